@@ -1,0 +1,112 @@
+"""The permanent errors once more, each an `AirflowFailException` too.
+
+Airflow ends a task at once, without its remaining retries, for an `AirflowFailException`.  Every
+permanent error of `airflow_provider_convertapi.errors` leaves the hook, the operators and the
+sensors as its subclass here, so ``except QuotaExhaustedError`` still catches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_provider_convertapi import errors
+from airflow_provider_convertapi.errors import ConvertApiError, QuotaExhaustedError
+
+
+class ConnectionConfigFailure(errors.ConnectionConfigError, AirflowFailException):
+    """`ConnectionConfigError` that ends the task."""
+
+
+class ParameterFailure(errors.ParameterError, AirflowFailException):
+    """`ParameterError` that ends the task."""
+
+
+class UnsupportedFormatFailure(errors.UnsupportedFormatError, AirflowFailException):
+    """`UnsupportedFormatError` that ends the task."""
+
+
+class InputNotFoundFailure(errors.InputNotFoundError, AirflowFailException):
+    """`InputNotFoundError` that ends the task."""
+
+
+class OutputExistsFailure(errors.OutputExistsError, AirflowFailException):
+    """`OutputExistsError` that ends the task."""
+
+
+class AuthenticationFailure(errors.AuthenticationError, AirflowFailException):
+    """`AuthenticationError` that ends the task."""
+
+
+class QuotaExhaustedFailure(errors.QuotaExhaustedError, AirflowFailException):
+    """`QuotaExhaustedError` that ends the task."""
+
+
+class ConversionFailure(errors.ConversionError, AirflowFailException):
+    """`ConversionError` that ends the task."""
+
+
+class ResultLostFailure(errors.ResultLostError, AirflowFailException):
+    """`ResultLostError` that ends the task."""
+
+
+class ResultExpiredFailure(errors.ResultExpiredError, AirflowFailException):
+    """`ResultExpiredError` that ends the task."""
+
+
+class UnexpectedAnswerFailure(errors.UnexpectedAnswerError, AirflowFailException):
+    """`UnexpectedAnswerError` that ends the task."""
+
+
+class BudgetExceededFailure(errors.BudgetExceededError, AirflowFailException):
+    """`BudgetExceededError` that ends the task."""
+
+
+class BatchFailedFailure(errors.BatchFailedError, AirflowFailException):
+    """`BatchFailedError` that ends the task."""
+
+
+_FAILURES: dict[type[ConvertApiError], type[ConvertApiError]] = {
+    failure.__mro__[1]: failure
+    for failure in (
+        ConnectionConfigFailure,
+        ParameterFailure,
+        UnsupportedFormatFailure,
+        InputNotFoundFailure,
+        OutputExistsFailure,
+        AuthenticationFailure,
+        QuotaExhaustedFailure,
+        ConversionFailure,
+        ResultLostFailure,
+        ResultExpiredFailure,
+        UnexpectedAnswerFailure,
+        BudgetExceededFailure,
+        BatchFailedFailure,
+    )
+}
+
+
+def as_failure(error: ConvertApiError) -> ConvertApiError:
+    """Return the error as Airflow should see it: a permanent one as its failure class."""
+    failure = _FAILURES.get(type(error))
+    return error if failure is None else failure(*error.args)
+
+
+@contextmanager
+def explicit_failures(*, quota: str = "fail") -> Iterator[None]:
+    """Let permanent errors of the block leave as failures, so that no retry burns.
+
+    :param quota: ``fail`` (default), or ``raise`` to let `QuotaExhaustedError` leave as it is,
+        so that Airflow's retries and retry policies decide.
+    """
+    try:
+        yield
+    except ConvertApiError as error:
+        if isinstance(error, QuotaExhaustedError) and quota == "raise":
+            raise
+        failure = as_failure(error)
+        if failure is error:
+            raise
+        raise failure.with_traceback(error.__traceback__) from error.__cause__
