@@ -1,0 +1,61 @@
+"""What travels between the protocol side of the sandbox and its engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One document to convert: where it lies, and the name (with extension) its owner gave it."""
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineJob:
+    """One conversion.
+
+    Attributes:
+        source: Canonical source of the catalogue's route, such as "docx", "pdf" or "file".
+        target: Canonical destination of the route, such as "pdf", "merge" or "zip".
+        files: The `File`, or the `Files[i]` in their order.
+        extra_files: Other file parameters by canonical name, such as "OverlayFile".
+        parameters: Canonical names, typed and checked, only those that the caller gave.
+        folder: The job's own scratch folder. It exists; outputs go to its subfolder "out".
+        timeout: Seconds after which the conversion is given up (Code 5000).
+    """
+
+    source: str
+    target: str
+    files: tuple[InputFile, ...]
+    extra_files: Mapping[str, InputFile]
+    parameters: Mapping[str, str | int | float | bool]
+    folder: Path
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class EngineOutput:
+    """One result: where it lies, and the name that the engine proposes for it."""
+
+    path: Path
+    name: str
+
+
+class EngineError(Exception):
+    """A conversion that did not work: HTTP status, Code and Message of the service's error table."""
+
+    def __init__(self, status: int, code: int, message: str) -> None:
+        """Keep all three in `args`, so that the error survives pickling."""
+        super().__init__(status, code, message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+    def __str__(self) -> str:
+        """Return "status/code message"."""
+        return f"{self.status}/{self.code} {self.message}"
