@@ -1,0 +1,86 @@
+"""Tokens: short-lived JWTs that we sign ourselves, and the answer of `POST /token/jwt`.
+
+Claims, algorithm and their spelling: https://docs.convertapi.com/docs/authentication
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_convertapi.api.wire import Response
+
+CLOCK_SKEW = 60
+"""Seconds that the claims reach into past and future, so that a clock slightly off does no harm."""
+
+_COMPACT_JWT = re.compile(r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$")
+_TOKEN_NAMES = ("token", "Token", "jwt", "Jwt", "JwtToken", "access_token", "AccessToken")
+
+
+def mint(secret: str, kid: str, *, now: float, lifetime: int, client_ip: str | None = None) -> str:
+    """Return a JWT signed with HS256.
+
+    :param secret: the API token; its text bytes are the key.
+    :param kid: the key identifier (GUID); travels as the payload claim `kid`.
+    :param now: seconds since the epoch.
+    :param lifetime: seconds; `exp` lies a minute of clock skew later.
+    :param client_ip: comma-separated hosts that may use it; None means any.
+    """
+    import jwt  # noqa: PLC0415 - 26-77 ms that a DAG file must not pay when it is parsed
+
+    moment = int(now)
+    claims: dict[str, Any] = {
+        "kid": kid,
+        "iat": moment - CLOCK_SKEW,
+        "nbf": moment - CLOCK_SKEW,
+        "exp": moment + lifetime + CLOCK_SKEW,
+    }
+    if client_ip:
+        claims["clientIp"] = client_ip
+    return jwt.encode(claims, secret, algorithm="HS256")
+
+
+@dataclass(slots=True)
+class TokenIssuer:
+    """Hand out one token until it is about to expire, then the next.
+
+    :param make: makes a token that lasts `lifetime` seconds; it signs one or asks for one.
+    :param lifetime: seconds.
+    :param clock: seconds since the epoch.
+    """
+
+    make: Callable[[], str]
+    lifetime: int
+    clock: Callable[[], float]
+    _token: str | None = field(default=None, repr=False)
+    _renew_at: float = 0.0
+
+    def token(self) -> str:
+        """Return a token that is good for at least a tenth of its lifetime."""
+        now = self.clock()
+        if self._token is None or now >= self._renew_at:
+            self._token = self.make()
+            self._renew_at = now + self.lifetime * 0.9
+        return self._token
+
+    def forget(self) -> None:
+        """Make the next `token` a new one, since the service refused the last."""
+        self._token = None
+
+
+def find_jwt(response: Response) -> str | None:
+    """Return the JWT in an answer of `POST /token/jwt`, None where there is none.
+
+    The shape of that answer is documented nowhere, so each that was ever seen is taken: an object
+    with a known name, any string value that looks like a JWT, a JSON string, bare text.
+    """
+    value = response.json()
+    if isinstance(value, dict):
+        candidates = [value.get(name) for name in _TOKEN_NAMES] + list(value.values())
+    elif isinstance(value, str):
+        candidates = [value]
+    else:
+        candidates = [response.body.decode("utf-8", "replace").strip()]
+    return next((text for text in candidates if isinstance(text, str) and _COMPACT_JWT.match(text)), None)

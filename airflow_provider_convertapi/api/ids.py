@@ -1,0 +1,69 @@
+"""Job ids and file ids that we choose before we ask: the same on every try, unknown to others.
+
+An id opens a document without credentials at ConvertAPI, so it is a keyed hash (HMAC-SHA256) that
+nobody makes without the key: the API token, or the connection's `job_key`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_convertapi.api.wire import ID_LENGTH
+
+SEED_VERSION = 1
+MAX_ATTEMPTS = 4
+"""Attempts 0 to 3 of one conversion have ids; a fifth needs another `conversion_key`."""
+
+_KEY_CHECK_LENGTH = 8
+
+
+def seed_text(parts: Mapping[str, Any]) -> str:
+    """Return the canonical JSON of what makes a conversion the same conversion."""
+    return json.dumps(
+        {"v": SEED_VERSION, **parts}, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+    )
+
+
+def key_check(key: str) -> str:
+    """Return 8 characters that tell whether two processes hold the same key, and nothing else."""
+    return _digest(key, "check")[:_KEY_CHECK_LENGTH]
+
+
+def _digest(key: str, *words: str) -> str:
+    # Each word carries its length: ("ab", "c") and ("a", "bc") must not be one message.
+    message = b"".join(len(word.encode()).to_bytes(4, "big") + word.encode() for word in words)
+    return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class JobIds:
+    """The ids of one conversion.
+
+    :param key: what keys the hashes; never shown.
+    :param derivation: the keyed digest of the seed, named D in the documentation.  It may be
+        stored: without the key it opens nothing.
+    """
+
+    key: str = field(repr=False)
+    derivation: str
+
+    @classmethod
+    def from_seed(cls, key: str, seed: str) -> JobIds:
+        """Return the ids of the conversion that the seed describes."""
+        return cls(key, _digest(key, "seed", seed))
+
+    def job_id(self, attempt: int) -> str:
+        """Return the job id of an attempt, counted from 0."""
+        return _digest(self.key, "job", self.derivation, str(attempt))[:ID_LENGTH]
+
+    def file_id(self, attempt: int, part: str) -> str:
+        """Return the id under which an input of an attempt is uploaded.
+
+        :param part: the input's place: ``0``, ``1``, … or the name of a file parameter.
+        """
+        return _digest(self.key, "file", self.derivation, str(attempt), part)[:ID_LENGTH]

@@ -1,0 +1,50 @@
+"""When to ask again: arithmetic only, no clock, no sleep."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from airflow_provider_convertapi.errors import ConvertApiError, ThrottledError
+
+FIRST_POLL = 0.25
+"""Seconds before the first poll of a job: a two-second conversion must not take ten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait before a call is made again.
+
+    Trouble on the wire doubles from `base` up to `cap` seconds.  Throttling waits as long as the
+    service asks, else 5, 10, 15, 15, … seconds (ConvertAPI's documentation on throttling), each
+    up to a quarter longer so that many tasks do not come back at once.
+
+    :param attempts: how often a call is made because of trouble on the wire; throttling is
+        bounded by the caller's time alone.
+    """
+
+    attempts: int = 5
+    base: float = 0.25
+    cap: float = 8.0
+    jitter: Callable[[], float] = random.random
+
+    def delay(self, attempt: int, error: ConvertApiError) -> float | None:
+        """Return the seconds to wait after the attempt (counted from 1), None to give up."""
+        if isinstance(error, ThrottledError):
+            asked = error.retry_after if error.retry_after is not None else min(5.0 * attempt, 15.0)
+            return asked * (1 + self.jitter() / 4)
+        if not error.transient or attempt >= self.attempts:
+            return None
+        return float(min(self.base * 2 ** (attempt - 1), self.cap)) * (1 + self.jitter() / 4)
+
+
+def poll_delays(poll_interval: float) -> Iterator[float]:
+    """Yield the seconds before each poll of a job: short at first, then `poll_interval`.
+
+    :param poll_interval: the longest distance in seconds between two polls.
+    """
+    delay = min(FIRST_POLL, poll_interval)
+    while True:
+        yield delay
+        delay = min(delay * 1.5, poll_interval)
