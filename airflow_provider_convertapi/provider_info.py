@@ -1,0 +1,113 @@
+"""What Airflow's provider discovery reads: plain data.
+
+Airflow 3.2 and later read it while ``import airflow`` itself is still running, so an import here
+of anything of Airflow's, or an error, would stop every command and every task of a deployment.
+The connection form of Airflow 3.2 and later is made from `conn-fields` and `ui-field-behaviour`;
+:mod:`airflow_provider_convertapi.hooks.form` derives the form of older versions from the same.
+
+No field has a default: Airflow's form would prefill it, and save what was only shown.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe this package to Airflow (entry point ``apache_airflow_provider``)."""
+    return {
+        "package-name": "airflow-provider-convertapi",
+        "name": "ConvertAPI",
+        "description": "Convert documents with `ConvertAPI <https://www.convertapi.com/>`__.",
+        "integrations": [
+            {
+                "integration-name": "ConvertAPI",
+                "external-doc-url": "https://www.convertapi.com/",
+                "tags": ["service"],
+            }
+        ],
+        "operators": [_modules("airflow_provider_convertapi.operators.convert")],
+        "hooks": [_modules("airflow_provider_convertapi.hooks.convertapi")],
+        "connection-types": [
+            {
+                "connection-type": "convertapi",
+                "hook-class-name": "airflow_provider_convertapi.hooks.convertapi.ConvertApiHook",
+                "hook-name": "ConvertAPI",
+                "ui-field-behaviour": _FIELD_BEHAVIOUR,
+                "conn-fields": _CONN_FIELDS,
+            }
+        ],
+        "config": {"convertapi": {"description": "ConvertAPI provider.", "options": _OPTIONS}},
+    }
+
+
+def _modules(*names: str) -> dict[str, Any]:
+    return {"integration-name": "ConvertAPI", "python-modules": list(names)}
+
+
+_FIELD_BEHAVIOUR = {
+    "hidden-fields": ["port", "schema"],
+    "relabeling": {"host": "Base URL", "login": "Kid", "password": "API token"},
+    "placeholders": {
+        "host": "https://v2.convertapi.com (a regional host is recommended)",
+        "login": "GUID beside the API token; empty: the token itself is sent",
+        "password": "API token; also the key that signs JWTs",
+    },
+}
+
+_CONN_FIELDS: dict[str, dict[str, Any]] = {
+    "auth": {
+        "label": "Authentication",
+        "description": "jwt: sign a short-lived JWT here (the default with a Kid). "
+        "jwt_remote: ask ConvertAPI for one. "
+        "api_token: send the API token itself (the default without a Kid).",
+        "schema": {"type": ["string", "null"], "enum": ["jwt", "jwt_remote", "api_token"]},
+    },
+    "jwt_lifetime": {
+        "label": "JWT lifetime",
+        "description": "Seconds; empty: 3600. A task's execution_timeout shortens it.",
+        "schema": {"type": ["integer", "null"], "minimum": 1},
+    },
+    "client_ip": {
+        "label": "JWT client IPs",
+        "description": "Comma-separated addresses that may use the JWT; empty: any.",
+        "schema": {"type": ["string", "null"]},
+    },
+    "master_token": {
+        "label": "Master token",
+        "description": "For the account's balance and statistics only.",
+        "schema": {"type": ["string", "null"], "format": "password"},
+    },
+    "http_timeout": {
+        "label": "HTTP timeout",
+        "description": "Seconds without a byte before a request is given up; empty: 60.",
+        "schema": {"type": ["integer", "null"], "minimum": 1},
+    },
+    "job_key": {
+        "label": "Job key",
+        "description": "Keys the job ids instead of the API token, so that a rotated token loses "
+        "no running conversion.",
+        "schema": {"type": ["string", "null"], "format": "password"},
+    },
+    "allow_http": {
+        "label": "Allow plain http",
+        "description": "To a host that is not loopback: tokens and documents travel unencrypted.",
+        "schema": {"type": ["boolean", "null"]},
+    },
+    "namespace": {
+        "label": "Namespace",
+        "description": "Part of every job id: set it apart where two Airflows share one token.",
+        "schema": {"type": ["string", "null"]},
+    },
+}
+
+_OPTIONS = {
+    "settle": {
+        "description": "Seconds for which a job that ConvertAPI accepted may stay invisible there. "
+        "A lost answer is looked for this long before the same job is submitted again.",
+        "version_added": "0.1.0",
+        "type": "float",
+        "example": "60",
+        "default": "30",
+    },
+}
