@@ -122,7 +122,7 @@ class TransportError(ConvertApiError):
 
     transient = True
 
-    def __init__(self, message: str, sent: bool = True) -> None:  # noqa: FBT001, FBT002 - pickled by position
+    def __init__(self, message: str, sent: bool = True) -> None:
         super().__init__(message)
         self.sent = sent
         self.args = (message, sent)

@@ -4,6 +4,8 @@ The client is imported by its own name (`airflow_provider_convertapi.api.client`
 importing this package loads no HTTP library.
 """
 
+from __future__ import annotations
+
 from airflow_provider_convertapi.api.auth import TokenIssuer, find_jwt, mint
 from airflow_provider_convertapi.api.endpoints import Conversion, ConvertedFile, JobAnswer
 from airflow_provider_convertapi.api.ids import JobIds

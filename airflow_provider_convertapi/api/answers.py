@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from email.message import Message
-from email.utils import collapse_rfc2231_value
-from typing import BinaryIO
+from typing import BinaryIO, TYPE_CHECKING
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser
 
+from airflow_provider_convertapi.api.forms import disposition_name
 from airflow_provider_convertapi.api.wire import redact
 from airflow_provider_convertapi.errors import UnexpectedAnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,9 @@ class AnswerReader:
         header["Content-Type"] = content_type
         boundary = header.get_boundary()
         if header.get_content_type() != "multipart/mixed" or not boundary:
-            raise UnexpectedAnswerError(f"the answer is no multipart/mixed but {redact(content_type)[:80]!r}")
+            raise UnexpectedAnswerError(
+                f"the answer is no multipart/mixed but {redact(content_type)[:80]!r}"
+            )
         self._begin, self._end = begin, end
         self._part = _Part()
         self._sink: BinaryIO | None = None
@@ -71,7 +75,9 @@ class AnswerReader:
             for block in blocks:
                 self._parser.write(block)
         except MultipartParseError as error:
-            raise UnexpectedAnswerError(f"the multipart answer is garbled: {redact(str(error))}") from None
+            raise UnexpectedAnswerError(
+                f"the multipart answer is garbled: {redact(str(error))}"
+            ) from None
         if not self._whole:
             raise UnexpectedAnswerError("the multipart answer ended before its last boundary")
 
@@ -86,7 +92,9 @@ class AnswerReader:
 
     def _on_header_end(self) -> None:
         part = self._part
-        part.headers[part.header_name.decode("latin-1")] = part.header_value.decode("utf-8", "replace")
+        part.headers[part.header_name.decode("latin-1")] = part.header_value.decode(
+            "utf-8", "replace"
+        )
         part.header_name, part.header_value = bytearray(), bytearray()
 
     def _on_headers_finished(self) -> None:
@@ -108,15 +116,7 @@ def _head(headers: Message) -> PartHead:
     cost = headers.get("ConversionCost", "")
     size = headers.get_param("size", header="Content-Disposition")
     return PartHead(
-        name=disposition_name(headers),
+        name=disposition_name(headers.get("Content-Disposition", "")),
         size=int(size) if isinstance(size, str) and size.isdigit() else None,
         cost=int(cost) if str(cost).strip().isdigit() else 1,
     )
-
-
-def disposition_name(headers: Message) -> str:
-    """Return the file name of a `Content-Disposition`; `filename*` goes before `filename` (RFC 6266)."""
-    names = [value for name, value in headers.get_params([], header="Content-Disposition") if name == "filename"]
-    # `email` hands over a `filename*` as a (charset, language, text) triple under the plain name.
-    names.sort(key=lambda value: isinstance(value, str))
-    return collapse_rfc2231_value(names[0]) if names else ""

@@ -6,11 +6,13 @@ Claims, algorithm and their spelling: https://docs.convertapi.com/docs/authentic
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
-from airflow_provider_convertapi.api.wire import Response
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.api.wire import Response
+    from collections.abc import Callable
 
 CLOCK_SKEW = 60
 """Seconds that the claims reach into past and future, so that a clock slightly off does no harm."""
@@ -83,4 +85,6 @@ def find_jwt(response: Response) -> str | None:
         candidates = [value]
     else:
         candidates = [response.body.decode("utf-8", "replace").strip()]
-    return next((text for text in candidates if isinstance(text, str) and _COMPACT_JWT.match(text)), None)
+    return next(
+        (text for text in candidates if isinstance(text, str) and _COMPACT_JWT.match(text)), None
+    )

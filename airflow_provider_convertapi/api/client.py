@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import TypeVar, TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
@@ -20,16 +19,26 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from airflow_provider_convertapi.api.retry import Backoff
 from airflow_provider_convertapi.api.wire import (
     BLOCK,
-    Body,
     Credential,
-    Endpoint,
-    Request,
     Response,
     check,
     redact,
     unexpected,
 )
-from airflow_provider_convertapi.errors import AuthenticationError, ConvertApiError, ThrottledError, TransportError
+from airflow_provider_convertapi.errors import (
+    AuthenticationError,
+    ConvertApiError,
+    ThrottledError,
+    TransportError,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.api.wire import (
+        Body,
+        Endpoint,
+        Request,
+    )
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
 
@@ -142,10 +151,14 @@ class Client:
             self.pause(delay)
             attempt += 1
 
-    def _may_wait(self, attempt: int, error: ConvertApiError, delay: float, until: float | None) -> bool:
+    def _may_wait(
+        self, attempt: int, error: ConvertApiError, delay: float, until: float | None
+    ) -> bool:
         if not isinstance(error, ThrottledError):
             return True
-        return attempt < self.backoff.attempts if until is None else self.monotonic() + delay < until
+        return (
+            attempt < self.backoff.attempts if until is None else self.monotonic() + delay < until
+        )
 
     def send(self, endpoint: Endpoint[T]) -> T:
         """Make a call once; only a refused JWT is renewed and sent again, since a 401 costs nothing."""
@@ -179,7 +192,9 @@ class Client:
         return f" This machine's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the service's."
 
     @contextmanager
-    def stream(self, request: Request, *, fresh: bool = False) -> Iterator[tuple[Response, Iterator[bytes]]]:
+    def stream(
+        self, request: Request, *, fresh: bool = False
+    ) -> Iterator[tuple[Response, Iterator[bytes]]]:
         """Send once and hand over head and body of a 2xx; the body must be read inside the block.
 
         :param fresh: open a new connection unless the pooled one was in use moments ago.
@@ -195,7 +210,11 @@ class Client:
     @contextmanager
     def _open_renewed(self, request: Request) -> Iterator[requests.Response]:
         with self._open(request) as answer:
-            if answer.status_code != 401 or request.credential is not Credential.TOKEN or not self.renew():
+            if (
+                answer.status_code != 401
+                or request.credential is not Credential.TOKEN
+                or not self.renew()
+            ):
                 yield answer
                 return
         with self._open(request) as answer:
@@ -235,7 +254,11 @@ def _request_headers(request: Request) -> dict[str, str]:
 
 def _transport_error(request: Request, error: Exception) -> TransportError:
     sent = not _failed_to_connect(error)
-    when = "the connection broke before the answer was there" if sent else "no connection could be made"
+    when = (
+        "the connection broke before the answer was there"
+        if sent
+        else "no connection could be made"
+    )
     call = f"{request.method} {redact(request.path)}"
     return TransportError(f"{call}: {when} ({type(error).__name__}: {_reason(error)})", sent)
 
@@ -265,7 +288,10 @@ def _read(answer: requests.Response) -> Response:
     for block in _body(answer):
         body += block
         if len(body) > _LONGEST_ANSWER:
-            raise unexpected(Response(answer.status_code, _headers(answer), bytes(body[:BLOCK])), "short JSON answer")
+            raise unexpected(
+                Response(answer.status_code, _headers(answer), bytes(body[:BLOCK])),
+                "short JSON answer",
+            )
     return Response(answer.status_code, _headers(answer), bytes(body))
 
 
@@ -278,7 +304,9 @@ def _body(answer: requests.Response) -> Iterator[bytes]:
             received += len(block)
             yield block
     except (requests.RequestException, OSError) as error:
-        raise TransportError(f"the answer broke off after {received} bytes ({type(error).__name__})") from None
+        raise TransportError(
+            f"the answer broke off after {received} bytes ({type(error).__name__})"
+        ) from None
     head = answer.request.method == "HEAD"
     if announced.isdigit() and not head and received != int(announced):
         raise TransportError(f"the answer broke off after {received} of {announced} bytes")

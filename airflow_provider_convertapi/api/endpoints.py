@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TYPE_CHECKING
 from urllib.parse import quote
 
 from airflow_provider_convertapi.api.auth import find_jwt
-from airflow_provider_convertapi.api.forms import FileBody, FormBody, JsonBody, content_disposition
+from airflow_provider_convertapi.api.forms import (
+    FileBody,
+    FormBody,
+    JsonBody,
+    content_disposition,
+    disposition_name,
+)
 from airflow_provider_convertapi.api.wire import (
     Credential,
     Endpoint,
-    Openable,
     Request,
-    Response,
     check,
     error_of,
     unexpected,
 )
-from airflow_provider_convertapi.errors import AuthenticationError, ConvertApiError, QuotaExhaustedError
+from airflow_provider_convertapi.errors import (
+    AuthenticationError,
+    QuotaExhaustedError,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.api.wire import (
+        Openable,
+        Response,
+    )
+    from airflow_provider_convertapi.errors import (
+        ConvertApiError,
+    )
+    from collections.abc import Mapping, Sequence
 
 _FILE_PATH = re.compile(r"/d/([a-z0-9]{32})(?:/|$)")
 DIRECT_MARGIN = 30.0
@@ -61,7 +77,10 @@ class JobAnswer:
 
 
 def start_conversion(
-    source_format: str, target_format: str, job_id: str, fields: Sequence[tuple[str, str | Openable]]
+    source_format: str,
+    target_format: str,
+    job_id: str,
+    fields: Sequence[tuple[str, str | Openable]],
 ) -> Endpoint[None]:
     """Submit a conversion as a job under an id of ours; paid once it is accepted.
 
@@ -86,7 +105,10 @@ def start_conversion(
 
 
 def convert_directly(
-    source_format: str, target_format: str, timeout: int, fields: Sequence[tuple[str, str | Openable]]
+    source_format: str,
+    target_format: str,
+    timeout: int,
+    fields: Sequence[tuple[str, str | Openable]],
 ) -> Request:
     """Convert in one streamed exchange and store nothing; the answer is `multipart/mixed`."""
     return Request(
@@ -133,7 +155,11 @@ def _has_code(response: Response) -> bool:
 
 def _is_verdict(response: Response) -> bool:
     """Tell a verdict on the document from the service's or the wire's own trouble."""
-    return response.status not in {401, 403, 429, 502, 503, 504} and response.status >= 400 and _has_code(response)
+    return (
+        response.status not in {401, 403, 429, 502, 503, 504}
+        and response.status >= 400
+        and _has_code(response)
+    )
 
 
 def delete_job(job_id: str) -> Endpoint[bool]:
@@ -149,16 +175,21 @@ def parse_conversion(response: Response) -> Conversion:
         raise unexpected(response, "list of files")
     cost = body.get("ConversionCost")
     return Conversion(
-        cost=cost if isinstance(cost, int) else 1, files=tuple(_converted_file(entry, response) for entry in files)
+        cost=cost if isinstance(cost, int) else 1,
+        files=tuple(_converted_file(entry, response) for entry in files),
     )
 
 
-def _converted_file(entry: Any, response: Response) -> ConvertedFile:  # noqa: ANN401 - JSON not yet looked at
+def _converted_file(entry: Any, response: Response) -> ConvertedFile:
     if not isinstance(entry, dict):
         raise unexpected(response, "file entry")
     file_id = entry.get("FileId") or _id_in_url(entry.get("Url") or entry.get("FileUrl"))
     size = entry.get("FileSize")
-    if not isinstance(file_id, str) or not _FILE_PATH.search(f"/d/{file_id}") or not isinstance(size, int):
+    if (
+        not isinstance(file_id, str)
+        or not _FILE_PATH.search(f"/d/{file_id}")
+        or not isinstance(size, int)
+    ):
         raise unexpected(response, "id and size of a stored file")
     return ConvertedFile(name=str(entry.get("FileName") or ""), size=size, file_id=file_id)
 
@@ -191,15 +222,19 @@ def upload(file: Openable, file_id: str | None = None) -> Endpoint[ConvertedFile
     )
 
 
-def stored_size(file_id: str) -> Endpoint[int | None]:
-    """Return the size in bytes of a stored file; None where the service has none under the id."""
+def find_file(file_id: str) -> Endpoint[ConvertedFile | None]:
+    """Look up a stored file; None where the service has none under the id."""
 
-    def parse(response: Response) -> int | None:
+    def parse(response: Response) -> ConvertedFile | None:
         if response.status == 404:
             return None
         check(response)
         size = response.headers.get("file-size") or response.headers.get("content-length") or ""
-        return int(size) if size.isdigit() else -1
+        if not size.isdigit():
+            raise unexpected(response, "file size")
+        return ConvertedFile(
+            disposition_name(response.headers.get("content-disposition", "")), int(size), file_id
+        )
 
     return Endpoint(Request("HEAD", f"/d/{file_id}", accept="*/*"), parse)
 
@@ -238,13 +273,18 @@ def request_token(kid: str, lifetime: int, client_ip: str | None) -> Endpoint[st
         return token
 
     return Endpoint(
-        Request("POST", "/token/jwt", body=JsonBody(body), credential=Credential.API_TOKEN, accept="*/*"), parse
+        Request(
+            "POST", "/token/jwt", body=JsonBody(body), credential=Credential.API_TOKEN, accept="*/*"
+        ),
+        parse,
     )
 
 
 def get_user() -> Endpoint[dict[str, Any]]:
-    """Ask for the account: `Active`, `ConversionsTotal`, `ConversionsConsumed`, …"""
-    return Endpoint(Request("GET", "/user", credential=Credential.MASTER), lambda r: _json(r, dict, "account"))
+    """Ask for the account: `Active`, `ConversionsTotal`, `ConversionsConsumed`, …."""
+    return Endpoint(
+        Request("GET", "/user", credential=Credential.MASTER), lambda r: _json(r, dict, "account")
+    )
 
 
 def get_statistics(start_date: str, end_date: str) -> Endpoint[list[dict[str, Any]]]:
@@ -256,7 +296,7 @@ def get_statistics(start_date: str, end_date: str) -> Endpoint[list[dict[str, An
     )
 
 
-def _json(response: Response, kind: type[Any], wanted: str) -> Any:  # noqa: ANN401 - typed by each caller
+def _json(response: Response, kind: type[Any], wanted: str) -> Any:
     check(response)
     value = response.json()
     if not isinstance(value, kind):

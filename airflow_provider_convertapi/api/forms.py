@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from email.message import Message
+from email.utils import collapse_rfc2231_value
+from typing import Any, TYPE_CHECKING
 from urllib.parse import quote
 
-from airflow_provider_convertapi.api.wire import BLOCK, Openable
+from airflow_provider_convertapi.api.wire import BLOCK
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.api.wire import Openable
+    from collections.abc import Iterator, Mapping, Sequence
 
 _ATTR_CHARS = "!#$&+-.^_`|~"
 """RFC 5987 `attr-char` beside letters and digits; parentheses are not among them: a name with an
@@ -19,6 +24,20 @@ unescaped one loses its extension at the service (official Node.js client, issue
 def content_disposition(name: str, kind: str = "attachment") -> str:
     """Return a `Content-Disposition` value that carries any file name (RFC 5987)."""
     return f"{kind}; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
+
+
+def disposition_name(value: str) -> str:
+    """Return the file name in a `Content-Disposition`; `filename*` goes before `filename` (RFC 6266)."""
+    header = Message()
+    header["Content-Disposition"] = value
+    names = [
+        text
+        for name, text in header.get_params([], header="Content-Disposition")
+        if name == "filename"
+    ]
+    # `email` hands over a `filename*` as a (charset, language, text) triple under the plain name.
+    names.sort(key=lambda text: isinstance(text, str))
+    return collapse_rfc2231_value(names[0]) if names else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +95,9 @@ class FormBody:
     @property
     def size(self) -> int:
         """Return the length in bytes."""
-        pieces = (len(piece) if isinstance(piece, bytes) else piece.size for piece in self._pieces())
+        pieces = (
+            len(piece) if isinstance(piece, bytes) else piece.size for piece in self._pieces()
+        )
         return sum(pieces)
 
     def blocks(self) -> Iterator[bytes]:
@@ -113,4 +134,6 @@ def _blocks(file: Openable) -> Iterator[bytes]:
             yield block
     if left:
         # Content-Length is on the wire already: ending the connection is the only honest way out.
-        raise OSError(f"{file.name} ended {left} bytes before its size; it was shortened while it was sent")
+        raise OSError(
+            f"{file.name} ended {left} bytes before its size; it was shortened while it was sent"
+        )

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from airflow_provider_convertapi.api.wire import ID_LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SEED_VERSION = 1
 MAX_ATTEMPTS = 4
@@ -25,7 +27,11 @@ _KEY_CHECK_LENGTH = 8
 def seed_text(parts: Mapping[str, Any]) -> str:
     """Return the canonical JSON of what makes a conversion the same conversion."""
     return json.dumps(
-        {"v": SEED_VERSION, **parts}, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
+        {"v": SEED_VERSION, **parts},
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=True,
+        allow_nan=False,
     )
 
 

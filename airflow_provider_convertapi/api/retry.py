@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from airflow_provider_convertapi.errors import ConvertApiError, ThrottledError
+from airflow_provider_convertapi.errors import ThrottledError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.errors import ConvertApiError
+    from collections.abc import Callable, Iterator
 
 FIRST_POLL = 0.25
 """Seconds before the first poll of a job: a two-second conversion must not take ten."""

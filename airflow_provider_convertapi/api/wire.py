@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, BinaryIO, Generic, Protocol, TypeVar
+from typing import Any, BinaryIO, Generic, Protocol, TypeVar, TYPE_CHECKING
 
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConversionError,
-    ConvertApiError,
     ParameterError,
     QuotaExhaustedError,
     ThrottledError,
@@ -27,6 +24,13 @@ from airflow_provider_convertapi.errors import (
     UnexpectedAnswerError,
     UnsupportedFormatError,
 )
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.errors import (
+        ConvertApiError,
+    )
+    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterator, Mapping
 
 T = TypeVar("T")
 
@@ -99,7 +103,7 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
 
-    def json(self) -> Any:  # noqa: ANN401 - JSON can be anything until it is looked at
+    def json(self) -> Any:
         """Return the body's JSON value, None where it is none."""
         try:
             return json.loads(self.body)
@@ -110,7 +114,11 @@ class Response:
         """Say what came, in a form that may be logged: status, type, first bytes, no id, no URL."""
         kind = self.headers.get("content-type", "no content type")
         start = redact(self.body[:120].decode("utf-8", "replace")).strip()
-        return f"HTTP {self.status} ({kind}), starting {start!r}" if start else f"HTTP {self.status} ({kind}), empty"
+        return (
+            f"HTTP {self.status} ({kind}), starting {start!r}"
+            if start
+            else f"HTTP {self.status} ({kind}), empty"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +149,9 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
     """Return the error for an answer: by status first, then by Code, never by text."""
     status = response.status
     code, message, invalid = _error_body(response)
-    said = f"ConvertAPI answered HTTP {status}" + (f", Code {code}" if code else "") + f": {message}"
+    said = (
+        f"ConvertAPI answered HTTP {status}" + (f", Code {code}" if code else "") + f": {message}"
+    )
     if status == 403 or code == QUOTA_CODE:
         return QuotaExhaustedError(said)
     if status == 401:
@@ -154,7 +164,9 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
         return ThrottledError(said, _retry_after(response))
     if status >= 500:
         return _server_error(status, code, said, verdicts=verdicts)
-    return UnexpectedAnswerError(f"ConvertAPI gave an answer that fits no documented case: {response.describe()}")
+    return UnexpectedAnswerError(
+        f"ConvertAPI gave an answer that fits no documented case: {response.describe()}"
+    )
 
 
 def _server_error(status: int, code: int | None, said: str, *, verdicts: bool) -> ConvertApiError:
@@ -173,8 +185,12 @@ def _error_body(response: Response) -> tuple[int | None, str, dict[str, list[str
     code = body.get("Code")
     invalid = body.get("InvalidParameters")
     named = (
-        {str(name): [redact(str(text)) for text in (texts if isinstance(texts, list) else [texts])]
-         for name, texts in invalid.items()}
+        {
+            str(name): [
+                redact(str(text)) for text in (texts if isinstance(texts, list) else [texts])
+            ]
+            for name, texts in invalid.items()
+        }
         if isinstance(invalid, dict)
         else {}
     )

@@ -1,0 +1,378 @@
+"""The hook: an Airflow connection in, authenticated calls of ConvertAPI out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from airflow.providers.common.compat.sdk import BaseHook, conf
+
+from airflow_provider_convertapi.api import auth, endpoints
+from airflow_provider_convertapi.api.ids import JobIds, seed_text
+from airflow_provider_convertapi.api.wire import Credential
+from airflow_provider_convertapi.errors import (
+    AuthenticationError,
+    ConnectionConfigError,
+    ConversionInterrupted,
+    ParameterError,
+    QuotaExhaustedError,
+)
+from airflow_provider_convertapi.failures import explicit_failures
+from airflow_provider_convertapi.hooks.connection import ConnectionSettings
+from airflow_provider_convertapi.hooks.scope import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    import requests
+
+    from airflow_provider_convertapi.api.client import Client
+    from airflow_provider_convertapi.hooks.order import Order
+    from airflow_provider_convertapi.hooks.outcome import Outcome
+
+_LIFETIME_MARGIN = 60
+"""Seconds that a JWT outlives the task's `execution_timeout`."""
+
+DEFAULT_SETTLE = 30.0
+
+
+class ConvertApiHook(BaseHook):
+    """Talk to ConvertAPI with the token and the Kid of an Airflow connection.
+
+    Constructing it reads nothing and sends nothing.  In a task it mints one JWT, renews it before
+    it expires, and registers it with Airflow's masker at once.  Permanent errors leave it as
+    `airflow_provider_convertapi.failures`, so that a `@task` fails without burning retries.
+
+    :param convertapi_conn_id: the connection's id.
+    """
+
+    conn_name_attr = "convertapi_conn_id"
+    default_conn_name = "convertapi_default"
+    conn_type = "convertapi"
+    hook_name = "ConvertAPI"
+
+    def __init__(self, convertapi_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.convertapi_conn_id = convertapi_conn_id
+        self._stop = threading.Event()
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the connection form's extra fields for Airflow before 3.2."""
+        from airflow_provider_convertapi.hooks.form import connection_form_widgets  # noqa: PLC0415 - web server only
+
+        return connection_form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return the connection form's labels for Airflow before 3.2."""
+        from airflow_provider_convertapi.hooks.form import ui_field_behaviour  # noqa: PLC0415 - web server only
+
+        return ui_field_behaviour()
+
+    @cached_property
+    def settings(self) -> ConnectionSettings:
+        """The connection, read once and checked; `ConnectionConfigError` names a wrong field."""
+        settings = ConnectionSettings.from_connection(self.get_connection(self.convertapi_conn_id))
+        for secret in settings.secrets:
+            self._mask(secret)
+        return settings
+
+    @cached_property
+    def scope(self) -> Scope:
+        """The task that this hook works for; random outside of tasks."""
+        return Scope.current()
+
+    @cached_property
+    def client(self) -> Client:
+        """The HTTP client for this connection; made when it is first needed."""
+        from airflow_provider_convertapi.api.client import Client  # noqa: PLC0415 - requests is not for parse time
+
+        settings = self.settings
+        return Client(
+            settings.base_url,
+            self._credential,
+            renew=self._renew,
+            http_timeout=settings.http_timeout,
+            pause=self._pause,
+        )
+
+    def get_conn(self) -> requests.Session:
+        """Return an authenticated `requests.Session`: the credential goes to the connection's host only."""
+        with explicit_failures():
+            self._credential(Credential.TOKEN)
+            return self.client.session
+
+    def issue_token(self, lifetime: int | None = None, client_ip: str | None = None) -> str:
+        """Return a fresh JWT, for example for a browser; registered with Airflow's masker.
+
+        :param lifetime: seconds; None means the connection's `jwt_lifetime`.
+        :param client_ip: comma-separated hosts that may use it; None means the connection's.
+        """
+        with explicit_failures():
+            return self._new_token(
+                lifetime or self._lifetime(), client_ip or self.settings.client_ip
+            )
+
+    def convert(
+        self,
+        source: Any,
+        to_format: str,
+        destination: Any,
+        *,
+        from_format: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        timeout: float = 1800,
+        poll_interval: float = 10,
+        durable: bool = True,
+        overwrite: bool = True,
+        conversion_key: str | None = None,
+        on_quota_exhausted: str = "fail",
+    ) -> list[str]:
+        """Convert, publish the results under `destination`, and return their URIs.
+
+        The arguments are those of `ConvertApiOperator`.  In a task the conversion is durable: a
+        retry finds it and does not pay again.  Outside of tasks nothing can find it again.
+        """
+        with explicit_failures(quota=on_quota_exhausted):
+            order = self.place_order(
+                source=source,
+                to_format=to_format,
+                destination=destination,
+                from_format=from_format,
+                parameters=parameters,
+                timeout=timeout,
+                poll_interval=poll_interval,
+                overwrite=overwrite,
+                on_quota_exhausted=on_quota_exhausted,
+            )
+            return self.run_order(order, durable=durable, conversion_key=conversion_key).outputs
+
+    def place_order(self, *, on_quota_exhausted: str = "fail", **arguments: Any) -> Order:
+        """Check a conversion's arguments, find its inputs and mask its secrets; nothing is sent."""
+        from airflow_provider_convertapi.hooks.order import place_order  # noqa: PLC0415 - parse time
+
+        if on_quota_exhausted not in {"fail", "raise"}:
+            complaint = f"is {on_quota_exhausted!r}; it must be 'fail' or 'raise'"
+            raise ParameterError(
+                f"on_quota_exhausted {complaint}.", {"on_quota_exhausted": [complaint]}
+            )
+        for secret in secrets_in(arguments.get("source"), arguments.get("parameters")):
+            self._mask(secret)
+        return place_order(**arguments)
+
+    def run_order(
+        self, order: Order, *, durable: bool, conversion_key: str | None = None
+    ) -> Outcome:
+        """Make a conversion that was checked; errors name connection, file, cost and remedy."""
+        seed = order.seed() | {"namespace": self.settings.namespace, "key": conversion_key}
+        with self._named(order):
+            outcome = self._durable(order, seed) if durable else self._direct(order)
+        self.scope.count_call(seed)
+        self.log.info(
+            "Converted %s into %s. Cost: %d conversion(s); charged now: %d.",
+            order.describe(),
+            ", ".join(outcome.outputs),
+            outcome.cost,
+            outcome.charged,
+        )
+        return outcome
+
+    def _durable(self, order: Order, seed: dict[str, Any]) -> Outcome:
+        from airflow_provider_convertapi.hooks.durable import DurableConversion  # noqa: PLC0415 - parse time
+        from airflow_provider_convertapi.hooks.work import Work  # noqa: PLC0415 - parse time
+
+        self._warn_of_limits()
+        scope = {**self.scope.names, "call": self.scope.call_number(seed)}
+        ids = JobIds.from_seed(self.settings.id_key, seed_text(seed | {"scope": scope}))
+        deadline = self.client.monotonic() + order.timeout
+        return DurableConversion(
+            Work(self.client, ids, order, self._this_try(), deadline, self.log)
+        ).run()
+
+    def _direct(self, order: Order) -> Outcome:
+        from airflow_provider_convertapi.hooks.direct import DirectConversion  # noqa: PLC0415 - parse time
+
+        deadline = self.client.monotonic() + order.timeout
+        return DirectConversion(self.client, order, self._this_try(), deadline, self.log).run()
+
+    def _this_try(self) -> Any:
+        from airflow_provider_convertapi.hooks.outcome import Try  # noqa: PLC0415 - parse time
+
+        settle = conf.getfloat("convertapi", "settle", fallback=DEFAULT_SETTLE)
+        return Try(self.scope.try_number, self.scope.started, settle)
+
+    def _warn_of_limits(self) -> None:
+        if not self.scope.is_durable:
+            self.log.warning(
+                "Outside of a task a conversion is not durable: if this process dies, nobody finds it."
+            )
+        if self.settings.is_geo_routed:
+            self.log.warning(
+                "Connection %r uses the worldwide host, which may answer from another region next time, where "
+                "ids are unknown. Set a regional host such as https://eu-v2.convertapi.com.",
+                self.convertapi_conn_id,
+            )
+
+    @contextmanager
+    def _named(self, order: Order) -> Iterator[None]:
+        """Let the errors that concern the account name the connection and what is left undone."""
+        try:
+            yield
+        except QuotaExhaustedError as error:
+            raise QuotaExhaustedError(
+                f"Connection {self.convertapi_conn_id!r} has no conversions left. {order.describe()} was not converted; "
+                f"nothing was paid for it and nothing more is sent. Buy conversions or raise the token's limit at "
+                f"ConvertAPI, then clear this task. ({error})"
+            ) from None
+        except AuthenticationError as error:
+            raise AuthenticationError(
+                f"Connection {self.convertapi_conn_id!r} is not accepted, so {order.describe()} was not converted; "
+                f"nothing was paid. Check its API token (password) and Kid (login). ({error})",
+                error.code,
+            ) from None
+
+    def upload(self, source: Any) -> str:
+        """Store a file at ConvertAPI for up to three hours and return its file id.
+
+        The id opens the file without credentials: treat it as a secret.
+        """
+        from airflow_provider_convertapi.storage import find_source  # noqa: PLC0415 - parse time
+
+        with explicit_failures():
+            return self.client.call(endpoints.upload(find_source(str(source)))).file_id
+
+    def download(self, file_id: str, destination: Any) -> str:
+        """Fetch a stored file, publish it whole, and return its URI; `ResultExpiredError` when it is gone.
+
+        :param destination: a file, or a directory when it ends in ``/`` (the file keeps its name).
+        """
+        from airflow_provider_convertapi.hooks.transfer import download  # noqa: PLC0415 - parse time
+
+        with explicit_failures():
+            return download(self.client, file_id, str(destination), self.log)
+
+    def delete(self, file_id: str) -> bool:
+        """Delete a stored file at ConvertAPI; false where there was none."""
+        with explicit_failures():
+            return self.client.call(endpoints.delete_file(file_id))
+
+    def get_user(self) -> dict[str, Any]:
+        """Return the account: `Active`, `ConversionsTotal`, `ConversionsConsumed`, …; needs the master token."""
+        with explicit_failures():
+            self._require_master_token()
+            return self.client.call(endpoints.get_user())
+
+    def get_statistics(self, start_date: str, end_date: str) -> list[dict[str, Any]]:
+        """Return the conversions between two dates (`YYYY-MM-DD`); needs the master token."""
+        with explicit_failures():
+            self._require_master_token()
+            return self.client.call(endpoints.get_statistics(start_date, end_date))
+
+    def _require_master_token(self) -> None:
+        if not self.settings.master_token:
+            raise ConnectionConfigError(
+                f"Connection {self.convertapi_conn_id!r}: extra master_token is empty, and ConvertAPI shows the account "
+                "to nothing else. Enter the Master Token of the ConvertAPI dashboard."
+            )
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Say whether token and Kid are accepted; spends no conversion, never raises."""
+        from airflow_provider_convertapi.hooks.transfer import probe  # noqa: PLC0415 - parse time
+
+        try:
+            return probe(self.settings, self.client)
+        except ConnectionConfigError as error:
+            return False, str(error)
+
+    def stop(self) -> None:
+        """Make whatever this hook does end with `ConversionInterrupted`; jobs are left to be collected."""
+        self._stop.set()
+
+    def _pause(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise ConversionInterrupted(
+                "The task was told to stop. A job that was submitted goes on at ConvertAPI; the next try collects it "
+                "without paying, and what nobody collects the service deletes within three hours."
+            )
+
+    def _credential(self, kind: Credential) -> str:
+        if kind is Credential.MASTER:
+            return self.settings.master_token or ""
+        if kind is Credential.API_TOKEN or self.settings.auth == "api_token":
+            return self.settings.api_token
+        return self._issuer.token()
+
+    def _renew(self) -> bool:
+        if self.settings.auth == "api_token":
+            return False
+        self._issuer.forget()
+        return True
+
+    @cached_property
+    def _issuer(self) -> auth.TokenIssuer:
+        lifetime = self._lifetime()
+        return auth.TokenIssuer(
+            lambda: self._new_token(lifetime, self.settings.client_ip), lifetime, time.time
+        )
+
+    def _lifetime(self) -> int:
+        """Return how many seconds a JWT lasts: no longer than the task can run."""
+        limit = self.scope.execution_timeout
+        lifetime = self.settings.jwt_lifetime
+        return lifetime if limit is None else min(lifetime, int(limit) + _LIFETIME_MARGIN)
+
+    def _new_token(self, lifetime: int, client_ip: str | None) -> str:
+        settings = self.settings
+        if not settings.kid:
+            raise ConnectionConfigError(
+                f"Connection {self.convertapi_conn_id!r}: login (the Kid) is empty, and a JWT needs it."
+            )
+        if settings.auth == "jwt_remote":
+            token = self.client.call(endpoints.request_token(settings.kid, lifetime, client_ip))
+        else:
+            token = auth.mint(
+                settings.api_token,
+                settings.kid,
+                now=time.time(),
+                lifetime=lifetime,
+                client_ip=client_ip,
+            )
+        self._mask(token)
+        return token
+
+    def _mask(self, secret: str) -> None:
+        from airflow.providers.common.compat.sdk import mask_secret  # noqa: PLC0415 - parse time
+
+        mask_secret(secret)
+
+
+_SECRET_PARAMETERS = ("password", "cookies", "headers")
+
+
+def secrets_in(source: object, parameters: object) -> list[str]:
+    """Return what must not be shown of a conversion's arguments.
+
+    Passwords, cookies and headers among the parameters, and the queries of URLs: a signed URL
+    opens its file to everybody.
+    """
+    named = parameters.items() if isinstance(parameters, Mapping) else ()
+    hidden = [
+        str(value)
+        for name, value in named
+        if any(word in str(name).lower() for word in _SECRET_PARAMETERS)
+    ]
+    texts = [
+        *(source if isinstance(source, list | tuple) else [source]),
+        *(value for _, value in named),
+    ]
+    queries = [
+        urlsplit(text).query
+        for text in texts
+        if isinstance(text, str) and text.startswith(("http://", "https://"))
+    ]
+    return [secret for secret in [*hidden, *queries] if secret]

@@ -1,0 +1,144 @@
+"""The direct conversion: one streamed exchange, nothing stored at the service, no second chance."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import BinaryIO, TYPE_CHECKING
+
+from airflow_provider_convertapi.api.answers import AnswerReader
+from airflow_provider_convertapi.api.endpoints import convert_directly
+from airflow_provider_convertapi.errors import (
+    ConversionError,
+    OutputExistsError,
+    ParameterError,
+    ResultLostError,
+    ThrottledError,
+    TransientConversionError,
+    TransportError,
+    UnexpectedAnswerError,
+    UnsupportedFormatError,
+)
+from airflow_provider_convertapi.hooks.outcome import Outcome, explained
+from airflow_provider_convertapi.storage import Publication, SizeMismatch
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.api.answers import PartHead
+    from airflow_provider_convertapi.hooks.outcome import Try
+    from airflow_provider_convertapi.errors import (
+        ConvertApiError,
+    )
+    from airflow_provider_convertapi.hooks.order import Order
+    from airflow_provider_convertapi.api.client import Client
+    from collections.abc import Iterable, Iterator
+    import logging
+
+
+@dataclass(slots=True)
+class _Results:
+    """Stage each part of the answer as it arrives."""
+
+    order: Order
+    publication: Publication
+    names: list[str] = field(default_factory=list)
+    cost: int = 0
+    _open: ExitStack = field(default_factory=ExitStack)
+
+    def begin(self, head: PartHead) -> BinaryIO:
+        self.names.append(head.name)
+        # Each part names the cost of the whole conversion, not a share of it.
+        self.cost = max(self.cost, head.cost)
+        uri = self.order.destination.outputs(self.names)[-1]
+        return self._open.enter_context(self.publication.stage(uri, head.size))
+
+    def end(self) -> None:
+        self._open.close()
+
+    def abandon(self, error: BaseException) -> None:
+        self._open.__exit__(type(error), error, error.__traceback__)
+
+
+@dataclass(slots=True)
+class DirectConversion:
+    """Convert in one exchange; once a byte was sent, a lost answer may have been billed.
+
+    :param deadline: monotonic seconds after which a throttled request is given up.
+    """
+
+    client: Client
+    order: Order
+    this_try: Try
+    deadline: float
+    log: logging.Logger
+
+    def run(self) -> Outcome:
+        """Convert and publish."""
+        order = self.order
+        destination = order.destination
+        if (
+            not order.overwrite
+            and not destination.is_directory
+            and destination.sizes([destination.uri])[0] is not None
+        ):
+            raise OutputExistsError(
+                f"{destination.uri} exists. Move it away, or set overwrite=True. Nothing was paid."
+            )
+        throttled = unsent = 0
+        while True:
+            order.check_unchanged()
+            try:
+                return self._exchange()
+            except ThrottledError as error:
+                throttled += 1
+                self._wait(throttled, error)
+            except TransportError as error:
+                if error.sent:
+                    raise self._lost(error) from None
+                unsent += 1
+                self._wait(unsent, error)
+            except (ConversionError, ParameterError, UnsupportedFormatError) as error:
+                again = isinstance(error, TransientConversionError) and not self.this_try.is_later
+                raise explained(error, order, again=again) from None
+
+    def _exchange(self) -> Outcome:
+        order = self.order
+        timeout = order.timeout_for(1 if self.this_try.is_later else 0)
+        request = convert_directly(
+            order.source_format, order.target_format, timeout, order.fields(timeout)
+        )
+        with Publication(
+            order.destination, inputs=order.input_uris, overwrite=order.overwrite
+        ) as publication:
+            with self.client.stream(request, fresh=True) as (head, blocks):
+                results = _Results(order, publication)
+                try:
+                    reader = AnswerReader(
+                        head.headers.get("content-type", ""), results.begin, results.end
+                    )
+                    reader.read(self._interruptible(blocks))
+                except BaseException as error:
+                    results.abandon(error)
+                    if isinstance(error, UnexpectedAnswerError | SizeMismatch | TransportError):
+                        raise self._lost(error) from None
+                    raise
+            return Outcome(publication.publish(), results.cost, results.cost)
+
+    def _interruptible(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            self.client.pause(0)
+            yield block
+
+    def _wait(self, failures: int, error: ConvertApiError) -> None:
+        delay = self.client.backoff.delay(failures, error)
+        if delay is None or self.client.monotonic() + delay > self.deadline:
+            raise error
+        self.log.info("%s waits %.1f s; nothing was paid. %s", self.order.describe(), delay, error)
+        self.client.pause(delay)
+
+    def _lost(self, error: Exception) -> ConvertApiError:
+        self.order.check_unchanged()
+        return ResultLostError(
+            f"{self.order.describe()} was sent and its answer was lost: {error}. It may have been billed, so it is not "
+            "sent again by itself. Clear the task to convert and pay anew, or use durable=True, which collects a "
+            "lost answer without paying twice."
+        )

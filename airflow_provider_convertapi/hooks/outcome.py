@@ -1,0 +1,69 @@
+"""How a conversion ended, and what a conversion has to know of the task that makes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_provider_convertapi.errors import (
+    ConversionError,
+    ParameterError,
+    TransientConversionError,
+)
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.hooks.order import Order
+    from airflow_provider_convertapi.errors import (
+        ConvertApiError,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A conversion that ended well.
+
+    :param outputs: URIs of the published files.
+    :param cost: conversions that it took from the balance, whenever that was.
+    :param charged: conversions that this run paid for; 0 when an earlier try had paid.
+    """
+
+    outputs: list[str]
+    cost: int
+    charged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """Which try of the task this is.
+
+    :param number: counted from 1; a clear goes on counting.
+    :param started: seconds since the epoch at which the try began.
+    :param settle: seconds that an accepted job may stay invisible at the service.
+    """
+
+    number: int
+    started: float
+    settle: float
+
+    @property
+    def is_later(self) -> bool:
+        """Tell whether an earlier try may have submitted this conversion already."""
+        return self.number > 1
+
+
+def explained(verdict: ConvertApiError, order: Order, *, again: bool) -> ConvertApiError:
+    """Say to which file it happened, what it cost and what comes next."""
+    said = f"{order.describe()}: {verdict}"
+    if isinstance(verdict, ParameterError):
+        return ParameterError(f"{said} It may have been billed (1 conversion).", verdict.invalid)
+    if not isinstance(verdict, ConversionError):
+        return type(verdict)(said)
+    said += " This was billed (1 conversion)."
+    if again:
+        return TransientConversionError(
+            f"{said} The next try makes one further attempt.", verdict.code
+        )
+    return ConversionError(
+        f"{said} Another try would pay again and change nothing, so the task fails now.",
+        verdict.code,
+    )

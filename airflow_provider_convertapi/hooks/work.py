@@ -1,0 +1,111 @@
+"""What every step of one durable conversion shares: the client, the ids, the order, the time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from airflow_provider_convertapi.api.endpoints import get_job
+from airflow_provider_convertapi.api.retry import poll_delays
+from airflow_provider_convertapi.errors import (
+    ConversionTimeoutError,
+    ResultExpiredError,
+    ThrottledError,
+    TransportError,
+)
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.hooks.outcome import Try
+    from airflow_provider_convertapi.hooks.order import Order
+    from airflow_provider_convertapi.api.ids import JobIds
+    from airflow_provider_convertapi.api.endpoints import JobAnswer
+    from airflow_provider_convertapi.api.client import Client
+    from collections.abc import Iterator
+    import logging
+
+
+@dataclass(slots=True)
+class Work:
+    """One conversion under way.
+
+    :param deadline: monotonic seconds at which the task stops waiting.
+    """
+
+    client: Client
+    ids: JobIds
+    order: Order
+    this_try: Try
+    deadline: float
+    log: logging.Logger
+
+    def look(self, attempt: int) -> JobAnswer:
+        """Ask for the job of an attempt; free, so trouble on the wire is waited out."""
+        return self.client.call(get_job(self.ids.job_id(attempt)), until=self.deadline)
+
+    def appears(self, attempt: int, until: float) -> bool:
+        """Look for a job at growing distances until the moment (seconds since the epoch).
+
+        An outage meanwhile proves nothing, so only a look that had an answer may end in "no".
+        """
+        for delay in poll_delays(self.this_try.settle or 1.0):
+            left = until - self.client.clock()
+            try:
+                if not self.look(attempt).unknown:
+                    return True
+                if left <= 0:
+                    return False
+            except TransportError:
+                if left <= 0:
+                    raise
+            self.client.pause(min(delay, max(left, 0)))
+        raise AssertionError  # the delays never end
+
+    def wait(self, attempt: int, submitted: float) -> JobAnswer:
+        """Poll the job until it has an answer, a conversion or a verdict.
+
+        :param submitted: seconds since the epoch at which it was accepted; a job may be invisible
+            for the settle time after that.
+        """
+        last_seen = submitted
+        for delay in self._polls():
+            self.client.pause(delay)
+            answer = self._poll(attempt)
+            if answer is None:
+                continue
+            if answer.conversion or answer.verdict:
+                return answer
+            now = self.client.clock()
+            if not answer.unknown:
+                last_seen = now
+            elif now - last_seen > self.this_try.settle:
+                raise self._expired(now - submitted)
+        raise AssertionError  # the polls end with an error
+
+    def _polls(self) -> Iterator[float]:
+        for delay in poll_delays(self.order.poll_interval):
+            if self.client.monotonic() + delay > self.deadline:
+                raise ConversionTimeoutError(
+                    f"{self.order.describe()} took longer than timeout={self.order.timeout:g} s. The job goes on at "
+                    "ConvertAPI and the next try collects it without paying; what nobody collects, the "
+                    "service deletes within three hours. Raise `timeout` if this is usual."
+                )
+            yield delay
+
+    def _poll(self, attempt: int) -> JobAnswer | None:
+        """Poll once; None where there was no usable answer, which the deadline alone bounds."""
+        try:
+            return self.client.send(get_job(self.ids.job_id(attempt)))
+        except ThrottledError as error:
+            self.client.pause(min(self.client.backoff.delay(1, error) or 0, self._left()))
+        except TransportError as error:
+            self.log.warning("A poll had no answer; the job goes on. %s", error)
+        return None
+
+    def _left(self) -> float:
+        return max(self.deadline - self.client.monotonic(), 0)
+
+    def _expired(self, age: float) -> ResultExpiredError:
+        return ResultExpiredError(
+            f"ConvertAPI accepted {self.order.describe()} {age:.0f} s ago and does not know the job any more. "
+            "It may have been billed. Clear the task, or change `conversion_key`, to convert and pay anew."
+        )
