@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.endpoints import (
     delete_file,
@@ -16,20 +17,20 @@ from airflow_provider_convertapi.errors import (
     UnexpectedAnswerError,
 )
 from airflow_provider_convertapi.storage import Publication, SizeMismatch
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.hooks.work import Work
+    import logging
+    from collections.abc import Sequence
+
+    from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.endpoints import (
         Conversion,
         ConvertedFile,
     )
-    from airflow_provider_convertapi.api.client import Client
-    from collections.abc import Sequence
-    import logging
+    from airflow_provider_convertapi.hooks.work import Work
 
 
-class ResultGone(Exception):
+class ResultGoneError(Exception):
     """A result is not at the service any more; another runner may have published it."""
 
 
@@ -55,7 +56,7 @@ def collect(work: Work, conversion: Conversion) -> list[str]:
     """
     try:
         return _publish(work, conversion)
-    except ResultGone:
+    except ResultGoneError:
         outputs = published(work, conversion)
     if outputs is None:
         raise ResultExpiredError(
@@ -81,7 +82,7 @@ def fetch(
 ) -> None:
     """Stage one result; fetching again is free, so a torn one is fetched again.
 
-    Raises `ResultGone` when the service does not have it any more.
+    Raises `ResultGoneError` when the service does not have it any more.
     """
     failures = 0
     while True:
@@ -95,7 +96,7 @@ def fetch(
                     sink.write(block)
         except (TransportError, ThrottledError, SizeMismatch, UnexpectedAnswerError) as error:
             if client.call(find_file(file.file_id)) is None:
-                raise ResultGone from None
+                raise ResultGoneError from None
             failures += 1
             _wait_for_another_fetch(client, failures, error, file)
             log.warning("A download broke off and is made again; that is free. %s", error)
@@ -118,15 +119,17 @@ def _wait_for_another_fetch(
     client.pause(delay)
 
 
-def delete_documents(work: Work, attempt: int, files: Sequence[ConvertedFile] = ()) -> None:
+def delete_documents(
+    work: Work, attempt: int, uploads: Sequence[str], files: Sequence[ConvertedFile] = ()
+) -> None:
     """Delete uploads and results at the service; the job record stays, it is the receipt.
+
+    :param uploads: the places of the inputs that were uploaded.
 
     A document that cannot be deleted is no failure of the conversion: the service deletes it
     within three hours.
     """
-    ids = [work.ids.file_id(attempt, part.place) for part in work.order.uploads] + [
-        file.file_id for file in files
-    ]
+    ids = [work.ids.file_id(attempt, place) for place in uploads] + [file.file_id for file in files]
     left = 0
     for file_id in ids:
         try:

@@ -28,11 +28,14 @@ from airflow_provider_convertapi.hooks.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     import requests
 
     from airflow_provider_convertapi.api.client import Client
+    from airflow_provider_convertapi.hooks.direct import DirectConversion
+    from airflow_provider_convertapi.hooks.durable import DurableConversion
     from airflow_provider_convertapi.hooks.order import Order
-    from airflow_provider_convertapi.hooks.outcome import Outcome
+    from airflow_provider_convertapi.hooks.outcome import Outcome, Try
 
 _LIFETIME_MARGIN = 60
 """Seconds that a JWT outlives the task's `execution_timeout`."""
@@ -63,14 +66,14 @@ class ConvertApiHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the connection form's extra fields for Airflow before 3.2."""
-        from airflow_provider_convertapi.hooks.form import connection_form_widgets  # noqa: PLC0415 - web server only
+        from airflow_provider_convertapi.hooks.form import connection_form_widgets
 
         return connection_form_widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return the connection form's labels for Airflow before 3.2."""
-        from airflow_provider_convertapi.hooks.form import ui_field_behaviour  # noqa: PLC0415 - web server only
+        from airflow_provider_convertapi.hooks.form import ui_field_behaviour
 
         return ui_field_behaviour()
 
@@ -90,7 +93,7 @@ class ConvertApiHook(BaseHook):
     @cached_property
     def client(self) -> Client:
         """The HTTP client for this connection; made when it is first needed."""
-        from airflow_provider_convertapi.api.client import Client  # noqa: PLC0415 - requests is not for parse time
+        from airflow_provider_convertapi.api.client import Client
 
         settings = self.settings
         return Client(
@@ -154,7 +157,7 @@ class ConvertApiHook(BaseHook):
 
     def place_order(self, *, on_quota_exhausted: str = "fail", **arguments: Any) -> Order:
         """Check a conversion's arguments, find its inputs and mask its secrets; nothing is sent."""
-        from airflow_provider_convertapi.hooks.order import place_order  # noqa: PLC0415 - parse time
+        from airflow_provider_convertapi.hooks.order import place_order
 
         if on_quota_exhausted not in {"fail", "raise"}:
             complaint = f"is {on_quota_exhausted!r}; it must be 'fail' or 'raise'"
@@ -169,10 +172,46 @@ class ConvertApiHook(BaseHook):
         self, order: Order, *, durable: bool, conversion_key: str | None = None
     ) -> Outcome:
         """Make a conversion that was checked; errors name connection, file, cost and remedy."""
+        with self.named(order):
+            if durable:
+                outcome = self.durable(order, conversion_key).run()
+            else:
+                outcome = self._direct(order).run()
+        self.report(order, outcome)
+        self.scope.count_call(order.seed())
+        return outcome
+
+    def durable(self, order: Order, conversion_key: str | None = None) -> DurableConversion:
+        """Return the conversion as a job under its derived id: `begin` it here, `finish` it anywhere."""
         seed = order.seed() | {"namespace": self.settings.namespace, "key": conversion_key}
-        with self._named(order):
-            outcome = self._durable(order, seed) if durable else self._direct(order)
-        self.scope.count_call(seed)
+        scope = {**self.scope.names, "call": self.scope.call_number(order.seed())}
+        ids = JobIds.from_seed(self.settings.id_key, seed_text(seed | {"scope": scope}))
+        self._warn_of_limits()
+        return self.resumed(order, ids.derivation)
+
+    def resumed(self, order: Order, derivation: str) -> DurableConversion:
+        """Return a conversion that is underway, by the derivation that its ids come from."""
+        from airflow_provider_convertapi.hooks.durable import (
+            DurableConversion,
+        )
+        from airflow_provider_convertapi.hooks.work import Work
+
+        ids = JobIds(self.settings.id_key, derivation)
+        deadline = self.client.monotonic() + order.timeout
+        return DurableConversion(
+            Work(self.client, ids, order, self._this_try(), deadline, self.log)
+        )
+
+    def _direct(self, order: Order) -> DirectConversion:
+        from airflow_provider_convertapi.hooks.direct import (
+            DirectConversion,
+        )
+
+        deadline = self.client.monotonic() + order.timeout
+        return DirectConversion(self.client, order, self._this_try(), deadline, self.log)
+
+    def report(self, order: Order, outcome: Outcome) -> None:
+        """Say in the task's log what was converted, and what it cost."""
         self.log.info(
             "Converted %s into %s. Cost: %d conversion(s); charged now: %d.",
             order.describe(),
@@ -180,28 +219,9 @@ class ConvertApiHook(BaseHook):
             outcome.cost,
             outcome.charged,
         )
-        return outcome
 
-    def _durable(self, order: Order, seed: dict[str, Any]) -> Outcome:
-        from airflow_provider_convertapi.hooks.durable import DurableConversion  # noqa: PLC0415 - parse time
-        from airflow_provider_convertapi.hooks.work import Work  # noqa: PLC0415 - parse time
-
-        self._warn_of_limits()
-        scope = {**self.scope.names, "call": self.scope.call_number(seed)}
-        ids = JobIds.from_seed(self.settings.id_key, seed_text(seed | {"scope": scope}))
-        deadline = self.client.monotonic() + order.timeout
-        return DurableConversion(
-            Work(self.client, ids, order, self._this_try(), deadline, self.log)
-        ).run()
-
-    def _direct(self, order: Order) -> Outcome:
-        from airflow_provider_convertapi.hooks.direct import DirectConversion  # noqa: PLC0415 - parse time
-
-        deadline = self.client.monotonic() + order.timeout
-        return DirectConversion(self.client, order, self._this_try(), deadline, self.log).run()
-
-    def _this_try(self) -> Any:
-        from airflow_provider_convertapi.hooks.outcome import Try  # noqa: PLC0415 - parse time
+    def _this_try(self) -> Try:
+        from airflow_provider_convertapi.hooks.outcome import Try
 
         settle = conf.getfloat("convertapi", "settle", fallback=DEFAULT_SETTLE)
         return Try(self.scope.try_number, self.scope.started, settle)
@@ -219,7 +239,7 @@ class ConvertApiHook(BaseHook):
             )
 
     @contextmanager
-    def _named(self, order: Order) -> Iterator[None]:
+    def named(self, order: Order) -> Iterator[None]:
         """Let the errors that concern the account name the connection and what is left undone."""
         try:
             yield
@@ -241,7 +261,7 @@ class ConvertApiHook(BaseHook):
 
         The id opens the file without credentials: treat it as a secret.
         """
-        from airflow_provider_convertapi.storage import find_source  # noqa: PLC0415 - parse time
+        from airflow_provider_convertapi.storage import find_source
 
         with explicit_failures():
             return self.client.call(endpoints.upload(find_source(str(source)))).file_id
@@ -251,7 +271,7 @@ class ConvertApiHook(BaseHook):
 
         :param destination: a file, or a directory when it ends in ``/`` (the file keeps its name).
         """
-        from airflow_provider_convertapi.hooks.transfer import download  # noqa: PLC0415 - parse time
+        from airflow_provider_convertapi.hooks.transfer import download
 
         with explicit_failures():
             return download(self.client, file_id, str(destination), self.log)
@@ -282,7 +302,7 @@ class ConvertApiHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether token and Kid are accepted; spends no conversion, never raises."""
-        from airflow_provider_convertapi.hooks.transfer import probe  # noqa: PLC0415 - parse time
+        from airflow_provider_convertapi.hooks.transfer import probe
 
         try:
             return probe(self.settings, self.client)
@@ -346,7 +366,7 @@ class ConvertApiHook(BaseHook):
         return token
 
     def _mask(self, secret: str) -> None:
-        from airflow.providers.common.compat.sdk import mask_secret  # noqa: PLC0415 - parse time
+        from airflow.providers.common.compat.sdk import mask_secret
 
         mask_secret(secret)
 

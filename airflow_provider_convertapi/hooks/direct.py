@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import BinaryIO, TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_convertapi.api.answers import AnswerReader
 from airflow_provider_convertapi.api.endpoints import convert_directly
@@ -23,15 +23,16 @@ from airflow_provider_convertapi.hooks.outcome import Outcome, explained
 from airflow_provider_convertapi.storage import Publication, SizeMismatch
 
 if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterable, Iterator
+
     from airflow_provider_convertapi.api.answers import PartHead
-    from airflow_provider_convertapi.hooks.outcome import Try
+    from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.errors import (
         ConvertApiError,
     )
     from airflow_provider_convertapi.hooks.order import Order
-    from airflow_provider_convertapi.api.client import Client
-    from collections.abc import Iterable, Iterator
-    import logging
+    from airflow_provider_convertapi.hooks.outcome import Try
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.ids import MAX_ATTEMPTS
 from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
@@ -21,22 +22,26 @@ from airflow_provider_convertapi.hooks.collection import (
 from airflow_provider_convertapi.hooks.order import MOST_TIMEOUT
 from airflow_provider_convertapi.hooks.outcome import Outcome, explained
 from airflow_provider_convertapi.hooks.submission import Submission
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.hooks.work import Work
+    from airflow_provider_convertapi.api.endpoints import Conversion, JobAnswer
     from airflow_provider_convertapi.errors import (
         ConvertApiError,
     )
-    from airflow_provider_convertapi.api.endpoints import Conversion, JobAnswer
+    from airflow_provider_convertapi.hooks.work import Work
 
 
 @dataclass(frozen=True, slots=True)
 class Underway:
-    """A job that the service has: its attempt, when this try submitted it (None: an earlier one did)."""
+    """A job that the service has.
+
+    :param submitted: seconds since the epoch at which this try submitted it; None: an earlier did.
+    :param uploads: the places of the inputs that were uploaded, to be deleted in the end.
+    """
 
     attempt: int
     submitted: float | None = None
+    uploads: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -71,7 +76,7 @@ class DurableConversion:
         self.work.log.info(
             "An earlier try submitted this conversion and it is running; nothing is paid again."
         )
-        return Underway(attempt)
+        return Underway(attempt, uploads=self._places())
 
     def finish(self, job: Underway) -> Outcome:
         """Wait for the job, publish its results, delete the documents."""
@@ -81,9 +86,9 @@ class DurableConversion:
         )
         if answer.verdict:
             raise self._verdict(job, answer)
-        assert answer.conversion  # noqa: S101 - `wait` returns one of the two; for the type checker
+        assert answer.conversion
         outputs = collect(work, answer.conversion)
-        delete_documents(work, job.attempt, answer.conversion.files)
+        delete_documents(work, job.attempt, job.uploads, answer.conversion.files)
         charged = 0 if job.submitted is None else answer.conversion.cost
         return Outcome(outputs, answer.conversion.cost, charged)
 
@@ -110,7 +115,7 @@ class DurableConversion:
         outputs = published(work, conversion)
         if outputs is not None:
             work.log.info("Reused, no charge: an earlier try published %s.", ", ".join(outputs))
-            delete_documents(work, attempt, conversion.files)
+            delete_documents(work, attempt, self._places(), conversion.files)
             return Outcome(outputs, conversion.cost, 0)
         work.log.warning(
             "An earlier try converted this, but its outputs were removed since and the documents are "
@@ -128,7 +133,7 @@ class DurableConversion:
             or len(transient) > 1
             or self._cannot_be_longer(verdict)
         ):
-            delete_documents(self.work, attempt)
+            delete_documents(self.work, attempt, self._places())
             raise explained(verdict, self.work.order, again=False)
         self.work.log.warning(
             "The last attempt ended with Code %d, which one more may change: it is paid anew.",
@@ -164,16 +169,19 @@ class DurableConversion:
         work.log.info(
             "Submitted %s." if mine else "An earlier try had submitted %s.", work.order.describe()
         )
-        return Underway(attempt, work.client.clock() if mine else None)
+        return Underway(attempt, work.client.clock() if mine else None, self._places())
+
+    def _places(self) -> tuple[str, ...]:
+        return tuple(part.place for part in self.work.order.uploads)
 
     def _verdict(self, job: Underway, answer: JobAnswer) -> ConvertApiError:
         """Return the error that the job's answer stands for, after cleaning up behind a final one."""
         verdict = answer.verdict
-        assert verdict  # noqa: S101 - asked for only where there is one; for the type checker
+        assert verdict
         if answer.unpaid:
             return verdict
         again = isinstance(verdict, TransientConversionError) and not self._is_second(job, verdict)
-        delete_documents(self.work, job.attempt)
+        delete_documents(self.work, job.attempt, job.uploads)
         return explained(verdict, self.work.order, again=again)
 
     def _is_second(self, job: Underway, verdict: TransientConversionError) -> bool:

@@ -7,15 +7,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_convertapi.errors import InputChangedError, ParameterError
 from airflow_provider_convertapi.storage import Destination, Source, find_source, is_url
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.api.wire import Openable
     from collections.abc import Sequence
+
+    from airflow_provider_convertapi.api.wire import Openable
 
 LEAST_TIMEOUT, MOST_TIMEOUT = 10, 1200
 """Seconds that the service's `Timeout` may be (ConvertAPI's OpenAPI document)."""
@@ -165,8 +166,11 @@ def place_order(
     timeout: float,
     poll_interval: float,
     overwrite: bool,
+    find_inputs: bool = True,
 ) -> Order:
     """Check every argument, find every input, and return the order.
+
+    :param find_inputs: False takes the inputs by name: the job is underway, and they may be gone.
 
     `ParameterError` and `InputNotFoundError` name the argument and the remedy.
     """
@@ -179,8 +183,8 @@ def place_order(
     origin = _source_format(from_format, uris, target)
     place = Destination.parse(_text("destination", destination))
     files, plain, service_timeout = _split(given)
-    inputs = [uri if is_url(uri) else find_source(uri) for uri in uris]
-    parts = [*_source_parts(inputs, origin, target), *_file_parts(files)]
+    inputs = [_input(uri, "source", find_inputs=find_inputs) for uri in uris]
+    parts = [*_source_parts(inputs, origin, target), *_file_parts(files, find_inputs=find_inputs)]
     order = Order(
         tuple(parts),
         origin,
@@ -337,8 +341,12 @@ def _value(name: str, value: object) -> str:
     )
 
 
-def _file_parts(files: Mapping[str, str]) -> list[Part]:
+def _file_parts(files: Mapping[str, str], *, find_inputs: bool) -> list[Part]:
     return [
-        Part(name, name, uri if is_url(uri) else find_source(uri, field=f"parameters[{name!r}]"))
+        Part(name, name, _input(uri, f"parameters[{name!r}]", find_inputs=find_inputs))
         for name, uri in files.items()
     ]
+
+
+def _input(uri: str, name: str, *, find_inputs: bool) -> Input:
+    return find_source(uri, field=name) if find_inputs and not is_url(uri) else uri

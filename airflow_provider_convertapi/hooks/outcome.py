@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.errors import (
     ConversionError,
     ParameterError,
     TransientConversionError,
 )
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.hooks.order import Order
     from airflow_provider_convertapi.errors import (
         ConvertApiError,
     )
+    from airflow_provider_convertapi.hooks.order import Order
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.ids import seed_text
 
@@ -48,11 +48,11 @@ class Scope:
     @classmethod
     def current(cls) -> Scope:
         """Return the scope of the task that runs here, a random one outside of tasks."""
-        from airflow.providers.common.compat.sdk import get_current_context  # noqa: PLC0415 - parse time
+        from airflow.providers.common.compat.sdk import get_current_context
 
         try:
             context = get_current_context()
-        except Exception:  # noqa: BLE001 - the class differs between Airflow versions; each means "no task"
+        except Exception:
             return cls({"random": secrets.token_hex(16)}, is_durable=False)
         return cls.from_context(context)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from airflow_provider_convertapi.api.endpoints import (
     delete_file,
     find_file,
@@ -20,14 +22,13 @@ from airflow_provider_convertapi.errors import (
 )
 from airflow_provider_convertapi.hooks.outcome import explained
 from airflow_provider_convertapi.storage import Source
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.hooks.work import Work
-    from airflow_provider_convertapi.hooks.order import Part
     from airflow_provider_convertapi.errors import (
         ConvertApiError,
     )
+    from airflow_provider_convertapi.hooks.order import Part
+    from airflow_provider_convertapi.hooks.work import Work
 
 _LOST_ANSWERS = 3
 """How often one try submits anew, under the same id, after an answer was lost and no job appeared."""
@@ -129,7 +130,7 @@ class Submission:
         """Upload one input under its own id, unless it lies there already; return the id."""
         work = self._work
         source = part.input
-        assert isinstance(source, Source)  # noqa: S101 - `uploads` holds sources only; for the type checker
+        assert isinstance(source, Source)
         file_id = work.ids.file_id(self._attempt, part.place)
         if work.this_try.is_later and self._is_stored(file_id, source.size):
             return file_id

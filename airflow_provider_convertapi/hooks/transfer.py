@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.retry import Backoff
 from airflow_provider_convertapi.errors import ConvertApiError, ResultExpiredError
-from airflow_provider_convertapi.hooks.collection import ResultGone, fetch
+from airflow_provider_convertapi.hooks.collection import ResultGoneErrorError, fetch
 from airflow_provider_convertapi.storage import Destination, Publication
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def download(client: Client, file_id: str, destination: str, log: logging.Logger
     with Publication(place, inputs=[], overwrite=True) as publication:
         try:
             fetch(client, publication, uri, file, log)
-        except ResultGone:
+        except ResultGoneError:
             raise ResultExpiredError(gone) from None
         return publication.publish()[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.api.retry import poll_delays
@@ -12,16 +13,16 @@ from airflow_provider_convertapi.errors import (
     ThrottledError,
     TransportError,
 )
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.hooks.outcome import Try
-    from airflow_provider_convertapi.hooks.order import Order
-    from airflow_provider_convertapi.api.ids import JobIds
-    from airflow_provider_convertapi.api.endpoints import JobAnswer
-    from airflow_provider_convertapi.api.client import Client
-    from collections.abc import Iterator
     import logging
+    from collections.abc import Iterator
+
+    from airflow_provider_convertapi.api.client import Client
+    from airflow_provider_convertapi.api.endpoints import JobAnswer
+    from airflow_provider_convertapi.api.ids import JobIds
+    from airflow_provider_convertapi.hooks.order import Order
+    from airflow_provider_convertapi.hooks.outcome import Try
 
 
 @dataclass(slots=True)
