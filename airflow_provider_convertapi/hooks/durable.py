@@ -86,7 +86,7 @@ class DurableConversion:
         )
         if answer.verdict:
             raise self._verdict(job, answer)
-        assert answer.conversion
+        assert answer.conversion  # noqa: S101 - for the type checker
         outputs = collect(work, answer.conversion)
         delete_documents(work, job.attempt, job.uploads, answer.conversion.files)
         charged = 0 if job.submitted is None else answer.conversion.cost
@@ -177,7 +177,7 @@ class DurableConversion:
     def _verdict(self, job: Underway, answer: JobAnswer) -> ConvertApiError:
         """Return the error that the job's answer stands for, after cleaning up behind a final one."""
         verdict = answer.verdict
-        assert verdict
+        assert verdict  # noqa: S101 - for the type checker
         if answer.unpaid:
             return verdict
         again = isinstance(verdict, TransientConversionError) and not self._is_second(job, verdict)

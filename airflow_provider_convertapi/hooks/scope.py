@@ -48,11 +48,11 @@ class Scope:
     @classmethod
     def current(cls) -> Scope:
         """Return the scope of the task that runs here, a random one outside of tasks."""
-        from airflow.providers.common.compat.sdk import get_current_context
+        from airflow.providers.common.compat.sdk import get_current_context  # noqa: PLC0415 - not at parse time
 
         try:
             context = get_current_context()
-        except Exception:
+        except Exception:  # noqa: BLE001 - the class differs between Airflow versions; each means "no task"
             return cls({"random": secrets.token_hex(16)}, is_durable=False)
         return cls.from_context(context)
 

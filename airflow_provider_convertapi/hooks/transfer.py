@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.retry import Backoff
 from airflow_provider_convertapi.errors import ConvertApiError, ResultExpiredError
-from airflow_provider_convertapi.hooks.collection import ResultGoneErrorError, fetch
+from airflow_provider_convertapi.hooks.collection import ResultGoneError, fetch
 from airflow_provider_convertapi.storage import Destination, Publication
 
 if TYPE_CHECKING:
