@@ -1,0 +1,1 @@
+"""Hooks: the connection in, authenticated calls out."""

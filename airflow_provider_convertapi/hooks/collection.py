@@ -60,7 +60,8 @@ def collect(work: Work, conversion: Conversion) -> list[str]:
         outputs = published(work, conversion)
     if outputs is None:
         raise ResultExpiredError(
-            f"{work.order.describe()} was converted and paid ({conversion.cost}), but ConvertAPI has deleted the "
+            f"{work.order.describe()} was converted and paid ({conversion.cost}), but ConvertAPI "
+            "has deleted the "
             "result and the output is not there. Clear the task to convert and pay anew."
         )
     return outputs
@@ -113,7 +114,8 @@ def _wait_for_another_fetch(
         if not isinstance(error, SizeMismatch):
             raise error
         raise UnexpectedAnswerError(
-            f"A result does not have the size that ConvertAPI announced ({file.size} bytes): {error}. It is paid; "
+            f"A result does not have the size that ConvertAPI announced ({file.size} bytes): "
+            f"{error}. It is paid; "
             "clear the task to fetch it again without paying."
         ) from None
     client.pause(delay)

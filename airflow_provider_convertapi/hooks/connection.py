@@ -84,7 +84,7 @@ class ConnectionSettings:
 
     @classmethod
     def from_connection(cls, connection: ConnectionLike) -> ConnectionSettings:
-        """Check every field; `ConnectionConfigError` names the one that is wrong, and the remedy."""
+        """Check every field; `ConnectionConfigError` names the wrong one and the remedy."""
         return _Reader(connection).settings()
 
 

@@ -66,14 +66,14 @@ class ConvertApiHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the connection form's extra fields for Airflow before 3.2."""
-        from airflow_provider_convertapi.hooks.form import connection_form_widgets  # noqa: PLC0415 - not at parse time
+        from airflow_provider_convertapi.hooks.form import connection_form_widgets
 
         return connection_form_widgets()
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return the connection form's labels for Airflow before 3.2."""
-        from airflow_provider_convertapi.hooks.form import ui_field_behaviour  # noqa: PLC0415 - not at parse time
+        from airflow_provider_convertapi.hooks.form import ui_field_behaviour
 
         return ui_field_behaviour()
 
@@ -93,7 +93,7 @@ class ConvertApiHook(BaseHook):
     @cached_property
     def client(self) -> Client:
         """The HTTP client for this connection; made when it is first needed."""
-        from airflow_provider_convertapi.api.client import Client  # noqa: PLC0415 - not at parse time
+        from airflow_provider_convertapi.api.client import Client
 
         settings = self.settings
         return Client(
@@ -105,7 +105,7 @@ class ConvertApiHook(BaseHook):
         )
 
     def get_conn(self) -> requests.Session:
-        """Return an authenticated `requests.Session`: the credential goes to the connection's host only."""
+        """Return a `requests.Session` that authenticates at the connection's host only."""
         with explicit_failures():
             self._credential(Credential.TOKEN)
             return self.client.session
@@ -157,7 +157,7 @@ class ConvertApiHook(BaseHook):
 
     def place_order(self, *, on_quota_exhausted: str = "fail", **arguments: Any) -> Order:
         """Check a conversion's arguments, find its inputs and mask its secrets; nothing is sent."""
-        from airflow_provider_convertapi.hooks.order import place_order  # noqa: PLC0415 - not at parse time
+        from airflow_provider_convertapi.hooks.order import place_order
 
         if on_quota_exhausted not in {"fail", "raise"}:
             complaint = f"is {on_quota_exhausted!r}; it must be 'fail' or 'raise'"
@@ -182,7 +182,7 @@ class ConvertApiHook(BaseHook):
         return outcome
 
     def durable(self, order: Order, conversion_key: str | None = None) -> DurableConversion:
-        """Return the conversion as a job under its derived id: `begin` it here, `finish` it anywhere."""
+        """Return the conversion as a job: `begin` it here, `finish` it anywhere."""
         seed = order.seed() | {"namespace": self.settings.namespace, "key": conversion_key}
         scope = {**self.scope.names, "call": self.scope.call_number(order.seed())}
         ids = JobIds.from_seed(self.settings.id_key, seed_text(seed | {"scope": scope}))
@@ -191,10 +191,10 @@ class ConvertApiHook(BaseHook):
 
     def resumed(self, order: Order, derivation: str) -> DurableConversion:
         """Return a conversion that is underway, by the derivation that its ids come from."""
-        from airflow_provider_convertapi.hooks.durable import (  # noqa: PLC0415 - not at parse time
+        from airflow_provider_convertapi.hooks.durable import (
             DurableConversion,
         )
-        from airflow_provider_convertapi.hooks.work import Work  # noqa: PLC0415 - not at parse time
+        from airflow_provider_convertapi.hooks.work import Work
 
         ids = JobIds(self.settings.id_key, derivation)
         deadline = self.client.monotonic() + order.timeout
@@ -203,7 +203,7 @@ class ConvertApiHook(BaseHook):
         )
 
     def _direct(self, order: Order) -> DirectConversion:
-        from airflow_provider_convertapi.hooks.direct import (  # noqa: PLC0415 - not at parse time
+        from airflow_provider_convertapi.hooks.direct import (
             DirectConversion,
         )
 
@@ -221,7 +221,7 @@ class ConvertApiHook(BaseHook):
         )
 
     def _this_try(self) -> Try:
-        from airflow_provider_convertapi.hooks.outcome import Try  # noqa: PLC0415 - not at parse time
+        from airflow_provider_convertapi.hooks.outcome import Try
 
         settle = conf.getfloat("convertapi", "settle", fallback=DEFAULT_SETTLE)
         return Try(self.scope.try_number, self.scope.started, settle)
@@ -229,11 +229,13 @@ class ConvertApiHook(BaseHook):
     def _warn_of_limits(self) -> None:
         if not self.scope.is_durable:
             self.log.warning(
-                "Outside of a task a conversion is not durable: if this process dies, nobody finds it."
+                "Outside of a task a conversion is not durable: if this process dies, nobody "
+                "finds it."
             )
         if self.settings.is_geo_routed:
             self.log.warning(
-                "Connection %r uses the worldwide host, which may answer from another region next time, where "
+                "Connection %r uses the worldwide host, which may answer from another region "
+                "next time, where "
                 "ids are unknown. Set a regional host such as https://eu-v2.convertapi.com.",
                 self.convertapi_conn_id,
             )
@@ -245,13 +247,16 @@ class ConvertApiHook(BaseHook):
             yield
         except QuotaExhaustedError as error:
             raise QuotaExhaustedError(
-                f"Connection {self.convertapi_conn_id!r} has no conversions left. {order.describe()} was not converted; "
-                f"nothing was paid for it and nothing more is sent. Buy conversions or raise the token's limit at "
+                f"Connection {self.convertapi_conn_id!r} has no conversions left. "
+                f"{order.describe()} was not converted; "
+                "nothing was paid for it and nothing more is sent. Buy conversions or raise the "
+                "token's limit at "
                 f"ConvertAPI, then clear this task. ({error})"
             ) from None
         except AuthenticationError as error:
             raise AuthenticationError(
-                f"Connection {self.convertapi_conn_id!r} is not accepted, so {order.describe()} was not converted; "
+                f"Connection {self.convertapi_conn_id!r} is not accepted, so {order.describe()} "
+                "was not converted; "
                 f"nothing was paid. Check its API token (password) and Kid (login). ({error})",
                 error.code,
             ) from None
@@ -261,17 +266,19 @@ class ConvertApiHook(BaseHook):
 
         The id opens the file without credentials: treat it as a secret.
         """
-        from airflow_provider_convertapi.storage import find_source  # noqa: PLC0415 - not at parse time
+        from airflow_provider_convertapi.storage import find_source
 
         with explicit_failures():
             return self.client.call(endpoints.upload(find_source(str(source)))).file_id
 
     def download(self, file_id: str, destination: Any) -> str:
-        """Fetch a stored file, publish it whole, and return its URI; `ResultExpiredError` when it is gone.
+        """Fetch a stored file, publish it whole, and return its URI.
+
+        `ResultExpiredError` when the service does not have it any more.
 
         :param destination: a file, or a directory when it ends in ``/`` (the file keeps its name).
         """
-        from airflow_provider_convertapi.hooks.transfer import download  # noqa: PLC0415 - not at parse time
+        from airflow_provider_convertapi.hooks.transfer import download
 
         with explicit_failures():
             return download(self.client, file_id, str(destination), self.log)
@@ -282,7 +289,7 @@ class ConvertApiHook(BaseHook):
             return self.client.call(endpoints.delete_file(file_id))
 
     def get_user(self) -> dict[str, Any]:
-        """Return the account: `Active`, `ConversionsTotal`, `ConversionsConsumed`, …; needs the master token."""
+        """Return the account (`Active`, `ConversionsTotal`, …); needs the master token."""
         with explicit_failures():
             self._require_master_token()
             return self.client.call(endpoints.get_user())
@@ -296,13 +303,14 @@ class ConvertApiHook(BaseHook):
     def _require_master_token(self) -> None:
         if not self.settings.master_token:
             raise ConnectionConfigError(
-                f"Connection {self.convertapi_conn_id!r}: extra master_token is empty, and ConvertAPI shows the account "
+                f"Connection {self.convertapi_conn_id!r}: extra master_token is empty, and "
+                "ConvertAPI shows the account "
                 "to nothing else. Enter the Master Token of the ConvertAPI dashboard."
             )
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether token and Kid are accepted; spends no conversion, never raises."""
-        from airflow_provider_convertapi.hooks.transfer import probe  # noqa: PLC0415 - not at parse time
+        from airflow_provider_convertapi.hooks.transfer import probe
 
         try:
             return probe(self.settings, self.client)
@@ -310,13 +318,14 @@ class ConvertApiHook(BaseHook):
             return False, str(error)
 
     def stop(self) -> None:
-        """Make whatever this hook does end with `ConversionInterrupted`; jobs are left to be collected."""
+        """Make what this hook does end with `ConversionInterrupted`; jobs stay to be collected."""
         self._stop.set()
 
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(seconds):
             raise ConversionInterrupted(
-                "The task was told to stop. A job that was submitted goes on at ConvertAPI; the next try collects it "
+                "The task was told to stop. A job that was submitted goes on at ConvertAPI; the "
+                "next try collects it "
                 "without paying, and what nobody collects the service deletes within three hours."
             )
 
@@ -350,7 +359,8 @@ class ConvertApiHook(BaseHook):
         settings = self.settings
         if not settings.kid:
             raise ConnectionConfigError(
-                f"Connection {self.convertapi_conn_id!r}: login (the Kid) is empty, and a JWT needs it."
+                f"Connection {self.convertapi_conn_id!r}: login (the Kid) is empty, and a JWT "
+                "needs it."
             )
         if settings.auth == "jwt_remote":
             token = self.client.call(endpoints.request_token(settings.kid, lifetime, client_ip))
@@ -366,7 +376,7 @@ class ConvertApiHook(BaseHook):
         return token
 
     def _mask(self, secret: str) -> None:
-        from airflow.providers.common.compat.sdk import mask_secret  # noqa: PLC0415 - not at parse time
+        from airflow.providers.common.compat.sdk import mask_secret
 
         mask_secret(secret)
 

@@ -1,4 +1,4 @@
-"""The durable conversion: a job under an id of ours, looked for before it is paid, kept as the receipt."""
+"""The durable conversion: a job under an id of ours, looked for before it is paid."""
 
 from __future__ import annotations
 
@@ -118,7 +118,8 @@ class DurableConversion:
             delete_documents(work, attempt, self._places(), conversion.files)
             return Outcome(outputs, conversion.cost, 0)
         work.log.warning(
-            "An earlier try converted this, but its outputs were removed since and the documents are "
+            "An earlier try converted this, but its outputs were removed since and the documents "
+            "are "
             "deleted: it is converted and paid once more (attempt %d).",
             attempt + 1,
         )
@@ -142,7 +143,7 @@ class DurableConversion:
         return self._submit(attempt + 1)
 
     def _cannot_be_longer(self, verdict: ConversionError) -> bool:
-        """A conversion that ran out of time needs more of it; at the most there is, it is hopeless."""
+        """Tell whether more time is what it needs, and there is no more."""
         return (
             _is_timeout(verdict)
             and self.work.order.timeout_for(max(self._timeouts, 1) - 1) >= MOST_TIMEOUT
@@ -152,7 +153,8 @@ class DurableConversion:
         work = self.work
         if attempt >= MAX_ATTEMPTS:
             raise ResultExpiredError(
-                f"{work.order.describe()} was attempted {MAX_ATTEMPTS} times within the service's memory. "
+                f"{work.order.describe()} was attempted {MAX_ATTEMPTS} times within the "
+                "service's memory. "
                 "Set or change `conversion_key` to convert and pay anew."
             )
         destination = work.order.destination
@@ -162,7 +164,8 @@ class DurableConversion:
             and destination.sizes([destination.uri])[0] is not None
         ):
             raise OutputExistsError(
-                f"{destination.uri} exists and is not ours. Move it away, or set overwrite=True. Nothing was paid."
+                f"{destination.uri} exists and is not ours. Move it away, or set overwrite=True. "
+                "Nothing was paid."
             )
         service_timeout = work.order.timeout_for(self._timeouts)
         mine = Submission(work, attempt, service_timeout).submit()
@@ -175,7 +178,7 @@ class DurableConversion:
         return tuple(part.place for part in self.work.order.uploads)
 
     def _verdict(self, job: Underway, answer: JobAnswer) -> ConvertApiError:
-        """Return the error that the job's answer stands for, after cleaning up behind a final one."""
+        """Return the error that the job's verdict stands for, after cleaning up behind it."""
         verdict = answer.verdict
         assert verdict  # noqa: S101 - for the type checker
         if answer.unpaid:

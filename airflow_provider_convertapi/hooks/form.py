@@ -36,9 +36,9 @@ def _form() -> dict[str, Any]:
 
 def _widget(field: dict[str, Any]) -> Any:
     # These exact paths: Airflow 3.1 puts stand-ins there where WTForms is not installed.
-    from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget  # noqa: PLC0415 - not at parse time
-    from wtforms import BooleanField, IntegerField, PasswordField, StringField  # noqa: PLC0415 - not at parse time
-    from wtforms.validators import NumberRange, Optional, any_of  # noqa: PLC0415 - not at parse time
+    from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+    from wtforms import BooleanField, IntegerField, PasswordField, StringField
+    from wtforms.validators import NumberRange, Optional, any_of
 
     schema = field["schema"]
     label, description = field["label"], field["description"]

@@ -40,6 +40,7 @@ _OURS = {
 _FORMAT = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 _EXTENSION = re.compile(r"^[a-z0-9]{1,8}$")
 _LONGEST_NAME = 200
+_NAMES_SHOWN = 3
 _ANY_TO = frozenset({"zip"})
 _ARRAY_CONVERTERS = frozenset(
     {("pdf", "merge"), ("images", "pdf"), ("images", "join")}
@@ -134,8 +135,10 @@ class Order:
         """Raise `InputChangedError` when a source was written since it was looked at."""
         for source in self.sources:
             if source.changed():
-                message = f"{source.uri} changed while it was being read; nothing was paid. Another try reads it anew."
-                raise InputChangedError(message)
+                raise InputChangedError(
+                    f"{source.uri} changed while it was being read; nothing was paid. "
+                    "Another try reads it anew."
+                )
 
     def describe(self) -> str:
         """Say what is converted, in a form that may be logged."""
@@ -143,7 +146,8 @@ class Order:
             part.input.name if isinstance(part.input, Source) else _without_query(part.input)
             for part in self.parts
         ]
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        more = len(names) - _NAMES_SHOWN
+        shown = ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
         return f"{shown} ({self.source_format} to {self.target_format})"
 
 
@@ -244,7 +248,8 @@ def _source_format(from_format: object, uris: Sequence[str], target: str) -> str
     if len(formats) > 1:
         raise _wrong(
             "source",
-            f"mixes {', '.join(sorted(formats))}; convert them to one format first, or set from_format",
+            f"mixes {', '.join(sorted(formats))}; convert them to one format first, or set "
+            "from_format",
         )
     return formats.pop()
 
@@ -269,7 +274,8 @@ def _source_parts(inputs: Sequence[Input], origin: str, target: str) -> list[Par
     if len(inputs) > 1 and not is_array:
         raise _wrong(
             "source",
-            f"lists {len(inputs)} files, but {origin} to {target} converts one at a time; map the task over them",
+            f"lists {len(inputs)} files, but {origin} to {target} converts one at a time; map "
+            "the task over them",
         )
     if is_array:
         return [Part(f"Files[{index}]", str(index), item) for index, item in enumerate(inputs)]

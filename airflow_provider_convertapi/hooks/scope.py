@@ -48,7 +48,7 @@ class Scope:
     @classmethod
     def current(cls) -> Scope:
         """Return the scope of the task that runs here, a random one outside of tasks."""
-        from airflow.providers.common.compat.sdk import get_current_context  # noqa: PLC0415 - not at parse time
+        from airflow.providers.common.compat.sdk import get_current_context
 
         try:
             context = get_current_context()

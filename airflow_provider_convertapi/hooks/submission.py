@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.work import Work
 
 _LOST_ANSWERS = 3
-"""How often one try submits anew, under the same id, after an answer was lost and no job appeared."""
+"""How often one try submits anew, under the same id, after a lost answer and no job."""
 
 
 class Submission:
@@ -83,7 +83,7 @@ class Submission:
                     if lost == _LOST_ANSWERS:
                         raise
             except (ParameterError, UnsupportedFormatError, ConversionError) as error:
-                # A service that refuses an id it knows says so with some 4xx: then the job is there.
+                # A service that refuses an id it knows says so with some 4xx: the job is there.
                 if self._work.look(self._attempt).unknown:
                     raise self._final(error) from None
                 return
@@ -122,7 +122,7 @@ class Submission:
         return found
 
     def _final(self, error: ConvertApiError) -> ConvertApiError:
-        """A verdict that came with the submit leaves no record: one further try, then it stands."""
+        """Let a verdict that came with the submit stand from the second try on: it left no record."""
         again = isinstance(error, TransientConversionError) and not self._work.this_try.is_later
         return explained(error, self._work.order, again=again)
 
@@ -164,6 +164,7 @@ class Submission:
     def _not_kept(self, source: Source, size: int) -> InputChangedError:
         self._work.order.check_unchanged()
         return InputChangedError(
-            f"{source.uri} has {source.size} bytes but {size} arrived at ConvertAPI; nothing was paid. "
+            f"{source.uri} has {source.size} bytes but {size} arrived at ConvertAPI; nothing was "
+            "paid. "
             "Another try reads it anew."
         )

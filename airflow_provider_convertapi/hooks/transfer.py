@@ -29,7 +29,7 @@ def download(client: Client, file_id: str, destination: str, log: logging.Logger
     """Fetch a stored file and publish it whole; return its URI."""
     place = Destination.parse(destination)
     file = client.call(endpoints.find_file(file_id))
-    gone = "ConvertAPI has no such file any more: it keeps files for three hours at most, or until they are deleted."
+    gone = "ConvertAPI has no such file any more: it keeps one for three hours at most."
     if file is None:
         raise ResultExpiredError(gone)
     [uri] = place.outputs([file.name])
@@ -62,7 +62,7 @@ def _prove_token(settings: ConnectionSettings, client: Client) -> str:
         client.call(endpoints.request_token(settings.kid, _PROBE_LIFETIME, None))
         return f"{settings.base_url} accepts the API token and the Kid."
     client.call(endpoints.find_file(secrets.token_hex(16)))
-    return f"{settings.base_url} was reached; without a Kid the API token itself cannot be proved for free."
+    return f"{settings.base_url} was reached; without a Kid the API token is not proved."
 
 
 def _balance(client: Client) -> str:

@@ -86,8 +86,10 @@ class Work:
         for delay in poll_delays(self.order.poll_interval):
             if self.client.monotonic() + delay > self.deadline:
                 raise ConversionTimeoutError(
-                    f"{self.order.describe()} took longer than timeout={self.order.timeout:g} s. The job goes on at "
-                    "ConvertAPI and the next try collects it without paying; what nobody collects, the "
+                    f"{self.order.describe()} took longer than timeout={self.order.timeout:g} s. "
+                    "The job goes on at "
+                    "ConvertAPI and the next try collects it without paying; what nobody "
+                    "collects, the "
                     "service deletes within three hours. Raise `timeout` if this is usual."
                 )
             yield delay
@@ -107,6 +109,8 @@ class Work:
 
     def _expired(self, age: float) -> ResultExpiredError:
         return ResultExpiredError(
-            f"ConvertAPI accepted {self.order.describe()} {age:.0f} s ago and does not know the job any more. "
-            "It may have been billed. Clear the task, or change `conversion_key`, to convert and pay anew."
+            f"ConvertAPI accepted {self.order.describe()} {age:.0f} s ago and does not know the "
+            "job any more. "
+            "It may have been billed. Clear the task, or change `conversion_key`, to convert and "
+            "pay anew."
         )

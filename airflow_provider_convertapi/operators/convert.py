@@ -13,6 +13,7 @@ from airflow_provider_convertapi.hooks.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_convertapi.hooks.order import Order
@@ -26,7 +27,8 @@ class ConvertApiOperator(BaseOperator):
 
     Within the service's memory of two hours a conversion is billed once, whatever happens to the
     task: a retry or a clear looks for the job before it pays, and says "reused, no charge".  A
-    permanent failure, an exhausted quota above all, fails the task at once, whatever `retries` says.
+    permanent failure, an exhausted quota above all, fails the task at once, whatever `retries`
+    says.
 
     Returns the list of output URIs and pushes the cost as the XCom `conversion_cost`.
 
@@ -106,7 +108,7 @@ class ConvertApiOperator(BaseOperator):
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
         """Render, and mask what is secret before Airflow stores the rendered fields."""
         super().render_template_fields(context, jinja_env)
-        from airflow.providers.common.compat.sdk import mask_secret  # noqa: PLC0415 - parse time
+        from airflow.providers.common.compat.sdk import mask_secret
 
         for secret in secrets_in(self.source, self.parameters):
             mask_secret(secret)
@@ -146,7 +148,8 @@ class ConvertApiOperator(BaseOperator):
 
     def _plan(self, order: Order) -> list[str]:
         self.log.info(
-            "Plan only, nothing is sent: %s would be converted into %s for at least 1 conversion, as a %s.",
+            "Plan only, nothing is sent: %s would be converted into %s for at least 1 "
+            "conversion, as a %s.",
             order.describe(),
             order.destination.uri,
             "job that survives crashes" if self.durable else "direct exchange",
@@ -157,7 +160,8 @@ class ConvertApiOperator(BaseOperator):
         delay = self.retry_delay
         if self.durable and self.retries and isinstance(delay, timedelta) and delay > _RETENTION:
             self.log.warning(
-                "retry_delay is %s, but ConvertAPI forgets a job after %s: a retry that late pays anew.",
+                "retry_delay is %s, but ConvertAPI forgets a job after %s: a retry that late "
+                "pays anew.",
                 delay,
                 _RETENTION,
             )
