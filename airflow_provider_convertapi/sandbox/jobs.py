@@ -40,7 +40,11 @@ class EngineJob:
 
 @dataclass(frozen=True, slots=True)
 class EngineOutput:
-    """One result: where it lies, and the name that the engine proposes for it."""
+    """One result: where it lies, and the name that the engine proposes for it.
+
+    Pages and the like, which differ in their number only, carry equal names: the server numbers
+    them in its own style. Whatever has a name of its own (members of an archive) carries that.
+    """
 
     path: Path
     name: str
@@ -50,7 +54,6 @@ class EngineError(Exception):
     """A conversion that did not work: HTTP status, Code and Message of the service's error table."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
-        """Keep all three in `args`, so that the error survives pickling."""
         super().__init__(status, code, message)
         self.status = status
         self.code = code

@@ -1,0 +1,124 @@
+"""A document's syntax tree on typst's pages, tried again without whatever typst refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typst
+
+from airflow_provider_convertapi.sandbox.engines import (
+    pandoc,
+    paper,
+    reading,
+    tree,
+    typesetting,
+    verdicts,
+)
+from airflow_provider_convertapi.sandbox.engines.paper import Page
+from airflow_provider_convertapi.sandbox.engines.pandoc import Tree
+from airflow_provider_convertapi.sandbox.engines.pictures import Pictures
+
+Parameters = Mapping[str, str | int | float | bool]
+
+
+def pdf(document: Path, kind: str, folder: Path, parameters: Parameters) -> bytes:
+    """Return a document as PDF.
+
+    Args:
+        document: The file.
+        kind: Its format, one of READERS.
+        folder: Where to work; the root of everything that typst may see.
+        parameters: Page, margins and what else the converter honours.
+    """
+    reader = reading.READERS[kind]
+    found = reading.read(document, reader, folder)
+    page = paper.asked_for(
+        reading.page(document, reader), parameters, 1.0 if reader == "epub" else paper.MM
+    )
+    return _Typeset(found, page, folder, parameters, slides=reader == "pptx").pdf()
+
+
+class _Typeset:
+    """One document on its way through typst, tried again without what typst refuses."""
+
+    def __init__(
+        self, found: Tree, page: Page, folder: Path, parameters: Parameters, *, slides: bool
+    ) -> None:
+        self._tree = found
+        self._page = page
+        self._folder = folder
+        self._parameters = parameters
+        self._slides = slides
+
+    def pdf(self) -> bytes:
+        keep = {"label": True, "image": True, "math": True}
+        while True:
+            source = self._source(**keep)
+            try:
+                return self._compile(source)
+            except typst.TypstError as error:
+                # Links to what pandoc dropped, pictures in formats of their own, exotic formulas.
+                culprit = next((k for k in keep if keep[k] and k in error.message), None)
+                culprit = culprit or next((k for k in ("math", "label", "image") if keep[k]), None)
+                if culprit is None:
+                    raise verdicts.failed(error.message) from None
+                keep[culprit] = False
+
+    def _compile(self, source: Path) -> bytes:
+        standard = typesetting.standard(self._parameters, "a-3a")
+        tags = bool(self._parameters.get("ConvertTags", True))
+        document: bytes = typesetting.render(source, standards=standard, tags=tags)
+        return document
+
+    def _source(self, *, label: bool, image: bool, math: bool) -> Path:
+        pictures = Pictures(self._folder, self._page.box) if image else _no_picture
+        cleaned = tree.clean(self._tree, pictures, links=label, math=math)
+        blocks = _titled(cleaned)
+        if self._slides:
+            blocks = _slides(blocks)
+        body = pandoc.write({**cleaned, "meta": {}, "blocks": blocks}, "typst", self._folder)
+        head = typesetting.setup(
+            self._page,
+            title=self._title(cleaned),
+            size=float(self._parameters.get("BaseFontSize", 18 if self._slides else 11)),
+            outline=self._parameters.get("BookmarkMode", "headings") == "headings",
+        )
+        source = self._folder / "document.typ"
+        source.write_bytes(head.encode() + b"\n" + body)
+        return source
+
+    def _title(self, cleaned: Tree) -> str:
+        return (
+            tree.text(cleaned["meta"].get("title"))
+            if self._parameters.get("ConvertMetadata", True)
+            else ""
+        )
+
+
+def _no_picture(source: str, sizes: dict[str, str]) -> None:
+    """Let every picture go."""
+    del source, sizes
+
+
+def _titled(cleaned: Tree) -> list[Any]:
+    """Return the blocks with the title that the metadata holds above them."""
+    title = tree.heading(cleaned)
+    if not title:
+        return list(cleaned["blocks"])
+    return [_typst("#align(center)[#set text(1.2em)"), *title, _typst("]"), *cleaned["blocks"]]
+
+
+def _slides(blocks: list[Any]) -> list[Any]:
+    """Return the blocks with a page break before each slide; pandoc gives each a heading."""
+    pages: list[Any] = []
+    for block in blocks:
+        if block.get("t") == "Header" and pages:
+            pages.append(_typst("#pagebreak()"))
+        pages.append(block)
+    return pages
+
+
+def _typst(code: str) -> dict[str, Any]:
+    return {"t": "RawBlock", "c": ["typst", code]}

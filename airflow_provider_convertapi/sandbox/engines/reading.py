@@ -1,0 +1,89 @@
+"""Documents read by pandoc: bombs refused first, encodings settled, the page they ask for found."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+from airflow_provider_convertapi.sandbox.engines import limits, pandoc, paper, text, tree
+from airflow_provider_convertapi.sandbox.engines.pandoc import Tree
+from airflow_provider_convertapi.sandbox.engines.paper import Page
+
+READERS = {
+    **dict.fromkeys(("docx", "dotx", "docm", "dotm"), "docx"),
+    **dict.fromkeys(("pptx", "ppsx", "potx"), "pptx"),
+    **dict.fromkeys(("html", "htm", "xhtml", "web"), "html"),
+    **dict.fromkeys(("md", "markdown"), "gfm"),
+    "odt": "odt",
+    "rtf": "rtf",
+    "epub": "epub",
+}
+_PACKAGES = frozenset({"docx", "pptx", "odt", "epub"})
+_TEXTS = frozenset({"html", "gfm"})
+_TWIP = 1 / 20  # points
+_PAGE_MM = Page(top=10 * paper.MM, right=10 * paper.MM, bottom=10 * paper.MM, left=10 * paper.MM)
+_SLIDE = Page(width=720, height=540, top=36, right=48, bottom=36, left=48)
+_EMU = 1 / 12700  # points
+
+
+def read(document: Path, reader: str, folder: Path) -> Tree:
+    """Return a document's syntax tree, not yet cleaned; checks for bombs come first."""
+    if reader in _PACKAGES:
+        limits.check_package(document)
+    if reader in _TEXTS:
+        decoded = folder / "decoded.txt"
+        decoded.write_text(text.decode(document.read_bytes(), html=reader == "html"), "utf-8")
+        document = decoded
+    found = pandoc.read(document, reader, folder)
+    if reader == "gfm" and tree.has_raw_html(found):
+        # Only an HTML reader knows what the HTML in a Markdown file means.
+        page = folder / "decoded.html"
+        page.write_bytes(pandoc.write(found, "html", folder))
+        found = pandoc.read(page, "html", folder)
+    return found
+
+
+def page(document: Path, reader: str) -> Page:
+    """Return the page that the document itself asks for, else the converter's usual one."""
+    if reader == "docx":
+        return _page_of_docx(document)
+    if reader == "pptx":
+        return _page_of_pptx(document)
+    if reader == "html":  # the service's default is letter with 10 mm
+        width, height = paper.size("letter")
+        return replace(_PAGE_MM, width=width, height=height)
+    return Page()
+
+
+def _part(document: Path, name: str) -> str:
+    with zipfile.ZipFile(document) as archive:
+        try:
+            return archive.read(name).decode("utf-8", "replace")
+        except KeyError:
+            return ""
+
+
+def _attributes(xml: str, element: str, names: str) -> dict[str, float]:
+    """Return numeric attributes of the last element of that name."""
+    found = re.findall(rf"<{element}\b[^>]*>", xml)
+    pairs = re.findall(rf'\b(?:w:)?({names})="(-?\d{{1,9}})"', found[-1]) if found else []
+    return {key: float(value) for key, value in pairs}
+
+
+def _page_of_docx(document: Path) -> Page:
+    xml = _part(document, "word/document.xml")
+    size = _attributes(xml, "w:pgSz", "w|h")
+    margins = _attributes(xml, "w:pgMar", "top|right|bottom|left")
+    found = Page()
+    if size.get("w", 0) > 0 and size.get("h", 0) > 0:
+        found = replace(found, width=size["w"] * _TWIP, height=size["h"] * _TWIP)
+    return replace(found, **{side: abs(value) * _TWIP for side, value in margins.items()})
+
+
+def _page_of_pptx(document: Path) -> Page:
+    size = _attributes(_part(document, "ppt/presentation.xml"), "p:sldSz", "cx|cy")
+    if size.get("cx", 0) > 0 and size.get("cy", 0) > 0:
+        return replace(_SLIDE, width=size["cx"] * _EMU, height=size["cy"] * _EMU)
+    return _SLIDE

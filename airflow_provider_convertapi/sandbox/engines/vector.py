@@ -1,0 +1,97 @@
+"""SVG: made safe, and drawn by typst."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from lxml import etree
+
+from airflow_provider_convertapi.sandbox.engines import limits, typesetting, verdicts
+
+_MAX_BYTES = 32 << 20
+_DROPPED = frozenset({"script", "foreignObject", "handler", "listener", "iframe", "audio", "video"})
+_INLINE_PICTURE = re.compile(r"(?i)\s*data:image/(png|jpe?g|gif|webp)[;,]")
+_OUTSIDE_URL = re.compile(r"""(?i)url\(\s*['"]?\s*(?!#)[^)]*\)|@import[^;]*;?|src\s*\([^)]*\)""")
+_PARSER_OPTIONS = {
+    "resolve_entities": False,
+    "no_network": True,
+    "load_dtd": False,
+    "huge_tree": False,
+}
+
+
+def safe(data: bytes) -> bytes:
+    """Return an SVG without scripts and without anything that is not part of it.
+
+    Raises:
+        EngineError: 5002 where it is no SVG, declares entities or is absurdly large.
+    """
+    if len(data) > _MAX_BYTES:
+        raise verdicts.damaged("The SVG is too large.")
+    if data[:2] == b"\x1f\x8b":
+        raise verdicts.unsupported("compressed SVG")
+    limits.refuse_entities(data)
+    try:
+        root = etree.fromstring(data, etree.XMLParser(**_PARSER_OPTIONS))
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise verdicts.damaged(str(error)) from None
+    if etree.QName(root).localname != "svg":
+        raise verdicts.damaged("It is no SVG.")
+    for element in list(root.iter()):
+        _clean(element)
+    # Only the root element: processing instructions (xml-stylesheet) and the DTD stay behind.
+    return etree.tostring(root, encoding="utf-8")
+
+
+def _clean(element: etree._Element) -> None:
+    if not isinstance(element.tag, str) or etree.QName(element).localname in _DROPPED:
+        parent = element.getparent()
+        if parent is not None:
+            parent.remove(element)
+        return
+    for name, value in list(element.attrib.items()):
+        local = etree.QName(name).localname
+        outside = local in ("href", "src") and not value.strip().startswith("#")
+        if (
+            (outside and not _INLINE_PICTURE.match(value))
+            or local == "base"
+            or local.startswith("on")
+        ):
+            del element.attrib[name]
+        elif "(" in value:
+            element.set(name, _OUTSIDE_URL.sub("none", value))
+    if etree.QName(element).localname == "style" and element.text:
+        element.text = _OUTSIDE_URL.sub("", element.text)
+
+
+def pdf(svg: bytes, folder: Path, *, background: str | None = None) -> bytes:
+    """Return a safe SVG as a PDF page of its own size.
+
+    Args:
+        svg: What `safe` returned.
+        folder: Where to work.
+        background: A colour such as "#ffffff"; None leaves the page without.
+    """
+    return typesetting.pdf(_page(svg, folder, background))
+
+
+def png(svg: bytes, folder: Path, *, resolution: float) -> bytes:
+    """Return a safe SVG as a PNG with transparency, 96 units of it to the inch."""
+    source = _page(svg, folder, None)
+    try:
+        image: bytes = typesetting.render(source, output="png", ppi=resolution)
+    except typesetting.typst.TypstError as error:
+        raise verdicts.damaged(error.message) from None
+    return image
+
+
+def _page(svg: bytes, folder: Path, background: str | None) -> Path:
+    (folder / "drawing.svg").write_bytes(svg)
+    source = folder / "drawing.typ"
+    fill = f'rgb("{background}")' if background else "none"
+    source.write_text(
+        f'#set page(width: auto, height: auto, margin: 0pt, fill: {fill})\n#image("drawing.svg")\n',
+        "utf-8",
+    )
+    return source
