@@ -1,0 +1,31 @@
+"""A ConvertAPI on loopback that speaks the protocol, keeps the books and really converts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.sandbox.faults import Fault
+    from airflow_provider_convertapi.sandbox.journal import Entry, Requests
+    from airflow_provider_convertapi.sandbox.server import Sandbox
+    from airflow_provider_convertapi.sandbox.settings import Settings
+
+__all__ = ["Entry", "Fault", "Requests", "Sandbox", "Settings"]
+
+_HOMES = {
+    "Entry": "journal",
+    "Fault": "faults",
+    "Requests": "journal",
+    "Sandbox": "server",
+    "Settings": "settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for; a worker process, and a pytest without a sandbox, ask for nothing."""
+    if name not in _HOMES:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from importlib import import_module  # noqa: PLC0415 - see above
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

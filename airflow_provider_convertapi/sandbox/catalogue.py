@@ -1,0 +1,187 @@
+"""Which conversions exist: the catalogue of converters, read from `catalogue.json` beside this file.
+
+A route's canonical name is "source/to/destination"; other names lead to it, since clients put the
+extension of their file, or an older name, into the path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+# Sources that stand for a family of formats; a converter of the format itself goes first.
+FAMILIES = ("template", "email", "images", "image", "pdfa", "office", "file")
+_SOURCE_NAMES = {"any": "file", "url": "web"}
+_TARGET_NAMES = {
+    # Old names that the vendor's newer READMEs and tools still use.
+    "encrypt": "protect",
+    "decrypt": "unprotect",
+    "watermark": "text-watermark",
+    "watermark-textbox": "text-watermark",
+    "watermark-overlay": "pdf-watermark",
+    "jpeg": "jpg",
+    "tif": "tiff",
+}
+# Extensions of a source, where the catalogue's own lists (read for a part of it only) have none.
+_EXTENSIONS: Mapping[str, tuple[str, ...]] = {
+    "dotx": ("dotx", "dot"),
+    "email": ("eml", "msg"),
+    "html": ("html", "htm"),
+    "jpg": ("jpg", "jpeg", "jfif"),
+    "md": ("md", "markdown"),
+    "mhtml": ("mhtml", "mht"),
+    "office": ("doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "rtf", "csv"),
+    "potx": ("potx", "pot"),
+    "ppsx": ("ppsx", "pps"),
+    "tiff": ("tiff", "tif"),
+    "vsdx": ("vsdx", "vsd"),
+    "xltx": ("xltx", "xlt"),
+}
+# Extension of the result, where it is not the destination's name.
+_RESULTS = {
+    **dict.fromkeys(("extract", "meta", "metadata", "moderate", "validate"), "json"),
+    **dict.fromkeys(("fdf-extract",), "fdf"),
+    **dict.fromkeys(("tiff-fax",), "tiff"),
+    **dict.fromkeys(("translate",), "po"),
+}
+_SAME_AS_SOURCE = frozenset({"compare", "compress", "protect", "unprotect"})
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a converter: its type, and what it may hold."""
+
+    name: str
+    type: str
+    values: tuple[str, ...] = ()
+    min: float | None = None
+    max: float | None = None
+    default: Any = None
+    required: bool = False
+    extensions: tuple[str, ...] = ()
+
+    @property
+    def is_file(self) -> bool:
+        """Tell whether it holds one document or several."""
+        return self.type.startswith("file")
+
+
+@dataclass(frozen=True, slots=True)
+class Converter:
+    """One route of the service.
+
+    Attributes:
+        source, target: The canonical names in its path.
+        complete: Whether every parameter is known; otherwise some may be missing.
+        extensions: Extensions of the inputs that it takes; empty for any.
+        timeout: Default of `Timeout` in seconds.
+        parameters: By canonical name, without the common ones.
+    """
+
+    source: str
+    target: str
+    complete: bool
+    extensions: frozenset[str]
+    timeout: int
+    parameters: Mapping[str, Parameter] = field(repr=False)
+
+    @property
+    def route(self) -> str:
+        """Return "source/to/destination"."""
+        return f"{self.source}/to/{self.target}"
+
+    @property
+    def input(self) -> Parameter:
+        """Return the parameter that holds what is converted: `File`, `Files` or `Url`."""
+        for name in ("File", "Files", "Url"):
+            if name in self.parameters:
+                return self.parameters[name]
+        raise LookupError(self.route)
+
+    @property
+    def result_extension(self) -> str:
+        """Return the extension that results usually have."""
+        if self.target in _RESULTS:
+            return _RESULTS[self.target]
+        known = self.target in _KNOWN_FORMATS and self.target not in _SAME_AS_SOURCE
+        return self.target if known else self.source
+
+
+# Destinations that are formats, not deeds.
+_KNOWN_FORMATS = frozenset(
+    "csv docx gif html jpg jxl md odt pcl pdf png pnm pptx rtf svg tiff txt webp xls xlsx xml zip".split()
+)
+
+
+@cache
+def converters() -> Mapping[str, Converter]:
+    """Return every converter by its route."""
+    data = json.loads(files(__package__).joinpath("catalogue.json").read_text("utf-8"))
+    return {route: _converter(route, item) for route, item in data["converters"].items()}
+
+
+def _converter(route: str, item: Mapping[str, Any]) -> Converter:
+    source, target = route.split("/to/")
+    parameters = {
+        name: Parameter(
+            name,
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in spec.items()},
+        )
+        for name, spec in item["parameters"].items()
+    }
+    if source == "web":  # the pruned lists leave out what every web converter needs
+        parameters.setdefault("Url", Parameter("Url", "string", required=True))
+    elif not {"File", "Files"} & set(parameters):
+        parameters["File"] = Parameter("File", "file", required=True)
+    listed = [e for name in ("File", "Files") if name in parameters for e in parameters[name].extensions]
+    extensions = listed or item.get("extensions") or _EXTENSIONS.get(source, (source,))
+    if source in ("file", "web") and not listed and not item.get("extensions"):
+        extensions = ()
+    return Converter(
+        source, target, item["complete"], frozenset(extensions), item.get("timeout", 900), parameters
+    )
+
+
+def resolve(source: str, target: str) -> Converter | None:
+    """Return the converter that two names in a path lead to, None where there is none.
+
+    Case does not matter; old names and the extensions that a converter lists lead to it too.
+    """
+    source, target = source.lower(), target.lower()
+    source, target = _SOURCE_NAMES.get(source, source), _TARGET_NAMES.get(target, target)
+    exact = converters().get(f"{source}/to/{target}")
+    return exact or min(_takers(source, target), key=_generality, default=None)
+
+
+def _takers(extension: str, target: str) -> Iterator[Converter]:
+    return (c for c in converters().values() if c.target == target and extension in c.extensions)
+
+
+def _generality(converter: Converter) -> int:
+    """Rank a converter of one format before those of a family."""
+    return FAMILIES.index(converter.source) + 1 if converter.source in FAMILIES else 0
+
+
+def borrowed(converter: Converter, name: str) -> Parameter | None:
+    """Return a parameter that an incompletely known converter probably has too.
+
+    Its relatives are asked: those whose list is complete, of the same source, then of the same
+    destination, then the others. `name` is compared without regard to case.
+    """
+    if converter.complete:
+        return None
+    relatives = [
+        other
+        for other in converters().values()
+        if converter.source == other.source or converter.target == other.target
+    ]
+    relatives.sort(key=lambda other: (not other.complete, other.source != converter.source))
+    for other in relatives:
+        for parameter in other.parameters.values():
+            if parameter.name.lower() == name.lower() and not parameter.is_file:
+                return parameter
+    return None

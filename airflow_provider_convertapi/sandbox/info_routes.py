@@ -1,0 +1,18 @@
+"""/info: which converters there are, and what they take."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from airflow_provider_convertapi.sandbox.state import State
+
+
+class InfoRoutes:
+    """The endpoints that describe the converters."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return []

@@ -1,0 +1,111 @@
+"""Everything a sandbox knows, in one place; touched only by the thread that serves it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from airflow_provider_convertapi.sandbox.async_jobs import Jobs
+from airflow_provider_convertapi.sandbox.auth import Credentials
+from airflow_provider_convertapi.sandbox.billing import Account
+from airflow_provider_convertapi.sandbox.faults import Faults
+from airflow_provider_convertapi.sandbox.journal import Journal
+from airflow_provider_convertapi.sandbox.settings import Settings
+from airflow_provider_convertapi.sandbox.store import Ids, Store
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.sandbox.jobs import EngineJob, EngineOutput
+
+
+class Engines(Protocol):
+    """What converts: the pool of worker processes."""
+
+    async def convert(self, job: EngineJob) -> list[EngineOutput]:
+        """Convert, or raise EngineError."""
+
+    async def close(self) -> None:
+        """End every worker."""
+
+
+class State:
+    """The account, its credentials, documents, jobs and journal, and the rules in force.
+
+    Args:
+        folder: Where documents and jobs lie; the caller's to delete.
+        balance: Conversions at the start.
+        settings: Switches; a copy of them comes back with `reset`.
+        workers: Worker processes; None for as many as there are processors.
+        seed: Makes ids and dice repeatable; None for chance.
+        persistent: Keep documents, finished jobs and the balance for the next start.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        balance: int,
+        settings: Settings,
+        workers: int | None,
+        seed: int | None,
+        persistent: bool,
+    ) -> None:
+        self.settings = settings
+        self.origin = ""
+        self._defaults = settings.as_dict()
+        self._workers = workers
+        self._pool: Engines | None = None
+        self._scratch = folder / "scratch"
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir(parents=True)
+        self.ids = Ids(seed)
+        self.account = Account(balance, settings, folder / "account.json" if persistent else None)
+        self.credentials = Credentials(settings)
+        self.store = Store(folder / "files", self.ids, persistent=persistent)
+        self.jobs = Jobs(folder / "jobs", settings, persistent=persistent)
+        self.journal = Journal()
+        self.faults = Faults(seed)
+        self.statistics: list[dict[str, Any]] = []
+        self.at_work = 0
+
+    def scratch(self) -> Path:
+        """Make the folder of one request; who asks for it removes it."""
+        folder = self._scratch / self.ids.new()
+        folder.mkdir()
+        return folder
+
+    @property
+    def pool(self) -> Engines:
+        """Return the worker processes, started with the first conversion."""
+        if self._pool is None:
+            from airflow_provider_convertapi.sandbox.pool import Pool  # noqa: PLC0415 - starts quicker
+
+            self._pool = Pool(self._workers)
+        return self._pool
+
+    def use(self, engines: Engines) -> None:
+        """Convert with these engines instead of worker processes."""
+        self._pool = engines
+
+    def reset(self) -> None:
+        """Forget journal, faults, documents and jobs; balance, tokens and switches go back."""
+        self.journal.clear()
+        self.faults.clear()
+        self.jobs.clear()
+        self.store.clear()
+        self.account.reset()
+        self.credentials.reset()
+        self.statistics.clear()
+        for name, value in self._defaults.items():
+            setattr(self.settings, name, value)
+
+    async def close(self) -> None:
+        """End the workers and whatever they were doing."""
+        await self.jobs.close()
+        if self._pool is not None:
+            await self._pool.close()
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder of ours with all that is in it."""
+    shutil.rmtree(folder, ignore_errors=True)
