@@ -1,0 +1,78 @@
+# Every target makes the environment that it needs, from nothing but Python (>= 3.11) and make.
+# Only what changed is done again: an environment is as old as pyproject.toml and its constraints.
+
+PYTHON ?= python3
+# One pip for all; --group needs 25.1.
+PIP := pip==26.3
+SANDBOX_AND_TESTS := -e '.[sandbox]' --group test
+EVERYTHING := $(SANDBOX_AND_TESTS) --group demo --group lint --group bench
+SOURCES := airflow_provider_convertapi tests $(wildcard dev example_dags)
+# Two cores are what small machines have.
+PYTEST := -m pytest -n 2 --dist loadgroup
+
+.DEFAULT_GOAL := help
+.PHONY: help demo ui test test-2.11 lint bench constraints clean
+
+help: ## Say what there is to make
+	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: .venv/installed ## Convert real documents in a real Airflow, with no account
+	.venv/bin/python dev/demo.py
+
+ui: .venv/installed ## The same, with Airflow's web server to click through
+	.venv/bin/python dev/demo.py --ui
+
+test: .venv/installed ## Run every test on the newest Airflow, and measure coverage
+	.venv/bin/python -m coverage erase
+	.venv/bin/python -m coverage run $(PYTEST)
+	.venv/bin/python -m coverage combine -q
+	.venv/bin/python -m coverage report
+
+test-2.11: .venv-2.11/installed ## Run every test on the oldest Airflow that is supported
+	.venv-2.11/bin/python $(PYTEST)
+
+lint: .venv/installed ## Check style, types, layers and spelling
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy $(SOURCES)
+	.venv/bin/lint-imports
+	.venv/bin/codespell $$(git ls-files '*.py' '*.md' '*.toml' Makefile)
+	.venv/bin/validate-pyproject pyproject.toml
+
+bench: .venv/installed ## Measure speed, memory and import time
+	.venv/bin/python dev/bench.py
+
+constraints: ## Resolve the newest versions of everything, and write constraints/ anew
+	$(call resolve,3.3,3.3.2,$(EVERYTHING))
+	$(call resolve,2.11,2.11.2,$(SANDBOX_AND_TESTS))
+
+clean: ## Remove environments, caches and reports
+	rm -rf .venv .venv-2.11 build dist .coverage* .*_cache
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+.venv/installed: pyproject.toml constraints/airflow-3.3.txt
+	$(call install,-c constraints/airflow-3.3.txt $(EVERYTHING))
+
+.venv-2.11/installed: pyproject.toml constraints/airflow-2.11.txt
+	$(call install,-c constraints/airflow-2.11.txt $(SANDBOX_AND_TESTS))
+
+# Nothing is byte-compiled ahead of time: most of what is installed is never imported here.
+define install
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install -q --disable-pip-version-check $(PIP)
+	$(@D)/bin/python -m pip install -q --no-compile $(1)
+	touch $@
+endef
+
+# $(1) names the constraints file, $(2) is its Airflow; the lines of comment above the pins stay.
+define resolve
+	rm -rf build/resolve
+	$(PYTHON) -m venv build/resolve
+	build/resolve/bin/python -m pip install -q --disable-pip-version-check $(PIP)
+	build/resolve/bin/python -m pip install -q --no-compile apache-airflow==$(2) $(3)
+	{ sed -n '/^#/p' constraints/airflow-$(1).txt; \
+	  build/resolve/bin/python -m pip freeze --exclude airflow-provider-convertapi; \
+	} > build/constraints.txt
+	mv build/constraints.txt constraints/airflow-$(1).txt
+	rm -rf build/resolve
+endef
