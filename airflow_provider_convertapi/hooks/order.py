@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,6 @@ from airflow_provider_convertapi.errors import InputChangedError, ParameterError
 from airflow_provider_convertapi.storage import Destination, Source, find_source, is_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from airflow_provider_convertapi.api.wire import Openable
 
 LEAST_TIMEOUT, MOST_TIMEOUT = 10, 1200
@@ -222,12 +220,20 @@ def _text(name: str, value: object) -> str:
     return text.strip()
 
 
+def listed(source: object) -> list[object]:
+    """Return the sources one by one: mapped tasks hand over a sequence of lists."""
+    if isinstance(source, Sequence) and not isinstance(source, str | bytes):
+        return [item for part in source for item in listed(part)]
+    return [source]
+
+
 def _uris(source: object) -> list[str]:
-    if isinstance(source, list | tuple):
-        if not source:
-            raise _wrong("source", "is an empty list; give at least one file")
-        return [_text(f"source[{index}]", item) for index, item in enumerate(source)]
-    return [_text("source", source)]
+    items = listed(source)
+    if not items:
+        raise _wrong("source", "is an empty list; give at least one file")
+    if items == [source]:
+        return [_text("source", source)]
+    return [_text(f"source[{index}]", item) for index, item in enumerate(items)]
 
 
 def _format(name: str, value: object) -> str:
