@@ -22,7 +22,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for; a worker process, and a pytest without a sandbox, ask for nothing."""
+    """Import what is asked for: a worker, or a pytest run without a sandbox, asks for nothing."""
     if name not in _HOMES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

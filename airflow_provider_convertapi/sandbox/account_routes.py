@@ -6,10 +6,9 @@ import csv
 import io
 import json
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from starlette.requests import Request
 from starlette.routing import Route
 
 from airflow_provider_convertapi.sandbox import answers
@@ -18,15 +17,24 @@ from airflow_provider_convertapi.sandbox.errors import (
     BAD_JSON,
     BAD_JWT,
     PARAMETER,
+    UNAUTHORIZED,
     ServiceError,
     bad_request,
     not_found,
     parameter_error,
 )
 from airflow_provider_convertapi.sandbox.front import Exchange
-from airflow_provider_convertapi.sandbox.state import State
 
-_LEGACY_LIMITS = {"requestcount": (1, 999_999_999), "lifetime": (3600, 315_569_520), "count": (1, 100)}
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from airflow_provider_convertapi.sandbox.state import State
+
+_LEGACY_LIMITS = {
+    "requestcount": (1, 999_999_999),
+    "lifetime": (3600, 315_569_520),
+    "count": (1, 100),
+}
 _MAX_BODY = 1 << 16
 
 
@@ -63,7 +71,7 @@ class AccountRoutes:
             raise parameter_error(invalid)
         if fields["kid"] != credentials.kid:
             status = self._state.settings.wrong_kid_status
-            code = BAD_JWT if status == 401 else PARAMETER  # noqa: PLR2004 - the two that are listed
+            code = BAD_JWT if status == UNAUTHORIZED else PARAMETER
             raise ServiceError(status, code, "The Kid is not one of this token.")
         return self._token_answer(credentials.issue(lifetime, fields.get("clientip") or None))
 
@@ -75,7 +83,9 @@ class AccountRoutes:
 
     async def create_legacy(self, request: Request) -> Answer:
         """Create tokens as they were before JWTs; for the secret only."""
-        Exchange.of(request).entry.authorization_kind = self._state.credentials.administering(request).kind
+        Exchange.of(request).entry.authorization_kind = self._state.credentials.administering(
+            request
+        ).kind
         fields = {**dict(request.query_params.items()), **await _fields(request)}
         fields = {name.lower(): value for name, value in fields.items()}
         values, invalid = {}, {}
@@ -95,7 +105,9 @@ class AccountRoutes:
 
     async def delete_legacy(self, request: Request) -> Answer:
         """Delete a token of that kind."""
-        Exchange.of(request).entry.authorization_kind = self._state.credentials.administering(request).kind
+        Exchange.of(request).entry.authorization_kind = self._state.credentials.administering(
+            request
+        ).kind
         if not self._state.credentials.delete_legacy(request.path_params["token_id"]):
             raise not_found("token", self._state.settings)
         return Answer(200, [], {})
@@ -104,7 +116,9 @@ class AccountRoutes:
 
     async def user(self, request: Request) -> Answer:
         """Tell what the account holds."""
-        Exchange.of(request).entry.authorization_kind = self._state.credentials.administering(request).kind
+        Exchange.of(request).entry.authorization_kind = self._state.credentials.administering(
+            request
+        ).kind
         account, settings = self._state.account, self._state.settings
         fields: dict[str, Any] = {
             "Active": settings.account_active,
@@ -115,12 +129,19 @@ class AccountRoutes:
         }
         if settings.legacy_user_fields:
             secret = self._state.credentials.secret
-            fields |= {"Secret": secret, "ApiKey": 1, "Status": "Active", "SecondsLeft": account.balance}
+            fields |= {
+                "Secret": secret,
+                "ApiKey": 1,
+                "Status": "Active",
+                "SecondsLeft": account.balance,
+            }
         return json_answer(fields)
 
     async def statistic(self, request: Request) -> Answer:
         """List the conversions between two dates, both included, as JSON or CSV."""
-        Exchange.of(request).entry.authorization_kind = self._state.credentials.administering(request).kind
+        Exchange.of(request).entry.authorization_kind = self._state.credentials.administering(
+            request
+        ).kind
         query = {name.lower(): value for name, value in request.query_params.items()}
         invalid, days = {}, []
         for name in ("startDate", "endDate"):

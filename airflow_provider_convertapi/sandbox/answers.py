@@ -5,17 +5,19 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 from airflow_provider_convertapi.sandbox import names
-from airflow_provider_convertapi.sandbox.errors import ServiceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
     from starlette.types import Receive, Scope, Send
+
+    from airflow_provider_convertapi.sandbox.errors import ServiceError
 
 CHUNK = 1 << 20  # 64 KiB chunks were measured at a third of the speed
 _BASE64_CHUNK = 3 << 18  # a multiple of 3, so that the pieces join without padding
@@ -43,7 +45,9 @@ class FilePiece:
         left = self.size
         with self.path.open("rb", buffering=0) as file:
             file.seek(self.start)
-            while left and (chunk := file.read(min(left, _BASE64_CHUNK if self.encoded else CHUNK))):
+            while left and (
+                chunk := file.read(min(left, _BASE64_CHUNK if self.encoded else CHUNK))
+            ):
                 left -= len(chunk)
                 yield base64.b64encode(chunk) if self.encoded else chunk
 
@@ -71,12 +75,15 @@ class Answer:
         """Return the bytes of the body."""
         return sum(len(p) if isinstance(p, bytes) else p.length for p in self.pieces)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Send the answer, and note the Code that it holds."""
         if self.code is not None and "exchange" in scope:
             scope["exchange"].entry.code = self.code
         headers = {"content-length": str(self.length), **self.headers}
-        raw = [(k.lower().encode("latin-1"), v.encode("latin-1", "replace")) for k, v in headers.items()]
+        raw = [
+            (k.lower().encode("latin-1"), v.encode("latin-1", "replace"))
+            for k, v in headers.items()
+        ]
         try:
             await send({"type": "http.response.start", "status": self.status, "headers": raw})
             if scope["method"] != "HEAD":
@@ -103,7 +110,9 @@ class Answer:
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """Return an answer that holds JSON."""
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
-    return Answer(status, [text], {"content-type": "application/json; charset=utf-8", **(headers or {})})
+    return Answer(
+        status, [text], {"content-type": "application/json; charset=utf-8", **(headers or {})}
+    )
 
 
 def text_answer(text: str, status: int = 200) -> Answer:
@@ -187,11 +196,17 @@ def result_answer(cost: int, files: Sequence[ResultFile], style: Style) -> Answe
     if style.kind == MULTIPART and all(file.path for file in files):
         return _multipart(cost, files, style)
     if style.kind == XML:
-        return Answer(200, list(_xml(cost, files)), {"content-type": "application/xml; charset=utf-8"})
-    return Answer(200, list(_json(cost, files, style)), {"content-type": "application/json; charset=utf-8"})
+        return Answer(
+            200, list(_xml(cost, files)), {"content-type": "application/xml; charset=utf-8"}
+        )
+    return Answer(
+        200, list(_json(cost, files, style)), {"content-type": "application/json; charset=utf-8"}
+    )
 
 
-def raw_answer(path: Path, name: str, style: Style, headers: Mapping[str, str] | None = None) -> Answer:
+def raw_answer(
+    path: Path, name: str, style: Style, headers: Mapping[str, str] | None = None
+) -> Answer:
     """Return the bytes of one file under its name."""
     disposition = names.disposition(name, extended=style.extended_names)
     return Answer(

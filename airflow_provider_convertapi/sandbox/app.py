@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starlette.routing import Router
@@ -13,10 +12,13 @@ from airflow_provider_convertapi.sandbox.convert_routes import ConvertRoutes
 from airflow_provider_convertapi.sandbox.file_routes import FileRoutes
 from airflow_provider_convertapi.sandbox.front import Front
 from airflow_provider_convertapi.sandbox.info_routes import InfoRoutes
-from airflow_provider_convertapi.sandbox.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import Scope
+
+    from airflow_provider_convertapi.sandbox.state import State
 
 
 def build(state: State, abort: Callable[[Scope, bool], None]) -> Front:

@@ -9,17 +9,20 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.sandbox import fetch
 from airflow_provider_convertapi.sandbox.answers import ResultFile
 from airflow_provider_convertapi.sandbox.errors import ServiceError
-from airflow_provider_convertapi.sandbox.faults import Fault
-from airflow_provider_convertapi.sandbox.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator
+    from pathlib import Path
+
+    from airflow_provider_convertapi.sandbox.faults import Fault
+    from airflow_provider_convertapi.sandbox.settings import Settings
 
 
 @dataclass(slots=True)
@@ -118,10 +121,11 @@ class Jobs:
     def find(self, job_id: str) -> Job | None:
         """Return a job that is known and not too old."""
         job = self._jobs.get(job_id)
-        if job is not None and job.finished is not None:
-            if time.time() - job.finished > self._settings.job_lifetime:
-                self.forget(job_id)
-                return None
+        if job is None or job.finished is None:
+            return job
+        if time.time() - job.finished > self._settings.job_lifetime:
+            self.forget(job_id)
+            return None
         return job
 
     def start(self, job: Job, work: Coroutine[Any, Any, Outcome]) -> None:
@@ -151,7 +155,8 @@ class Jobs:
         if any(file.file_id is None for file in outcome.files):
             kept = (work / "out").rename(self._folder / work.name)
             outcome.files = [
-                replace(file, path=kept / file.path.name) if file.path else file for file in outcome.files
+                replace(file, path=kept / file.path.name) if file.path else file
+                for file in outcome.files
             ]
         shutil.rmtree(work, ignore_errors=True)
         return kept

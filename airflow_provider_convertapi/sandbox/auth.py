@@ -12,11 +12,8 @@ import hmac
 import ipaddress
 import secrets
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from starlette.requests import Request
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.sandbox.errors import (
     BAD_BASIC,
@@ -31,8 +28,16 @@ from airflow_provider_convertapi.sandbox.settings import (
     KID,
     LEGACY_SECRET,
     MASTER_TOKEN,
-    Settings,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+    from airflow_provider_convertapi.sandbox.settings import (
+        Settings,
+    )
 
 _JWT_DOTS = 2
 
@@ -55,7 +60,12 @@ class Credentials:
 
     def reset(self) -> None:
         """Go back to the ready credentials."""
-        self.token, self.kid, self.master_token, self.secret = API_TOKEN, KID, MASTER_TOKEN, LEGACY_SECRET
+        self.token, self.kid, self.master_token, self.secret = (
+            API_TOKEN,
+            KID,
+            MASTER_TOKEN,
+            LEGACY_SECRET,
+        )
         self._legacy_tokens.clear()
 
     def rotate(self) -> str:
@@ -150,7 +160,7 @@ class Credentials:
 
     def issue(self, lifetime: int, client_ip: str | None) -> str:
         """Sign a JWT as POST /token/jwt does; `lifetime` in seconds."""
-        import jwt  # noqa: PLC0415 - brings cryptography: 0.1 s that most starts do not need
+        import jwt  # noqa: PLC0415 - brings cryptography: 0.1 s that a start does not need
 
         now = int(self.now())
         claims: dict[str, Any] = {"kid": self.kid, "iat": now, "nbf": now, "exp": now + lifetime}
@@ -166,7 +176,7 @@ class Credentials:
 
     def _claims(self, value: str, request: Request) -> dict[str, Any]:
         """Return the claims of a JWT that holds, or raise 401/4012."""
-        import jwt  # noqa: PLC0415 - as in issue()
+        import jwt  # noqa: PLC0415 - brings cryptography: 0.1 s that a start does not need
 
         try:
             claims: dict[str, Any] = jwt.decode(
@@ -176,7 +186,10 @@ class Credentials:
                 # The times are checked below, against the service's own clock.
                 options={
                     "require": ["exp", "kid"],
-                    **dict.fromkeys(("verify_exp", "verify_nbf", "verify_iat", "verify_aud"), False),
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                    "verify_aud": False,
                 },
             )
         except (jwt.InvalidTokenError, ValueError) as error:
@@ -191,7 +204,9 @@ class Credentials:
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         now, leeway = self.now(), self._settings.jwt_leeway
-        times = {name: claims[name] for name in ("exp", "nbf", "iat") if claims.get(name) is not None}
+        times = {
+            name: claims[name] for name in ("exp", "nbf", "iat") if claims.get(name) is not None
+        }
         for name, value in times.items():
             if isinstance(value, bool) or not isinstance(value, int):
                 raise _bad_jwt(f"{name} is no integer")

@@ -1,16 +1,21 @@
 """The account: what was bought, what is spent, and who may still spend.
 
-A processed conversion is billed whether or not it succeeds (terms of service); a place is reserved
-before the work and settled after it, so that a quota of N ends at exactly N however many come at once.
+A processed conversion is billed whether or not it succeeds (terms of service); a place is
+reserved before the work and settled after it, so that a quota of N ends at exactly N, however many
+come at once.
 """
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.sandbox.errors import FORBIDDEN, ServiceError
-from airflow_provider_convertapi.sandbox.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_provider_convertapi.sandbox.settings import Settings
 
 
 class Account:

@@ -1,4 +1,4 @@
-"""Which conversions exist: the catalogue of converters, read from `catalogue.json` beside this file.
+"""Which conversions exist: the catalogue of converters in `catalogue.json` beside this file.
 
 A route's canonical name is "source/to/destination"; other names lead to it, since clients put the
 extension of their file, or an older name, into the path.
@@ -7,11 +7,13 @@ extension of their file, or an older name, into the path.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 # Sources that stand for a family of formats; a converter of the format itself goes first.
 FAMILIES = ("template", "email", "images", "image", "pdfa", "office", "file")
@@ -41,14 +43,6 @@ _EXTENSIONS: Mapping[str, tuple[str, ...]] = {
     "vsdx": ("vsdx", "vsd"),
     "xltx": ("xltx", "xlt"),
 }
-# Extension of the result, where it is not the destination's name.
-_RESULTS = {
-    **dict.fromkeys(("extract", "meta", "metadata", "moderate", "validate"), "json"),
-    **dict.fromkeys(("fdf-extract",), "fdf"),
-    **dict.fromkeys(("tiff-fax",), "tiff"),
-    **dict.fromkeys(("translate",), "po"),
-}
-_SAME_AS_SOURCE = frozenset({"compare", "compress", "protect", "unprotect"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +96,6 @@ class Converter:
                 return self.parameters[name]
         raise LookupError(self.route)
 
-    @property
-    def result_extension(self) -> str:
-        """Return the extension that results usually have."""
-        if self.target in _RESULTS:
-            return _RESULTS[self.target]
-        known = self.target in _KNOWN_FORMATS and self.target not in _SAME_AS_SOURCE
-        return self.target if known else self.source
-
-
-# Destinations that are formats, not deeds.
-_KNOWN_FORMATS = frozenset(
-    "csv docx gif html jpg jxl md odt pcl pdf png pnm pptx rtf svg tiff txt webp xls xlsx xml zip".split()
-)
-
 
 @cache
 def converters() -> Mapping[str, Converter]:
@@ -126,24 +106,32 @@ def converters() -> Mapping[str, Converter]:
 
 def _converter(route: str, item: Mapping[str, Any]) -> Converter:
     source, target = route.split("/to/")
-    parameters = {
-        name: Parameter(
-            name,
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in spec.items()},
-        )
-        for name, spec in item["parameters"].items()
-    }
+    parameters = {name: _parameter(name, spec) for name, spec in item["parameters"].items()}
     if source == "web":  # the pruned lists leave out what every web converter needs
         parameters.setdefault("Url", Parameter("Url", "string", required=True))
     elif not {"File", "Files"} & set(parameters):
         parameters["File"] = Parameter("File", "file", required=True)
-    listed = [e for name in ("File", "Files") if name in parameters for e in parameters[name].extensions]
+    listed = [
+        e for name in ("File", "Files") if name in parameters for e in parameters[name].extensions
+    ]
     extensions = listed or item.get("extensions") or _EXTENSIONS.get(source, (source,))
     if source in ("file", "web") and not listed and not item.get("extensions"):
         extensions = ()
     return Converter(
-        source, target, item["complete"], frozenset(extensions), item.get("timeout", 900), parameters
+        source,
+        target,
+        item["complete"],
+        frozenset(extensions),
+        item.get("timeout", 900),
+        parameters,
     )
+
+
+def _parameter(name: str, spec: Mapping[str, Any]) -> Parameter:
+    fields: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in spec.items()
+    }
+    return Parameter(name, **fields)
 
 
 def resolve(source: str, target: str) -> Converter | None:

@@ -1,17 +1,22 @@
-"""Steering and inspecting a sandbox: the same operations in its own process and from another one."""
+"""Steering and inspecting a sandbox: the same operations in its process and from another one."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from starlette.requests import Request
 from starlette.routing import Route
 
-from airflow_provider_convertapi.sandbox.answers import Answer, json_answer
+from airflow_provider_convertapi.sandbox.answers import json_answer
 from airflow_provider_convertapi.sandbox.faults import Fault
-from airflow_provider_convertapi.sandbox.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from starlette.requests import Request
+
+    from airflow_provider_convertapi.sandbox.answers import Answer
+    from airflow_provider_convertapi.sandbox.state import State
 
 
 class Control:

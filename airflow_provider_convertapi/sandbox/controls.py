@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.sandbox.faults import Fault
-from airflow_provider_convertapi.sandbox.journal import Requests
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.sandbox.journal import Requests
 
 
 class Controls(ABC):

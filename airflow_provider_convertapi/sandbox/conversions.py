@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
-
-from starlette.requests import Request
 
 from airflow_provider_convertapi.sandbox import catalogue, fetch, names
 from airflow_provider_convertapi.sandbox.answers import ResultFile
 from airflow_provider_convertapi.sandbox.async_jobs import Outcome
-from airflow_provider_convertapi.sandbox.catalogue import Converter
 from airflow_provider_convertapi.sandbox.engines import PAIRS, unsupported_parameters
 from airflow_provider_convertapi.sandbox.errors import (
     BAD_FILE_ID,
+    BAD_REQUEST,
     FAILED,
     PARAMETER,
     SERVER_ERROR,
@@ -24,13 +22,23 @@ from airflow_provider_convertapi.sandbox.errors import (
     ServiceError,
     parameter_error,
 )
-from airflow_provider_convertapi.sandbox.faults import Fault
-from airflow_provider_convertapi.sandbox.front import Exchange
-from airflow_provider_convertapi.sandbox.jobs import EngineError, EngineJob, EngineOutput, InputFile
-from airflow_provider_convertapi.sandbox.parameters import Checked, check
-from airflow_provider_convertapi.sandbox.request import Form, Spool, Upload, Value, read_form
-from airflow_provider_convertapi.sandbox.state import State
+from airflow_provider_convertapi.sandbox.jobs import EngineError, EngineJob, InputFile
+from airflow_provider_convertapi.sandbox.parameters import check
+from airflow_provider_convertapi.sandbox.request import Spool, Upload, read_form
 from airflow_provider_convertapi.sandbox.store import ID
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from starlette.requests import Request
+
+    from airflow_provider_convertapi.sandbox.catalogue import Converter
+    from airflow_provider_convertapi.sandbox.faults import Fault
+    from airflow_provider_convertapi.sandbox.front import Exchange
+    from airflow_provider_convertapi.sandbox.jobs import EngineOutput
+    from airflow_provider_convertapi.sandbox.parameters import Checked
+    from airflow_provider_convertapi.sandbox.request import Form, Value
+    from airflow_provider_convertapi.sandbox.state import State
 
 _ELSEWHERE = "The sandbox has no engine for it; the real service converts it."
 _PAGE = "page.html"
@@ -79,7 +87,7 @@ class Conversions:
             status = self._state.settings.unknown_pair_status
             raise ServiceError(
                 status,
-                PARAMETER if status == 400 else status,  # noqa: PLR2004 - 400 has Codes of its own
+                PARAMETER if status == BAD_REQUEST else status,
                 f"There is no converter from {source[:40]} to {target[:40]}.",
             )
         return converter
@@ -88,9 +96,7 @@ class Conversions:
         """Read the parameters and documents of a request."""
         return await read_form(request, spool)
 
-    def accept(
-        self, converter: Converter, form: Form, spool: Spool, exchange: Exchange
-    ) -> Order:
+    def accept(self, converter: Converter, form: Form, spool: Spool, exchange: Exchange) -> Order:
         """Return the order for a request, or raise the 400 or 415 that refuses it."""
         checked = check(form, converter, self._state.settings)
         pair = self._pair(converter)
@@ -185,18 +191,21 @@ class Conversions:
 
     async def _outcome(self, order: Order) -> Outcome:
         fault = order.fault
+        if fault is not None and fault.verdict is not None:
+            status = fault.status or SERVER_ERROR
+            return Outcome(error=ServiceError(status, fault.verdict, fault.message))
         try:
-            if fault is not None and fault.verdict is not None:
-                raise ServiceError(fault.status or SERVER_ERROR, fault.verdict, fault.message)
             outputs = await self._convert(order)
             return Outcome(files=self._results(order, outputs))
         except ServiceError as error:
             return Outcome(error=error)
         except EngineError as error:
             return Outcome(error=ServiceError(error.status, error.code, error.message))
-        except Exception as error:  # noqa: BLE001 - whatever breaks in an engine is a failed conversion
+        except Exception as error:  # noqa: BLE001 - whatever breaks an engine is a failed conversion
             return Outcome(
-                error=ServiceError(SERVER_ERROR, FAILED, f"Conversion failed: {type(error).__name__}.")
+                error=ServiceError(
+                    SERVER_ERROR, FAILED, f"Conversion failed: {type(error).__name__}."
+                )
             )
 
     async def _convert(self, order: Order) -> list[EngineOutput]:
@@ -232,7 +241,7 @@ class Conversions:
             return self._state.settings.conversion_cost
         if outcome.error.status == SERVER_ERROR:
             return 1
-        refused = outcome.error.status in (400, UNSUPPORTED)
+        refused = outcome.error.status in (BAD_REQUEST, UNSUPPORTED)
         return int(refused and self._state.settings.bill_refused)
 
     # --- results -----------------------------------------------------------------------------

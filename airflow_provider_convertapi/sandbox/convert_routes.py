@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from starlette.requests import Request
 from starlette.routing import Route
 
 from airflow_provider_convertapi.sandbox import answers, fetch
 from airflow_provider_convertapi.sandbox.answers import Answer, Style, error_answer, json_answer
 from airflow_provider_convertapi.sandbox.async_jobs import Job, Outcome
-from airflow_provider_convertapi.sandbox.catalogue import Converter
-from airflow_provider_convertapi.sandbox.conversions import Conversions, Order
+from airflow_provider_convertapi.sandbox.conversions import Conversions
 from airflow_provider_convertapi.sandbox.errors import (
     UNAVAILABLE,
     ServiceError,
     not_found,
     parameter_error,
 )
-from airflow_provider_convertapi.sandbox.faults import Fault
 from airflow_provider_convertapi.sandbox.front import Exchange
-from airflow_provider_convertapi.sandbox.request import Form, Spool
-from airflow_provider_convertapi.sandbox.state import State, remove
+from airflow_provider_convertapi.sandbox.state import remove
 from airflow_provider_convertapi.sandbox.store import ID
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+    from airflow_provider_convertapi.sandbox.catalogue import Converter
+    from airflow_provider_convertapi.sandbox.conversions import Order
+    from airflow_provider_convertapi.sandbox.faults import Fault
+    from airflow_provider_convertapi.sandbox.request import Form, Spool
+    from airflow_provider_convertapi.sandbox.state import State
 
 _OVERLOADED = "The service is overloaded. Please retry in a couple of seconds."
 _RUNNING = 202
@@ -101,7 +108,9 @@ class ConvertRoutes:
     def _throttle(self) -> None:
         settings = self._state.settings
         if settings.throttle_above is not None and self._open >= settings.throttle_above:
-            headers = {} if settings.retry_after is None else {"retry-after": str(settings.retry_after)}
+            headers = (
+                {} if settings.retry_after is None else {"retry-after": str(settings.retry_after)}
+            )
             status = settings.throttle_status
             raise ServiceError(status, status, _OVERLOADED, headers=headers)
 
@@ -116,7 +125,9 @@ class ConvertRoutes:
 
     def _kind(self, request: Request, order: Order) -> str:
         """Return the format of the answer that the request asks for."""
-        if request.method == "GET":  # a link in a page: whatever a browser accepts, it wants the file
+        if (
+            request.method == "GET"
+        ):  # a link in a page: whatever a browser accepts, it wants the file
             accept = request.headers.get("accept", "")
             return answers.JSON if accept.startswith(answers.JSON) else answers.RAW
         return self._format(request.headers.get("accept"), store=order.checked.store)
@@ -229,7 +240,9 @@ class ConvertRoutes:
             return Answer(_RUNNING, [], {})
         if job.outcome.error is not None:
             return error_answer(job.outcome.error)
-        accept = job.accept if settings.job_format_from == "start" else request.headers.get("accept")
+        accept = (
+            job.accept if settings.job_format_from == "start" else request.headers.get("accept")
+        )
         kind = self._format(accept, store=job.store)
         answer = self._answer(job.outcome, kind, exchange.fault or job.fault)
         if settings.job_consumed_by_read:

@@ -5,10 +5,11 @@ Codes and their statuses: https://docs.convertapi.com/docs/response-codes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from airflow_provider_convertapi.sandbox.settings import Settings
 
 BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, UNSUPPORTED = 400, 401, 403, 404, 415

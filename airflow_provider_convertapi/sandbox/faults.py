@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import base64
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_provider_convertapi.sandbox.journal import path_matches
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 METHODS = frozenset({"*", "DELETE", "GET", "HEAD", "POST", "PUT"})
 
@@ -142,7 +145,7 @@ class Faults:
     def clear(self) -> None:
         """Forget all rules and start the dice again."""
         self.rules: list[Fault] = []
-        self._random = random.Random(self._seed)
+        self._random = random.Random(self._seed)  # noqa: S311 - dice, not secrets
 
     def add(self, fault: Fault) -> None:
         """Put a rule in force."""

@@ -7,15 +7,18 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from http.client import HTTPException
-from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
 from airflow_provider_convertapi.sandbox import names
 from airflow_provider_convertapi.sandbox.errors import FILE_UNREACHABLE, SERVER_ERROR, ServiceError
-from airflow_provider_convertapi.sandbox.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from airflow_provider_convertapi.sandbox.settings import Settings
 
 TIMEOUT = 30.0
 _CHUNK = 1 << 20
@@ -45,7 +48,7 @@ def allowed(url: str, settings: Settings) -> bool:
     except ValueError:
         return False
     hosts = {item.strip().lower() for item in settings.allow_hosts.split(",") if item.strip()}
-    return bool(host) and (host in hosts or f"{host}:{port}" in hosts)
+    return is_url(url) and bool(host) and (host in hosts or f"{host}:{port}" in hosts)
 
 
 def unreachable(url: str) -> ServiceError:
@@ -84,7 +87,7 @@ async def download(
 
 
 def _download(url: str, path: Path, limit: int | None, headers: Mapping[str, str]) -> str:
-    request = urllib.request.Request(_quoted(url), headers=dict(headers))
+    request = urllib.request.Request(_quoted(url), headers=dict(headers))  # noqa: S310 - http, see is_url()
     with _OPENER.open(request, timeout=TIMEOUT) as response, path.open("wb") as sink:
         _copy(response, sink, limit)
         disposition = names.disposition_names(response.headers.get("content-disposition", ""))
@@ -104,7 +107,7 @@ def _copy(source: IO[bytes], sink: IO[bytes], limit: int | None) -> None:
 async def call(url: str, body: Mapping[str, Any]) -> int | None:
     """POST JSON to a web hook; return its status, None where it could not be reached."""
     data = json.dumps(body).encode()
-    request = urllib.request.Request(
+    request = urllib.request.Request(  # noqa: S310 - http, see is_url()
         _quoted(url), data=data, headers={"Content-Type": "application/json"}, method="POST"
     )
     try:

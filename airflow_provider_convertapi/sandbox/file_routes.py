@@ -1,16 +1,23 @@
-"""/upload and /d: stored documents go in, out, and away. The id is the key; nobody is asked who he is."""
+"""/upload and /d: stored documents go in, out, and away.
+
+The id is the key: nobody is asked for credentials here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from starlette.requests import Request
 from starlette.routing import Route
 
 from airflow_provider_convertapi.sandbox import answers, fetch, multipart, names
-from airflow_provider_convertapi.sandbox.answers import Answer, FilePiece, Style, json_answer, text_answer
+from airflow_provider_convertapi.sandbox.answers import (
+    Answer,
+    FilePiece,
+    Style,
+    json_answer,
+    text_answer,
+)
 from airflow_provider_convertapi.sandbox.errors import (
     BAD_REQUEST,
     NO_DISPOSITION,
@@ -23,8 +30,17 @@ from airflow_provider_convertapi.sandbox.errors import (
 )
 from airflow_provider_convertapi.sandbox.front import Exchange
 from airflow_provider_convertapi.sandbox.request import Spool
-from airflow_provider_convertapi.sandbox.state import State, remove
-from airflow_provider_convertapi.sandbox.store import ID, Document
+from airflow_provider_convertapi.sandbox.state import remove
+from airflow_provider_convertapi.sandbox.store import ID
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from starlette.requests import Request
+
+    from airflow_provider_convertapi.sandbox.state import State
+    from airflow_provider_convertapi.sandbox.store import Document
 
 _PLAIN, _JSON = "text/plain", "application/json"
 
@@ -56,7 +72,9 @@ class FileRoutes:
         spool = Spool(self._state.scratch(), settings.max_file_size, settings.too_large_status)
         try:
             path, name = await self._receive(request, query, spool)
-            document = self._state.store.adopt(path, self._checked(query.get("filename") or name), file_id)
+            document = self._state.store.adopt(
+                path, self._checked(query.get("filename") or name), file_id
+            )
         finally:
             remove(spool.folder)
         return self._told(document, request.headers.get("accept"))
@@ -65,7 +83,9 @@ class FileRoutes:
         if file_id is None:
             return
         if not ID.fullmatch(file_id):
-            raise parameter_error({"fileId": ["The fileId must be 32 lower-case letters and digits."]})
+            raise parameter_error(
+                {"fileId": ["The fileId must be 32 lower-case letters and digits."]}
+            )
         known = self._state.store.find(file_id, self._state.settings.file_lifetime)
         if known is not None and self._state.settings.known_file_id == "refuse":
             raise ServiceError(BAD_REQUEST, PARAMETER, "A file with this fileId exists.")
@@ -106,7 +126,9 @@ class FileRoutes:
         name = names.safe(name)
         if not names.split(name)[1]:
             code = self._state.settings.unsupported_code
-            raise ServiceError(UNSUPPORTED, code, "The file type is not supported by the file server.")
+            raise ServiceError(
+                UNSUPPORTED, code, "The file type is not supported by the file server."
+            )
         return name
 
     def _told(self, document: Document, accept: str | None) -> Answer:

@@ -5,23 +5,30 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 
 from airflow_provider_convertapi.sandbox.answers import Answer, error_answer
-from airflow_provider_convertapi.sandbox.errors import SERVER_ERROR, UNEXPECTED, ServiceError, not_found
-from airflow_provider_convertapi.sandbox.faults import Fault
-from airflow_provider_convertapi.sandbox.journal import Entry
+from airflow_provider_convertapi.sandbox.errors import (
+    SERVER_ERROR,
+    UNEXPECTED,
+    ServiceError,
+    not_found,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+
+    from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from airflow_provider_convertapi.sandbox.faults import Fault
+    from airflow_provider_convertapi.sandbox.journal import Entry
     from airflow_provider_convertapi.sandbox.state import State
 
 logger = logging.getLogger(__name__)
@@ -158,7 +165,7 @@ class Front:
             if error.status_code == HTTPStatus.NOT_FOUND:
                 return not_found("endpoint", self._state.settings)
             return ServiceError(error.status_code, error.status_code, error.detail)
-        logger.exception("The sandbox failed", exc_info=error)
+        logger.error("The sandbox failed", exc_info=error)
         return ServiceError(SERVER_ERROR, UNEXPECTED, "Unexpected exception in the sandbox.")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from starlette.routing import Route
+from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.sandbox.state import State
+if TYPE_CHECKING:
+    from starlette.routing import Route
+
+    from airflow_provider_convertapi.sandbox.state import State
 
 
 class InfoRoutes:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_ENTRIES = 100_000
 
@@ -72,7 +74,9 @@ class Entry:
 class Requests(list[Entry]):
     """Journal entries in order of arrival."""
 
-    def filter(self, *, method: str | None = None, path: str | None = None, **values: Any) -> Requests:
+    def filter(
+        self, *, method: str | None = None, path: str | None = None, **values: Any
+    ) -> Requests:
         """Return the entries that match.
 
         Args:
@@ -113,4 +117,6 @@ class Journal:
 
 def path_matches(pattern: str, path: str) -> bool:
     """Tell whether a path is the pattern, lies below it, or matches its wildcards."""
-    return path == pattern or path.startswith(pattern.rstrip("/") + "/") or fnmatchcase(path, pattern)
+    return (
+        path == pattern or path.startswith(pattern.rstrip("/") + "/") or fnmatchcase(path, pattern)
+    )

@@ -5,7 +5,7 @@ Starlette's own `request.form()` copies every file twice and was measured eight 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -17,6 +17,8 @@ from airflow_provider_convertapi.sandbox import names
 from airflow_provider_convertapi.sandbox.errors import PARAMETER, bad_request
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_TEXT = 16 << 20

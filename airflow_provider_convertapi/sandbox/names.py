@@ -12,7 +12,9 @@ from urllib.parse import quote, unquote
 _PARAMETER = re.compile(r';\s*([A-Za-z0-9_-]+\*?)\s*=\s*("(?:[^"\\]|\\.)*"|[^;"\s]*)')
 # RFC 5987: what may stand unescaped in an extended value. The service loses a name that has
 # anything else in it, such as raw parentheses (issue 28 of its Node.js client).
-_EXTENDED = re.compile(r"(?i)(utf-8|iso-8859-1)'[^']*'((?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-Fa-f]{2})*)")
+_EXTENDED = re.compile(
+    r"(?i)(utf-8|iso-8859-1)'[^']*'((?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-Fa-f]{2})*)"
+)
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 MAX_NAME_BYTES = 200
 
@@ -20,10 +22,10 @@ MAX_NAME_BYTES = 200
 def disposition_names(header: str) -> dict[str, str]:
     """Return `name` and `filename` of a Content-Disposition header, `filename*` first."""
     found: dict[str, str] = {}
-    for key, value in _PARAMETER.findall(header):
-        if value.startswith('"'):
-            value = re.sub(r"\\(.)", r"\1", value[1:-1])
-        key = key.lower()
+    for raw_key, raw_value in _PARAMETER.findall(header):
+        quoted = raw_value.startswith('"')
+        value = re.sub(r"\\(.)", r"\1", raw_value[1:-1]) if quoted else raw_value
+        key = raw_key.lower()
         if key == "filename*":
             extended = _EXTENDED.fullmatch(value)
             if extended:
@@ -57,7 +59,9 @@ def split(name: str) -> tuple[str, str]:
     return (path.stem, path.suffix[1:].lower()) if len(path.suffix) > 1 else (path.name, "")
 
 
-def disposition(name: str, *, extended: bool, size: int | None = None, kind: str = "attachment") -> str:
+def disposition(
+    name: str, *, extended: bool, size: int | None = None, kind: str = "attachment"
+) -> str:
     """Return a Content-Disposition value for a file.
 
     Args:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.sandbox.catalogue import Converter, Parameter, borrowed
+from airflow_provider_convertapi.sandbox.catalogue import Parameter, borrowed
 from airflow_provider_convertapi.sandbox.errors import parameter_error
-from airflow_provider_convertapi.sandbox.request import Form, Upload, Value
-from airflow_provider_convertapi.sandbox.settings import Settings
+from airflow_provider_convertapi.sandbox.request import Upload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_provider_convertapi.sandbox.catalogue import Converter
+    from airflow_provider_convertapi.sandbox.request import Form, Value
+    from airflow_provider_convertapi.sandbox.settings import Settings
 
 Typed = str | int | float | bool
 
@@ -75,7 +80,9 @@ def check(form: Form, converter: Converter, settings: Settings) -> Checked:
     return checked
 
 
-def _take(checked: Checked, parameter: Parameter, value: Value, invalid: dict[str, list[str]]) -> None:
+def _take(
+    checked: Checked, parameter: Parameter, value: Value, invalid: dict[str, list[str]]
+) -> None:
     try:
         typed = _typed(parameter, value)
     except ValueError as error:
@@ -169,7 +176,7 @@ def _integer(parameter: Parameter, value: Any) -> int:
 
 def _number(parameter: Parameter, value: Any) -> float:
     try:
-        number = math.nan if isinstance(value, bool) else float(value)
+        number = math.nan if isinstance(value, bool) or "_" in str(value) else float(value)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_provider_convertapi.sandbox import Sandbox
 
 CONNECTION_VARIABLE = "AIRFLOW_CONN_CONVERTAPI_DEFAULT"
@@ -15,7 +16,7 @@ CONNECTION_VARIABLE = "AIRFLOW_CONN_CONVERTAPI_DEFAULT"
 
 @pytest.fixture(scope="session")
 def _convertapi_sandbox_server() -> Iterator[Sandbox]:
-    from airflow_provider_convertapi.sandbox import Sandbox  # noqa: PLC0415 - most runs need no server
+    from airflow_provider_convertapi.sandbox import Sandbox  # noqa: PLC0415 - most runs need none
 
     with Sandbox() as sandbox:
         yield sandbox

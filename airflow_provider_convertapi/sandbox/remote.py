@@ -25,10 +25,13 @@ class RemoteSandbox(Controls):
     """
 
     def __init__(self, url: str) -> None:
+        if not url.startswith(("http://", "https://")):
+            msg = f"the URL of a sandbox begins with http://, not {url!r}"
+            raise ValueError(msg)
         self._url = url.rstrip("/")
 
     def _control(self, operation: str, **arguments: Any) -> Any:
-        request = urllib.request.Request(
+        request = urllib.request.Request(  # noqa: S310 - http, see above
             f"{self._url}/_sandbox/{operation}",
             data=json.dumps(arguments).encode(),
             headers={"Content-Type": "application/json"},

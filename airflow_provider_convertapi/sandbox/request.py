@@ -11,13 +11,9 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import parse_qsl
-
-from starlette.requests import Request
 
 from airflow_provider_convertapi.sandbox import multipart, names
 from airflow_provider_convertapi.sandbox.errors import (
@@ -29,6 +25,12 @@ from airflow_provider_convertapi.sandbox.errors import (
     ServiceError,
     bad_request,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from starlette.requests import Request
 
 MAX_JSON = 512 << 20
 MAX_FORM = 32 << 20
@@ -64,7 +66,7 @@ class Form:
         indexed = _INDEXED.fullmatch(name)
         base, index = (indexed[1], indexed[2]) if indexed else (name, None)
         values = self._values.setdefault(_key(base, array=indexed is not None), [])
-        position = int(index) if index and len(index) < 6 else len(values)  # noqa: PLR2004 - digits
+        position = int(index[:9]) if index else len(values)
         values.append((position, value))
         self._names.setdefault(_key(base, array=indexed is not None), name)
 

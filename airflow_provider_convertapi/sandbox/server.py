@@ -10,7 +10,6 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -19,14 +18,17 @@ import uvicorn
 from airflow_provider_convertapi.sandbox.app import build
 from airflow_provider_convertapi.sandbox.control import Control
 from airflow_provider_convertapi.sandbox.controls import Controls
-from airflow_provider_convertapi.sandbox.faults import Fault
-from airflow_provider_convertapi.sandbox.journal import Requests
 from airflow_provider_convertapi.sandbox.settings import Settings
-from airflow_provider_convertapi.sandbox.state import Engines, State
+from airflow_provider_convertapi.sandbox.state import State
 from airflow_provider_convertapi.sandbox.wire import Connections, protocol_class
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from airflow_provider_convertapi.sandbox.faults import Fault
+    from airflow_provider_convertapi.sandbox.journal import Requests
     from airflow_provider_convertapi.sandbox.remote import RemoteSandbox
+    from airflow_provider_convertapi.sandbox.state import Engines
 
 T = TypeVar("T")
 START_TIMEOUT = 10.0
@@ -74,14 +76,21 @@ class Sandbox(Controls):
         unsafe_host: bool = False,
     ) -> None:
         if not unsafe_host and not _is_loopback(host):
-            msg = f"the sandbox listens on loopback only, not on {host!r}; unsafe_host=True allows it"
+            msg = (
+                f"the sandbox listens on loopback only, not on {host!r}; unsafe_host=True allows it"
+            )
             raise ValueError(msg)
         settings = settings or Settings()
         if latency:
             settings.latency = latency
         self._address = (host, port)
         self._temporary = state is None
-        self._options = {"balance": balance, "settings": settings, "workers": workers, "seed": seed}
+        self._options: dict[str, Any] = {
+            "balance": balance,
+            "settings": settings,
+            "workers": workers,
+            "seed": seed,
+        }
         self._folder = Path(state) if state is not None else None
         self._engines: Engines | None = None
         self._thread: threading.Thread | None = None

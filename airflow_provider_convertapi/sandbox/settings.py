@@ -1,7 +1,7 @@
 """What ConvertAPI's documentation leaves open: one switch per fact, set to the likeliest reading.
 
-Sources, named in short beside the switches: the product's reference pages at docs.convertapi.com and
-help.convertapi.com, its OpenAPI document as archived publicly in 2026, the code of its official
+Sources, named in short beside the switches: the product's reference pages at docs.convertapi.com
+and help.convertapi.com, its OpenAPI document as archived publicly in 2026, the code of its official
 clients on GitHub and the issues filed there.
 """
 
@@ -10,17 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-API_TOKEN = "sandbox-token-0123456789abcdef0123456789"
+# Public, so that everybody's examples work: they open nothing but a sandbox.
+API_TOKEN = "sandbox-token-0123456789abcdef0123456789"  # noqa: S105 - public
 KID = "11111111-2222-4333-8444-555555555555"
-MASTER_TOKEN = "sandbox-master-token-0123456789abcdef0123"
-LEGACY_SECRET = "sandbox-secret-0123456789abcdef0123456789"
+MASTER_TOKEN = "sandbox-master-token-0123456789abcdef0123"  # noqa: S105 - public
+LEGACY_SECRET = "sandbox-secret-0123456789abcdef0123456789"  # noqa: S105 - public
 
 
 @dataclass(slots=True)
 class Settings:
     """Switches of a sandbox; assign to them at any time, `Sandbox.reset()` puts them back.
 
-    Times are seconds. An unknown name raises AttributeError, a value out of the listed ones ValueError.
+    Times are seconds. An unknown name raises AttributeError, a value that is not among the listed
+    ones ValueError.
     """
 
     # --- credentials -------------------------------------------------------------------------
@@ -43,8 +45,16 @@ class Settings:
     client_ip_networks: bool = False
     # Shape of the answer of POST /token/jwt: undocumented.
     token_answer: Literal[
-        "token", "Token", "text", "json_string", "jwt", "Jwt", "JwtToken", "AccessToken", "access_token"
-    ] = "token"
+        "token",
+        "Token",
+        "text",
+        "json_string",
+        "jwt",
+        "Jwt",
+        "JwtToken",
+        "AccessToken",
+        "access_token",
+    ] = "token"  # noqa: S105 - a shape
     # Status and Code where the Kid is not the token's: undocumented, by analogy with a bad JWT.
     wrong_kid_status: Literal[401, 400] = 401
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_convertapi.sandbox.async_jobs import Jobs
@@ -11,11 +10,13 @@ from airflow_provider_convertapi.sandbox.auth import Credentials
 from airflow_provider_convertapi.sandbox.billing import Account
 from airflow_provider_convertapi.sandbox.faults import Faults
 from airflow_provider_convertapi.sandbox.journal import Journal
-from airflow_provider_convertapi.sandbox.settings import Settings
 from airflow_provider_convertapi.sandbox.store import Ids, Store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_provider_convertapi.sandbox.jobs import EngineJob, EngineOutput
+    from airflow_provider_convertapi.sandbox.settings import Settings
 
 
 class Engines(Protocol):
@@ -78,7 +79,7 @@ class State:
     def pool(self) -> Engines:
         """Return the worker processes, started with the first conversion."""
         if self._pool is None:
-            from airflow_provider_convertapi.sandbox.pool import Pool  # noqa: PLC0415 - starts quicker
+            from airflow_provider_convertapi.sandbox.pool import Pool  # noqa: PLC0415 - quicker start
 
             self._pool = Pool(self._workers)
         return self._pool

@@ -12,12 +12,14 @@ import re
 import shutil
 import string
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_convertapi.sandbox import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 ID = re.compile(r"[a-z0-9]{32}")
 _ALPHABET = string.ascii_lowercase + string.digits
@@ -42,7 +44,7 @@ class Ids:
     """Draws ids; the same seed gives the same ids."""
 
     def __init__(self, seed: int | None) -> None:
-        self._random = random.Random(seed) if seed is not None else random.SystemRandom()
+        self._random = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 - wanted repeatable
 
     def new(self) -> str:
         """Return an id of 32 lower-case letters and digits."""
@@ -88,7 +90,7 @@ class Store:
     def adopt(self, path: Path, name: str, file_id: str | None = None) -> Document:
         """Take over a finished file under a given or new id, replacing what had that id."""
         document = Document(file_id or self._ids.new(), name, path.stat().st_size, time.time())
-        os.replace(path, self.path(document))
+        path.replace(self.path(document))
         if self._persistent:
             _write(self._folder / f"{document.id}.json", json.dumps(asdict(document)))
         self._documents[document.id] = document
@@ -120,4 +122,4 @@ def _write(path: Path, text: str) -> None:
     """Write a small file whole or not at all."""
     part = path.with_suffix(".tmp")
     part.write_text(text, "utf-8")
-    os.replace(part, path)
+    part.replace(path)
