@@ -14,12 +14,9 @@ if TYPE_CHECKING:
 HEADER_TIMEOUT = 30.0  # seconds from a connection, or a first byte, to the end of the headers
 MAX_HEADERS = 64 << 10
 _TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large
-"
-    b"connection: close
-content-length: 0
-
-"
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"connection: close\r\n"
+    b"content-length: 0\r\n\r\n"
 )
 
 
