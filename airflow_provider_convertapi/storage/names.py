@@ -1,0 +1,88 @@
+"""File names that the service gives are data: make them safe, and distinct, on every store."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LONGEST = 200
+"""Bytes of UTF-8: below the 255 of common file systems, so that a temporary name fits around it."""
+
+_LONGEST_EXTENSION = 20
+
+_UNSAFE = re.compile(
+    r'[/\\<>:"|?*'  # separators, and what Windows shares refuse
+    r"\x00-\x1f\x7f-\x9f"  # control characters
+    r"\u2028\u2029\u202a-\u202e\u2066-\u2069"  # line breaks, and what turns text around
+    r"\ud800-\udfff]"  # lone surrogates have no UTF-8
+)
+_MARGINS = re.compile(r"^\s+|[\s.]+$")
+_RESERVED = frozenset(
+    {"con", "prn", "aux", "nul", "_convertapi"}  # Windows devices; the directory of our own records
+    | {f"{device}{number}" for device in ("com", "lpt") for number in range(1, 10)}
+)
+
+
+def safe_name(name: str) -> str:
+    """Return `name` as a single visible file name that every store takes.
+
+    Separators, control characters and ``<>:"|?*`` become ``_``; so `../x` stays recognisable and
+    cannot leave its directory.  A leading dot, which would hide the file, and names that Windows
+    reserves get ``_`` in front; white space around and dots behind go.  The result has at most 200
+    bytes of UTF-8, in which the extension is kept; an empty name becomes `result`.
+    """
+    clean = _MARGINS.sub("", _UNSAFE.sub("_", unicodedata.normalize("NFC", name))) or "result"
+    if clean.startswith(".") or clean.partition(".")[0].rstrip().lower() in _RESERVED:
+        clean = f"_{clean}"
+    return _fit(clean)
+
+
+def distinct_names(names: Iterable[str]) -> list[str]:
+    """Return safe names in the same order, of which no two are equal when case is ignored.
+
+    The first of several equal ones keeps its name, the others become `name-2.pdf`, `name-3.pdf`;
+    the same names in the same order always give the same result.
+    """
+    taken: set[str] = set()
+    result = []
+    for name in map(safe_name, names):
+        candidate, number = name, 1
+        while _folded(candidate) in taken:
+            number += 1
+            candidate = _fit(name, f"-{number}")
+        taken.add(_folded(candidate))
+        result.append(candidate)
+    return result
+
+
+def temporary_name(name: str, token: str) -> str:
+    """Return the hidden name under which `name` waits for its publication."""
+    return f".{_cut(name, _LONGEST)}.{token}.part"
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name.casefold())
+
+
+def _fit(name: str, mark: str = "") -> str:
+    """Put `mark` before the extension, and shorten what stands before it to the limit."""
+    stem, extension = _split(name)
+    room = _LONGEST - len(f"{mark}{extension}".encode())
+    if len(stem.encode()) > room:
+        stem = _MARGINS.sub("", _cut(stem, room))
+    return f"{stem}{mark}{extension}"
+
+
+def _split(name: str) -> tuple[str, str]:
+    stem, dot, extension = name.rpartition(".")
+    if not stem or " " in extension or len(extension.encode()) > _LONGEST_EXTENSION:
+        return name, ""
+    return stem, dot + extension
+
+
+def _cut(text: str, size: int) -> str:
+    return text.encode(errors="surrogateescape")[:size].decode(errors="ignore")

@@ -1,0 +1,100 @@
+"""Find a file to convert, and read it as often as needed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+from airflow_provider_convertapi.errors import InputNotFoundError
+from airflow_provider_convertapi.storage.location import BLOCK
+from airflow_provider_convertapi.storage.uris import locate, shown, wrong
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.storage.location import Location, State
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that was found, with what identified it then.
+
+    :param uri: absolute path of a local file; the URI of any other, as the user gave it.
+    :param name: file name with extension.
+    :param size: bytes.
+    :param fingerprint: text that differs when the content does: size with ETag or modification
+        time, or with a hash of the content where that was asked for.
+    """
+
+    uri: str
+    name: str
+    size: int
+    fingerprint: str
+    _location: Location = field(repr=False)
+    _state: State = field(repr=False)
+
+    def open(self) -> BinaryIO:
+        """Open the file for reading, in order, from its start; each call begins anew.
+
+        It is read in blocks of 8 MiB, so that memory does not depend on the file's size.
+        """
+        return self._location.open()
+
+    def changed(self) -> bool:
+        """Ask the store anew whether the file is gone or was written since it was found."""
+        return self._location.state() != self._state
+
+
+def find_source(uri: str, *, field: str = "source", content_hash: bool = False) -> Source:
+    """Find the file at `uri`.
+
+    :param uri: local path, or URI of a store; its connection is named before an ``@``.
+    :param field: what the user calls it; errors name it.
+    :param content_hash: read the file once and fingerprint its content, so that a mere copy is not
+        a new file.
+
+    `ParameterError` for what cannot be a file here; `InputNotFoundError` where there is none.
+    """
+    location = locate(uri, field)
+    if location.uri.endswith("/") or not location.name:
+        raise wrong(field, f"{shown(uri)} is a directory; give the file in it.")
+    state = _look(location, field)
+    if state.kind != "file":
+        what = (
+            "is a directory; give the file in it"
+            if state.kind == "directory"
+            else "is no regular file"
+        )
+        raise wrong(field, f"{shown(uri)} {what}.")
+    version = f"sha256:{_digest(location)}" if content_hash else state.version
+    return Source(
+        location.uri, location.name, state.size, f"{state.size}-{version}", location, state
+    )
+
+
+def _look(location: Location, argument: str) -> State:
+    what = f"{argument} {shown(location.uri)}"
+    try:
+        state = location.state()
+    except OSError as error:
+        if not isinstance(error, PermissionError) and error.errno not in {
+            errno.ENAMETOOLONG,
+            errno.ELOOP,
+        }:
+            raise  # the network's trouble, which another try may not meet
+        # S3 says "forbidden" for a missing key, too, to those who may not list the bucket.
+        message = f"{what} is not there, or may not be read ({error}); check path and permissions."
+        raise InputNotFoundError(message) from error
+    if state is None:
+        raise InputNotFoundError(
+            f"{what} does not exist; check the path, and what should write it."
+        )
+    return state
+
+
+def _digest(location: Location) -> str:
+    with location.open() as file:
+        digest = hashlib.sha256()
+        while block := file.read(BLOCK):
+            digest.update(block)
+        return digest.hexdigest()
