@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook, conf
@@ -27,6 +27,7 @@ from airflow_provider_convertapi.hooks.connection import ConnectionSettings
 from airflow_provider_convertapi.hooks.scope import Scope
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Iterator
 
     import requests
@@ -199,7 +200,7 @@ class ConvertApiHook(BaseHook):
         ids = JobIds(self.settings.id_key, derivation)
         deadline = self.client.monotonic() + order.timeout
         return DurableConversion(
-            Work(self.client, ids, order, self._this_try(), deadline, self.log)
+            Work(self.client, ids, order, self._this_try(), deadline, self._logger)
         )
 
     def _direct(self, order: Order) -> DirectConversion:
@@ -208,7 +209,7 @@ class ConvertApiHook(BaseHook):
         )
 
         deadline = self.client.monotonic() + order.timeout
-        return DirectConversion(self.client, order, self._this_try(), deadline, self.log)
+        return DirectConversion(self.client, order, self._this_try(), deadline, self._logger)
 
     def report(self, order: Order, outcome: Outcome) -> None:
         """Say in the task's log what was converted, and what it cost."""
@@ -225,6 +226,11 @@ class ConvertApiHook(BaseHook):
 
         settle = conf.getfloat("convertapi", "settle", fallback=DEFAULT_SETTLE)
         return Try(self.scope.try_number, self.scope.started, settle)
+
+    @property
+    def _logger(self) -> logging.Logger:
+        # Airflow 3.3 types its mixin's logger wider than what it is at run time.
+        return cast("logging.Logger", self.log)
 
     def _warn_of_limits(self) -> None:
         if not self.scope.is_durable:
@@ -281,7 +287,7 @@ class ConvertApiHook(BaseHook):
         from airflow_provider_convertapi.hooks.transfer import download
 
         with explicit_failures():
-            return download(self.client, file_id, str(destination), self.log)
+            return download(self.client, file_id, str(destination), self._logger)
 
     def delete(self, file_id: str) -> bool:
         """Delete a stored file at ConvertAPI; false where there was none."""
@@ -390,16 +396,15 @@ def secrets_in(source: object, parameters: object) -> list[str]:
     Passwords, cookies and headers among the parameters, and the queries of URLs: a signed URL
     opens its file to everybody.
     """
+    from airflow_provider_convertapi.hooks.order import listed
+
     named = parameters.items() if isinstance(parameters, Mapping) else ()
     hidden = [
         str(value)
         for name, value in named
         if any(word in str(name).lower() for word in _SECRET_PARAMETERS)
     ]
-    texts = [
-        *(source if isinstance(source, list | tuple) else [source]),
-        *(value for _, value in named),
-    ]
+    texts = [*listed(source), *(value for _, value in named)]
     queries = [
         urlsplit(text).query
         for text in texts

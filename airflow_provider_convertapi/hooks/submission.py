@@ -122,7 +122,7 @@ class Submission:
         return found
 
     def _final(self, error: ConvertApiError) -> ConvertApiError:
-        """Let a verdict that came with the submit stand from the second try on: it left no record."""
+        """Let a verdict that came with the submit stand from the second try on."""
         again = isinstance(error, TransientConversionError) and not self._work.this_try.is_later
         return explained(error, self._work.order, again=again)
 

@@ -1,0 +1,50 @@
+"""A task's try without Airflow running it: a hook whose scope says which try it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+    from airflow_provider_convertapi.sandbox import Sandbox
+
+SETTLE = 0.3
+"""Seconds; short, so that a later try does not wait long before it submits."""
+
+MakeHook = Callable[..., "ConvertApiHook"]
+
+
+@pytest.fixture
+def sandbox(convertapi_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """A fresh ConvertAPI, and a short settle time."""
+    monkeypatch.setenv("AIRFLOW__CONVERTAPI__SETTLE", str(SETTLE))
+    return convertapi_sandbox
+
+
+@pytest.fixture
+def make_hook(sandbox: Sandbox) -> MakeHook:
+    """Make the hook of one try of one task; each call is a process of its own, as far as ids go."""
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+    from airflow_provider_convertapi.hooks.scope import Scope
+
+    def make(try_number: int = 1, **names: Any) -> ConvertApiHook:
+        hook = ConvertApiHook()
+        identity = {"dag": "d", "run": "r", "task": "t", "map": -1, **names}
+        hook.scope = Scope(identity, try_number, time.time())
+        return hook
+
+    return make
+
+
+@pytest.fixture
+def letter(tmp_path: Path) -> Path:
+    """A small text document."""
+    path = tmp_path / "in" / "letter.txt"
+    path.parent.mkdir()
+    path.write_text("Dear reader, this is a letter.\n")
+    return path

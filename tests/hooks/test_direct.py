@@ -1,0 +1,196 @@
+"""Direct mode: one exchange, nothing stored, and honest about what may have been billed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_convertapi.errors import (
+    ConversionError,
+    OutputExistsError,
+    ParameterError,
+    QuotaExhaustedError,
+    ResultLostError,
+    ThrottledError,
+)
+
+if TYPE_CHECKING:
+    from conftest import MakeHook
+
+    from airflow_provider_convertapi.sandbox import Sandbox
+
+
+def test_converts_and_stores_nothing(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:
+    """The result is there, the service has kept nothing, and one conversion was billed."""
+    out = letter.parent / "letter.pdf"
+
+    assert [str(out)] == make_hook().convert(letter, "pdf", out, durable=False)
+
+    assert out.read_bytes().startswith(b"%PDF")
+    assert ({}, 1) == (dict(sandbox.files), sandbox.billed)
+    assert ["/convert/txt/to/pdf"] == [entry.path for entry in sandbox.requests]
+
+
+def test_several_results(sandbox: Sandbox, make_hook: MakeHook, tmp_path: Path) -> None:
+    """Each part of the answer becomes a file of its own in the directory."""
+    source = tmp_path / "pages.txt"
+    source.write_text("\n".join(f"line {n}" for n in range(150)))
+    make_hook().convert(source, "pdf", tmp_path / "pages.pdf")
+
+    outputs = make_hook(task="u").convert(
+        tmp_path / "pages.pdf", "png", f"{tmp_path}/images/", durable=False
+    )
+
+    assert len(outputs) > 1
+    assert sorted(outputs) == sorted(str(path) for path in (tmp_path / "images").iterdir())
+    assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in outputs)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        pytest.param({"drop": "after_work"}, id="answer lost after the work"),
+        pytest.param({"drop": "before"}, id="connection lost before the work"),
+        pytest.param({"truncate": 700}, id="answer truncated"),
+        pytest.param({"html": True}, id="a proxy's page"),
+        pytest.param({"empty": True}, id="empty answer"),
+        pytest.param({"wrong_size": 1}, id="size that does not match"),
+        pytest.param({"status": 502, "html": True}, id="gateway"),
+    ],
+)
+def test_lost_answer_is_not_sent_again(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path, fault: dict[str, object]
+) -> None:
+    """Once a byte was sent the answer's loss is permanent, and the text says what it may cost."""
+    sandbox.fail("POST /convert", times=1, **fault)
+    out = letter.parent / "letter.pdf"
+
+    with pytest.raises(ResultLostError, match="may have been billed"):
+        make_hook().convert(letter, "pdf", out, durable=False)
+
+    assert 1 == len(sandbox.requests)
+    assert ["letter.txt"] == [path.name for path in letter.parent.iterdir()]
+
+
+def test_throttling_is_waited_out(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:
+    """A 503 costs nothing, so the request is made again after the time that the service asked."""
+    sandbox.fail("POST /convert", status=503, code=503, times=2, headers={"Retry-After": "0.1"})
+
+    make_hook().convert(letter, "pdf", letter.parent / "letter.pdf", durable=False)
+
+    assert (3, 1) == (len(sandbox.requests), sandbox.billed)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_throttling_for_ever_ends_at_the_timeout(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path, durable: bool
+) -> None:
+    """Throttling is bounded by `timeout`, and nothing was paid."""
+    sandbox.fail("POST", status=503, code=503, times=500, headers={"Retry-After": "0.1"})
+
+    with pytest.raises(ThrottledError):
+        make_hook().convert(letter, "pdf", letter.parent / "o.pdf", durable=durable, timeout=0.5)
+
+    assert 0 == sandbox.billed
+
+
+def test_refused_connection_is_tried_again(make_hook: MakeHook, letter: Path) -> None:
+    """Where no byte left, the request may be sent again: the error says that nothing was sent."""
+    hook = make_hook()
+    hook.client.base_url = "http://127.0.0.1:9"
+
+    with pytest.raises(Exception, match="no connection"):
+        hook.convert(letter, "pdf", letter.parent / "o.pdf", durable=False, timeout=3)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_quota_is_explicit(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path, durable: bool
+) -> None:
+    """Both modes end with the same class, which ends the task too."""
+    from airflow.exceptions import AirflowFailException
+
+    sandbox.balance = 0
+
+    with pytest.raises(QuotaExhaustedError) as caught:
+        make_hook().convert(letter, "pdf", letter.parent / "o.pdf", durable=durable)
+
+    assert isinstance(caught.value, AirflowFailException)
+    assert 1 == len(sandbox.requests.filter(method="POST"))
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_quota_can_be_left_to_retry_policies(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path, durable: bool
+) -> None:
+    """`on_quota_exhausted="raise"` raises the plain class."""
+    from airflow.exceptions import AirflowFailException
+
+    sandbox.balance = 0
+
+    with pytest.raises(QuotaExhaustedError) as caught:
+        make_hook().convert(
+            letter, "pdf", letter.parent / "o.pdf", durable=durable, on_quota_exhausted="raise"
+        )
+
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_damaged_document_fails_once(
+    sandbox: Sandbox, make_hook: MakeHook, tmp_path: Path, durable: bool
+) -> None:
+    """The verdict names the file, the Code, the cost and what comes next."""
+    broken = tmp_path / "broken.docx"
+    broken.write_bytes(b"no document at all")
+
+    with pytest.raises(ConversionError, match=r"broken\.docx.*Code 5002.*billed"):
+        make_hook().convert(broken, "pdf", tmp_path / "o.pdf", durable=durable)
+
+    assert 1 == sandbox.billed
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_several_results_for_one_file_name(
+    sandbox: Sandbox, make_hook: MakeHook, tmp_path: Path, durable: bool
+) -> None:
+    """Several results with a single-file destination are an error before anything is published."""
+    source = tmp_path / "pages.txt"
+    source.write_text("\n".join(f"line {n}" for n in range(150)))
+    make_hook().convert(source, "pdf", tmp_path / "pages.pdf")
+
+    with pytest.raises(ParameterError, match="several results"):
+        make_hook(task="u").convert(
+            tmp_path / "pages.pdf", "png", tmp_path / "page.png", durable=durable
+        )
+
+    assert not (tmp_path / "page.png").exists()
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_existing_output_is_found_before_paying(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path, durable: bool
+) -> None:
+    """`overwrite=False` meets somebody's file before a request is paid for."""
+    out = letter.parent / "letter.pdf"
+    out.write_bytes(b"somebody's")
+
+    with pytest.raises(OutputExistsError, match="overwrite=True"):
+        make_hook().convert(letter, "pdf", out, durable=durable, overwrite=False)
+
+    assert b"somebody's" == out.read_bytes()
+    assert 0 == sandbox.billed
+
+
+def test_overwrite_false_accepts_our_own_output(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path
+) -> None:
+    """A clear with `overwrite=False` finds our own file and is content."""
+    out = letter.parent / "letter.pdf"
+    make_hook().convert(letter, "pdf", out, overwrite=False)
+
+    make_hook(2).convert(letter, "pdf", out, overwrite=False)
+
+    assert 1 == sandbox.billed
