@@ -182,10 +182,10 @@ def place_order(
     given = _parameters(parameters)
     uris = _uris(source)
     target = _format("to_format", to_format)
-    origin = _source_format(from_format, uris, target)
     place = Destination.parse(_text("destination", destination))
     files, plain, service_timeout = _split(given)
     inputs = [_input(uri, "source", find_inputs=find_inputs) for uri in uris]
+    origin = _source_format(from_format, uris, target)
     parts = [*_source_parts(inputs, origin, target), *_file_parts(files, find_inputs=find_inputs)]
     order = Order(
         tuple(parts),

@@ -88,7 +88,7 @@ def test_throttling_for_ever_ends_at_the_timeout(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path, durable: bool
 ) -> None:
     """Throttling is bounded by `timeout`, and nothing was paid."""
-    sandbox.fail("POST", status=503, code=503, times=500, headers={"Retry-After": "0.1"})
+    sandbox.fail("POST *", status=503, code=503, times=500, headers={"Retry-After": "0.1"})
 
     with pytest.raises(ThrottledError):
         make_hook().convert(letter, "pdf", letter.parent / "o.pdf", durable=durable, timeout=0.5)
@@ -110,7 +110,7 @@ def test_quota_is_explicit(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path, durable: bool
 ) -> None:
     """Both modes end with the same class, which ends the task too."""
-    from airflow.exceptions import AirflowFailException
+    from airflow.providers.common.compat.sdk import AirflowFailException
 
     sandbox.balance = 0
 
@@ -126,7 +126,7 @@ def test_quota_can_be_left_to_retry_policies(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path, durable: bool
 ) -> None:
     """`on_quota_exhausted="raise"` raises the plain class."""
-    from airflow.exceptions import AirflowFailException
+    from airflow.providers.common.compat.sdk import AirflowFailException
 
     sandbox.balance = 0
 

@@ -118,7 +118,7 @@ def test_transient_verdict_gets_one_more_attempt(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path
 ) -> None:
     """Code 50050 is paid, and worth one further attempt on the next try."""
-    sandbox.fail("engine", status=500, code=50050, times=1)
+    sandbox.fail("POST /async/convert", verdict=50050, times=1)
     out = letter.parent / "letter.pdf"
     with pytest.raises(TransientConversionError):
         make_hook().convert(letter, "pdf", out)
@@ -133,7 +133,7 @@ def test_second_transient_verdict_is_final(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path
 ) -> None:
     """Two transient verdicts end it: the second leaves as a plain, permanent error."""
-    sandbox.fail("engine", status=500, code=50050, times=5)
+    sandbox.fail("POST /async/convert", verdict=50050, times=5)
     out = letter.parent / "letter.pdf"
     with pytest.raises(TransientConversionError):
         make_hook().convert(letter, "pdf", out)
@@ -149,7 +149,7 @@ def test_stored_quota_refusal_is_no_receipt(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path
 ) -> None:
     """A 403 that is stored as the job's answer was not paid: after a purchase it is submitted."""
-    sandbox.fail("engine", status=403, code=403, times=1, billed=False)
+    sandbox.fail("POST /async/convert", verdict=403, status=403, times=1)
     out = letter.parent / "letter.pdf"
     with pytest.raises(QuotaExhaustedError):
         make_hook().convert(letter, "pdf", out)
@@ -171,7 +171,7 @@ def test_quota_sends_one_paid_request(sandbox: Sandbox, make_hook: MakeHook, let
     assert 0 == sandbox.billed
 
 
-@pytest.mark.parametrize("visible_after", [0.0, SETTLE_HALF := 0.15])
+@pytest.mark.parametrize("visible_after", [0.0, 0.15])
 def test_lost_answer_to_a_submit_is_looked_for(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path, visible_after: float
 ) -> None:
@@ -198,8 +198,9 @@ def test_request_lost_before_the_work_is_submitted_again(
 
     assert out.exists()
     assert 1 == sandbox.billed
-    ids = {entry.job_id for entry in sandbox.requests.filter(path="/async/convert/*")}
-    assert 1 == len(ids)
+    submitted = sandbox.requests.filter(path="/async/convert/*")
+    assert 2 == len(submitted)
+    assert 1 == len({entry.query["JobId"] for entry in submitted})
 
 
 def test_vanished_result_is_expired(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:
