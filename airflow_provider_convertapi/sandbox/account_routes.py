@@ -24,6 +24,7 @@ from airflow_provider_convertapi.sandbox.errors import (
     parameter_error,
 )
 from airflow_provider_convertapi.sandbox.front import Exchange
+from airflow_provider_convertapi.sandbox.request import lower_query
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -86,8 +87,7 @@ class AccountRoutes:
         Exchange.of(request).entry.authorization_kind = self._state.credentials.administering(
             request
         ).kind
-        fields = {**dict(request.query_params.items()), **await _fields(request)}
-        fields = {name.lower(): value for name, value in fields.items()}
+        fields = {**lower_query(request), **await _fields(request)}
         values, invalid = {}, {}
         for name, (default, highest) in _LEGACY_LIMITS.items():
             number = _integer(fields.get(name, default))
@@ -142,7 +142,7 @@ class AccountRoutes:
         Exchange.of(request).entry.authorization_kind = self._state.credentials.administering(
             request
         ).kind
-        query = {name.lower(): value for name, value in request.query_params.items()}
+        query = lower_query(request)
         invalid, days = {}, []
         for name in ("startDate", "endDate"):
             try:

@@ -14,21 +14,12 @@ from airflow_provider_convertapi.sandbox.front import Front
 from airflow_provider_convertapi.sandbox.info_routes import InfoRoutes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from starlette.types import Scope
-
     from airflow_provider_convertapi.sandbox.state import State
+    from airflow_provider_convertapi.sandbox.wire import Connections
 
 
-def build(state: State, abort: Callable[[Scope, bool], None]) -> Front:
-    """Return the application.
-
-    Args:
-        state: What it serves from.
-        abort: Closes the connection of a scope, at once (True) or when all is sent (False).
-    """
+def build(state: State, connections: Connections) -> Front:
+    """Return the application that serves from a state, over connections that it may close."""
     groups = (ConvertRoutes, FileRoutes, AccountRoutes, InfoRoutes, Control)
-    # The routes alone, without Starlette's own error pages: the door answers for every error.
     routes = [route for group in groups for route in group(state).routes()]
-    return Front(Router(routes=routes, redirect_slashes=False), state, abort)
+    return Front(Router(routes=routes, redirect_slashes=False), state, connections)

@@ -23,6 +23,7 @@ from airflow_provider_convertapi.sandbox.errors import (
     UNAUTHORIZED,
     ServiceError,
 )
+from airflow_provider_convertapi.sandbox.request import lower_query
 from airflow_provider_convertapi.sandbox.settings import (
     API_TOKEN,
     KID,
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from airflow_provider_convertapi.sandbox.settings import (
-        Settings,
-    )
+from airflow_provider_convertapi.sandbox.settings import (
+    Settings,
+)
 
 _JWT_DOTS = 2
 
@@ -116,7 +117,7 @@ class Credentials:
         if self._settings.legacy_credentials:
             if scheme.lower() == "basic":
                 return self._basic(value.strip())
-            query = {name.lower(): text for name, text in request.query_params.items()}
+            query = lower_query(request)
             for name in ("secret", "token", "auth"):
                 if query.get(name):
                     return self._bearer(query[name], request)

@@ -45,6 +45,20 @@ _EXTENSIONS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+# Destinations that are no format, with the extension of their results; "" is that of the source.
+_DEEDS: Mapping[str, str] = {
+    **dict.fromkeys(("compare", "compress", "protect", "unprotect"), ""),
+    **dict.fromkeys(("crop", "delete-pages", "fdf-import", "flatten", "merge", "pdfa"), "pdf"),
+    **dict.fromkeys(("image-watermark", "pdf-watermark", "pdfua", "print", "rasterize"), "pdf"),
+    **dict.fromkeys(("redact", "resize", "rotate", "split", "text-watermark"), "pdf"),
+    **dict.fromkeys(("extract", "meta", "metadata", "moderate", "validate"), "json"),
+    "extract-images": "any",
+    "fdf-extract": "fdf",
+    "tiff-fax": "tiff",
+    "translate": "po",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """One parameter of a converter: its type, and what it may hold."""
@@ -72,6 +86,7 @@ class Converter:
         source, target: The canonical names in its path.
         complete: Whether every parameter is known; otherwise some may be missing.
         extensions: Extensions of the inputs that it takes; empty for any.
+        results: Extensions of the results.
         timeout: Default of `Timeout` in seconds.
         parameters: By canonical name, without the common ones.
     """
@@ -80,6 +95,7 @@ class Converter:
     target: str
     complete: bool
     extensions: frozenset[str]
+    results: tuple[str, ...]
     timeout: int
     parameters: Mapping[str, Parameter] = field(repr=False)
 
@@ -118,13 +134,20 @@ def _converter(route: str, item: Mapping[str, Any]) -> Converter:
     if source in ("file", "web") and not listed and not item.get("extensions"):
         extensions = ()
     return Converter(
-        source,
-        target,
-        item["complete"],
-        frozenset(extensions),
-        item.get("timeout", 900),
-        parameters,
+        source=source,
+        target=target,
+        complete=item["complete"],
+        extensions=frozenset(extensions),
+        results=tuple(item.get("results") or _results(source, target)),
+        timeout=item.get("timeout", 900),
+        parameters=parameters,
     )
+
+
+def _results(source: str, target: str) -> tuple[str, ...]:
+    if target in _DEEDS:
+        return (_DEEDS[target] or source,)
+    return (target,)
 
 
 def _parameter(name: str, spec: Mapping[str, Any]) -> Parameter:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.sandbox.state import State
 
 
+_READING = frozenset({"faults", "journal", "settings", "status"})
+
+
 class Control:
     """Operations on a state, by name; arguments and results are what JSON can hold."""
 
@@ -90,10 +93,17 @@ class Control:
         return [Route("/_sandbox/{operation}", self._serve, methods=["GET", "POST"])]
 
     async def _serve(self, request: Request) -> Answer:
-        body = await request.body()
+        operation = request.path_params["operation"]
+        # What a page in a browser may send without being asked is not what changes anything.
+        kind = request.headers.get("content-type", "").partition(";")[0]
+        if request.method == "GET" and operation not in _READING:
+            return json_answer({"error": f"{operation} is a POST"}, 405)
+        if request.method == "POST" and kind != "application/json":
+            return json_answer({"error": "POST application/json"}, 415)
+        body = await request.body() if request.method == "POST" else b""
         try:
             arguments = json.loads(body) if body else {}
-            result = self.perform(request.path_params["operation"], arguments)
+            result = self.perform(operation, arguments)
         except LookupError as error:
             return json_answer({"error": str(error.args[0])}, 404)
         except (ValueError, TypeError, AttributeError) as error:

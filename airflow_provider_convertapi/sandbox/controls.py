@@ -126,7 +126,11 @@ class Controls(ABC):
         Raises:
             ValueError: The rule is one that could never act.
         """
-        self._control("fail", **Fault(match=match, **rule).as_dict())
+        self.add_fault(Fault(match=match, **rule))
+
+    def add_fault(self, fault: Fault) -> None:
+        """Put a fault in force that was made before."""
+        self._control("fail", **fault.as_dict())
 
     def clear_faults(self) -> None:
         """Forget every fault."""

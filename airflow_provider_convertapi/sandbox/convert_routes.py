@@ -21,6 +21,7 @@ from airflow_provider_convertapi.sandbox.errors import (
     parameter_error,
 )
 from airflow_provider_convertapi.sandbox.front import Exchange
+from airflow_provider_convertapi.sandbox.request import lower_query
 from airflow_provider_convertapi.sandbox.state import remove
 from airflow_provider_convertapi.sandbox.store import ID
 
@@ -65,7 +66,7 @@ class ConvertRoutes:
 
     async def convert(self, request: Request) -> Answer:
         """Convert, and answer with the results."""
-        if request.query_params.get("Async", "").lower() == "true":
+        if lower_query(request).get("async", "").lower() == "true":
             return await self.start(request)
         exchange = Exchange.of(request)
         spool = self._conversions.spool()

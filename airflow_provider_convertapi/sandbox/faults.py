@@ -129,6 +129,9 @@ class Fault:
         if unknown:
             msg = f"a fault has no {', '.join(sorted(unknown))}"
             raise ValueError(msg)
+        if "match" not in values:
+            msg = 'a fault needs a "match", such as "POST /convert"'
+            raise ValueError(msg)
         values = dict(values)
         if isinstance(values.get("body"), Mapping):
             values["body"] = base64.b64decode(values["body"]["base64"])

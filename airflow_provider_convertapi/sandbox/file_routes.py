@@ -29,7 +29,7 @@ from airflow_provider_convertapi.sandbox.errors import (
     parameter_error,
 )
 from airflow_provider_convertapi.sandbox.front import Exchange
-from airflow_provider_convertapi.sandbox.request import Spool
+from airflow_provider_convertapi.sandbox.request import Spool, lower_query
 from airflow_provider_convertapi.sandbox.state import remove
 from airflow_provider_convertapi.sandbox.store import ID
 
@@ -65,7 +65,7 @@ class FileRoutes:
 
     async def upload(self, request: Request) -> Answer:
         """Store a document that comes as the body, as a form, or from a URL."""
-        query = {name.lower(): value for name, value in request.query_params.items()}
+        query = lower_query(request)
         file_id = query.get("fileid")
         self._check_id(file_id)
         settings = self._state.settings
@@ -168,11 +168,13 @@ class FileRoutes:
         }
         style = Style(extended_names=self._state.settings.disposition == "extended")
         answer = answers.raw_answer(self._state.store.path(document), name, style, headers)
-        if request.query_params.get("download", "").lower() == "inline":
+        if lower_query(request).get("download", "").lower() == "inline":
             answer.headers["content-disposition"] = names.disposition(
                 name, extended=style.extended_names, kind="inline"
             )
-        if self._state.settings.byte_ranges:
+        if request.method == "HEAD":
+            answer.headers["content-length"] = str(size)
+        elif self._state.settings.byte_ranges:
             _cut_range(answer, request.headers.get("range", ""), document.size)
         return answer
 

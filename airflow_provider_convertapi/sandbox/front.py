@@ -22,7 +22,7 @@ from airflow_provider_convertapi.sandbox.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import MutableMapping
 
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.sandbox.faults import Fault
     from airflow_provider_convertapi.sandbox.journal import Entry
     from airflow_provider_convertapi.sandbox.state import State
+    from airflow_provider_convertapi.sandbox.wire import Connections
 
 logger = logging.getLogger(__name__)
 
@@ -64,13 +65,13 @@ class Front:
     Args:
         app: The routes.
         state: The sandbox.
-        abort: Closes the connection of a scope, at once (True) or when all is sent (False).
+        connections: The open connections.
     """
 
-    def __init__(self, app: ASGIApp, state: State, abort: Callable[[Scope, bool], None]) -> None:
+    def __init__(self, app: ASGIApp, state: State, connections: Connections) -> None:
         self._app = app
         self._state = state
-        self._abort = abort
+        self._connections = connections
         self.body_timeout = BODY_TIMEOUT
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,15 +79,16 @@ class Front:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        scope["app"] = self  # lets Starlette raise its 404 and 405 instead of answering them
+        body = _Body(scope, receive, self.body_timeout)
         if scope["path"].startswith(CONTROL):
-            await self._serve(scope, _Body(receive, self.body_timeout), send)
+            await self._serve(scope, body, send)
             return
         fault = self._state.faults.take(scope["method"], scope["path"])
         entry = self._state.journal.begin(scope)
         client = (scope.get("client") or ("", 0))[0]
         scope["exchange"] = exchange = Exchange(entry, fault, client)
-        body = _Body(receive, self.body_timeout)
-        out = _Sender(send, exchange, self._state)
+        out = _Sender(send, scope, self._state, self._connections)
         try:
             if fault is not None:
                 await self._misbehave(scope, body, out, exchange)
@@ -119,11 +121,11 @@ class Front:
         except _CutError:
             if fault.stall:
                 await asyncio.sleep(fault.stall)
-            self._abort(scope, False)
+            self._connections.abort(scope, at_once=False)
             raise _DroppedError from None
 
     def _drop(self, scope: Scope) -> None:
-        self._abort(scope, True)
+        self._connections.abort(scope, at_once=True)
         raise _DroppedError
 
     async def _serve(self, scope: Scope, body: _Body, send: Send) -> None:
@@ -145,7 +147,7 @@ class Front:
         except Exception as error:
             if started:
                 logger.exception("The sandbox broke off an answer")
-                self._abort(scope, True)
+                self._connections.abort(scope, at_once=True)
                 raise _DroppedError from None
             answer = error_answer(self._as_error(error))
             await body.drain()
@@ -164,7 +166,9 @@ class Front:
         if isinstance(error, HTTPException):
             if error.status_code == HTTPStatus.NOT_FOUND:
                 return not_found("endpoint", self._state.settings)
-            return ServiceError(error.status_code, error.status_code, error.detail)
+            return ServiceError(
+                error.status_code, error.status_code, error.detail, headers=error.headers
+            )
         logger.error("The sandbox failed", exc_info=error)
         return ServiceError(SERVER_ERROR, UNEXPECTED, "Unexpected exception in the sandbox.")
 
@@ -176,17 +180,18 @@ class _CutError(Exception):
 class _Body:
     """The body of a request: watched for silence, drained before an early answer."""
 
-    def __init__(self, receive: Receive, timeout: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, timeout: float) -> None:
         self._receive = receive
         self._timeout = timeout
         self.complete = False
-        self._begun = False
+        # A caller who waits for "100 Continue" has sent nothing yet, and need not.
+        self._wanted = (b"expect", b"100-continue") not in scope["headers"]
 
     async def receive(self) -> Message:
         """Return the next message; TimeoutError after too long a silence in the body."""
         if self.complete:
             return await self._receive()
-        self._begun = True
+        self._wanted = True
         async with asyncio.timeout(self._timeout):
             message = await self._receive()
         if message["type"] == "http.disconnect" or not message.get("more_body"):
@@ -196,7 +201,7 @@ class _Body:
     async def drain(self) -> None:
         """Read the rest, so that a caller who is still sending gets to read the answer."""
         try:
-            while not self.complete:
+            while self._wanted and not self.complete:
                 await self.receive()
         except TimeoutError:
             return
@@ -205,16 +210,20 @@ class _Body:
 class _Sender:
     """Sends an answer, noting its status first, and spoiling it where a fault says so."""
 
-    def __init__(self, send: Send, exchange: Exchange, state: State) -> None:
+    def __init__(self, send: Send, scope: Scope, state: State, connections: Connections) -> None:
         self._send = send
-        self._exchange = exchange
+        self._scope = scope
+        self._exchange: Exchange = scope["exchange"]
         self._state = state
-        fault = exchange.fault
+        self._connections = connections
+        fault = self._exchange.fault
         self._left = fault.truncate if fault is not None else None
         self._stall = fault.stall if fault is not None and fault.truncate is None else 0.0
 
     async def __call__(self, message: Message) -> None:
         """Pass one message on."""
+        if not self._connections.is_open(self._scope):
+            raise _DroppedError  # or a whole file would be read for nobody
         if message["type"] == "http.response.start":
             self._start(message)
             await self._send(message)

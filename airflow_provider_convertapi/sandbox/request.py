@@ -121,6 +121,11 @@ class Spool:
             yield chunk
 
 
+def lower_query(request: Request) -> dict[str, str]:
+    """Return the query parameters of a request under their names in lower case."""
+    return {name.lower(): value for name, value in request.query_params.items()}
+
+
 async def read_form(request: Request, spool: Spool) -> Form:
     """Read the parameters of a request from its query and its body.
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.sandbox.faults import Fault
     from airflow_provider_convertapi.sandbox.journal import Requests
     from airflow_provider_convertapi.sandbox.remote import RemoteSandbox
-    from airflow_provider_convertapi.sandbox.state import Engines
 
 T = TypeVar("T")
 START_TIMEOUT = 10.0
@@ -92,7 +91,6 @@ class Sandbox(Controls):
             "seed": seed,
         }
         self._folder = Path(state) if state is not None else None
-        self._engines: Engines | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -117,14 +115,12 @@ class Sandbox(Controls):
         if self._thread is not None:
             msg = "this sandbox is running already"
             raise RuntimeError(msg)
+        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
+        listener = socket.create_server(self._address, family=family, backlog=512)
         folder = self._folder or Path(tempfile.mkdtemp(prefix="convertapi-sandbox-"))
         self._served_from = folder
         self._state = State(folder, persistent=not self._temporary, **self._options)
-        if self._engines is not None:
-            self._state.use(self._engines)
         self._operations = Control(self._state)
-        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
-        listener = socket.create_server(self._address, family=family, backlog=512)
         host, port = listener.getsockname()[:2]
         self._state.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         ready = threading.Event()
@@ -143,7 +139,7 @@ class Sandbox(Controls):
     async def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         connections = Connections()
-        self.front = build(self._state, connections.abort)
+        self.front = build(self._state, connections)
         config = uvicorn.Config(
             self.front,
             http=protocol_class(connections),
@@ -183,20 +179,24 @@ class Sandbox(Controls):
 
     def _in_loop(self, function: Callable[[], T]) -> T:
         """Run a function where the state is served from, between two steps of it."""
-        if self._loop is None or self._thread is None:
-            msg = "this sandbox is not running; use it as a context manager, or call start()"
-            raise RuntimeError(msg)
+        loop = self._running()
 
         async def call() -> T:
             return function()
 
         coroutine: Coroutine[Any, Any, T] = call()
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None or self._thread is None:
+            msg = "this sandbox is not running; use it as a context manager, or call start()"
+            raise RuntimeError(msg)
+        return self._loop
 
     @property
     def settings(self) -> Settings:
         """Return the switches; assign to them at any time."""
-        self._in_loop(lambda: None)
+        self._running()
         return self._state.settings
 
     @property

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any, Protocol
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.sandbox.async_jobs import Jobs
 from airflow_provider_convertapi.sandbox.auth import Credentials
 from airflow_provider_convertapi.sandbox.billing import Account
 from airflow_provider_convertapi.sandbox.faults import Faults
-from airflow_provider_convertapi.sandbox.journal import Journal
+from airflow_provider_convertapi.sandbox.journal import MAX_ENTRIES, Journal
 from airflow_provider_convertapi.sandbox.store import Ids, Store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_provider_convertapi.sandbox.jobs import EngineJob, EngineOutput
+    from airflow_provider_convertapi.sandbox.pool import Pool
     from airflow_provider_convertapi.sandbox.settings import Settings
-
-
-class Engines(Protocol):
-    """What converts: the pool of worker processes."""
-
-    async def convert(self, job: EngineJob) -> list[EngineOutput]:
-        """Convert, or raise EngineError."""
-
-    async def close(self) -> None:
-        """End every worker."""
 
 
 class State:
@@ -55,7 +46,7 @@ class State:
         self.origin = ""
         self._defaults = settings.as_dict()
         self._workers = workers
-        self._pool: Engines | None = None
+        self._pool: Pool | None = None
         self._scratch = folder / "scratch"
         shutil.rmtree(self._scratch, ignore_errors=True)
         self._scratch.mkdir(parents=True)
@@ -66,7 +57,7 @@ class State:
         self.jobs = Jobs(folder / "jobs", settings, persistent=persistent)
         self.journal = Journal()
         self.faults = Faults(seed)
-        self.statistics: list[dict[str, Any]] = []
+        self.statistics: deque[dict[str, Any]] = deque(maxlen=MAX_ENTRIES)
         self.at_work = 0
 
     def scratch(self) -> Path:
@@ -76,17 +67,13 @@ class State:
         return folder
 
     @property
-    def pool(self) -> Engines:
+    def pool(self) -> Pool:
         """Return the worker processes, started with the first conversion."""
         if self._pool is None:
             from airflow_provider_convertapi.sandbox.pool import Pool  # noqa: PLC0415 - quicker start
 
             self._pool = Pool(self._workers)
         return self._pool
-
-    def use(self, engines: Engines) -> None:
-        """Convert with these engines instead of worker processes."""
-        self._pool = engines
 
     def reset(self) -> None:
         """Forget journal, faults, documents and jobs; balance, tokens and switches go back."""

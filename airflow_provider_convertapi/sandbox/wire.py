@@ -29,9 +29,17 @@ class Connections:
 
     def abort(self, scope: Scope, at_once: bool) -> None:
         """Close the connection of a request: now, or when what was written has gone out."""
-        transport = self.transports.get(scope.get("client"))
+        transport = self._transport(scope)
         if transport is not None:
             (transport.abort if at_once else transport.close)()
+
+    def is_open(self, scope: Scope) -> bool:
+        """Tell whether anybody is still there to read an answer."""
+        transport = self._transport(scope)
+        return transport is not None and not transport.is_closing()
+
+    def _transport(self, scope: Scope) -> asyncio.Transport | None:
+        return self.transports.get(scope.get("client"))
 
 
 # uvicorn chooses between httptools and h11 when it is imported; both have what is used here.
