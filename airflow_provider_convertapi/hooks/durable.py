@@ -86,11 +86,13 @@ class DurableConversion:
         )
         if answer.verdict:
             raise self._verdict(job, answer)
-        assert answer.conversion  # noqa: S101 - for the type checker
-        outputs = collect(work, answer.conversion)
-        delete_documents(work, job.attempt, job.uploads, answer.conversion.files)
-        charged = 0 if job.submitted is None else answer.conversion.cost
-        return Outcome(outputs, answer.conversion.cost, charged)
+        assert answer.conversion  # noqa: S101 - `wait` returns one of the two; for the type checker
+        return self._collect(job, answer.conversion)
+
+    def _collect(self, job: Underway, conversion: Conversion) -> Outcome:
+        outputs = collect(self.work, conversion)
+        delete_documents(self.work, job.attempt, job.uploads, conversion.files)
+        return Outcome(outputs, conversion.cost, 0 if job.submitted is None else conversion.cost)
 
     def _known_answers(self) -> dict[int, JobAnswer]:
         """Return what the service knows of this conversion's attempts.

@@ -66,7 +66,7 @@ BAD = [
 
 @pytest.mark.parametrize(("change", "error", "text"), BAD)
 @pytest.mark.parametrize("durable", [True, False])
-def test_bad_argument(  # noqa: PLR0913, PLR0917 - a row of the table
+def test_bad_argument(
     sandbox: Sandbox,
     make_hook: MakeHook,
     letter: Path,

@@ -217,7 +217,7 @@ TESTS: list[Any] = [
 
 
 @pytest.mark.parametrize(("change", "good", "text"), TESTS)
-def test_connection_test(  # noqa: PLR0913, PLR0917 - a row of the table
+def test_connection_test(
     sandbox: Sandbox,
     make_hook: MakeHook,
     monkeypatch: pytest.MonkeyPatch,
