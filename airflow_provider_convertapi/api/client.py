@@ -1,14 +1,11 @@
-"""Carry endpoints over HTTP with `requests`: pooled, timed, streamed, and never sent twice by accident."""
+"""Carry endpoints with `requests`: pooled, timed, streamed, never sent twice by accident."""
 
 from __future__ import annotations
 
-import logging
-import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from typing import TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import requests
@@ -16,55 +13,33 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from airflow_provider_convertapi.api.exchange import (
+    CONNECT_TIMEOUT,
+    LONGEST_ANSWER,
+    USER_AGENT,
+    broken_off,
+    hide_ids,
+    no_answer,
+    parse_answer,
+    request_headers,
+)
 from airflow_provider_convertapi.api.retry import Backoff
-from airflow_provider_convertapi.api.wire import (
-    BLOCK,
-    Credential,
-    Response,
-    check,
-    redact,
-    unexpected,
-)
-from airflow_provider_convertapi.errors import (
-    AuthenticationError,
-    ConvertApiError,
-    ThrottledError,
-    TransportError,
-)
+from airflow_provider_convertapi.api.wire import BLOCK, Credential, Response, check, unexpected
+from airflow_provider_convertapi.errors import AuthenticationError, ConvertApiError
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.api.wire import (
-        Body,
-        Endpoint,
-        Request,
-    )
     from collections.abc import Callable, Iterator
+
+    from airflow_provider_convertapi.api.wire import Body, Endpoint, Request
+    from airflow_provider_convertapi.errors import TransportError
 
 T = TypeVar("T")
 
-_CONNECT_TIMEOUT = 30.0
-_LONGEST_ANSWER = 8 * BLOCK
 _IDLE_LIMIT = 3.0
 """Seconds after which a direct conversion opens a new connection: one that a gateway dropped
 meanwhile would take the request, and perhaps the money, with it."""
 
-_SKEW_WORTH_SAYING = 60.0
-
-
-class _IdFilter(logging.Filter):
-    """Keep ids out of urllib3's debug lines: at ConvertAPI an id opens a document."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        safe = re.sub(r"(JobId=|fileId=)[^\s&\"]+", r"\1<id>", redact(text))
-        if safe != text:
-            record.msg, record.args = safe, ()
-        return True
-
-
-_ID_FILTER = _IdFilter()
-for _name in ("urllib3.connectionpool", "urllib3.util.retry", "aiohttp.client", "aiohttp.access"):
-    logging.getLogger(_name).addFilter(_ID_FILTER)
+hide_ids("urllib3.connectionpool", "urllib3.util.retry")
 
 
 class _HostAuth(AuthBase):
@@ -82,7 +57,7 @@ class _HostAuth(AuthBase):
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
-    """A body whose length `requests` asks for before it iterates, so that it sends `Content-Length`."""
+    """A body whose length `requests` asks for first, so that it sends `Content-Length`."""
 
     body: Body
 
@@ -125,7 +100,7 @@ class Client:
         self.session.auth = self.auth(Credential.TOKEN)
         # Compression would make the announced sizes untrue.
         self.session.headers["Accept-Encoding"] = "identity"
-        self.session.headers["User-Agent"] = "airflow-provider-convertapi"
+        self.session.headers["User-Agent"] = USER_AGENT
 
     def auth(self, credential: Credential) -> AuthBase:
         """Return what authenticates a request at this client's host."""
@@ -145,23 +120,15 @@ class Client:
             try:
                 return self.send(endpoint)
             except ConvertApiError as error:
-                delay = self.backoff.delay(attempt, error)
-                if delay is None or not self._may_wait(attempt, error, delay, until):
+                left = None if until is None else until - self.monotonic()
+                delay = self.backoff.delay_of_free_call(attempt, error, left)
+                if delay is None:
                     raise
             self.pause(delay)
             attempt += 1
 
-    def _may_wait(
-        self, attempt: int, error: ConvertApiError, delay: float, until: float | None
-    ) -> bool:
-        if not isinstance(error, ThrottledError):
-            return True
-        return (
-            attempt < self.backoff.attempts if until is None else self.monotonic() + delay < until
-        )
-
     def send(self, endpoint: Endpoint[T]) -> T:
-        """Make a call once; only a refused JWT is renewed and sent again, since a 401 costs nothing."""
+        """Make a call once; only a refused JWT is renewed and sent again: a 401 costs nothing."""
         try:
             return self._send_once(endpoint)
         except AuthenticationError:
@@ -172,24 +139,7 @@ class Client:
     def _send_once(self, endpoint: Endpoint[T]) -> T:
         with self._open(endpoint.request) as answer:
             response = _read(answer)
-        return self._parse(endpoint.parse, response)
-
-    def _parse(self, parse: Callable[[Response], T], response: Response) -> T:
-        try:
-            return parse(response)
-        except AuthenticationError as error:
-            raise AuthenticationError(error.message + self._skew(response), error.code) from None
-
-    def _skew(self, response: Response) -> str:
-        """Say so where the service's clock and ours disagree: the commonest cause of a refused JWT."""
-        try:
-            theirs = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
-        except (TypeError, ValueError):
-            return ""
-        off = self.clock() - theirs
-        if abs(off) < _SKEW_WORTH_SAYING:
-            return ""
-        return f" This machine's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the service's."
+        return parse_answer(endpoint.parse, response, self.clock())
 
     @contextmanager
     def stream(
@@ -204,7 +154,8 @@ class Client:
         with self._open_renewed(request) as answer:
             if not 200 <= answer.status_code < 300:
                 response = _read(answer)
-                self._parse(lambda r: check(r, verdicts=request.method == "POST"), response)
+                verdicts = request.method == "POST"
+                parse_answer(lambda r: check(r, verdicts=verdicts), response, self.clock())
             yield Response(answer.status_code, _headers(answer), b""), _body(answer)
 
     @contextmanager
@@ -228,10 +179,10 @@ class Client:
                 request.method,
                 f"{self.base_url}{request.path}",
                 params=dict(request.query),
-                headers=_request_headers(request),
+                headers=request_headers(request),
                 data=_Blocks(request.body) if request.body else None,
                 auth=self.auth(request.credential),
-                timeout=(_CONNECT_TIMEOUT, request.timeout or self.http_timeout),
+                timeout=(CONNECT_TIMEOUT, request.timeout or self.http_timeout),
                 allow_redirects=False,
                 stream=True,
             )
@@ -245,22 +196,9 @@ class Client:
             self._last_use = self.monotonic()
 
 
-def _request_headers(request: Request) -> dict[str, str]:
-    headers = {"Accept": request.accept, **request.headers}
-    if request.body:
-        headers["Content-Type"] = request.body.content_type
-    return headers
-
-
 def _transport_error(request: Request, error: Exception) -> TransportError:
     sent = not _failed_to_connect(error)
-    when = (
-        "the connection broke before the answer was there"
-        if sent
-        else "no connection could be made"
-    )
-    call = f"{request.method} {redact(request.path)}"
-    return TransportError(f"{call}: {when} ({type(error).__name__}: {_reason(error)})", sent)
+    return no_answer(request, sent=sent, error=error, reason=_reason(error))
 
 
 def _failed_to_connect(error: Exception) -> bool:
@@ -274,8 +212,7 @@ def _failed_to_connect(error: Exception) -> bool:
 def _reason(error: Exception) -> str:
     """Return the innermost cause without URLs: pools and retries put the whole path into theirs."""
     reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
-    text = str(reason).rpartition(": ")[2] if isinstance(reason, Exception) else str(reason)
-    return redact(text)[:200]
+    return str(reason).rpartition(": ")[2] if isinstance(reason, Exception) else str(reason)
 
 
 def _headers(answer: requests.Response) -> dict[str, str]:
@@ -287,7 +224,7 @@ def _read(answer: requests.Response) -> Response:
     body = bytearray()
     for block in _body(answer):
         body += block
-        if len(body) > _LONGEST_ANSWER:
+        if len(body) > LONGEST_ANSWER:
             raise unexpected(
                 Response(answer.status_code, _headers(answer), bytes(body[:BLOCK])),
                 "short JSON answer",
@@ -296,7 +233,7 @@ def _read(answer: requests.Response) -> Response:
 
 
 def _body(answer: requests.Response) -> Iterator[bytes]:
-    """Yield the body's blocks; a body that ends before its `Content-Length` is a `TransportError`."""
+    """Yield the body's blocks; `TransportError` where it ends before its `Content-Length`."""
     announced = answer.headers.get("Content-Length", "")
     received = 0
     try:
@@ -304,9 +241,7 @@ def _body(answer: requests.Response) -> Iterator[bytes]:
             received += len(block)
             yield block
     except (requests.RequestException, OSError) as error:
-        raise TransportError(
-            f"the answer broke off after {received} bytes ({type(error).__name__})"
-        ) from None
+        raise broken_off(received, announced, f" ({type(error).__name__})") from None
     head = answer.request.method == "HEAD"
     if announced.isdigit() and not head and received != int(announced):
-        raise TransportError(f"the answer broke off after {received} of {announced} bytes")
+        raise broken_off(received, announced)

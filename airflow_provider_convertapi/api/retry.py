@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-
-from airflow_provider_convertapi.errors import ThrottledError
 from typing import TYPE_CHECKING
 
+from airflow_provider_convertapi.errors import ThrottledError
+
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.errors import ConvertApiError
     from collections.abc import Callable, Iterator
+
+    from airflow_provider_convertapi.errors import ConvertApiError
 
 FIRST_POLL = 0.25
 """Seconds before the first poll of a job: a two-second conversion must not take ten."""
@@ -41,6 +42,21 @@ class Backoff:
         if not error.transient or attempt >= self.attempts:
             return None
         return float(min(self.base * 2 ** (attempt - 1), self.cap)) * (1 + self.jitter() / 4)
+
+    def delay_of_free_call(
+        self, attempt: int, error: ConvertApiError, left: float | None
+    ) -> float | None:
+        """Return the seconds to wait before a call that costs nothing is made again.
+
+        :param left: seconds until the caller's time is up; throttling is waited out until then.
+            None: as often as trouble on the wire.
+        :returns: None to give up.
+        """
+        delay = self.delay(attempt, error)
+        if delay is None or not isinstance(error, ThrottledError):
+            return delay
+        may_wait = attempt < self.attempts if left is None else delay < left
+        return delay if may_wait else None
 
 
 def poll_delays(poll_interval: float) -> Iterator[float]:

@@ -1,0 +1,105 @@
+"""What a client does around one exchange, whichever library carries it: no socket, no clock."""
+
+from __future__ import annotations
+
+import logging
+import re
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from airflow_provider_convertapi.api.wire import BLOCK, redact
+from airflow_provider_convertapi.errors import AuthenticationError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_convertapi.api.wire import Request, Response
+
+T = TypeVar("T")
+
+CONNECT_TIMEOUT = 30.0
+LONGEST_ANSWER = 8 * BLOCK
+USER_AGENT = "airflow-provider-convertapi"
+
+_SKEW_WORTH_SAYING = 60.0
+_LONGEST_REASON = 200
+_ID_IN_QUERY = re.compile(r"(JobId=|fileId=)[^\s&\"]+")
+
+
+class _IdFilter(logging.Filter):
+    """Keep ids out of an HTTP library's debug lines: at ConvertAPI an id opens a document."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        safe = _ID_IN_QUERY.sub(r"\1<id>", redact(text))
+        if safe != text:
+            record.msg, record.args = safe, ()
+        return True
+
+
+_ID_FILTER = _IdFilter()
+
+
+def hide_ids(*loggers: str) -> None:
+    """Filter ids out of what the named loggers write."""
+    for name in loggers:
+        logging.getLogger(name).addFilter(_ID_FILTER)
+
+
+def request_headers(request: Request) -> dict[str, str]:
+    """Return the headers of a request without `Authorization`, which is the client's business."""
+    headers = {"Accept": request.accept, **request.headers}
+    if request.body:
+        headers["Content-Type"] = request.body.content_type
+    return headers
+
+
+def parse_answer(parse: Callable[[Response], T], response: Response, now: float) -> T:
+    """Return what the answer means; a refused token names a clock that is off.
+
+    :param now: our clock, seconds since the epoch.
+    """
+    try:
+        return parse(response)
+    except AuthenticationError as error:
+        raise AuthenticationError(error.message + _skew(response, now), error.code) from None
+
+
+def _skew(response: Response, now: float) -> str:
+    """Say so where the service's clock and ours disagree: the commonest cause of a refused JWT."""
+    try:
+        theirs = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+    except (TypeError, ValueError):
+        return ""
+    off = now - theirs
+    if abs(off) < _SKEW_WORTH_SAYING:
+        return ""
+    return (
+        f" This machine's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} "
+        "the service's."
+    )
+
+
+def no_answer(request: Request, *, sent: bool, error: Exception, reason: object) -> TransportError:
+    """Return the error for a request that got no answer.
+
+    :param sent: whether any byte of it may have reached the service.
+    :param reason: what the library says; ids in it are hidden.
+    """
+    when = (
+        "the connection broke before the answer was there"
+        if sent
+        else "no connection could be made"
+    )
+    call = f"{request.method} {redact(request.path)}"
+    said = redact(str(reason))[:_LONGEST_REASON]
+    return TransportError(f"{call}: {when} ({type(error).__name__}: {said})", sent)
+
+
+def broken_off(received: int, announced: str, why: str = "") -> TransportError:
+    """Return the error for an answer that ended before its last byte.
+
+    :param announced: the answer's `Content-Length`, empty where it had none.
+    """
+    of = f" of {announced}" if announced else ""
+    return TransportError(f"the answer broke off after {received}{of} bytes{why}")
