@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, TYPE_CHECKING
-
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.api.wire import Response
     from collections.abc import Callable
+
+    from airflow_provider_convertapi.api.wire import Response
 
 CLOCK_SKEW = 60
 """Seconds that the claims reach into past and future, so that a clock slightly off does no harm."""
@@ -61,11 +61,16 @@ class TokenIssuer:
 
     def token(self) -> str:
         """Return a token that is good for at least a tenth of its lifetime."""
-        now = self.clock()
-        if self._token is None or now >= self._renew_at:
-            self._token = self.make()
-            self._renew_at = now + self.lifetime * 0.9
-        return self._token
+        return self.kept() or self.keep(self.make())
+
+    def kept(self) -> str | None:
+        """Return the last token while it is good for a tenth of its lifetime, else None."""
+        return None if self.clock() >= self._renew_at else self._token
+
+    def keep(self, token: str) -> str:
+        """Hand out this new token from now on, wherever it comes from."""
+        self._token, self._renew_at = token, self.clock() + self.lifetime * 0.9
+        return token
 
     def forget(self) -> None:
         """Make the next `token` a new one, since the service refused the last."""

@@ -1,0 +1,185 @@
+"""Carry endpoints with `aiohttp`: short calls that cost nothing, from an event loop of many."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import time
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import aiohttp
+from aiohttp import hdrs
+from yarl import URL
+
+from airflow_provider_convertapi.api.exchange import (
+    CONNECT_TIMEOUT,
+    LONGEST_ANSWER,
+    USER_AGENT,
+    broken_off,
+    hide_ids,
+    no_answer,
+    parse_answer,
+    request_headers,
+)
+from airflow_provider_convertapi.api.retry import Backoff
+from airflow_provider_convertapi.api.wire import BLOCK, Credential, Response, unexpected
+from airflow_provider_convertapi.errors import AuthenticationError, ConvertApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from airflow_provider_convertapi.api.wire import Endpoint, Request
+
+T = TypeVar("T")
+
+_CONNECTIONS = 200
+"""Connections of one client: a process may have as few as 1,024 file descriptors for everything."""
+
+hide_ids("aiohttp.client", "aiohttp.internal")
+
+
+@dataclass(slots=True)
+class AsyncClient:
+    """Send short requests to one ConvertAPI host; made inside a running event loop.
+
+    :param base_url: scheme and host, without a path.
+    :param token: returns the secret for a kind of credential.
+    :param renew: told the secret that was refused, makes the next `token` another one; returns
+        false where there is nothing to renew.
+    :param http_timeout: seconds without a byte before a request is given up.
+    :param clock: seconds since the epoch; `monotonic`: seconds from anywhere.
+    """
+
+    base_url: str
+    token: Callable[[Credential], Awaitable[str]]
+    renew: Callable[[str], bool] = lambda _: False
+    http_timeout: float = 60.0
+    backoff: Backoff = field(default_factory=Backoff)
+    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    session: aiohttp.ClientSession = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=_trust()),
+            # Compression would make the announced sizes untrue.
+            headers={hdrs.ACCEPT_ENCODING: "identity", hdrs.USER_AGENT: USER_AGENT},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=True,
+        )
+
+    async def close(self) -> None:
+        """Close the pooled connections."""
+        await self.session.close()
+
+    async def call(self, endpoint: Endpoint[T], *, until: float | None = None) -> T:
+        """Make a call that costs nothing; trouble on the wire and throttling are waited out.
+
+        :param until: monotonic seconds after which a throttled call is given up; None: five waits.
+        """
+        attempt = 1
+        while True:
+            try:
+                return await self.send(endpoint)
+            except ConvertApiError as error:
+                left = None if until is None else until - self.monotonic()
+                delay = self.backoff.delay_of_free_call(attempt, error, left)
+                if delay is None:
+                    raise
+            await self.pause(delay)
+            attempt += 1
+
+    async def send(self, endpoint: Endpoint[T]) -> T:
+        """Make a call once; only a refused JWT is renewed and sent again: a 401 costs nothing."""
+        secret = await self.token(endpoint.request.credential)
+        try:
+            return await self._send_once(endpoint, secret)
+        except AuthenticationError:
+            if endpoint.request.credential is not Credential.TOKEN or not self.renew(secret):
+                raise
+        return await self._send_once(endpoint, await self.token(Credential.TOKEN))
+
+    async def _send_once(self, endpoint: Endpoint[T], secret: str) -> T:
+        request = endpoint.request
+        try:
+            response = await self._exchange(request, secret)
+        except (aiohttp.ClientError, OSError) as error:
+            # The cause holds the URL, and so an id: it must not reach a traceback.
+            sent = not isinstance(
+                error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
+            )
+            raise no_answer(request, sent=sent, error=error, reason=error) from None
+        return parse_answer(endpoint.parse, response, self.clock())
+
+    async def _exchange(self, request: Request, secret: str) -> Response:
+        async with self.session.request(
+            request.method,
+            f"{self.base_url}{request.path}",
+            params=dict(request.query),
+            headers=request_headers(request),
+            data=b"".join(request.body.blocks()) if request.body else None,
+            timeout=self._timeout(request),
+            allow_redirects=False,
+            middlewares=(_authorize(URL(self.base_url).origin(), secret),),
+        ) as answer:
+            return await _read(answer)
+
+    def _timeout(self, request: Request) -> aiohttp.ClientTimeout:
+        # No total: the wait for a free connection would count, and whoever polls has a deadline.
+        return aiohttp.ClientTimeout(
+            total=None,
+            sock_connect=CONNECT_TIMEOUT,
+            sock_read=request.timeout or self.http_timeout,
+        )
+
+
+def _authorize(origin: URL, secret: str) -> aiohttp.ClientMiddlewareType:
+    """Set `Authorization` for the connection's host and no other, last of all.
+
+    As a plain header it would fall out with a `.netrc` that names the host (trust_env reads one).
+    """
+
+    async def middleware(
+        request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if request.url.origin() == origin:
+            request.headers[hdrs.AUTHORIZATION] = f"Bearer {secret}"
+        return await handler(request)
+
+    return middleware
+
+
+async def _read(answer: aiohttp.ClientResponse) -> Response:
+    """Read a short answer whole; one that is not short is none of ours."""
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    body = bytearray()
+    try:
+        async for block in answer.content.iter_chunked(BLOCK):
+            body += block
+            if len(body) > LONGEST_ANSWER:
+                raise unexpected(
+                    Response(answer.status, headers, bytes(body[:BLOCK])), "short JSON answer"
+                )
+    except (aiohttp.ClientError, OSError) as error:
+        announced = headers.get("content-length", "")
+        raise broken_off(len(body), announced, f" ({type(error).__name__})") from None
+    return Response(answer.status, headers, bytes(body))
+
+
+def _trust() -> ssl.SSLContext | bool:
+    """Trust whom `requests` trusts, so that a proxy's own CA works in both modes."""
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    return _context(bundle) if bundle else True
+
+
+@cache
+def _context(bundle: str) -> ssl.SSLContext:
+    # Made once: reading the authorities holds up the event loop for some 20 ms.
+    if Path(bundle).is_dir():
+        return ssl.create_default_context(capath=bundle)
+    return ssl.create_default_context(cafile=bundle)
