@@ -1,0 +1,52 @@
+"""Every Python block of the README and the docs runs, DAGs included, against the sandbox."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.docs.blocks import Block, blocks
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.sandbox import Sandbox
+    from tests.conftest import RunDag
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.timeout(180)  # a page may hold many conversions
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_blocks_run(
+    page: Path,
+    convertapi_sandbox: Sandbox,
+    run_dag: RunDag,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A page's blocks run in order, in a folder with the example documents."""
+    shutil.copytree(ROOT / "dev" / "documents", tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": page.stem}
+
+    for block in blocks(page):
+        if block.language != "python" or block.excused:
+            continue
+        if "@dag" in block.code or "DAG(" in block.code:
+            _run_as_dag_file(block, run_dag)
+        else:
+            # As many empty lines as stand above it, so that a traceback names the page's line.
+            source = "\n" * (block.line - 1) + block.code
+            exec(compile(source, str(page), "exec"), namespace)
+
+
+def _run_as_dag_file(block: Block, run_dag: RunDag) -> None:
+    file = Path(f"{block.page.stem}_{block.line}.py").absolute()
+    file.write_text(block.code, encoding="utf-8")
+
+    dag_run = run_dag(file)
+
+    assert "success" == dag_run.state, f"{block.page.name}:{block.line}"
