@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
     from airflow_provider_convertapi.sandbox import Sandbox
 
@@ -21,7 +22,7 @@ MakeHook = Callable[..., "ConvertApiHook"]
 
 @pytest.fixture
 def sandbox(convertapi_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """A fresh ConvertAPI, and a short settle time."""
+    """Give a fresh ConvertAPI, and a short settle time."""
     monkeypatch.setenv("AIRFLOW__CONVERTAPI__SETTLE", str(SETTLE))
     return convertapi_sandbox
 
@@ -43,7 +44,7 @@ def make_hook(sandbox: Sandbox) -> MakeHook:
 
 @pytest.fixture
 def letter(tmp_path: Path) -> Path:
-    """A small text document."""
+    """Give a small text document."""
     path = tmp_path / "in" / "letter.txt"
     path.parent.mkdir()
     path.write_text("Dear reader, this is a letter.\n")

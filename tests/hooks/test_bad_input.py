@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_convertapi.errors import (
-    ConvertApiError,
     InputNotFoundError,
     ParameterError,
 )
 
 if TYPE_CHECKING:
-    from conftest import MakeHook
+    from pathlib import Path
 
+    from airflow_provider_convertapi.errors import (
+        ConvertApiError,
+    )
     from airflow_provider_convertapi.sandbox import Sandbox
+    from tests.hooks.conftest import MakeHook
 
 BAD = [
     pytest.param({"source": "{dir}/none.txt"}, InputNotFoundError, r"none\.txt", id="no such file"),

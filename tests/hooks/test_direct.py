@@ -17,9 +17,8 @@ from airflow_provider_convertapi.errors import (
 )
 
 if TYPE_CHECKING:
-    from conftest import MakeHook
-
     from airflow_provider_convertapi.sandbox import Sandbox
+    from tests.hooks.conftest import MakeHook
 
 
 def test_converts_and_stores_nothing(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:

@@ -18,9 +18,8 @@ from airflow_provider_convertapi.errors import (
 )
 
 if TYPE_CHECKING:
-    from conftest import MakeHook
-
     from airflow_provider_convertapi.sandbox import Sandbox
+    from tests.hooks.conftest import MakeHook
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, **change: Any) -> None:
@@ -142,7 +141,7 @@ def test_remote_token_of_each_shape(
     make_hook: MakeHook,
     letter: Path,
     monkeypatch: pytest.MonkeyPatch,
-    shape: str,
+    shape: Any,
 ) -> None:
     """`jwt_remote` asks for one JWT and uses it, whatever shape the answer has."""
     connect(monkeypatch, sandbox, extra={"auth": "jwt_remote"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,9 +16,10 @@ from airflow_provider_convertapi.errors import (
 )
 
 if TYPE_CHECKING:
-    from conftest import MakeHook
+    from pathlib import Path
 
     from airflow_provider_convertapi.sandbox import Sandbox
+    from tests.hooks.conftest import MakeHook
 
 LARGE = 1024 * 1024 + 1
 """Bytes; one more than what travels in the submit itself."""
