@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_convertapi.failures import explicit_failures
-from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook, secrets_in
-from airflow_provider_convertapi.hooks.scope import Scope
-
+# Nothing else of ours: a DAG file that declares an operator must not pay for what a task needs.
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
     from airflow_provider_convertapi.hooks.order import Order
 
 _RETENTION = timedelta(hours=2)
@@ -79,7 +77,7 @@ class ConvertApiOperator(BaseOperator):
         destination: Any,
         from_format: str | None = None,
         parameters: Mapping[str, Any] | None = None,
-        convertapi_conn_id: str = ConvertApiHook.default_conn_name,
+        convertapi_conn_id: str = "convertapi_default",
         timeout: float = 1800,
         poll_interval: float = 10,
         durable: bool = True,
@@ -110,11 +108,17 @@ class ConvertApiOperator(BaseOperator):
         super().render_template_fields(context, jinja_env)
         from airflow.providers.common.compat.sdk import mask_secret
 
+        from airflow_provider_convertapi.hooks.convertapi import secrets_in
+
         for secret in secrets_in(self.source, self.parameters):
             mask_secret(secret)
 
     def execute(self, context: Context) -> list[str]:
         """Convert, publish, and return the URIs of the outputs."""
+        from airflow_provider_convertapi.failures import explicit_failures
+        from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+        from airflow_provider_convertapi.hooks.scope import Scope
+
         hook = self._hook = ConvertApiHook(self.convertapi_conn_id)
         hook.scope = Scope.from_context(context)
         with explicit_failures(quota=self.on_quota_exhausted):
