@@ -108,12 +108,13 @@ class DurableConversion:
         return {attempt: answer for attempt, answer in answers.items() if not answer.unknown}
 
     def _found_conversion(self, attempt: int, conversion: Conversion) -> Underway | Outcome:
+        # Collected from this answer: a service may consume the record with its first 200.
         work = self.work
         if can_be_fetched(work, conversion):
             work.log.info(
                 "An earlier try converted and paid this; its result is collected, no charge."
             )
-            return Underway(attempt)
+            return self._collect(Underway(attempt, uploads=self._places()), conversion)
         outputs = published(work, conversion)
         if outputs is not None:
             work.log.info("Reused, no charge: an earlier try published %s.", ", ".join(outputs))
