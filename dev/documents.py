@@ -1,0 +1,34 @@
+"""Open what the examples made, as a reader would."""
+
+from __future__ import annotations
+
+import io
+
+import pypdfium2
+from PIL import Image
+
+
+def measure(name: str, content: bytes, password: str | None = None) -> str:
+    """Say how large a document is to its reader: pages, pixels or words."""
+    if name.endswith(".pdf"):
+        pages = len(pypdfium2.PdfDocument(content, password))
+        return f"{pages} page{'s' if pages > 1 else ''}"
+    if name.endswith(".jpg"):
+        with Image.open(io.BytesIO(content)) as image:
+            return f"{image.width} x {image.height} px"
+    return f"{len(content.decode().split())} words"
+
+
+def text_of(pdf: bytes, password: str | None = None) -> str:
+    """Return the text of all pages, with every run of white space as one space."""
+    document = pypdfium2.PdfDocument(pdf, password)
+    return " ".join(" ".join(page.get_textpage().get_text_range() for page in document).split())
+
+
+def is_locked(pdf: bytes) -> bool:
+    """Tell whether a PDF opens only with a password."""
+    try:
+        pypdfium2.PdfDocument(pdf)
+    except pypdfium2.PdfiumError as error:
+        return bool(error.err_code == pypdfium2.raw.FPDF_ERR_PASSWORD)
+    return False

@@ -1,0 +1,136 @@
+"""What the examples need around them: a ConvertAPI, an S3 and an Airflow home, on this machine."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+from airflow_provider_convertapi.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "example_dags"
+DOCUMENTS = ROOT / "dev" / "documents"
+BUCKETS = ("incoming", "converted")
+PASSWORD = "lighthouse-112"  # noqa: S105 - of a demo document; shown to whoever runs the demo
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A place where the examples run.
+
+    :param home: holds everything that a run leaves behind.
+    :param sandbox: the account that converts.
+    :param exhausted: an account with no conversions left.
+    :param s3: a client of the S3 server.
+    """
+
+    home: Path
+    sandbox: Sandbox
+    exhausted: Sandbox
+    s3: Any
+
+    @property
+    def results(self) -> Path:
+        """Return the directory into which the examples write."""
+        return self.home / "results"
+
+    @property
+    def log(self) -> Path:
+        """Return the file that takes everything that Airflow says."""
+        return self.home / "airflow.log"
+
+
+def clear(home: Path) -> None:
+    """Empty a home of what the last run left there."""
+    shutil.rmtree(home, ignore_errors=True)
+    (home / "results").mkdir(parents=True)
+
+
+@contextmanager
+def set_stage(home: Path) -> Iterator[Stage]:
+    """Start the servers and point this process's environment to them and to `home`.
+
+    Call it before anything imports Airflow, which reads its environment once.
+    """
+    _forget_own_airflow()
+    with _s3_server() as url, Sandbox() as sandbox, Sandbox(balance=0) as exhausted:
+        client = _filled_s3(url)
+        os.environ.update(_airflow_settings(home))
+        os.environ.update(
+            EXAMPLE_DOCUMENTS=str(DOCUMENTS),
+            EXAMPLE_RESULTS=str(home / "results"),
+            AIRFLOW_CONN_CONVERTAPI_DEFAULT=sandbox.airflow_connection_json,
+            AIRFLOW_CONN_CONVERTAPI_EXHAUSTED=exhausted.airflow_connection_json,
+            AIRFLOW_CONN_AWS_DEFAULT=_aws_connection(url),
+            AIRFLOW_VAR_REPORT_PASSWORD=PASSWORD,
+        )
+        yield Stage(home, sandbox, exhausted, client)
+
+
+def _forget_own_airflow() -> None:
+    """Leave alone whatever Airflow, account or proxy the caller's shell points to."""
+    for name in list(os.environ):
+        if name.startswith(("AIRFLOW", "AWS_")) or name.lower().endswith("_proxy"):
+            del os.environ[name]
+
+
+def _airflow_settings(home: Path) -> dict[str, str]:
+    return {
+        "AIRFLOW_HOME": str(home / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(EXAMPLES),
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+        "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # the default asks a name server
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
+        "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
+        "NO_COLOR": "1",  # Airflow's log goes to a file
+    }
+
+
+@contextmanager
+def _s3_server() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        server.stop()
+
+
+_KEY = "testing"
+
+
+def _filled_s3(url: str) -> Any:
+    client = boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id=_KEY,
+        aws_secret_access_key=_KEY,
+    )
+    for bucket in BUCKETS:
+        client.create_bucket(Bucket=bucket)
+    for document in sorted(DOCUMENTS.iterdir()):
+        if document.suffix != ".pdf":
+            client.upload_file(str(document), BUCKETS[0], document.name)
+    return client
+
+
+def _aws_connection(url: str) -> str:
+    extra = {"endpoint_url": url, "region_name": "us-east-1"}
+    return json.dumps({"conn_type": "aws", "login": _KEY, "password": _KEY, "extra": extra})
