@@ -6,16 +6,19 @@ nobody makes without the key: the API token, or the connection's `job_key`.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
 from dataclasses import dataclass, field
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.wire import ID_LENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from cryptography.fernet import Fernet
 
 SEED_VERSION = 1
 MAX_ATTEMPTS = 4
@@ -38,6 +41,30 @@ def seed_text(parts: Mapping[str, Any]) -> str:
 def key_check(key: str) -> str:
     """Return 8 characters that tell whether two processes hold the same key, and nothing else."""
     return _digest(key, "check")[:_KEY_CHECK_LENGTH]
+
+
+def seal(key: str, job_id: str) -> str:
+    """Return a job id in a form that may be stored: only `key` opens it again.
+
+    For a job that something else started, whose id cannot be derived.
+    """
+    return _fernet(key).encrypt(job_id.encode()).decode()
+
+
+def unseal(key: str, sealed: str) -> str:
+    """Return the job id that was sealed; ValueError where another key had sealed it."""
+    from cryptography.fernet import InvalidToken  # noqa: PLC0415 - as in `_fernet`
+
+    try:
+        return _fernet(key).decrypt(sealed).decode()
+    except InvalidToken:
+        raise ValueError("the id was sealed with another key") from None
+
+
+def _fernet(key: str) -> Fernet:
+    from cryptography.fernet import Fernet  # noqa: PLC0415 - for the job sensor only
+
+    return Fernet(base64.urlsafe_b64encode(bytes.fromhex(_digest(key, "seal"))))
 
 
 def _digest(key: str, *words: str) -> str:

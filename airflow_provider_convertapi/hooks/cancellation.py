@@ -1,0 +1,83 @@
+"""Delete jobs and their documents at the service: only when nobody will collect them any more."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.api.endpoints import delete_file, delete_job, get_job
+from airflow_provider_convertapi.api.ids import MAX_ATTEMPTS
+from airflow_provider_convertapi.errors import ConvertApiError
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterable, Sequence
+
+    from airflow_provider_convertapi.api.aclient import AsyncClient
+    from airflow_provider_convertapi.api.endpoints import JobAnswer
+    from airflow_provider_convertapi.api.ids import JobIds
+    from airflow_provider_convertapi.api.wire import Endpoint
+    from airflow_provider_convertapi.hooks.work import Work
+
+_CANCELLED = "Cancelled: the job and its documents are deleted at ConvertAPI; it may be billed."
+_NOT_CANCELLED = "Not everything could be deleted; ConvertAPI does so within three hours. %s"
+
+
+def cancel(work: Work, uploads: Iterable[str]) -> None:
+    """Delete every attempt of a conversion, and its documents.
+
+    :param uploads: the places of the inputs that may have been uploaded.
+    """
+    places = list(uploads)
+    try:
+        for attempt in range(MAX_ATTEMPTS):
+            answer = work.look(attempt)
+            for endpoint in _leftovers(work.ids, attempt, places, answer):
+                work.client.call(endpoint, until=work.deadline)
+    except ConvertApiError as error:
+        work.log.warning(_NOT_CANCELLED, error)
+    else:
+        work.log.info(_CANCELLED)
+
+
+async def cancel_jobs(
+    client: AsyncClient,
+    jobs: Sequence[tuple[JobIds, int, Sequence[str]]],
+    log: logging.Logger,
+    *,
+    seconds: float,
+) -> None:
+    """Delete jobs and their documents, side by side, in the time given.
+
+    :param jobs: the ids, the attempt and the places of the uploads of each.
+    """
+
+    async def one(ids: JobIds, attempt: int, places: Sequence[str]) -> None:
+        answer = await client.call(get_job(ids.job_id(attempt)))
+        for endpoint in _leftovers(ids, attempt, places, answer):
+            await client.call(endpoint)
+
+    try:
+        async with asyncio.timeout(seconds):
+            found = await asyncio.gather(*(one(*job) for job in jobs), return_exceptions=True)
+    except TimeoutError:
+        log.warning(_NOT_CANCELLED, f"There was no time ({seconds:g} s).")
+        return
+    errors = [error for error in found if isinstance(error, BaseException)]
+    if errors:
+        log.warning(_NOT_CANCELLED, errors[0])
+    else:
+        log.info(_CANCELLED)
+
+
+def _leftovers(
+    ids: JobIds, attempt: int, places: Iterable[str], answer: JobAnswer
+) -> list[Endpoint[Any]]:
+    """Return the calls that delete what the service has of one attempt; documents first.
+
+    Without its record nobody knows the results any more.
+    """
+    files = answer.conversion.files if answer.conversion else ()
+    documents = [ids.file_id(attempt, place) for place in places]
+    documents += [file.file_id for file in files]
+    return [*map(delete_file, documents), delete_job(ids.job_id(attempt))]

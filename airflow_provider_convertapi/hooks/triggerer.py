@@ -1,0 +1,153 @@
+"""Reach ConvertAPI from a triggerer: many triggers, one event loop, nothing that blocks it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.api.aclient import AsyncClient
+from airflow_provider_convertapi.api.auth import TokenIssuer, mint
+from airflow_provider_convertapi.api.endpoints import request_token
+from airflow_provider_convertapi.api.wire import Credential
+from airflow_provider_convertapi.hooks.connection import ConnectionSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+
+@dataclass(slots=True)
+class _Connection:
+    """A connection whose extra was read already: reading it later would block."""
+
+    conn_id: str
+    host: str | None
+    port: int | None
+    schema: str | None
+    login: str | None
+    password: str | None
+    extra_dejson: dict[str, Any]
+
+
+_issuers: dict[ConnectionSettings, TokenIssuer] = {}
+"""One JWT for all triggers of a connection in this process.
+
+Airflow's masker compiles its pattern anew for every secret and forgets none, so a JWT for each
+trigger would stall the loop of a triggerer that runs for weeks.
+"""
+
+
+async def read_settings(hook: ConvertApiHook) -> ConnectionSettings:
+    """Read a connection the way that the running Airflow wants it in an event loop."""
+    from airflow.providers.common.compat.connection import (
+        get_async_connection,
+        get_async_extra_dejson,
+    )
+
+    conn_id = hook.convertapi_conn_id
+    found = await get_async_connection(conn_id, hook)
+    settings = ConnectionSettings.from_connection(
+        _Connection(
+            conn_id,
+            found.host,
+            found.port,
+            found.schema,
+            found.login,
+            found.password,
+            await get_async_extra_dejson(found),
+        )
+    )
+    if settings not in _issuers:
+        for secret in settings.secrets:
+            await _mask(secret)
+        _issuers[settings] = TokenIssuer(lambda: _sign(settings), settings.jwt_lifetime, time.time)
+    return settings
+
+
+def _sign(settings: ConnectionSettings) -> str:
+    return mint(
+        settings.api_token,
+        settings.kid or "",
+        now=time.time(),
+        lifetime=settings.jwt_lifetime,
+        client_ip=settings.client_ip,
+    )
+
+
+async def _mask(secret: str) -> None:
+    """Register a secret with Airflow's masker; its plain form waits for the supervisor."""
+    try:
+        from airflow.sdk.log import amask_secret  # Airflow 3.3
+    except ImportError:
+        from airflow.providers.common.compat.sdk import mask_secret
+        from asgiref.sync import sync_to_async
+
+        await sync_to_async(mask_secret)(secret)
+    else:
+        await amask_secret(secret)
+
+
+class _Shared:
+    """One client for all triggers of a connection in this event loop."""
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self._settings = settings
+        self._issuer = _issuers[settings]
+        self._minting = asyncio.Lock()
+        self.users = 0
+        self.client = AsyncClient(
+            settings.base_url,
+            self._credential,
+            renew=self._renew,
+            http_timeout=settings.http_timeout,
+        )
+
+    async def _credential(self, kind: Credential) -> str:
+        if kind is Credential.API_TOKEN or self._settings.auth == "api_token":
+            return self._settings.api_token
+        async with self._minting:
+            return self._issuer.kept() or await self._new_token()
+
+    async def _new_token(self) -> str:
+        settings = self._settings
+        if settings.auth == "jwt_remote":
+            endpoint = request_token(settings.kid or "", settings.jwt_lifetime, settings.client_ip)
+            token = await self.client.call(endpoint)
+        else:
+            token = self._issuer.make()
+        await _mask(token)
+        return self._issuer.keep(token)
+
+    def _renew(self, refused: str) -> bool:
+        if self._settings.auth == "api_token":
+            return False
+        if self._issuer.kept() == refused:  # else somebody else has renewed it meanwhile
+            self._issuer.forget()
+        return True
+
+
+_clients: dict[tuple[asyncio.AbstractEventLoop, ConnectionSettings], _Shared] = {}
+
+
+@asynccontextmanager
+async def shared_client(settings: ConnectionSettings) -> AsyncIterator[AsyncClient]:
+    """Lend the client of a connection that `read_settings` returned; the last user closes it.
+
+    A client for each trigger would hold a socket for each, and shake hands for every poll.
+    """
+    key = asyncio.get_running_loop(), settings
+    shared = _clients.get(key)
+    if shared is None:
+        shared = _clients[key] = _Shared(settings)
+    shared.users += 1
+    try:
+        yield shared.client
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            del _clients[key]
+            await shared.client.close()

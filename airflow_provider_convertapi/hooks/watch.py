@@ -1,0 +1,97 @@
+"""Watch jobs in an event loop until there is something for a worker to read."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_provider_convertapi.api.endpoints import get_job
+from airflow_provider_convertapi.api.retry import poll_delays
+from airflow_provider_convertapi.errors import ConvertApiError, ThrottledError
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Sequence
+
+    from airflow_provider_convertapi.api.aclient import AsyncClient
+
+_SPREAD = 0.5
+"""Seconds over which first polls are spread: a triggerer that starts takes up a thousand jobs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Poll jobs, each in its own rhythm and never twice at once.
+
+    :param poll_interval: the longest distance in seconds between two polls of a job.
+    :param settle: seconds that a job may stay invisible after it was submitted or seen.
+    """
+
+    client: AsyncClient
+    poll_interval: float
+    settle: float
+    log: logging.Logger
+
+    async def watch(
+        self,
+        jobs: Sequence[tuple[str, float | None]],
+        *,
+        enough: int,
+        seconds: float,
+    ) -> list[bool]:
+        """Watch jobs until enough have an answer, or the time is up; tell which have one.
+
+        :param jobs: job id, and when it was submitted (seconds since the epoch; None: unknown).
+        :param seconds: how long to watch at most.
+        """
+        answered = [False] * len(jobs)
+        is_enough = asyncio.Event()
+
+        async def one(index: int) -> None:
+            await self.answer(*jobs[index])
+            answered[index] = True
+            if sum(answered) >= enough:
+                is_enough.set()
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(index)) for index in range(len(jobs))]
+                await is_enough.wait()
+                for task in tasks:
+                    task.cancel()
+        return answered
+
+    async def answer(self, job_id: str, submitted: float | None) -> None:
+        """Return once the job has an answer, good or bad, or is unknown for longer than settles.
+
+        Trouble on the wire and throttling are no answer: whoever calls bounds them by time.
+        """
+        await self.client.pause(_SPREAD * self.client.backoff.jitter())
+        last_seen = self.client.clock() if submitted is None else submitted
+        failures = 0
+        for delay in poll_delays(self.poll_interval):
+            try:
+                found = await self.client.send(get_job(job_id))
+            except ConvertApiError as error:
+                if not error.transient:
+                    return  # the worker asks the same, and raises it
+                failures += 1
+                await self._bear(error, failures)
+            else:
+                failures = 0
+                if found.conversion or found.verdict:
+                    return
+                if not found.unknown:
+                    last_seen = self.client.clock()
+                elif self.client.clock() - last_seen > self.settle:
+                    return
+            await self.client.pause(delay * (1 + self.client.backoff.jitter() / 4))
+
+    async def _bear(self, error: ConvertApiError, failures: int) -> None:
+        """Note a poll without an answer; a throttled job, and no other, waits longer."""
+        if failures == 1:
+            self.log.warning("A poll had no answer; the job goes on. %s", error)
+        if isinstance(error, ThrottledError):
+            await self.client.pause(self.client.backoff.delay(failures, error) or 0)

@@ -1,0 +1,136 @@
+"""The trigger that waits for jobs: it says when, the worker reads what."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: TID253 - imported in `execute`
+
+from airflow_provider_convertapi.api.ids import JobIds, key_check, unseal
+from airflow_provider_convertapi.hooks.cancellation import cancel_jobs
+from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+from airflow_provider_convertapi.hooks.deferral import JobEvent, WatchedJob
+from airflow_provider_convertapi.hooks.triggerer import read_settings, shared_client
+from airflow_provider_convertapi.hooks.watch import Watch
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import AsyncIterator
+
+    from airflow_provider_convertapi.hooks.connection import ConnectionSettings
+    from airflow_provider_convertapi.hooks.deferral import Status
+
+_CANCEL_TIMEOUT = 20.0
+"""Seconds; Airflow gives `on_kill` 30."""
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ConvertApiJobTrigger(BaseTrigger):
+    """Fire once jobs have an answer, good or bad; the worker asks again, and reads it.
+
+    Nothing among its arguments opens a document: job ids are derived here, with the connection's
+    key.  It never raises; where it cannot watch, it fires and the worker sees for itself.
+
+    :param convertapi_conn_id: the connection's id.
+    :param key_check: tells whether the key is still the one that the jobs were begun with.
+    :param deadline: seconds since the epoch at which it fires whatever there is; a restart of the
+        triggerer does not move it.
+    :param poll_interval: the longest distance in seconds between two polls of one job.
+    :param settle: seconds that an accepted job may stay invisible at the service.
+    :param jobs: `WatchedJob` entries as lists; one for a single conversion, many for a batch.
+    :param sealed_job_id: in place of `jobs`, the sealed id of a job that something else started.
+    :param share: part of the jobs, above 0 and up to 1, whose answers are enough to fire.
+    :param report_at: seconds since the epoch at which it fires with what is answered by then; None
+        waits for `share`.
+    :param cancel_on_kill: delete jobs and documents when a user ends the deferred task.
+    """
+
+    convertapi_conn_id: str
+    key_check: str
+    deadline: float
+    poll_interval: float
+    settle: float
+    jobs: list[list[Any]] = field(default_factory=list)
+    sealed_job_id: str | None = None
+    share: float = 1.0
+    report_at: float | None = None
+    cancel_on_kill: bool = False
+
+    def __post_init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Airflow's own has no types
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and its arguments, which JSON can hold."""
+        cls = type(self)
+        arguments = {item.name: getattr(self, item.name) for item in fields(self)}
+        return f"{cls.__module__}.{cls.__qualname__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event: a `JobEvent` payload."""
+        try:
+            event = await self._watch()
+        except Exception as error:  # noqa: BLE001 - raised, it would cost the task its typed error
+            self.log.warning(
+                "The triggerer cannot watch (%s); the worker sees for itself.", type(error).__name__
+            )
+            event = self._event("error")
+        yield TriggerEvent(event.payload())
+
+    async def _watch(self) -> JobEvent:
+        settings = await self._settings()
+        if key_check(settings.id_key) != self.key_check:
+            return self._event("error")  # other ids: the worker says so
+        jobs = self._ids(settings)
+        ends = self.deadline if self.report_at is None else min(self.deadline, self.report_at)
+        async with shared_client(settings) as client:
+            watch = Watch(client, self.poll_interval, self.settle, self._logger)
+            answered = await watch.watch(
+                jobs,
+                enough=max(1, math.ceil(self.share * len(jobs))),
+                seconds=max(ends - time.time(), 0),
+            )
+        is_late = not all(answered) and time.time() >= self.deadline
+        return self._event("timeout" if is_late else "answered", answered)
+
+    async def on_kill(self) -> None:
+        """Delete jobs and documents, where asked to: Airflow 3.3 calls it for a user's own kill."""
+        if not self.cancel_on_kill:
+            return
+        settings = await self._settings()
+        if key_check(settings.id_key) != self.key_check:
+            self.log.warning("The token was changed meanwhile: the job cannot be cancelled.")
+            return
+        jobs = [
+            (JobIds(settings.id_key, job.derivation), job.attempt, job.uploads)
+            for job in self._watched
+        ]
+        async with shared_client(settings) as client:
+            await cancel_jobs(client, jobs, self._logger, seconds=_CANCEL_TIMEOUT)
+
+    async def _settings(self) -> ConnectionSettings:
+        return await read_settings(ConvertApiHook(self.convertapi_conn_id))
+
+    def _ids(self, settings: ConnectionSettings) -> list[tuple[str, float | None]]:
+        if self.sealed_job_id is not None:
+            return [(unseal(settings.id_key, self.sealed_job_id), None)]
+        return [
+            (JobIds(settings.id_key, job.derivation).job_id(job.attempt), job.submitted)
+            for job in self._watched
+        ]
+
+    def _event(self, status: Status, answered: list[bool] | None = None) -> JobEvent:
+        jobs = self._watched
+        flags = answered if answered is not None and jobs else [False] * len(jobs)
+        return JobEvent(status, self.key_check, jobs, tuple(flags))
+
+    @property
+    def _watched(self) -> tuple[WatchedJob, ...]:
+        return tuple(WatchedJob(*job) for job in self.jobs)
+
+    @property
+    def _logger(self) -> logging.Logger:
+        # Airflow 3.3 types its mixin's logger wider than what it is at run time.
+        return cast("logging.Logger", self.log)
