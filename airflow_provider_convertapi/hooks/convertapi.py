@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from airflow.providers.common.compat.sdk import BaseHook, conf
 
 from airflow_provider_convertapi.api import auth, endpoints
-from airflow_provider_convertapi.api.ids import JobIds, seed_text
+from airflow_provider_convertapi.api.ids import JobIds, key_check, seed_text
 from airflow_provider_convertapi.api.wire import Credential
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
@@ -190,17 +190,39 @@ class ConvertApiHook(BaseHook):
         self._warn_of_limits()
         return self.resumed(order, ids.derivation)
 
-    def resumed(self, order: Order, derivation: str) -> DurableConversion:
-        """Return a conversion that is underway, by the derivation that its ids come from."""
+    def resumed(
+        self, order: Order, derivation: str, *, seconds: float | None = None
+    ) -> DurableConversion:
+        """Return a conversion that is underway, by the derivation that its ids come from.
+
+        :param seconds: how long the task waits for it from now on; None means the order's timeout.
+        """
         from airflow_provider_convertapi.hooks.durable import (
             DurableConversion,
         )
         from airflow_provider_convertapi.hooks.work import Work
 
         ids = JobIds(self.settings.id_key, derivation)
-        deadline = self.client.monotonic() + order.timeout
+        deadline = self.client.monotonic() + (order.timeout if seconds is None else seconds)
         return DurableConversion(
             Work(self.client, ids, order, self._this_try(), deadline, self._logger)
+        )
+
+    @property
+    def key_check(self) -> str:
+        """What tells, in another process, whether the key of the job ids is still the same."""
+        return key_check(self.settings.id_key)
+
+    def check_key(self, expected: str, order: Order) -> None:
+        """Raise `AuthenticationError` when the key was changed since the job was begun."""
+        if self.key_check == expected:
+            return
+        raise AuthenticationError(
+            f"The token of connection {self.convertapi_conn_id!r} was changed while "
+            f"{order.describe()} was being converted, so its job cannot be found any more. It may "
+            "have been billed, and nothing is sent anew by itself. Put the token back and clear "
+            "the task to collect it without paying; cleared with the new one, it converts and "
+            "pays anew. With extra job_key set, a new token loses no running conversion."
         )
 
     def _direct(self, order: Order) -> DirectConversion:

@@ -67,10 +67,13 @@ class JobEvent:
         }
 
     @classmethod
-    def parse(cls, event: object) -> JobEvent:
-        """Read an event; one that is none of ours leaves the job for the next try."""
+    def parse(cls, event: object, *, expected: int) -> JobEvent:
+        """Read an event; one that is none of ours leaves the job for the next try.
+
+        :param expected: how many jobs the trigger was given.
+        """
         try:
-            return cls._read(event)  # type: ignore[arg-type] # what is no mapping is refused below
+            return cls._read(event, expected)  # type: ignore[arg-type] # no mapping: refused below
         except (TypeError, ValueError, KeyError, AttributeError):
             raise ConversionInterrupted(
                 "The triggerer sent no event that this version understands "
@@ -79,10 +82,10 @@ class JobEvent:
             ) from None
 
     @classmethod
-    def _read(cls, event: Mapping[str, Any]) -> JobEvent:
+    def _read(cls, event: Mapping[str, Any], expected: int) -> JobEvent:
         status, jobs = event["status"], _jobs(event["jobs"])
         answered = tuple(bool(flag) for flag in event["answered"])
-        if status not in STATUSES or len(answered) != len(jobs):
+        if status not in STATUSES or not expected == len(jobs) == len(answered):
             raise ValueError
         return cls(status, str(event["key_check"]), jobs, answered)
 

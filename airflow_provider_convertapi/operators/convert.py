@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 # Nothing else of ours: a DAG file that declares an operator must not pay for what a task needs.
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+    from airflow_provider_convertapi.hooks.durable import DurableConversion, Underway
     from airflow_provider_convertapi.hooks.order import Order
+    from airflow_provider_convertapi.hooks.outcome import Outcome
 
 _RETENTION = timedelta(hours=2)
 """How long ConvertAPI remembers a job (its documentation of 2021; no newer figure is published)."""
+
+_LAST_LOOK = 1.0
+"""Seconds in which a task whose time is up looks once more for its result, which is paid."""
+
+_TRIGGER_MARGIN = 1.0
+"""Seconds before `execution_timeout` at which the trigger gives up by itself: Airflow would only
+say that a trigger timed out."""
 
 
 class ConvertApiOperator(BaseOperator):
@@ -47,11 +58,17 @@ class ConvertApiOperator(BaseOperator):
     :param durable: True submits a job that survives a crash of the task; False converts in one
         streamed exchange and stores nothing at ConvertAPI, at the price that a lost answer may
         have been billed.
+    :param deferrable: wait for the job in the triggerer, without a worker slot; the default is
+        Airflow's ``[operators] default_deferrable``. With ``durable=False`` there is no job to
+        wait for, and the task runs directly.
     :param on_quota_exhausted: ``fail`` fails the task at once; ``raise`` lets `QuotaExhaustedError`
         leave as it is, for Airflow's retries and retry policies.
     :param overwrite: False makes an existing file that is not ours an `OutputExistsError`. An
         input is never overwritten.
     :param conversion_key: part of the job's id: another one converts, and pays, anew. (templated)
+    :param cancel_on_kill: delete the job and its documents when a user ends the deferred task
+        (Airflow 3.3 and later), or when the task is stopped or out of time on its last try. Then
+        nobody collects what may have been paid. False leaves it for the next try, or for a clear.
     :param plan_only: say what would be done and the least it would cost, and send nothing.
     """
 
@@ -81,9 +98,11 @@ class ConvertApiOperator(BaseOperator):
         timeout: float = 1800,
         poll_interval: float = 10,
         durable: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         on_quota_exhausted: str = "fail",
         overwrite: bool = True,
         conversion_key: str | None = None,
+        cancel_on_kill: bool = False,
         plan_only: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -97,15 +116,20 @@ class ConvertApiOperator(BaseOperator):
         self.timeout = timeout
         self.poll_interval = poll_interval
         self.durable = durable
+        self.deferrable = deferrable
         self.on_quota_exhausted = on_quota_exhausted
         self.overwrite = overwrite
         self.conversion_key = conversion_key
+        self.cancel_on_kill = cancel_on_kill
         self.plan_only = plan_only
         self._hook: ConvertApiHook | None = None
 
-    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
-        """Render, and mask what is secret before Airflow stores the rendered fields."""
-        super().render_template_fields(context, jinja_env)
+    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
+        """Render, and mask what is secret before Airflow stores the rendered fields.
+
+        A mapped task comes by here too, `render_template_fields` it leaves out.
+        """
+        super()._do_render_template_fields(*args, **kwargs)
         from airflow.providers.common.compat.sdk import mask_secret
 
         from airflow_provider_convertapi.hooks.convertapi import secrets_in
@@ -116,19 +140,105 @@ class ConvertApiOperator(BaseOperator):
     def execute(self, context: Context) -> list[str]:
         """Convert, publish, and return the URIs of the outputs."""
         from airflow_provider_convertapi.failures import explicit_failures
-        from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
-        from airflow_provider_convertapi.hooks.scope import Scope
 
-        hook = self._hook = ConvertApiHook(self.convertapi_conn_id)
-        hook.scope = Scope.from_context(context)
+        hook = self._start(context)
         with explicit_failures(quota=self.on_quota_exhausted):
             order = self._order(hook)
             if self.plan_only:
                 return self._plan(order)
             self._warn_of_late_retries()
-            outcome = hook.run_order(
-                order, durable=self.durable, conversion_key=self.conversion_key
-            )
+            if self.durable:
+                return self._end(context, self._convert(context, hook, order))
+            if self.deferrable:
+                self.log.info("durable=False makes no job to wait for: the task runs directly.")
+            return self._end(context, hook.run_order(order, durable=False))
+
+    def execute_complete(self, context: Context, event: Any = None) -> list[str]:
+        """Collect the job that the trigger waited for, and return the URIs of the outputs."""
+        from airflow_provider_convertapi.failures import explicit_failures
+        from airflow_provider_convertapi.hooks.deferral import JobEvent
+
+        hook = self._start(context)
+        with explicit_failures(quota=self.on_quota_exhausted):
+            found = JobEvent.parse(event, expected=1)
+            job = found.jobs[0]
+            order = self._order(hook, find_inputs=False)
+            hook.check_key(found.key_check, order)
+            if found.status == "error":
+                self.log.warning("The triggerer could not watch the job; this task waits for it.")
+            seconds = _LAST_LOOK if found.status == "timeout" else None
+            conversion = hook.resumed(order, job.derivation, seconds=seconds)
+            with hook.named(order), self._cancelling(context, conversion, job.uploads):
+                outcome = conversion.finish(job.underway)
+            hook.report(order, outcome)
+            return self._end(context, outcome)
+
+    def _start(self, context: Context) -> ConvertApiHook:
+        from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+        from airflow_provider_convertapi.hooks.scope import Scope
+
+        self._hook = ConvertApiHook(self.convertapi_conn_id)
+        self._hook.scope = Scope.from_context(context)
+        return self._hook
+
+    def _convert(self, context: Context, hook: ConvertApiHook, order: Order) -> Outcome:
+        from airflow_provider_convertapi.hooks.durable import Underway
+
+        conversion = hook.durable(order, self.conversion_key)
+        places = [part.place for part in order.uploads]
+        with hook.named(order), self._cancelling(context, conversion, places):
+            begun = conversion.begin()
+            if isinstance(begun, Underway):
+                if self.deferrable:
+                    self._defer(hook, conversion, begun)
+                begun = conversion.finish(begun)
+        hook.report(order, begun)
+        hook.scope.count_call(order.seed())
+        return begun
+
+    def _defer(self, hook: ConvertApiHook, conversion: DurableConversion, job: Underway) -> None:
+        """Leave the waiting to the triggerer; raises `TaskDeferred`."""
+        from airflow_provider_convertapi.hooks.deferral import WatchedJob
+        from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
+
+        work = conversion.work
+        left = work.deadline - work.client.monotonic()
+        if self.execution_timeout:
+            left = min(left, self.execution_timeout.total_seconds() - _TRIGGER_MARGIN)
+        trigger = ConvertApiJobTrigger(
+            convertapi_conn_id=self.convertapi_conn_id,
+            key_check=hook.key_check,
+            deadline=time.time() + left,
+            poll_interval=self.poll_interval,
+            settle=work.this_try.settle,
+            jobs=[list(WatchedJob.of(work.ids.derivation, job))],
+            cancel_on_kill=self.cancel_on_kill,
+        )
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
+
+    @contextmanager
+    def _cancelling(
+        self, context: Context, conversion: DurableConversion, uploads: Iterable[str]
+    ) -> Iterator[None]:
+        """Let nothing stay at the service where the user wants it so and no try is left."""
+        from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+        from airflow_provider_convertapi.errors import (
+            ConversionInterrupted,
+            ConversionTimeoutError,
+        )
+
+        try:
+            yield
+        except (ConversionInterrupted, ConversionTimeoutError, AirflowTaskTimeout):
+            ti = context["ti"]
+            if self.cancel_on_kill and ti.try_number > ti.max_tries:
+                from airflow_provider_convertapi.hooks.cancellation import cancel
+
+                cancel(conversion.work, uploads)
+            raise
+
+    def _end(self, context: Context, outcome: Outcome) -> list[str]:
         context["ti"].xcom_push(key="conversion_cost", value=outcome.cost)
         return outcome.outputs
 
@@ -137,7 +247,7 @@ class ConvertApiOperator(BaseOperator):
         if self._hook:
             self._hook.stop()
 
-    def _order(self, hook: ConvertApiHook) -> Order:
+    def _order(self, hook: ConvertApiHook, *, find_inputs: bool = True) -> Order:
         return hook.place_order(
             source=self.source,
             to_format=self.to_format,
@@ -148,6 +258,7 @@ class ConvertApiOperator(BaseOperator):
             poll_interval=self.poll_interval,
             overwrite=self.overwrite,
             on_quota_exhausted=self.on_quota_exhausted,
+            find_inputs=find_inputs,
         )
 
     def _plan(self, order: Order) -> list[str]:
