@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dev.stage import Stage
 
 START_TIMEOUT = 120.0
-STOP_TIMEOUT = 15.0
+STOP_TIMEOUT = 5.0
 PARTS = (
     ("api-server",),
     ("scheduler", "--skip-serve-logs"),  # the web server reads the log files; no port is needed
