@@ -1,0 +1,71 @@
+"""The canary: no secret that the sandbox ever saw or issued is found where people can read.
+
+After every test that converts through Airflow's side of the package (hooks, operators, triggers,
+sensors, batches, example DAGs), its captured output and logs and the metadata database are
+searched for the API token, the master token, every JWT, every job id and every file id.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from airflow_provider_convertapi.sandbox import Sandbox
+
+WATCHED = ("hooks", "operators", "deferral", "parity", "batch", "e2e")
+"""Folders of tests whose subject must not leak; the others test what makes the secrets."""
+
+_ID = re.compile(r"/(?:d|job)/([a-z0-9]{32})")
+
+
+def secrets_of(sandbox: Sandbox) -> set[str]:
+    """Return what opens something: tokens that requests carried, ids that they named."""
+    found = {sandbox.token, sandbox.master_token, *sandbox.files, *sandbox.jobs}
+    for entry in sandbox.requests:
+        found.add(entry.headers.get("authorization", "").removeprefix("Bearer "))
+        found.update(_ID.findall(entry.path))
+        found.update(v for k, v in entry.query.items() if k.lower() in {"jobid", "fileid"})
+    return {secret for secret in found if len(secret) >= 16}
+
+
+def leaks(secrets: Iterable[str], texts: dict[str, str]) -> list[str]:
+    """Say where a secret was found, without showing it."""
+    return [
+        f"{secret[:4]}… ({len(secret)} characters) is in {name}"
+        for name, text in texts.items()
+        for secret in secrets
+        if secret in text
+    ]
+
+
+def _database_text() -> str:
+    """Return the metadata database, with its write-ahead log, as one text."""
+    home = Path(os.environ["AIRFLOW_HOME"])
+    files = [*home.glob("airflow.db*"), *home.glob("logs/**/*.log")]
+    return "\n".join(path.read_bytes().decode("latin-1") for path in files)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Fail a test whose output, logs or database hold a secret."""
+    report: pytest.TestReport = yield  # type: ignore[misc, assignment]
+    folder = Path(item.path).parts
+    if call.when != "call" or not report.passed or not set(WATCHED) & set(folder):
+        return report  # type: ignore[return-value]
+    sandbox = getattr(item, "funcargs", {}).get("convertapi_sandbox")
+    if sandbox is None:
+        return report  # type: ignore[return-value]
+    texts = dict(report.sections)
+    if "airflow_db" in item.fixturenames:  # type: ignore[attr-defined]
+        texts["the metadata database or a log file"] = _database_text()
+    if found := leaks(secrets_of(sandbox), texts):
+        report.outcome = "failed"
+        report.longrepr = "The canary found secrets:\n" + "\n".join(found)
+    return report  # type: ignore[return-value]
