@@ -1,30 +1,33 @@
 """Every way a conversion can fail, one class for each thing a caller can do about it.
 
+Those marked with a star are `transient`: another try can end differently without anybody's help.
+
 ::
 
-    ConvertApiError                   base of all; knows no Airflow
-    |- ConnectionConfigError          the connection lacks or garbles a field  -> mend the connection
-    |- ParameterError                 the request is wrong (400, or found here) -> mend the DAG
-    |- UnsupportedFormatError         415, or a pair nobody converts            -> other format or file
-    |- InputNotFoundError             the source is not there                   -> mend the source
-    |- InputChangedError    transient the source changed while we looked        -> the next try reads it anew
-    |- OutputExistsError              `overwrite=False` and somebody's file     -> move it, or overwrite
-    |- AuthenticationError            401                                       -> mend token or Kid
-    |- QuotaExhaustedError            403, or Code 4014                         -> a human must buy
-    |- ThrottledError       transient 503, 429 until our time was up            -> later, or a larger plan
-    |- TransportError       transient no answer, or a gateway's                 -> the next try looks first
-    |- ConversionError                a verdict on the document, and paid for   -> mend the document
-    |  `- TransientConversionError    transient: worth exactly one more attempt
-    |- ConversionTimeoutError transient our own `timeout`; the job goes on      -> the next try collects
-    |- ConversionInterrupted  transient the task was told to stop; the job stays
-    |- ResultLostError                direct mode: sent, maybe billed, answer lost
-    |- ResultExpiredError             accepted once, unknown now; a new one pays again
-    |- UnexpectedAnswerError          an answer that cannot be understood
-    |- BudgetExceededError            more conversions than `max_conversions`
-    `- BatchFailedError               a batch in which files failed
+    ConvertApiError                the base of all; knows no Airflow
+    |- ConnectionConfigError       a field of the connection is wrong   mend the connection
+    |- ParameterError              the request is wrong (400, or here)  mend the DAG
+    |- UnsupportedFormatError      415, or a pair nobody converts       other format or file
+    |- InputNotFoundError          the source is not there              mend the source
+    |- InputChangedError        *  the source was written meanwhile     the next try reads it anew
+    |- OutputExistsError           somebody else's file is in the way   move it, or overwrite
+    |- AuthenticationError         401                                  mend token or Kid
+    |- QuotaExhaustedError         403, or Code 4014                    a human must buy
+    |- ThrottledError           *  503, 429 until our time was up       later, or a larger plan
+    |- TransportError           *  no answer, or a gateway's            the next try looks first
+    |- ConversionError             a verdict on the document; paid      mend the document
+    |  `- TransientConversionError
+    |                           *  a verdict worth one more attempt     the next try pays for one
+    |- ConversionTimeoutError   *  our own `timeout`; the job goes on   the next try collects
+    |- ConversionInterrupted    *  told to stop; the job goes on        the next try collects
+    |- ResultLostError             sent, maybe billed, answer lost      clear the task to pay anew
+    |- ResultExpiredError          accepted once, unknown now           clear the task to pay anew
+    |- UnexpectedAnswerError       an answer nobody can understand      check the connection's host
+    |- BudgetExceededError         more than `max_conversions`          raise it, or do less
+    `- BatchFailedError            files of a batch failed              see its manifest
 
-Only the fields decide, never the text.  All fields go to ``Exception.__init__`` so that every
-instance survives pickling: task errors cross process borders.
+Only the fields decide, never the text.  Each class hands all its fields to `args`, so that every
+instance survives pickling: the errors of tasks cross process borders.
 """
 
 from __future__ import annotations
@@ -152,14 +155,14 @@ class ConversionTimeoutError(ConvertApiError):
     transient = True
 
 
-class ConversionInterrupted(ConvertApiError):
+class ConversionInterrupted(ConvertApiError):  # noqa: N818 - it is no fault, and the name is public
     """The task was told to stop while the job went on; the next try collects it."""
 
     transient = True
 
 
 class ResultLostError(ConvertApiError):
-    """Direct mode sent the request and lost the answer; it may have been billed."""
+    """A conversion was sent and its answer cannot be had any more; it may have been billed."""
 
 
 class ResultExpiredError(ConvertApiError):

@@ -8,12 +8,12 @@ sensors as its subclass here, so ``except QuotaExhaustedError`` still catches it
 from __future__ import annotations
 
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_convertapi import errors
 from airflow_provider_convertapi.errors import ConvertApiError, QuotaExhaustedError
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

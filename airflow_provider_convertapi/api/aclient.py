@@ -20,11 +20,11 @@ from airflow_provider_convertapi.api.exchange import (
     LONGEST_ANSWER,
     USER_AGENT,
     broken_off,
-    hide_ids,
     no_answer,
     parse_answer,
     request_headers,
 )
+from airflow_provider_convertapi.api.redaction import hide_ids
 from airflow_provider_convertapi.api.retry import Backoff
 from airflow_provider_convertapi.api.wire import BLOCK, Credential, Response, unexpected
 from airflow_provider_convertapi.errors import AuthenticationError, ConvertApiError

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from email.message import Message
-from typing import BinaryIO, TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from python_multipart.exceptions import MultipartParseError
+from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
 from airflow_provider_convertapi.api.forms import disposition_name
-from airflow_provider_convertapi.api.wire import redact
+from airflow_provider_convertapi.api.redaction import shown
+from airflow_provider_convertapi.api.wire import whole_number
 from airflow_provider_convertapi.errors import UnexpectedAnswerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+_LONGEST_HEAD = 16 * 1024
+"""Bytes that the headers of a part may take; who sends more is not ConvertAPI."""
+
+_MOST_HEADERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class _Part:
     headers: Message = field(default_factory=Message)
     header_name: bytearray = field(default_factory=bytearray)
     header_value: bytearray = field(default_factory=bytearray)
+    head_size: int = 0
 
 
 class AnswerReader:
@@ -47,37 +54,44 @@ class AnswerReader:
         header = Message()
         header["Content-Type"] = content_type
         boundary = header.get_boundary()
-        if header.get_content_type() != "multipart/mixed" or not boundary:
+        if header.get_content_type() != "multipart/mixed" or not boundary or not boundary.isascii():
             raise UnexpectedAnswerError(
-                f"the answer is no multipart/mixed but {redact(content_type)[:80]!r}"
+                f"the answer is no multipart/mixed but {shown(content_type)!r}"
             )
         self._begin, self._end = begin, end
         self._part = _Part()
         self._sink: BinaryIO | None = None
         self._whole = False
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._on_part_begin,
-                "on_header_field": self._on_header_field,
-                "on_header_value": self._on_header_value,
-                "on_header_end": self._on_header_end,
-                "on_headers_finished": self._on_headers_finished,
-                "on_part_data": self._on_part_data,
-                "on_part_end": self._on_part_end,
-                "on_end": self._on_end,
-            },
-        )
+        self._parser = self._new_parser(boundary)
+
+    def _new_parser(self, boundary: str) -> MultipartParser:
+        try:
+            parser = MultipartParser(
+                boundary,
+                {
+                    "on_part_begin": self._on_part_begin,
+                    "on_header_field": self._on_header_field,
+                    "on_header_value": self._on_header_value,
+                    "on_header_end": self._on_header_end,
+                    "on_headers_finished": self._on_headers_finished,
+                    "on_part_data": self._on_part_data,
+                    "on_part_end": self._on_part_end,
+                    "on_end": self._on_end,
+                },
+            )
+        except FormParserError as error:
+            raise _garbled(error) from None
+        # Its own limits (8 headers of 4 KiB) are for uploads from anywhere, and they are new.
+        parser.max_header_count, parser.max_header_size = _MOST_HEADERS, _LONGEST_HEAD
+        return parser
 
     def read(self, blocks: Iterable[bytes]) -> None:
         """Read the whole answer; `UnexpectedAnswerError` where it is torn or no multipart."""
         try:
             for block in blocks:
                 self._parser.write(block)
-        except MultipartParseError as error:
-            raise UnexpectedAnswerError(
-                f"the multipart answer is garbled: {redact(str(error))}"
-            ) from None
+        except FormParserError as error:
+            raise _garbled(error) from None
         if not self._whole:
             raise UnexpectedAnswerError("the multipart answer ended before its last boundary")
 
@@ -86,9 +100,16 @@ class AnswerReader:
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._part.header_name += data[start:end]
+        self._count(end - start)
 
     def _on_header_value(self, data: bytes, start: int, end: int) -> None:
         self._part.header_value += data[start:end]
+        self._count(end - start)
+
+    def _count(self, size: int) -> None:
+        self._part.head_size += size
+        if self._part.head_size > _LONGEST_HEAD:
+            raise UnexpectedAnswerError("a part of the multipart answer has endless headers")
 
     def _on_header_end(self) -> None:
         part = self._part
@@ -112,11 +133,14 @@ class AnswerReader:
         self._whole = True
 
 
+def _garbled(error: FormParserError) -> UnexpectedAnswerError:
+    return UnexpectedAnswerError(f"the multipart answer is garbled: {shown(str(error))}")
+
+
 def _head(headers: Message) -> PartHead:
-    cost = headers.get("ConversionCost", "")
-    size = headers.get_param("size", header="Content-Disposition")
+    cost = whole_number(headers.get("ConversionCost"))
     return PartHead(
         name=disposition_name(headers.get("Content-Disposition", "")),
-        size=int(size) if isinstance(size, str) and size.isdigit() else None,
-        cost=int(cost) if str(cost).strip().isdigit() else 1,
+        size=whole_number(headers.get_param("size", header="Content-Disposition")),
+        cost=1 if cost is None else cost,
     )

@@ -6,18 +6,20 @@ Claims, algorithm and their spelling: https://docs.convertapi.com/docs/authentic
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_convertapi.api.wire import Response
 
 CLOCK_SKEW = 60
 """Seconds that the claims reach into past and future, so that a clock slightly off does no harm."""
 
-_COMPACT_JWT = re.compile(r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$")
+# The header is a JSON object, so its base64 starts with "ey" or, after white space in it, "ew".
+_COMPACT_JWT = re.compile(r"e[wy][A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _TOKEN_NAMES = ("token", "Token", "jwt", "Jwt", "JwtToken", "access_token", "AccessToken")
 
 
@@ -41,7 +43,11 @@ def mint(secret: str, kid: str, *, now: float, lifetime: int, client_ip: str | N
     }
     if client_ip:
         claims["clientIp"] = client_ip
-    return jwt.encode(claims, secret, algorithm="HS256")
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # of short keys: how long a token is, is ConvertAPI's choice
+        return jwt.encode(claims, secret, algorithm="HS256")
 
 
 @dataclass(slots=True)
@@ -81,15 +87,19 @@ def find_jwt(response: Response) -> str | None:
     """Return the JWT in an answer of `POST /token/jwt`, None where there is none.
 
     The shape of that answer is documented nowhere, so each that was ever seen is taken: an object
-    with a known name, any string value that looks like a JWT, a JSON string, bare text.
+    with a known name, any value in it that is a JWT, a JSON string, bare text.
     """
     value = response.json()
-    if isinstance(value, dict):
-        candidates = [value.get(name) for name in _TOKEN_NAMES] + list(value.values())
-    elif isinstance(value, str):
-        candidates = [value]
-    else:
-        candidates = [response.body.decode("utf-8", "replace").strip()]
-    return next(
-        (text for text in candidates if isinstance(text, str) and _COMPACT_JWT.match(text)), None
-    )
+    if value is None:
+        value = response.body.decode("utf-8", "replace")
+    named = [value.get(name) for name in _TOKEN_NAMES] if isinstance(value, dict) else []
+    return next((text for text in _texts([*named, value]) if _COMPACT_JWT.fullmatch(text)), None)
+
+
+def _texts(value: object, depth: int = 4) -> Iterator[str]:
+    """Yield the texts in a JSON value."""
+    if isinstance(value, str):
+        yield value.strip()
+    elif depth and isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner, depth - 1)

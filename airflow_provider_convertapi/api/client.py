@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
-
-import requests
-from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from airflow_provider_convertapi.api.exchange import (
     CONNECT_TIMEOUT,
     LONGEST_ANSWER,
-    USER_AGENT,
     broken_off,
-    hide_ids,
-    no_answer,
     parse_answer,
     request_headers,
 )
+from airflow_provider_convertapi.api.redaction import hide_ids
 from airflow_provider_convertapi.api.retry import Backoff
-from airflow_provider_convertapi.api.wire import BLOCK, Credential, Response, check, unexpected
-from airflow_provider_convertapi.errors import AuthenticationError, ConvertApiError
+from airflow_provider_convertapi.api.session import (
+    NO_ANSWER,
+    HostAuth,
+    UnreadableBodyError,
+    body_of,
+    new_session,
+    transport_error,
+)
+from airflow_provider_convertapi.api.wire import (
+    BLOCK,
+    Credential,
+    Response,
+    is_ok,
+    unexpected,
+    whole_number,
+)
+from airflow_provider_convertapi.errors import AuthenticationError, ConvertApiError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_convertapi.api.wire import Body, Endpoint, Request
-    from airflow_provider_convertapi.errors import TransportError
+    import requests
+    from requests.auth import AuthBase
+
+    from airflow_provider_convertapi.api.wire import Endpoint, Request
 
 T = TypeVar("T")
 
@@ -39,33 +48,7 @@ _IDLE_LIMIT = 3.0
 """Seconds after which a direct conversion opens a new connection: one that a gateway dropped
 meanwhile would take the request, and perhaps the money, with it."""
 
-hide_ids("urllib3.connectionpool", "urllib3.util.retry")
-
-
-class _HostAuth(AuthBase):
-    """Set `Authorization` for the connection's host and no other; `.netrc` cannot replace it."""
-
-    def __init__(self, base_url: str, token: Callable[[], str]) -> None:
-        self._origin = urlsplit(base_url)[:2]
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if urlsplit(request.url or "")[:2] == self._origin:
-            request.headers["Authorization"] = f"Bearer {self._token()}"
-        return request
-
-
-@dataclass(frozen=True, slots=True)
-class _Blocks:
-    """A body whose length `requests` asks for first, so that it sends `Content-Length`."""
-
-    body: Body
-
-    def __len__(self) -> int:
-        return self.body.size
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self.body.blocks()
+hide_ids("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry")
 
 
 @dataclass(slots=True)
@@ -92,19 +75,11 @@ class Client:
     _last_use: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        self.session = requests.Session()
-        # Retries are decided where their price is known, never by the adapter.
-        adapter = HTTPAdapter(max_retries=0, pool_connections=1, pool_maxsize=1)
-        self.session.mount("https://", adapter)
-        self.session.mount("http://", adapter)
-        self.session.auth = self.auth(Credential.TOKEN)
-        # Compression would make the announced sizes untrue.
-        self.session.headers["Accept-Encoding"] = "identity"
-        self.session.headers["User-Agent"] = USER_AGENT
+        self.session = new_session(self.auth(Credential.TOKEN))
 
     def auth(self, credential: Credential) -> AuthBase:
         """Return what authenticates a request at this client's host."""
-        return _HostAuth(self.base_url, lambda: self.token(credential))
+        return HostAuth(self.base_url, lambda: self.token(credential))
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -129,107 +104,107 @@ class Client:
 
     def send(self, endpoint: Endpoint[T]) -> T:
         """Make a call once; only a refused JWT is renewed and sent again: a 401 costs nothing."""
-        try:
-            return self._send_once(endpoint)
-        except AuthenticationError:
-            if endpoint.request.credential is not Credential.TOKEN or not self.renew():
-                raise
-        return self._send_once(endpoint)
 
-    def _send_once(self, endpoint: Endpoint[T]) -> T:
-        with self._open(endpoint.request) as answer:
-            response = _read(answer)
-        return parse_answer(endpoint.parse, response, self.clock())
+        def attempt() -> T:
+            with self._open(endpoint.request) as answer:
+                response = _read(answer)
+            return parse_answer(endpoint.parse, response, self.clock())
+
+        return self._renewing(endpoint.request, attempt)
 
     @contextmanager
     def stream(
-        self, request: Request, *, fresh: bool = False
+        self, endpoint: Endpoint[None], *, fresh: bool = False
     ) -> Iterator[tuple[Response, Iterator[bytes]]]:
         """Send once and hand over head and body of a 2xx; the body must be read inside the block.
 
+        :param endpoint: its `parse` gets no 2xx, and raises for what it gets.
         :param fresh: open a new connection unless the pooled one was in use moments ago.
         """
         if fresh and self.monotonic() - self._last_use > _IDLE_LIMIT:
             self.session.close()
-        with self._open_renewed(request) as answer:
-            if not 200 <= answer.status_code < 300:
-                response = _read(answer)
-                verdicts = request.method == "POST"
-                parse_answer(lambda r: check(r, verdicts=verdicts), response, self.clock())
+        with ExitStack() as exchange:
+
+            def attempt() -> requests.Response:
+                answer = exchange.enter_context(self._open(endpoint.request))
+                if not is_ok(answer.status_code):
+                    parse_answer(endpoint.parse, _read(answer), self.clock())
+                return answer
+
+            answer = self._renewing(endpoint.request, attempt)
             yield Response(answer.status_code, _headers(answer), b""), _body(answer)
 
-    @contextmanager
-    def _open_renewed(self, request: Request) -> Iterator[requests.Response]:
-        with self._open(request) as answer:
-            if (
-                answer.status_code != 401
-                or request.credential is not Credential.TOKEN
-                or not self.renew()
-            ):
-                yield answer
-                return
-        with self._open(request) as answer:
-            yield answer
+    def _renewing(self, request: Request, attempt: Callable[[], T]) -> T:
+        try:
+            return attempt()
+        except AuthenticationError:
+            if request.credential is not Credential.TOKEN or not self.renew():
+                raise
+        return attempt()
 
     @contextmanager
     def _open(self, request: Request) -> Iterator[requests.Response]:
         """Send the request once; every way not to get an answer is a `TransportError`."""
+        token = self._token(request.credential)
         try:
             answer = self.session.request(
                 request.method,
                 f"{self.base_url}{request.path}",
                 params=dict(request.query),
                 headers=request_headers(request),
-                data=_Blocks(request.body) if request.body else None,
-                auth=self.auth(request.credential),
+                data=body_of(request),
+                auth=HostAuth(self.base_url, lambda: token),
                 timeout=(CONNECT_TIMEOUT, request.timeout or self.http_timeout),
                 allow_redirects=False,
                 stream=True,
             )
-        except (requests.RequestException, OSError) as error:
+        except UnreadableBodyError as error:
+            raise error.reason from error.reason.__cause__
+        except NO_ANSWER as error:
             # The cause holds the URL, and so an id: it must not reach a traceback.
-            raise _transport_error(request, error) from None
+            raise transport_error(request, error) from None
         try:
             yield answer
         finally:
             answer.close()
             self._last_use = self.monotonic()
 
-
-def _transport_error(request: Request, error: Exception) -> TransportError:
-    sent = not _failed_to_connect(error)
-    return no_answer(request, sent=sent, error=error, reason=_reason(error))
-
-
-def _failed_to_connect(error: Exception) -> bool:
-    """Tell whether no byte of the request can have left: the connection itself failed."""
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    return isinstance(error, requests.exceptions.ConnectTimeout) or isinstance(
-        reason, (NewConnectionError, ConnectTimeoutError)
-    )
-
-
-def _reason(error: Exception) -> str:
-    """Return the innermost cause without URLs: pools and retries put the whole path into theirs."""
-    reason = getattr(error.args[0], "reason", error.args[0]) if error.args else error
-    return str(reason).rpartition(": ")[2] if isinstance(reason, Exception) else str(reason)
+    def _token(self, credential: Credential) -> str:
+        try:
+            return self.token(credential)
+        except TransportError as error:
+            # The token had to be asked for: of the request itself no byte was sent.
+            raise TransportError(error.message, sent=False) from None
 
 
 def _headers(answer: requests.Response) -> dict[str, str]:
-    return {name.lower(): value for name, value in answer.headers.items()}
+    return {name.lower(): _text(value) for name, value in answer.headers.items()}
+
+
+def _text(value: str) -> str:
+    """Return a header as the UTF-8 that it may be; HTTP libraries read Latin-1."""
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return value
 
 
 def _read(answer: requests.Response) -> Response:
-    """Read a short answer whole; one that is not short is none of ours."""
+    """Read a short answer whole; what is not short is none of ours, or an error's that is cut."""
     body = bytearray()
-    for block in _body(answer):
-        body += block
-        if len(body) > LONGEST_ANSWER:
-            raise unexpected(
-                Response(answer.status_code, _headers(answer), bytes(body[:BLOCK])),
-                "short JSON answer",
-            )
-    return Response(answer.status_code, _headers(answer), bytes(body))
+    try:
+        for block in _body(answer):
+            body += block
+            if len(body) > LONGEST_ANSWER:
+                break
+    except TransportError:
+        # The status of an error says enough without its body.
+        if is_ok(answer.status_code):
+            raise
+    response = Response(answer.status_code, _headers(answer), bytes(body[:LONGEST_ANSWER]))
+    if is_ok(answer.status_code) and len(body) > LONGEST_ANSWER:
+        raise unexpected(response, f"end within {LONGEST_ANSWER // BLOCK} MiB")
+    return response
 
 
 def _body(answer: requests.Response) -> Iterator[bytes]:
@@ -240,8 +215,9 @@ def _body(answer: requests.Response) -> Iterator[bytes]:
         for block in answer.iter_content(BLOCK):
             received += len(block)
             yield block
-    except (requests.RequestException, OSError) as error:
+    except NO_ANSWER as error:
         raise broken_off(received, announced, f" ({type(error).__name__})") from None
-    head = answer.request.method == "HEAD"
-    if announced.isdigit() and not head and received != int(announced):
+    # urllib3 before 2 does not count, and nobody can count what was compressed all the same.
+    expected = None if answer.headers.get("Content-Encoding") else whole_number(announced)
+    if expected not in {None, received} and answer.request.method != "HEAD":
         raise broken_off(received, announced)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_convertapi.api.auth import find_jwt
@@ -16,29 +16,35 @@ from airflow_provider_convertapi.api.forms import (
     disposition_name,
 )
 from airflow_provider_convertapi.api.wire import (
+    ID_LENGTH,
     Credential,
     Endpoint,
     Request,
     check,
+    error_code,
     error_of,
     unexpected,
+    whole_number,
 )
 from airflow_provider_convertapi.errors import (
-    AuthenticationError,
     QuotaExhaustedError,
+    ResultExpiredError,
+    ResultLostError,
+    TransportError,
+    UnexpectedAnswerError,
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.api.wire import (
-        Openable,
-        Response,
-    )
-    from airflow_provider_convertapi.errors import (
-        ConvertApiError,
-    )
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-_FILE_PATH = re.compile(r"/d/([a-z0-9]{32})(?:/|$)")
+    from airflow_provider_convertapi.api.wire import Openable, Response
+    from airflow_provider_convertapi.errors import ConvertApiError
+
+_ID = re.compile(rf"[a-z0-9]{{{ID_LENGTH}}}")
+_FILE_PATH = re.compile(rf"/d/({_ID.pattern})(?![^/?#])")
+_CREDENTIALS = frozenset({"secret", "apikey"})
+"""Fields of `GET /user` that echo a credential (legacy)."""
+
 DIRECT_MARGIN = 30.0
 """Seconds that a direct conversion's answer may take beyond the service's own `Timeout`."""
 
@@ -85,13 +91,21 @@ def start_conversion(
     """Submit a conversion as a job under an id of ours; paid once it is accepted.
 
     Any 200 that names the job, or names none, is an acceptance; a 200 without JSON is not.
+    `ResultLostError` where it was accepted under another id.
     """
 
     def parse(response: Response) -> None:
         check(response, verdicts=True)
         answer = response.json()
-        if not isinstance(answer, dict) or answer.get("JobId", job_id) != job_id:
+        if not isinstance(answer, dict):
             raise unexpected(response, "job id")
+        accepted = answer.get("JobId") or job_id
+        if accepted != job_id:
+            # Not to be submitted again: each time would be accepted, and paid.
+            raise ResultLostError(
+                "ConvertAPI accepted the conversion under an id other than the one it was given, "
+                "so that its result cannot be found again. It may have been billed."
+            )
 
     return Endpoint(
         Request(
@@ -109,14 +123,20 @@ def convert_directly(
     target_format: str,
     timeout: int,
     fields: Sequence[tuple[str, str | Openable]],
-) -> Request:
-    """Convert in one streamed exchange and store nothing; the answer is `multipart/mixed`."""
-    return Request(
-        "POST",
-        _convert_path("/convert", source_format, target_format),
-        accept="multipart/mixed",
-        body=FormBody([*fields, ("StoreFile", "false")]),
-        timeout=timeout + DIRECT_MARGIN,
+) -> Endpoint[None]:
+    """Convert in one exchange and store nothing; the answer is `multipart/mixed`, streamed.
+
+    :param timeout: seconds; the service's `Timeout`.
+    """
+    return Endpoint(
+        Request(
+            "POST",
+            _convert_path("/convert", source_format, target_format),
+            accept="multipart/mixed",
+            body=FormBody([*fields, ("StoreFile", "false")]),
+            timeout=timeout + DIRECT_MARGIN,
+        ),
+        lambda response: check(response, verdicts=True),
     )
 
 
@@ -127,39 +147,32 @@ def _convert_path(prefix: str, source_format: str, target_format: str) -> str:
 def get_job(job_id: str) -> Endpoint[JobAnswer]:
     """Ask for a job once.
 
-    A 4xx or 5xx with a Code is the job's verdict; 401, 404, 429 and 503 never are, and without a
-    Code it is the wire's trouble.
+    A 4xx or 5xx with a Code is the job's verdict; 401, 429, 503 and what a gateway says never are.
+    Without a Code it is the wire's trouble.
     """
 
     def parse(response: Response) -> JobAnswer:
-        if response.status == 202:
-            return JobAnswer()
-        if response.status == 404:
-            return JobAnswer(unknown=True)
-        if response.status == 200:
-            return JobAnswer(conversion=parse_conversion(response))
-        error = error_of(response, verdicts=True)
-        if isinstance(error, QuotaExhaustedError) and _has_code(response):
-            return JobAnswer(verdict=error, unpaid=True)
-        if _is_verdict(response):
-            return JobAnswer(verdict=error)
-        raise error
+        match response.status:
+            case 200:
+                return JobAnswer(conversion=parse_conversion(response))
+            case 202:
+                return JobAnswer()
+            case 404:
+                return JobAnswer(unknown=True)
+        return _job_verdict(response)
 
     return Endpoint(Request("GET", f"/async/job/{job_id}"), parse)
 
 
-def _has_code(response: Response) -> bool:
-    body = response.json()
-    return isinstance(body, dict) and isinstance(body.get("Code"), int)
-
-
-def _is_verdict(response: Response) -> bool:
-    """Tell a verdict on the document from the service's or the wire's own trouble."""
-    return (
-        response.status not in {401, 403, 429, 502, 503, 504}
-        and response.status >= 400
-        and _has_code(response)
-    )
+def _job_verdict(response: Response) -> JobAnswer:
+    error = error_of(response, verdicts=True)
+    if response.status in {401, 429, 503} and not isinstance(error, QuotaExhaustedError):
+        raise error
+    if response.status < 400 or isinstance(error, TransportError):
+        raise error
+    if error_code(response) is None:
+        raise TransportError(error.message)
+    return JobAnswer(verdict=error, unpaid=isinstance(error, QuotaExhaustedError))
 
 
 def delete_job(job_id: str) -> Endpoint[bool]:
@@ -173,30 +186,29 @@ def parse_conversion(response: Response) -> Conversion:
     files = body.get("Files") if isinstance(body, dict) else None
     if not isinstance(files, list) or not files:
         raise unexpected(response, "list of files")
-    cost = body.get("ConversionCost")
+    cost = whole_number(body.get("ConversionCost"))
     return Conversion(
-        cost=cost if isinstance(cost, int) else 1,
+        cost=1 if cost is None else cost,
         files=tuple(_converted_file(entry, response) for entry in files),
     )
 
 
-def _converted_file(entry: Any, response: Response) -> ConvertedFile:
+def _converted_file(entry: object, response: Response) -> ConvertedFile:
     if not isinstance(entry, dict):
         raise unexpected(response, "file entry")
-    file_id = entry.get("FileId") or _id_in_url(entry.get("Url") or entry.get("FileUrl"))
-    size = entry.get("FileSize")
-    if (
-        not isinstance(file_id, str)
-        or not _FILE_PATH.search(f"/d/{file_id}")
-        or not isinstance(size, int)
-    ):
+    file_id = _file_id(entry)
+    size = whole_number(entry.get("FileSize"))
+    if file_id is None or size is None:
         raise unexpected(response, "id and size of a stored file")
     return ConvertedFile(name=str(entry.get("FileName") or ""), size=size, file_id=file_id)
 
 
-def _id_in_url(url: object) -> str | None:
-    """Return the file id in a result `Url`; its host and name are not to be trusted, and not used."""
-    found = _FILE_PATH.search(url) if isinstance(url, str) else None
+def _file_id(entry: dict[str, Any]) -> str | None:
+    """Return the file's id, else the one in its `Url`, whose host and name are not trusted."""
+    file_id = entry.get("FileId")
+    if isinstance(file_id, str) and _ID.fullmatch(file_id):
+        return file_id
+    found = _FILE_PATH.search(str(entry.get("Url") or entry.get("FileUrl")))
     return found.group(1) if found else None
 
 
@@ -229,19 +241,28 @@ def find_file(file_id: str) -> Endpoint[ConvertedFile | None]:
         if response.status == 404:
             return None
         check(response)
-        size = response.headers.get("file-size") or response.headers.get("content-length") or ""
-        if not size.isdigit():
+        sizes = (whole_number(response.headers.get(n)) for n in ("file-size", "content-length"))
+        size = next((size for size in sizes if size is not None), None)
+        if size is None:
             raise unexpected(response, "file size")
-        return ConvertedFile(
-            disposition_name(response.headers.get("content-disposition", "")), int(size), file_id
-        )
+        name = disposition_name(response.headers.get("content-disposition", ""))
+        return ConvertedFile(name, size, file_id)
 
     return Endpoint(Request("HEAD", f"/d/{file_id}", accept="*/*"), parse)
 
 
-def download(file_id: str) -> Request:
-    """Fetch a stored file; the answer is streamed."""
-    return Request("GET", f"/d/{file_id}", accept="application/octet-stream, */*")
+def download(file_id: str) -> Endpoint[None]:
+    """Fetch a stored file, streamed; `ResultExpiredError` where the service has none."""
+
+    def parse(response: Response) -> None:
+        if response.status == 404:
+            raise ResultExpiredError(
+                "ConvertAPI has no such file any more: it keeps files for three hours at most, or "
+                "until they are deleted."
+            )
+        check(response)
+
+    return Endpoint(Request("GET", f"/d/{file_id}", accept="application/octet-stream, */*"), parse)
 
 
 def delete_file(file_id: str) -> Endpoint[bool]:
@@ -268,8 +289,10 @@ def request_token(kid: str, lifetime: int, client_ip: str | None) -> Endpoint[st
         token = find_jwt(response)
         if token is None:
             # Not described by its first bytes: a token of an unknown kind may be among them.
-            message = "ConvertAPI's answer to POST /token/jwt holds no JWT; set the connection's auth to 'jwt'"
-            raise AuthenticationError(message)
+            raise UnexpectedAnswerError(
+                f"ConvertAPI's answer to POST /token/jwt (HTTP {response.status}) holds no JWT. "
+                "Set the connection's auth to 'jwt', which needs no such answer."
+            )
         return token
 
     return Endpoint(
@@ -281,18 +304,24 @@ def request_token(kid: str, lifetime: int, client_ip: str | None) -> Endpoint[st
 
 
 def get_user() -> Endpoint[dict[str, Any]]:
-    """Ask for the account: `Active`, `ConversionsTotal`, `ConversionsConsumed`, …."""
-    return Endpoint(
-        Request("GET", "/user", credential=Credential.MASTER), lambda r: _json(r, dict, "account")
-    )
+    """Ask for the account: `Active`, `ConversionsTotal`, `ConversionsConsumed`, ….
+
+    The fields that echo a credential are left out: who asks for a balance may well push it to XCom.
+    """
+
+    def parse(response: Response) -> dict[str, Any]:
+        user = _json(response, dict, "account")
+        return {name: value for name, value in user.items() if name.lower() not in _CREDENTIALS}
+
+    return Endpoint(Request("GET", "/user", credential=Credential.MASTER), parse)
 
 
 def get_statistics(start_date: str, end_date: str) -> Endpoint[list[dict[str, Any]]]:
     """Ask for the conversions between two dates (`YYYY-MM-DD`, both required)."""
-    query: Mapping[str, str] = {"startDate": start_date, "endDate": end_date}
+    query = {"startDate": start_date, "endDate": end_date}
     return Endpoint(
         Request("GET", "/user/statistic", query=query, credential=Credential.MASTER),
-        lambda r: _json(r, list, "list of conversions"),
+        lambda response: _json(response, list, "list of conversions"),
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import re
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
-from airflow_provider_convertapi.api.wire import BLOCK, redact
+from airflow_provider_convertapi import __version__
+from airflow_provider_convertapi.api.redaction import redact, shown
+from airflow_provider_convertapi.api.wire import BLOCK
 from airflow_provider_convertapi.errors import AuthenticationError, TransportError
 
 if TYPE_CHECKING:
@@ -19,31 +19,10 @@ T = TypeVar("T")
 
 CONNECT_TIMEOUT = 30.0
 LONGEST_ANSWER = 8 * BLOCK
-USER_AGENT = "airflow-provider-convertapi"
+USER_AGENT = f"airflow-provider-convertapi/{__version__}"
 
 _SKEW_WORTH_SAYING = 60.0
 _LONGEST_REASON = 200
-_ID_IN_QUERY = re.compile(r"(JobId=|fileId=)[^\s&\"]+")
-
-
-class _IdFilter(logging.Filter):
-    """Keep ids out of an HTTP library's debug lines: at ConvertAPI an id opens a document."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        safe = _ID_IN_QUERY.sub(r"\1<id>", redact(text))
-        if safe != text:
-            record.msg, record.args = safe, ()
-        return True
-
-
-_ID_FILTER = _IdFilter()
-
-
-def hide_ids(*loggers: str) -> None:
-    """Filter ids out of what the named loggers write."""
-    for name in loggers:
-        logging.getLogger(name).addFilter(_ID_FILTER)
 
 
 def request_headers(request: Request) -> dict[str, str]:
@@ -69,7 +48,7 @@ def _skew(response: Response, now: float) -> str:
     """Say so where the service's clock and ours disagree: the commonest cause of a refused JWT."""
     try:
         theirs = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return ""
     off = now - theirs
     if abs(off) < _SKEW_WORTH_SAYING:
@@ -92,7 +71,7 @@ def no_answer(request: Request, *, sent: bool, error: Exception, reason: object)
         else "no connection could be made"
     )
     call = f"{request.method} {redact(request.path)}"
-    said = redact(str(reason))[:_LONGEST_REASON]
+    said = shown(str(reason))[:_LONGEST_REASON]
     return TransportError(f"{call}: {when} ({type(error).__name__}: {said})", sent)
 
 

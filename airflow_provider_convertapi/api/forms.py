@@ -1,21 +1,25 @@
-"""Request bodies: JSON, a raw file, and `multipart/form-data` with files in it; read block by block."""
+"""Request bodies: JSON, a raw file, `multipart/form-data` with files in it; read block by block."""
 
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from dataclasses import dataclass, field
 from email.message import Message
 from email.utils import collapse_rfc2231_value
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow_provider_convertapi.api.wire import BLOCK
+from airflow_provider_convertapi.errors import InputChangedError, ParameterError
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.api.wire import Openable
     from collections.abc import Iterator, Mapping, Sequence
 
+    from airflow_provider_convertapi.api.wire import Openable
+
+_FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]+(\[[0-9]+\])?")
 _ATTR_CHARS = "!#$&+-.^_`|~"
 """RFC 5987 `attr-char` beside letters and digits; parentheses are not among them: a name with an
 unescaped one loses its extension at the service (official Node.js client, issue 28)."""
@@ -23,11 +27,19 @@ unescaped one loses its extension at the service (official Node.js client, issue
 
 def content_disposition(name: str, kind: str = "attachment") -> str:
     """Return a `Content-Disposition` value that carries any file name (RFC 5987)."""
-    return f"{kind}; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
+    return f"{kind}; {_extended_name(name)}"
+
+
+def _extended_name(name: str) -> str:
+    # A file name that the file system could not decode holds half characters, which UTF-8 has not.
+    return f"filename*=UTF-8''{quote(name, safe=_ATTR_CHARS, errors='replace')}"
 
 
 def disposition_name(value: str) -> str:
-    """Return the file name in a `Content-Disposition`; `filename*` goes before `filename` (RFC 6266)."""
+    """Return the file name in a `Content-Disposition`, empty where it has none.
+
+    `filename*` goes before `filename` (RFC 6266).
+    """
     header = Message()
     header["Content-Disposition"] = value
     names = [
@@ -37,7 +49,10 @@ def disposition_name(value: str) -> str:
     ]
     # `email` hands over a `filename*` as a (charset, language, text) triple under the plain name.
     names.sort(key=lambda text: isinstance(text, str))
-    return collapse_rfc2231_value(names[0]) if names else ""
+    try:
+        return collapse_rfc2231_value(names[0]) if names else ""
+    except ValueError:  # Python has codecs that are none: "undefined" is one
+        return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +96,19 @@ class JsonBody:
 class FormBody:
     """A `multipart/form-data` body, the one form that ConvertAPI's OpenAPI document declares.
 
-    :param fields: name and value; a value that can be opened travels as a file.
+    :param fields: name and value; a value that can be opened travels as a file.  `ParameterError`
+        for a name that no parameter can have, and for text that has no UTF-8.
     """
 
     fields: Sequence[tuple[str, str | Openable]]
     boundary: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    def __post_init__(self) -> None:
+        for name, value in self.fields:
+            if not _FIELD_NAME.fullmatch(name):
+                raise _wrong(name, "is no parameter name; those are letters and digits")
+            if isinstance(value, str) and not _has_utf8(value):
+                raise _wrong(name, "holds half characters, which cannot be sent; mend its text")
 
     @property
     def content_type(self) -> str:
@@ -114,16 +137,29 @@ class FormBody:
             if isinstance(value, str):
                 yield f"{head}\r\n\r\n{value}\r\n".encode()
             else:
-                yield f"{head}{_file_name(value.name)}\r\nContent-Type: application/octet-stream\r\n\r\n".encode()
+                head += f"; {_file_name(value.name)}"
+                yield f"{head}\r\nContent-Type: application/octet-stream\r\n\r\n".encode()
                 yield value
                 yield b"\r\n"
         yield f"--{self.boundary}--\r\n".encode()
 
 
+def _wrong(name: str, complaint: str) -> ParameterError:
+    return ParameterError(f"parameters[{name!r}] {complaint}.", {name: [complaint]})
+
+
+def _has_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _file_name(name: str) -> str:
     """Return both spellings of a file name, as the official .NET client sends them."""
     plain = "".join(c if " " <= c <= "~" and c not in '"\\' else "_" for c in name)
-    return f"; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
+    return f'filename="{plain}"; {_extended_name(name)}'
 
 
 def _blocks(file: Openable) -> Iterator[bytes]:
@@ -134,6 +170,7 @@ def _blocks(file: Openable) -> Iterator[bytes]:
             yield block
     if left:
         # Content-Length is on the wire already: ending the connection is the only honest way out.
-        raise OSError(
-            f"{file.name} ended {left} bytes before its size; it was shortened while it was sent"
+        raise InputChangedError(
+            f"{file.name} ended {left} bytes before its size: it was shortened while it was sent. "
+            "Nothing was converted; another try reads it anew."
         )

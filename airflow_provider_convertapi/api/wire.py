@@ -8,11 +8,13 @@ clients.
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from enum import Enum
-from typing import Any, BinaryIO, Generic, Protocol, TypeVar, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, TypeVar
+from urllib.parse import urlsplit
 
+from airflow_provider_convertapi.api.redaction import shown, without_last_word
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConversionError,
@@ -26,16 +28,15 @@ from airflow_provider_convertapi.errors import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.errors import (
-        ConvertApiError,
-    )
-    from contextlib import AbstractContextManager
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from airflow_provider_convertapi.errors import ConvertApiError
 
 T = TypeVar("T")
 
 BLOCK = 1024 * 1024
-"""Bytes read from a source and handed to the socket at a time."""
+"""Bytes read from a source, and from an answer, at a time."""
 
 ID_LENGTH = 32
 """Job ids and file ids are 32 characters of ``[a-z0-9]`` (ConvertAPI's OpenAPI document)."""
@@ -44,9 +45,12 @@ TRANSIENT_CODES = frozenset({5000, 5008, 5009, 50050})
 QUOTA_CODE = 4014
 TIMEOUT_CODE = 5000
 
-_ID = re.compile(rf"(?<![A-Za-z0-9])[a-z0-9]{{{ID_LENGTH}}}(?![A-Za-z0-9])")
-_JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*")
-_URL_QUERY = re.compile(r"(https?://[^\s?\"']+)\?[^\s\"']+")
+_START, _SHOWN_START = 1000, 120
+"""Bytes of an unknown answer that are looked at, and characters of them that are shown."""
+
+_MOST_TEXTS = 20
+_LONGEST_MESSAGE = 1000
+_LONGEST_NUMBER = 18
 
 
 class Credential(Enum):
@@ -61,20 +65,36 @@ class Openable(Protocol):
     """A file that can be opened more than once, so that a request can be sent again."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """File name with extension."""
+        ...
+
     @property
-    def size(self) -> int: ...
-    def open(self) -> AbstractContextManager[BinaryIO]: ...
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    def open(self) -> AbstractContextManager[BinaryIO]:
+        """Open it for reading from its start."""
+        ...
 
 
 class Body(Protocol):
-    """A request body of known length, read block by block."""
+    """A request body of known length, read block by block, as often as it is sent."""
 
     @property
-    def content_type(self) -> str: ...
+    def content_type(self) -> str:
+        """Value of the header `Content-Type`."""
+        ...
+
     @property
-    def size(self) -> int: ...
-    def blocks(self) -> Iterator[bytes]: ...
+    def size(self) -> int:
+        """Bytes; what `blocks` yields in all."""
+        ...
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the body's bytes from its start."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +127,17 @@ class Response:
         """Return the body's JSON value, None where it is none."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):  # no JSON, or nested deeper than anybody means
             return None
 
     def describe(self) -> str:
-        """Say what came, in a form that may be logged: status, type, first bytes, no id, no URL."""
-        kind = self.headers.get("content-type", "no content type")
-        start = redact(self.body[:120].decode("utf-8", "replace")).strip()
-        return (
-            f"HTTP {self.status} ({kind}), starting {start!r}"
-            if start
-            else f"HTTP {self.status} ({kind}), empty"
-        )
+        """Say what came, in a form that may be logged: status, type, first bytes, no id."""
+        kind = shown(self.headers.get("content-type", "no content type"))
+        start = self.body[:_START].decode("utf-8", "replace")
+        if len(self.body) > _START:
+            start = without_last_word(start)  # half an id would not be recognised as one
+        start = shown(start)[:_SHOWN_START]
+        return f"HTTP {self.status} ({kind}), " + (f"starting {start!r}" if start else "empty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +148,23 @@ class Endpoint(Generic[T]):
     parse: Callable[[Response], T]
 
 
-def redact(text: str) -> str:
-    """Return the text without job ids, file ids, JWTs and the queries of URLs: each opens something."""
-    text = _URL_QUERY.sub(r"\1?<hidden>", _JWT.sub("<token>", text))
-    return _ID.sub("<id>", text)
+def whole_number(value: object) -> int | None:
+    """Return a number that is not negative, None for anything else.
+
+    JSON and headers are read leniently: 5002, 5002.0 and "5002" are one number.
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        is_number = text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
+        return int(text) if is_number else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and value >= 0 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def is_ok(status: int) -> bool:
+    """Tell whether a status is one of 2xx."""
+    return 200 <= status < 300
 
 
 def check(response: Response, *, verdicts: bool = False) -> None:
@@ -141,72 +173,107 @@ def check(response: Response, *, verdicts: bool = False) -> None:
     :param verdicts: the call converts, so that a 5xx with a Code is a verdict on the document;
         elsewhere a 5xx costs nothing and is the service's own trouble.
     """
-    if not 200 <= response.status < 300:
+    if not is_ok(response.status):
         raise error_of(response, verdicts=verdicts)
 
 
 def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
-    """Return the error for an answer: by status first, then by Code, never by text."""
-    status = response.status
-    code, message, invalid = _error_body(response)
-    said = (
-        f"ConvertAPI answered HTTP {status}" + (f", Code {code}" if code else "") + f": {message}"
-    )
-    if status == 403 or code == QUOTA_CODE:
-        return QuotaExhaustedError(said)
-    if status == 401:
-        return AuthenticationError(said, code)
-    if status == 400:
-        return ParameterError(said, invalid)
-    if status == 415:
-        return UnsupportedFormatError(said)
-    if status in {429, 503}:
-        return ThrottledError(said, _retry_after(response))
-    if status >= 500:
-        return _server_error(status, code, said, verdicts=verdicts)
-    return UnexpectedAnswerError(
-        f"ConvertAPI gave an answer that fits no documented case: {response.describe()}"
-    )
+    """Return the error for an answer: by status first, then by Code, never by text.
+
+    :param verdicts: as for `check`.
+    """
+    code = error_code(response)
+    said = f"ConvertAPI answered HTTP {response.status}"
+    said += ("" if code is None else f", Code {code}") + f": {_message(response)}"
+    error: ConvertApiError
+    match response.status:
+        case status if status == 403 or code == QUOTA_CODE:
+            error = QuotaExhaustedError(said)
+        case 401:
+            error = AuthenticationError(said, code)
+        case 400 | 413:
+            error = ParameterError(said, _invalid_parameters(response))
+        case 415:
+            error = UnsupportedFormatError(said)
+        case 404 | 405 if verdicts:
+            error = UnsupportedFormatError(
+                f"{said}. It has no such converter; check both formats, and the connection's host."
+            )
+        case 429 | 503:
+            error = ThrottledError(said, _retry_after(response))
+        case 408 | 502 | 504:
+            error = TransportError(said)
+        case status if status >= 500:
+            error = _server_error(code, said, verdicts=verdicts)
+        case status if 300 <= status < 400:
+            error = _redirected(response)
+        case _:
+            error = UnexpectedAnswerError(f"That fits no documented case: {said}")
+    return error
 
 
-def _server_error(status: int, code: int | None, said: str, *, verdicts: bool) -> ConvertApiError:
-    if code is None or not verdicts or status in {502, 504}:
+def _server_error(code: int | None, said: str, *, verdicts: bool) -> ConvertApiError:
+    if code is None or not verdicts:
         return TransportError(said)
     if code in TRANSIENT_CODES:
         return TransientConversionError(said, code)
     return ConversionError(said, code)
 
 
-def _error_body(response: Response) -> tuple[int | None, str, dict[str, list[str]]]:
-    """Return Code, message and invalid parameters; a proxy's HTML or an empty body has none."""
+def _redirected(response: Response) -> UnexpectedAnswerError:
+    """Name the host where it leads, no more: the rest may hold an id."""
+    target = urlsplit(response.headers.get("location", ""))
+    where = f" to {shown(f'{target.scheme}://{target.hostname}')}" if target.hostname else ""
+    return UnexpectedAnswerError(
+        f"ConvertAPI's host answered with a redirect (HTTP {response.status}){where}. It is not "
+        "followed, since no token leaves the connection's host: set that to where the API is."
+    )
+
+
+def error_code(response: Response) -> int | None:
+    """Return the `Code` of an error's body; a proxy's HTML or an empty body has none."""
+    body = response.json()
+    return whole_number(body.get("Code")) if isinstance(body, dict) else None
+
+
+def _message(response: Response) -> str:
     body = response.json()
     if not isinstance(body, dict):
-        return None, response.describe(), {}
-    code = body.get("Code")
-    invalid = body.get("InvalidParameters")
-    named = (
-        {
-            str(name): [
-                redact(str(text)) for text in (texts if isinstance(texts, list) else [texts])
-            ]
-            for name, texts in invalid.items()
-        }
-        if isinstance(invalid, dict)
-        else {}
+        return response.describe()
+    message = shown(str(body.get("Message") or "no message"))
+    named = "; ".join(
+        f"{name}: {' '.join(texts)}" for name, texts in _invalid_parameters(response).items()
     )
-    message = redact(str(body.get("Message") or "no message"))
-    if named:
-        message += " " + "; ".join(f"{name}: {' '.join(texts)}" for name, texts in named.items())
-    return (code if isinstance(code, int) and not isinstance(code, bool) else None), message, named
+    return f"{message} {named}".strip()[:_LONGEST_MESSAGE]
+
+
+def _invalid_parameters(response: Response) -> dict[str, list[str]]:
+    """Return parameter name -> complaints."""
+    body = response.json()
+    invalid = body.get("InvalidParameters") if isinstance(body, dict) else None
+    if not isinstance(invalid, dict):
+        return {}
+    return {
+        shown(name): [
+            shown(str(text))
+            for text in (texts if isinstance(texts, list) else [texts])[:_MOST_TEXTS]
+        ]
+        for name, texts in list(invalid.items())[:_MOST_TEXTS]
+    }
 
 
 def _retry_after(response: Response) -> float | None:
-    """Return the seconds of a `Retry-After` header; its date form is left to our own waiting."""
+    """Return the seconds of a `Retry-After`, a number or a date; the service's clock counts."""
+    value = response.headers.get("retry-after", "")
+    seconds = whole_number(value)
+    if seconds is not None:
+        return float(seconds)
     try:
-        seconds = float(response.headers.get("retry-after", ""))
-    except ValueError:
+        until = parsedate_to_datetime(value)
+        now = parsedate_to_datetime(response.headers.get("date", ""))
+        return max((until - now).total_seconds(), 0.0)
+    except (TypeError, ValueError):  # no date, or one with a time zone and one without
         return None
-    return seconds if 0 <= seconds < float("inf") else None
 
 
 def unexpected(response: Response, wanted: str) -> UnexpectedAnswerError:

@@ -95,7 +95,13 @@ def fetch(
                 for block in blocks:
                     client.pause(0)
                     sink.write(block)
-        except (TransportError, ThrottledError, SizeMismatch, UnexpectedAnswerError) as error:
+        except (
+            TransportError,
+            ThrottledError,
+            SizeMismatch,
+            UnexpectedAnswerError,
+            ResultExpiredError,
+        ) as error:
             if client.call(find_file(file.file_id)) is None:
                 raise ResultGoneError from None
             failures += 1

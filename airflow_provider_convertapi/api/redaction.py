@@ -1,0 +1,57 @@
+"""What may be shown: an id opens a document at ConvertAPI, so texts and logs hold none."""
+
+from __future__ import annotations
+
+import logging
+import re
+
+_LONGEST_TEXT = 500
+
+# An id may follow a percent-encoded character, whose last letter is no part of it.
+_ID = re.compile(r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2}))[a-z0-9]{32}(?![A-Za-z0-9])")
+_ID_IN_QUERY = re.compile(r"((?:JobId|fileId)=)[^\s&\"']+", re.IGNORECASE)
+_JWT = re.compile(r"\beyJ[\w-]{4,}[\w.-]*")
+_URL_USER = re.compile(r"(\w://)[^\s/?#@\"']+@")
+_URL_QUERY = re.compile(r"(\w://[^\s?\"']+)\?[^\s\"']+")
+_LAST_WORD = re.compile(r"[\w.%-]+\Z")
+
+
+def redact(text: str) -> str:
+    """Return the text without what opens something.
+
+    That is job ids and file ids, JWTs, the queries of URLs, and users and passwords in URLs.
+    """
+    text = _ID_IN_QUERY.sub(r"\1<id>", _JWT.sub("<token>", text))
+    text = _URL_QUERY.sub(r"\1?<hidden>", _URL_USER.sub(r"\1<hidden>@", text))
+    return _ID.sub("<id>", text)
+
+
+def shown(text: str) -> str:
+    """Return a text from outside on one line: redacted, printable, 500 characters at most."""
+    printable = "".join(c if c.isprintable() else " " for c in redact(text))
+    return " ".join(printable.split())[:_LONGEST_TEXT]
+
+
+def without_last_word(text: str) -> str:
+    """Return a text that was cut somewhere without the word that the cut went through."""
+    return _LAST_WORD.sub("", text)
+
+
+class _IdFilter(logging.Filter):
+    """Keep ids out of an HTTP library's debug lines."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        safe = redact(text)
+        if safe != text:
+            record.msg, record.args = safe, ()
+        return True
+
+
+_ID_FILTER = _IdFilter()
+
+
+def hide_ids(*loggers: str) -> None:
+    """Filter ids out of what the named loggers write."""
+    for name in loggers:
+        logging.getLogger(name).addFilter(_ID_FILTER)

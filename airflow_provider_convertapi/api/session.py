@@ -1,0 +1,171 @@
+"""A `requests` session for one ConvertAPI host: where tokens go, how bodies travel, what broke."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPSConnection
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    InvalidHeader,
+    MaxRetryError,
+    NewConnectionError,
+    ProxyError,
+)
+
+from airflow_provider_convertapi.api.exchange import USER_AGENT, no_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from urllib3 import PoolManager, ProxyManager
+
+    from airflow_provider_convertapi.api.wire import Body, Request
+    from airflow_provider_convertapi.errors import TransportError
+
+NO_ANSWER = (OSError, HTTPError)
+"""What `requests` raises when the wire breaks: its own errors are `OSError`; some of urllib3's
+pass through it as they are."""
+
+_SLICE = 64 * 1024
+"""Bytes handed to the socket at a time: each slice has the whole time-out to leave, so a slow line
+is no broken one."""
+
+
+class HostAuth(AuthBase):
+    """Set `Authorization` for one host and no other; `.netrc` cannot replace it."""
+
+    def __init__(self, base_url: str, token: Callable[[], str]) -> None:
+        self._origin = _origin(base_url)
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Authorize a request to the host."""
+        if urlsplit(request.url or "")[:2] == self._origin:
+            request.headers["Authorization"] = f"Bearer {self._token()}"
+        return request
+
+
+def _origin(url: str) -> tuple[str, str]:
+    """Return scheme and host as `requests` writes them: it changes case and encodes IDNs."""
+    return urlsplit(requests.Request("GET", url).prepare().url or "")[:2]
+
+
+class _TlsConnection(HTTPSConnection):
+    """Whatever goes wrong before the connection stands, no byte of the request has left."""
+
+    def connect(self) -> None:
+        """Connect; trouble with the handshake or a proxy's tunnel is a `NewConnectionError`."""
+        try:
+            super().connect()
+        except OSError as error:
+            raise NewConnectionError(
+                self, f"Failed to establish a new connection: {error}"
+            ) from None
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _TlsConnection
+
+
+class _Adapter(HTTPAdapter):
+    """Connections of one host, each of which knows whether it ever stood."""
+
+    def __init__(self) -> None:
+        # Retries are decided where their price is known, never by the adapter.
+        super().__init__(max_retries=0, pool_connections=1, pool_maxsize=1)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _use_own_connections(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
+        manager: ProxyManager = super().proxy_manager_for(proxy, **kwargs)
+        _use_own_connections(manager)
+        return manager
+
+
+def _use_own_connections(manager: PoolManager) -> None:
+    manager.pool_classes_by_scheme = {"http": HTTPConnectionPool, "https": _TlsPool}
+
+
+def new_session(auth: AuthBase) -> requests.Session:
+    """Return a session whose requests are authorized by `auth`."""
+    session = requests.Session()
+    session.mount("https://", _Adapter())
+    session.mount("http://", _Adapter())
+    session.auth = auth
+    # Compression would make the announced sizes untrue.
+    session.headers["Accept-Encoding"] = "identity"
+    session.headers["User-Agent"] = USER_AGENT
+    return session
+
+
+class UnreadableBodyError(Exception):
+    """A request's body could not be read: the file's trouble, not the connection's.
+
+    :param reason: what reading it raised.
+    """
+
+    # urllib3 takes an `OSError` for the connection's, and ignores some; so this is none.
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """A body whose length `requests` asks for first, so that it sends `Content-Length`."""
+
+    body: Body
+
+    def __len__(self) -> int:
+        return self.body.size
+
+    def __iter__(self) -> Iterator[memoryview]:
+        try:
+            for block in self.body.blocks():
+                for start in range(0, len(block), _SLICE):
+                    yield memoryview(block)[start : start + _SLICE]
+        except Exception as error:  # noqa: BLE001 - whatever a store raises
+            raise UnreadableBodyError(error) from None
+
+
+def body_of(request: Request) -> Any:
+    """Return what `requests` sends with `Content-Length`: it sends an empty stream in chunks."""
+    return _Blocks(request.body) if request.body and request.body.size else b""
+
+
+def transport_error(request: Request, error: Exception) -> TransportError:
+    """Return the error for a request that got no answer; it names neither host nor id."""
+    return no_answer(request, sent=not _is_unsent(error), error=error, reason=_reason(error))
+
+
+def _is_unsent(error: Exception) -> bool:
+    """Tell whether no byte of the request can have left: no connection was there to take it."""
+    if not isinstance(error, requests.RequestException):
+        return not isinstance(error, HTTPError)  # certificates that cannot be read, for one
+    cause = error.args[0] if error.args else None
+    if isinstance(error, ValueError):
+        # A URL or a proxy that cannot be used; but an `InvalidHeader` of urllib3's is the answer's.
+        return not isinstance(cause, InvalidHeader)
+    reason = cause.reason if isinstance(cause, MaxRetryError) else cause
+    return isinstance(reason, (NewConnectionError, ConnectTimeoutError, ProxyError))
+
+
+def _reason(error: Exception) -> str:
+    """Return the innermost cause without URLs: pools and retries put the whole path into theirs."""
+    cause: object = error
+    while isinstance(cause, Exception):
+        inner = getattr(cause, "reason", None) or (cause.args[-1] if cause.args else None)
+        if not isinstance(inner, Exception):
+            break
+        cause = inner
+    return str(cause).rpartition(": ")[2]
