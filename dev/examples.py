@@ -53,8 +53,8 @@ class Run:
 
 def prepare() -> dict[str, DAG]:
     """Make Airflow's database and return the example DAGs by their id."""
-    from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415 - after the environment is set
-    from airflow.utils.db import initdb  # noqa: PLC0415 - likewise
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.utils.db import initdb
 
     initdb()
     bag = DagBag(EXAMPLES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import secrets
 import shutil
@@ -12,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
-from moto.server import ThreadedMotoServer
-
 from airflow_provider_convertapi.sandbox import Sandbox
+from dev import s3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "example_dags"
 DOCUMENTS = ROOT / "dev" / "documents"
-BUCKETS = ("incoming", "converted")
+OFFICE_DOCUMENTS = [DOCUMENTS / name for name in ("report.docx", "minutes.md", "notes.txt")]
 PASSWORD = "lighthouse-112"  # noqa: S105 - of a demo document; shown to whoever runs the demo
 
 
@@ -66,15 +63,15 @@ def set_stage(home: Path) -> Iterator[Stage]:
     Call it before anything imports Airflow, which reads its environment once.
     """
     _forget_own_airflow()
-    with _s3_server() as url, Sandbox() as sandbox, Sandbox(balance=0) as exhausted:
-        client = _filled_s3(url)
+    with s3.s3_server() as url, Sandbox() as sandbox, Sandbox(balance=0) as exhausted:
+        client = s3.filled(url, OFFICE_DOCUMENTS)
         os.environ.update(_airflow_settings(home))
         os.environ.update(
             EXAMPLE_DOCUMENTS=str(DOCUMENTS),
             EXAMPLE_RESULTS=str(home / "results"),
             AIRFLOW_CONN_CONVERTAPI_DEFAULT=sandbox.airflow_connection_json,
             AIRFLOW_CONN_CONVERTAPI_EXHAUSTED=exhausted.airflow_connection_json,
-            AIRFLOW_CONN_AWS_DEFAULT=_aws_connection(url),
+            AIRFLOW_CONN_AWS_DEFAULT=s3.airflow_connection(url),
             AIRFLOW_VAR_REPORT_PASSWORD=PASSWORD,
         )
         yield Stage(home, sandbox, exhausted, client)
@@ -99,38 +96,3 @@ def _airflow_settings(home: Path) -> dict[str, str]:
         "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
         "NO_COLOR": "1",  # Airflow's log goes to a file
     }
-
-
-@contextmanager
-def _s3_server() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
-
-
-_KEY = "testing"
-
-
-def _filled_s3(url: str) -> Any:
-    client = boto3.client(
-        "s3",
-        endpoint_url=url,
-        region_name="us-east-1",
-        aws_access_key_id=_KEY,
-        aws_secret_access_key=_KEY,
-    )
-    for bucket in BUCKETS:
-        client.create_bucket(Bucket=bucket)
-    for document in sorted(DOCUMENTS.iterdir()):
-        if document.suffix != ".pdf":
-            client.upload_file(str(document), BUCKETS[0], document.name)
-    return client
-
-
-def _aws_connection(url: str) -> str:
-    extra = {"endpoint_url": url, "region_name": "us-east-1"}
-    return json.dumps({"conn_type": "aws", "login": _KEY, "password": _KEY, "extra": extra})

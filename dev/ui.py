@@ -34,7 +34,7 @@ PARTS = (
 
 def serve(stage: Stage, screen: TextIO) -> int:
     """Start Airflow, run each example once, and keep serving until Ctrl-C or SIGTERM."""
-    from airflow.utils.db import initdb  # noqa: PLC0415 - after the environment is set
+    from airflow.utils.db import initdb
 
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, signal.default_int_handler)

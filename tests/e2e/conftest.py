@@ -1,0 +1,42 @@
+"""Real task runs of real DAGs, beside a ConvertAPI and an S3 on loopback."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from dev import s3 as s3_stage
+from dev.stage import DOCUMENTS, OFFICE_DOCUMENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from airflow_provider_convertapi.sandbox import Sandbox
+
+
+@pytest.fixture
+def sandbox(convertapi_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+    """Give a fresh ConvertAPI, and a short settle time."""
+    monkeypatch.setenv("AIRFLOW__CONVERTAPI__SETTLE", "0.2")
+    return convertapi_sandbox
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Point the examples to their documents, and return where their results go."""
+    monkeypatch.setenv("EXAMPLE_DOCUMENTS", str(DOCUMENTS))
+    monkeypatch.setenv("EXAMPLE_RESULTS", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Give a client of an S3 server that holds the documents, with the connection `s3_example`.
+
+    Airflow keeps one store for each connection id and process: the id must be this server's alone.
+    """
+    with s3_stage.s3_server() as url:
+        monkeypatch.setenv("AIRFLOW_CONN_S3_EXAMPLE", s3_stage.airflow_connection(url))
+        yield s3_stage.filled(url, OFFICE_DOCUMENTS)
