@@ -27,6 +27,8 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "operators": [_modules("airflow_provider_convertapi.operators.convert")],
+        "sensors": [_modules("airflow_provider_convertapi.sensors.job")],
+        "triggers": [_modules("airflow_provider_convertapi.triggers.job")],
         "hooks": [_modules("airflow_provider_convertapi.hooks.convertapi")],
         "connection-types": [
             {

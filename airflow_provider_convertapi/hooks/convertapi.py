@@ -246,8 +246,7 @@ class ConvertApiHook(BaseHook):
     def _this_try(self) -> Try:
         from airflow_provider_convertapi.hooks.outcome import Try
 
-        settle = conf.getfloat("convertapi", "settle", fallback=DEFAULT_SETTLE)
-        return Try(self.scope.try_number, self.scope.started, settle)
+        return Try(self.scope.try_number, self.scope.started, settle_time())
 
     @property
     def _logger(self) -> logging.Logger:
@@ -407,6 +406,11 @@ class ConvertApiHook(BaseHook):
         from airflow.providers.common.compat.sdk import mask_secret
 
         mask_secret(secret)
+
+
+def settle_time() -> float:
+    """Return the seconds that an accepted job may stay invisible at the service."""
+    return float(conf.getfloat("convertapi", "settle", fallback=DEFAULT_SETTLE))
 
 
 _SECRET_PARAMETERS = ("password", "cookies", "headers")

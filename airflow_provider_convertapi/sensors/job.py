@@ -1,0 +1,192 @@
+"""The sensor for a job that something else started."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
+
+# Nothing else of ours: a DAG file that declares a sensor must not pay for what a task needs.
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_convertapi.api.endpoints import JobAnswer
+    from airflow_provider_convertapi.errors import ConvertApiError
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+_JOB_ID = re.compile(r"[a-z0-9]{32}")
+_HIDDEN = "***"
+
+
+class ConvertApiJobSensor(BaseSensorOperator):
+    """Wait until a job that something else started at ConvertAPI has its result.
+
+    A job that ended with an error fails the task at once, with the error's class and Code; another
+    look would find the same.  Trouble on the wire is waited out until `timeout`.  Returns nothing:
+    whoever knows the job's id fetches the result.
+
+    `poke_interval`, `timeout`, `mode`, `soft_fail` are Airflow's own.  Polls come sooner at first
+    when it is deferrable, `poke_interval` apart in the end.
+
+    :param job_id: the job's id, 32 lower-case letters and digits.  It opens the documents without
+        credentials, so it is masked in logs and in rendered fields, and sealed with the
+        connection's key where it is stored for the triggerer. (templated)
+    :param convertapi_conn_id: the connection's id. (templated)
+    :param deferrable: wait in the triggerer, without a worker slot; the default is Airflow's
+        ``[operators] default_deferrable``.
+    """
+
+    template_fields: Sequence[str] = ["job_id", "convertapi_conn_id"]
+    ui_color = "#e8f1fb"
+
+    def __init__(
+        self,
+        *,
+        job_id: str,
+        convertapi_conn_id: str = "convertapi_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.job_id = job_id
+        self.convertapi_conn_id = convertapi_conn_id
+        self.deferrable = deferrable
+        self._secret_job_id: str | None = None
+        self._began: float | None = None
+
+    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
+        """Render, and hide the id before Airflow stores the rendered fields."""
+        super()._do_render_template_fields(*args, **kwargs)
+        from airflow.providers.common.compat.sdk import mask_secret
+
+        if self.job_id != _HIDDEN:
+            self._secret_job_id, self.job_id = str(self.job_id).strip(), _HIDDEN
+            mask_secret(self._secret_job_id)
+
+    def execute(self, context: Context) -> Any:
+        """Wait for the job, in the triggerer where it is deferrable."""
+        if not self.deferrable:
+            return super().execute(context)
+        with self._soft_failures():
+            if not self.poke(context):
+                self._defer()
+        return None
+
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """Look at the job that the trigger waited for."""
+        from airflow.providers.common.compat.sdk import AirflowSensorTimeout
+
+        from airflow_provider_convertapi.hooks.deferral import JobEvent
+
+        found = JobEvent.parse(event, expected=0)
+        if self.poke(context):
+            return None
+        if found.status == "timeout":
+            raise AirflowSensorTimeout(f"The job has no result after timeout={self.timeout:g} s.")
+        self.log.warning("The triggerer could not watch the job; this task waits for it.")
+        return super().execute(context)
+
+    def poke(self, context: Context) -> bool:
+        """Tell whether the job has its result; raise the error that it ended with."""
+        from airflow_provider_convertapi.api.endpoints import get_job
+        from airflow_provider_convertapi.errors import ThrottledError, TransportError
+        from airflow_provider_convertapi.failures import explicit_failures
+
+        with explicit_failures():
+            try:
+                answer = self._hook().client.send(get_job(self._checked_job_id()))
+            except (ThrottledError, TransportError) as error:
+                self.log.warning("A poll had no answer; the job goes on. %s", error)
+                return False
+            if answer.verdict:
+                raise _final(answer.verdict)
+            return answer.conversion is not None or self._may_appear(answer, context)
+
+    def _may_appear(self, answer: JobAnswer, context: Context) -> bool:
+        """Return false for a job to wait for; `ResultExpiredError` for one that is unknown."""
+        from airflow_provider_convertapi.errors import ResultExpiredError
+        from airflow_provider_convertapi.hooks.convertapi import settle_time
+
+        if not answer.unknown:
+            self._began = time.time()
+        elif time.time() - self._since(context) > settle_time():
+            raise ResultExpiredError(
+                f"ConvertAPI does not know the job that connection {self.convertapi_conn_id!r} "
+                "was asked for: it was never started, was deleted, is older than two hours, or "
+                "belongs to another region or account."
+            )
+        return False
+
+    def _since(self, context: Context) -> float:
+        """Return when this sensor, its rescheduled starts included, last knew of the job."""
+        if self._began is None:
+            ti = context["ti"]
+            first: datetime | None = None
+            if self.reschedule and hasattr(ti, "get_first_reschedule_date"):  # Airflow 3
+                first = ti.get_first_reschedule_date(context)
+            started = first or ti.start_date
+            self._began = started.timestamp() if started else time.time()
+        return self._began
+
+    def _defer(self) -> None:
+        from airflow_provider_convertapi.api.ids import seal
+        from airflow_provider_convertapi.hooks.convertapi import settle_time
+        from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
+
+        hook = self._hook()
+        self.defer(
+            trigger=ConvertApiJobTrigger(
+                convertapi_conn_id=self.convertapi_conn_id,
+                key_check=hook.key_check,
+                deadline=time.time() + self.timeout,
+                poll_interval=max(self.poke_interval, 1.0),  # 0 is allowed there, a busy loop here
+                settle=settle_time(),
+                sealed_job_id=seal(hook.settings.id_key, self._checked_job_id()),
+            ),
+            method_name="execute_complete",
+            timeout=self.execution_timeout,
+        )
+
+    @contextmanager
+    def _soft_failures(self) -> Iterator[None]:
+        """Skip for a failure where Airflow's sensor, which only knows pokes, would."""
+        from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
+        try:
+            yield
+        except AirflowFailException as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException("Skipping due to soft_fail or never_fail.") from error
+            raise
+
+    def _hook(self) -> ConvertApiHook:
+        from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+        return ConvertApiHook(self.convertapi_conn_id)
+
+    def _checked_job_id(self) -> str:
+        from airflow_provider_convertapi.errors import ParameterError
+
+        job_id = self.job_id if self._secret_job_id is None else self._secret_job_id
+        if not _JOB_ID.fullmatch(job_id):
+            complaint = (
+                f"has {len(job_id)} characters or others than lower-case letters and digits; it "
+                "must be 32 of those. If it is templated, see what the template rendered to"
+            )
+            raise ParameterError(f"job_id {complaint}.", {"job_id": [complaint]})
+        return job_id
+
+
+def _final(verdict: ConvertApiError) -> ConvertApiError:
+    """Return the verdict as what no further look changes."""
+    from airflow_provider_convertapi.errors import ConversionError
+
+    if isinstance(verdict, ConversionError):
+        return ConversionError(f"The job ended with an error: {verdict}", verdict.code)
+    return verdict
