@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-from airflow_provider_convertapi.sandbox.settings import (
-    Settings,
-)
+    from airflow_provider_convertapi.sandbox.settings import Settings
 
 _JWT_DOTS = 2
 

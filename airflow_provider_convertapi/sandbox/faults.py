@@ -79,6 +79,7 @@ class Fault:
             raise ValueError(msg)
         if isinstance(self.body, str):
             self.body = self.body.encode()
+        self.names = tuple(self.names)
         if not self.acts:
             msg = f"the fault for {self.match!r} has no effect: give a status, drop, delay, ..."
             raise ValueError(msg)

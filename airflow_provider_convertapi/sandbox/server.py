@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 START_TIMEOUT = 10.0
-_STOP_GRACE = 2
+_STOP_GRACE = 1
 
 
 class _Server(uvicorn.Server):
@@ -138,11 +138,11 @@ class Sandbox(Controls):
 
     async def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
-        connections = Connections()
-        self.front = build(self._state, connections)
+        self.connections = Connections()
+        self.front = build(self._state, self.connections)
         config = uvicorn.Config(
             self.front,
-            http=protocol_class(connections),
+            http=protocol_class(self.connections),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -192,6 +192,12 @@ class Sandbox(Controls):
             msg = "this sandbox is not running; use it as a context manager, or call start()"
             raise RuntimeError(msg)
         return self._loop
+
+    @property
+    def folder(self) -> Path:
+        """Return where documents and jobs lie."""
+        self._running()
+        return self._served_from
 
     @property
     def settings(self) -> Settings:

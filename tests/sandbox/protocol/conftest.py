@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
+import pikepdf
 import pytest
 import requests
 
 from airflow_provider_convertapi.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 # One page each; as small as the engines take them, so that the protocol is what takes time.
 MARKDOWN = b"# Title\n\nA sentence.\n"
@@ -27,7 +31,9 @@ class Caller(requests.Session):
         self.headers["Accept"] = "application/json"
         self.headers["Authorization"] = f"Bearer {sandbox.token}"
 
-    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+    def request(
+        self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any
+    ) -> requests.Response:
         """Send to a path of the sandbox, or to a whole URL."""
         url = str(url)
         kwargs.setdefault("timeout", 30)
@@ -90,3 +96,14 @@ def signed(sandbox: Sandbox) -> Callable[..., str]:
         return jwt.encode(wanted, sandbox.token if key is None else key, algorithm=algorithm)
 
     return sign
+
+
+@pytest.fixture(scope="session")
+def two_pages() -> bytes:
+    """Return a PDF of two empty pages."""
+    document = pikepdf.new()
+    for _ in range(2):
+        document.add_blank_page(page_size=(100, 100))
+    data = io.BytesIO()
+    document.save(data)
+    return data.getvalue()

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import requests
+
+    from airflow_provider_convertapi.sandbox import Sandbox
+
+    Call = Callable[..., requests.Response]
+
 NOW = int(time.time())
 
 
-def bearer(token):
+def bearer(token: str) -> dict[str, str]:
     """Return the header that carries a token."""
     return {"Authorization": f"Bearer {token}"}
 
 
-def test_jwt_converts_and_its_claims_are_noted(sandbox, zipped, signed):
+def test_jwt_converts_and_its_claims_are_noted(
+    sandbox: Sandbox, zipped: Call, signed: Callable[..., str]
+) -> None:
     """A JWT signed with the API token is accepted, and the journal keeps its claims."""
     token = signed(clientIp="localhost,197.0.0.1")
 
@@ -43,7 +55,9 @@ def test_jwt_converts_and_its_claims_are_noted(sandbox, zipped, signed):
         pytest.param({"algorithm": "none", "key": ""}, id="unsigned"),
     ],
 )
-def test_bad_jwt_is_refused(sandbox, zipped, signed, claims):
+def test_bad_jwt_is_refused(
+    sandbox: Sandbox, zipped: Call, signed: Callable[..., str], claims: dict[str, Any]
+) -> None:
     """Whatever is wrong with a JWT: 401 with Code 4012, and nothing is billed."""
     answer = zipped(headers=bearer(signed(**claims)))
 
@@ -62,14 +76,18 @@ def test_bad_jwt_is_refused(sandbox, zipped, signed, claims):
         pytest.param({"Authorization": "Bearer a.b.c"}, 4012, id="no JWT at all"),
     ],
 )
-def test_missing_or_wrong_credentials(zipped, headers, code):
+def test_missing_or_wrong_credentials(
+    zipped: Call, headers: dict[str, str | None], code: int
+) -> None:
     """Without a valid credential: 401 and the Code that the switch gives."""
     answer = zipped(headers=headers)
 
     assert (401, code) == (answer.status_code, answer.json()["Code"])
 
 
-def test_master_token_reads_the_account_and_does_not_convert(sandbox, caller, zipped):
+def test_master_token_reads_the_account_and_does_not_convert(
+    sandbox: Sandbox, caller: requests.Session, zipped: Call
+) -> None:
     """The master token is for /user; the API token and a JWT are not."""
     zipped()
 
@@ -85,7 +103,9 @@ def test_master_token_reads_the_account_and_does_not_convert(sandbox, caller, zi
     assert 401 == caller.get("/user").status_code
 
 
-def test_rotated_token_is_dead_with_its_jwts(sandbox, zipped, signed):
+def test_rotated_token_is_dead_with_its_jwts(
+    sandbox: Sandbox, zipped: Call, signed: Callable[..., str]
+) -> None:
     """After `rotate_token` the old token and what it signed are refused; the new one works."""
     old, old_jwt = sandbox.token, signed()
 
@@ -95,7 +115,9 @@ def test_rotated_token_is_dead_with_its_jwts(sandbox, zipped, signed):
     assert [401, 401, 200, 200] == statuses
 
 
-def test_token_endpoint_issues_a_jwt(sandbox, caller, zipped):
+def test_token_endpoint_issues_a_jwt(
+    sandbox: Sandbox, caller: requests.Session, zipped: Call
+) -> None:
     """POST /token/jwt signs the documented claims; the JWT converts."""
     body = {"Kid": sandbox.kid, "ExpiresInSec": 60, "ClientIp": "localhost"}
 
@@ -103,5 +125,9 @@ def test_token_endpoint_issues_a_jwt(sandbox, caller, zipped):
 
     claims = jwt.decode(token, sandbox.token, algorithms=["HS256"])
     assert {"kid", "iat", "nbf", "exp", "clientIp"} == set(claims)
-    assert (sandbox.kid, 60, "localhost") == (claims["kid"], claims["exp"] - claims["iat"], claims["clientIp"])
+    assert (sandbox.kid, 60, "localhost") == (
+        claims["kid"],
+        claims["exp"] - claims["iat"],
+        claims["clientIp"],
+    )
     assert 200 == zipped(headers=bearer(token)).status_code

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import base64
 import time
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import requests
+
+    from airflow_provider_convertapi.sandbox import Sandbox
+
+    Call = Callable[..., requests.Response]
 
 JOB = "job0123456789abcdef0123456789abc"
 START = f"/async/convert/file/to/zip?JobId={JOB}"
 
 
-def test_job_runs_and_keeps_its_answer(sandbox, zipped, poll):
+def test_job_runs_and_keeps_its_answer(sandbox: Sandbox, zipped: Call, poll: Call) -> None:
     """A job starts under the caller's id and answers its polls again and again."""
     started = zipped(START)
 
@@ -20,10 +30,13 @@ def test_job_runs_and_keeps_its_answer(sandbox, zipped, poll):
     assert 200 == first.status_code
     assert base64.b64decode(first.json()["Files"][0]["FileData"]).startswith(b"PK")
     assert first.content == second.content
-    assert (1, {JOB: {"state": "done", "polls": sandbox.jobs[JOB]["polls"]}}) == (sandbox.billed, sandbox.jobs)
+    assert (1, {JOB: {"state": "done", "polls": sandbox.jobs[JOB]["polls"]}}) == (
+        sandbox.billed,
+        sandbox.jobs,
+    )
 
 
-def test_job_without_an_id_gets_one(zipped, poll):
+def test_job_without_an_id_gets_one(zipped: Call, poll: Call) -> None:
     """The service makes up 32 lower-case letters and digits where the caller gives none."""
     job_id = zipped("/async/convert/file/to/zip").json()["JobId"]
 
@@ -32,7 +45,7 @@ def test_job_without_an_id_gets_one(zipped, poll):
 
 
 @pytest.mark.parametrize("job_id", ["short", "J" * 32, "a" * 33, "../" + "a" * 29])
-def test_malformed_id_is_refused(sandbox, zipped, job_id):
+def test_malformed_id_is_refused(sandbox: Sandbox, zipped: Call, job_id: str) -> None:
     """An id of another shape is a 400 that names JobId, and nothing is billed."""
     answer = zipped("/async/convert/file/to/zip", params={"JobId": job_id})
 
@@ -41,7 +54,7 @@ def test_malformed_id_is_refused(sandbox, zipped, job_id):
     assert 0 == sandbox.billed
 
 
-def test_second_post_joins_the_known_job(sandbox, zipped, poll):
+def test_second_post_joins_the_known_job(sandbox: Sandbox, zipped: Call, poll: Call) -> None:
     """A second POST of a known id answers with it, does no work and costs nothing."""
     zipped(START)
     poll(JOB)
@@ -54,9 +67,11 @@ def test_second_post_joins_the_known_job(sandbox, zipped, poll):
 
 
 @pytest.mark.parametrize(("reading", "status", "billed"), [("refuse", 400, 1), ("bill", 200, 2)])
-def test_second_post_can_be_read_otherwise(sandbox, zipped, poll, reading, status, billed):
+def test_second_post_can_be_read_otherwise(
+    sandbox: Sandbox, zipped: Call, poll: Call, reading: str, status: int, billed: int
+) -> None:
     """A switch makes the service refuse a known id, or convert and bill it anew."""
-    sandbox.settings.known_job_id = reading
+    sandbox.settings.known_job_id = reading  # type: ignore[assignment]  # each is listed
     zipped(START)
     poll(JOB)
 
@@ -65,7 +80,9 @@ def test_second_post_can_be_read_otherwise(sandbox, zipped, poll, reading, statu
     assert billed == sandbox.billed
 
 
-def test_stored_results_outlive_in_the_record(sandbox, caller, zipped, poll):
+def test_stored_results_outlive_in_the_record(
+    sandbox: Sandbox, caller: requests.Session, zipped: Call, poll: Call
+) -> None:
     """Deleting the documents leaves the job's answer as it was: it is the receipt."""
     zipped(START, data={"StoreFile": "true"})
     before = poll(JOB)
@@ -77,7 +94,9 @@ def test_stored_results_outlive_in_the_record(sandbox, caller, zipped, poll):
     assert {} == sandbox.files
 
 
-def test_job_can_die_with_its_documents(sandbox, caller, zipped, poll):
+def test_job_can_die_with_its_documents(
+    sandbox: Sandbox, caller: requests.Session, zipped: Call, poll: Call
+) -> None:
     """The other reading: a job whose document was deleted is unknown."""
     sandbox.settings.job_dies_with_documents = True
     zipped(START, data={"StoreFile": "true"})
@@ -88,7 +107,9 @@ def test_job_can_die_with_its_documents(sandbox, caller, zipped, poll):
     assert 404 == caller.get(f"/async/job/{JOB}").status_code
 
 
-def test_verdict_is_kept_as_the_jobs_answer(sandbox, caller, poll):
+def test_verdict_is_kept_as_the_jobs_answer(
+    sandbox: Sandbox, caller: requests.Session, poll: Call
+) -> None:
     """A conversion that fails is billed once and tells its error at every poll."""
     caller.post(
         f"/async/convert/pdf/to/merge?JobId={JOB}",
@@ -101,14 +122,14 @@ def test_verdict_is_kept_as_the_jobs_answer(sandbox, caller, poll):
     assert (1, "failed") == (sandbox.billed, sandbox.jobs[JOB]["state"])
 
 
-def test_unknown_job_is_404(caller):
+def test_unknown_job_is_404(caller: requests.Session) -> None:
     """An id that nobody used is a 404 with a body."""
     answer = caller.get(f"/async/job/{JOB}")
 
     assert (404, 404) == (answer.status_code, answer.json()["Code"])
 
 
-def test_delete_forgets_a_job_once(caller, zipped, poll):
+def test_delete_forgets_a_job_once(caller: requests.Session, zipped: Call, poll: Call) -> None:
     """DELETE answers 200, then 404."""
     zipped(START)
     poll(JOB)
@@ -118,7 +139,9 @@ def test_delete_forgets_a_job_once(caller, zipped, poll):
     assert [200, 404] == statuses
 
 
-def test_jobs_take_as_many_polls_as_told(sandbox, caller, zipped, poll):
+def test_jobs_take_as_many_polls_as_told(
+    sandbox: Sandbox, caller: requests.Session, zipped: Call, poll: Call
+) -> None:
     """`jobs_take` counts the polls that answer 202, however quick the work is."""
     sandbox.jobs_take(polls=3)
     zipped(START)
@@ -130,7 +153,9 @@ def test_jobs_take_as_many_polls_as_told(sandbox, caller, zipped, poll):
     assert [202, 202, 202, 200, 200] == statuses
 
 
-def test_job_becomes_visible_late(sandbox, caller, zipped, poll):
+def test_job_becomes_visible_late(
+    sandbox: Sandbox, caller: requests.Session, zipped: Call, poll: Call
+) -> None:
     """`job_visible_after` hides a job that was accepted, and billed, for a while."""
     sandbox.job_visible_after(0.3)
     zipped(START)
@@ -144,7 +169,9 @@ def test_job_becomes_visible_late(sandbox, caller, zipped, poll):
     assert 1 == sandbox.billed
 
 
-def test_job_vanishes_on_demand(sandbox, caller, zipped, poll):
+def test_job_vanishes_on_demand(
+    sandbox: Sandbox, caller: requests.Session, zipped: Call, poll: Call
+) -> None:
     """`vanish_job` forgets one job; the documents stay."""
     zipped(START, data={"StoreFile": "true"})
     poll(JOB)
@@ -155,7 +182,9 @@ def test_job_vanishes_on_demand(sandbox, caller, zipped, poll):
     assert 1 == len(sandbox.files)
 
 
-def test_documents_expire_on_demand(sandbox, caller, zipped, poll):
+def test_documents_expire_on_demand(
+    sandbox: Sandbox, caller: requests.Session, zipped: Call, poll: Call
+) -> None:
     """`expire_files` deletes documents as time would; the job still tells of them."""
     zipped(START, data={"StoreFile": "true"})
     [file] = poll(JOB).json()["Files"]
@@ -166,7 +195,9 @@ def test_documents_expire_on_demand(sandbox, caller, zipped, poll):
     assert 200 == poll(JOB).status_code
 
 
-def test_job_expires_after_its_lifetime(sandbox, caller, zipped, poll):
+def test_job_expires_after_its_lifetime(
+    sandbox: Sandbox, caller: requests.Session, zipped: Call, poll: Call
+) -> None:
     """A finished job older than `job_lifetime` is unknown."""
     zipped(START)
     poll(JOB)
@@ -176,7 +207,9 @@ def test_job_expires_after_its_lifetime(sandbox, caller, zipped, poll):
     assert 404 == caller.get(f"/async/job/{JOB}").status_code
 
 
-def test_first_read_can_consume_a_job(sandbox, caller, zipped, poll):
+def test_first_read_can_consume_a_job(
+    sandbox: Sandbox, caller: requests.Session, zipped: Call, poll: Call
+) -> None:
     """A switch makes the first 200 the last one."""
     sandbox.settings.job_consumed_by_read = True
     zipped(START)
@@ -185,14 +218,14 @@ def test_first_read_can_consume_a_job(sandbox, caller, zipped, poll):
     assert 404 == caller.get(f"/async/job/{JOB}").status_code
 
 
-def test_polls_need_no_credentials(caller, zipped, poll):
+def test_polls_need_no_credentials(caller: requests.Session, zipped: Call, poll: Call) -> None:
     """Whoever knows the id may poll."""
     zipped(START)
 
     assert 200 == poll(JOB, headers={"Authorization": None}).status_code
 
 
-def test_throttle_counts_running_jobs(sandbox, zipped, poll):
+def test_throttle_counts_running_jobs(sandbox: Sandbox, zipped: Call, poll: Call) -> None:
     """Above the allowed number of open conversions the answer is 503 with the documented body."""
     sandbox.settings.latency = 0.3
     sandbox.throttle_above(1)

@@ -1,0 +1,184 @@
+"""Callers that break HTTP: a 4xx or a closed connection each time, never a hang or a traceback."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_convertapi.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import requests
+
+    Call = Callable[..., requests.Response]
+
+
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[Sandbox]:
+    """Serve with time limits that a test can wait for."""
+    with Sandbox(workers=1) as server:
+        server.front.body_timeout = 0.3
+        server.connections.header_timeout = 0.3
+        yield server
+
+
+def spoken(sandbox: Sandbox, data: bytes) -> bytes:
+    """Send bytes, and return all that comes back until the connection is closed."""
+    host, port = sandbox.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        try:
+            connection.sendall(data)
+            heard = b""
+            while chunk := connection.recv(65536):
+                heard += chunk
+        except ConnectionError:
+            return b""
+    return heard
+
+
+POST = b"POST /upload?filename=a.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        pytest.param(b"", b"", id="nothing"),
+        pytest.param(b"GET /info", b"", id="half a request line"),
+        pytest.param(b"GET /info HTTP/1.1\r\nHost: x\r\nX-A: ", b"", id="half a header"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"400", id="TLS"),
+        pytest.param(b"NONSENSE\r\n\r\n", b"400", id="no HTTP"),
+        pytest.param(b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", b"400", id="bytes in the path"),
+        pytest.param(b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n", b"400", id="bad header name"),
+        pytest.param(POST + b"Content-Length: ten\r\n\r\n", b"400", id="length that is no number"),
+        pytest.param(POST + b"Content-Length: -5\r\n\r\n", b"400", id="negative length"),
+        pytest.param(POST + b"Content-Length: 10\r\n\r\nhalf", b"408", id="half a body"),
+        pytest.param(
+            POST + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel", b"408", id="half a chunk"
+        ),
+        pytest.param(
+            POST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"400", id="bad chunk size"
+        ),
+        pytest.param(
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX: " + b"a" * 70_000 + b"\r\n\r\n",
+            b"431",
+            id="one huge header",
+        ),
+        pytest.param(
+            b"GET / HTTP/1.1\r\n" + b"X: aaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n" * 5_000,
+            b"431",
+            id="endless headers",
+        ),
+    ],
+)
+def test_broken_http(
+    impatient: Sandbox, data: bytes, status: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection is answered or closed in time, and nothing is stored or logged."""
+    started = time.monotonic()
+
+    heard = spoken(impatient, data)
+
+    assert time.monotonic() - started < 3
+    # Closing on a caller who still sends may cost him the answer.
+    assert heard[9:12] == status or (status == b"431" and not heard)
+    assert {} == impatient.files
+    assert [] == [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_early_answer_to_a_large_body(sandbox: Sandbox, caller: requests.Session) -> None:
+    """Who is refused while still sending gets to read why, and the connection goes on."""
+    body = b"x" * (8 << 20)
+    headers = {"Authorization": "Bearer wrong", "Content-Disposition": "attachment; filename=a.txt"}
+
+    answer = caller.post("/convert/txt/to/pdf", data=body, headers=headers)
+
+    assert (401, 4013) == (answer.status_code, answer.json()["Code"])
+    assert "connection" not in answer.headers
+
+
+def test_refused_before_the_body_is_asked_for(sandbox: Sandbox) -> None:
+    """Who waits for "100 Continue" is refused without sending a body."""
+    heard = spoken(
+        sandbox,
+        b"POST /convert/txt/to/pdf HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
+        b"Expect: 100-continue\r\n\r\n",
+    )
+
+    assert heard.startswith(b"HTTP/1.1 401 ")
+    assert b"connection: close" in heard.lower()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 404),
+        ("GET", "/nowhere", 404),
+        ("PUT", "/upload", 405),
+        ("GET", "/token/jwt", 405),
+        ("POST", "/async/job/" + "a" * 32, 405),
+        ("OPTIONS", "/convert/txt/to/pdf", 405),
+        ("GET", "/d/" + "a" * 32 + "/../../../etc/passwd", 404),
+        ("GET", "/convert/%2e%2e/to/%00", 401),
+    ],
+)
+def test_unknown_endpoint(caller: requests.Session, method: str, path: str, status: int) -> None:
+    """What is no endpoint is answered in JSON, with its status as Code."""
+    answer = caller.request(method, path, headers={"Authorization": None})
+
+    assert status == answer.status_code
+    assert answer.json()["Code"] in (status, 4013)
+
+
+def test_engine_that_breaks_is_a_failed_conversion(
+    caller: requests.Session, sandbox: Sandbox
+) -> None:
+    """Whatever happens in the work: an answer from the error table, billed one."""
+    answer = caller.post("/convert/pdf/to/txt", files={"File": ("a.pdf", b"\x00" * 1000)})
+
+    assert 500 == answer.status_code
+    assert answer.json()["Code"] in (5001, 5002)
+    assert 1 == sandbox.billed
+
+
+def test_client_that_leaves_pays_for_begun_work(sandbox: Sandbox) -> None:
+    """Work that was begun is billed though its caller has gone; its journal line has no status."""
+    sandbox.settings.latency = 0.2
+    part = b'Content-Disposition: form-data; name="Files[0]"; filename="a.txt"'
+    body = b"--b\r\n" + part + b"\r\n\r\nx\r\n--b--\r\n"
+    head = (
+        "POST /convert/file/to/zip HTTP/1.1\r\nHost: x\r\n"
+        f"Authorization: Bearer {sandbox.token}\r\n"
+        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    host, port = sandbox.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(head.encode() + body)
+        deadline = time.monotonic() + 10
+        while not sandbox.at_work:
+            assert time.monotonic() < deadline
+    while sandbox.at_work:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    [entry] = sandbox.requests
+    assert (1, 1, True, None) == (sandbox.billed, entry.cost, entry.paid, entry.status)
+    assert [] == list(sandbox.folder.glob("scratch/*"))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", "::"])
+def test_other_hosts_only_in_so_many_words(host: str) -> None:
+    """A sandbox listens on loopback, unless `unsafe_host` says otherwise."""
+    with pytest.raises(ValueError, match="loopback"):
+        Sandbox(host=host)
+
+
+def test_every_interface_where_told_so() -> None:
+    """`unsafe_host=True` opens it to the network."""
+    with Sandbox(host="0.0.0.0", unsafe_host=True, workers=1) as server:
+        assert server.url.startswith("http://0.0.0.0:")
