@@ -16,14 +16,18 @@ if TYPE_CHECKING:
 FIRST_POLL = 0.25
 """Seconds before the first poll of a job: a two-second conversion must not take ten."""
 
+_MOST_DOUBLINGS = 16
+_PATIENCE = 60.0
+"""Seconds that a caller without a deadline waits for a throttled service at a time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """How long to wait before a call is made again.
 
     Trouble on the wire doubles from `base` up to `cap` seconds.  Throttling waits as long as the
-    service asks, else 5, 10, 15, 15, … seconds (ConvertAPI's documentation on throttling), each
-    up to a quarter longer so that many tasks do not come back at once.
+    service asks, but `base` at least, else 5, 10, 15, 15, … seconds (ConvertAPI's documentation on
+    throttling).  Each is up to a quarter longer, so that many tasks do not come back at once.
 
     :param attempts: how often a call is made because of trouble on the wire; throttling is
         bounded by the caller's time alone.
@@ -37,11 +41,13 @@ class Backoff:
     def delay(self, attempt: int, error: ConvertApiError) -> float | None:
         """Return the seconds to wait after the attempt (counted from 1), None to give up."""
         if isinstance(error, ThrottledError):
-            asked = error.retry_after if error.retry_after is not None else min(5.0 * attempt, 15.0)
-            return asked * (1 + self.jitter() / 4)
-        if not error.transient or attempt >= self.attempts:
+            asked = min(5.0 * attempt, 15.0) if error.retry_after is None else error.retry_after
+            seconds = max(asked, self.base)
+        elif error.transient and attempt < self.attempts:
+            seconds = min(self.base * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS), self.cap)
+        else:
             return None
-        return float(min(self.base * 2 ** (attempt - 1), self.cap)) * (1 + self.jitter() / 4)
+        return seconds * (1 + self.jitter() / 4)
 
     def delay_of_free_call(
         self, attempt: int, error: ConvertApiError, left: float | None
@@ -49,14 +55,15 @@ class Backoff:
         """Return the seconds to wait before a call that costs nothing is made again.
 
         :param left: seconds until the caller's time is up; throttling is waited out until then.
-            None: as often as trouble on the wire.
+            None: as often as trouble on the wire, and a minute each at most.
         :returns: None to give up.
         """
         delay = self.delay(attempt, error)
         if delay is None or not isinstance(error, ThrottledError):
             return delay
-        may_wait = attempt < self.attempts if left is None else delay < left
-        return delay if may_wait else None
+        if left is None:
+            left = _PATIENCE if attempt < self.attempts else 0.0
+        return delay if delay < left else None
 
 
 def poll_delays(poll_interval: float) -> Iterator[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,10 +13,12 @@ from airflow_provider_convertapi.errors import ConnectionConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from urllib.parse import SplitResult
 
 DEFAULT_HOST = "v2.convertapi.com"
 _AUTHS = ("jwt", "jwt_remote", "api_token")
-_GUID = re.compile(r"^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$")
+_GUID = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
+_HOST_NAME = re.compile(r"[\w-][\w.-]*")
 _MASKED = "***"
 _WORDS = {
     "true": True,
@@ -27,6 +30,10 @@ _WORDS = {
     "no": False,
     "off": False,
 }
+_A_DAY, _A_YEAR = 86_400, 31_622_400
+"""Seconds; the longest `http_timeout` and `jwt_lifetime` that anybody can mean."""
+
+_MOST_PORTS = 65_535
 
 
 class ConnectionLike(Protocol):
@@ -40,7 +47,13 @@ class ConnectionLike(Protocol):
     password: str | None
 
     @property
-    def extra_dejson(self) -> dict[str, Any]: ...
+    def extra(self) -> str | None:
+        """JSON object, as text.
+
+        `Connection.extra_dejson` is no use: it takes what cannot be read for empty, and it must
+        not be asked on the event loop of a triggerer.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +102,20 @@ class ConnectionSettings:
 
 
 class _Reader:
-    """Read one connection; every complaint starts with its id."""
+    """Read one connection; every complaint starts with its id, and repeats no secret."""
 
     def __init__(self, connection: ConnectionLike) -> None:
         self._connection = connection
+        self._extra = self._read_extra()
+
+    def _read_extra(self) -> Mapping[str, Any]:
         try:
-            self._extra: Mapping[str, Any] = connection.extra_dejson or {}
-        except ValueError:
-            raise self._wrong("extra", "is no JSON object") from None
+            extra = json.loads(self._connection.extra or "{}")
+        except (ValueError, RecursionError):
+            extra = None
+        if not isinstance(extra, dict):
+            raise self._wrong("extra", 'is no JSON object; write it like {"auth": "jwt"}')
+        return extra
 
     def settings(self) -> ConnectionSettings:
         kid = self._kid()
@@ -105,9 +124,9 @@ class _Reader:
             base_url=self._base_url(),
             kid=kid,
             auth=self._auth(kid),
-            jwt_lifetime=int(self._number("jwt_lifetime", 3600, least=1)),
-            client_ip=self._text("client_ip"),
-            http_timeout=self._number("http_timeout", 60.0, least=0.1),
+            jwt_lifetime=int(self._number("jwt_lifetime", 3600, least=1, most=_A_YEAR)),
+            client_ip=self._client_ip(),
+            http_timeout=self._number("http_timeout", 60.0, least=0.1, most=_A_DAY),
             namespace=self._text("namespace") or "",
             api_token=self._token(),
             master_token=self._secret("extra master_token", self._extra.get("master_token")),
@@ -144,71 +163,117 @@ class _Reader:
 
     def _kid(self) -> str | None:
         kid = (self._connection.login or "").strip()
-        if kid and not _GUID.match(kid):
+        if kid and not _GUID.fullmatch(kid):
             raise self._wrong(
                 "login (the Kid)", "is no GUID; copy the Kid shown beside the API token"
             )
         return kid or None
 
     def _auth(self, kid: str | None) -> str:
-        auth = self._text("auth") or ("jwt" if kid else "api_token")
+        auth = (self._text("auth") or ("jwt" if kid else "api_token")).lower()
         if auth not in _AUTHS:
-            raise self._wrong("extra auth", f"is {auth!r}; it must be one of {', '.join(_AUTHS)}")
+            raise self._wrong("extra auth", f"is unknown; it must be one of {', '.join(_AUTHS)}")
         if auth != "api_token" and not kid:
             raise self._wrong(
-                "login",
-                f"is empty, but auth {auth!r} needs the Kid; enter it, or set auth to 'api_token'",
+                "login (the Kid)",
+                f"is empty, but auth {auth!r} needs it; enter it, or set auth to 'api_token'",
             )
         return auth
 
+    def _client_ip(self) -> str | None:
+        """Return the addresses without the spaces that people put between them."""
+        value = self._extra.get("client_ip")
+        listed = value if isinstance(value, list) else (self._text("client_ip") or "").split(",")
+        return ",".join(text for item in listed if (text := str(item).strip())) or None
+
     def _text(self, name: str) -> str | None:
         value = self._extra.get(name)
-        return str(value).strip() or None if value is not None else None
+        if isinstance(value, dict | list):
+            raise self._wrong(f"extra {name}", "is no plain value; write it as text")
+        return None if value is None else str(value).strip() or None
 
-    def _number(self, name: str, default: float, *, least: float) -> float:
+    def _number(self, name: str, default: float, *, least: float, most: float) -> float:
         text = self._text(name)
         try:
             number = float(text) if text else default
         except ValueError:
             number = float("nan")
-        if not least <= number < float("inf"):
+        if not least <= number <= most:
             raise self._wrong(
-                f"extra {name}", f"is {text!r}; it must be a number of seconds, at least {least:g}"
+                f"extra {name}",
+                f"is {text!r}; it must be a number of seconds, {least:g} to {most:,}",
             )
         return number
 
     def _flag(self, name: str) -> bool:
-        text = (self._text(name) or "false").lower()
-        if text not in _WORDS:
+        text = self._text(name) or "false"
+        if text.lower() not in _WORDS:
             raise self._wrong(f"extra {name}", f"is {text!r}; it must be true or false")
-        return _WORDS[text]
+        return _WORDS[text.lower()]
 
     def _base_url(self) -> str:
-        host = (self._connection.host or "").strip().rstrip("/") or DEFAULT_HOST
-        scheme = (self._connection.schema or "").strip().lower()
-        url = host if "://" in host else f"{scheme or 'https'}://{host}"
-        parts = urlsplit(url)
-        if (
-            parts.scheme not in {"http", "https"}
-            or not parts.hostname
-            or parts.path
-            or parts.query
-            or parts.username
-        ):
+        url = self._url()
+        allow_http = self._flag("allow_http")
+        host = url.hostname or ""
+        if url.scheme == "http" and not allow_http and not _is_loopback(host):
             raise self._wrong(
-                "host", f"is {host!r}; it must be a host or https://host, without a path"
+                "host",
+                "is plain http to another machine, which would show token and documents on the way;"
+                " use https (or set extra allow_http)",
             )
-        if parts.scheme == "http" and not (
-            _is_loopback(parts.hostname) or self._flag("allow_http")
-        ):
-            message = "is plain http to a host that is not this machine, which would show the token; use https"
-            raise self._wrong("host", f"{message} (or set extra allow_http)")
-        return self._with_port(parts.scheme, parts.netloc)
+        port = self._port(url)
+        name = f"[{host}]" if ":" in host else host
+        return f"{url.scheme}://{name}" + (f":{port}" if port else "")
 
-    def _with_port(self, scheme: str, netloc: str) -> str:
-        port = self._connection.port
-        has_port = bool(re.search(r":\d+$", netloc))
-        return f"{scheme}://{netloc}" + (f":{port}" if port and not has_port else "")
+    def _url(self) -> SplitResult:
+        """Read the host field; no complaint repeats it, since people put tokens there, too."""
+        host = (self._connection.host or "").strip().rstrip("/") or DEFAULT_HOST
+        if _is_ip(host, 6):
+            host = f"[{host}]"
+        url = _split(host if "://" in host else f"{self._scheme()}://{host}")
+        name = url.hostname or "" if url else ""
+        is_host = _HOST_NAME.fullmatch(name) or _is_ip(name, 6)
+        if not url or url.scheme not in {"http", "https"} or not is_host or _has_more(url):
+            raise self._wrong(
+                "host",
+                "is neither a host nor https://host; no path, query, user or password belong there",
+            )
+        return url
+
+    def _scheme(self) -> str:
+        scheme = (self._connection.schema or "").strip().lower() or "https"
+        if scheme not in {"http", "https"}:
+            raise self._wrong(
+                "schema", "is neither http nor https; leave it empty (in a URI it is the path)"
+            )
+        return scheme
+
+    def _port(self, url: SplitResult) -> int | None:
+        try:
+            port = self._connection.port if url.port is None else url.port
+        except ValueError:
+            port = -1
+        if port is not None and not 0 < port <= _MOST_PORTS:
+            raise self._wrong("port", f"is no port; it must be 1 to {_MOST_PORTS}, or empty")
+        return port
+
+
+def _split(url: str) -> SplitResult | None:
+    try:
+        return urlsplit(url)
+    except ValueError:  # brackets that hold no IPv6 address
+        return None
+
+
+def _has_more(url: SplitResult) -> bool:
+    return "@" in url.netloc or bool(url.path or url.query or url.fragment)
+
+
+def _is_ip(host: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(host).version == version
+    except ValueError:
+        return False
 
 
 def _is_loopback(host: str) -> bool:

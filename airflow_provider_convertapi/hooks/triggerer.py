@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.aclient import AsyncClient
 from airflow_provider_convertapi.api.auth import TokenIssuer, mint
@@ -20,19 +19,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 
-@dataclass(slots=True)
-class _Connection:
-    """A connection whose extra was read already: reading it later would block."""
-
-    conn_id: str
-    host: str | None
-    port: int | None
-    schema: str | None
-    login: str | None
-    password: str | None
-    extra_dejson: dict[str, Any]
-
-
 _issuers: dict[ConnectionSettings, TokenIssuer] = {}
 """One JWT for all triggers of a connection in this process.
 
@@ -43,24 +29,10 @@ trigger would stall the loop of a triggerer that runs for weeks.
 
 async def read_settings(hook: ConvertApiHook) -> ConnectionSettings:
     """Read a connection the way that the running Airflow wants it in an event loop."""
-    from airflow.providers.common.compat.connection import (
-        get_async_connection,
-        get_async_extra_dejson,
-    )
+    from airflow.providers.common.compat.connection import get_async_connection
 
-    conn_id = hook.convertapi_conn_id
-    found = await get_async_connection(conn_id, hook)
-    settings = ConnectionSettings.from_connection(
-        _Connection(
-            conn_id,
-            found.host,
-            found.port,
-            found.schema,
-            found.login,
-            found.password,
-            await get_async_extra_dejson(found),
-        )
-    )
+    found = await get_async_connection(hook.convertapi_conn_id, hook)
+    settings = ConnectionSettings.from_connection(found)
     if settings not in _issuers:
         for secret in settings.secrets:
             await _mask(secret)
