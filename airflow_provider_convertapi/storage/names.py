@@ -35,7 +35,9 @@ def safe_name(name: str) -> str:
     reserves get ``_`` in front; white space around and dots behind go.  The result has at most 200
     bytes of UTF-8, in which the extension is kept; an empty name becomes `result`.
     """
-    clean = _MARGINS.sub("", _UNSAFE.sub("_", unicodedata.normalize("NFC", name))) or "result"
+    clean = (
+        _MARGINS.sub("", _UNSAFE.sub("_", unicodedata.normalize("NFC", name.strip()))) or "result"
+    )
     if clean.startswith(".") or clean.partition(".")[0].rstrip().lower() in _RESERVED:
         clean = f"_{clean}"
     return _fit(clean)

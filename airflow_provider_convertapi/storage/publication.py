@@ -253,20 +253,19 @@ def _block_for(size: int) -> int:
 
 
 def _rename(old: StoreLocation, new: StoreLocation, size: int) -> None:
-    """Give a complete file its name, over a file that has it, and see to it that it has."""
+    """Give a complete file its name, over a file that has it."""
     try:
         _move(old, new)
     except Exception:  # each store has its own; whatever it was, the answer is to look
-        is_there, is_taken = old.state() is not None, new.state() is not None
-        if is_there and not is_taken:
+        here, there = old.state(), new.state()
+        if here is None and there is not None and there.size == size:
+            return  # done, and only the answer was lost
+        if here is None or there is None:
             raise
-        if is_there:
-            # SMB and HDFS do not rename over a file: for a moment there is none.
-            new.fs.rm_file(new.path)
-            _move(old, new)
-    # Some stores answer a rename that they did not make with "false", or copy and fail half-way.
-    state = new.state()
-    if old.state() is not None or state is None or state.size != size:
+        # SMB and HDFS do not rename over a file: for a moment there is none.
+        new.fs.rm_file(new.path)
+        _move(old, new)
+    if old.state() is not None:  # WebHDFS answers a rename that it did not make with "false"
         raise OSError(f"{shown(new.uri)}: the store did not rename the finished file")
 
 
