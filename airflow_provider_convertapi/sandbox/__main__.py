@@ -22,9 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.check:
-        from airflow_provider_convertapi.sandbox.check import main as check  # noqa: PLC0415 - rare
+        from airflow_provider_convertapi.sandbox.check import run  # noqa: PLC0415 - rare
 
-        return check()
+        return run()
     try:
         settings = _settings(options)
         faults = _faults(options)
