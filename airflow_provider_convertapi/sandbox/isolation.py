@@ -17,9 +17,12 @@ STEP_SECONDS = 8  # wall clock of one step, such as reading a document or drawin
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 1, 38, 22, 2
 _EACCES, _AF_UNIX = 13, 1
-# (audit architecture, number of socket(2)); io_uring_setup(2), which opens sockets too, is 425 on both.
+# Audit architecture, and number of socket(2); io_uring_setup(2), which opens sockets too, is 425.
 _ARCHITECTURES = {"x86_64": (0xC000003E, 41), "aarch64": (0xC00000B7, 198)}
 _IO_URING_SETUP = 425
+
+
+_confined = False
 
 
 def confine(parent: int) -> None:
@@ -28,6 +31,8 @@ def confine(parent: int) -> None:
     Args:
         parent: Process id of the server. Where it is gone already, this process ends.
     """
+    global _confined  # noqa: PLW0603 - a property of the process
+    _confined = True
     die_with_parent()
     if os.getppid() != parent:
         sys.exit(0)
@@ -41,9 +46,11 @@ def confine(parent: int) -> None:
 def step(seconds: int = STEP_SECONDS) -> None:
     """Begin a step: a worker still in it after so many seconds is ended by the kernel.
 
-    An alarm ends C code as well, which no Python signal handler can; 0 calls it off.
+    An alarm ends C code as well, which no Python signal handler can; 0 calls it off. Elsewhere than
+    in a confined worker nothing happens.
     """
-    signal.alarm(seconds)
+    if _confined:
+        signal.alarm(seconds)
 
 
 def limit_memory(size: int) -> None:
@@ -58,7 +65,7 @@ def _lower(kind: int, value: int) -> None:
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to end this process when its parent ends, however that happens (Linux only)."""
+    """Let the kernel end this process when its parent ends, however that happens (Linux only)."""
     if sys.platform == "linux":
         _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
@@ -76,10 +83,11 @@ def forbid_network() -> bool:
     buffer = ctypes.create_string_buffer(program)
     description = struct.pack("HxxxxxxQ", len(program) // 8, ctypes.addressof(buffer))
     libc = _libc()
-    return (
+    done: bool = (
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
         and libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, description, 0, 0) == 0
     )
+    return done
 
 
 def _filter(architecture: int, socket: int) -> list[bytes]:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Parameters of a conversion by canonical name, typed, only those that the caller gave.
+Parameters = Mapping[str, str | int | float | bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,7 @@ class EngineJob:
     target: str
     files: tuple[InputFile, ...]
     extra_files: Mapping[str, InputFile]
-    parameters: Mapping[str, str | int | float | bool]
+    parameters: Parameters
     folder: Path
     timeout: float
 
@@ -51,7 +57,7 @@ class EngineOutput:
 
 
 class EngineError(Exception):
-    """A conversion that did not work: HTTP status, Code and Message of the service's error table."""
+    """A conversion that failed: HTTP status, Code and Message of the service's error table."""
 
     def __init__(self, status: int, code: int, message: str) -> None:
         super().__init__(status, code, message)

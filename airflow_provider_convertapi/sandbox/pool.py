@@ -11,13 +11,18 @@ import shutil
 import signal
 import sys
 import tempfile
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.sandbox.engines import verdicts
-from airflow_provider_convertapi.sandbox.jobs import EngineError, EngineJob, EngineOutput
+from airflow_provider_convertapi.sandbox.jobs import EngineError, EngineOutput
 from airflow_provider_convertapi.sandbox.worker import encode
+
+if TYPE_CHECKING:
+    from asyncio.subprocess import Process
+
+    from airflow_provider_convertapi.sandbox.jobs import EngineJob
 
 log = logging.getLogger(__name__)
 

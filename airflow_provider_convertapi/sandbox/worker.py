@@ -13,11 +13,14 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from airflow_provider_convertapi.sandbox import isolation
 from airflow_provider_convertapi.sandbox.engines import PAIRS, verdicts
-from airflow_provider_convertapi.sandbox.jobs import EngineError, EngineJob, EngineOutput, InputFile
+from airflow_provider_convertapi.sandbox.jobs import EngineError, EngineJob, InputFile
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.sandbox.jobs import EngineOutput
 
 RECURSION_LIMIT = 3000  # a syntax tree nested deeper than its walkers can follow is a damaged file
 
@@ -67,7 +70,7 @@ def answer(job: EngineJob) -> dict[str, Any]:
         return {**_refusal(verdicts.too_much_memory()), "retire": True}
     except RecursionError:
         return _refusal(verdicts.damaged("It is nested too deeply."))
-    except Exception as error:  # noqa: BLE001 - a library's error on a strange document is the document's verdict
+    except Exception as error:  # noqa: BLE001 - a library's error on a strange document is its verdict
         return {**_refusal(verdicts.failed(error)), "trace": traceback.format_exc()}
     finally:
         isolation.step(0)
@@ -80,6 +83,8 @@ def _convert(job: EngineJob) -> list[EngineOutput]:
     (job.folder / "out").mkdir(exist_ok=True)
     module = importlib.import_module(f"airflow_provider_convertapi.sandbox.engines.{engine}")
     outputs: list[EngineOutput] = module.convert(job)
+    if not outputs:
+        raise verdicts.failed("There is no result.")
     return outputs
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typst
 
@@ -16,41 +14,47 @@ from airflow_provider_convertapi.sandbox.engines import (
     typesetting,
     verdicts,
 )
-from airflow_provider_convertapi.sandbox.engines.paper import Page
-from airflow_provider_convertapi.sandbox.engines.pandoc import Tree
 from airflow_provider_convertapi.sandbox.engines.pictures import Pictures
 
-Parameters = Mapping[str, str | int | float | bool]
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_provider_convertapi.sandbox.engines.pandoc import Tree
+    from airflow_provider_convertapi.sandbox.engines.paper import Page
+    from airflow_provider_convertapi.sandbox.jobs import InputFile, Parameters
 
 
-def pdf(document: Path, kind: str, folder: Path, parameters: Parameters) -> bytes:
+def pdf(file: InputFile, kind: str, folder: Path, parameters: Parameters) -> bytes:
     """Return a document as PDF.
 
     Args:
-        document: The file.
+        file: The document.
         kind: Its format, one of READERS.
         folder: Where to work; the root of everything that typst may see.
         parameters: Page, margins and what else the converter honours.
     """
-    reader = reading.READERS[kind]
+    reader, document = reading.READERS[kind], file.path
     found = reading.read(document, reader, folder)
+    if reader == "pptx" and not parameters.get("ConvertHiddenSlides"):
+        found = {**found, "blocks": _shown(found["blocks"], reading.hidden_slides(document))}
     page = paper.asked_for(
         reading.page(document, reader), parameters, 1.0 if reader == "epub" else paper.MM
     )
-    return _Typeset(found, page, folder, parameters, slides=reader == "pptx").pdf()
+    return _Typeset(found, page, folder, parameters, reader).pdf()
 
 
 class _Typeset:
     """One document on its way through typst, tried again without what typst refuses."""
 
     def __init__(
-        self, found: Tree, page: Page, folder: Path, parameters: Parameters, *, slides: bool
+        self, found: Tree, page: Page, folder: Path, parameters: Parameters, reader: str
     ) -> None:
         self._tree = found
         self._page = page
         self._folder = folder
         self._parameters = parameters
-        self._slides = slides
+        self._slides = reader == "pptx"
+        self._titled = reader != "html"  # a browser shows the title of a page in its frame
 
     def pdf(self) -> bytes:
         keep = {"label": True, "image": True, "math": True}
@@ -75,7 +79,7 @@ class _Typeset:
     def _source(self, *, label: bool, image: bool, math: bool) -> Path:
         pictures = Pictures(self._folder, self._page.box) if image else _no_picture
         cleaned = tree.clean(self._tree, pictures, links=label, math=math)
-        blocks = _titled(cleaned)
+        blocks = _titled(cleaned) if self._titled else cleaned["blocks"]
         if self._slides:
             blocks = _slides(blocks)
         body = pandoc.write({**cleaned, "meta": {}, "blocks": blocks}, "typst", self._folder)
@@ -86,7 +90,7 @@ class _Typeset:
             outline=self._parameters.get("BookmarkMode", "headings") == "headings",
         )
         source = self._folder / "document.typ"
-        source.write_bytes(head.encode() + b"\n" + body)
+        source.write_bytes(head.encode() + typesetting.PREAMBLE.encode() + body)
         return source
 
     def _title(self, cleaned: Tree) -> str:
@@ -108,6 +112,16 @@ def _titled(cleaned: Tree) -> list[Any]:
     if not title:
         return list(cleaned["blocks"])
     return [_typst("#align(center)[#set text(1.2em)"), *title, _typst("]"), *cleaned["blocks"]]
+
+
+def _shown(blocks: list[Any], hidden: set[int]) -> list[Any]:
+    """Return the blocks without hidden slides, which are counted from 1."""
+    kept, number = [], 0
+    for block in blocks:
+        number += block.get("t") == "Header" and block["c"][1][0].startswith("slide-")
+        if number not in hidden:
+            kept.append(block)
+    return kept
 
 
 def _slides(blocks: list[Any]) -> list[Any]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.sandbox.engines import verdicts
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MAX_UNPACKED = 256 << 20  # bytes that the parts of a document may unpack to
 MAX_MEMBERS = 10_000
@@ -20,15 +23,20 @@ _ENTITY = tuple("<!ENTITY".encode(code) for code in ("ascii", "utf-16-le", "utf-
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 
 
-def check_package(document: Path) -> None:
+def check_package(document: Path, *, password: object = None) -> None:
     """Check a document that is a zip archive of XML parts (docx, xlsx, pptx, odt, epub).
 
     Every part is unpacked and counted, since the sizes in its directory may lie.
 
+    Args:
+        document: The file.
+        password: What the caller gave; no engine here can use it.
+
     Raises:
-        EngineError: 5003 for an encrypted one, 5002 for a bomb or what is no such archive.
+        EngineError: 5003 for an encrypted one, 415 if there is a password for it, 5002 for a bomb
+            or what is no such archive.
     """
-    _refuse_encrypted(document)
+    _refuse_encrypted(document, password)
     try:
         with zipfile.ZipFile(document) as archive:
             _check_members(archive)
@@ -36,12 +44,14 @@ def check_package(document: Path) -> None:
         raise verdicts.damaged(str(error)) from None
 
 
-def _refuse_encrypted(document: Path) -> None:
+def _refuse_encrypted(document: Path, password: object) -> None:
     with document.open("rb") as file:
         if file.read(len(_OLE)) != _OLE:
             return
         encrypted = _ENCRYPTED in file.read(MAX_UNPACKED)
-    raise verdicts.protected() if encrypted else verdicts.damaged("It is an older Office format.")
+    if not encrypted:
+        raise verdicts.damaged("It is an older Office format.")
+    raise verdicts.unsupported("encrypted Office documents") if password else verdicts.protected()
 
 
 def _check_members(archive: zipfile.ZipFile) -> None:

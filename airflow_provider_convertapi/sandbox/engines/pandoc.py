@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pypandoc
 
 from airflow_provider_convertapi.sandbox import isolation
 from airflow_provider_convertapi.sandbox.engines import verdicts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 Tree = dict[str, Any]
 
@@ -50,7 +52,7 @@ def _run(arguments: Sequence[str], folder: Path, text: bytes) -> bytes:
         capture_output=True,
         cwd=folder,
         check=False,
-        preexec_fn=_confine,  # noqa: PLW1509 - a worker has one thread
+        preexec_fn=_confine,  # a worker has one thread
     )
     if done.returncode == 0:
         return done.stdout

@@ -1,9 +1,12 @@
-"""Paper: sizes by name, margins, and the page that a job's parameters ask for. Lengths are points."""
+"""Paper: sizes by name, margins, and the page that parameters ask for; lengths are points."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.sandbox.jobs import Parameters
 
 POINTS_PER = {"pt": 1.0, "in": 72.0, "mm": 72 / 25.4, "cm": 72 / 2.54, "px": 0.75, "pc": 12.0}
 MM = POINTS_PER["mm"]
@@ -67,19 +70,14 @@ def size(name: str) -> tuple[float, float]:
 
 def oriented(width: float, height: float, orientation: object) -> tuple[float, float]:
     """Turn a size as "portrait" or "landscape" says; anything else leaves it."""
-    if (
-        orientation == "portrait"
-        and width > height
-        or orientation == "landscape"
-        and height > width
+    if (orientation == "portrait" and width > height) or (
+        orientation == "landscape" and height > width
     ):
         return height, width
     return width, height
 
 
-def asked_for(
-    page: Page, parameters: Mapping[str, str | int | float | bool], unit: float = MM
-) -> Page:
+def asked_for(page: Page, parameters: Parameters, unit: float = MM) -> Page:
     """Return the page with what the parameters change.
 
     Args:

@@ -1,4 +1,4 @@
-"""Pictures inside documents: only those that are part of the document, checked, in known formats."""
+"""Pictures inside documents: only those that are part of them, checked, in known formats."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import binascii
 import io
 import re
 import urllib.parse
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
 from airflow_provider_convertapi.sandbox.engines import limits, vector
 from airflow_provider_convertapi.sandbox.engines.paper import POINTS_PER
 from airflow_provider_convertapi.sandbox.jobs import EngineError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 READABLE = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "ICO", "PPM", "PSD", "DIB")
 _PASSED_ON = {"PNG": "png", "JPEG": "jpg", "GIF": "gif"}
@@ -47,7 +50,7 @@ class Pictures:
         if known is None:
             return None
         place, natural = known
-        return place, self._fit(natural, sizes) if self._box else sizes
+        return place, _fit(natural, sizes, self._box) if self._box else sizes
 
     def _take(self, source: str) -> tuple[str, tuple[float, float]] | None:
         data = self._bytes(source)
@@ -85,16 +88,18 @@ class Pictures:
         file = (self._folder / source).resolve()
         return file.read_bytes() if file.is_relative_to(media) and file.is_file() else None
 
-    def _fit(self, natural: tuple[float, float], sizes: dict[str, str]) -> dict[str, str]:
-        """Return width and height within the box; the proportions are the picture's own."""
-        assert self._box  # noqa: S101 - only called with one
-        width = _points(sizes.get("width"), self._box[0])
-        height = _points(sizes.get("height"), self._box[1])
-        ratio = natural[0] / natural[1] if natural[1] else 1.0
-        if width is None:
-            width = height * ratio if height is not None else natural[0]
-        width = max(1.0, min(width, self._box[0], self._box[1] * ratio))
-        return {"width": f"{width:.1f}pt"}
+
+def _fit(
+    natural: tuple[float, float], sizes: dict[str, str], box: tuple[float, float]
+) -> dict[str, str]:
+    """Return the width within the box; the proportions are the picture's own."""
+    width = _points(sizes.get("width"), box[0])
+    height = _points(sizes.get("height"), box[1])
+    ratio = natural[0] / natural[1] if natural[1] else 1.0
+    if width is None:
+        width = height * ratio if height is not None else natural[0]
+    width = max(1.0, min(width, box[0], box[1] * ratio))
+    return {"width": f"{width:.1f}pt"}
 
 
 def _points(length: str | None, whole: float) -> float | None:

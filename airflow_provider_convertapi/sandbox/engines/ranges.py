@@ -36,7 +36,7 @@ def _part(part: str, count: int, name: str) -> range:
         raise verdicts.bad_parameter(name, f"{part[:80]!r} is no page range.")
     first = _number(match[1] or "1", count)
     last = _number(match[3] or "last", count) if match[2] else first
-    if first < 1 or last < first and match[1] and match[3]:
+    if first < 1 or (last < first and match[1] and match[3]):
         raise verdicts.bad_parameter(name, f"{part[:80]!r} is no page range.")
     return range(first - 1, min(last, count))
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageChops, ImageColor
 
 from airflow_provider_convertapi.sandbox.engines import verdicts
 
-Parameters = Mapping[str, str | int | float | bool]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from airflow_provider_convertapi.sandbox.jobs import Parameters
 
 _FORMATS = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP", "tiff": "TIFF", "gif": "GIF", "pnm": "PPM"}
 _MODES = {

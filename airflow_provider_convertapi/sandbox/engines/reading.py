@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import zipfile
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.sandbox.engines import limits, pandoc, paper, text, tree
-from airflow_provider_convertapi.sandbox.engines.pandoc import Tree
 from airflow_provider_convertapi.sandbox.engines.paper import Page
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_provider_convertapi.sandbox.engines.pandoc import Tree
 
 READERS = {
     **dict.fromkeys(("docx", "dotx", "docm", "dotm"), "docx"),
@@ -26,6 +30,7 @@ _TWIP = 1 / 20  # points
 _PAGE_MM = Page(top=10 * paper.MM, right=10 * paper.MM, bottom=10 * paper.MM, left=10 * paper.MM)
 _SLIDE = Page(width=720, height=540, top=36, right=48, bottom=36, left=48)
 _EMU = 1 / 12700  # points
+_LARGEST = 14400.0  # points
 
 
 def read(document: Path, reader: str, folder: Path) -> Tree:
@@ -51,6 +56,10 @@ def page(document: Path, reader: str) -> Page:
         return _page_of_docx(document)
     if reader == "pptx":
         return _page_of_pptx(document)
+    if reader == "odt":
+        return _page_of_odt(document)
+    if reader == "rtf":
+        return _page_of_rtf(document)
     if reader == "html":  # the service's default is letter with 10 mm
         width, height = paper.size("letter")
         return replace(_PAGE_MM, width=width, height=height)
@@ -82,8 +91,58 @@ def _page_of_docx(document: Path) -> Page:
     return replace(found, **{side: abs(value) * _TWIP for side, value in margins.items()})
 
 
+def _page_of_odt(document: Path) -> Page:
+    """Return the page of the first layout, which is the one that documents begin with."""
+    layout = re.search(r"<style:page-layout-properties\b[^>]*>", _part(document, "styles.xml"))
+    found = re.findall(
+        r'\bfo:(page-width|page-height|margin-top|margin-right|margin-bottom|margin-left)="([\d.]+)(in|cm|mm|pt)"',
+        layout[0] if layout else "",
+    )
+    names = {"page-width": "width", "page-height": "height"}
+    values = {
+        names.get(key, key.removeprefix("margin-")): float(value) * paper.POINTS_PER[unit]
+        for key, value, unit in found
+        if value.count(".") <= 1 and value != "."
+    }
+    return replace(Page(), **{key: value for key, value in values.items() if value < _LARGEST})
+
+
+def _page_of_rtf(document: Path) -> Page:
+    head = document.read_bytes()[:100_000].decode("latin-1")
+    words = {
+        "paperw": "width",
+        "paperh": "height",
+        "margt": "top",
+        "margr": "right",
+        "margb": "bottom",
+        "margl": "left",
+    }
+    found = re.findall(r"\\(paperw|paperh|margt|margr|margb|margl)(\d{1,6})(?!\d)", head)
+    return replace(
+        Page(), **{words[key]: float(value) * _TWIP for key, value in found if float(value) > 0}
+    )
+
+
 def _page_of_pptx(document: Path) -> Page:
     size = _attributes(_part(document, "ppt/presentation.xml"), "p:sldSz", "cx|cy")
     if size.get("cx", 0) > 0 and size.get("cy", 0) > 0:
         return replace(_SLIDE, width=size["cx"] * _EMU, height=size["cy"] * _EMU)
     return _SLIDE
+
+
+def hidden_slides(document: Path) -> set[int]:
+    """Return the numbers, from 1, of a presentation's slides that are not to be shown."""
+    relations = dict(
+        re.findall(
+            r'<Relationship\b(?=[^>]*\bId="([^"]+)")(?=[^>]*\bTarget="/?(?:ppt/)?([^"]+)")[^>]*>',
+            _part(document, "ppt/_rels/presentation.xml.rels"),
+        )
+    )
+    order = re.findall(r'<p:sldId\b[^>]*\br:id="([^"]+)"', _part(document, "ppt/presentation.xml"))
+    return {
+        number
+        for number, identifier in enumerate(order, 1)
+        if re.search(
+            r'<p:sld\b[^>]*\bshow="(0|false)"', _part(document, f"ppt/{relations.get(identifier)}")
+        )
+    }

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.sandbox.jobs import EngineJob, EngineOutput
+from airflow_provider_convertapi.sandbox.jobs import EngineOutput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_provider_convertapi.sandbox.jobs import EngineJob
 
 
 class Results:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.sandbox.engines import paper, typesetting, verdicts
 from airflow_provider_convertapi.sandbox.engines.paper import Page
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from airflow_provider_convertapi.sandbox.jobs import InputFile, Parameters
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -51,9 +56,10 @@ def encode(text: str, parameters: Mapping[str, object]) -> bytes:
     return text.replace("\n", end).encode()
 
 
-def pdf(document: Path, folder: Path, parameters: Mapping[str, str | int | float | bool]) -> bytes:
+def pdf(file: InputFile, form: str, folder: Path, parameters: Parameters) -> bytes:
     """Return plain text as PDF, line by line in a fixed-width font; a form feed begins a page."""
-    content = decode(document.read_bytes()).expandtabs(8)
+    del form  # every plain text is alike
+    content = decode(file.path.read_bytes()).expandtabs(8)
     if len(content) > _LONGEST:
         raise verdicts.damaged(f"It has more than {_LONGEST:,} characters.")
     if not content.strip():
@@ -65,7 +71,6 @@ def pdf(document: Path, folder: Path, parameters: Mapping[str, str | int | float
         typesetting.setup(page, size=float(parameters.get("FontSize", 10)))
         + '#set text(font: "DejaVu Sans Mono")\n'
         "#show raw: set text(size: 1em / 0.8)\n"  # typst draws raw text at 0.8 of its surroundings
-        "#show raw.where(block: true): it => it\n"
         '#for (i, part) in read("content.txt").split("\\u{c}").enumerate() {\n'
         "  if i > 0 { pagebreak() }\n"
         "  raw(part, block: true)\n}\n",

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.sandbox.engines.pandoc import Tree
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.sandbox.engines.pandoc import Tree
 
 # Gives a picture's new source and attributes, or None where it has to go.
 Picture = Callable[[str, dict[str, str]], tuple[str, dict[str, str]] | None]
@@ -21,6 +22,7 @@ _SAFE_CLASS = re.compile(r"[A-Za-z0-9+#_-]{1,40}")
 _OPEN = re.compile(r"(?i)(https?|mailto|tel|ftp):")
 _META = ("title", "subtitle", "author", "date", "abstract")
 _BREAK = re.compile(r"(?i)<br\s*/?>")
+_ATTR_LENGTH = 3  # identifier, classes, key-value pairs
 _EMPTY_ATTR: list[Any] = ["", [], []]
 
 
@@ -74,7 +76,7 @@ def text(node: Any) -> str:
         return "".join(map(text, node))
     if not isinstance(node, dict):
         return ""
-    kind, content = node.get("t"), node.get("c")
+    kind, content = node.get("t"), node.get("c", [])
     if kind in ("Space", "SoftBreak", "LineBreak"):
         return " "
     if kind in ("Code", "Math"):
@@ -85,7 +87,7 @@ def text(node: Any) -> str:
 def _inlines(meta: Any) -> list[list[Any]]:
     if not isinstance(meta, dict):
         return []
-    kind, content = meta.get("t"), meta.get("c")
+    kind, content = meta.get("t"), meta.get("c", [])
     if kind == "MetaList":
         return [inlines for item in content for inlines in _inlines(item)]
     if kind == "MetaString":
@@ -121,7 +123,7 @@ def _identifier(name: str) -> str:
 
 def _is_attr(node: list[Any]) -> bool:
     return (
-        len(node) == 3  # noqa: PLR2004 - identifier, classes, key-value pairs
+        len(node) == _ATTR_LENGTH
         and isinstance(node[0], str)
         and isinstance(node[1], list)
         and isinstance(node[2], list)
@@ -154,22 +156,24 @@ class _Cleaner:
         return node
 
     def _element(self, node: dict[str, Any]) -> list[Any]:
+        """Return what stands for an element, which may be nothing."""
         match node["t"]:
             case "RawBlock":
-                return []
+                kept: list[Any] = []
             case "RawInline":
                 is_break = node["c"][0] == "html" and _BREAK.fullmatch(node["c"][1].strip())
-                return [{"t": "LineBreak"}] if is_break else []
+                kept = [{"t": "LineBreak"}] if is_break else []
             case "Cite":
-                return list(self.value(node["c"][1]))
+                kept = self.value(node["c"][1])
             case "Math" if not self._math:
-                return [{"t": "Code", "c": [_EMPTY_ATTR, node["c"][1]]}]
+                kept = [{"t": "Code", "c": [_EMPTY_ATTR, node["c"][1]]}]
             case "Image":
-                return self._image(*node["c"])
+                kept = self._image(*node["c"])
             case "Link":
-                return self._link(*node["c"])
+                kept = self._link(*node["c"])
             case _:
-                return [self.value(node)]
+                kept = [self.value(node)]
+        return kept
 
     def _image(self, attr: list[Any], alternative: list[Any], target: list[str]) -> list[Any]:
         sizes = {key: value for key, value in attr[2] if key in ("width", "height")}
@@ -190,7 +194,7 @@ class _Cleaner:
             kept = goal if _OPEN.match(goal) else ""
         # The identifier stays, so that a link's goal may be a link.
         attr = self._attr(attr)
-        wrapped = (
+        wrapped: dict[str, Any] = (
             {"t": "Link", "c": [attr, inlines, [kept, ""]]}
             if kept
             else {"t": "Span", "c": [attr, inlines]}

@@ -7,17 +7,24 @@ used, so that the same document has the same pages everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import typst
+from typst import TypstError
 
 from airflow_provider_convertapi.sandbox import isolation
 from airflow_provider_convertapi.sandbox.engines import verdicts
-from airflow_provider_convertapi.sandbox.engines.paper import Page
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from airflow_provider_convertapi.sandbox.engines.paper import Page
+
+__all__ = ["TypstError", "pdf", "quoted", "render", "setup", "standard"]
+
+Standard = Literal["a-1b", "a-2b", "a-3a", "a-3b"]
 SERIF = ("Libertinus Serif", "DejaVu Sans Mono")
 
 # What pandoc's typst writer expects to be there, and a plain look.
@@ -44,9 +51,9 @@ def _fonts() -> typst.Fonts:
 def render(
     source: Path,
     *,
-    standards: str | None = None,
+    standards: Standard | None = None,
     tags: bool = True,
-    output: str = "pdf",
+    output: Literal["pdf", "png", "svg"] = "pdf",
     ppi: float | None = None,
 ) -> Any:
     """Return what a typst file becomes: bytes, or a list of them for several PNG or SVG pages.
@@ -59,7 +66,7 @@ def render(
         ppi: Pixels per inch of a PNG.
 
     Raises:
-        typst.TypstError: As typst says it.
+        TypstError: As typst says it.
     """
     isolation.step()
     compiler = typst.Compiler(
@@ -79,7 +86,7 @@ def render(
     )
 
 
-def pdf(source: Path, *, standards: str | None = None, tags: bool = True) -> bytes:
+def pdf(source: Path, *, standards: Standard | None = None, tags: bool = True) -> bytes:
     """Return a typst file as PDF.
 
     Raises:
@@ -87,7 +94,7 @@ def pdf(source: Path, *, standards: str | None = None, tags: bool = True) -> byt
     """
     try:
         document: bytes = render(source, standards=standards, tags=tags)
-    except typst.TypstError as error:
+    except TypstError as error:
         raise verdicts.failed(error.message) from None
     return document
 
@@ -106,7 +113,7 @@ def setup(page: Page, *, title: str = "", size: float = 11, outline: bool = True
         f"#set document(title: {quoted(title) if title else 'none'})\n"
         f"#set page({page.typst()})\n"
         f"#set text(font: ({fonts}), size: {size:g}pt)\n"
-        f"#set heading(bookmarked: {str(outline).lower()})\n{PREAMBLE}"
+        f"#set heading(bookmarked: {str(outline).lower()})\n"
     )
 
 
@@ -115,9 +122,9 @@ def quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ") + '"'
 
 
-def standard(parameters: Mapping[str, object], default: str) -> str | None:
+def standard(parameters: Mapping[str, object], default: Standard) -> Standard | None:
     """Return typst's name of the PDF/A that PdfaVersion or Pdfa asks for, None for plain PDF."""
     version = str(parameters.get("PdfaVersion", "none"))
     if version != "none":
-        return f"a-{version.removeprefix('pdfA')}"
+        return cast("Standard", f"a-{version.removeprefix('pdfA')}")
     return default if parameters.get("Pdfa") else None

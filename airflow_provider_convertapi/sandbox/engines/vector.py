@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lxml import etree
+from PIL import Image
 
 from airflow_provider_convertapi.sandbox.engines import limits, typesetting, verdicts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_INCH = 72  # points
 
 _MAX_BYTES = 32 << 20
 _DROPPED = frozenset({"script", "foreignObject", "handler", "listener", "iframe", "audio", "video"})
 _INLINE_PICTURE = re.compile(r"(?i)\s*data:image/(png|jpe?g|gif|webp)[;,]")
 _OUTSIDE_URL = re.compile(r"""(?i)url\(\s*['"]?\s*(?!#)[^)]*\)|@import[^;]*;?|src\s*\([^)]*\)""")
-_PARSER_OPTIONS = {
+PARSER_OPTIONS = {
     "resolve_entities": False,
     "no_network": True,
     "load_dtd": False,
@@ -33,7 +40,7 @@ def safe(data: bytes) -> bytes:
         raise verdicts.unsupported("compressed SVG")
     limits.refuse_entities(data)
     try:
-        root = etree.fromstring(data, etree.XMLParser(**_PARSER_OPTIONS))
+        root = etree.fromstring(data, etree.XMLParser(**PARSER_OPTIONS))
     except (etree.XMLSyntaxError, ValueError) as error:
         raise verdicts.damaged(str(error)) from None
     if etree.QName(root).localname != "svg":
@@ -41,7 +48,7 @@ def safe(data: bytes) -> bytes:
     for element in list(root.iter()):
         _clean(element)
     # Only the root element: processing instructions (xml-stylesheet) and the DTD stay behind.
-    return etree.tostring(root, encoding="utf-8")
+    return bytes(etree.tostring(root, encoding="utf-8"))
 
 
 def _clean(element: etree._Element) -> None:
@@ -81,7 +88,7 @@ def png(svg: bytes, folder: Path, *, resolution: float) -> bytes:
     source = _page(svg, folder, None)
     try:
         image: bytes = typesetting.render(source, output="png", ppi=resolution)
-    except typesetting.typst.TypstError as error:
+    except typesetting.TypstError as error:
         raise verdicts.damaged(error.message) from None
     return image
 
@@ -95,3 +102,9 @@ def _page(svg: bytes, folder: Path, background: str | None) -> Path:
         "utf-8",
     )
     return source
+
+
+def size(svg: bytes, folder: Path) -> tuple[float, float]:
+    """Return width and height of a safe SVG in points."""
+    with Image.open(io.BytesIO(png(svg, folder, resolution=_INCH))) as image:
+        return float(image.width), float(image.height)
