@@ -173,7 +173,8 @@ def main(count: int) -> int:
         double = tally.billed - tally.wanted
         print(
             f"{name:26} {tally.wanted:5} wanted, {tally.finished:5} said done, "
-            f"{tally.wrong:3} wrong or missing, {tally.billed:5} billed ({double:+d}), {tally.seconds:6.1f} s"
+            f"{tally.wrong:3} wrong or missing, {tally.billed:5} billed ({double:+d}), "
+            f"{tally.seconds:6.1f} s"
         )
     kept = tallies["ours, durable"]
     return 0 if (kept.wrong, kept.billed) == (0, count) else 1

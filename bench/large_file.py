@@ -1,0 +1,160 @@
+"""One large file: speed beside `curl` on the same server, and memory above an idle process.
+
+Speed: `ConvertApiHook.upload` and `download` against `curl`, in turn, medians of three.  Ours does
+not call a file published before it is on the disk (fsync), so curl's is flushed too.
+Memory: a whole conversion (any to zip) in both modes, each in a process of its own.
+
+``python bench/large_file.py [MEGABYTES]`` (1,024).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+T = TypeVar("T")
+
+ROUNDS = 3
+CURL = shutil.which("curl") or "curl"
+SHARE_OF_CURL = 0.8
+MOST_MEMORY = 64
+MEBIBYTE = 1024 * 1024
+
+
+def make_file(path: Path, megabytes: int) -> None:
+    """Write a file that no compression makes smaller."""
+    block = os.urandom(MEBIBYTE)
+    with path.open("wb") as stream:
+        for _ in range(megabytes):
+            stream.write(block)
+
+
+@contextmanager
+def sandbox_process() -> Iterator[str]:
+    """Run a sandbox in a process of its own and give its URL: it must not share our interpreter."""
+    command = [sys.executable, "-m", "airflow_provider_convertapi.sandbox", "--balance", "1000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            export = next(line for line in process.stdout or () if line.startswith("export "))
+            connection = export.partition("=")[2].strip().strip("'")
+            os.environ["AIRFLOW_CONN_CONVERTAPI_DEFAULT"] = connection
+            yield json.loads(connection)["host"]
+        finally:
+            process.terminate()
+
+
+def compare_speed(url: str, folder: Path, megabytes: int) -> bool:
+    """Print upload and download beside curl; tell whether both reach 0.8 of it."""
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+    source, mine, theirs = (folder / name for name in ("large.txt", "ours.bin", "curl.bin"))
+    hook = ConvertApiHook()
+    curl_up = [CURL, "-sSf", "-T", str(source), "-X", "POST", f"{url}/upload?filename=large.txt"]
+    seconds: dict[str, list[float]] = {}
+    for _ in range(ROUNDS):
+        file_id = hook.upload(source)
+        hook.delete(file_id)
+        measure = partial(_note, seconds)
+        file_id = measure("ours up", lambda: hook.upload(source))
+        other = measure("curl up", lambda: subprocess.check_output(curl_up, text=True))
+        measure("curl down", partial(_curl_to_disk, f"{url}/d/{file_id}", theirs))
+        measure("ours down", partial(hook.download, file_id, mine))
+        for stored in (file_id, json.loads(other)["FileId"] if other[0] == "{" else other.strip()):
+            hook.delete(stored)
+        mine.unlink()
+        theirs.unlink()
+    up = _report("upload", megabytes, seconds["ours up"], seconds["curl up"])
+    down_share = _report("download", megabytes, seconds["ours down"], seconds["curl down"])
+    return min(up, down_share) >= SHARE_OF_CURL
+
+
+def _curl_to_disk(url: str, path: Path) -> None:
+    subprocess.run([CURL, "-sSf", "-o", str(path), url], check=True)
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _note(seconds: dict[str, list[float]], name: str, action: Callable[[], T]) -> T:
+    """Do it, and note under the name how many seconds it took."""
+    started = time.monotonic()
+    result = action()
+    seconds.setdefault(name, []).append(time.monotonic() - started)
+    return result
+
+
+def _report(what: str, megabytes: int, ours: list[float], curl: list[float]) -> float:
+    mine, theirs = statistics.median(ours), statistics.median(curl)
+    print(
+        f"{what:22} ours {megabytes / mine:7.0f} MB/s, curl {megabytes / theirs:7.0f} MB/s, "
+        f"share of curl {theirs / mine:.2f}"
+    )
+    return theirs / mine
+
+
+def measure_memory(folder: Path, mode: str) -> float:
+    """Return the peak in MB above idle of a process that converts the large file."""
+    run = subprocess.run(
+        [sys.executable, __file__, "--convert", str(folder), mode],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    return float(run.stdout.split()[-1])
+
+
+def convert(folder: Path, mode: str) -> None:
+    """Convert in this process and print the memory that it took above idle."""
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+    small = folder / "small.txt"
+    small.write_text("small\n")
+    hook = ConvertApiHook()
+    hook.convert(small, "zip", folder / f"{mode}-small.zip", durable=mode == "durable")
+    idle = _memory("VmRSS")
+    hook.convert(folder / "large.txt", "zip", folder / f"{mode}.zip", durable=mode == "durable")
+    print(_memory("VmHWM") - idle)
+
+
+def _memory(name: str) -> float:
+    """Return a figure of the kernel's in MB: `VmRSS` is now, `VmHWM` the peak of this program.
+
+    Not `ru_maxrss`, which starts at what the parent had when it forked.
+    """
+    text = Path("/proc/self/status").read_text()
+    return int(text.partition(f"{name}:")[2].split()[0]) / 1024
+
+
+def main(megabytes: int) -> int:
+    """Print every figure; the exit status says whether the limits hold."""
+    with tempfile.TemporaryDirectory() as name, sandbox_process() as url:
+        folder = Path(name)
+        make_file(folder / "large.txt", megabytes)
+        good = compare_speed(url, folder, megabytes)
+        for mode in ("durable", "direct"):
+            peak = measure_memory(folder, mode)
+            good = good and peak <= MOST_MEMORY
+            print(
+                f"conversion, {mode:8} {megabytes} MB: "
+                f"{peak:.1f} MB above idle (limit {MOST_MEMORY})"
+            )
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--convert"]:
+        convert(Path(sys.argv[2]), sys.argv[3])
+    else:
+        sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1024))
