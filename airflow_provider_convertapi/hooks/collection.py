@@ -133,20 +133,29 @@ def delete_documents(
     """Delete uploads and results at the service; the job record stays, it is the receipt.
 
     :param uploads: the places of the inputs that were uploaded.
+    """
+    ids = [work.ids.file_id(attempt, place) for place in uploads] + [file.file_id for file in files]
+    if work.left is not None:
+        work.left += ids
+    else:
+        delete_files(work.client, ids, work.deadline, work.log)
+
+
+def delete_files(client: Client, ids: Sequence[str], until: float, log: logging.Logger) -> None:
+    """Delete stored files at the service.
 
     A document that cannot be deleted is no failure of the conversion: the service deletes it
     within three hours.
     """
-    ids = [work.ids.file_id(attempt, place) for place in uploads] + [file.file_id for file in files]
     left = 0
     for file_id in ids:
         try:
-            work.client.call(delete_file(file_id), until=work.deadline)
+            client.call(delete_file(file_id), until=until)
         except ConvertApiError as error:
             left += 1
-            work.log.warning(
+            log.warning(
                 "A document could not be deleted at ConvertAPI, which does so within 3 hours. %s",
                 error,
             )
     if ids and not left:
-        work.log.info("Deleted %d document(s) at ConvertAPI.", len(ids))
+        log.info("Deleted %d document(s) at ConvertAPI.", len(ids))

@@ -63,6 +63,7 @@ class ConvertApiHook(BaseHook):
         super().__init__(**kwargs)
         self.convertapi_conn_id = convertapi_conn_id
         self._stop = threading.Event()
+        self._minting = threading.Lock()
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -94,6 +95,10 @@ class ConvertApiHook(BaseHook):
     @cached_property
     def client(self) -> Client:
         """The HTTP client for this connection; made when it is first needed."""
+        return self.new_client()
+
+    def new_client(self) -> Client:
+        """Return another client, with a TCP connection of its own; its user closes it."""
         from airflow_provider_convertapi.api.client import Client
 
         settings = self.settings
@@ -361,7 +366,8 @@ class ConvertApiHook(BaseHook):
             return self.settings.master_token or ""
         if kind is Credential.API_TOKEN or self.settings.auth == "api_token":
             return self.settings.api_token
-        return self._issuer.token()
+        with self._minting:  # many threads, one token: the masker forgets none
+            return self._issuer.token()
 
     def _renew(self) -> bool:
         if self.settings.auth == "api_token":

@@ -64,6 +64,8 @@ class DirectConversion:
     """Convert in one exchange; once a byte was sent, a lost answer may have been billed.
 
     :param deadline: monotonic seconds after which a throttled request is given up.
+    :param patient: whether a service that is too busy is waited out here; False leaves that to the
+        caller.
     """
 
     client: Client
@@ -71,6 +73,7 @@ class DirectConversion:
     this_try: Try
     deadline: float
     log: logging.Logger
+    patient: bool = True
 
     def run(self) -> Outcome:
         """Convert and publish."""
@@ -90,6 +93,8 @@ class DirectConversion:
             try:
                 return self._exchange()
             except ThrottledError as error:
+                if not self.patient:
+                    raise
                 throttled += 1
                 self._wait(throttled, error)
             except TransportError as error:

@@ -49,7 +49,10 @@ class DurableConversion:
     """Convert once, whatever happens: `begin` looks and submits, `finish` waits and collects."""
 
     work: Work
+    attempt: int = field(default=0, init=False)
+    """The attempt that was found or submitted last, counted from 0."""
     _timeouts: int = field(default=0, init=False)
+    _refused: int | None = field(default=None, init=False)
 
     def run(self) -> Outcome:
         """Convert and publish; paid at most once within the service's retention."""
@@ -57,11 +60,16 @@ class DurableConversion:
         return begun if isinstance(begun, Outcome) else self.finish(begun)
 
     def begin(self) -> Underway | Outcome:
-        """Look for the job, newest attempt first; submit only where there is nothing to collect."""
+        """Look for the job, newest attempt first; submit only where there is nothing to collect.
+
+        Where the service was too busy to take it (`ThrottledError`), `begin` may be called again.
+        """
+        if self._refused is not None:
+            return self._submit(self._refused)
         answers = self._known_answers()
         if not answers:
             return self._submit(0)
-        attempt = max(answers)
+        attempt = self.attempt = max(answers)
         answer = answers[attempt]
         self._timeouts = sum(_is_timeout(other.verdict) for other in answers.values())
         if answer.conversion:
@@ -99,7 +107,7 @@ class DurableConversion:
 
         A first try that finds no attempt 0 is the first: one look is enough.
         """
-        first = {} if self.work.this_try.is_later else {0: self.work.look(0)}
+        first = {} if self.work.this_try.may_be_known else {0: self.work.look(0)}
         if first and first[0].unknown:
             return {}
         answers = first | {
@@ -131,6 +139,8 @@ class DurableConversion:
     def _found_verdict(
         self, attempt: int, verdict: ConvertApiError, answers: dict[int, JobAnswer]
     ) -> Underway | Outcome:
+        if attempt < self.work.passed:
+            return self._submit(attempt + 1)
         transient = [a for a in answers.values() if isinstance(a.verdict, TransientConversionError)]
         if (
             not isinstance(verdict, TransientConversionError)
@@ -171,7 +181,9 @@ class DurableConversion:
                 "Nothing was paid."
             )
         service_timeout = work.order.timeout_for(self._timeouts)
+        self.attempt = self._refused = attempt
         mine = Submission(work, attempt, service_timeout).submit()
+        self._refused = None
         work.log.info(
             "Submitted %s." if mine else "An earlier try had submitted %s.", work.order.describe()
         )

@@ -70,6 +70,8 @@ class Order:
     :param parameters: the converter's own parameters as text, without files and `Timeout`.
     :param service_timeout: the user's `Timeout` parameter in seconds, None where not given.
     :param timeout: seconds that the task waits for the conversion.
+    :param shared: file ids of parts that lie at the service already, by their place: a batch
+        uploads a file parameter once for all.
     """
 
     parts: tuple[Part, ...]
@@ -81,6 +83,7 @@ class Order:
     overwrite: bool
     timeout: float
     poll_interval: float
+    shared: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def sources(self) -> list[Source]:
@@ -97,9 +100,13 @@ class Order:
     @property
     def uploads(self) -> list[Part]:
         """Return the parts that are uploaded first, being too large for the body of the submit."""
-        if sum(source.size for source in self.sources) <= INLINE_LIMIT:
-            return []
-        return [part for part in self.parts if isinstance(part.input, Source)]
+        own = [
+            (part, part.input.size)
+            for part in self.parts
+            if isinstance(part.input, Source) and part.place not in self.shared
+        ]
+        fits = sum(size for _, size in own) <= INLINE_LIMIT
+        return [] if fits else [part for part, _ in own]
 
     def seed(self) -> dict[str, Any]:
         """Return what makes this conversion this one; the scope is the caller's to add."""
@@ -124,9 +131,8 @@ class Order:
         :param timeout: the service's `Timeout` in seconds.
         :param stored: file ids of uploaded parts, by their place.
         """
-        values = [
-            (part.parameter, (stored or {}).get(part.place) or part.input) for part in self.parts
-        ]
+        kept = {**self.shared, **(stored or {})}
+        values = [(part.parameter, kept.get(part.place) or part.input) for part in self.parts]
         return [*values, *self.parameters.items(), ("Timeout", str(timeout))]
 
     def check_unchanged(self) -> None:
@@ -179,11 +185,10 @@ def place_order(
     for name, seconds in (("timeout", timeout), ("poll_interval", poll_interval)):
         if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds <= 0:
             raise _wrong(name, f"is {seconds!r}; it must be a number of seconds above 0")
-    given = _parameters(parameters)
     uris = _uris(source)
     target = _format("to_format", to_format)
     place = Destination.parse(_text("destination", destination))
-    files, plain, service_timeout = _split(given)
+    files, plain, service_timeout = split_parameters(parameters)
     inputs = [_input(uri, "source", find_inputs=find_inputs) for uri in uris]
     origin = _source_format(from_format, uris, target)
     parts = [*_source_parts(inputs, origin, target), *_file_parts(files, find_inputs=find_inputs)]
@@ -307,6 +312,13 @@ def _parameters(parameters: object) -> dict[str, Any]:
         if reason:
             raise _wrong(f"parameters[{name!r}]", f"is set by this provider: {reason}")
     return {str(name): value for name, value in parameters.items()}
+
+
+def split_parameters(
+    parameters: object,
+) -> tuple[dict[str, str], dict[str, str], int | None]:
+    """Check a converter's parameters; return URIs of files, the others as text, and `Timeout`."""
+    return _split(_parameters(parameters))
 
 
 def _split(given: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str], int | None]:

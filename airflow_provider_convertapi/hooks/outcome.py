@@ -39,16 +39,23 @@ class Try:
     :param number: counted from 1; a clear goes on counting.
     :param started: seconds since the epoch at which the try began.
     :param settle: seconds that an accepted job may stay invisible at the service.
+    :param follows_runs: whether an earlier run, too, may have submitted what this one is about to.
     """
 
     number: int
     started: float
     settle: float
+    follows_runs: bool = False
 
     @property
     def is_later(self) -> bool:
         """Tell whether an earlier try may have submitted this conversion already."""
         return self.number > 1
+
+    @property
+    def may_be_known(self) -> bool:
+        """Tell whether the service may know any attempt of this conversion already."""
+        return self.is_later or self.follows_runs
 
 
 def explained(verdict: ConvertApiError, order: Order, *, again: bool) -> ConvertApiError:

@@ -93,6 +93,8 @@ class Submission:
 
     def _wait_out(self, error: ThrottledError) -> None:
         work = self._work
+        if not work.patient:
+            raise error
         self._throttled += 1
         delay = work.client.backoff.delay(self._throttled, error) or 0
         if work.client.monotonic() + delay > work.deadline:
@@ -132,7 +134,7 @@ class Submission:
         source = part.input
         assert isinstance(source, Source)  # noqa: S101 - for the type checker
         file_id = work.ids.file_id(self._attempt, part.place)
-        if work.this_try.is_later and self._is_stored(file_id, source.size):
+        if work.this_try.may_be_known and self._is_stored(file_id, source.size):
             return file_id
         failures = 0
         while True:

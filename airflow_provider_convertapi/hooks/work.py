@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.endpoints import get_job
@@ -16,7 +16,7 @@ from airflow_provider_convertapi.errors import (
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.endpoints import JobAnswer
@@ -30,6 +30,11 @@ class Work:
     """One conversion under way.
 
     :param deadline: monotonic seconds at which the task stops waiting.
+    :param delays: yields the seconds before each poll, given the longest distance between two.
+    :param patient: whether a submit that the service is too busy for is waited out here; False
+        leaves that to the caller.
+    :param left: takes the ids of documents whose deletion is the caller's; None: they are deleted.
+    :param passed: attempts, from 0 on, whose verdicts do not count any more.
     """
 
     client: Client
@@ -38,6 +43,10 @@ class Work:
     this_try: Try
     deadline: float
     log: logging.Logger
+    delays: Callable[[float], Iterator[float]] = poll_delays
+    patient: bool = True
+    left: list[str] | None = field(default=None, repr=False)
+    passed: int = 0
 
     def look(self, attempt: int) -> JobAnswer:
         """Ask for the job of an attempt; free, so trouble on the wire is waited out."""
@@ -83,7 +92,7 @@ class Work:
         raise AssertionError  # the polls end with an error
 
     def _polls(self) -> Iterator[float]:
-        for delay in poll_delays(self.order.poll_interval):
+        for delay in self.delays(self.order.poll_interval):
             if self.client.monotonic() + delay > self.deadline:
                 raise ConversionTimeoutError(
                     f"{self.order.describe()} took longer than timeout={self.order.timeout:g} s. "
