@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Mapping
 
 BLOCK = 8 * 1024 * 1024
 """Bytes that are read, and written, at a time."""
@@ -153,10 +153,7 @@ class StoreLocation:
             info = self.fs.info(self.path, **accepted(self.fs.info, refresh=True))
         except (FileNotFoundError, NotADirectoryError):
             return None
-        if info["type"] == "directory":
-            return State(0, "", "directory")
-        version = next((info[key] for key in _VERSIONS if info.get(key)), "")
-        return State(int(info["size"] or 0), str(version).strip('"'))
+        return state_of(info)
 
     def open(self) -> BinaryIO:
         """Open the file for reading from its start, in blocks, without reading ahead."""
@@ -213,9 +210,16 @@ class _Reader(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        if not self.closed:
-            self._file.close()
+        self._file.close()
         super().close()
+
+
+def state_of(info: Mapping[str, Any]) -> State:
+    """Return what a store's description of a place says."""
+    if info["type"] == "directory":
+        return State(0, "", "directory")
+    version = next((info[key] for key in _VERSIONS if info.get(key)), "")
+    return State(int(info["size"] or 0), str(version).strip('"'))
 
 
 def accepted(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
