@@ -27,7 +27,6 @@ def test_import_loads_no_airflow() -> None:
     assert done.stdout == "[]\n"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "mebibytes"), [("local", 512), ("s3", 72)])
 def test_memory_does_not_grow_with_the_file(
     request: pytest.FixtureRequest, kind: str, mebibytes: int

@@ -121,6 +121,13 @@ def test_existing_directory_needs_its_slash(local_store: DiskStore, sftp_store: 
             Destination.parse(store.uri + "folder")
 
 
+def test_bucket_that_cannot_be_looked_at_is_taken(s3_client: object) -> None:
+    """An access point is no bucket, and who may only write need not be allowed to look."""
+    uri = "s3://s3_test@arn:aws:s3:us-east-1:123456789012:accesspoint/mine/out/"
+
+    assert uri == Destination.parse(uri).uri
+
+
 def test_prefix_of_other_objects_is_a_file_name_on_s3(s3_store: S3Store) -> None:
     """An object store has no directories: `a` and `a/b` stand side by side."""
     s3_store.write("a/b", b"x")

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_convertapi.errors import InputNotFoundError, ParameterError
 from airflow_provider_convertapi.storage import BLOCK, find_source, is_url
@@ -203,6 +204,21 @@ def test_missing_bucket_is_a_missing_file(s3_store: S3Store) -> None:
         InputNotFoundError, match=r"s3://s3_test@no-such-bucket/a\.txt does not exist"
     ):
         find_source("s3://s3_test@no-such-bucket/a.txt")
+
+
+def test_trouble_of_the_network_is_no_missing_file(airflow_attach: Any) -> None:
+    """What another try may not meet stays what it is, so that there is another try."""
+
+    class Unreachable(MemoryFileSystem):  # type: ignore[misc] # fsspec is untyped
+        cachable = False
+
+        def info(self, path: str, **kwargs: object) -> dict[str, Any]:
+            raise ConnectionResetError
+
+    airflow_attach("hdfs", Unreachable(global_store=False))
+
+    with pytest.raises(ConnectionResetError):
+        find_source("hdfs://host/a.txt")
 
 
 @pytest.mark.parametrize(
