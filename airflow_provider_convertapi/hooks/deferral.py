@@ -34,7 +34,8 @@ class WatchedJob(NamedTuple):
     @classmethod
     def of(cls, derivation: str, job: Underway) -> WatchedJob:
         """Describe a job that was begun here."""
-        return cls(derivation, job.attempt, job.submitted, list(job.uploads))
+        submitted = None if job.submitted is None else round(job.submitted, 1)
+        return cls(derivation, job.attempt, submitted, list(job.uploads))
 
     @property
     def underway(self) -> Underway:

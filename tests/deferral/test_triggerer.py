@@ -1,0 +1,253 @@
+"""What a trigger does to its triggerer: tokens, connections, event loop, kills."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from statistics import quantiles
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_convertapi.api.ids import JobIds
+from tests.tries import fire, fired_payload, reborn
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.sandbox import Sandbox
+    from tests.deferral.conftest import MakeTrigger, StartJob
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, **extra: Any) -> None:
+    """Point the default connection at the sandbox, with these extras."""
+    value = json.dumps(sandbox.airflow_connection | {"extra": extra})
+    monkeypatch.setenv("AIRFLOW_CONN_CONVERTAPI_DEFAULT", value)
+
+
+def bearers(sandbox: Sandbox) -> set[str]:
+    """Return the tokens that polls carried."""
+    polls = sandbox.requests.filter(method="GET", path="/async/job/*")
+    return {poll.headers["authorization"].removeprefix("Bearer ") for poll in polls}
+
+
+def unknown_jobs(count: int) -> list[list[Any]]:
+    """Return jobs that the service does not know; nothing has to be converted for them."""
+    return [[f"{index:064x}", 0, None, []] for index in range(count)]
+
+
+def test_polls_carry_a_jwt_and_never_the_token(
+    make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
+) -> None:
+    """The triggerer signs a JWT of its own, and Airflow's masker knows it."""
+    from airflow.providers.common.compat.sdk import redact
+
+    sandbox.requests.clear()
+    fire(make_trigger([start_job()]))
+
+    [jwt] = bearers(sandbox)
+    assert 2 == jwt.count(".")
+    assert "A ***" == redact(f"A {jwt}")
+
+
+def test_api_token_where_the_connection_says_so(
+    make_trigger: MakeTrigger,
+    start_job: StartJob,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With `auth=api_token` polls carry the token itself."""
+    job = start_job()
+    connect(monkeypatch, sandbox, auth="api_token")
+
+    fire(make_trigger([job]))
+
+    assert {sandbox.token} == bearers(sandbox)
+
+
+def test_triggers_share_one_jwt(
+    make_trigger: MakeTrigger,
+    start_job: StartJob,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten triggers at once and one later ask for a token once: the masker must not grow."""
+    jobs = [start_job(f"{index:064x}") for index in range(3)]
+    connect(monkeypatch, sandbox, auth="jwt_remote", namespace="shared")
+
+    async def together() -> None:
+        await asyncio.gather(*(fired_payload(make_trigger(jobs)) for _ in range(10)))
+
+    asyncio.run(together())
+    fire(make_trigger(jobs))
+
+    assert 1 == len(sandbox.requests.filter(method="POST", path="/token/jwt"))
+    assert 1 == len(bearers(sandbox))
+
+
+def test_refused_jwt_is_renewed_once(
+    make_trigger: MakeTrigger,
+    start_job: StartJob,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A 401 costs a second poll with a new JWT, and no more than that."""
+    job = start_job()
+    connect(monkeypatch, sandbox, auth="jwt_remote", namespace="renewed")
+    sandbox.fail("GET /async/job/*", status=401, code=4012)
+
+    event = fire(make_trigger([job]))
+
+    assert ("answered", [True]) == (event["status"], event["answered"])
+    assert 2 == len(sandbox.requests.filter(method="POST", path="/token/jwt"))
+
+
+def test_refused_credential_is_the_workers(
+    make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
+) -> None:
+    """A lasting 401 fires at once; the worker meets the same, and raises it."""
+    job = start_job()
+    sandbox.fail("GET /async/job/*", status=401, code=4012, times=None)
+
+    event = fire(make_trigger([job]))
+
+    assert "answered" == event["status"]
+    assert 2 == len(sandbox.requests.filter(method="GET", path="/async/job/*", status=401))
+
+
+def test_many_triggers_use_few_connections(make_trigger: MakeTrigger, sandbox: Sandbox) -> None:
+    """Triggers of one connection share its client, which the last one closes."""
+    from airflow_provider_convertapi.hooks.triggerer import _clients
+
+    seen: set[int] = set()
+
+    async def together() -> None:
+        triggers = [make_trigger([job], settle=60, seconds=1) for job in unknown_jobs(30)]
+        tasks = [asyncio.create_task(fired_payload(trigger)) for trigger in triggers]
+        await asyncio.sleep(0.7)
+        seen.update(id(shared.client) for shared in _clients.values())
+        await asyncio.gather(*tasks)
+
+    asyncio.run(together())
+
+    assert 1 == len(seen)
+    assert {} == _clients
+
+
+def test_loop_is_not_held_up(make_trigger: MakeTrigger, sandbox: Sandbox) -> None:
+    """With 200 jobs in a dozen triggers the loop's turns stay short."""
+    fire(make_trigger(unknown_jobs(1), settle=0))  # a triggerer imports once
+    lags: list[float] = []
+
+    async def probe() -> None:
+        while True:
+            begin = time.perf_counter()
+            await asyncio.sleep(0.005)
+            lags.append(time.perf_counter() - begin - 0.005)
+
+    async def together() -> None:
+        watching = asyncio.create_task(probe())
+        jobs = unknown_jobs(200)
+        triggers = [make_trigger([job], settle=60, seconds=2) for job in jobs[:10]]
+        triggers.append(make_trigger(jobs[10:], settle=60, seconds=2))
+        await asyncio.gather(*(fired_payload(trigger) for trigger in triggers))
+        watching.cancel()
+
+    asyncio.run(together())
+
+    assert 200 == len({request.path for request in sandbox.requests})
+    assert quantiles(lags, n=100)[-1] < 0.1
+
+
+# --- kills -----------------------------------------------------------------------------------
+
+
+def leave(sandbox: Sandbox) -> tuple[int, int]:
+    """Return how many jobs and documents the service has."""
+    return len(sandbox.jobs), len(sandbox.files)
+
+
+def uploaded(sandbox: Sandbox, job: list[Any]) -> list[Any]:
+    """Store a document under the id that the job's first input would have."""
+    import requests
+
+    file_id = JobIds(sandbox.token, job[0]).file_id(job[1], "0")
+    answer = requests.post(
+        f"{sandbox.url}/upload?fileId={file_id}&filename=a.txt", data=b"a", timeout=5
+    )
+    assert 200 == answer.status_code
+    return [*job[:3], ["0"]]
+
+
+def wait_until_done(sandbox: Sandbox) -> None:
+    """Wait until no job runs."""
+    limit = time.monotonic() + 20
+    while any(job["state"] == "running" for job in sandbox.jobs.values()):
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(("cancel", "left"), [(True, (0, 0)), (False, (1, 2))])
+def test_on_kill_deletes_where_asked_to(
+    make_trigger: MakeTrigger,
+    start_job: StartJob,
+    sandbox: Sandbox,
+    cancel: bool,
+    left: tuple[int, int],
+) -> None:
+    """A user's kill deletes job, result and upload with `cancel_on_kill`, else nothing."""
+    job = uploaded(sandbox, start_job())
+    wait_until_done(sandbox)
+
+    asyncio.run(reborn(make_trigger([job], cancel_on_kill=cancel)).on_kill())
+
+    assert left == leave(sandbox)
+
+
+def test_on_kill_of_a_running_job(
+    make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
+) -> None:
+    """A job that still runs is deleted, too; what it costs stays paid."""
+    sandbox.jobs_take(polls=1000)
+
+    asyncio.run(make_trigger([start_job()], cancel_on_kill=True).on_kill())
+
+    assert {} == sandbox.jobs
+
+
+def test_on_kill_never_raises_for_the_service(
+    make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
+) -> None:
+    """A service that refuses to delete leaves a warning, not an exception."""
+    job = start_job()
+    sandbox.fail("DELETE /async/job/*", status=400, times=None)
+
+    asyncio.run(make_trigger([job], cancel_on_kill=True).on_kill())
+
+    assert 1 == len(sandbox.jobs)
+
+
+@pytest.mark.parametrize(("by_user", "jobs"), [(True, 0), (False, 1)])
+def test_only_a_users_kill_cancels(
+    make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox, by_user: bool, jobs: int
+) -> None:
+    """Airflow's own runner calls `on_kill` for a user's act; a shutdown leaves the job alone."""
+    from airflow.jobs import triggerer_job_runner as airflow
+
+    message = getattr(airflow, "_USER_ACTION_CANCEL_MSG", None)
+    if message is None:
+        pytest.skip("this Airflow never tells a trigger of a kill")
+    sandbox.jobs_take(polls=1000)
+    trigger = reborn(make_trigger([start_job()], cancel_on_kill=True))
+
+    async def run() -> None:
+        runner = airflow.TriggerRunner()
+        task = asyncio.create_task(runner.run_trigger(1, trigger))
+        runner.triggers[1] = {"task": task, "is_watcher": False, "name": "one", "events": 0}
+        await asyncio.sleep(1)
+        task.cancel(*([message] if by_user else []))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+
+    assert jobs == len(sandbox.jobs)

@@ -1,0 +1,105 @@
+"""Tries of one task, worker and triggerer included, without a scheduler and a database.
+
+What travels between the two passes through Airflow's own encryption and serialisation, and each
+side works on an operator of its own, as two processes would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.triggers.base import BaseTrigger
+
+TRIGGER_LIMIT = 30.0
+"""Seconds after which a trigger that does not fire fails its test."""
+
+
+@dataclass
+class TaskInstance:
+    """What operators read of a task instance, and the XComs they push."""
+
+    try_number: int = 1
+    max_tries: int = 0
+    dag_id: str = "dag"
+    run_id: str = "run"
+    task_id: str = "convert"
+    map_index: int = -1
+    start_date: datetime = field(default_factory=lambda: datetime.now(UTC))
+    xcom: dict[str, Any] = field(default_factory=dict)
+
+    def xcom_push(self, *, key: str, value: Any) -> None:
+        """Keep a value; a second one of the same key would be an error in Airflow."""
+        assert key not in self.xcom
+        self.xcom[key] = value
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+def run_try(
+    make: Callable[[], Any],
+    ti: TaskInstance | None = None,
+    *,
+    deferred: Callable[[], None] = nothing,
+    fired: Callable[[], None] = nothing,
+) -> Any:
+    """Run one try to its end, and return what the task returns.
+
+    :param make: makes the operator; called once for the worker, once more for its resumption.
+    :param deferred: done once the task has deferred, before the trigger runs.
+    :param fired: done once the trigger has fired, before the worker resumes.
+    """
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    ti = ti or TaskInstance()
+    try:
+        return execute(make(), ti)
+    except TaskDeferred as deferral:
+        trigger, method = reborn(deferral.trigger), deferral.method_name
+    deferred()
+    payload = fire(trigger)
+    fired()
+    return resume(make(), method, payload, ti)
+
+
+def execute(operator: Any, ti: TaskInstance) -> Any:
+    """Call `execute` as Airflow's task runner does, without its timeout."""
+    return operator.execute(context={"ti": ti, "task": operator})
+
+
+def resume(operator: Any, method: str, payload: Any, ti: TaskInstance) -> Any:
+    """Resume a deferred task with what its trigger had to say."""
+    context = {"ti": ti, "task": operator}
+    return operator.resume_execution(method, {"event": payload}, context)
+
+
+def reborn(trigger: BaseTrigger) -> BaseTrigger:
+    """Return the trigger as a triggerer makes it anew from the row in the database."""
+    from airflow.models.trigger import Trigger
+
+    row = Trigger.from_object(trigger)
+    module, _, name = row.classpath.rpartition(".")
+    made: BaseTrigger = getattr(import_module(module), name)(**row.kwargs)
+    return made
+
+
+def fire(trigger: BaseTrigger) -> Any:
+    """Run a trigger until its event, and return that as the worker reads it."""
+    return asyncio.run(fired_payload(trigger))
+
+
+async def fired_payload(trigger: BaseTrigger) -> Any:
+    """Return the payload of the trigger's one event, after a trip through JSON."""
+    async with asyncio.timeout(TRIGGER_LIMIT):
+        events = [event async for event in trigger.run()]
+    assert 1 == len(events)
+    return json.loads(json.dumps(events[0].payload))
