@@ -10,8 +10,11 @@ from dev import s3 as s3_stage
 from dev.stage import DOCUMENTS, OFFICE_DOCUMENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from airflow.models.dagrun import DagRun
+    from airflow.sdk import DAG
 
     from airflow_provider_convertapi.sandbox import Sandbox
 
@@ -40,3 +43,26 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     with s3_stage.s3_server() as url:
         monkeypatch.setenv("AIRFLOW_CONN_S3_EXAMPLE", s3_stage.airflow_connection(url))
         yield s3_stage.filled(url, OFFICE_DOCUMENTS)
+
+
+@pytest.fixture
+def clear_and_run(airflow_db: Path) -> Callable[[DAG, DagRun], Any]:
+    """Clear the only task of a finished run, as a user does, and run its next try.
+
+    `dag.test()` cannot: for a date that it knows it makes the run anew, and tries start at 1.
+    """
+
+    def clear(dag: DAG, dag_run: DagRun) -> Any:
+        from airflow.models.taskinstance import clear_task_instances
+        from airflow.sdk.definitions.dag import _run_task
+        from airflow.utils.session import create_session
+
+        with create_session() as session:
+            [task] = dag_run.get_task_instances(session=session)
+            clear_task_instances([task], session)
+            task.try_number += 1  # the scheduler's part
+            session.commit()
+            _run_task(ti=task, task=dag.task_dict[task.task_id])
+            return dag_run.get_task_instance(task.task_id, session=session)
+
+    return clear
