@@ -268,26 +268,34 @@ def local_store(tmp_path: Path) -> DiskStore:
 
 
 @pytest.fixture(scope="session")
-def airflow_attach() -> Callable[..., Any]:
-    """Make Airflow reach a file system under a protocol, alike on every Airflow."""
+def memory_fs() -> Any:
+    """Give Airflow a file system in memory."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    return _attach("memory", MemoryFileSystem())
+
+
+def _attach(protocol: str, fs: Any, conn_id: str | None = None) -> Any:
+    """Make Airflow reach `fs`, alike on every Airflow."""
     try:
         module = import_module("airflow.sdk.io")
     except ImportError:
         module = import_module("airflow.io.store")
-
-    def attach(protocol: str, fs: Any, conn_id: str | None = None) -> Any:
-        module.attach(protocol, conn_id=conn_id, fs=fs)
-        return fs
-
-    return attach
+    module.attach(protocol, conn_id=conn_id, fs=fs)
+    return fs
 
 
-@pytest.fixture(scope="session")
-def memory_fs(airflow_attach: Callable[..., Any]) -> Any:
-    """Give Airflow a file system in memory."""
-    from fsspec.implementations.memory import MemoryFileSystem
+@pytest.fixture
+def attach(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], str]:
+    """Give Airflow a file system under a connection of its own; return the URI of its root."""
 
-    return airflow_attach("memory", MemoryFileSystem())
+    def under_own_connection(protocol: str, fs: Any) -> str:
+        conn_id = f"store_{uuid4().hex}"
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", "generic://host")
+        _attach(protocol, fs, conn_id)
+        return f"{protocol}://{conn_id}@host/"
+
+    return under_own_connection
 
 
 @pytest.fixture

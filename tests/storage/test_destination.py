@@ -6,15 +6,16 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_convertapi.errors import ParameterError
 from airflow_provider_convertapi.storage import Destination
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.storage.conftest import DiskStore, S3Store, Store
 
@@ -72,7 +73,7 @@ def test_sizes_are_asked_for_anew(store: Store) -> None:
 
 def test_listing_that_is_out_of_date_does_not_tell_sizes(s3_store: S3Store) -> None:
     """Listings are remembered; sizes are asked for nevertheless."""
-    from airflow.sdk import ObjectStoragePath
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     s3_store.write("a", b"1")
     fs = ObjectStoragePath(s3_store.uri).fs
@@ -121,9 +122,18 @@ def test_existing_directory_needs_its_slash(local_store: DiskStore, sftp_store: 
             Destination.parse(store.uri + "folder")
 
 
-def test_bucket_that_cannot_be_looked_at_is_taken(s3_client: object) -> None:
-    """An access point is no bucket, and who may only write need not be allowed to look."""
-    uri = "s3://s3_test@arn:aws:s3:us-east-1:123456789012:accesspoint/mine/out/"
+class _Forbidden(MemoryFileSystem):  # type: ignore[misc] # fsspec is untyped
+    """Lets nobody look."""
+
+    cachable = False
+
+    def info(self, path: str, **kwargs: object) -> dict[str, Any]:
+        raise PermissionError("Forbidden")
+
+
+def test_bucket_that_may_not_be_looked_at_is_taken(attach: Callable[[str, Any], str]) -> None:
+    """Who may only write need not be allowed to look."""
+    uri = attach("abfs", _Forbidden(global_store=False)) + "out/"
 
     assert uri == Destination.parse(uri).uri
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_convertapi.storage import Destination, Publication
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class _Memory(MemoryFileSystem):  # type: ignore[misc] # fsspec is untyped
@@ -70,12 +72,10 @@ class _Brittle(_Memory):
 
 
 @pytest.fixture
-def fs(request: pytest.FixtureRequest, airflow_attach: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Give Airflow a store of the parametrised kind, under a connection of its own."""
-    conn_id = f"store_{uuid4().hex}"
-    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", "generic://host")
-    fs = airflow_attach("smb", request.param(), conn_id)
-    fs.uri = f"smb://{conn_id}@host/"
+def fs(request: pytest.FixtureRequest, attach: Callable[[str, Any], str]) -> Any:
+    """Give Airflow a store of the parametrised kind."""
+    fs = request.param()
+    fs.uri = attach("smb", fs)
     return fs
 
 

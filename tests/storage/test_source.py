@@ -13,6 +13,7 @@ from airflow_provider_convertapi.errors import InputNotFoundError, ParameterErro
 from airflow_provider_convertapi.storage import BLOCK, find_source, is_url
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.storage.conftest import DiskStore, S3Store, Store
@@ -117,7 +118,7 @@ def _write_later(store: Store, name: str, data: bytes) -> None:
 
 def test_listing_that_is_out_of_date_is_not_believed(s3_store: S3Store) -> None:
     """Listings are remembered; existence, size and ETag are asked for nevertheless."""
-    from airflow.sdk import ObjectStoragePath
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
 
     s3_store.write("a.txt", b"one")
     fs = ObjectStoragePath(s3_store.uri).fs
@@ -206,19 +207,36 @@ def test_missing_bucket_is_a_missing_file(s3_store: S3Store) -> None:
         find_source("s3://s3_test@no-such-bucket/a.txt")
 
 
-def test_trouble_of_the_network_is_no_missing_file(airflow_attach: Any) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "expected", "said"),
+    [
+        pytest.param(
+            PermissionError("Forbidden"),
+            InputNotFoundError,
+            r"a\.txt is not there, or may not be read \(Forbidden\)",
+            id="forbidden",  # what S3 says of a missing key to those who may not list the bucket
+        ),
+        pytest.param(ConnectionResetError("reset"), ConnectionResetError, "reset", id="network"),
+    ],
+)
+def test_trouble_of_the_network_is_no_missing_file(
+    attach: Callable[[str, Any], str],
+    trouble: Exception,
+    expected: type[Exception],
+    said: str,
+) -> None:
     """What another try may not meet stays what it is, so that there is another try."""
 
-    class Unreachable(MemoryFileSystem):  # type: ignore[misc] # fsspec is untyped
+    class Troubled(MemoryFileSystem):  # type: ignore[misc] # fsspec is untyped
         cachable = False
 
         def info(self, path: str, **kwargs: object) -> dict[str, Any]:
-            raise ConnectionResetError
+            raise trouble
 
-    airflow_attach("hdfs", Unreachable(global_store=False))
+    uri = attach("hdfs", Troubled(global_store=False)) + "a.txt"
 
-    with pytest.raises(ConnectionResetError):
-        find_source("hdfs://host/a.txt")
+    with pytest.raises(expected, match=said):
+        find_source(uri)
 
 
 @pytest.mark.parametrize(
