@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
+import string
 
-_LONGEST_TEXT = 500
+_LOOKED_AT, _LONGEST_TEXT = 4000, 500
 
 # An id may follow a percent-encoded character, whose last letter is no part of it.
 _ID = re.compile(r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2}))[a-z0-9]{32}(?![A-Za-z0-9])")
 _ID_IN_QUERY = re.compile(r"((?:JobId|fileId)=)[^\s&\"']+", re.IGNORECASE)
-_JWT = re.compile(r"\beyJ[\w-]{4,}[\w.-]*")
+_JWT = re.compile(r"(?<![A-Za-z0-9])eyJ[\w-]{4,}[\w.-]*")
 _URL_USER = re.compile(r"(\w://)[^\s/?#@\"']+@")
 _URL_QUERY = re.compile(r"(\w://[^\s?\"']+)\?[^\s\"']+")
-_LAST_WORD = re.compile(r"[\w.%-]+\Z")
+_OF_WORDS = string.ascii_letters + string.digits + "_-.%"
 
 
 def redact(text: str) -> str:
@@ -28,13 +29,11 @@ def redact(text: str) -> str:
 
 def shown(text: str) -> str:
     """Return a text from outside on one line: redacted, printable, 500 characters at most."""
+    if len(text) > _LOOKED_AT:
+        # Half an id, where the text is cut, would not be recognised as one.
+        text = text[:_LOOKED_AT].rstrip(_OF_WORDS)
     printable = "".join(c if c.isprintable() else " " for c in redact(text))
     return " ".join(printable.split())[:_LONGEST_TEXT]
-
-
-def without_last_word(text: str) -> str:
-    """Return a text that was cut somewhere without the word that the cut went through."""
-    return _LAST_WORD.sub("", text)
 
 
 class _IdFilter(logging.Filter):

@@ -14,7 +14,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from airflow_provider_convertapi.api.redaction import shown, without_last_word
+from airflow_provider_convertapi.api.redaction import shown
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConversionError,
@@ -45,10 +45,10 @@ TRANSIENT_CODES = frozenset({5000, 5008, 5009, 50050})
 QUOTA_CODE = 4014
 TIMEOUT_CODE = 5000
 
-_START, _SHOWN_START = 1000, 120
+_LOOKED_AT, _SHOWN_START = 20_000, 120
 """Bytes of an unknown answer that are looked at, and characters of them that are shown."""
 
-_MOST_TEXTS = 20
+_MOST_TEXTS = 10
 _LONGEST_MESSAGE = 1000
 _LONGEST_NUMBER = 18
 
@@ -133,10 +133,7 @@ class Response:
     def describe(self) -> str:
         """Say what came, in a form that may be logged: status, type, first bytes, no id."""
         kind = shown(self.headers.get("content-type", "no content type"))
-        start = self.body[:_START].decode("utf-8", "replace")
-        if len(self.body) > _START:
-            start = without_last_word(start)  # half an id would not be recognised as one
-        start = shown(start)[:_SHOWN_START]
+        start = shown(self.body[:_LOOKED_AT].decode("utf-8", "replace"))[:_SHOWN_START]
         return f"HTTP {self.status} ({kind}), " + (f"starting {start!r}" if start else "empty")
 
 
@@ -222,8 +219,11 @@ def _server_error(code: int | None, said: str, *, verdicts: bool) -> ConvertApiE
 
 def _redirected(response: Response) -> UnexpectedAnswerError:
     """Name the host where it leads, no more: the rest may hold an id."""
-    target = urlsplit(response.headers.get("location", ""))
-    where = f" to {shown(f'{target.scheme}://{target.hostname}')}" if target.hostname else ""
+    try:
+        target = urlsplit(response.headers.get("location", ""))
+        where = f" to {shown(f'{target.scheme}://{target.hostname}')}" if target.hostname else ""
+    except ValueError:  # no URL
+        where = ""
     return UnexpectedAnswerError(
         f"ConvertAPI's host answered with a redirect (HTTP {response.status}){where}. It is not "
         "followed, since no token leaves the connection's host: set that to where the API is."

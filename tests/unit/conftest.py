@@ -1,0 +1,50 @@
+"""Servers and clients of the unit tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from airflow_provider_convertapi.api.client import Client
+from airflow_provider_convertapi.api.retry import Backoff
+from tests.unit.server import Script, Server
+
+TOKEN = "the-token-of-the-connection"
+
+Serve = Callable[[Script], Server]
+MakeClient = Callable[..., Client]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start servers; each ends with the test."""
+    with ExitStack() as servers:
+
+        def start(script: Script) -> Server:
+            server = Server(script)
+            servers.callback(server.close)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def make_client() -> Iterator[MakeClient]:
+    """Make clients that never wait, unless the test says otherwise."""
+    with ExitStack() as clients:
+
+        def make(base_url: str, **changes: Any) -> Client:
+            settings: dict[str, Any] = {
+                "token": lambda kind: f"{TOKEN}-{kind.value}",
+                "pause": lambda _: None,
+                "backoff": Backoff(jitter=lambda: 0.0),
+                "http_timeout": 5.0,
+            }
+            client = Client(base_url, **settings | changes)
+            clients.callback(client.close)
+            return client
+
+        yield make
