@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.wire import Endpoint
     from airflow_provider_convertapi.hooks.work import Work
 
-_CANCELLED = "Cancelled: the job and its documents are deleted at ConvertAPI; it may be billed."
+_CANCELLED = (
+    "Cancelled: the job and its documents are deleted at ConvertAPI. It may be billed, and what it "
+    "still makes the service deletes within three hours."
+)
 _NOT_CANCELLED = "Not everything could be deleted; ConvertAPI does so within three hours. %s"
 
 

@@ -134,7 +134,12 @@ def test_many_triggers_use_few_connections(make_trigger: MakeTrigger, sandbox: S
 
 
 def test_loop_is_not_held_up(make_trigger: MakeTrigger, sandbox: Sandbox) -> None:
-    """With 200 jobs in a dozen triggers the loop's turns stay short."""
+    """200 polls that the service holds for 0.3 s each leave the loop free.
+
+    One that blocked would hold it up for as long. How long the longest stall is on a quiet machine
+    with 1,000 jobs, the benchmark says.
+    """
+    sandbox.fail("GET /async/job/*", delay=0.3, times=None)
     fire(make_trigger(unknown_jobs(1), settle=0))  # a triggerer imports once
     lags: list[float] = []
 
@@ -155,7 +160,7 @@ def test_loop_is_not_held_up(make_trigger: MakeTrigger, sandbox: Sandbox) -> Non
     asyncio.run(together())
 
     assert 200 == len({request.path for request in sandbox.requests})
-    assert quantiles(lags, n=100)[-1] < 0.1
+    assert quantiles(lags, n=10)[-1] < 0.1
 
 
 # --- kills -----------------------------------------------------------------------------------
