@@ -14,10 +14,7 @@ if TYPE_CHECKING:
 
 
 class _Memory(MemoryFileSystem):  # type: ignore[misc] # fsspec is untyped
-    cachable = False
-
-    def __init__(self) -> None:
-        super().__init__(global_store=False)
+    """Copies and deletes where others rename."""
 
 
 class _NoOverwrite(_Memory):
@@ -74,7 +71,7 @@ class _Brittle(_Memory):
 @pytest.fixture
 def fs(request: pytest.FixtureRequest, attach: Callable[[str, Any], str]) -> Any:
     """Give Airflow a store of the parametrised kind."""
-    fs = request.param()
+    fs = request.param(global_store=False, skip_instance_cache=True)
     fs.uri = attach("smb", fs)
     return fs
 
