@@ -228,7 +228,7 @@ def test_trouble_of_the_network_is_no_missing_file(
     """What another try may not meet stays what it is, so that there is another try."""
 
     class Troubled(MemoryFileSystem):  # type: ignore[misc] # fsspec is untyped
-            def info(self, path: str, **kwargs: object) -> dict[str, Any]:
+        def info(self, path: str, **kwargs: object) -> dict[str, Any]:
             raise trouble
 
     uri = attach("hdfs", Troubled(global_store=False, skip_instance_cache=True)) + "a.txt"
