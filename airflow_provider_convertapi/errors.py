@@ -24,7 +24,9 @@ Those marked with a star are `transient`: another try can end differently withou
     |- ResultExpiredError          accepted once, unknown now           clear the task to pay anew
     |- UnexpectedAnswerError       an answer nobody can understand      check the connection's host
     |- BudgetExceededError         more than `max_conversions`          raise it, or do less
-    `- BatchFailedError            files of a batch failed              see its manifest
+    `- BatchFailedError            files of a batch failed for good     see its manifest
+       `- TransientBatchFailedError
+                                *  some of them for a passing reason    the next try converts those
 
 Only the fields decide, never the text.  Each class hands all its fields to `args`, so that every
 instance survives pickling: the errors of tasks cross process borders.
@@ -179,3 +181,9 @@ class BudgetExceededError(ConvertApiError):
 
 class BatchFailedError(ConvertApiError):
     """Files of a batch failed, more than its failure policy allows."""
+
+
+class TransientBatchFailedError(BatchFailedError):
+    """Some of the files failed for a reason that passes; another try converts those."""
+
+    transient = True

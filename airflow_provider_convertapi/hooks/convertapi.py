@@ -192,7 +192,7 @@ class ConvertApiHook(BaseHook):
         seed = order.seed() | {"namespace": self.settings.namespace, "key": conversion_key}
         scope = {**self.scope.names, "call": self.scope.call_number(order.seed())}
         ids = JobIds.from_seed(self.settings.id_key, seed_text(seed | {"scope": scope}))
-        self._warn_of_limits()
+        self.warn_of_limits()
         return self.resumed(order, ids.derivation)
 
     def resumed(
@@ -258,7 +258,8 @@ class ConvertApiHook(BaseHook):
         # Airflow 3.3 types its mixin's logger wider than what it is at run time.
         return cast("logging.Logger", self.log)
 
-    def _warn_of_limits(self) -> None:
+    def warn_of_limits(self) -> None:
+        """Say in the task's log what durable conversions cannot promise here."""
         if not self.scope.is_durable:
             self.log.warning(
                 "Outside of a task a conversion is not durable: if this process dies, nobody "

@@ -42,17 +42,22 @@ class _Results:
     order: Order
     publication: Publication
     names: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
     cost: int = 0
     _open: ExitStack = field(default_factory=ExitStack)
+    _sink: BinaryIO | None = None
 
     def begin(self, head: PartHead) -> BinaryIO:
         self.names.append(head.name)
         # Each part names the cost of the whole conversion, not a share of it.
         self.cost = max(self.cost, head.cost)
         uri = self.order.destination.outputs(self.names)[-1]
-        return self._open.enter_context(self.publication.stage(uri, head.size))
+        self._sink = self._open.enter_context(self.publication.stage(uri, head.size))
+        return self._sink
 
     def end(self) -> None:
+        if self._sink is not None:
+            self.sizes.append(self._sink.tell())
         self._open.close()
 
     def abandon(self, error: BaseException) -> None:
@@ -127,7 +132,8 @@ class DirectConversion:
                     if isinstance(error, UnexpectedAnswerError | SizeMismatch | TransportError):
                         raise self._lost(error) from None
                     raise
-            return Outcome(publication.publish(), results.cost, results.cost)
+            sizes = tuple(results.sizes)
+            return Outcome(publication.publish(), results.cost, results.cost, sizes)
 
     def _interruptible(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         for block in blocks:

@@ -54,6 +54,11 @@ class DurableConversion:
     _timeouts: int = field(default=0, init=False)
     _refused: int | None = field(default=None, init=False)
 
+    @property
+    def is_submitting(self) -> bool:
+        """Tell whether a submit was begun, and did not end well."""
+        return self._refused is not None
+
     def run(self) -> Outcome:
         """Convert and publish; paid at most once within the service's retention."""
         begun = self.begin()
@@ -100,7 +105,8 @@ class DurableConversion:
     def _collect(self, job: Underway, conversion: Conversion) -> Outcome:
         outputs = collect(self.work, conversion)
         delete_documents(self.work, job.attempt, job.uploads, conversion.files)
-        return Outcome(outputs, conversion.cost, 0 if job.submitted is None else conversion.cost)
+        charged = 0 if job.submitted is None else conversion.cost
+        return Outcome(outputs, conversion.cost, charged, _sizes(conversion))
 
     def _known_answers(self) -> dict[int, JobAnswer]:
         """Return what the service knows of this conversion's attempts.
@@ -127,7 +133,7 @@ class DurableConversion:
         if outputs is not None:
             work.log.info("Reused, no charge: an earlier try published %s.", ", ".join(outputs))
             delete_documents(work, attempt, self._places(), conversion.files)
-            return Outcome(outputs, conversion.cost, 0)
+            return Outcome(outputs, conversion.cost, 0, _sizes(conversion))
         work.log.warning(
             "An earlier try converted this, but its outputs were removed since and the documents "
             "are "
@@ -207,6 +213,10 @@ class DurableConversion:
             return True
         earlier = self.work.look(job.attempt - 1).verdict if job.attempt else None
         return isinstance(earlier, TransientConversionError)
+
+
+def _sizes(conversion: Conversion) -> tuple[int, ...]:
+    return tuple(file.size for file in conversion.files)
 
 
 def _is_timeout(verdict: ConvertApiError | None) -> bool:

@@ -184,10 +184,10 @@ def place_order(
     """
     for name, seconds in (("timeout", timeout), ("poll_interval", poll_interval)):
         if not isinstance(seconds, int | float) or isinstance(seconds, bool) or seconds <= 0:
-            raise _wrong(name, f"is {seconds!r}; it must be a number of seconds above 0")
+            raise wrong(name, f"is {seconds!r}; it must be a number of seconds above 0")
     uris = _uris(source)
-    target = _format("to_format", to_format)
-    place = Destination.parse(_text("destination", destination))
+    target = format_name("to_format", to_format)
+    place = Destination.parse(plain_text("destination", destination))
     files, plain, service_timeout = split_parameters(parameters)
     inputs = [_input(uri, "source", find_inputs=find_inputs) for uri in uris]
     origin = _source_format(from_format, uris, target)
@@ -208,20 +208,22 @@ def place_order(
     return order
 
 
-def _wrong(name: str, complaint: str) -> ParameterError:
+def wrong(name: str, complaint: str) -> ParameterError:
+    """Return the error that an argument is wrong."""
     return ParameterError(f"{name} {complaint}.", {name: [complaint]})
 
 
-def _text(name: str, value: object) -> str:
+def plain_text(name: str, value: object) -> str:
+    """Return an argument's text, also of a path object; an empty one is an error."""
     text = fspath(value) if isinstance(value, PathLike) else value
     if not isinstance(text, str):
         text = (
             str(text) if hasattr(text, "protocol") else text
         )  # an ObjectStoragePath is no PathLike everywhere
     if not isinstance(text, str):
-        raise _wrong(name, f"is a {type(value).__name__}; it must be text")
+        raise wrong(name, f"is a {type(value).__name__}; it must be text")
     if not text.strip() or text.strip() == "None":
-        raise _wrong(name, "is empty; if it is templated, see what the template rendered to")
+        raise wrong(name, "is empty; if it is templated, see what the template rendered to")
     return text.strip()
 
 
@@ -235,29 +237,30 @@ def listed(source: object) -> list[object]:
 def _uris(source: object) -> list[str]:
     items = listed(source)
     if not items:
-        raise _wrong("source", "is an empty list; give at least one file")
+        raise wrong("source", "is an empty list; give at least one file")
     if items == [source]:
-        return [_text("source", source)]
-    return [_text(f"source[{index}]", item) for index, item in enumerate(items)]
+        return [plain_text("source", source)]
+    return [plain_text(f"source[{index}]", item) for index, item in enumerate(items)]
 
 
-def _format(name: str, value: object) -> str:
-    text = _text(name, value).lower().removeprefix(".")
+def format_name(name: str, value: object) -> str:
+    """Return an argument that names a format, as ConvertAPI spells it."""
+    text = plain_text(name, value).lower().removeprefix(".")
     if not _FORMAT.match(text):
-        raise _wrong(name, f"is {text[:40]!r}; it must be a format such as 'pdf'")
+        raise wrong(name, f"is {text[:40]!r}; it must be a format such as 'pdf'")
     return text
 
 
 def _source_format(from_format: object, uris: Sequence[str], target: str) -> str:
     if from_format is not None:
-        return _format("from_format", from_format)
+        return format_name("from_format", from_format)
     if target in _ANY_TO:
         return "any"
     formats = {_extension(uri) for uri in uris}
     if len(uris) > 1 and formats <= _IMAGES and target in {"pdf", "join"}:
         return "images"
     if len(formats) > 1:
-        raise _wrong(
+        raise wrong(
             "source",
             f"mixes {', '.join(sorted(formats))}; convert them to one format first, or set "
             "from_format",
@@ -274,7 +277,7 @@ def _extension(uri: str) -> str:
         return extension
     if is_url(uri):
         return "web"
-    raise _wrong(
+    raise wrong(
         "from_format",
         f"is not given and {_without_query(uri)} has no extension to tell it; set from_format",
     )
@@ -283,7 +286,7 @@ def _extension(uri: str) -> str:
 def _source_parts(inputs: Sequence[Input], origin: str, target: str) -> list[Part]:
     is_array = (origin, target) in _ARRAY_CONVERTERS or target in _ANY_TO
     if len(inputs) > 1 and not is_array:
-        raise _wrong(
+        raise wrong(
             "source",
             f"lists {len(inputs)} files, but {origin} to {target} converts one at a time; map "
             "the task over them",
@@ -292,7 +295,7 @@ def _source_parts(inputs: Sequence[Input], origin: str, target: str) -> list[Par
         return [Part(f"Files[{index}]", str(index), item) for index, item in enumerate(inputs)]
     name = "Url" if origin in {"web", "url"} else "File"
     if name == "Url" and isinstance(inputs[0], Source):
-        raise _wrong(
+        raise wrong(
             "from_format",
             f"is {origin!r}, which takes a URL, but source is a file; use 'html' for a file",
         )
@@ -303,14 +306,14 @@ def _parameters(parameters: object) -> dict[str, Any]:
     if parameters is None:
         return {}
     if not isinstance(parameters, Mapping):
-        raise _wrong(
+        raise wrong(
             "parameters",
             f"is a {type(parameters).__name__}; it must be a mapping of names to values",
         )
     for name in parameters:
         reason = _OURS.get(str(name).partition("[")[0].lower())
         if reason:
-            raise _wrong(f"parameters[{name!r}]", f"is set by this provider: {reason}")
+            raise wrong(f"parameters[{name!r}]", f"is set by this provider: {reason}")
     return {str(name): value for name, value in parameters.items()}
 
 
@@ -324,7 +327,7 @@ def split_parameters(
 def _split(given: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str], int | None]:
     """Return file parameters, the others as text, and `Timeout`."""
     files = {
-        name: _text(f"parameters[{name!r}]", value)
+        name: plain_text(f"parameters[{name!r}]", value)
         for name, value in given.items()
         if name.lower().endswith("file")
     }
@@ -336,7 +339,7 @@ def _split(given: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str], in
     timeout = next((plain.pop(name) for name in list(plain) if name.lower() == "timeout"), None)
     for name, value in plain.items():
         if name.lower() == "filename" and not 1 <= len(value) <= _LONGEST_NAME:
-            raise _wrong(
+            raise wrong(
                 f"parameters[{name!r}]",
                 f"has {len(value)} characters; it must have 1 to {_LONGEST_NAME}",
             )
@@ -345,7 +348,7 @@ def _split(given: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str], in
 
 def _timeout(text: str) -> int:
     if not text.isdigit() or not LEAST_TIMEOUT <= int(text) <= MOST_TIMEOUT:
-        raise _wrong(
+        raise wrong(
             "parameters['Timeout']",
             f"is {text}; it must be {LEAST_TIMEOUT} to {MOST_TIMEOUT} seconds",
         )
@@ -359,7 +362,7 @@ def _value(name: str, value: object) -> str:
         return str(value)
     if isinstance(value, dict | list | tuple):
         return json.dumps(value)
-    raise _wrong(
+    raise wrong(
         f"parameters[{name!r}]",
         f"is a {type(value).__name__}; it must be text, a number or true/false",
     )

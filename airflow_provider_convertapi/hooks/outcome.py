@@ -25,11 +25,13 @@ class Outcome:
     :param outputs: URIs of the published files.
     :param cost: conversions that it took from the balance, whenever that was.
     :param charged: conversions that this run paid for; 0 when an earlier try had paid.
+    :param sizes: bytes of each output.
     """
 
     outputs: list[str]
     cost: int
     charged: int
+    sizes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
