@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 from airflow_provider_convertapi.storage.destination import Destination
+from airflow_provider_convertapi.storage.folder import Folder
+from airflow_provider_convertapi.storage.listing import (
+    OWN_DIRECTORY,
+    Found,
+    canonical,
+    directory_of,
+    is_glob,
+    list_files,
+)
 from airflow_provider_convertapi.storage.location import BLOCK
 from airflow_provider_convertapi.storage.names import safe_name
 from airflow_provider_convertapi.storage.publication import Publication, SizeMismatch
 from airflow_provider_convertapi.storage.source import Source, find_source
-from airflow_provider_convertapi.storage.uris import is_url
+from airflow_provider_convertapi.storage.uris import is_url, shown
 
 __all__ = [
     "BLOCK",
+    "OWN_DIRECTORY",
     "Destination",
+    "Folder",
+    "Found",
     "Publication",
     "SizeMismatch",
     "Source",
+    "canonical",
+    "directory_of",
     "find_source",
+    "is_glob",
     "is_url",
+    "list_files",
     "safe_name",
+    "shown",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import stat
 from dataclasses import dataclass
@@ -51,13 +52,13 @@ class Found:
     modified: float | None
 
 
-def list_files(uri: str, *, field: str = "source") -> Iterator[Found]:
+def list_files(uri: str, *, field: str = "source", hidden: bool = False) -> Iterator[Found]:
     """Yield the files below the directory `uri`, or those that the glob `uri` matches.
 
     A glob knows ``*``, ``?`` and ``[…]`` within a name, and ``**`` for any directories; paths are
     relative to the directory before its first wildcard.  A file lists itself.  Hidden files
-    (``.name``, ``~$name``) are listed only where a glob names the dot; directories are not followed
-    through symbolic links; the directory `_convertapi` is never listed.
+    (``.name``, ``~$name``) are listed where `hidden` says so or a glob names the dot; directories
+    are not followed through symbolic links; the directory `_convertapi` is never listed.
 
     `InputNotFoundError` where a directory is missing; an object store has none that could be.
     """
@@ -66,11 +67,27 @@ def list_files(uri: str, *, field: str = "source") -> Iterator[Found]:
     base, pattern = _split_glob(uri)
     location = locate(base, field)
     try:
-        yield from _listed(location, pattern)
+        yield from _listed(location, pattern, hidden=hidden)
     except FileNotFoundError:  # a bucket, too, has to be there
         raise InputNotFoundError(
             f"{field} {shown(base)} does not exist; check the path, and that it is written before."
         ) from None
+
+
+def canonical(uri: str, *, field: str = "source") -> str:
+    """Return one text for every spelling of a place, to see whether one lies within another.
+
+    The connection is no part of it: two of them mostly lead to one store.
+    """
+    location = locate(uri, field)
+    if isinstance(location, LocalLocation):
+        return os.path.realpath(location.uri)
+    return f"{family(location.scheme)}:{posixpath.normpath(location.path)}"
+
+
+def directory_of(uri: str) -> str:
+    """Return the directory that `list_files` lists, from which it counts its paths."""
+    return _split_glob(uri)[0]
 
 
 def is_glob(uri: str) -> bool:
@@ -88,14 +105,14 @@ def _split_glob(uri: str) -> tuple[str, str | None]:
     return f"{scheme}{mark}{rest[:cut]}" or "./", rest[cut:]
 
 
-def _listed(location: Location, pattern: str | None) -> Iterator[Found]:
+def _listed(location: Location, pattern: str | None, *, hidden: bool) -> Iterator[Found]:
     state = location.state() if location.path else None
     if state is not None and state.kind == "file" and pattern is None:
         yield _itself(location, state)
         return
     if state is None and _needs_directory(location):
         raise FileNotFoundError(location.uri)
-    wanted = _matcher(pattern)
+    wanted = _matcher(pattern, hidden=hidden)
     yield from (found for found in _below(location) if wanted(found.path))
 
 
@@ -112,12 +129,10 @@ def _itself(location: Location, state: State) -> Found:
     return Found(location.uri, location.name, state.size, fingerprint, written)
 
 
-def _matcher(pattern: str | None) -> Callable[[str], bool]:
+def _matcher(pattern: str | None, *, hidden: bool) -> Callable[[str], bool]:
     """Return what tells whether a relative path is wanted."""
-    if pattern is None:
-        return lambda path: not any(is_hidden(part) for part in path.split("/"))
-    compiled = re.compile("".join(_translate(pattern)), re.DOTALL)
-    shows_hidden = any(part.startswith(".") for part in pattern.split("/"))
+    compiled = re.compile("".join(_translate(pattern or "**")), re.DOTALL)
+    shows_hidden = hidden or any(part.startswith(".") for part in (pattern or "").split("/"))
 
     def wanted(path: str) -> bool:
         if not compiled.fullmatch(path):

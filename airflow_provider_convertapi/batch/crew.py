@@ -1,0 +1,209 @@
+"""Threads that work through a batch: bounded, paced, and stopped as one."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from airflow_provider_convertapi.api.retry import Backoff
+from airflow_provider_convertapi.errors import ThrottledError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from airflow_provider_convertapi.batch.pace import Pace
+
+Slot = TypeVar("Slot")
+
+_CHECK = 0.5
+"""Seconds after which a waiting thread looks around, whatever it waits for."""
+
+
+@dataclass(order=True, slots=True)
+class _Waiting:
+    until: float
+    order: int
+    task: Callable[..., None] = field(compare=False)
+    refusals: int = field(compare=False)
+    deadline: float = field(compare=False)
+
+
+@dataclass(slots=True)
+class Crew(Generic[Slot]):
+    """Do tasks with a thread for each slot, as many at once as the pace allows.
+
+    A task that raises `ThrottledError` waits without a slot and is begun again, until its time is
+    over: then it is given up.  Any other exception ends the crew and leaves `join`.
+
+    :param slots: what a task gets to work with, one at a time: a client with its connection.
+    :param tasks: taken one by one when a slot is free.
+    :param give_up: is told a task, and the error, when the service was busy for too long.
+    :param patience: seconds for which a task is begun again and again.
+    """
+
+    slots: Sequence[Slot]
+    tasks: Iterator[Callable[[Slot], None]]
+    pace: Pace
+    give_up: Callable[[Callable[[Slot], None], ThrottledError], None]
+    patience: float
+    backoff: Backoff = field(default_factory=Backoff)
+    clock: Callable[[], float] = time.monotonic
+    error: BaseException | None = field(default=None, init=False)
+    running: int = field(default=0, init=False)
+    _waiting: list[_Waiting] = field(default_factory=list, init=False)
+    _chores: deque[Callable[[Slot], None]] = field(default_factory=deque, init=False)
+    _stopped: bool = field(default=False, init=False)
+    _drained: bool = field(default=False, init=False)
+    _closing: bool = field(default=False, init=False)
+    _next_start: float = field(default=0.0, init=False)
+    _order: Iterator[int] = field(default_factory=count, init=False)
+    _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
+    _threads: list[threading.Thread] = field(default_factory=list, init=False)
+
+    def start(self) -> None:
+        """Start the threads."""
+        for slot in self.slots:
+            thread = threading.Thread(target=self._work, args=(slot,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self) -> None:
+        """Begin nothing new; what runs may end, and chores are done."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def add_chores(self, chores: Iterable[Callable[[Slot], None]]) -> None:
+        """Have things done between tasks, by any slot; an exception ends the crew."""
+        with self._changed:
+            self._chores.extend(chores)
+            self._changed.notify_all()
+
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether no task runs or is left; chores may be."""
+        with self._changed:
+            return self._is_done()
+
+    def wait(self, seconds: float) -> None:
+        """Wait until something ended, or for the seconds."""
+        with self._changed:
+            self._changed.wait(seconds)
+
+    def leftover(self) -> Iterator[Callable[[Slot], None]]:
+        """Yield what was never begun, or waits to be begun again, once the crew has stopped."""
+        yield from (waiting.task for waiting in self._waiting)
+        yield from self.tasks
+
+    def close(self) -> None:
+        """Let the threads end once all chores are done, and wait for them; raise their error."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        if self.error is not None:
+            raise self.error
+
+    def abandon(self, seconds: float) -> None:
+        """Let the threads end as soon as they can, and wait for them no longer than that."""
+        with self._changed:
+            self._stopped = self._closing = True
+            self._chores.clear()
+            self._changed.notify_all()
+        until = self.clock() + seconds
+        for thread in self._threads:
+            thread.join(max(until - self.clock(), 0))
+
+    def _work(self, slot: Slot) -> None:
+        while (begun := self._take()) is not None:
+            task, waiting, number = begun
+            try:
+                task(slot)
+            except ThrottledError as error:
+                self._refused(task, waiting, number, error)
+            except BaseException as error:  # noqa: BLE001 - it leaves in the thread that waits for all
+                self._fail(number, error)
+            else:
+                self._ended(number)
+
+    def _take(self) -> tuple[Callable[[Slot], None], _Waiting | None, int] | None:
+        """Wait for something to do; None when there will be nothing more."""
+        with self._changed:
+            while True:
+                if self._chores:
+                    return self._chores.popleft(), None, 0
+                if self._closing and self._is_done():
+                    return None
+                now = self.clock()
+                if not self._stopped and self.running < self.pace.limit and now >= self._next_start:
+                    begun = self._next_task(now)
+                    if begun is not None:
+                        self.running += 1
+                        self._next_start = now + self.pace.spacing
+                        return (*begun, self.pace.start())
+                self._changed.wait(self._until_next(now))
+
+    def _next_task(self, now: float) -> tuple[Callable[[Slot], None], _Waiting | None] | None:
+        if self._waiting and self._waiting[0].until <= now:
+            waiting = heapq.heappop(self._waiting)
+            return waiting.task, waiting
+        task = None if self._drained else next(self.tasks, None)
+        if task is None:
+            self._drained = True
+            self._changed.notify_all()
+            return None
+        return task, None
+
+    def _until_next(self, now: float) -> float:
+        moments = [self._next_start - now]
+        if self._waiting:
+            moments.append(self._waiting[0].until - now)
+        return min([moment for moment in moments if moment > 0], default=_CHECK)
+
+    def _is_done(self) -> bool:
+        if self._stopped:
+            return self.running == 0
+        return self._drained and not self._waiting and self.running == 0
+
+    def _ended(self, number: int) -> None:
+        with self._changed:
+            if number:
+                self.running -= 1
+                self.pace.ended()
+            self._changed.notify_all()
+
+    def _fail(self, number: int, error: BaseException) -> None:
+        with self._changed:
+            self.error = self.error or error
+            self._stopped = True
+            self.running -= 1 if number else 0
+            self._changed.notify_all()
+
+    def _refused(
+        self,
+        task: Callable[[Slot], None],
+        waiting: _Waiting | None,
+        number: int,
+        error: ThrottledError,
+    ) -> None:
+        now = self.clock()
+        refusals = waiting.refusals + 1 if waiting else 1
+        deadline = waiting.deadline if waiting else now + self.patience
+        until = now + (self.backoff.delay(refusals, error) or 0)
+        gives_up = until > deadline
+        with self._changed:
+            self.running -= 1
+            self.pace.refused(number, self.running)
+            if not gives_up:
+                heapq.heappush(
+                    self._waiting, _Waiting(until, next(self._order), task, refusals, deadline)
+                )
+            self._changed.notify_all()
+        if gives_up:
+            self.give_up(task, error)

@@ -1,0 +1,273 @@
+"""The manifest: immutable parts of JSON lines beside the outputs, written by many tasks at once."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from airflow_provider_convertapi.batch.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+MANIFEST = "manifest/"
+SALT = "salt-"
+MANY_PARTS = 50
+"""Parts above which a run that ends well writes them together."""
+
+_LINES_A_PART = 20_000
+_TRIES = 5
+
+_log = logging.getLogger(__name__)
+
+
+class Files(Protocol):
+    """A directory of small files, on the disk or in a store."""
+
+    def names(self) -> list[str]: ...
+    def read(self, name: str) -> bytes: ...
+    def write(self, name: str, data: bytes) -> None: ...
+    def delete(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who writes: a task instance's try."""
+
+    dag_id: str
+    task_id: str
+    run_id: str
+    map_index: int
+    try_number: int
+
+    def part_name(self, sequence: int | str) -> str:
+        """Return a name that no other part has."""
+        task = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{self.dag_id}.{self.task_id}")[:100]
+        number = f"{sequence:06d}" if isinstance(sequence, int) else sequence
+        place = f"{max(self.map_index, 0):04d}-{self.try_number}"
+        return f"{task}-{place}-{number}-{secrets.token_hex(4)}.jsonl"
+
+    def is_of(self, record: Record) -> bool:
+        """Tell whether a record is of the same task instance, whichever its try."""
+        return (record.dag_id, record.task_id, record.run_id, record.map_index) == (
+            self.dag_id,
+            self.task_id,
+            self.run_id,
+            self.map_index,
+        )
+
+
+@dataclass(slots=True)
+class Manifest:
+    """The records of everything that was converted into one destination.
+
+    :param files: the directory of the parts.
+    """
+
+    files: Files
+
+    def records(self) -> Iterator[tuple[str, Record]]:
+        """Yield each record with the name of its part.
+
+        A part that vanished was compacted: what took its place is read as well, so that a record
+        may come twice and none is missed.
+        """
+        done: set[str] = set()
+        for _ in range(_TRIES):
+            waiting = [name for name in self.part_names() if name not in done]
+            vanished = False
+            for name in waiting:
+                try:
+                    data = self.files.read(name)
+                except FileNotFoundError:
+                    vanished = True
+                    continue
+                done.add(name)
+                yield from ((name, record) for record in _parse(name, data))
+            if not vanished:
+                return
+        _log.warning("The manifest is being compacted again and again; some records were missed.")
+
+    def part_names(self) -> list[str]:
+        """Return the names of the parts there are now."""
+        return [name for name in self.files.names() if name.endswith(".jsonl")]
+
+    def write(self, name: str, records: Iterable[Record]) -> None:
+        """Publish a part."""
+        self.files.write(name, b"".join(record.to_line() for record in records))
+
+    def compact(self, author: Author) -> None:
+        """Write all parts together, and remove them, where there are many.
+
+        Only what no decision needs is lost: a file's records before its last conversion and its
+        last failure, save those of the author's own run.  Two tasks may do so at once: both write
+        the same records, and each removes what it has read.
+        """
+        if len(self.part_names()) <= MANY_PARTS:
+            return
+        read: set[str] = set()
+        winners: dict[tuple[str, str], Record] = {}
+        own: list[Record] = []
+        for name, record in self.records():
+            read.add(name)
+            if record.run_id == author.run_id:
+                own.append(record)
+                continue
+            key = (record.target, record.outcome)
+            if key not in winners or winners[key].when <= record.when:
+                winners[key] = record
+        kept = [*winners.values(), *own]
+        for start in range(0, len(kept), _LINES_A_PART):
+            self.write(author.part_name("compacted"), kept[start : start + _LINES_A_PART])
+        for name in read:
+            self.files.delete(name)
+
+
+def _parse(name: str, data: bytes) -> Iterator[Record]:
+    for number, line in enumerate(data.splitlines(), 1):
+        record = Record.from_line(line)
+        if record is not None:
+            yield record
+        elif line.strip():
+            _log.warning("Line %d of the manifest's part %s is no record.", number, name)
+
+
+@dataclass(slots=True)
+class Converted:
+    """The last conversion into an output."""
+
+    match: bytes
+    match_seen: bytes | None
+    source: str
+    outputs: tuple[str, ...]
+    sizes: tuple[int, ...]
+    when: str
+    standing: int = 0
+    """How many of the outputs stand with their sizes."""
+
+    @property
+    def stands(self) -> bool:
+        """Tell whether every output is there as it was written."""
+        return self.standing >= len(self.outputs)
+
+
+@dataclass(slots=True)
+class Failed:
+    """The last failure on the way to an output."""
+
+    match: bytes
+    match_seen: bytes | None
+    bars: bool
+    when: str
+    run_id: str
+    try_number: int
+    attempt: int
+    error: str
+    code: int | None
+
+
+@dataclass(slots=True)
+class Index:
+    """What the manifest says of each output, as far as a plan needs it.
+
+    :param author: whose own records are counted.
+    :param only_own_run: leave the records of other runs out.
+    """
+
+    author: Author
+    only_own_run: bool = False
+    converted: dict[str, Converted] = field(default_factory=dict)
+    failed: dict[str, Failed] = field(default_factory=dict)
+    spent: int = 0
+    """Conversions that the author's task instance took from the balance, over all its tries."""
+    _several: dict[str, str] = field(default_factory=dict)
+    _counted: set[int] = field(default_factory=set)
+
+    def read(self, manifest: Manifest) -> None:
+        """Take in every record of the manifest."""
+        for _, record in manifest.records():
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Take in one record; the order does not matter."""
+        if self.author.is_of(record):
+            self._count(record)
+        if self.only_own_run and record.run_id != self.author.run_id:
+            return
+        if record.outcome == "converted":
+            self._add_converted(record)
+        elif record.outcome == "failed":
+            self._add_failed(record)
+
+    def _count(self, record: Record) -> None:
+        key = hash((record.target, record.when))
+        if key not in self._counted:  # compaction may show a record twice
+            self._counted.add(key)
+            self.spent += record.cost
+
+    def _add_converted(self, record: Record) -> None:
+        standing = self.converted.get(record.target)
+        if standing is not None and standing.when > record.when:
+            return
+        # Most outputs are the ones that were planned: one string for both saves memory.
+        outputs = (record.target,) if record.outputs == (record.target,) else record.outputs
+        self.converted[record.target] = Converted(
+            record.match, record.match_seen, record.source, outputs, record.sizes, record.when
+        )
+        if outputs != (record.target,):
+            self._several.update(dict.fromkeys(outputs, record.target))
+
+    def _add_failed(self, record: Record) -> None:
+        standing = self.failed.get(record.target)
+        if standing is None or standing.when <= record.when:
+            self.failed[record.target] = Failed(
+                record.match,
+                record.match_seen,
+                record.bars,
+                record.when,
+                record.run_id,
+                record.try_number,
+                record.attempt,
+                record.error or "",
+                record.code,
+            )
+
+    def is_output(self, path: str) -> bool:
+        """Tell whether a path, relative to the destination, was written by a batch."""
+        return path in self._several or (
+            path in self.converted and path in self.converted[path].outputs
+        )
+
+    def is_from(self, target: str, source: str) -> bool:
+        """Tell whether an output was made from this source."""
+        known = self.converted.get(target)
+        return known is not None and known.source == source
+
+    def found(self, path: str, size: int) -> None:
+        """Note that a file stands in the destination."""
+        known = self.converted.get(self._several.get(path, path))
+        if known is not None and (path, size) in zip(known.outputs, known.sizes, strict=False):
+            known.standing += 1
+
+
+def totals(records: Iterable[Record]) -> Mapping[str, Record]:
+    """Return the last word on each output: a conversion wins over a failure of the same file."""
+    last: dict[str, Record] = {}
+    for record in records:
+        known = last.get(record.target)
+        if known is None or _outranks(record, known):
+            last[record.target] = record
+    return last
+
+
+def _outranks(record: Record, known: Record) -> bool:
+    if record.match == known.match and record.outcome != known.outcome:
+        order: Callable[[Record], int] = lambda r: _RANKS.index(r.outcome)  # noqa: E731 - three words, used twice
+        return order(record) > order(known)
+    return record.when >= known.when
+
+
+_RANKS = ("not_attempted", "failed", "converted")

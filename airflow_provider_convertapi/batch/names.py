@@ -1,0 +1,153 @@
+"""Name every output of a batch before anything is paid, and find those that collide."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from airflow_provider_convertapi.errors import ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+OnCollision = Literal["fail", "suffix"]
+
+_SHOWN = 5
+_DIGITS = 8
+_LONGEST_EXTENSION = 8
+
+_SAME_FORMAT = frozenset(
+    {"compress", "protect", "unprotect", "crop", "delete-pages", "flatten", "redact", "resize"}
+    | {"rotate", "ocr", "image-watermark", "text-watermark", "pdf-watermark", "rasterize", "print"}
+    | {"merge", "split", "join", "compare", "translate", "fdf-import"}
+)
+"""Tools that answer in the format that they were given (ConvertAPI's OpenAPI document)."""
+
+_OPEN = frozenset({"extract", "extract-images", "meta", "metadata", "moderate", "validate"})
+"""Tools whose results have the extension that the service gives them."""
+
+_EXTENSIONS = {"pdfa": "pdf", "pdfua": "pdf", "tiff-fax": "tiff", "fdf-extract": "fdf"}
+
+
+def extension_of(path: str) -> str:
+    """Return the lower-case extension of a path, empty where it has none."""
+    name = path.rpartition("/")[2].lstrip(".")
+    stem, dot, extension = name.rpartition(".")
+    known = stem and dot and extension.isalnum() and len(extension) <= _LONGEST_EXTENSION
+    return extension.lower() if known else ""
+
+
+def without_extension(path: str) -> str:
+    """Return a path without the extension that `extension_of` finds."""
+    extension = extension_of(path)
+    return path[: -len(extension) - 1] if extension else path
+
+
+def result_extension(path: str, to_format: str) -> str:
+    """Return the extension that the conversion of `path` ends in."""
+    if to_format in _SAME_FORMAT:
+        return extension_of(path) or to_format
+    return _EXTENSIONS.get(to_format, to_format)
+
+
+def has_open_extension(to_format: str) -> bool:
+    """Tell whether the extension of a result is known only when it is there."""
+    return to_format in _OPEN
+
+
+def shard_of(path: str, shards: int) -> int:
+    """Return which of `shards` a file belongs to, counted from 0, the same for ever.
+
+    The path goes without its extension, so that `a.docx` and `a.odt`, which may collide, meet.
+    """
+    digest = hashlib.sha256(without_extension(path).encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "big") % shards
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How outputs are named.
+
+    :param to_format: target format or tool.
+    :param on_collision: ``fail`` refuses a batch in which two inputs have one output; ``suffix``
+        keeps their extensions apart: `a.docx.pdf`, `a.odt.pdf`.
+    :param safe: makes a single name one that every store takes.
+    """
+
+    to_format: str
+    on_collision: OnCollision
+    safe: Callable[[str], str]
+
+    def plain(self, path: str) -> str:
+        """Return the relative path of an input's output."""
+        return self._named(path, without_extension(path.rpartition("/")[2]))
+
+    def suffixed(self, path: str) -> str:
+        """Return it with the input's own extension, whatever else exists."""
+        return self._named(path, path.rpartition("/")[2])
+
+    def hashed(self, path: str, uri: str) -> str:
+        """Return it with a digest of where the input lies, for inputs of one name."""
+        digest = hashlib.sha256(uri.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
+        return self._named(path, f"{path.rpartition('/')[2]}-{digest}")
+
+    def _named(self, path: str, stem: str) -> str:
+        name = self.safe(f"{stem}.{result_extension(path, self.to_format)}")
+        return posixpath.join(path.rpartition("/")[0], name)
+
+    def targets(
+        self, inputs: Sequence[tuple[str, str]], known: Callable[[str, str], bool]
+    ) -> list[str]:
+        """Return the relative output path of each input, in order; no two are equal.
+
+        :param inputs: relative path and URI of each input.
+        :param known: tells whether an output path was made from a URI before: then it stays.
+
+        `ParameterError` lists what collides where that was not to be mended.
+        """
+        targets = [self._first_choice(path, uri, known) for path, uri in inputs]
+        for rename in (self._suffix, self._hash):
+            colliding = {target for target, count in Counter(targets).items() if count > 1}
+            if not colliding:
+                return targets
+            if self.on_collision == "fail":
+                raise _collision(colliding, targets, inputs)
+            targets = [
+                target if target not in colliding or known(target, uri) else rename(path, uri)
+                for target, (path, uri) in zip(targets, inputs, strict=True)
+            ]
+        colliding = {target for target, count in Counter(targets).items() if count > 1}
+        if colliding:
+            raise _collision(colliding, targets, inputs)
+        return targets
+
+    def _first_choice(self, path: str, uri: str, known: Callable[[str, str], bool]) -> str:
+        # What it once collided with may be gone; its name stays, since another one pays anew.
+        if self.on_collision == "suffix" and known(self.suffixed(path), uri):
+            return self.suffixed(path)
+        return self.plain(path)
+
+    def _suffix(self, path: str, uri: str) -> str:  # noqa: ARG002 - takes what `_hash` takes
+        return self.suffixed(path)
+
+    def _hash(self, path: str, uri: str) -> str:
+        return self.hashed(path, uri)
+
+
+def _collision(
+    colliding: set[str], targets: Sequence[str], inputs: Sequence[tuple[str, str]]
+) -> ParameterError:
+    sources: Mapping[str, list[str]] = {target: [] for target in sorted(colliding)[:_SHOWN]}
+    for target, (path, _) in zip(targets, inputs, strict=True):
+        if target in sources:
+            sources[target].append(path)
+    shown = "; ".join(f"{' and '.join(paths[:3])} to {t}" for t, paths in sources.items())
+    more = f" and {len(colliding) - _SHOWN} more" if len(colliding) > _SHOWN else ""
+    complaint = (
+        f"would write several files to one output: {shown}{more}. Nothing was paid. Set "
+        "on_collision='suffix' to keep their extensions apart, or convert them in two tasks"
+    )
+    return ParameterError(f"source {complaint}.", {"source": [complaint]})

@@ -1,0 +1,112 @@
+"""How many conversions at a time, and when to ask for one: arithmetic only, no clock, no sleep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_convertapi.api.retry import FIRST_POLL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RAMP = 0.5
+"""Seconds over which the first conversions start, so that they do not arrive in one burst."""
+
+_WINDOW = 5
+"""Conversions, for each that may run at once, after which one more is tried above the ceiling."""
+
+_LONGEST_WINDOW = 16
+_GROWTH = 1.5
+_STEP = 0.07
+
+
+@dataclass(slots=True)
+class Pace:
+    """How many conversions may run at once, found out by what the service refuses.
+
+    A refusal (503) halves the limit, once for all that were started before: they are one round.
+    What the service carried then is the ceiling: up to it every conversion that ends lets one more
+    start, above it one is added per window, and a window gets longer each time that failed.
+
+    :param most: `max_in_flight`.
+    """
+
+    most: int
+    limit: int = field(init=False)
+    _ceiling: int = field(init=False)
+    _started: int = field(default=0, init=False)
+    _round: int = field(default=0, init=False)
+    _ended: int = field(default=0, init=False)
+    _patience: int = field(default=1, init=False)
+
+    def __post_init__(self) -> None:
+        self.limit = self._ceiling = self.most
+
+    @property
+    def spacing(self) -> float:
+        """Return the seconds between two starts while the limit is being reached anew."""
+        return RAMP / self.limit if self._started - self._round < self.limit else 0.0
+
+    def start(self) -> int:
+        """Note that a conversion starts; return its number, which `refused` wants back."""
+        self._started += 1
+        return self._started
+
+    def ended(self) -> None:
+        """Note that the service took a conversion and answered it, well or not."""
+        self._ended += 1
+        if self.limit >= self.most:
+            return
+        above = self.limit >= self._ceiling
+        if self._ended >= (_WINDOW * self._patience * self.limit if above else 1):
+            self._ended = 0
+            self.limit += 1
+
+    def refused(self, number: int, others: int) -> None:
+        """Note that the service refused a conversion because of its load.
+
+        :param number: what `start` returned for it.
+        :param others: conversions that were running beside it.
+        """
+        if number <= self._round:
+            return
+        self._round = self._started
+        self._ended = 0
+        if self.limit == self._ceiling + 1:
+            self._patience = min(self._patience * 2, _LONGEST_WINDOW)
+        self.limit = max(1, self.limit // 2)
+        self._ceiling = max(self.limit, others)
+
+
+@dataclass(slots=True)
+class Rhythm:
+    """When to ask for a job: about when half of this batch's jobs have ended.
+
+    :param longest: the longest distance in seconds between two polls.
+    """
+
+    longest: float
+    _usual: float = field(default=0.0, init=False)
+
+    def delays(self) -> Iterator[float]:
+        """Yield the seconds before each poll of one job; closing it tells that the job ended."""
+        usual = self._usual
+        delay = min(usual or FIRST_POLL, self.longest)
+        step = min(max(FIRST_POLL / 2, usual / 10), self.longest)
+        polls, waited = 0, 0.0
+        try:
+            while True:
+                polls, waited = polls + 1, waited + delay
+                yield delay
+                delay = step if usual and polls == 1 else min(delay * _GROWTH, self.longest)
+        finally:
+            self._learn(polls, waited)
+
+    def _learn(self, polls: int, waited: float) -> None:
+        # Small steps of one size find the median, and a job of an hour does not count for more.
+        # A thread may read an older value meanwhile, which is as good.
+        if not self._usual:
+            self._usual = waited
+        else:
+            self._usual *= 1 - _STEP if polls == 1 else 1 + _STEP

@@ -1,0 +1,187 @@
+"""Decide what a batch converts: what is new, changed, missing, or failed for a passing reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from airflow_provider_convertapi.batch.record import match_of
+from airflow_provider_convertapi.errors import BudgetExceededError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow_provider_convertapi.batch.manifest import Converted, Failed, Index
+
+OnMissingOutput = Literal["convert", "ignore"]
+
+_LOST = "ResultLostError"
+_TRANSIENT = "TransientConversionError"
+
+
+class Listed(Protocol):
+    """An input as its listing shows it."""
+
+    @property
+    def uri(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def fingerprint(self) -> str: ...
+
+
+@dataclass(slots=True)
+class Item:
+    """One file to convert.
+
+    :param uri: the input.
+    :param target: its output, relative to the destination.
+    :param fingerprint: what the listing said of it.
+    :param ours: a batch wrote the output before, so that it may be written over.
+    :param passed: attempts of the conversion, from 0 on, whose verdicts do not count any more.
+    :param second: an earlier attempt ended with a verdict that one more may change.
+    """
+
+    uri: str
+    target: str
+    fingerprint: str
+    ours: bool = False
+    passed: int = 0
+    second: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What was asked of every file alike.
+
+    :param to_format: target format or tool.
+    :param digests: the digest of the parameters under each salt of the manifest.
+    :param least_cost: conversions that one file takes at least.
+    """
+
+    to_format: str
+    digests: tuple[str, ...]
+    least_cost: int = 1
+
+    def matches(self, source: str, fingerprint: str) -> set[bytes]:
+        """Return the digests of a file's conversion that a record may hold."""
+        return {match_of(source, fingerprint, self.to_format, digest) for digest in self.digests}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Which records settle a file.
+
+    :param retry_failed: permanent failures of other runs are paid once more.
+    :param on_missing_output: ``convert`` an output that was removed, or ``ignore`` that it was.
+    :param first_try: the number of the first try since the task was last cleared.
+    :param hash_content: returns the fingerprint of a file's content; None: the listing's counts.
+    """
+
+    retry_failed: bool = False
+    on_missing_output: OnMissingOutput = "convert"
+    first_try: int = 1
+    hash_content: Callable[[str], str] | None = None
+
+
+@dataclass(slots=True)
+class Plan:
+    """What is to be done.
+
+    :param items: what is to be converted, by output.
+    :param reused: how many outputs stand from earlier.
+    :param known: failures that are known and paid for, with a word on each.
+    :param spent: conversions that this task instance took before.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    reused: int = 0
+    known: list[tuple[Item, str]] = field(default_factory=list)
+    spent: int = 0
+
+    @property
+    def total(self) -> int:
+        """Return how many files there are in all."""
+        return len(self.items) + self.reused + len(self.known)
+
+    def check_budget(self, most: int | None, least_cost: int = 1) -> None:
+        """Raise `BudgetExceededError` where more would be paid than `most` conversions."""
+        least = len(self.items) * least_cost
+        if most is None or self.spent + least <= most:
+            return
+        spent = f", and earlier tries took {self.spent}" if self.spent else ""
+        raise BudgetExceededError(
+            f"{len(self.items)} files are to be converted for at least {least} conversions{spent}, "
+            f"but max_conversions is {most}. Nothing was paid now. Raise max_conversions, or "
+            "convert fewer files: a glob, a shard, or max_conversions divided over several runs."
+        )
+
+
+def make_plan(
+    listed: Sequence[Listed],
+    targets: Sequence[str],
+    index: Index,
+    asked: Asked,
+    rules: Rules,
+    shown: Callable[[str], str],
+) -> Plan:
+    """Compare every input with what the manifest says of its output.
+
+    :param targets: the output of each input, in order.
+    :param shown: takes what is secret out of a URI; records hold it like that.
+    """
+    plan = Plan(spent=index.spent)
+    for found, target in sorted(zip(listed, targets, strict=True), key=lambda pair: pair[1]):
+        item = Item(found.uri, target, found.fingerprint)
+        source = shown(found.uri)
+        converted, failed = index.converted.get(target), index.failed.get(target)
+        item.ours = converted is not None and converted.source == source
+        known = [record for record in (converted, failed) if record is not None]
+        same = _those_of_this(known, item, source, asked, rules) if known else []
+        if converted in same and (_stands(converted) or rules.on_missing_output == "ignore"):
+            plan.reused += 1
+        elif failed in same and converted not in same and _bars(failed, index, rules):
+            plan.known.append((item, _word(failed)))
+        else:
+            if failed is not None and failed in same:
+                item.passed = failed.attempt + 1 if failed.bars else 0
+                item.second = failed.error == _TRANSIENT
+            plan.items.append(item)
+    return plan
+
+
+def _those_of_this(
+    known: Sequence[Converted | Failed], item: Item, source: str, asked: Asked, rules: Rules
+) -> list[Converted | Failed | None]:
+    """Return the records that are of this very conversion."""
+    by_listing = asked.matches(source, item.fingerprint)
+    same: list[Converted | Failed | None] = [
+        record for record in known if (record.match_seen or record.match) in by_listing
+    ]
+    if same or rules.hash_content is None:
+        return same
+    by_content = asked.matches(source, rules.hash_content(item.uri))
+    return [record for record in known if record.match in by_content]
+
+
+def _stands(converted: Converted | None) -> bool:
+    return converted is not None and converted.stands
+
+
+def _bars(failed: Failed | None, index: Index, rules: Rules) -> bool:
+    """Tell whether a failure stands: paid for and permanent, or lost by this series of tries."""
+    if failed is None:
+        return False
+    # Of this run, and no human cleared the task since.
+    recent = failed.run_id == index.author.run_id and failed.try_number >= rules.first_try
+    if failed.error == _LOST:
+        # It may have been billed: paying anew is for a human, or another run, to decide.
+        return recent
+    return failed.bars and (recent or not rules.retry_failed)
+
+
+def _word(failed: Failed | None) -> str:
+    assert failed  # noqa: S101 - for the type checker
+    return failed.error + (f" (Code {failed.code})" if failed.code else "")

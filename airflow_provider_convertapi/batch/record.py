@@ -1,0 +1,108 @@
+"""What a batch remembers of each file: one JSON line, no secrets, no ids."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+Outcome = Literal["converted", "failed", "not_attempted"]
+
+_MATCH_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What happened to one file.
+
+    :param target: the output that was planned, relative to the destination.
+    :param source: the input's URI, without what is secret in it.
+    :param fingerprint: what identified its content then.
+    :param seen: what the listing said of it where `fingerprint` is a hash of the content.
+    :param parameters: a keyed digest of all that was asked for beside the target format.
+    :param outputs: what was written, relative to the destination; `sizes` their bytes.
+    :param cost: conversions that it took from the balance; `charged` those of this try.
+    :param error: the error's class, `code` ConvertAPI's Code, `message` what was said of it.
+    :param bars: the failure is the document's own and paid for: it is not paid again.
+    :param attempt: which attempt of the conversion it was, counted from 0.
+    :param when: UTC time at which it was recorded, as ISO 8601.
+    """
+
+    target: str
+    source: str
+    fingerprint: str
+    from_format: str
+    to_format: str
+    parameters: str
+    outcome: Outcome
+    when: str
+    dag_id: str
+    task_id: str
+    run_id: str
+    map_index: int
+    try_number: int
+    seen: str | None = None
+    outputs: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = ()
+    cost: int = 0
+    charged: int = 0
+    attempt: int = 0
+    error: str | None = None
+    code: int | None = None
+    message: str | None = None
+    bars: bool = False
+
+    def to_line(self) -> bytes:
+        """Return the record as one line of JSON."""
+        # ASCII: a name that is no Unicode (a lone surrogate on the disk) survives as an escape.
+        return json.dumps(asdict(self), separators=(",", ":")).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Record | None:
+        """Read a line; None where it is no record."""
+        try:
+            value = json.loads(line)
+            known = {name: value[name] for name in _NAMES if name in value}
+            known["outputs"] = tuple(known.get("outputs") or ())
+            known["sizes"] = tuple(known.get("sizes") or ())
+            return cls(**known)
+        except (ValueError, TypeError):
+            return None
+
+    @property
+    def match(self) -> bytes:
+        """Return what two records of the same conversion have in common."""
+        return self._match(self.fingerprint)
+
+    @property
+    def match_seen(self) -> bytes | None:
+        """Return the same by what the listing said, None where it said the fingerprint."""
+        return None if self.seen is None else self._match(self.seen)
+
+    def _match(self, fingerprint: str) -> bytes:
+        return match_of(self.source, fingerprint, self.to_format, self.parameters)
+
+
+_NAMES = frozenset(field.name for field in fields(Record))
+
+
+def match_of(source: str, fingerprint: str, *asked: str) -> bytes:
+    """Return a short digest of what makes a file's conversion this one.
+
+    :param asked: the target format and the digest of the parameters.
+    """
+    text = json.dumps([source, fingerprint, *asked]).encode()
+    return hashlib.blake2b(text, digest_size=_MATCH_LENGTH).digest()
+
+
+def parameters_digest(parameters: Any, salt: str) -> str:
+    """Return a digest of parameters that may hold passwords, keyed by the salt.
+
+    scrypt makes a guess as dear as 16 MiB of memory and some 50 ms.
+    """
+    text = json.dumps(parameters, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.scrypt(
+        text.encode(), salt=salt.encode(), n=2**14, r=8, p=1, dklen=_MATCH_LENGTH
+    )
+    return f"{salt}:{digest.hex()}"

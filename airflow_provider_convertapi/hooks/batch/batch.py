@@ -1,0 +1,209 @@
+"""One try of a batch: planned, run, concluded."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.batch.manifest import Author
+from airflow_provider_convertapi.errors import (
+    AuthenticationError,
+    BudgetExceededError,
+    InputNotFoundError,
+    QuotaExhaustedError,
+)
+from airflow_provider_convertapi.hooks.batch.items import Converter, quiet
+from airflow_provider_convertapi.hooks.batch.planning import make
+from airflow_provider_convertapi.hooks.batch.recorder import Recorder
+from airflow_provider_convertapi.hooks.batch.running import BatchRun
+from airflow_provider_convertapi.hooks.batch.sharing import SharedFiles
+from airflow_provider_convertapi.hooks.batch.tally import Tally
+from airflow_provider_convertapi.hooks.collection import delete_files
+from airflow_provider_convertapi.storage import Source, shown
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterator
+
+    from airflow_provider_convertapi.errors import (
+        ConvertApiError,
+    )
+    from airflow_provider_convertapi.hooks.batch.planning import Planned
+    from airflow_provider_convertapi.hooks.batch.request import BatchRequest
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+_CLEANING = 60.0
+_EXAMPLES = 5
+
+
+@dataclass(slots=True)
+class Batch:
+    """A batch in the hands of one try of a task.
+
+    :param first_try: the number of the first try since the task was last cleared.
+    """
+
+    hook: ConvertApiHook
+    request: BatchRequest
+    log: logging.Logger
+    first_try: int = 1
+    _shared: SharedFiles | None = field(default=None, init=False)
+
+    @property
+    def author(self) -> Author:
+        """Return who writes the records."""
+        names = self.hook.scope.names
+        return Author(
+            dag_id=str(names.get("dag", "")),
+            task_id=str(names.get("task", "")),
+            run_id=str(names.get("run", "")),
+            map_index=int(names.get("map", -1)),
+            try_number=self.hook.scope.try_number,
+        )
+
+    def plan(self, *, only: bool) -> Planned:
+        """List, name and compare; check the budget.
+
+        :param only: leave no trace, since nothing follows.
+        """
+        planned = make(self.request, self.author, first_try=self.first_try, keeps_salt=not only)
+        if not planned.source_files and self.request.on_empty == "fail":
+            raise InputNotFoundError(
+                "source has no files, and on_empty='fail'. Look at the path and at what writes it."
+            )
+        self._describe(planned)
+        if not only:
+            planned.plan.check_budget(self.request.max_conversions, planned.asked.least_cost)
+        return planned
+
+    def _describe(self, planned: Planned) -> None:
+        plan = planned.plan
+        least = len(plan.items) * planned.asked.least_cost
+        self.log.info(
+            "%d files: %d to convert, for at least %d conversions; %d reused, no charge; %d known "
+            "failures, nothing paid.",
+            plan.total,
+            len(plan.items),
+            least,
+            plan.reused,
+            len(plan.known),
+        )
+
+    def preview(self, planned: Planned) -> dict[str, Any]:
+        """Return the plan: totals, and a few files as examples."""
+        plan = planned.plan
+        return {
+            "to_convert": len(plan.items),
+            "reused": plan.reused,
+            "failed": len(plan.known),
+            "least_cost": len(plan.items) * planned.asked.least_cost,
+            "max_conversions": self.request.max_conversions,
+            "manifest": self.manifest_uri(planned),
+            "examples": [
+                {"source": shown(item.uri), "output": item.target}
+                for item in plan.items[:_EXAMPLES]
+            ],
+        }
+
+    def run(self, planned: Planned) -> dict[str, Any]:
+        """Convert what the plan says, and return the summary; or say what went wrong."""
+        run = self.prepare(planned, Tally.of(planned.plan), planned.plan.spent)
+        with self.grouped(f"Convert {len(planned.plan.items)} files"):
+            run.convert(planned.plan.items)
+        return self.conclude(planned, run)
+
+    def prepare(self, planned: Planned, tally: Tally, spent: int) -> BatchRun:
+        """Return what runs a plan, or a wave of it."""
+        if self.request.durable:
+            self.hook.warn_of_limits()
+        # Read here: a thread would ask the supervisor for the connection beside all others.
+        settings = self.hook.settings
+        del settings
+        files = {
+            name: file for name, file in planned.file_parameters.items() if isinstance(file, Source)
+        }
+        self._shared = SharedFiles(self.hook, files, self.hook.scope.names)
+        converter = Converter(
+            self.hook,
+            self.request,
+            self._shared,
+            planned.file_parameters,
+            frozenset(item.target for item in planned.plan.items),
+        )
+        recorder = Recorder(
+            planned.records.manifest,
+            self.author,
+            planned.asked,
+            self.request.destination.uri,
+            self.request.from_format,
+        )
+        return BatchRun(converter, recorder, tally, spent, self.log)
+
+    @contextmanager
+    def grouped(self, title: str) -> Iterator[None]:
+        """Fold what is logged meanwhile, in the task's log."""
+        self.log.info("::group::%s", title)
+        try:
+            yield
+        finally:
+            self.log.info("::endgroup::")
+
+    def conclude(self, planned: Planned, run: BatchRun) -> dict[str, Any]:
+        """Write the last records, clean up, and end as the policies say."""
+        run.record_not_attempted()
+        if self._shared is not None:
+            client = self.hook.client
+            documents = self._shared.uploaded()
+            delete_files(client, documents, client.monotonic() + _CLEANING, quiet)
+        manifest, tally = self.manifest_uri(planned), run.tally
+        self._say(tally, manifest)
+        if run.halted is not None and not self._is_accepted(run.halted):
+            raise self._halted(run.halted, tally, manifest)
+        tally.check(self.request.failures_allowed, manifest)
+        planned.records.manifest.compact(self.author)
+        return tally.summary(manifest)
+
+    def manifest_uri(self, planned: Planned) -> str:
+        """Return where the manifest lies, as it may be shown."""
+        return str(planned.records.manifest.files)
+
+    def _say(self, tally: Tally, manifest: str) -> None:
+        self.log.info(
+            "%d converted; %d reused, no charge; %d failed; %d not attempted. Charged now: %d "
+            "conversion(s). Manifest: %s",
+            tally.converted,
+            tally.reused,
+            tally.failed,
+            tally.not_attempted,
+            tally.cost,
+            manifest,
+        )
+
+    def _is_accepted(self, halted: ConvertApiError) -> bool:
+        partial = self.request.on_quota_exhausted == "partial"
+        return partial and isinstance(halted, QuotaExhaustedError)
+
+    def _halted(self, error: ConvertApiError, tally: Tally, manifest: str) -> ConvertApiError:
+        """Say what is done, what is left, and what to do about it."""
+        done = (
+            f"{tally.converted} of {tally.total} files were converted now and are saved, "
+            f"{tally.reused} were reused, {tally.failed} failed, {tally.not_attempted} are left; "
+            f"nothing was paid for those. {manifest} says what happened to each"
+        )
+        conn_id = self.hook.convertapi_conn_id
+        if isinstance(error, QuotaExhaustedError):
+            return QuotaExhaustedError(
+                f"Connection {conn_id!r} has no conversions left. {done}. Buy conversions or "
+                "raise the token's limit at ConvertAPI, then clear this task: it converts the "
+                f"rest, and pays for nothing twice. ({error})"
+            )
+        if isinstance(error, AuthenticationError):
+            return AuthenticationError(
+                f"Connection {conn_id!r} is not accepted. {done}. Check its API token (password) "
+                f"and Kid (login), then clear this task. ({error})",
+                error.code,
+            )
+        if isinstance(error, BudgetExceededError):
+            return BudgetExceededError(f"{error} {done}.")
+        return error

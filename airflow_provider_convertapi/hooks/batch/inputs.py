@@ -1,0 +1,196 @@
+"""Find the files of a batch: a directory, a glob, or a list of files, directories and URLs."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+from airflow_provider_convertapi.batch.names import shard_of
+from airflow_provider_convertapi.errors import InputNotFoundError, ParameterError
+from airflow_provider_convertapi.hooks.order import listed, plain_text, wrong
+from airflow_provider_convertapi.storage import (
+    Destination,
+    canonical,
+    directory_of,
+    is_glob,
+    is_url,
+    list_files,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from airflow_provider_convertapi.hooks.batch.request import BatchRequest
+    from airflow_provider_convertapi.storage import (
+        Found,
+    )
+
+MISSING = "missing"
+"""Fingerprint of a listed file that is not there."""
+
+_AT_ONCE = 8
+"""Files of a list that are looked up at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A file to convert.
+
+    :param path: relative to the directory that was listed; of a list's file its name.
+    :param size: bytes; 0 of a URL.
+    :param fingerprint: what the listing says of its content.
+    :param inside: its path relative to the destination where it lies there, else None.
+    :param is_named: whether a list named it, rather than a listing found it.
+    """
+
+    uri: str
+    path: str
+    size: int
+    fingerprint: str
+    inside: str | None
+    is_named: bool
+
+
+@dataclass(slots=True)
+class Inputs:
+    """The inputs of a batch, read once, as a stream.
+
+    :param request: what was asked.
+    :param is_output: tells whether a path, relative to the destination, was written by a batch.
+    :param total: how many files the whole source has, all shards together; counted while reading.
+    """
+
+    request: BatchRequest
+    is_output: Callable[[str], bool]
+    total: int = 0
+    _destination: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        place = canonical(self.request.destination.uri, field="destination")
+        self._destination = f"{place.rstrip('/')}/"
+
+    def read(self) -> list[Input]:
+        """Return the inputs of this shard, each once."""
+        shard, found, uris = self.request.shard, [], set()
+        for entry in self._all():
+            if entry.uri in uris or (entry.inside is not None and self._is_ours(entry)):
+                continue
+            self.total += 1
+            if shard.count == 1 or shard_of(entry.path, shard.count) == shard.index:
+                if entry.is_named:  # a listing names nothing twice
+                    uris.add(entry.uri)
+                found.append(entry)
+        return found
+
+    def _is_ours(self, entry: Input) -> bool:
+        return not entry.is_named and self.is_output(entry.inside or "")
+
+    def _all(self) -> Iterator[Input]:
+        source = self.request.source
+        uris = [plain_text("source", item) for item in listed(source)]
+        is_list = listed(source) != [source]
+        lists = _is_listing if is_list else lambda uri: _is_listing(uri) or not _is_file(uri)
+        named = []
+        for uri in uris:
+            if lists(uri):
+                yield from self._listing(uri)
+            else:
+                named.append(uri)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            yield from filter(None, pool.map(self._named, named))
+
+    def _listing(self, uri: str) -> Iterator[Input]:
+        place = self._destination
+        root = canonical(directory_of(uri)).rstrip("/") + "/"
+        holds_destination = place.startswith(root) and place != root
+        inner = root[len(place) :] if root.startswith(place) else None
+        for found in list_files(uri):
+            if holds_destination and (root + found.path).startswith(place):
+                continue
+            if self._is_old_enough(found):
+                inside = None if inner is None else inner + found.path
+                yield Input(found.uri, found.path, found.size, found.fingerprint, inside, False)
+
+    def _named(self, uri: str) -> Input | None:
+        """Look up a file that is named: by a list, or by itself."""
+        if is_url(uri):
+            # A URL has no fingerprint but itself; whole, it may be a secret.
+            digest = hashlib.sha256(uri.encode()).hexdigest()[:32]
+            return Input(uri, _url_name(uri), 0, f"url-{digest}", None, True)
+        place, where = self._destination, canonical(uri)
+        inside = where[len(place) :] if where.startswith(place) else None
+        try:
+            found = next(iter(list_files(uri)), None)
+        except (InputNotFoundError, ParameterError) as error:
+            if isinstance(error, ParameterError):
+                raise
+            found = None
+        if found is None:
+            name = uri.rstrip("/").rpartition("/")[2]
+            return Input(uri, name, 0, MISSING, inside, True)
+        if found.path != found.uri.rpartition("/")[2]:
+            raise wrong("source", f"lists {shown(uri)}, a directory; end it with '/' to convert it")
+        if not self._is_old_enough(found):
+            return None
+        return Input(found.uri, found.path, found.size, found.fingerprint, inside, True)
+
+    def _is_old_enough(self, found: Found) -> bool:
+        """Leave alone what may still be being written."""
+        least = self.request.min_age
+        if not least:
+            return True
+        if found.modified is None:
+            raise wrong(
+                "min_age",
+                f"is {least:g} s, but the store of {shown(found.uri)} does not say when a file "
+                "was written; leave min_age out",
+            )
+        return time.time() - found.modified >= least
+
+
+def _is_listing(uri: str) -> bool:
+    return not is_url(uri) and (uri.endswith("/") or is_glob(uri))
+
+
+def _is_file(uri: str) -> bool:
+    return is_url(uri) or Destination(uri, "source").sizes([uri]) != [None]
+
+
+def _url_name(url: str) -> str:
+    parts = urlsplit(url)
+    return unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.hostname or "page"
+
+
+def without_outputs(inputs: list[Input], targets: Sequence[str]) -> list[Input]:
+    """Leave out what a listing found that is another input's output: it was made, not given.
+
+    :param targets: the output of each input, in order.
+    """
+    if not any(item.inside is not None for item in inputs):
+        return inputs
+    makers = dict(zip(targets, inputs, strict=True))
+    return [
+        item
+        for item in inputs
+        if item.is_named or makers.get(item.inside or "", item) in (item, None)
+    ]
+
+
+def check_not_inputs(inputs: Sequence[Input], targets: Sequence[str]) -> None:
+    """Raise `ParameterError` where an output would be written over an input."""
+    inside = {item.inside: item for item in inputs if item.inside is not None}
+    if not inside:
+        return
+    for maker, target in zip(inputs, targets, strict=True):
+        if target in inside:
+            raise wrong(
+                "destination",
+                f"would have the result of {shown(maker.uri)} written over the input "
+                f"{shown(inside[target].uri)}; an input is never overwritten, so choose another "
+                "directory",
+            )

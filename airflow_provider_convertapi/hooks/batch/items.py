@@ -1,0 +1,156 @@
+"""Convert one file of a batch, under ids that the next try, run or worker finds again."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.api import redaction
+from airflow_provider_convertapi.api.ids import JobIds, seed_text
+from airflow_provider_convertapi.batch.pace import Rhythm
+from airflow_provider_convertapi.errors import InputChangedError
+from airflow_provider_convertapi.hooks.batch.outputs import BatchOutput
+from airflow_provider_convertapi.hooks.convertapi import settle_time
+from airflow_provider_convertapi.hooks.direct import DirectConversion
+from airflow_provider_convertapi.hooks.durable import DurableConversion
+from airflow_provider_convertapi.hooks.order import Part, place_order
+from airflow_provider_convertapi.hooks.outcome import Try
+from airflow_provider_convertapi.hooks.work import Work
+from airflow_provider_convertapi.storage import find_source, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_convertapi.api.client import Client
+    from airflow_provider_convertapi.batch.plan import Item
+    from airflow_provider_convertapi.hooks.batch.request import BatchRequest
+    from airflow_provider_convertapi.hooks.batch.sharing import SharedFiles
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+    from airflow_provider_convertapi.hooks.order import Order
+    from airflow_provider_convertapi.storage import Source
+
+quiet = logging.getLogger(f"{__name__}.one")
+"""A batch tells its story in totals: a line for each file would bury what matters."""
+quiet.setLevel(logging.WARNING)
+
+
+@dataclass(slots=True)
+class Converter:
+    """Make the conversions of a batch.
+
+    :param file_parameters: the files among the parameters, by name, found.
+    :param targets: every output that the batch plans, to keep numbered results off them.
+    """
+
+    hook: ConvertApiHook
+    request: BatchRequest
+    shared: SharedFiles
+    file_parameters: Mapping[str, Source | str]
+    targets: frozenset[str]
+    rhythm: Rhythm = field(init=False)
+    _settle: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._settle = settle_time()
+        self.rhythm = Rhythm(self.request.poll_interval)
+
+    def order(self, item: Item) -> Order:
+        """Return what is asked of one file; it is looked at anew."""
+        request = self.request
+        order = place_order(
+            source=item.uri,
+            to_format=request.to_format,
+            destination=request.destination.uri,
+            from_format=request.from_format,
+            parameters=dict(request.plain),
+            timeout=request.timeout,
+            poll_interval=request.poll_interval,
+            overwrite=request.overwrite or item.ours,
+        )
+        parts = [replace(order.parts[0], input=self._input(item, order.parts[0].input))]
+        parts += [Part(name, name, file) for name, file in self.file_parameters.items()]
+        output = BatchOutput(
+            request.destination.uri + item.target,
+            to_format=request.to_format,
+            taken=self._is_taken,
+        )
+        output.check_not_input([output.uri], order.input_uris)
+        return replace(
+            order,
+            parts=tuple(parts),
+            destination=output,
+            service_timeout=request.service_timeout,
+        )
+
+    def _input(self, item: Item, found: Source | str) -> Source | str:
+        """Return the file that the plan is about, or say that it is another one now."""
+        if isinstance(found, str):
+            return found
+        if found.fingerprint != item.fingerprint:
+            raise InputChangedError(
+                f"{shown(found.uri)} was written since it was listed; nothing was paid. The next "
+                "try, or run, converts it; set min_age to leave files alone that are being written."
+            )
+        return find_source(found.uri, content_hash=True) if self.request.content_hash else found
+
+    def _is_taken(self, uri: str) -> bool:
+        return uri.removeprefix(self.request.destination.uri) in self.targets
+
+    def ids(self, item: Item, order: Order) -> JobIds:
+        """Return the ids of a file's conversion: no part of a run, a task, a try or a shard."""
+        settings = self.hook.settings
+        scope = {"destination": self.request.destination.uri, "output": item.target}
+        seed = order.seed() | {
+            "namespace": settings.namespace,
+            "key": self.request.conversion_key,
+            "scope": scope,
+        }
+        return JobIds.from_seed(settings.id_key, seed_text(seed))
+
+    def durable(self, item: Item, client: Client) -> DurableConversion:
+        """Return a file's conversion as a job."""
+        order = self.order(item)
+        order = replace(order, shared=self.shared.ids(client))
+        return self.resumed(item, order, self.ids(item, order), client)
+
+    def resumed(self, item: Item, order: Order, ids: JobIds, client: Client) -> DurableConversion:
+        """Return a conversion whose ids are known."""
+        return DurableConversion(
+            Work(
+                client,
+                ids,
+                order,
+                self._this_try(item),
+                client.monotonic() + order.timeout,
+                quiet,
+                delays=lambda _: self.rhythm.delays(),
+                patient=False,
+                left=[],
+                passed=item.passed,
+            )
+        )
+
+    def direct(self, item: Item, client: Client) -> DirectConversion:
+        """Return a file's conversion in one exchange."""
+        order = self.order(item)
+        deadline = client.monotonic() + order.timeout
+        this_try = self._this_try(item)
+        return DirectConversion(client, order, this_try, deadline, quiet, patient=False)
+
+    def _this_try(self, item: Item) -> Try:
+        scope = self.hook.scope
+        if scope.try_number == 1 and item.second:
+            # Of an earlier run: its attempt counts, but nothing of it can still be on its way.
+            return Try(2, 0.0, self._settle, follows_runs=True)
+        return Try(scope.try_number, scope.started, self._settle, follows_runs=True)
+
+
+def error_fields(error: BaseException) -> dict[str, Any]:
+    """Return what a record says of a failure."""
+    code = getattr(error, "code", None)
+    return {
+        "error": type(error).__name__,
+        "code": code if isinstance(code, int) else None,
+        "message": redaction.shown(str(error)),
+    }

@@ -1,0 +1,168 @@
+"""Plan a batch: everything that can be known before anything is paid."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.batch.manifest import (
+    MANIFEST,
+    SALT,
+    Index,
+    Manifest,
+)
+from airflow_provider_convertapi.batch.names import Naming
+from airflow_provider_convertapi.batch.plan import Asked, Rules, make_plan
+from airflow_provider_convertapi.batch.record import parameters_digest
+from airflow_provider_convertapi.hooks.batch.inputs import (
+    Inputs,
+    check_not_inputs,
+    without_outputs,
+)
+from airflow_provider_convertapi.storage import (
+    OWN_DIRECTORY,
+    Folder,
+    Source,
+    find_source,
+    is_url,
+    list_files,
+    safe_name,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_convertapi.batch.manifest import (
+        Author,
+    )
+    from airflow_provider_convertapi.batch.plan import Plan
+    from airflow_provider_convertapi.hooks.batch.inputs import Input
+    from airflow_provider_convertapi.hooks.batch.request import BatchRequest
+
+_SALT_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What is kept beside the outputs.
+
+    :param own: the directory of our own files.
+    """
+
+    own: Folder
+
+    @classmethod
+    def beside(cls, destination: str) -> Records:
+        """Return the records of a destination; `destination` ends in ``/``."""
+        return cls(Folder(f"{destination}{OWN_DIRECTORY}/"))
+
+    @property
+    def manifest(self) -> Manifest:
+        """Return the manifest."""
+        return Manifest(Folder(self.own.uri + MANIFEST))
+
+    def salts(self) -> list[str]:
+        """Return the salts that keyed the digests of parameters; mostly one.
+
+        Two tasks that write a destination's first records at once may each make one.  So every
+        record names its own, and a reader knows them all.
+        """
+        return [name.removeprefix(SALT) for name in self.own.names() if name.startswith(SALT)]
+
+    def new_salt(self) -> str:
+        """Keep a new salt, and return it."""
+        salt = secrets.token_hex(_SALT_BYTES)
+        self.own.write(SALT + salt, salt.encode())
+        return salt
+
+
+@dataclass(slots=True)
+class Planned:
+    """A plan, and what a run needs beside it.
+
+    :param asked: what records match by; the first of its digests is written.
+    :param source_files: how many files the whole source has, all shards together.
+    :param file_parameters: the files among the parameters, by name, found.
+    :param outputs: every output that the batch may write, relative to the destination.
+    """
+
+    plan: Plan
+    asked: Asked
+    records: Records
+    source_files: int
+    file_parameters: Mapping[str, Source | str]
+
+
+def make(request: BatchRequest, author: Author, *, first_try: int, keeps_salt: bool) -> Planned:
+    """List the inputs, name the outputs, compare both with the manifest.
+
+    :param first_try: the number of the first try since the task was last cleared.
+    :param keeps_salt: whether a salt may be written where there is none yet.
+    """
+    records = Records.beside(request.destination.uri)
+    files = find_file_parameters(request)
+    asked = _asked(request, files, records, keeps_salt=keeps_salt)
+    index = Index(author, only_own_run=request.overwrite)
+    index.read(records.manifest)
+    reader = Inputs(request, index.is_output)
+    inputs, targets = _named(request, index, reader.read())
+    if index.converted and inputs:
+        for found in list_files(request.destination.uri, hidden=True):
+            index.found(found.path, found.size)
+    rules = Rules(
+        retry_failed=request.retry_failed,
+        on_missing_output=request.on_missing_output,
+        first_try=first_try,
+        hash_content=_hash_content if request.content_hash else None,
+    )
+    plan = make_plan(inputs, targets, index, asked, rules, shown)
+    return Planned(plan, asked, records, reader.total, files)
+
+
+def find_file_parameters(request: BatchRequest) -> dict[str, Source | str]:
+    """Find the files among the parameters; a URL is the service's to fetch."""
+    return {
+        name: uri if is_url(uri) else find_source(uri, field=f"parameters[{name!r}]")
+        for name, uri in request.files.items()
+    }
+
+
+def _asked(
+    request: BatchRequest,
+    files: Mapping[str, Source | str],
+    records: Records,
+    *,
+    keeps_salt: bool,
+) -> Asked:
+    salts = records.salts()
+    if not salts and keeps_salt:
+        salts = [records.new_salt()]
+    parameters: dict[str, Any] = {
+        "plain": dict(request.plain),
+        "files": {
+            name: [file.uri, file.fingerprint] if isinstance(file, Source) else [file]
+            for name, file in files.items()
+        },
+        "from_format": request.from_format,
+        "conversion_key": request.conversion_key,
+    }
+    digests = tuple(parameters_digest(parameters, salt) for salt in salts)
+    return Asked(to_format=request.to_format, digests=digests)
+
+
+def _named(
+    request: BatchRequest, index: Index, inputs: list[Input]
+) -> tuple[list[Input], list[str]]:
+    """Name the outputs; leave out inputs that are outputs themselves."""
+    naming = Naming(request.to_format, request.on_collision, safe_name)
+    inputs = without_outputs(inputs, [naming.plain(item.path) for item in inputs])
+    pairs = [(item.path, item.uri) for item in inputs]
+    targets = naming.targets(pairs, lambda target, uri: index.is_from(target, shown(uri)))
+    check_not_inputs(inputs, targets)
+    return inputs, targets
+
+
+def _hash_content(uri: str) -> str:
+    return find_source(uri, content_hash=True).fingerprint

@@ -1,0 +1,161 @@
+"""Write the manifest while a batch runs; documents go only once their record is safe."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.batch.names import extension_of
+from airflow_provider_convertapi.batch.record import Record
+from airflow_provider_convertapi.errors import (
+    ConversionError,
+    ParameterError,
+    TransientConversionError,
+    UnsupportedFormatError,
+)
+from airflow_provider_convertapi.hooks.batch.items import error_fields
+from airflow_provider_convertapi.storage import Source, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from airflow_provider_convertapi.batch.manifest import Author, Manifest
+    from airflow_provider_convertapi.batch.plan import Asked, Item
+    from airflow_provider_convertapi.hooks.order import Order
+    from airflow_provider_convertapi.hooks.outcome import Outcome
+
+_SECONDS = 5.0
+_ITEMS = 200
+"""A part is published after so many seconds or items, whichever comes first."""
+
+_ITEMS_NOT_ATTEMPTED = 20_000
+
+
+@dataclass(slots=True)
+class Recorder:
+    """Collect records, and publish them in parts.
+
+    :param destination: what outputs are relative to.
+    :param from_format: the source format that was asked for, None where the extension tells.
+    """
+
+    manifest: Manifest
+    author: Author
+    asked: Asked
+    destination: str
+    from_format: str | None
+    _records: list[Record] = field(default_factory=list, init=False)
+    _documents: list[str] = field(default_factory=list, init=False)
+    _sequence: int = field(default=0, init=False)
+    _due: float = field(default_factory=lambda: time.monotonic() + _SECONDS, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def converted(
+        self, item: Item, order: Order, outcome: Outcome, attempt: int, documents: Iterable[str]
+    ) -> None:
+        """Record a conversion.
+
+        :param documents: ids of what may be deleted at the service once the record is published.
+        """
+        outputs = tuple(uri.removeprefix(self.destination) for uri in outcome.outputs)
+        record = self._record(
+            item,
+            order,
+            outcome="converted",
+            outputs=outputs,
+            sizes=outcome.sizes,
+            cost=outcome.cost,
+            charged=outcome.charged,
+            attempt=attempt,
+        )
+        self._add(record, documents)
+
+    def failed(
+        self,
+        item: Item,
+        order: Order | None,
+        error: BaseException,
+        *,
+        attempt: int,
+        cost: int,
+        charged: int,
+        documents: Iterable[str],
+    ) -> None:
+        """Record a failure.
+
+        :param order: None where the file was refused here: that bars nothing.
+        """
+        verdict = isinstance(error, ConversionError | ParameterError | UnsupportedFormatError)
+        passes = isinstance(error, TransientConversionError)
+        bars = verdict and not passes and order is not None
+        record = self._record(
+            item,
+            order,
+            outcome="failed",
+            bars=bars,
+            cost=cost,
+            charged=charged,
+            attempt=attempt,
+            **error_fields(error),
+        )
+        self._add(record, documents)
+
+    def not_attempted(self, items: Iterable[Item], reason: BaseException) -> int:
+        """Record what was left undone, and publish it; return how many files that are."""
+        count = 0
+        for item in items:
+            count += 1
+            record = self._record(item, None, outcome="not_attempted", **error_fields(reason))
+            with self._lock:
+                self._records.append(record)
+            if count % _ITEMS_NOT_ATTEMPTED == 0:
+                self.publish()
+        return count
+
+    @property
+    def is_due(self) -> bool:
+        """Tell whether a part should be published now."""
+        with self._lock:
+            late = time.monotonic() >= self._due
+            return len(self._records) >= _ITEMS or (late and bool(self._records))
+
+    def publish(self) -> list[str]:
+        """Publish what was collected; return the ids of documents that may be deleted now."""
+        with self._lock:
+            records, self._records = self._records, []
+            documents, self._documents = self._documents, []
+            self._due = time.monotonic() + _SECONDS
+        if records:
+            self.manifest.write(self.author.part_name(self._sequence), records)
+            self._sequence += 1
+        return documents
+
+    def _add(self, record: Record, documents: Iterable[str]) -> None:
+        with self._lock:
+            self._records.append(record)
+            self._documents.extend(documents)
+
+    def _record(self, item: Item, order: Order | None, **what: Any) -> Record:
+        source = order.parts[0].input if order else None
+        fingerprint = source.fingerprint if isinstance(source, Source) else item.fingerprint
+        return Record(
+            target=item.target,
+            source=shown(item.uri),
+            fingerprint=fingerprint,
+            seen=None if fingerprint == item.fingerprint else item.fingerprint,
+            from_format=order.source_format
+            if order
+            else self.from_format or extension_of(item.uri),
+            to_format=self.asked.to_format,
+            parameters=self.asked.digests[0],
+            when=datetime.now(UTC).isoformat(timespec="microseconds"),
+            dag_id=self.author.dag_id,
+            task_id=self.author.task_id,
+            run_id=self.author.run_id,
+            map_index=self.author.map_index,
+            try_number=self.author.try_number,
+            **what,
+        )

@@ -1,0 +1,181 @@
+"""What a user asked of a batch, checked before anything is listed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_convertapi.hooks.order import (
+    format_name,
+    plain_text,
+    split_parameters,
+    wrong,
+)
+from airflow_provider_convertapi.storage import Destination
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.batch.names import OnCollision
+    from airflow_provider_convertapi.batch.plan import OnMissingOutput
+
+OnEmpty = Literal["succeed", "skip", "fail"]
+OnQuota = Literal["fail", "raise", "partial"]
+
+_CHOICES = {
+    "on_quota_exhausted": ("fail", "raise", "partial"),
+    "on_collision": ("fail", "suffix"),
+    "on_empty": ("succeed", "skip", "fail"),
+    "on_missing_output": ("convert", "ignore"),
+}
+_MOST_IN_FLIGHT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of several parts of a source, counted from 0; `most` conversions are its budget."""
+
+    index: int
+    count: int
+    most: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRequest:
+    """A batch, checked; the fields are the operator's arguments of the same names.
+
+    :param files: URIs of the file parameters, by name.
+    :param plain: the other parameters as text, without `Timeout`.
+    :param failures_allowed: share of the files that may fail, None for any number.
+    """
+
+    source: Any = field(repr=False)
+    shard: Shard
+    to_format: str
+    destination: Destination
+    from_format: str | None
+    files: Mapping[str, str] = field(repr=False)
+    plain: Mapping[str, str] = field(repr=False)
+    service_timeout: int | None
+    timeout: float
+    poll_interval: float
+    durable: bool
+    overwrite: bool
+    conversion_key: str | None
+    max_in_flight: int
+    max_conversions: int | None
+    failures_allowed: float | None
+    on_collision: OnCollision
+    on_quota_exhausted: OnQuota
+    on_empty: OnEmpty
+    on_missing_output: OnMissingOutput
+    min_age: float
+    content_hash: bool
+    retry_failed: bool
+    defer_batch: int
+
+
+def check_request(**given: Any) -> BatchRequest:
+    """Check every argument; `ParameterError` names the wrong one and the remedy."""
+    for name, choices in _CHOICES.items():
+        if given[name] not in choices:
+            said = ", ".join(repr(choice) for choice in choices)
+            raise wrong(name, f"is {given[name]!r}; it must be one of {said}")
+    source, shard = _source(given["source"])
+    files, plain, service_timeout = split_parameters(given["parameters"])
+    budget = _whole("max_conversions", given["max_conversions"], least=0, optional=True)
+    budgets = [most for most in (budget, shard.most) if most is not None]
+    from_format, key = given["from_format"], given["conversion_key"]
+    return BatchRequest(
+        source=source,
+        shard=shard,
+        to_format=format_name("to_format", given["to_format"]),
+        destination=_directory(given["destination"]),
+        from_format=None if from_format is None else format_name("from_format", from_format),
+        files=files,
+        plain=plain,
+        service_timeout=service_timeout,
+        timeout=_seconds("timeout", given["timeout"]),
+        poll_interval=_seconds("poll_interval", given["poll_interval"]),
+        durable=bool(given["durable"]),
+        overwrite=bool(given["overwrite"]),
+        conversion_key=None if key is None else str(key),
+        max_in_flight=_whole("max_in_flight", given["max_in_flight"], least=1, most=_MOST_IN_FLIGHT)
+        or 1,
+        max_conversions=min(budgets, default=None),
+        failures_allowed=_failures_allowed(given["failure_policy"]),
+        on_collision=given["on_collision"],
+        on_quota_exhausted=given["on_quota_exhausted"],
+        on_empty=given["on_empty"],
+        on_missing_output=given["on_missing_output"],
+        min_age=_seconds("min_age", given["min_age"], least=0),
+        content_hash=bool(given["content_hash"]),
+        retry_failed=bool(given["retry_failed"]),
+        defer_batch=_whole("defer_batch", given["defer_batch"], least=1) or 1,
+    )
+
+
+def _source(source: Any) -> tuple[Any, Shard]:
+    """Return the source, and which shard of it is meant."""
+    if not isinstance(source, Mapping):
+        return source, Shard(0, 1)
+    if "source" not in source or not set(source) <= {"source", "shard", "max_conversions"}:
+        raise wrong(
+            "source",
+            f"is a mapping of {', '.join(map(str, source)) or 'nothing'}; a shard is "
+            "{'source': ..., 'shard': [i, n]}",
+        )
+    most = _whole("source['max_conversions']", source.get("max_conversions"), 0, optional=True)
+    shard = source.get("shard", [0, 1])
+    if not isinstance(shard, list | tuple) or len(shard) != 2:  # noqa: PLR2004 - which, of how many
+        raise wrong("source['shard']", f"is {shard!r}; it must be [i, n]")
+    count = _whole("source['shard'][1]", shard[1], least=1) or 1
+    index = _whole("source['shard'][0]", shard[0], least=0, most=count - 1) or 0
+    return source["source"], Shard(index, count, most)
+
+
+def _directory(destination: object) -> Destination:
+    text = plain_text("destination", destination)
+    return Destination.parse(text if text.endswith("/") else f"{text}/")
+
+
+def _seconds(name: str, value: object, least: float | None = None) -> float:
+    bound = "above 0" if least is None else f"of at least {least:g}"
+    number = _number(value)
+    if number is None or (number <= 0 if least is None else number < least):
+        raise wrong(name, f"is {value!r}; it must be a number of seconds {bound}")
+    return number
+
+
+def _number(value: object) -> float | None:
+    """Return a number, also one that a template rendered to text."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def _whole(
+    name: str, value: object, least: int, most: int | None = None, *, optional: bool = False
+) -> int | None:
+    if value is None and optional:
+        return None
+    number = _number(value)
+    if number is None or number != int(number) or number < least or number > (most or number):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise wrong(name, f"is {value!r}; it must be a whole number {bounds}")
+    return int(number)
+
+
+def _failures_allowed(policy: object) -> float | None:
+    if policy in {"any", "never"}:
+        return 0.0 if policy == "any" else None
+    share = _number(policy)
+    if share is None or not 0 <= share < 1:
+        raise wrong(
+            "failure_policy",
+            f"is {policy!r}; it must be 'any' (fail when a file failed), 'never', or the share "
+            "of files that may fail, such as 0.05",
+        )
+    return share

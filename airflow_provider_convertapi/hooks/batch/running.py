@@ -1,0 +1,291 @@
+"""Run a batch: convert, publish, record, delete the documents, many files at a time."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from airflow_provider_convertapi.batch.crew import Crew
+from airflow_provider_convertapi.batch.pace import Pace
+from airflow_provider_convertapi.errors import (
+    AuthenticationError,
+    BudgetExceededError,
+    ConnectionConfigError,
+    ConversionError,
+    ConversionInterrupted,
+    QuotaExhaustedError,
+    ThrottledError,
+)
+from airflow_provider_convertapi.hooks.batch.items import quiet
+from airflow_provider_convertapi.hooks.batch.tally import Progress
+from airflow_provider_convertapi.hooks.collection import delete_files
+from airflow_provider_convertapi.hooks.durable import Underway
+from airflow_provider_convertapi.hooks.outcome import Outcome
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Iterable, Iterator
+
+    from airflow_provider_convertapi.api.client import Client
+    from airflow_provider_convertapi.batch.plan import Item
+    from airflow_provider_convertapi.errors import (
+        ConvertApiError,
+    )
+    from airflow_provider_convertapi.hooks.batch.items import Converter
+    from airflow_provider_convertapi.hooks.batch.recorder import Recorder
+    from airflow_provider_convertapi.hooks.batch.tally import Tally
+    from airflow_provider_convertapi.hooks.durable import DurableConversion
+    from airflow_provider_convertapi.hooks.order import Order
+
+_HALTING = (
+    QuotaExhaustedError,
+    AuthenticationError,
+    ConnectionConfigError,
+    ConversionInterrupted,
+)
+"""What is true of every other file, too: nothing more is sent."""
+
+_TICK = 0.5
+_ABANDONED_AFTER = 10.0
+_CLEANING = 60.0
+_DOCUMENTS_AT_ONCE = 10
+
+
+@dataclass(slots=True)
+class FileTask:
+    """One file under way, from thread to thread where the service makes it wait."""
+
+    item: Item
+    perform: Callable[[FileTask, Client], Outcome | None] = field(repr=False)
+    run: BatchRun = field(repr=False)
+    conversion: DurableConversion | None = None
+    begun: Underway | Outcome | None = None
+    order: Order | None = None
+
+    def __call__(self, client: Client) -> None:
+        self.run.attend(self, client)
+
+    @property
+    def paid_here(self) -> bool:
+        """Tell whether this try, not an earlier one, asked for what the service did."""
+        if self.conversion is None or self.conversion.is_submitting:
+            return True
+        return isinstance(self.begun, Underway) and self.begun.submitted is not None
+
+
+@dataclass(slots=True)
+class BatchRun:
+    """Convert files with as many threads as may be in flight, one connection each.
+
+    :param spent: conversions that earlier tries of this task instance took.
+    """
+
+    converter: Converter
+    recorder: Recorder
+    tally: Tally
+    spent: int
+    log: logging.Logger
+    halted: ConvertApiError | None = field(default=None, init=False)
+    underway: list[FileTask] = field(default_factory=list, init=False)
+    """What the service has and nobody waits for yet."""
+    _running: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)
+    _halted_items: list[Item] = field(default_factory=list, init=False)
+    _crew: Crew[Client] | None = field(default=None, init=False)
+    _progress: Progress | None = field(default=None, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def convert(self, items: list[Item]) -> None:
+        """Convert the items; what happens to each is recorded, and counted in the tally."""
+        perform = self._durable if self.converter.request.durable else self._direct
+        self._work(self._begin_within_budget(items, perform), len(items))
+
+    def begin(self, items: list[Item]) -> None:
+        """Submit the items; those whose jobs run are `underway` then."""
+        self._work(self._begin_within_budget(items, self._begin), len(items))
+
+    def finish(self, jobs: list[tuple[Item, DurableConversion, Underway]]) -> None:
+        """Wait for jobs that were submitted, and collect them."""
+        tasks = [
+            FileTask(item, self._finish, self, conversion, underway, conversion.work.order)
+            for item, conversion, underway in jobs
+        ]
+        self._work(iter(tasks), len(tasks))
+
+    def _begin_within_budget(
+        self, items: Iterable[Item], perform: Callable[[FileTask, Client], Outcome | None]
+    ) -> Iterator[FileTask]:
+        most = self.converter.request.max_conversions
+        for item in items:
+            with self._lock:
+                least = self.spent + self._taken + self._running + 1
+                self._running += 1
+            if most is not None and least > most:
+                message = (
+                    f"The files cost more than one conversion each: max_conversions={most} is used "
+                    "up. What was converted is saved."
+                )
+                self._halt(BudgetExceededError(message), item)
+                continue
+            yield FileTask(item, perform, self)
+
+    def _work(self, tasks: Iterator[FileTask], count: int) -> None:
+        request = self.converter.request
+        pace = Pace(min(request.max_in_flight, max(count, 1)))
+        clients = [self.converter.hook.new_client() for _ in range(pace.most)]
+        crew = self._crew = Crew(clients, tasks, pace, self._give_up, request.timeout)
+        self._progress = Progress(self.log, count)
+        crew.start()
+        try:
+            self._supervise(crew)
+        except BaseException:
+            self.converter.hook.stop()
+            crew.abandon(_ABANDONED_AFTER)
+            with suppress(Exception):  # what ended the batch is the one to tell
+                self.recorder.publish()
+            raise
+        finally:
+            for client in clients:
+                client.close()
+        self._halted_items += [task.item for task in crew.leftover() if isinstance(task, FileTask)]
+
+    def _supervise(self, crew: Crew[Client]) -> None:
+        while not crew.is_idle:
+            crew.wait(_TICK)
+            if self.recorder.is_due:
+                crew.add_chores(_deletions(self.recorder.publish()))
+            with self._lock:
+                if self._progress:
+                    self._progress.tick(self.tally)
+        crew.add_chores(_deletions(self.recorder.publish()))
+        crew.close()
+
+    def attend(self, task: FileTask, client: Client) -> None:
+        """Do what is to be done for one file, and remember how it went."""
+        try:
+            client.pause(0)  # ends here where the task was told to stop
+            outcome = task.perform(task, client)
+        except ThrottledError:
+            raise
+        except _HALTING as error:
+            self._halt(error, task.item)
+        except Exception as error:  # noqa: BLE001 - each store has errors of its own, and one file's are not another's
+            self._failed(task, error)
+        else:
+            self._succeeded(task, outcome)
+
+    def _direct(self, task: FileTask, client: Client) -> Outcome:
+        conversion = self.converter.direct(task.item, client)
+        task.order = conversion.order
+        return conversion.run()
+
+    def _durable(self, task: FileTask, client: Client) -> Outcome | None:
+        self._begin(task, client)
+        return self._finish(task, client)
+
+    def _begin(self, task: FileTask, client: Client) -> Outcome | None:
+        conversion = self._conversion(task, client)
+        if task.begun is None:
+            task.begun = conversion.begin()
+        return task.begun if isinstance(task.begun, Outcome) else None
+
+    def _finish(self, task: FileTask, client: Client) -> Outcome:
+        conversion = self._conversion(task, client)
+        assert task.begun is not None  # noqa: S101 - for the type checker
+        if isinstance(task.begun, Outcome):
+            return task.begun
+        return conversion.finish(task.begun)
+
+    def _conversion(self, task: FileTask, client: Client) -> DurableConversion:
+        """Return the conversion, in the hands of this thread."""
+        if task.conversion is None:
+            task.conversion = self.converter.durable(task.item, client)
+            task.order = task.conversion.work.order
+        work = task.conversion.work
+        work.client, work.deadline = client, client.monotonic() + work.order.timeout
+        return task.conversion
+
+    def _succeeded(self, task: FileTask, outcome: Outcome | None) -> None:
+        if outcome is None:
+            with self._lock:
+                self.underway.append(task)
+                self._count()
+            return
+        assert task.order is not None  # noqa: S101 - for the type checker
+        attempt = task.conversion.attempt if task.conversion else 0
+        self.recorder.converted(task.item, task.order, outcome, attempt, _documents(task))
+        with self._lock:
+            self._running -= 1
+            self._taken += outcome.cost
+            self.tally.converted += 1
+            self.tally.cost += outcome.charged
+            self._count()
+
+    def _failed(self, task: FileTask, error: BaseException) -> None:
+        attempt = task.conversion.attempt if task.conversion else 0
+        cost = int(isinstance(error, ConversionError) and task.order is not None)
+        charged = cost if task.paid_here else 0
+        self.recorder.failed(
+            task.item,
+            task.order,
+            error,
+            attempt=attempt,
+            cost=cost,
+            charged=charged,
+            documents=_documents(task),
+        )
+        with self._lock:
+            self._running -= 1
+            self._taken += cost
+            self.tally.cost += charged
+            self.tally.add_failure(task.item, error)
+            if self._progress:
+                self._progress.failed(task.item, error)
+            self._count()
+
+    def _count(self) -> None:
+        if self._progress:
+            self._progress.count()
+
+    def _give_up(self, task: Callable[[Client], None], error: ThrottledError) -> None:
+        assert isinstance(task, FileTask)  # noqa: S101 - for the type checker
+        self._failed(task, error)
+
+    def _halt(self, error: ConvertApiError, item: Item) -> None:
+        with self._lock:
+            self._running -= 1
+            self.halted = self.halted or error
+            self._halted_items.append(item)
+        if self._crew:
+            self._crew.stop()
+
+    def record_not_attempted(self, more: Iterable[Item] = ()) -> None:
+        """Record what was left undone because the batch was halted.
+
+        :param more: files that no wave had got to.
+        """
+        items = [*self._halted_items, *more]
+        self._halted_items = []
+        self.tally.not_attempted += len(items)
+        if self.halted is not None and not isinstance(self.halted, ConversionInterrupted):
+            self.recorder.not_attempted(items, self.halted)
+        self.recorder.publish()
+
+
+def _documents(task: FileTask) -> list[str]:
+    return (task.conversion.work.left or []) if task.conversion else []
+
+
+def _deletions(documents: list[str]) -> list[Callable[[Client], None]]:
+    """Return the deletions as things that any thread does between two files."""
+    return [
+        partial(_delete, documents[start : start + _DOCUMENTS_AT_ONCE])
+        for start in range(0, len(documents), _DOCUMENTS_AT_ONCE)
+    ]
+
+
+def _delete(documents: list[str], client: Client) -> None:
+    delete_files(client, documents, client.monotonic() + _CLEANING, quiet)

@@ -1,0 +1,155 @@
+"""Count what became of a batch, and say so while it runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.errors import (
+    BatchFailedError,
+    ConvertApiError,
+    InputNotFoundError,
+    TransientBatchFailedError,
+)
+from airflow_provider_convertapi.storage import shown
+
+if TYPE_CHECKING:
+    import logging
+
+    from airflow_provider_convertapi.batch.plan import Item, Plan
+
+_SHOWN = 5
+_LOGGED = 20
+_MINUTE = 60.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the files of a batch, over all waves of one try.
+
+    :param converted: files that were converted, or collected from an earlier try.
+    :param reused: files whose outputs stand from earlier.
+    :param failed: files that failed; `known` of them did so before, and `passing` of them may
+        end differently on another try.
+    :param not_attempted: files that were not begun, because something ended the batch.
+    :param cost: conversions that this try paid for.
+    """
+
+    converted: int = 0
+    reused: int = 0
+    failed: int = 0
+    known: int = 0
+    passing: int = 0
+    not_attempted: int = 0
+    cost: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, plan: Plan) -> Tally:
+        """Begin to count with what the plan settles."""
+        examples = [f"{shown(item.uri)} (known: {word})" for item, word in plan.known[:_SHOWN]]
+        known = len(plan.known)
+        return cls(reused=plan.reused, failed=known, known=known, examples=examples)
+
+    @property
+    def total(self) -> int:
+        """Return how many files have an outcome."""
+        return self.converted + self.reused + self.failed + self.not_attempted
+
+    def add_failure(self, item: Item, error: BaseException) -> None:
+        """Count a file that failed."""
+        self.failed += 1
+        self.passing += is_passing(error)
+        if len(self.examples) < _SHOWN:
+            self.examples.append(f"{shown(item.uri)} ({type(error).__name__}: {error})")
+
+    def summary(self, manifest: str) -> dict[str, Any]:
+        """Return what the operator returns: it does not grow with the batch."""
+        return {
+            "converted": self.converted,
+            "reused": self.reused,
+            "failed": self.failed,
+            "not_attempted": self.not_attempted,
+            "cost": self.cost,
+            "manifest": manifest,
+        }
+
+    def check(self, allowed: float | None, manifest: str) -> None:
+        """Raise `BatchFailedError` where more files failed than the policy allows.
+
+        :param allowed: share of the files that may fail; None for any number.
+        """
+        if not self.failed or allowed is None or self.failed <= allowed * self.total:
+            return
+        kind = TransientBatchFailedError if self.passing else BatchFailedError
+        known = f"; {self.known} of them are known from earlier, nothing paid" if self.known else ""
+        what_next = (
+            f"Another try converts the {self.passing} that failed for a passing reason."
+            if self.passing
+            else "Another try would change nothing: mend the files, or set retry_failed=True to "
+            "pay for them once more."
+        )
+        raise kind(
+            f"{self.failed} of {self.total} files failed{known}. {self.converted} were converted "
+            f"and {self.reused} reused; {self.cost} conversions were paid now. Failed: "
+            f"{'; '.join(self.examples)}{', ...' if self.failed > len(self.examples) else ''}. "
+            f"{what_next} All of it: {manifest}"
+        )
+
+
+def is_passing(error: BaseException) -> bool:
+    """Tell whether another try may end differently without anybody's help."""
+    if isinstance(error, InputNotFoundError):
+        return True  # the next try lists anew
+    return error.transient if isinstance(error, ConvertApiError) else True
+
+
+@dataclass(slots=True)
+class Progress:
+    """A line every few seconds.
+
+    :param left: files that are still to be converted.
+    """
+
+    log: logging.Logger
+    left: int
+    interval: float = 10.0
+    _started: float = field(default_factory=time.monotonic, init=False)
+    _next: float = field(init=False)
+    _done: int = field(default=0, init=False)
+    _logged: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._next = self._started + self.interval
+
+    def count(self) -> None:
+        """Note that a file has an outcome."""
+        self._done += 1
+        self.left -= 1
+
+    def failed(self, item: Item, error: BaseException) -> None:
+        """Say what happened to a file; of very many, the manifest tells."""
+        self._logged += 1
+        if self._logged <= _LOGGED:
+            self.log.warning("%s failed: %s", shown(item.uri), error)
+        elif self._logged == _LOGGED + 1:
+            self.log.warning("More files fail; the manifest lists them all.")
+
+    def tick(self, tally: Tally) -> None:
+        """Log a line when it is time."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + self.interval
+        a_minute = self._done / (now - self._started) * _MINUTE
+        minutes = f"about {self.left / a_minute:.0f} min" if a_minute else "unknown time"
+        self.log.info(
+            "%d done, %d failed, %d left; %.0f a minute, %d conversions paid, %s left.",
+            tally.converted + tally.reused,
+            tally.failed,
+            self.left,
+            a_minute,
+            tally.cost,
+            minutes,
+        )
