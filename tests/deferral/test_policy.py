@@ -1,0 +1,120 @@
+"""The ready-made retry policy: which error it retries, when, and which it fails."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_convertapi import errors
+from airflow_provider_convertapi.policies import ConvertApiRetryPolicy, RetryDecision
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_provider_convertapi.sandbox import Sandbox
+    from tests.conftest import RunDag
+
+HAS_POLICIES = RetryDecision is not None
+
+needs_policies = pytest.mark.skipif(not HAS_POLICIES, reason="Airflow has them from 3.3 on")
+
+
+@needs_policies
+@pytest.mark.parametrize(
+    ("error", "action", "delay"),
+    [
+        (errors.ThrottledError("busy", 7.0), "retry", 7.0),
+        (errors.ThrottledError("busy"), "default", None),
+        (errors.TransientConversionError("slow", 5000), "retry", None),
+        (errors.ConversionError("damaged", 5002), "fail", None),
+        (errors.QuotaExhaustedError("none left"), "fail", None),
+        (errors.AuthenticationError("refused", 4012), "fail", None),
+        (errors.ResultLostError("lost"), "fail", None),
+        (errors.TransportError("reset"), "default", None),
+        (errors.ConversionTimeoutError("late"), "default", None),
+        (errors.ConversionInterrupted("stopped"), "default", None),
+        (ZeroDivisionError(), "default", None),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_decision(error: Exception, action: str, delay: float | None) -> None:
+    """Each error is decided by its class and fields."""
+    decision = ConvertApiRetryPolicy().evaluate(error, 1, 3)
+
+    assert action == decision.action.value
+    assert (delay and timedelta(seconds=delay)) == decision.retry_delay
+
+
+@needs_policies
+def test_quota_as_the_user_chooses() -> None:
+    """With `quota_delay` an exhausted quota is waited out."""
+    policy = ConvertApiRetryPolicy(quota_delay=timedelta(hours=6))
+
+    decision = policy.evaluate(errors.QuotaExhaustedError("none left"), 1, 3)
+
+    assert ("retry", timedelta(hours=6)) == (decision.action.value, decision.retry_delay)
+
+
+@needs_policies
+@pytest.mark.parametrize(
+    ("delay", "balance", "tries", "state"),
+    [
+        pytest.param(None, 0, 1, "failed", id="fails"),
+        pytest.param(timedelta(0), 0, 3, "failed", id="retries"),
+    ],
+)
+def test_airflow_asks_it(
+    run_dag: RunDag,
+    sandbox: Sandbox,
+    letter: Path,
+    delay: timedelta | None,
+    balance: int,
+    tries: int,
+    state: str,
+) -> None:
+    """In a real task run the policy decides what `on_quota_exhausted="raise"` lets through."""
+    ti = run_with(
+        run_dag,
+        f"policy_{tries}",
+        letter,
+        sandbox,
+        ConvertApiRetryPolicy(quota_delay=delay),
+        balance,
+    )
+
+    assert (state, tries) == (ti.state, ti.try_number)
+
+
+def run_with(
+    run_dag: RunDag, dag_id: str, letter: Path, sandbox: Sandbox, policy: Any, balance: int
+) -> Any:
+    """Run a conversion under a retry policy; return its task instance."""
+    from airflow.providers.common.compat.sdk import DAG
+
+    from airflow_provider_convertapi.operators.convert import ConvertApiOperator
+
+    sandbox.balance = balance
+    with DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        ConvertApiOperator(
+            task_id="convert",
+            source=str(letter),
+            to_format="pdf",
+            destination=f"{letter}.pdf",
+            on_quota_exhausted="raise",
+            retries=2,
+            retry_delay=timedelta(hours=1) if policy.quota_delay is None else timedelta(0),
+            retry_policy=policy,
+        )
+    [ti] = run_dag(dag).get_task_instances()
+    return ti
+
+
+@pytest.mark.skipif(HAS_POLICIES, reason="this Airflow has retry policies")
+def test_older_airflow_says_so() -> None:
+    """Before Airflow 3.3 the module imports, and its use says what is missing."""
+    from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
+
+    with pytest.raises(AirflowOptionalProviderFeatureException, match=r"needs Airflow 3\.3"):
+        ConvertApiRetryPolicy()
