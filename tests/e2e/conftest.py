@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -54,7 +55,6 @@ def clear_and_run(airflow_db: Path) -> Callable[[DAG, DagRun], Any]:
 
     def clear(dag: DAG, dag_run: DagRun) -> Any:
         from airflow.models.taskinstance import clear_task_instances
-        from airflow.sdk.definitions.dag import _run_task
         from airflow.utils.session import create_session
 
         with create_session() as session:
@@ -62,7 +62,21 @@ def clear_and_run(airflow_db: Path) -> Callable[[DAG, DagRun], Any]:
             clear_task_instances([task], session)
             task.try_number += 1  # the scheduler's part
             session.commit()
-            _run_task(ti=task, task=dag.task_dict[task.task_id])
+            _run(task, dag, session)
             return dag_run.get_task_instance(task.task_id, session=session)
 
     return clear
+
+
+def _run(task_instance: Any, dag: DAG, session: Any) -> None:
+    """Run one task instance as `dag.test()` does."""
+    operator = dag.task_dict[task_instance.task_id]
+    if version("apache-airflow").startswith("2."):
+        from airflow.models.dag import _run_task as run_on_2
+
+        task_instance.task = operator
+        run_on_2(ti=task_instance, session=session)
+    else:
+        from airflow.sdk.definitions.dag import _run_task
+
+        _run_task(ti=task_instance, task=operator)

@@ -1,0 +1,32 @@
+"""The README's table of errors is the error tree, class by class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from airflow_provider_convertapi import errors
+from airflow_provider_convertapi.errors import ConvertApiError
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_errors_table_is_the_tree() -> None:
+    """Each class has its row, in order, with the first line of its docstring and what it does."""
+    lines = README.read_text(encoding="utf-8").splitlines()
+    start = lines.index("| Error | It means | The task |")
+
+    table = lines[start + 2 : lines.index("", start)]
+
+    assert [row(error) for error in tree()] == table
+
+
+def tree() -> list[type[ConvertApiError]]:
+    """Return the classes in the order in which they are written."""
+    classes = [value for value in vars(errors).values() if isinstance(value, type)]
+    return [error for error in classes if error is not ConvertApiError]
+
+
+def row(error: type[ConvertApiError]) -> str:
+    """Write one row of the table."""
+    meaning = (error.__doc__ or "").partition("\n")[0]
+    return f"| `{error.__name__}` | {meaning} | {'may retry' if error.transient else 'fails'} |"
