@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20  # 64 KiB chunks were measured at a third of the speed
 _BASE64_CHUNK = 3 << 18  # a multiple of 3, so that the pieces join without padding
 
-JSON, MULTIPART, RAW, XML = "application/json", "multipart/mixed", "application/octet-stream", "xml"
-_KINDS = {JSON: JSON, MULTIPART: MULTIPART, RAW: RAW, "application/xml": XML, "text/xml": XML}
+JSON, MULTIPART, RAW = "application/json", "multipart/mixed", "application/octet-stream"
+XML, TEXT_XML = "application/xml", "text/xml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,9 @@ def error_answer(error: ServiceError) -> Answer:
     return answer
 
 
-def preferred(accept: str | None, offered: Iterable[str] = tuple(_KINDS)) -> str | None:
+def preferred(
+    accept: str | None, offered: Iterable[str] = (JSON, MULTIPART, RAW, XML, TEXT_XML)
+) -> str | None:
     """Return the offered media type that an Accept header likes best.
 
     None for no header. A wildcard, and a header with nothing that is offered, mean the first one.
@@ -169,7 +171,7 @@ class ResultFile:
         """Return the fields that every answer names."""
         fields: dict[str, Any] = {
             "FileName": self.name,
-            "FileExt": names.split(self.name)[1],
+            "FileExt": names.extension(self.name),
             "FileSize": self.size,
         }
         if self.file_id is not None:
@@ -195,7 +197,7 @@ def result_answer(cost: int, files: Sequence[ResultFile], style: Style) -> Answe
         return raw_answer(files[0].path, files[0].name, style)
     if style.kind == MULTIPART and all(file.path for file in files):
         return _multipart(cost, files, style)
-    if style.kind == XML:
+    if style.kind in (XML, TEXT_XML):
         return Answer(
             200, list(_xml(cost, files)), {"content-type": "application/xml; charset=utf-8"}
         )

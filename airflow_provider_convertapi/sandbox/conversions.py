@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -99,8 +100,10 @@ class Conversions:
     def accept(self, converter: Converter, form: Form, spool: Spool, exchange: Exchange) -> Order:
         """Return the order for a request, or raise the 400 or 415 that refuses it."""
         checked = check(form, converter, self._state.settings)
-        pair = self._pair(converter)
-        refused = unsupported_parameters(*pair, checked.values)
+        if (converter.source, converter.target) not in PAIRS:
+            code = self._state.settings.unsupported_code
+            raise ServiceError(UNSUPPORTED, code, f"{converter.route}: {_ELSEWHERE}")
+        refused = unsupported_parameters(converter.source, converter.target, checked.values)
         if refused:
             raise parameter_error({name: [f"{name}: {_ELSEWHERE}"] for name in refused})
         order = Order(converter, checked, spool, exchange.fault, exchange)
@@ -113,17 +116,6 @@ class Conversions:
             extensions = frozenset(converter.parameters[name].extensions)
             order.extra_files[name] = self._input(value, spool, extensions)
         return order
-
-    def _pair(self, converter: Converter) -> tuple[str, str]:
-        """Return the pair that an engine knows; a web page is converted as its HTML."""
-        for pair in ((converter.source, converter.target), ("html", converter.target)):
-            if pair in PAIRS:
-                return pair
-            if converter.source != "web":
-                break
-        raise ServiceError(
-            UNSUPPORTED, self._state.settings.unsupported_code, f"{converter.route}: {_ELSEWHERE}"
-        )
 
     # --- inputs ------------------------------------------------------------------------------
 
@@ -162,7 +154,7 @@ class Conversions:
         return tuple(origin for origin in own if origin)
 
     def _check_extension(self, name: str, allowed: frozenset[str]) -> None:
-        extension = names.split(name)[1]
+        extension = names.extension(name)
         if not extension or (allowed and extension not in allowed):
             raise ServiceError(
                 UNSUPPORTED,
@@ -211,10 +203,9 @@ class Conversions:
     async def _convert(self, order: Order) -> list[EngineOutput]:
         files = [await self._there(item, order.converter) for item in order.files]
         extra = {n: await self._there(item, None) for n, item in order.extra_files.items()}
-        source, target = self._pair(order.converter)
         job = EngineJob(
-            source,
-            target,
+            order.converter.source,
+            order.converter.target,
             tuple(files),
             extra,
             order.checked.values,
@@ -261,18 +252,17 @@ class Conversions:
         return results
 
     def _names(self, order: Order, outputs: list[EngineOutput]) -> list[str]:
-        """Return the names of results: FileName or the first input's, numbered where several."""
-        wanted = order.checked.file_name
+        """Return the names of results: FileName or the engine's, those that are equal numbered."""
         proposed = [names.safe(output.name) for output in outputs]
-        if wanted is None and len(set(proposed)) == len(proposed):
-            return proposed
+        if order.checked.file_name is not None:
+            proposed = [_renamed(name, order.checked.file_name) for name in proposed]
+        often, seen = Counter(proposed), Counter[str]()
         named = []
-        for position, name in enumerate(proposed):
+        for name in proposed:
             stem, extension = names.split(name)
-            if wanted is not None:
-                stem = wanted.removesuffix(f".{extension}")
-            if len(proposed) > 1:
-                stem = names.numbered(stem, position, self._state.settings.name_index)
+            if often[name] > 1:
+                stem = names.numbered(stem, seen[name], self._state.settings.name_index)
+                seen[name] += 1
             named.append(names.safe(f"{stem}.{extension}"))
         return named
 
@@ -301,3 +291,9 @@ class Conversions:
                 "error": outcome.error.message if outcome.error else "",
             }
         )
+
+
+def _renamed(name: str, wanted: str) -> str:
+    """Return the base name that a caller wants with the extension that a result has."""
+    extension = names.split(name)[1]
+    return names.safe(f"{wanted.removesuffix(f'.{extension}')}.{extension}")

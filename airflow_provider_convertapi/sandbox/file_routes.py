@@ -124,7 +124,7 @@ class FileRoutes:
     def _checked(self, name: str) -> str:
         """Return the name of an upload; one without an extension is refused."""
         name = names.safe(name)
-        if not names.split(name)[1]:
+        if not names.extension(name):
             code = self._state.settings.unsupported_code
             raise ServiceError(
                 UNSUPPORTED, code, "The file type is not supported by the file server."

@@ -76,9 +76,6 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
         scope["app"] = self  # lets Starlette raise its 404 and 405 instead of answering them
         body = _Body(scope, receive, self.body_timeout)
         if scope["path"].startswith(CONTROL):
@@ -87,21 +84,19 @@ class Front:
         fault = self._state.faults.take(scope["method"], scope["path"])
         entry = self._state.journal.begin(scope)
         client = (scope.get("client") or ("", 0))[0]
-        scope["exchange"] = exchange = Exchange(entry, fault, client)
+        scope["exchange"] = Exchange(entry, fault, client)
         out = _Sender(send, scope, self._state, self._connections)
         try:
             if fault is not None:
-                await self._misbehave(scope, body, out, exchange)
+                await self._misbehave(scope, body, out, fault)
             else:
                 await self._serve(scope, body, out)
         except _DroppedError:
             await _gone(receive)
 
-    async def _misbehave(self, scope: Scope, body: _Body, out: _Sender, exchange: Exchange) -> None:
-        fault = exchange.fault
-        if fault is None:
-            return
-        exchange.entry.fault = fault.match
+    async def _misbehave(self, scope: Scope, body: _Body, out: _Sender, fault: Fault) -> None:
+        entry = scope["exchange"].entry
+        entry.fault = fault.match
         if fault.delay:
             await asyncio.sleep(fault.delay)
         if fault.drop == "before":
@@ -110,7 +105,7 @@ class Front:
             # The work is done, billed and stored as ever; only its answer is not the one sent.
             await self._serve(scope, body, _nowhere)
             if fault.drop == "after_work":
-                exchange.entry.code = None
+                entry.code = None
                 self._drop(scope)
         if fault.answers:
             await body.drain()

@@ -54,9 +54,14 @@ def safe(name: str) -> str:
 
 
 def split(name: str) -> tuple[str, str]:
-    """Return the base name and the extension in lower case, without its dot ("" where none)."""
+    """Return the base name and the extension, without its dot ("" where there is none)."""
     path = PurePosixPath(name.replace("\\", "/"))
-    return (path.stem, path.suffix[1:].lower()) if len(path.suffix) > 1 else (path.name, "")
+    return (path.stem, path.suffix[1:]) if len(path.suffix) > 1 else (path.name, "")
+
+
+def extension(name: str) -> str:
+    """Return the extension in lower case, as formats are named."""
+    return split(name)[1].lower()
 
 
 def disposition(

@@ -102,7 +102,7 @@ class Spool:
 
     def place(self, name: str) -> Path:
         """Return where the next input may lie; of the caller's name it has the extension only."""
-        extension = re.sub(r"[^a-z0-9]", "", names.split(name)[1])[:10]
+        extension = re.sub(r"[^a-z0-9]", "", names.extension(name))[:10]
         self._count += 1
         return self.folder / f"{self._count}.{extension or 'bin'}"
 

@@ -10,6 +10,7 @@ import shutil
 import socket
 import tempfile
 import threading
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -123,20 +124,18 @@ class Sandbox(Controls):
         self._operations = Control(self._state)
         host, port = listener.getsockname()[:2]
         self._state.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        ready = threading.Event()
+        self._ready: Future[None] = Future()
         self._thread = threading.Thread(
-            target=self._run, args=(listener, ready), name="convertapi-sandbox", daemon=True
+            target=self._run, args=(listener,), name="convertapi-sandbox", daemon=True
         )
         self._thread.start()
-        if not ready.wait(START_TIMEOUT):
-            msg = f"the sandbox did not start within {START_TIMEOUT} s"
-            raise RuntimeError(msg)
+        self._ready.result(START_TIMEOUT)
 
-    def _run(self, listener: socket.socket, ready: threading.Event) -> None:
+    def _run(self, listener: socket.socket) -> None:
         with asyncio.Runner() as runner:
-            runner.run(self._serve(listener, ready))
+            runner.run(self._serve(listener))
 
-    async def _serve(self, listener: socket.socket, ready: threading.Event) -> None:
+    async def _serve(self, listener: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()
         self.connections = Connections()
         self.front = build(self._state, self.connections)
@@ -156,7 +155,7 @@ class Sandbox(Controls):
             backlog=512,
         )
         self._server = _Server(config)
-        self._loop.call_soon(ready.set)
+        self._loop.call_soon(self._ready.set_result, None)
         try:
             await self._server.serve(sockets=[listener])
         finally:

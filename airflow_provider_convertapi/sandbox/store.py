@@ -13,7 +13,7 @@ import shutil
 import string
 import time
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.sandbox import names
 
@@ -37,7 +37,7 @@ class Document:
     @property
     def extension(self) -> str:
         """Return the extension without its dot."""
-        return names.split(self.name)[1]
+        return names.extension(self.name)
 
 
 class Ids:
@@ -60,8 +60,6 @@ class Store:
         self._persistent = persistent
         self._documents: dict[str, Document] = {}
         folder.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.glob("*.part"):
-            leftover.unlink()
         for path in folder.glob("*.json"):
             document = Document(**json.loads(path.read_text("utf-8")))
             if self.path(document).exists():
@@ -81,11 +79,6 @@ class Store:
             self.delete(file_id)
             return None
         return document
-
-    def open_part(self) -> tuple[Path, BinaryIO]:
-        """Open an unfinished document for writing; it counts once `adopt` is called."""
-        path = self._folder / f"{self._ids.new()}.part"
-        return path, path.open("xb")
 
     def adopt(self, path: Path, name: str, file_id: str | None = None) -> Document:
         """Take over a finished file under a given or new id, replacing what had that id."""

@@ -91,6 +91,28 @@ def test_broken_http(
     assert [] == [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
+def test_half_a_second_request(impatient: Sandbox) -> None:
+    """A connection that was of use is closed too, when its next request does not end."""
+    host, port = impatient.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(b"GET /info/a/to/b HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        connection.sendall(b"GET /info/a/to/b HTTP/1.1\r\nHo")
+        started = time.monotonic()
+        assert b"" == connection.recv(65536)
+    assert time.monotonic() - started < 3
+
+
+def test_no_web_sockets(sandbox: Sandbox) -> None:
+    """A request for another protocol is answered as the plain request that it also is."""
+    host, port = sandbox.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(
+            b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+        )
+        assert connection.recv(65536).startswith(b"HTTP/1.1 404")
+
+
 def test_early_answer_to_a_large_body(sandbox: Sandbox, caller: requests.Session) -> None:
     """Who is refused while still sending gets to read why, and the connection goes on."""
     body = b"x" * (8 << 20)
