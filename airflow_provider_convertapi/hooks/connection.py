@@ -227,7 +227,7 @@ class _Reader:
 
     def _url(self) -> SplitResult:
         """Read the host field; no complaint repeats it, since people put tokens there, too."""
-        host = (self._connection.host or "").strip().rstrip("/") or DEFAULT_HOST
+        host = (self._connection.host or "").strip() or DEFAULT_HOST
         if _is_ip(host, 6):
             host = f"[{host}]"
         url = _split(host if "://" in host else f"{self._scheme()}://{host}")
@@ -266,7 +266,10 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _has_more(url: SplitResult) -> bool:
-    return "@" in url.netloc or bool(url.path or url.query or url.fragment)
+    has_path = bool(url.path.strip("/"))
+    return (
+        has_path or bool(url.query or url.fragment) or "@" in url.netloc or url.netloc[-1:] == ":"
+    )
 
 
 def _is_ip(host: str, version: int) -> bool:

@@ -1,0 +1,403 @@
+"""The connection: what each field may hold, and what is said of one that does not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+from airflow.models.connection import Connection as StoredConnection
+from airflow.providers.common.compat.sdk import Connection
+
+from airflow_provider_convertapi.errors import ConnectionConfigError
+from airflow_provider_convertapi.hooks.connection import ConnectionSettings
+
+KID = "11111111-2222-4333-8444-555555555555"
+TOKEN = "api-token-0123456789"
+
+
+def settings(extra: Any = None, **fields: Any) -> ConnectionSettings:
+    """Read a connection that is right but for what is given."""
+    text = extra if isinstance(extra, str) or extra is None else json.dumps(extra)
+    defaults = {"conn_type": "convertapi", "login": KID, "password": TOKEN}
+    connection = Connection(conn_id="converter", extra=text, **defaults | fields)
+    return ConnectionSettings.from_connection(connection)
+
+
+def test_as_little_as_there_can_be() -> None:
+    """Token and Kid are enough: everything else has a default."""
+    assert ConnectionSettings(
+        conn_id="converter",
+        base_url="https://v2.convertapi.com",
+        kid=KID,
+        auth="jwt",
+        jwt_lifetime=3600,
+        client_ip=None,
+        http_timeout=60.0,
+        namespace="",
+        api_token=TOKEN,
+        master_token=None,
+        job_key=None,
+    ) == settings()
+
+
+def test_every_field() -> None:
+    """Each field has its say."""
+    extra = {
+        "auth": "jwt_remote",
+        "jwt_lifetime": 120,
+        "client_ip": "10.0.0.1, 10.0.0.2",
+        "master_token": "master",
+        "http_timeout": 5.5,
+        "job_key": "key",
+        "allow_http": True,
+        "namespace": "blue",
+    }
+
+    assert ConnectionSettings(
+        conn_id="converter",
+        base_url="http://proxy.internal:8080",
+        kid=KID,
+        auth="jwt_remote",
+        jwt_lifetime=120,
+        client_ip="10.0.0.1,10.0.0.2",
+        http_timeout=5.5,
+        namespace="blue",
+        api_token=TOKEN,
+        master_token="master",
+        job_key="key",
+    ) == settings(extra, host="http://proxy.internal", port=8080)
+
+
+def test_form_that_was_saved_empty() -> None:
+    """Airflow's form saves what was left empty as nothing or as an empty text."""
+    names = ("auth", "jwt_lifetime", "client_ip", "master_token", "http_timeout", "job_key")
+    for empty in (None, "", "  "):
+        extra = dict.fromkeys([*names, "allow_http", "namespace"], empty)
+        assert settings() == settings(extra, host="", schema="")
+
+
+# --------------------------------------------------------------------------------------
+# Airflow's own ways to write a connection
+# --------------------------------------------------------------------------------------
+
+URI_EXTRAS = (
+    "auth=jwt_remote&jwt_lifetime=120&client_ip=10.0.0.1%2C10.0.0.2&master_token=m%2Fm"
+    "&http_timeout=5.5&job_key=k%3Dk&allow_http=true&namespace=blue"
+)
+
+
+def from_uri(uri: str) -> list[ConnectionSettings]:
+    """Read a URI as workers do, and as the web server does."""
+    return [
+        ConnectionSettings.from_connection(Connection.from_uri(uri, conn_id="converter"))
+        if hasattr(Connection, "from_uri")
+        else ConnectionSettings.from_connection(Connection(conn_id="converter", uri=uri)),
+        ConnectionSettings.from_connection(StoredConnection(conn_id="converter", uri=uri)),
+    ]
+
+
+def test_uri_whose_extras_are_text() -> None:
+    """In a URI every extra is text, and everything is percent-encoded."""
+    wanted = settings(
+        {
+            "auth": "jwt_remote",
+            "jwt_lifetime": 120,
+            "client_ip": "10.0.0.1,10.0.0.2",
+            "master_token": "m/m",
+            "http_timeout": 5.5,
+            "job_key": "k=k",
+            "allow_http": True,
+            "namespace": "blue",
+        },
+        host="eu-v2.convertapi.com",
+        password="to/k@en+=",
+    )
+    uri = f"convertapi://{KID}:to%2Fk%40en%2B%3D@eu-v2.convertapi.com/?{URI_EXTRAS}"
+
+    assert [wanted, wanted] == from_uri(uri)
+
+
+@pytest.mark.parametrize(
+    ("uri", "base_url"),
+    [
+        (f"convertapi://{KID}:tok@/", "https://v2.convertapi.com"),
+        (f"convertapi://{KID}:tok@", "https://v2.convertapi.com"),
+        (f"convertapi://{KID}:tok@host.example/", "https://host.example"),
+        (f"convertapi://{KID}:tok@host.example:8443/https", "https://host.example:8443"),
+        (f"convertapi://https://{KID}:tok@host.example/", "https://host.example"),
+        (f"convertapi://http://{KID}:tok@localhost:8080/", "http://localhost:8080"),
+        (f"convertapi://{KID}:tok@https%3A%2F%2Fhost.example/", "https://host.example"),
+        (f"convertapi://{KID}:tok@http%3A%2F%2F127.0.0.1%3A8080/", "http://127.0.0.1:8080"),
+        (f"convertapi://{KID}:tok@[::1]:8080/http", "http://[::1]:8080"),
+    ],
+)
+def test_host_of_a_uri(uri: str, base_url: str) -> None:
+    """A URI names the host in each way that Airflow knows."""
+    assert [base_url, base_url] == [read.base_url for read in from_uri(uri)]
+
+
+def test_uri_without_a_kid() -> None:
+    """Without a Kid the token itself is sent."""
+    for read in from_uri("convertapi://:tok@/"):
+        assert (None, "api_token", "tok") == (read.kid, read.auth, read.api_token)
+
+
+def test_round_trip_through_airflows_uri() -> None:
+    """What Airflow writes as URI reads the same."""
+    extra = json.dumps({"allow_http": True, "jwt_lifetime": 120, "namespace": "\u00fc &="})
+    connection = StoredConnection(
+        conn_id="converter",
+        conn_type="convertapi",
+        host="http://proxy.internal",
+        port=8080,
+        login=KID,
+        password="to/k@en",
+        extra=extra,
+    )
+    read = ConnectionSettings.from_connection(connection)
+
+    assert [read, read] == from_uri(connection.get_uri())
+
+
+def test_json_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON in an environment variable, extra as object or as text."""
+    from airflow.providers.common.compat.sdk import BaseHook
+
+    extra = {"jwt_lifetime": 120, "allow_http": "yes"}
+    for written in (extra, json.dumps(extra)):
+        fields = {"conn_type": "convertapi", "login": KID, "password": TOKEN, "extra": written}
+        monkeypatch.setenv(
+            "AIRFLOW_CONN_CONVERTER", json.dumps(fields | {"host": "http://h", "port": "81"})
+        )
+        read = ConnectionSettings.from_connection(BaseHook.get_connection("converter"))
+        assert ("http://h:81", 120, TOKEN) == (read.base_url, read.jwt_lifetime, read.api_token)
+
+
+# --------------------------------------------------------------------------------------
+# Good values
+# --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "base_url"),
+    [
+        ({"host": None}, "https://v2.convertapi.com"),
+        ({"host": ""}, "https://v2.convertapi.com"),
+        ({"host": "  "}, "https://v2.convertapi.com"),
+        ({"host": "eu-v2.convertapi.com"}, "https://eu-v2.convertapi.com"),
+        ({"host": " https://eu-v2.convertapi.com/ "}, "https://eu-v2.convertapi.com"),
+        ({"host": "HTTPS://EU-v2.ConvertAPI.com"}, "https://eu-v2.convertapi.com"),
+        ({"host": "host.example", "port": 8443}, "https://host.example:8443"),
+        ({"host": "https://host.example:444", "port": 8443}, "https://host.example:444"),
+        ({"host": "host.example:444"}, "https://host.example:444"),
+        ({"host": "127.0.0.1:80", "schema": "http"}, "http://127.0.0.1:80"),
+        ({"host": "https://host.example", "schema": "http"}, "https://host.example"),
+        ({"host": "http://127.0.0.1:8080"}, "http://127.0.0.1:8080"),
+        ({"host": "http://127.1.2.3"}, "http://127.1.2.3"),
+        ({"host": "http://localhost"}, "http://localhost"),
+        ({"host": "http://LOCALHOST:1"}, "http://localhost:1"),
+        ({"host": "http://[::1]:8080"}, "http://[::1]:8080"),
+        ({"host": "::1", "schema": "http", "port": 8080}, "http://[::1]:8080"),
+        ({"host": "2001:DB8::1"}, "https://[2001:db8::1]"),
+        ({"host": "b\u00fccher.example"}, "https://b\u00fccher.example"),
+        ({"host": "my_service"}, "https://my_service"),
+    ],
+)
+def test_base_url(fields: dict[str, Any], base_url: str) -> None:
+    """A base URL or a bare host, with the port in either place."""
+    assert base_url == settings(**fields).base_url
+
+
+@pytest.mark.parametrize("word", [True, "true", 1, "on", " YES "])
+def test_plain_http_where_it_is_allowed(word: object) -> None:
+    """Plain http to another machine needs a word."""
+    read = settings({"allow_http": word}, host="http://proxy.internal")
+
+    assert "http://proxy.internal" == read.base_url
+
+
+@pytest.mark.parametrize(
+    ("extra", "login", "auth"),
+    [
+        ({}, KID, "jwt"),
+        ({}, f" {KID.upper()} ", "jwt"),
+        ({}, None, "api_token"),
+        ({}, "", "api_token"),
+        ({"auth": "api_token"}, KID, "api_token"),
+        ({"auth": "api_token"}, None, "api_token"),
+        ({"auth": "jwt_remote"}, KID, "jwt_remote"),
+        ({"auth": " JWT "}, KID, "jwt"),
+    ],
+)
+def test_auth(extra: dict[str, str], login: str | None, auth: str) -> None:
+    """With a Kid a JWT is signed, without one the token is sent, unless the user says otherwise."""
+    assert auth == settings(extra, login=login).auth
+
+
+@pytest.mark.parametrize(
+    ("client_ip", "read"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        (" localhost , 10.0.0.1 ,", "localhost,10.0.0.1"),
+        (["10.0.0.1", " 10.0.0.2"], "10.0.0.1,10.0.0.2"),
+        ([], None),
+        (" , ", None),
+    ],
+)
+def test_client_ip(client_ip: object, read: str | None) -> None:
+    """The claim is a list with commas and nothing else."""
+    assert read == settings({"client_ip": client_ip}).client_ip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("jwt_lifetime", "90", 90),
+        ("jwt_lifetime", 90.9, 90),
+        ("jwt_lifetime", 1, 1),
+        ("http_timeout", "0.1", 0.1),
+        ("http_timeout", 86400, 86400.0),
+        ("namespace", 7, "7"),
+        ("namespace", " blue ", "blue"),
+    ],
+)
+def test_plain_values(name: str, value: object, read: object) -> None:
+    """Numbers may come as text, text as a number."""
+    assert read == getattr(settings({name: value}), name)
+
+
+def test_token_with_a_line_break_at_its_end() -> None:
+    """A token that was read from a file is the token without the file's last line break."""
+    assert TOKEN == settings(password=f"{TOKEN}\n").api_token
+
+
+def test_key_of_ids() -> None:
+    """The job key outlives a token; without one the token keys the ids."""
+    assert TOKEN == settings().id_key
+    assert "key" == settings({"job_key": "key"}).id_key
+
+
+def test_worldwide_host_is_known() -> None:
+    """The GeoDNS host may answer from another region next time; a regional one does not."""
+    assert settings().is_geo_routed
+    assert settings(host="https://V2.convertapi.com:443").is_geo_routed
+    assert not settings(host="eu-v2.convertapi.com").is_geo_routed
+
+
+def test_secrets() -> None:
+    """What must never be shown is listed, and in no representation."""
+    secrets = {"master_token": "master-secret", "job_key": "key-secret"}
+    read = settings(secrets)
+
+    assert [TOKEN, "master-secret", "key-secret"] == read.secrets
+    assert [TOKEN] == settings().secrets
+    for secret in read.secrets:
+        assert secret not in repr(read)
+        assert secret not in str(read)
+
+
+def test_settings_are_a_value() -> None:
+    """They can be compared, hashed, and not be changed."""
+    read = settings()
+
+    assert 1 == len({read, settings()})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        read.api_token = "other"  # type: ignore[misc]  # that is the point
+
+
+# --------------------------------------------------------------------------------------
+# Bad values: (fields, extra, what the message names, its remedy)
+# --------------------------------------------------------------------------------------
+
+SECRET = "pasted-into-the-wrong-field"
+
+BAD: list[tuple[dict[str, Any], Any, str, str]] = [
+    ({"password": None}, None, "password", "put the API token there"),
+    ({"password": ""}, None, "password", "put the API token there"),
+    ({"password": "  \n"}, None, "password", "put the API token there"),
+    ({"password": "***"}, None, "password", "enter the secret again"),
+    ({"password": "********"}, None, "password", "enter the secret again"),
+    ({"password": f"Bearer {SECRET}"}, None, "password", "paste it again"),
+    ({"password": f"{SECRET}\r\nX-Injected:1"}, None, "password", "paste it again"),
+    ({"password": f"\u201c{SECRET}\u201d"}, None, "password", "paste it again"),
+    ({"password": f"{SECRET}\x00"}, None, "password", "paste it again"),
+    ({}, {"master_token": "***"}, "extra master_token", "enter the secret again"),
+    ({}, {"master_token": f"{SECRET} x"}, "extra master_token", "paste it again"),
+    ({}, {"job_key": "***"}, "extra job_key", "enter the secret again"),
+    ({}, {"job_key": {"a": SECRET}}, "extra job_key", "paste it again"),
+    ({"login": SECRET}, None, "login (the Kid)", "copy the Kid"),
+    ({"login": KID[:-1]}, None, "login (the Kid)", "copy the Kid"),
+    ({"login": f"{{{KID}}}"}, None, "login (the Kid)", "copy the Kid"),
+    ({"login": KID.replace("1", "g")}, None, "login (the Kid)", "copy the Kid"),
+    ({"login": "***"}, None, "login (the Kid)", "copy the Kid"),
+    ({}, {"auth": SECRET}, "extra auth", "one of jwt, jwt_remote, api_token"),
+    ({}, {"auth": True}, "extra auth", "one of jwt, jwt_remote, api_token"),
+    ({}, {"auth": ["jwt"]}, "extra auth", "write it as text"),
+    ({"login": None}, {"auth": "jwt"}, "login (the Kid)", "set auth to 'api_token'"),
+    ({"login": " "}, {"auth": "jwt_remote"}, "login (the Kid)", "set auth to 'api_token'"),
+    ({}, {"jwt_lifetime": 0}, "extra jwt_lifetime", "seconds, 1 to 31,622,400"),
+    ({}, {"jwt_lifetime": -5}, "extra jwt_lifetime", "a number of seconds"),
+    ({}, {"jwt_lifetime": "1h"}, "extra jwt_lifetime", "a number of seconds"),
+    ({}, {"jwt_lifetime": 1e12}, "extra jwt_lifetime", "a number of seconds"),
+    ({}, {"jwt_lifetime": True}, "extra jwt_lifetime", "a number of seconds"),
+    ({}, {"jwt_lifetime": [60]}, "extra jwt_lifetime", "write it as text"),
+    ({}, {"http_timeout": 0}, "extra http_timeout", "seconds, 0.1 to 86,400"),
+    ({}, {"http_timeout": "inf"}, "extra http_timeout", "a number of seconds"),
+    ({}, {"http_timeout": "nan"}, "extra http_timeout", "a number of seconds"),
+    ({}, {"http_timeout": 1e9}, "extra http_timeout", "a number of seconds"),
+    ({}, {"http_timeout": "sixty"}, "extra http_timeout", "a number of seconds"),
+    ({}, {"allow_http": "perhaps"}, "extra allow_http", "true or false"),
+    ({}, {"allow_http": 2}, "extra allow_http", "true or false"),
+    ({}, {"namespace": {"a": 1}}, "extra namespace", "write it as text"),
+    ({}, {"client_ip": {"a": 1}}, "extra client_ip", "write it as text"),
+    ({"host": "http://v2.convertapi.com"}, None, "host", "use https"),
+    ({"schema": "http"}, None, "host", "use https"),
+    ({"host": "http://10.0.0.1"}, {"allow_http": False}, "host", "set extra allow_http"),
+    ({"host": "http://0.0.0.0"}, None, "host", "use https"),
+    ({"host": "http://[2001:db8::1]"}, None, "host", "use https"),
+    ({"host": "http://localhost.example"}, None, "host", "use https"),
+    ({"host": "http://127.0.0.1.example"}, None, "host", "use https"),
+    ({"host": f"https://{KID}:{SECRET}@host.example"}, None, "host", "no path"),
+    ({"host": f"https://@host.example/{SECRET}"}, None, "host", "no path"),
+    ({"host": f"https://host.example?Secret={SECRET}"}, None, "host", "no path"),
+    ({"host": "https://host.example#x"}, None, "host", "no path"),
+    ({"host": "https://v2.convertapi.com/convert"}, None, "host", "no path"),
+    ({"host": "v2.convertapi.com/convert/docx/to/pdf"}, None, "host", "no path"),
+    ({"host": "https://v2.convertapi.com\\@evil.example"}, None, "host", "no path"),
+    ({"host": "ftp://host.example"}, None, "host", "neither a host nor https://host"),
+    ({"host": "https://"}, None, "host", "neither a host nor https://host"),
+    ({"host": "two words"}, None, "host", "neither a host nor https://host"),
+    ({"host": "***"}, None, "host", "neither a host nor https://host"),
+    ({"host": "https://["}, None, "host", "neither a host nor https://host"),
+    ({"host": "https://[zz]"}, None, "host", "neither a host nor https://host"),
+    ({"host": "https://:443"}, None, "host", "neither a host nor https://host"),
+    ({"host": "host.example", "schema": "convert/x"}, None, "schema", "leave it empty"),
+    ({"host": "https://host.example:port"}, None, "port", "1 to 65535"),
+    ({"host": "https://host.example:99999"}, None, "port", "1 to 65535"),
+    ({"host": "https://host.example:0"}, None, "port", "1 to 65535"),
+    ({"port": 70000}, None, "port", "1 to 65535"),
+    ({"port": -1}, None, "port", "1 to 65535"),
+    ({}, "nonsense", "extra", "is no JSON object"),
+    ({}, f'{{"auth": "{SECRET}"', "extra", "is no JSON object"),
+    ({}, "[1]", "extra", "is no JSON object"),
+    ({}, '"jwt"', "extra", "is no JSON object"),
+    ({}, "null", "extra", "is no JSON object"),
+    ({}, "[" * 100_000, "extra", "is no JSON object"),
+]
+
+
+@pytest.mark.parametrize(("fields", "extra", "name", "remedy"), BAD)
+def test_bad_field(fields: dict[str, Any], extra: Any, name: str, remedy: str) -> None:
+    """A field that is wrong is named with its connection and the remedy; no secret is repeated."""
+    with pytest.raises(ConnectionConfigError) as caught:
+        settings(extra, **fields)
+
+    message = str(caught.value)
+    assert message.startswith(f"Connection 'converter': {name}")
+    assert remedy in message
+    assert message.endswith(".")
+    assert SECRET not in message
+    assert None is caught.value.__cause__
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
