@@ -34,9 +34,10 @@ async def read_settings(hook: ConvertApiHook) -> ConnectionSettings:
     found = await get_async_connection(hook.convertapi_conn_id, hook)
     settings = ConnectionSettings.from_connection(found)
     if settings not in _issuers:
+        # Before the first `await`: a triggerer that starts comes by here a thousand times at once.
+        _issuers[settings] = TokenIssuer(lambda: _sign(settings), settings.jwt_lifetime, time.time)
         for secret in settings.secrets:
             await _mask(secret)
-        _issuers[settings] = TokenIssuer(lambda: _sign(settings), settings.jwt_lifetime, time.time)
     return settings
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from packaging.version import Version
 
 from airflow_provider_convertapi import errors
-from airflow_provider_convertapi.policies import ConvertApiRetryPolicy, RetryDecision
+from airflow_provider_convertapi.policies import ConvertApiRetryPolicy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.sandbox import Sandbox
     from tests.conftest import RunDag
 
-HAS_POLICIES = RetryDecision is not None
+HAS_POLICIES = Version(version("apache-airflow")) >= Version("3.3")
 
 needs_policies = pytest.mark.skipif(not HAS_POLICIES, reason="Airflow has them from 3.3 on")
 

@@ -176,7 +176,7 @@ def test_stored_arguments_open_nothing(job_id: Callable[[], str], sandbox: Sandb
     with pytest.raises(TaskDeferred) as caught:
         execute(sensor_of(job, deferrable=True)(), TaskInstance())
 
-    trigger = reborn(caught.value.trigger)
+    trigger: Any = reborn(caught.value.trigger)
     assert job not in repr(trigger)
     assert [] == trigger.jobs
 
