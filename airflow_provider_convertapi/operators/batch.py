@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
@@ -205,7 +206,9 @@ class ConvertApiBatchOperator(BaseOperator):
             on_missing_output=self.on_missing_output,
             content_hash=self.content_hash,
         )
-        return Batch(hook, request, self.log, self._first_try(context))
+        # Airflow 3.3 types its mixin's logger wider than what it is at run time.
+        log = cast("logging.Logger", self.log)
+        return Batch(hook, request, log, self._first_try(context))
 
     def _first_try(self, context: Context) -> int:
         """Return the number of the first try since the task was last cleared."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_convertapi.batch.names import shard_of
-from airflow_provider_convertapi.errors import InputNotFoundError, ParameterError
+from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.hooks.order import listed, plain_text, wrong
 from airflow_provider_convertapi.storage import (
     Destination,
@@ -126,9 +126,7 @@ class Inputs:
         inside = where[len(place) :] if where.startswith(place) else None
         try:
             found = next(iter(list_files(uri)), None)
-        except (InputNotFoundError, ParameterError) as error:
-            if isinstance(error, ParameterError):
-                raise
+        except InputNotFoundError:
             found = None
         if found is None:
             name = uri.rstrip("/").rpartition("/")[2]
@@ -164,6 +162,16 @@ def _is_file(uri: str) -> bool:
 def _url_name(url: str) -> str:
     parts = urlsplit(url)
     return unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.hostname or "page"
+
+
+def list_paths(source: object) -> Iterator[tuple[str, str | None]]:
+    """Yield the relative path of every file, by which shards are told, and the URI if named."""
+    is_list = listed(source) != [source]
+    for uri in (plain_text("source", item) for item in listed(source)):
+        if _is_listing(uri) or not (is_list or _is_file(uri)):
+            yield from ((found.path, None) for found in list_files(uri))
+        else:
+            yield (_url_name(uri) if is_url(uri) else uri.rpartition("/")[2]), uri
 
 
 def without_outputs(inputs: list[Input], targets: Sequence[str]) -> list[Input]:

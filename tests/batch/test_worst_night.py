@@ -1,0 +1,217 @@
+"""Batches whose service, worker or account fails them in the middle."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from batch_nights import TaskInstance
+
+from airflow_provider_convertapi.errors import (
+    AuthenticationError,
+    BatchFailedError,
+    ConversionInterrupted,
+    QuotaExhaustedError,
+)
+
+if TYPE_CHECKING:
+    from batch_nights import Night
+
+FILES = 40
+NAMES = [f"{number % 7}/file-{number:03d}.txt" for number in range(FILES)]
+ONE_TRY = Path(__file__).with_name("one_try.py")
+
+
+def is_whole(night: Night) -> bool:
+    """Tell whether every output is there, and a whole PDF."""
+    paths = [night.out / name.replace(".txt", ".pdf") for name in NAMES]
+    bodies = [path.read_bytes() for path in paths]
+    return all(b"%PDF" == body[:4] and b"%%EOF" in body[-32:] for body in bodies)
+
+
+@pytest.mark.parametrize("durable", [True, False], ids=["durable", "direct"])
+@pytest.mark.parametrize("status", [403, 401])
+def test_quota_ends_in_the_middle(night: Night, durable: bool, status: int) -> None:
+    """What is done is saved, what is left is said, and a clear pays for nothing twice."""
+    night.write(*NAMES)
+    night.sandbox.balance = 23
+    night.sandbox.settings.quota_status = status
+    night.sandbox.settings.quota_code = 4014
+
+    with pytest.raises(QuotaExhaustedError, match="17 are left") as failed:
+        night.run(durable=durable)
+
+    refused = [entry for entry in night.sandbox.requests if entry.status == status]
+    assert "AirflowFailException" in {cls.__name__ for cls in type(failed.value).__mro__}
+    assert 1 <= len(refused) <= 4
+    assert 23 == len(night.outputs()) == night.sandbox.billed
+    assert 17 == list(night.outcomes().values()).count("not_attempted")
+    assert {} == night.sandbox.files
+    night.sandbox.balance = 1000
+
+    summary = night.run(TaskInstance(2, 1), durable=durable)
+
+    assert {"converted": 17, "reused": 23, "cost": 17}.items() <= summary.items()
+    assert is_whole(night)
+    assert FILES == night.sandbox.billed
+
+
+def test_quota_may_leave_the_rest_for_later(night: Night) -> None:
+    """`partial` succeeds with what is done; `raise` leaves the error to Airflow's retries."""
+    night.write("a.txt", "b.txt", "c.txt")
+    night.sandbox.balance = 1
+    summary = night.run(TaskInstance(run_id="one"), on_quota_exhausted="partial")
+    with pytest.raises(QuotaExhaustedError) as raised:
+        night.run(TaskInstance(run_id="two"), on_quota_exhausted="raise")
+
+    assert {"converted": 1, "not_attempted": 2}.items() <= summary.items()
+    assert "AirflowFailException" not in {cls.__name__ for cls in type(raised.value).__mro__}
+
+
+def test_refused_token_stops_at_once(night: Night) -> None:
+    """A token that is not accepted is true of every file: what is in flight, and one error."""
+    night.write(*NAMES)
+    night.sandbox.rotate_token()
+
+    with pytest.raises(AuthenticationError, match="40 are left"):
+        night.run()
+
+    sent = night.sandbox.requests.filter(method="POST", path="/async/convert/*")
+    assert 4 * 2 >= len(sent)  # each asks once more, with a new JWT
+
+
+def test_faults_of_every_kind(night: Night) -> None:
+    """With every fifth request at fault, each output is right and each file billed once."""
+    night.write(*NAMES)
+    sandbox = night.sandbox
+    for share, rule in (
+        (0.05, {"drop": "after_work"}),
+        (0.04, {"drop": "before"}),
+        (0.04, {"status": 503, "code": 503, "headers": {"Retry-After": "0"}}),
+        (0.03, {"status": 502, "html": True}),
+        (0.02, {"empty": True, "status": 200, "after_work": True}),
+        (0.02, {"body": b"nonsense", "status": 200, "after_work": True}),
+    ):
+        sandbox.fail("* /*", probability=share, times=None, **rule)
+    sandbox.fail("GET /d/*", probability=0.1, times=None, truncate=100)
+
+    tries = 0
+    while tries < 5:
+        tries += 1
+        try:
+            night.run(TaskInstance(tries, 4), max_in_flight=8)
+            break
+        except BatchFailedError:
+            sandbox.settings.retry_after = 0
+    sandbox.clear_faults()
+    summary = night.run(TaskInstance(tries + 1, tries + 1))
+
+    assert FILES == summary["reused"] + summary["converted"]
+    assert is_whole(night)
+    assert FILES == sandbox.billed
+    assert {} == sandbox.files
+
+
+def test_busy_service_sets_the_pace(night: Night) -> None:
+    """A service that takes four at a time is found out: few refusals, and no file fails."""
+    night.write(*NAMES)
+    night.sandbox.throttle_above(4)
+    night.sandbox.settings.retry_after = 1
+    night.sandbox.settings.latency = 0.1
+
+    summary = night.run(max_in_flight=32)
+
+    statuses = [entry.status for entry in night.sandbox.requests]
+    after_first = statuses[statuses.index(503) + 1 :]
+    assert FILES == summary["converted"]
+    assert FILES == night.sandbox.billed
+    assert 0.1 > after_first.count(503) / len(after_first)
+
+
+def _one_try(night: Night, number: int) -> subprocess.Popen[bytes]:
+    command = [sys.executable, str(ONE_TRY), str(night.source), str(night.out), str(number)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_worker_killed_twice(night: Night) -> None:
+    """Killed in the middle, twice: the third try pays for what nobody had asked for yet."""
+    night.write(*NAMES)
+    night.sandbox.settings.latency = 0.1
+    for number, share in ((1, 0.2), (2, 0.5)):
+        process = _one_try(night, number)
+        while night.sandbox.billed < FILES * share:
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+
+    process = _one_try(night, 3)
+
+    assert 0 == process.wait()
+    assert is_whole(night)
+    assert FILES == night.sandbox.billed
+    assert ["converted"] * FILES == list(night.outcomes().values())
+    assert {} == night.sandbox.files
+
+
+def test_told_to_stop(night: Night) -> None:
+    """A task that is told to stop ends soon, begins nothing new, and loses nothing."""
+    from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
+
+    night.write(*NAMES)
+    night.sandbox.jobs_take(polls=3)
+    operator = ConvertApiBatchOperator(
+        task_id="batch", source=str(night.source), to_format="pdf", destination=str(night.out)
+    )
+    failures: list[Any] = []
+
+    def execute() -> None:
+        try:
+            operator.execute(context={"ti": TaskInstance(1, 1), "task": operator})
+        except ConversionInterrupted as error:
+            failures.append(error)
+
+    worker = threading.Thread(target=execute)
+    worker.start()
+    while night.sandbox.billed < 8:
+        time.sleep(0.01)
+    operator.on_kill()
+    worker.join(15)
+    assert not worker.is_alive()
+    assert 1 == len(failures)
+    night.sandbox.jobs_take(polls=0)
+
+    night.run(TaskInstance(2, 1))
+
+    assert is_whole(night)
+    assert FILES == night.sandbox.billed
+
+
+def test_shared_file_is_uploaded_once(night: Night) -> None:
+    """A file parameter of the whole batch travels once, and is deleted last."""
+    night.write("a.txt", "b.txt", "c.txt")
+    night.run(TaskInstance(run_id="one"))
+    asked = len(night.sandbox.requests)
+    stamp = night.source.parent / "stamp.pdf"
+    stamp.write_bytes((night.out / "a.pdf").read_bytes())
+    watermarked = night.source.parent / "watermarked"
+
+    night.run(
+        TaskInstance(run_id="two"),
+        source=f"{night.out}/*.pdf",
+        to_format="pdf-watermark",
+        destination=str(watermarked),
+        parameters={"OverlayFile": str(stamp)},
+    )
+
+    uploads = [
+        entry for entry in night.sandbox.requests[asked:] if entry.path.startswith("/upload")
+    ]
+    assert 1 == len(uploads)
+    assert ["a.pdf", "b.pdf", "c.pdf"] == sorted(p.name for p in watermarked.glob("*.pdf"))
+    assert {} == night.sandbox.files
