@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.sandbox import Sandbox
 
+_AIRFLOW_2 = version("apache-airflow").startswith("2.")
+
 
 @pytest.fixture
 def sandbox(convertapi_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
@@ -33,6 +36,19 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("EXAMPLE_DOCUMENTS", str(DOCUMENTS))
     monkeypatch.setenv("EXAMPLE_RESULTS", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def said(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """Give a function that returns what was logged since it was called last."""
+
+    def read() -> str:
+        # Airflow 3 writes task logs to stdout; Airflow 2 hands them to `logging`.
+        output, logged = capfd.readouterr(), caplog.text
+        caplog.clear()
+        return f"{output.out}{output.err}{logged}"
+
+    return read
 
 
 @pytest.fixture
@@ -57,6 +73,9 @@ def clear_and_run(airflow_db: Path) -> Callable[[DAG, DagRun], Any]:
         from airflow.models.taskinstance import clear_task_instances
         from airflow.utils.session import create_session
 
+        if _AIRFLOW_2:  # its task instances have notes, which refer to the users' table
+            import_module("airflow.providers.fab.auth_manager.models")
+
         with create_session() as session:
             [task] = dag_run.get_task_instances(session=session)
             clear_task_instances([task], session)
@@ -71,7 +90,7 @@ def clear_and_run(airflow_db: Path) -> Callable[[DAG, DagRun], Any]:
 def _run(task_instance: Any, dag: DAG, session: Any) -> None:
     """Run one task instance as `dag.test()` does."""
     operator = dag.task_dict[task_instance.task_id]
-    if version("apache-airflow").startswith("2."):
+    if _AIRFLOW_2:
         from airflow.models.dag import _run_task as run_on_2
 
         task_instance.task = operator

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     MakeDag = Callable[..., Any]
     ClearAndRun = Callable[[Any, Any], Any]
 
-pytestmark = pytest.mark.parametrize(
-    "make_dag", [pytest.param(operator_dag, id="operator"), pytest.param(hook_dag, id="hook")]
-)
+pytestmark = [
+    pytest.mark.timeout(180),  # the first run in a process loads Airflow's execution API
+    pytest.mark.parametrize(
+        "make_dag", [pytest.param(operator_dag, id="operator"), pytest.param(hook_dag, id="hook")]
+    ),
+]
 
 
 def arguments(tmp_path: Path, **others: Any) -> dict[str, Any]:
@@ -87,7 +90,7 @@ def test_clear_of_a_finished_task_costs_nothing(
     run_dag: RunDag,
     sandbox: Sandbox,
     tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
+    said: Callable[[], str],
     clear_and_run: ClearAndRun,
     make_dag: MakeDag,
 ) -> None:
@@ -95,7 +98,7 @@ def test_clear_of_a_finished_task_costs_nothing(
     dag = make_dag(f"cleared_{make_dag.__name__}", **arguments(tmp_path))
     run = run_dag(dag)
     published = (tmp_path / "report.pdf").stat()
-    capfd.readouterr()
+    said()
 
     task = clear_and_run(dag, run)
 
@@ -103,9 +106,9 @@ def test_clear_of_a_finished_task_costs_nothing(
     assert 1 == sandbox.billed
     assert 1 == len(sandbox.requests.filter(method="POST"))
     assert published == (tmp_path / "report.pdf").stat()
-    said = capfd.readouterr().out
-    assert "Reused, no charge" in said
-    assert "charged now: 0" in said
+    log = said()
+    assert "Reused, no charge" in log
+    assert "charged now: 0" in log
 
 
 def test_clear_after_the_output_was_removed_costs_one_more(
