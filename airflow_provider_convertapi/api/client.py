@@ -216,7 +216,9 @@ def _body(answer: requests.Response) -> Iterator[bytes]:
             received += len(block)
             yield block
     except NO_ANSWER as error:
-        raise broken_off(received, announced, f" ({type(error).__name__})") from None
+        why = f" ({type(error).__name__})"
+        # A block that was not whole is counted by urllib3 alone, and chunks by us alone.
+        raise broken_off(max(received, answer.raw.tell()), announced, why) from None
     # urllib3 before 2 does not count, and nobody can count what was compressed all the same.
     expected = None if answer.headers.get("Content-Encoding") else whole_number(announced)
     if expected not in {None, received} and answer.request.method != "HEAD":

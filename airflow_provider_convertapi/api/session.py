@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -55,7 +56,9 @@ class HostAuth(AuthBase):
 
 def _origin(url: str) -> tuple[str, str]:
     """Return scheme and host as `requests` writes them: it changes case and encodes IDNs."""
-    return urlsplit(requests.Request("GET", url).prepare().url or "")[:2]
+    with suppress(ValueError):  # no host that can be reached; the request will say so
+        url = requests.Request("GET", url).prepare().url or url
+    return urlsplit(url)[:2]
 
 
 class _TlsConnection(HTTPSConnection):
@@ -150,12 +153,12 @@ def transport_error(request: Request, error: Exception) -> TransportError:
 
 def _is_unsent(error: Exception) -> bool:
     """Tell whether no byte of the request can have left: no connection was there to take it."""
-    if not isinstance(error, requests.RequestException):
-        return not isinstance(error, HTTPError)  # certificates that cannot be read, for one
     cause = error.args[0] if error.args else None
     if isinstance(error, ValueError):
         # A URL or a proxy that cannot be used; but an `InvalidHeader` of urllib3's is the answer's.
         return not isinstance(cause, InvalidHeader)
+    if not isinstance(error, requests.RequestException):
+        return not isinstance(error, HTTPError)  # certificates that cannot be read
     reason = cause.reason if isinstance(cause, MaxRetryError) else cause
     return isinstance(reason, (NewConnectionError, ConnectTimeoutError, ProxyError))
 

@@ -272,7 +272,7 @@ def _retry_after(response: Response) -> float | None:
         until = parsedate_to_datetime(value)
         now = parsedate_to_datetime(response.headers.get("date", ""))
         return max((until - now).total_seconds(), 0.0)
-    except (TypeError, ValueError):  # no date, or one with a time zone and one without
+    except (TypeError, ValueError, OverflowError):  # no date, or only one with a time zone
         return None
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 DEFAULT_HOST = "v2.convertapi.com"
 _AUTHS = ("jwt", "jwt_remote", "api_token")
 _GUID = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
-_HOST_NAME = re.compile(r"[\w-][\w.-]*")
+_HOST_NAME = re.compile(r"(?=.{1,253}\Z)[\w-]{1,63}(\.[\w-]{1,63})*\.?")
 _MASKED = "***"
 _WORDS = {
     "true": True,

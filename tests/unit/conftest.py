@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_convertapi.api.client import Client
 from airflow_provider_convertapi.api.retry import Backoff
-from tests.unit.server import Script, Server
+from tests.unit.server import Answer, Script, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TOKEN = "the-token-of-the-connection"
 
-Serve = Callable[[Script], Server]
+Serve = Callable[[Script | Answer], Server]
 MakeClient = Callable[..., Client]
 
 
@@ -23,7 +26,7 @@ def serve() -> Iterator[Serve]:
     """Start servers; each ends with the test."""
     with ExitStack() as servers:
 
-        def start(script: Script) -> Server:
+        def start(script: Script | Answer) -> Server:
             server = Server(script)
             servers.callback(server.close)
             return server

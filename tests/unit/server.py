@@ -37,11 +37,18 @@ class Reset:
     """An answer: the connection is reset."""
 
 
-Answer = bytes | Iterable[bytes] | type[Reset] | None
+RESET = Reset()
+
+Answer = bytes | Iterable[bytes] | Reset | None
 """What goes back, byte by byte; None closes the connection without a word."""
 
-Script = Callable[[Received], Answer] | list[Answer] | Answer
-"""A function of the request, answers one by one, or one answer for every request."""
+Script = Callable[[Received], Answer]
+
+
+def one_by_one(*answers: Answer) -> Script:
+    """Give these answers, one a request."""
+    left = iter(answers)
+    return lambda _: next(left)
 
 
 def reply(status: int = 200, body: bytes = b"", *headers: str, length: int | None = None) -> bytes:
@@ -65,10 +72,10 @@ def response(status: int, body: Any = b"", **headers: str) -> Response:
 class Server:
     """Answer the requests of many connections, on loopback; each connection stays open."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script | Answer) -> None:
         self.requests: list[Received] = []
         self.connections = 0
-        self._script = _as_function(script)
+        self._script = script if callable(script) else lambda _: script
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -108,15 +115,6 @@ class Server:
                     return
 
 
-def _as_function(script: Script) -> Callable[[Received], Answer]:
-    if isinstance(script, list):
-        answers = iter(script)
-        return lambda _: next(answers)
-    if callable(script) and script is not Reset:
-        return script  # type: ignore[return-value]  # `Reset` is the only class among them
-    return lambda _: script  # type: ignore[return-value]  # neither a list nor a function
-
-
 def _receive(stream: BinaryIO, number: int) -> Received | None:
     line = stream.readline().decode("latin-1").split()
     if len(line) != 3:
@@ -132,7 +130,7 @@ def _receive(stream: BinaryIO, number: int) -> Received | None:
 
 def _send(connection: socket.socket, answer: Answer) -> bool:
     """Send an answer; return whether the connection may take another request."""
-    if answer is Reset:
+    if isinstance(answer, Reset):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return False
     if answer is None:

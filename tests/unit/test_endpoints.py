@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.endpoints import Conversion, ConvertedFile
-from airflow_provider_convertapi.api.wire import Credential, Request, error_code
+from airflow_provider_convertapi.api.wire import Credential, error_code
 from airflow_provider_convertapi.errors import (
     ResultExpiredError,
     ResultLostError,
     UnexpectedAnswerError,
 )
 from tests.unit.server import FILE_ID, JOB_ID, Memory, response
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.api.wire import Request
 
 STORED = {"FileName": "a.pdf", "FileExt": "pdf", "FileSize": 7, "FileId": FILE_ID}
 OTHER_ID = FILE_ID[::-1]
@@ -93,7 +96,7 @@ def body_of(endpoint: Any) -> str:
 
 def test_fields_of_a_conversion() -> None:
     """A job keeps its results, a direct conversion keeps nothing."""
-    fields = [("File", Memory(b"DATA")), ("Timeout", "60")]
+    fields: list[tuple[str, Any]] = [("File", Memory(b"DATA")), ("Timeout", "60")]
 
     job = body_of(endpoints.start_conversion("docx", "pdf", JOB_ID, fields))
     direct = body_of(endpoints.convert_directly("docx", "pdf", 60, fields))

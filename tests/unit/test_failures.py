@@ -65,14 +65,14 @@ def test_traceback_and_cause_are_kept() -> None:
     """A failure shows where the error came from, and what its raiser named as cause; no more."""
 
     def where_it_happened() -> None:
-        cause = FileNotFoundError("a.docx")
-        raise errors.InputNotFoundError("a.docx is not there") from cause
+        try:
+            {"a": 1}["a secret in passing"]
+        except KeyError:
+            cause = FileNotFoundError("a.docx")
+            raise errors.InputNotFoundError("a.docx is not there") from cause
 
     with pytest.raises(failures.InputNotFoundFailure) as caught, explicit_failures():
-        try:
-            raise KeyError("a secret in passing")
-        except KeyError:
-            where_it_happened()
+        where_it_happened()
 
     text = "".join(traceback.format_exception(caught.value))
     assert isinstance(caught.value.__cause__, FileNotFoundError)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import pytest
@@ -21,6 +20,9 @@ from airflow_provider_convertapi.api.forms import (
 from airflow_provider_convertapi.api.wire import BLOCK
 from airflow_provider_convertapi.errors import InputChangedError, ParameterError
 from tests.unit.server import Memory
+
+if TYPE_CHECKING:
+    from io import BytesIO
 
 NAMES = [
     "letter.docx",
@@ -119,13 +121,19 @@ def parse(body: FormBody) -> Parsed:
     content_type, options = parse_options_header(body.content_type)
     parser = FormParser(
         content_type.decode(),
-        on_field=lambda f: found.append((f.field_name.decode(), None, f.value or b"")),
-        on_file=lambda f: found.append((f.field_name.decode(), f.file_name.decode(), content(f))),
+        on_field=lambda f: found.append((text(f.field_name), None, f.value or b"")),
+        on_file=lambda f: found.append((text(f.field_name), text(f.file_name), content(f))),
         boundary=options[b"boundary"],
     )
     parser.write(joined(body))
     parser.finalize()
     return found
+
+
+def text(value: bytes | None) -> str:
+    """Return a name as text."""
+    assert value is not None
+    return value.decode()
 
 
 def content(file: Any) -> bytes:
@@ -144,7 +152,7 @@ def test_form_reads_back() -> None:
             ("Files[0]", Memory(b"first", "a.docx")),
             ("Files[10]", Memory(picture, "b.docx")),
             ("PageRange", "1-2"),
-            ("Text", "two\r\nlines, \u00fcn\u00ef, \x00, \"quoted\" and --"),
+            ("Text", 'two\r\nlines, \u00fcn\u00ef, \x00, "quoted" and --'),
             ("Empty", ""),
             ("Timeout", "900"),
         ]
@@ -154,7 +162,7 @@ def test_form_reads_back() -> None:
         ("Files[0]", "a.docx", b"first"),
         ("Files[10]", "b.docx", picture),
         ("PageRange", None, b"1-2"),
-        ("Text", None, "two\r\nlines, \u00fcn\u00ef, \x00, \"quoted\" and --".encode()),
+        ("Text", None, 'two\r\nlines, \u00fcn\u00ef, \x00, "quoted" and --'.encode()),
         ("Empty", None, b""),
         ("Timeout", None, b"900"),
     ] == parse(body)
@@ -162,8 +170,8 @@ def test_form_reads_back() -> None:
 
 def test_form_as_bytes() -> None:
     """The wire format is what ConvertAPI's .NET client sends: both spellings of a file name."""
-    fields = [("PageRange", "1"), ("File", Memory(b"DATA", "\u00e4 (1).docx"))]
-    body = FormBody(fields, boundary="edge")
+    file = Memory(b"DATA", "\u00e4 (1).docx")
+    body = FormBody([("PageRange", "1"), ("File", file)], boundary="edge")
 
     assert "multipart/form-data; boundary=edge" == body.content_type
     assert (
@@ -197,7 +205,19 @@ def test_file_names_break_no_form(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "a b", 'a"b', "a\r\nb", "a\nb", "\u00e4", "a;b", "Files[x]", "Files[0", "Files[0]x", "a\n"],
+    [
+        "",
+        "a b",
+        'a"b',
+        "a\r\nb",
+        "a\nb",
+        "\u00e4",
+        "a;b",
+        "Files[x]",
+        "Files[0",
+        "Files[0]x",
+        "a\n",
+    ],
 )
 def test_no_parameter_name(name: str) -> None:
     """A name that no parameter can have is refused by name before anything is sent."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,12 +11,16 @@ from airflow_provider_convertapi.api.retry import Backoff, poll_delays
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConversionTimeoutError,
-    ConvertApiError,
     QuotaExhaustedError,
     ThrottledError,
     TransportError,
     UnexpectedAnswerError,
 )
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.errors import (
+        ConvertApiError,
+    )
 
 BROKEN = TransportError("reset")
 BUSY = ThrottledError("busy")

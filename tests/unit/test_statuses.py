@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.endpoints import JobAnswer
-from airflow_provider_convertapi.api.wire import Endpoint, error_of, whole_number
+from airflow_provider_convertapi.api.wire import error_of, whole_number
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConversionError,
@@ -24,6 +23,11 @@ from airflow_provider_convertapi.errors import (
     UnsupportedFormatError,
 )
 from tests.unit.server import FILE_ID, JOB_ID, Memory, response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_convertapi.api.wire import Endpoint
 
 Kind = type[ConvertApiError]
 
@@ -93,21 +97,14 @@ def raised(endpoint: Endpoint[Any], status: int, code: int | None) -> ConvertApi
     return caught.value
 
 
-@pytest.mark.parametrize("call", CONVERTING)
-@pytest.mark.parametrize(("status", "code", "kind", "_"), EVERYWHERE)
-def test_converting_call(call: str, status: int, code: int | None, kind: Kind, _: Kind) -> None:
-    """A call that converts tells a verdict on the document from the service's own trouble."""
-    error = raised(CONVERTING[call], status, code)
-
-    assert kind is type(error)
-    assert str(status) in str(error)
-
-
-@pytest.mark.parametrize("call", FREE)
-@pytest.mark.parametrize(("status", "code", "_", "kind"), EVERYWHERE)
-def test_free_call(call: str, status: int, code: int | None, _: Kind, kind: Kind) -> None:
-    """A call that costs nothing has no verdicts: a 5xx is retried, whatever its Code."""
-    assert kind is type(raised(FREE[call], status, code))
+@pytest.mark.parametrize(("status", "code", "converting", "free"), EVERYWHERE)
+def test_status_and_code(status: int, code: int | None, converting: Kind, free: Kind) -> None:
+    """Only calls that convert have verdicts; of any other a 5xx is retried, whatever its Code."""
+    for kind, calls in ((converting, CONVERTING), (free, FREE)):
+        for name, endpoint in calls.items():
+            error = raised(endpoint, status, code)
+            assert (name, kind) == (name, type(error))
+            assert str(status) in str(error)
 
 
 # (status, Code) -> what a poll raises, or the verdict that it returns.
@@ -303,6 +300,7 @@ def test_hostile_error_body() -> None:
         ("-5", None),
         ("nan", None),
         ("9" * 400, None),
+        ("Tue, 24 Nov 99999999999 10:00:30 GMT", None),
     ],
 )
 def test_retry_after(header: str, seconds: float | None) -> None:
