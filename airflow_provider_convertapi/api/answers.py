@@ -60,7 +60,6 @@ class AnswerReader:
             )
         self._begin, self._end = begin, end
         self._part = _Part()
-        self._sink: BinaryIO | None = None
         self._whole = False
         self._parser = self._new_parser(boundary)
 
@@ -119,14 +118,12 @@ class AnswerReader:
         part.header_name, part.header_value = bytearray(), bytearray()
 
     def _on_headers_finished(self) -> None:
-        self._sink = self._begin(_head(self._part.headers))
+        self._sink: BinaryIO = self._begin(_head(self._part.headers))
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._sink is not None:
-            self._sink.write(memoryview(data)[start:end])
+        self._sink.write(memoryview(data)[start:end])
 
     def _on_part_end(self) -> None:
-        self._sink = None
         self._end()
 
     def _on_end(self) -> None:

@@ -165,10 +165,5 @@ def _is_unsent(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     """Return the innermost cause without URLs: pools and retries put the whole path into theirs."""
-    cause: object = error
-    while isinstance(cause, Exception):
-        inner = getattr(cause, "reason", None) or (cause.args[-1] if cause.args else None)
-        if not isinstance(inner, Exception):
-            break
-        cause = inner
-    return str(cause).rpartition(": ")[2]
+    inner = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
+    return _reason(inner) if isinstance(inner, Exception) else str(error).rpartition(": ")[2]

@@ -158,6 +158,7 @@ OTHER = mint(SECRET, "other", now=NOW, lifetime=LIFETIME)
 def test_jwt_in_an_answer(body: Any) -> None:
     """The answer's shape is documented nowhere: each that was seen is read."""
     assert JWT == find_jwt(response(200, body))
+    assert JWT == request_token(KID, 60, None).parse(response(200, body))
 
 
 @pytest.mark.parametrize(
