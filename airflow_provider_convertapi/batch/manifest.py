@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import secrets
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 MANIFEST = "manifest/"
+PLANS = "plans/"
 SALT = "salt-"
 MANY_PARTS = 50
 """Parts above which a run that ends well writes them together."""
@@ -45,10 +47,23 @@ class Author:
 
     def part_name(self, sequence: int | str) -> str:
         """Return a name that no other part has."""
-        task = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{self.dag_id}.{self.task_id}")[:100]
         number = f"{sequence:06d}" if isinstance(sequence, int) else sequence
-        place = f"{max(self.map_index, 0):04d}-{self.try_number}"
-        return f"{task}-{place}-{number}-{secrets.token_hex(4)}.jsonl"
+        return f"{self._place}-{self.try_number}-{number}-{secrets.token_hex(4)}.jsonl"
+
+    def plan_name(self) -> str:
+        """Return the name of this try's plan."""
+        return f"{self.plan_prefix}{self.try_number}.jsonl"
+
+    @property
+    def plan_prefix(self) -> str:
+        """Return how the plans of all tries of this task instance begin."""
+        run = hashlib.sha256(self.run_id.encode()).hexdigest()[:16]
+        return f"{self._place}-{run}-"
+
+    @property
+    def _place(self) -> str:
+        task = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{self.dag_id}.{self.task_id}")[:100]
+        return f"{task}-{max(self.map_index, 0):04d}"
 
     def is_of(self, record: Record) -> bool:
         """Tell whether a record is of the same task instance, whichever its try."""
@@ -184,6 +199,7 @@ class Index:
     spent: int = 0
     """Conversions that the author's task instance took from the balance, over all its tries."""
     _several: dict[str, str] = field(default_factory=dict)
+    _others: set[str] = field(default_factory=set)
     _counted: set[int] = field(default_factory=set)
 
     def read(self, manifest: Manifest) -> None:
@@ -196,6 +212,7 @@ class Index:
         if self.author.is_of(record):
             self._count(record)
         if self.only_own_run and record.run_id != self.author.run_id:
+            self._others.update(record.outputs)
             return
         if record.outcome == "converted":
             self._add_converted(record)
@@ -237,9 +254,9 @@ class Index:
 
     def is_output(self, path: str) -> bool:
         """Tell whether a path, relative to the destination, was written by a batch."""
-        return path in self._several or (
-            path in self.converted and path in self.converted[path].outputs
-        )
+        if path in self._several or path in self._others:
+            return True
+        return path in self.converted and path in self.converted[path].outputs
 
     def is_from(self, target: str, source: str) -> bool:
         """Tell whether an output was made from this source."""

@@ -38,7 +38,8 @@ class Item:
 
     :param uri: the input.
     :param target: its output, relative to the destination.
-    :param fingerprint: what the listing said of it.
+    :param fingerprint: what identifies its content.
+    :param seen: what the listing said of it where `fingerprint` is a hash of the content.
     :param ours: a batch wrote the output before, so that it may be written over.
     :param passed: attempts of the conversion, from 0 on, whose verdicts do not count any more.
     :param second: an earlier attempt ended with a verdict that one more may change.
@@ -47,6 +48,7 @@ class Item:
     uri: str
     target: str
     fingerprint: str
+    seen: str | None = None
     ours: bool = False
     passed: int = 0
     second: bool = False
@@ -139,7 +141,7 @@ def make_plan(
         converted, failed = index.converted.get(target), index.failed.get(target)
         item.ours = converted is not None and converted.source == source
         known = [record for record in (converted, failed) if record is not None]
-        same = _those_of_this(known, item, source, asked, rules) if known else []
+        same = _those_of_this(known, item, source, asked, rules)
         if converted in same and (_stands(converted) or rules.on_missing_output == "ignore"):
             plan.reused += 1
         elif failed in same and converted not in same and _bars(failed, index, rules):
@@ -148,6 +150,7 @@ def make_plan(
             if failed is not None and failed in same:
                 item.passed = failed.attempt + 1 if failed.bars else 0
                 item.second = failed.error == _TRANSIENT
+            _hash(item, rules)
             plan.items.append(item)
     return plan
 
@@ -155,15 +158,21 @@ def make_plan(
 def _those_of_this(
     known: Sequence[Converted | Failed], item: Item, source: str, asked: Asked, rules: Rules
 ) -> list[Converted | Failed | None]:
-    """Return the records that are of this very conversion."""
-    by_listing = asked.matches(source, item.fingerprint)
+    """Return the records that are of this very conversion; look at the content if need be."""
+    by_listing = asked.matches(source, item.fingerprint) if known else set()
     same: list[Converted | Failed | None] = [
         record for record in known if (record.match_seen or record.match) in by_listing
     ]
-    if same or rules.hash_content is None:
+    if same or not known or rules.hash_content is None:
         return same
-    by_content = asked.matches(source, rules.hash_content(item.uri))
+    _hash(item, rules)
+    by_content = asked.matches(source, item.fingerprint)
     return [record for record in known if record.match in by_content]
+
+
+def _hash(item: Item, rules: Rules) -> None:
+    if rules.hash_content is not None and item.seen is None:
+        item.seen, item.fingerprint = item.fingerprint, rules.hash_content(item.uri)
 
 
 def _stands(converted: Converted | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
@@ -13,7 +14,12 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_convertapi.hooks.batch.batch import Batch
+    from airflow_provider_convertapi.hooks.batch.waves import Deferral
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+_TRIGGER_MARGIN = 1.0
+"""Seconds before `execution_timeout` at which the trigger gives up by itself: Airflow would only
+say that a trigger timed out."""
 
 _MASKED = 100
 """URLs whose queries are registered with Airflow's masker, which compiles its pattern for each;
@@ -171,9 +177,48 @@ class ConvertApiBatchOperator(BaseOperator):
                 raise AirflowSkipException("source has no files, and on_empty='skip'.")
             if self.plan_only:
                 return batch.preview(planned)
-            if self.deferrable and not self.durable:
+            if self.deferrable and self.durable:
+                from airflow_provider_convertapi.hooks.batch.waves import Waves
+
+                return self._end(context, self._awaited(batch, Waves(batch).start(planned)))
+            if self.deferrable:
                 self.log.info("durable=False makes no job to wait for: the task runs directly.")
             return self._end(context, batch.run(planned))
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Collect the wave that the trigger waited for, and submit the next."""
+        from airflow_provider_convertapi.failures import explicit_failures
+        from airflow_provider_convertapi.hooks.batch.waves import Waves
+
+        with explicit_failures(quota=self.on_quota_exhausted):
+            batch = self._batch(context)
+            return self._end(context, self._awaited(batch, Waves(batch).resume(event)))
+
+    def _awaited(self, batch: Batch, result: Deferral | dict[str, Any]) -> dict[str, Any]:
+        """Return the summary, or leave the waiting to the triggerer; that raises `TaskDeferred`."""
+        if isinstance(result, dict):
+            return result
+        from airflow_provider_convertapi.hooks.convertapi import settle_time
+        from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
+
+        deadline = result.deadline
+        if self.execution_timeout:
+            latest = time.time() + self.execution_timeout.total_seconds() - _TRIGGER_MARGIN
+            deadline = min(deadline, latest)
+        trigger = ConvertApiJobTrigger(
+            convertapi_conn_id=self.convertapi_conn_id,
+            key_check=batch.hook.key_check,
+            deadline=deadline,
+            poll_interval=self.poll_interval,
+            settle=settle_time(),
+            jobs=result.jobs,
+            share=result.share,
+            report_at=result.report_at,
+            cancel_on_kill=self.cancel_on_kill,
+        )
+        self.log.info("%d jobs run at ConvertAPI; the triggerer waits for them.", len(result.jobs))
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
+        raise AssertionError  # `defer` raises
 
     def _batch(self, context: Context) -> Batch:
         from airflow_provider_convertapi.hooks.batch.batch import Batch

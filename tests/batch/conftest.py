@@ -59,16 +59,26 @@ class Night:
 
     def run(self, ti: TaskInstance | None = None, **arguments: Any) -> dict[str, Any]:
         """Run one try of a batch in this process, and return what the task returns."""
-        from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
-
-        given = {"source": str(self.source), "to_format": "pdf", "destination": str(self.out)}
-        operator = ConvertApiBatchOperator(
-            task_id="batch", poll_interval=0.5, **{**given, **arguments}
-        )
+        operator = self._operator(arguments)
         summary: dict[str, Any] = operator.execute(
             context={"ti": ti or TaskInstance(), "task": operator}
         )
         return summary
+
+    def resume(self, ti: TaskInstance, event: Any, **arguments: Any) -> dict[str, Any]:
+        """Resume one that had deferred, on an operator of its own, as another process does."""
+        operator = self._operator(arguments)
+        context = {"ti": ti, "task": operator}
+        summary: dict[str, Any] = operator.resume_execution(
+            "execute_complete", {"event": event}, context
+        )
+        return summary
+
+    def _operator(self, arguments: dict[str, Any]) -> Any:
+        from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
+
+        given = {"source": str(self.source), "to_format": "pdf", "destination": str(self.out)}
+        return ConvertApiBatchOperator(task_id="batch", poll_interval=0.5, **{**given, **arguments})
 
     def outputs(self) -> list[str]:
         """Return what lies in the destination beside our own records."""

@@ -24,8 +24,9 @@ from airflow_provider_convertapi.storage import Source, shown
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
+    from airflow_provider_convertapi.batch.plan import Item
     from airflow_provider_convertapi.errors import (
         ConvertApiError,
     )
@@ -123,7 +124,7 @@ class Batch:
         files = {
             name: file for name, file in planned.file_parameters.items() if isinstance(file, Source)
         }
-        self._shared = SharedFiles(self.hook, files, self.hook.scope.names)
+        self._shared = SharedFiles(self.hook, files, self.hook.scope.names, planned.started)
         converter = Converter(
             self.hook,
             self.request,
@@ -149,12 +150,17 @@ class Batch:
         finally:
             self.log.info("::endgroup::")
 
-    def conclude(self, planned: Planned, run: BatchRun) -> dict[str, Any]:
-        """Write the last records, clean up, and end as the policies say."""
-        run.record_not_attempted()
-        if self._shared is not None:
+    def conclude(
+        self, planned: Planned, run: BatchRun, left: Iterable[Item] = ()
+    ) -> dict[str, Any]:
+        """Write the last records, clean up, and end as the policies say.
+
+        :param left: files that no wave had got to.
+        """
+        run.record_not_attempted(left)
+        if self._shared is not None and self._shared.files:
             client = self.hook.client
-            documents = self._shared.uploaded()
+            documents = self._shared.uploaded(client)
             delete_files(client, documents, client.monotonic() + _CLEANING, quiet)
         manifest, tally = self.manifest_uri(planned), run.tally
         self._say(tally, manifest)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from airflow_provider_convertapi.batch.leftover import URL
 from airflow_provider_convertapi.batch.names import shard_of
 from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.hooks.order import listed, plain_text, wrong
@@ -119,9 +120,7 @@ class Inputs:
     def _named(self, uri: str) -> Input | None:
         """Look up a file that is named: by a list, or by itself."""
         if is_url(uri):
-            # A URL has no fingerprint but itself; whole, it may be a secret.
-            digest = hashlib.sha256(uri.encode()).hexdigest()[:32]
-            return Input(uri, _url_name(uri), 0, f"url-{digest}", None, True)
+            return Input(uri, _url_name(uri), 0, url_fingerprint(uri), None, True)
         place, where = self._destination, canonical(uri)
         inside = where[len(place) :] if where.startswith(place) else None
         try:
@@ -149,6 +148,11 @@ class Inputs:
                 "was written; leave min_age out",
             )
         return time.time() - found.modified >= least
+
+
+def url_fingerprint(url: str) -> str:
+    """Return what identifies a URL, which has no fingerprint but itself, and may be a secret."""
+    return f"{URL}{hashlib.sha256(url.encode()).hexdigest()[:32]}"
 
 
 def _is_listing(uri: str) -> bool:

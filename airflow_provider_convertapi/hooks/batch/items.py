@@ -17,10 +17,10 @@ from airflow_provider_convertapi.hooks.durable import DurableConversion
 from airflow_provider_convertapi.hooks.order import Part, place_order
 from airflow_provider_convertapi.hooks.outcome import Try
 from airflow_provider_convertapi.hooks.work import Work
-from airflow_provider_convertapi.storage import find_source, shown
+from airflow_provider_convertapi.storage import Source, is_url, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.batch.plan import Item
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.batch.sharing import SharedFiles
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
     from airflow_provider_convertapi.hooks.order import Order
-    from airflow_provider_convertapi.storage import Source
 
 quiet = logging.getLogger(f"{__name__}.one")
 """A batch tells its story in totals: a line for each file would bury what matters."""
@@ -57,8 +56,25 @@ class Converter:
 
     def order(self, item: Item) -> Order:
         """Return what is asked of one file; it is looked at anew."""
+        order = self._placed(item, find_inputs=True)
+        order = self._with(item, order, self._input(item, order.parts[0].input))
+        order.destination.check_not_input([order.destination.uri], order.input_uris)
+        return order
+
+    def expected(self, item: Item) -> Order:
+        """Return the same of a file whose job is underway: it may be gone by now."""
+        order = self._placed(item, find_inputs=False)
+        if is_url(item.uri):
+            return self._with(item, order, item.uri)
+        nowhere: Any = None
+        name = item.uri.rpartition("/")[2]
+        return self._with(
+            item, order, Source(item.uri, name, 0, item.fingerprint, nowhere, nowhere)
+        )
+
+    def _placed(self, item: Item, *, find_inputs: bool) -> Order:
         request = self.request
-        order = place_order(
+        return place_order(
             source=item.uri,
             to_format=request.to_format,
             destination=request.destination.uri,
@@ -67,32 +83,35 @@ class Converter:
             timeout=request.timeout,
             poll_interval=request.poll_interval,
             overwrite=request.overwrite or item.ours,
+            find_inputs=find_inputs,
         )
-        parts = [replace(order.parts[0], input=self._input(item, order.parts[0].input))]
+
+    def _with(self, item: Item, order: Order, source: Source | str) -> Order:
+        """Complete an order by what is the batch's: output, file parameters, `Timeout`."""
+        parts = [replace(order.parts[0], input=source)]
         parts += [Part(name, name, file) for name, file in self.file_parameters.items()]
         output = BatchOutput(
-            request.destination.uri + item.target,
-            to_format=request.to_format,
+            self.request.destination.uri + item.target,
+            to_format=self.request.to_format,
             taken=self._is_taken,
         )
-        output.check_not_input([output.uri], order.input_uris)
         return replace(
             order,
             parts=tuple(parts),
             destination=output,
-            service_timeout=request.service_timeout,
+            service_timeout=self.request.service_timeout,
         )
 
     def _input(self, item: Item, found: Source | str) -> Source | str:
         """Return the file that the plan is about, or say that it is another one now."""
         if isinstance(found, str):
             return found
-        if found.fingerprint != item.fingerprint:
+        if found.fingerprint != (item.seen or item.fingerprint):
             raise InputChangedError(
                 f"{shown(found.uri)} was written since it was listed; nothing was paid. The next "
                 "try, or run, converts it; set min_age to leave files alone that are being written."
             )
-        return find_source(found.uri, content_hash=True) if self.request.content_hash else found
+        return replace(found, fingerprint=item.fingerprint)
 
     def _is_taken(self, uri: str) -> bool:
         return uri.removeprefix(self.request.destination.uri) in self.targets
@@ -114,8 +133,18 @@ class Converter:
         order = replace(order, shared=self.shared.ids(client))
         return self.resumed(item, order, self.ids(item, order), client)
 
-    def resumed(self, item: Item, order: Order, ids: JobIds, client: Client) -> DurableConversion:
-        """Return a conversion whose ids are known."""
+    def resumed(
+        self,
+        item: Item,
+        order: Order,
+        ids: JobIds,
+        client: Client,
+        delays: Callable[[float], Iterator[float]] | None = None,
+    ) -> DurableConversion:
+        """Return a conversion whose ids are known.
+
+        :param delays: seconds before each poll; None for the rhythm of this batch.
+        """
         return DurableConversion(
             Work(
                 client,
@@ -124,7 +153,7 @@ class Converter:
                 self._this_try(item),
                 client.monotonic() + order.timeout,
                 quiet,
-                delays=lambda _: self.rhythm.delays(),
+                delays=delays or (lambda _: self.rhythm.delays()),
                 patient=False,
                 left=[],
                 passed=item.passed,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.manifest import (
     MANIFEST,
+    PLANS,
     SALT,
     Index,
     Manifest,
@@ -15,9 +17,12 @@ from airflow_provider_convertapi.batch.manifest import (
 from airflow_provider_convertapi.batch.names import Naming
 from airflow_provider_convertapi.batch.plan import Asked, Rules, make_plan
 from airflow_provider_convertapi.batch.record import parameters_digest
+from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.hooks.batch.inputs import (
+    MISSING,
     Inputs,
     check_not_inputs,
+    url_fingerprint,
     without_outputs,
 )
 from airflow_provider_convertapi.storage import (
@@ -63,6 +68,11 @@ class Records:
         """Return the manifest."""
         return Manifest(Folder(self.own.uri + MANIFEST))
 
+    @property
+    def plans(self) -> Folder:
+        """Return the directory of plans that wait for a task to resume."""
+        return Folder(self.own.uri + PLANS)
+
     def salts(self) -> list[str]:
         """Return the salts that keyed the digests of parameters; mostly one.
 
@@ -85,7 +95,7 @@ class Planned:
     :param asked: what records match by; the first of its digests is written.
     :param source_files: how many files the whole source has, all shards together.
     :param file_parameters: the files among the parameters, by name, found.
-    :param outputs: every output that the batch may write, relative to the destination.
+    :param started: seconds since the epoch at which the batch began.
     """
 
     plan: Plan
@@ -93,6 +103,7 @@ class Planned:
     records: Records
     source_files: int
     file_parameters: Mapping[str, Source | str]
+    started: float
 
 
 def make(request: BatchRequest, author: Author, *, first_try: int, keeps_salt: bool) -> Planned:
@@ -118,7 +129,7 @@ def make(request: BatchRequest, author: Author, *, first_try: int, keeps_salt: b
         hash_content=_hash_content if request.content_hash else None,
     )
     plan = make_plan(inputs, targets, index, asked, rules, shown)
-    return Planned(plan, asked, records, reader.total, files)
+    return Planned(plan, asked, records, reader.total, files, time.time())
 
 
 def find_file_parameters(request: BatchRequest) -> dict[str, Source | str]:
@@ -165,4 +176,9 @@ def _named(
 
 
 def _hash_content(uri: str) -> str:
-    return find_source(uri, content_hash=True).fingerprint
+    if is_url(uri):
+        return url_fingerprint(uri)
+    try:
+        return find_source(uri, content_hash=True).fingerprint
+    except InputNotFoundError:
+        return MISSING

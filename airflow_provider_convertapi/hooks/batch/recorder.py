@@ -17,7 +17,7 @@ from airflow_provider_convertapi.errors import (
     UnsupportedFormatError,
 )
 from airflow_provider_convertapi.hooks.batch.items import error_fields
-from airflow_provider_convertapi.storage import Source, shown
+from airflow_provider_convertapi.storage import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -139,13 +139,11 @@ class Recorder:
             self._documents.extend(documents)
 
     def _record(self, item: Item, order: Order | None, **what: Any) -> Record:
-        source = order.parts[0].input if order else None
-        fingerprint = source.fingerprint if isinstance(source, Source) else item.fingerprint
         return Record(
             target=item.target,
             source=shown(item.uri),
-            fingerprint=fingerprint,
-            seen=None if fingerprint == item.fingerprint else item.fingerprint,
+            fingerprint=item.fingerprint,
+            seen=item.seen,
             from_format=order.source_format
             if order
             else self.from_format or extension_of(item.uri),

@@ -64,9 +64,18 @@ class FileTask:
     conversion: DurableConversion | None = None
     begun: Underway | Outcome | None = None
     order: Order | None = None
+    seconds: float | None = None
+    """How long it may take from now on; None for the order's timeout."""
 
     def __call__(self, client: Client) -> None:
         self.run.attend(self, client)
+
+    @property
+    def job(self) -> tuple[str, Underway] | None:
+        """Return the derivation of its ids and the job that was submitted, None without one."""
+        if self.conversion is None or not isinstance(self.begun, Underway):
+            return None
+        return self.conversion.work.ids.derivation, self.begun
 
     @property
     def paid_here(self) -> bool:
@@ -107,13 +116,18 @@ class BatchRun:
         """Submit the items; those whose jobs run are `underway` then."""
         self._work(self._begin_within_budget(items, self._begin), len(items))
 
-    def finish(self, jobs: list[tuple[Item, DurableConversion, Underway]]) -> None:
-        """Wait for jobs that were submitted, and collect them."""
+    def finish(self, jobs: list[tuple[Item, DurableConversion, Underway, float]]) -> None:
+        """Wait for jobs that were submitted, each for its seconds, and collect them."""
+        self.expect(len(jobs))
         tasks = [
-            FileTask(item, self._finish, self, conversion, underway, conversion.work.order)
-            for item, conversion, underway in jobs
+            FileTask(item, self._finish, self, conversion, job, conversion.work.order, seconds)
+            for item, conversion, job, seconds in jobs
         ]
         self._work(iter(tasks), len(tasks))
+
+    def expect(self, jobs: int) -> None:
+        """Count jobs that an earlier wave submitted against the budget."""
+        self._running = jobs
 
     def _begin_within_budget(
         self, items: Iterable[Item], perform: Callable[[FileTask, Client], Outcome | None]
@@ -205,7 +219,8 @@ class BatchRun:
             task.conversion = self.converter.durable(task.item, client)
             task.order = task.conversion.work.order
         work = task.conversion.work
-        work.client, work.deadline = client, client.monotonic() + work.order.timeout
+        seconds = work.order.timeout if task.seconds is None else task.seconds
+        work.client, work.deadline = client, client.monotonic() + seconds
         return task.conversion
 
     def _succeeded(self, task: FileTask, outcome: Outcome | None) -> None:

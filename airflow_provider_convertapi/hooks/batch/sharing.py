@@ -22,22 +22,25 @@ if TYPE_CHECKING:
 
 _GOOD_FOR = 90 * 60.0
 """Seconds after which a shared file is uploaded anew: the service keeps one for three hours, and a
-conversion that starts now may still have to read it in an hour."""
+conversion that was submitted at the end of them still has to read it."""
 
 
 @dataclass(slots=True)
 class SharedFiles:
     """The file parameters of a batch at the service.
 
+    Their ids hold the time, so that the next try, and a task that resumes, find what is there.
+
     :param files: the parameters that we read ourselves, by name.
     :param names: what the ids are made of beside the files: the task instance.
+    :param since: seconds since the epoch from which on they may have been uploaded.
     """
 
     hook: ConvertApiHook
     files: Mapping[str, Source]
     names: Mapping[str, object]
-    _generation: int = field(default=-1, init=False)
-    _until: float = field(default=0.0, init=False)
+    since: float
+    _uploaded: int | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def ids(self, client: Client) -> dict[str, str]:
@@ -45,15 +48,15 @@ class SharedFiles:
         if not self.files:
             return {}
         with self._lock:
-            if client.monotonic() >= self._until:
-                self._upload(client, self._generation + 1)
-                self._generation += 1
-                self._until = client.monotonic() + _GOOD_FOR
-            return self._ids(self._generation)
+            generation = _generation(client.clock())
+            if generation != self._uploaded:
+                self._upload(client, generation)
+                self._uploaded = generation
+            return self._ids(generation)
 
-    def uploaded(self) -> list[str]:
-        """Return the ids of everything that was uploaded."""
-        generations = range(self._generation + 1)
+    def uploaded(self, client: Client) -> list[str]:
+        """Return the ids of everything that may have been uploaded."""
+        generations = range(_generation(self.since), _generation(client.clock()) + 1)
         return [file_id for number in generations for file_id in self._ids(number).values()]
 
     def _ids(self, generation: int) -> dict[str, str]:
@@ -75,6 +78,10 @@ class SharedFiles:
                     f"{file.uri} changed while it was being read; nothing was paid. Another try "
                     "reads it anew."
                 )
+
+
+def _generation(moment: float) -> int:
+    return int(moment / _GOOD_FOR)
 
 
 def _store(client: Client, file: Source, file_id: str) -> None:

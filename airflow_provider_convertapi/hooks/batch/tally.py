@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi import errors
 from airflow_provider_convertapi.errors import (
     BatchFailedError,
     ConvertApiError,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import logging
 
     from airflow_provider_convertapi.batch.plan import Item, Plan
+    from airflow_provider_convertapi.batch.record import Record
 
 _SHOWN = 5
 _LOGGED = 20
@@ -60,9 +62,21 @@ class Tally:
     def add_failure(self, item: Item, error: BaseException) -> None:
         """Count a file that failed."""
         self.failed += 1
-        self.passing += is_passing(error)
+        self.passing += is_passing(type(error))
         if len(self.examples) < _SHOWN:
             self.examples.append(f"{shown(item.uri)} ({type(error).__name__}: {error})")
+
+    def add_record(self, record: Record) -> None:
+        """Count what an earlier wave of this try recorded."""
+        self.cost += record.charged
+        if record.outcome == "converted":
+            self.converted += 1
+        elif record.outcome == "failed":
+            self.failed += 1
+            kind = getattr(errors, record.error or "", Exception)
+            self.passing += is_passing(kind)
+            if len(self.examples) < _SHOWN:
+                self.examples.append(f"{record.source} ({record.error}: {record.message})")
 
     def summary(self, manifest: str) -> dict[str, Any]:
         """Return what the operator returns: it does not grow with the batch."""
@@ -98,11 +112,11 @@ class Tally:
         )
 
 
-def is_passing(error: BaseException) -> bool:
+def is_passing(kind: type[BaseException]) -> bool:
     """Tell whether another try may end differently without anybody's help."""
-    if isinstance(error, InputNotFoundError):
+    if issubclass(kind, InputNotFoundError):
         return True  # the next try lists anew
-    return error.transient if isinstance(error, ConvertApiError) else True
+    return kind.transient if issubclass(kind, ConvertApiError) else True
 
 
 @dataclass(slots=True)

@@ -1,0 +1,80 @@
+"""A plan that waits beside the manifest, so that a task that resumes lists nothing again."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.batch.plan import Asked, Item, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+URL = "url-"
+"""How the fingerprint of a URL begins."""
+
+
+@dataclass(slots=True, kw_only=True)
+class LeftPlan:
+    """A plan, and what else a task has to know when it resumes.
+
+    :param started: seconds since the epoch at which the batch began.
+    :param files: URI and fingerprint of each file parameter; a URL, which may be a secret, has its
+        fingerprint only.
+    :param known: how many failures were known, with examples.
+    """
+
+    items: list[Item]
+    started: float
+    spent: int
+    reused: int
+    known: int
+    examples: list[str]
+    to_format: str
+    digests: tuple[str, ...]
+    least_cost: int
+    files: Mapping[str, list[str]] = field(default_factory=dict)
+
+    def to_bytes(self) -> bytes:
+        """Return the plan as lines of JSON; what may be secret in a URL is left out."""
+        head = {name: value for name, value in asdict(self).items() if name != "items"}
+        lines = [head, *(_as_row(item) for item in self.items)]
+        return b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, url: Callable[[str], str | None]) -> LeftPlan:
+        """Read what `to_bytes` wrote; `ValueError` where it is something else.
+
+        :param url: returns the URL that has a fingerprint.
+        """
+        lines = [json.loads(line) for line in data.splitlines()]
+        try:
+            head: dict[str, Any] = lines[0]
+            head["digests"] = tuple(head["digests"])
+            return cls(items=[_as_item(row, url) for row in lines[1:]], **head)
+        except (TypeError, KeyError, IndexError) as error:
+            raise ValueError(str(error)) from None
+
+    @property
+    def plan(self) -> Plan:
+        """Return the plan of what is to be converted."""
+        return Plan(items=self.items, reused=self.reused, spent=self.spent)
+
+    @property
+    def asked(self) -> Asked:
+        """Return what records match by."""
+        return Asked(to_format=self.to_format, digests=self.digests, least_cost=self.least_cost)
+
+
+def _as_row(item: Item) -> list[Any]:
+    uri = None if item.fingerprint.startswith(URL) else item.uri
+    return [uri, item.target, item.fingerprint, item.seen, item.ours, item.passed, item.second]
+
+
+def _as_item(row: list[Any], url: Callable[[str], str | None]) -> Item:
+    uri, target, fingerprint, seen, ours, passed, second = row
+    found = url(fingerprint) if uri is None else uri
+    if found is None:
+        raise ValueError(fingerprint)
+    return Item(found, target, fingerprint, seen, ours, passed, second)

@@ -1,0 +1,278 @@
+"""A batch that waits in the triggerer: waves of jobs, resumed from manifest and derived ids."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.api.ids import JobIds
+from airflow_provider_convertapi.api.retry import poll_delays
+from airflow_provider_convertapi.batch.leftover import LeftPlan
+from airflow_provider_convertapi.errors import (
+    AuthenticationError,
+    ConversionInterrupted,
+    ConversionTimeoutError,
+    InputChangedError,
+)
+from airflow_provider_convertapi.hooks.batch.inputs import url_fingerprint
+from airflow_provider_convertapi.hooks.batch.planning import Planned, Records, find_file_parameters
+from airflow_provider_convertapi.hooks.batch.tally import Tally
+from airflow_provider_convertapi.hooks.deferral import JobEvent, WatchedJob
+from airflow_provider_convertapi.hooks.order import listed
+from airflow_provider_convertapi.storage import Source, is_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from airflow_provider_convertapi.batch.plan import Item
+    from airflow_provider_convertapi.hooks.batch.batch import Batch
+    from airflow_provider_convertapi.hooks.batch.running import BatchRun
+    from airflow_provider_convertapi.hooks.durable import DurableConversion
+
+_ENOUGH = 0.8
+"""Share of a wave's jobs whose answers wake the task, while there is more to submit."""
+
+_LONGEST_WAVE = 600.0
+"""Seconds after which it is woken with what there is."""
+
+_LAST_LOOK = 5.0
+"""Seconds left for a job whose time is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """What a trigger is to wait for.
+
+    :param jobs: as the trigger takes them.
+    :param deadline: seconds since the epoch at which the last of them is out of time.
+    :param share: part of them that is enough; `report_at`: when it is woken anyway.
+    """
+
+    jobs: list[list[Any]]
+    deadline: float
+    share: float
+    report_at: float | None
+
+
+@dataclass(slots=True)
+class Waves:
+    """Submit a wave, let the task sleep, collect it, submit the next."""
+
+    batch: Batch
+    _planned: Planned | None = field(default=None, init=False)
+
+    def start(self, planned: Planned) -> Deferral | dict[str, Any]:
+        """Submit the first wave; a summary where nothing has to be waited for."""
+        self._planned = planned
+        run = self.batch.prepare(planned, Tally.of(planned.plan), planned.plan.spent)
+        return self._next(run, planned.plan.items, [])
+
+    def resume(self, event: object) -> Deferral | dict[str, Any]:
+        """Collect what has an answer, and submit the next wave."""
+        found = JobEvent.parse(event, expected=_count(event))
+        self._check_key(found)
+        left = self._read_plan()
+        planned = self._planned = self._as_planned(left)
+        tally, taken, settled = self._done(left)
+        run = self.batch.prepare(planned, tally, left.spent + taken)
+        jobs = {job.derivation: job for job in found.jobs}
+        outstanding, fresh = self._sorted(run, left.items, settled, jobs)
+        answered = {
+            job.derivation for job, flag in zip(found.jobs, found.answered, strict=True) if flag
+        }
+        if found.status == "error":
+            self.batch.log.warning(
+                "The triggerer could not watch the jobs; this task waits for them."
+            )
+            answered = set(jobs)
+        waiting = self._collect(run, outstanding, answered)
+        if found.status == "timeout" and waiting:
+            raise ConversionTimeoutError(
+                f"execution_timeout passed while {len(waiting)} jobs went on at ConvertAPI; the "
+                "next try collects them without paying. What was converted is saved."
+            )
+        return self._next(run, fresh, waiting)
+
+    def _next(
+        self, run: BatchRun, fresh: Sequence[Item], waiting: list[tuple[Item, WatchedJob]]
+    ) -> Deferral | dict[str, Any]:
+        """Submit as many as the wave has room for, and wait for them, or conclude."""
+        assert self._planned is not None  # noqa: S101 - set by both callers; for the type checker
+        room = max(self.batch.request.defer_batch - len(waiting), 0)
+        wave, rest = list(fresh[:room]), fresh[room:]
+        run.expect(len(waiting))
+        if run.halted is None and wave:
+            with self.batch.grouped(f"Submit {len(wave)} files"):
+                run.begin(wave)
+            waiting += [(task.item, WatchedJob.of(*task.job)) for task in run.underway if task.job]
+            wave = []
+        if run.halted is None and waiting:
+            self._leave_plan()
+            return self._deferral(waiting, more=bool(rest))
+        if waiting:
+            # Nothing more is sent; what is in flight may end, and is saved.
+            self._collect(run, waiting, {job.derivation for _, job in waiting})
+        self._remove_plan()
+        return self.batch.conclude(self._planned, run, [*wave, *rest])
+
+    def _deferral(self, waiting: Sequence[tuple[Item, WatchedJob]], *, more: bool) -> Deferral:
+        timeout = self.batch.request.timeout
+        now = time.time()
+        return Deferral(
+            jobs=[list(job) for _, job in waiting],
+            deadline=max(now if job.submitted is None else job.submitted for _, job in waiting)
+            + timeout,
+            share=_ENOUGH if more else 1.0,
+            report_at=now + _LONGEST_WAVE if more else None,
+        )
+
+    def _collect(
+        self,
+        run: BatchRun,
+        outstanding: Sequence[tuple[Item, WatchedJob]],
+        answered: set[str],
+    ) -> list[tuple[Item, WatchedJob]]:
+        """Collect what is answered or out of time; return what goes on."""
+        now, timeout = time.time(), self.batch.request.timeout
+        ready, waiting = [], []
+        for item, job in outstanding:
+            is_late = job.submitted is not None and now - job.submitted > timeout
+            if job.derivation in answered or is_late:
+                seconds = _LAST_LOOK if is_late else timeout
+                ready.append((item, self._conversion(run, item, job), job.underway, seconds))
+            else:
+                waiting.append((item, job))
+        if ready:
+            with self.batch.grouped(f"Collect {len(ready)} files"):
+                run.finish(ready)
+        return waiting
+
+    def _conversion(self, run: BatchRun, item: Item, job: WatchedJob) -> DurableConversion:
+        ids = JobIds(self.batch.hook.settings.id_key, job.derivation)
+        order = run.converter.expected(item)
+        return run.converter.resumed(item, order, ids, self.batch.hook.client, _at_once)
+
+    def _sorted(
+        self,
+        run: BatchRun,
+        items: Sequence[Item],
+        settled: set[str],
+        jobs: Mapping[str, WatchedJob],
+    ) -> tuple[list[tuple[Item, WatchedJob]], list[Item]]:
+        """Tell files whose jobs are underway from files that no wave had got to.
+
+        Waves follow the plan, so that the former are among the first of what is not settled.
+        """
+        left = [item for item in items if item.target not in settled]
+        outstanding: list[tuple[Item, WatchedJob]] = []
+        fresh: list[Item] = []
+        for index, item in enumerate(left):
+            if len(outstanding) == len(jobs):
+                return outstanding, fresh + left[index:]
+            job = jobs.get(run.converter.ids(item, run.converter.expected(item)).derivation)
+            if job is None:
+                fresh.append(item)
+            else:
+                outstanding.append((item, job))
+        return outstanding, fresh
+
+    def _done(self, left: LeftPlan) -> tuple[Tally, int, set[str]]:
+        """Return what the records say that this try has done, what it took, and of which files."""
+        tally = Tally(
+            reused=left.reused, failed=left.known, known=left.known, examples=list(left.examples)
+        )
+        author, taken, settled = self.batch.author, 0, set[str]()
+        for _, record in Records.beside(self.batch.request.destination.uri).manifest.records():
+            is_mine = author.is_of(record) and record.try_number == author.try_number
+            if is_mine and record.target not in settled:  # compaction may show one twice
+                settled.add(record.target)
+                taken += record.cost
+                tally.add_record(record)
+        return tally, taken, settled
+
+    def _check_key(self, found: JobEvent) -> None:
+        if found.key_check != self.batch.hook.key_check:
+            raise AuthenticationError(
+                f"The token of connection {self.batch.hook.convertapi_conn_id!r} was changed "
+                f"while {len(found.jobs)} files were being converted, so their jobs cannot be "
+                "found any more. They may have been billed, and nothing is sent anew by itself. "
+                "Put the token back and clear the task to collect them without paying; cleared "
+                "with the new one, it converts and pays anew. With extra job_key set, a new token "
+                "loses no running conversion."
+            )
+
+    def _leave_plan(self) -> None:
+        """Leave the plan beside the manifest, once."""
+        planned, author = self._planned, self.batch.author
+        assert planned is not None  # noqa: S101 - for the type checker
+        plans, name = planned.records.plans, author.plan_name()
+        if name in (there := plans.names()):
+            return
+        for old in there:
+            if old.startswith(author.plan_prefix):  # of a try that was killed
+                plans.delete(old)
+        plans.write(name, _left_plan(planned, Tally.of(planned.plan)).to_bytes())
+
+    def _read_plan(self) -> LeftPlan:
+        plans = Records.beside(self.batch.request.destination.uri).plans
+        source = self.batch.request.source
+        urls = {
+            url_fingerprint(uri): uri
+            for uri in listed(source)
+            if isinstance(uri, str) and is_url(uri)
+        }
+        try:
+            return LeftPlan.from_bytes(plans.read(self.batch.author.plan_name()), urls.get)
+        except (FileNotFoundError, ValueError) as error:
+            raise ConversionInterrupted(
+                f"The plan beside the manifest cannot be read ({type(error).__name__}). The jobs "
+                "go on at ConvertAPI, and the next try plans anew and collects them without paying."
+            ) from None
+
+    def _as_planned(self, left: LeftPlan) -> Planned:
+        files = find_file_parameters(self.batch.request)
+        if _identities(files) != dict(left.files):
+            raise InputChangedError(
+                "A file among the parameters was written while the batch ran. The jobs go on at "
+                "ConvertAPI, and the next try plans anew."
+            )
+        records = Records.beside(self.batch.request.destination.uri)
+        return Planned(left.plan, left.asked, records, len(left.items), files, left.started)
+
+    def _remove_plan(self) -> None:
+        assert self._planned is not None  # noqa: S101 - for the type checker
+        self._planned.records.plans.delete(self.batch.author.plan_name())
+
+
+def _left_plan(planned: Planned, tally: Tally) -> LeftPlan:
+    return LeftPlan(
+        items=planned.plan.items,
+        started=planned.started,
+        spent=planned.plan.spent,
+        reused=tally.reused,
+        known=tally.known,
+        examples=tally.examples,
+        to_format=planned.asked.to_format,
+        digests=planned.asked.digests,
+        least_cost=planned.asked.least_cost,
+        files=_identities(planned.file_parameters),
+    )
+
+
+def _identities(files: Mapping[str, Source | str]) -> dict[str, list[str]]:
+    return {
+        name: [file.uri, file.fingerprint] if isinstance(file, Source) else [url_fingerprint(file)]
+        for name, file in files.items()
+    }
+
+
+def _count(event: object) -> int:
+    jobs = event.get("jobs") if isinstance(event, dict) else None
+    return len(jobs) if isinstance(jobs, list) else -1
+
+
+def _at_once(longest: float) -> Iterator[float]:
+    """Yield poll delays for a job that is said to have an answer."""
+    return chain([0.0], poll_delays(longest))

@@ -1,0 +1,211 @@
+"""Batches that wait in the triggerer: what travels, what is resumed, what is paid."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from batch_nights import TaskInstance
+
+from airflow_provider_convertapi.errors import (
+    AuthenticationError,
+    BatchFailedError,
+    ConversionInterrupted,
+    QuotaExhaustedError,
+)
+
+if TYPE_CHECKING:
+    from batch_nights import Night
+
+FILES = 20
+NAMES = [f"{number % 3}/file-{number:03d}.txt" for number in range(FILES)]
+
+
+def fire(trigger: Any) -> Any:
+    """Run a trigger as the triggerer does, and return its event as it travels."""
+    path, arguments = trigger.serialize()
+    again = type(trigger)(**json.loads(json.dumps(arguments)))
+    assert path.endswith("ConvertApiJobTrigger")
+
+    async def first() -> Any:
+        async for event in again.run():
+            return event.payload
+
+    return json.loads(json.dumps(asyncio.run(first())))
+
+
+def run_deferred(night: Night, ti: TaskInstance | None = None, **arguments: Any) -> Any:
+    """Run a deferrable batch to its end; return what it returns, and how often it resumed."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    resumes, event = 0, None
+    ti = ti or TaskInstance()
+    while True:
+        try:
+            if event is None:
+                return night.run(ti, deferrable=True, **arguments), resumes
+            return night.resume(ti, event, deferrable=True, **arguments), resumes
+        except TaskDeferred as deferred:
+            event = fire(deferred.trigger)
+            resumes += 1
+
+
+def test_waves_convert_everything(night: Night) -> None:
+    """Several waves, each resumed from the manifest; nothing is paid twice or left behind."""
+    night.write(*NAMES)
+
+    summary, resumes = run_deferred(night, defer_batch=8)
+
+    assert {"converted": FILES, "cost": FILES, "failed": 0}.items() <= summary.items()
+    assert 2 <= resumes <= 5
+    assert FILES == len(night.outputs()) == night.sandbox.billed
+    assert {} == night.sandbox.files
+    assert [] == list((night.out / "_convertapi" / "plans").iterdir())
+
+
+def test_resume_lists_nothing(night: Night) -> None:
+    """A file that comes while the task sleeps is for the next night; one that goes is collected."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    night.write("a.txt", "b.txt")
+    ti = TaskInstance()
+    with pytest.raises(TaskDeferred) as deferred:
+        night.run(ti, deferrable=True)
+    night.write("c.txt")
+    (night.source / "a.txt").unlink()
+
+    summary = night.resume(ti, fire(deferred.value.trigger), deferrable=True)
+
+    assert 2 == summary["converted"]
+    assert ["a.pdf", "b.pdf"] == night.outputs()
+
+
+def test_trigger_arguments_open_nothing(night: Night) -> None:
+    """What lies in Airflow's database and beside the outputs holds no token and no id."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    night.write("a.txt", "b.txt")
+    with pytest.raises(TaskDeferred) as deferred:
+        night.run(deferrable=True)
+
+    kept = json.dumps(deferred.value.trigger.serialize())
+    kept += "".join(
+        path.read_text() for path in (night.out / "_convertapi").rglob("*") if path.is_file()
+    )
+    secrets = [night.sandbox.token, *night.sandbox.jobs, *night.sandbox.files]
+    assert 2 <= len(night.sandbox.jobs)
+    assert [] == [secret for secret in secrets if secret in kept]
+
+
+def test_quota_ends_in_a_wave(night: Night) -> None:
+    """What is in flight is saved before the task fails; a clear converts the rest only."""
+    night.write(*NAMES)
+    night.sandbox.balance = 11
+
+    with pytest.raises(QuotaExhaustedError, match="9 are left"):
+        run_deferred(night, defer_batch=8)
+    assert 11 == len(night.outputs()) == night.sandbox.billed
+    night.sandbox.balance = 100
+
+    summary, _ = run_deferred(night, TaskInstance(2, 1), defer_batch=8)
+
+    assert {"converted": 9, "reused": 11}.items() <= summary.items()
+    assert FILES == night.sandbox.billed
+    assert {} == night.sandbox.files
+
+
+def test_failures_survive_resumes(night: Night) -> None:
+    """A file that failed in the first wave fails the task after the last, and is told."""
+    night.write(*NAMES)
+    night.sandbox.fail("POST /async/convert/*", verdict=5002, times=1)
+
+    with pytest.raises(BatchFailedError, match="1 of 20 files failed"):
+        run_deferred(night, defer_batch=8)
+
+    assert FILES - 1 == len(night.outputs())
+    assert FILES == night.sandbox.billed
+
+
+def test_next_try_collects_what_a_lost_task_had_submitted(night: Night) -> None:
+    """A task that never resumes leaves its jobs to the next try, which pays for none again."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    night.write(*NAMES)
+    with pytest.raises(TaskDeferred):
+        night.run(TaskInstance(1, 1), deferrable=True)
+
+    summary = night.run(TaskInstance(2, 1))
+
+    assert {"converted": FILES, "cost": 0}.items() <= summary.items()
+    assert FILES == night.sandbox.billed
+
+
+def test_lost_plan_is_for_the_next_try(night: Night) -> None:
+    """A task whose plan somebody removed ends with an error that another try mends, unpaid."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    night.write("a.txt")
+    ti = TaskInstance(1, 1)
+    with pytest.raises(TaskDeferred) as deferred:
+        night.run(ti, deferrable=True)
+    for path in (night.out / "_convertapi" / "plans").iterdir():
+        path.unlink()
+
+    with pytest.raises(ConversionInterrupted, match="next try"):
+        night.resume(ti, fire(deferred.value.trigger), deferrable=True)
+    summary, _ = run_deferred(night, TaskInstance(2, 1))
+
+    assert 1 == summary["converted"]
+    assert 1 == night.sandbox.billed
+
+
+def test_changed_token_is_no_reason_to_submit_again(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With another token the jobs cannot be found: an error, and nothing sent."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    night.write("a.txt")
+    ti = TaskInstance()
+    with pytest.raises(TaskDeferred) as deferred:
+        night.run(ti, deferrable=True)
+    event = fire(deferred.value.trigger)
+    connection = night.sandbox.airflow_connection | {"password": night.sandbox.rotate_token()}
+    monkeypatch.setenv("AIRFLOW_CONN_CONVERTAPI_DEFAULT", json.dumps(connection))
+
+    with pytest.raises(AuthenticationError, match="was changed"):
+        night.resume(ti, event, deferrable=True)
+
+    assert 1 == night.sandbox.billed
+
+
+def test_urls_stay_out_of_the_plan(night: Night) -> None:
+    """A signed URL is converted in a wave, and neither plan nor manifest holds its signature."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    night.sandbox.settings.allow_hosts = "127.0.0.1"
+    url = f"{night.sandbox.url}/web/to/pdf/openapi?signature=very-secret"
+    ti = TaskInstance()
+    given = {"source": [url], "from_format": "web", "failure_policy": "never"}
+    with pytest.raises(TaskDeferred) as deferred:
+        night.run(ti, deferrable=True, **given)
+    kept = [p.read_text() for p in (night.out / "_convertapi").rglob("*") if p.is_file()]
+    night.resume(ti, fire(deferred.value.trigger), deferrable=True, **given)
+    kept += [p.read_text() for p in (night.out / "_convertapi").rglob("*") if p.is_file()]
+
+    assert 1 == len(night.records())
+    assert [] == [text for text in kept if "very-secret" in text]
+
+
+def test_direct_batches_do_not_defer(night: Night) -> None:
+    """There is no job to wait for: the task runs directly, and says so."""
+    night.write("a.txt")
+
+    started = time.monotonic()
+    summary = night.run(deferrable=True, durable=False)
+
+    assert 1 == summary["converted"]
+    assert 30 > time.monotonic() - started
