@@ -6,7 +6,7 @@ import base64
 import json
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from xml.sax.saxutils import escape
 
 from airflow_provider_convertapi.sandbox import names
@@ -228,7 +228,7 @@ def _multipart(cost: int, files: Sequence[ResultFile], style: Style) -> Answer:
             f"Content-Disposition: {disposition}\r\n\r\n"
         )
         pieces.append(head.encode("utf-8", "replace"))
-        pieces.append(FilePiece(_there(file), _there(file).stat().st_size))
+        pieces.append(_piece(file))
         pieces.append(b"\r\n")
     pieces.append(f"--{boundary}--\r\n".encode())
     return Answer(200, pieces, {"content-type": f'multipart/mixed; boundary="{boundary}"'})
@@ -246,7 +246,7 @@ def _json(cost: int, files: Sequence[ResultFile], style: Style) -> Iterator[byte
             yield start + text.encode("utf-8", "replace")
         else:
             yield start + text[:-1].encode("utf-8", "replace") + b',"FileData":"'
-            yield FilePiece(_there(file), _there(file).stat().st_size, encoded=True)
+            yield _piece(file, encoded=True)
             yield b'"}'
     yield b"]}"
 
@@ -259,13 +259,13 @@ def _xml(cost: int, files: Sequence[ResultFile]) -> Iterator[bytes | FilePiece]:
         yield f"<File>{fields}".encode("utf-8", "replace")
         if file.file_id is None:
             yield b"<FileData>"
-            yield FilePiece(_there(file), _there(file).stat().st_size, encoded=True)
+            yield _piece(file, encoded=True)
             yield b"</FileData>"
         yield b"</File>"
     yield b"</Files></Conversion>"
 
 
-def _there(file: ResultFile) -> Path:
-    if file.path is None:
-        raise FileNotFoundError(file.name)
-    return file.path
+def _piece(file: ResultFile, *, encoded: bool = False) -> FilePiece:
+    """Return the bytes of a result that is not stored, or is still there."""
+    path = cast("Path", file.path)  # who asks for bytes has seen that there are some
+    return FilePiece(path, path.stat().st_size, encoded)

@@ -145,7 +145,7 @@ class Jobs:
         if self._jobs.get(job.id) is not job:
             self._drop(job)  # deleted, or reset, while it ran
         elif self._persistent:
-            self._save(job)
+            self._save(job, outcome)
         if job.hook and (outcome.error is None or self._settings.webhook_on_failure):
             await fetch.call(job.hook, {"JobId": job.id})
 
@@ -197,9 +197,7 @@ class Jobs:
         if job.folder is not None:
             shutil.rmtree(job.folder, ignore_errors=True)
 
-    def _save(self, job: Job) -> None:
-        if job.outcome is None:
-            return
+    def _save(self, job: Job, outcome: Outcome) -> None:
         values = {
             "id": job.id,
             "accept": job.accept,
@@ -207,7 +205,7 @@ class Jobs:
             "started": job.started,
             "finished": job.finished,
             "folder": job.folder and job.folder.name,
-            "outcome": job.outcome.as_dict(),
+            "outcome": outcome.as_dict(),
         }
         part = self._folder / f"{job.id}.tmp"
         part.write_text(json.dumps(values), "utf-8")

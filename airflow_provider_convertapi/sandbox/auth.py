@@ -196,8 +196,8 @@ class Credentials:
         self._check_times(claims)
         if claims["kid"] != self.kid:
             raise _bad_jwt("unknown kid")
-        client = request.client.host if request.client else ""
-        if claims.get("clientIp") and not self._allowed(str(claims["clientIp"]), client):
+        listed, caller = claims.get("clientIp"), request.client
+        if listed and (caller is None or not self._allowed(str(listed), caller.host)):
             raise _bad_jwt("the caller is not in clientIp")
         return claims
 
@@ -220,7 +220,9 @@ class Credentials:
 
     def _allowed(self, listed: str, client: str) -> bool:
         for item in (entry.strip() for entry in listed.split(",")):
-            if item == client or (item.lower() == "localhost" and _is_loopback(client)):
+            if item == client or (
+                item.lower() == "localhost" and ipaddress.ip_address(client).is_loopback
+            ):
                 return True
             if self._settings.client_ip_networks and _in_network(client, item):
                 return True
@@ -245,13 +247,6 @@ def _bad_jwt(reason: str) -> ServiceError:
 
 def _same(given: str, known: str) -> bool:
     return hmac.compare_digest(given.encode(), known.encode())
-
-
-def _is_loopback(client: str) -> bool:
-    try:
-        return ipaddress.ip_address(client).is_loopback
-    except ValueError:
-        return False
 
 
 def _in_network(client: str, network: str) -> bool:

@@ -55,12 +55,16 @@ class Account:
         self._reserved += 1
         return self._period
 
+    def holds(self, receipt: int) -> bool:
+        """Tell whether a reservation is of this side of the last reset."""
+        return receipt == self._period
+
     def settle(self, receipt: int, cost: int) -> None:
         """Bill what a reserved conversion came to; 0 gives the place back.
 
         Work that was begun before a reset changes nothing after it.
         """
-        if receipt != self._period:
+        if not self.holds(receipt):
             return
         self._reserved -= 1
         if cost:

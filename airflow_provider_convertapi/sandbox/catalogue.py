@@ -107,10 +107,9 @@ class Converter:
     @property
     def input(self) -> Parameter:
         """Return the parameter that holds what is converted: `File`, `Files` or `Url`."""
-        for name in ("File", "Files", "Url"):
-            if name in self.parameters:
-                return self.parameters[name]
-        raise LookupError(self.route)
+        return next(
+            self.parameters[name] for name in ("File", "Files", "Url") if name in self.parameters
+        )
 
 
 @cache
@@ -125,8 +124,6 @@ def _converter(route: str, item: Mapping[str, Any]) -> Converter:
     parameters = {name: _parameter(name, spec) for name, spec in item["parameters"].items()}
     if source == "web":  # the pruned lists leave out what every web converter needs
         parameters.setdefault("Url", Parameter("Url", "string", required=True))
-    elif not {"File", "Files"} & set(parameters):
-        parameters["File"] = Parameter("File", "file", required=True)
     listed = [
         e for name in ("File", "Files") if name in parameters for e in parameters[name].extensions
     ]

@@ -25,7 +25,8 @@ from airflow_provider_convertapi.sandbox.errors import (
 )
 from airflow_provider_convertapi.sandbox.jobs import EngineError, EngineJob, InputFile
 from airflow_provider_convertapi.sandbox.parameters import check
-from airflow_provider_convertapi.sandbox.request import Spool, Upload, read_form
+from airflow_provider_convertapi.sandbox.request import Upload, read_form
+from airflow_provider_convertapi.sandbox.spool import Spool
 from airflow_provider_convertapi.sandbox.store import ID
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = "The sandbox has no engine for it; the real service converts it."
 _PAGE = "page.html"
+_FORGOTTEN = ServiceError(SERVER_ERROR, FAILED, "The sandbox was reset meanwhile.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,8 @@ class Conversions:
             await asyncio.sleep(left)
         outcome.cost = order.exchange.entry.cost = self._cost(outcome)
         self._state.account.settle(order.receipt, outcome.cost)
-        self._note(order, outcome, time.monotonic() - started)
+        if self._state.account.holds(order.receipt):
+            self._note(order, outcome, time.monotonic() - started)
         return outcome
 
     async def _outcome(self, order: Order) -> Outcome:
@@ -188,7 +191,9 @@ class Conversions:
             return Outcome(error=ServiceError(status, fault.verdict, fault.message))
         try:
             outputs = await self._convert(order)
-            return Outcome(files=self._results(order, outputs))
+            if self._state.account.holds(order.receipt):
+                return Outcome(files=self._results(order, outputs))
+            return Outcome(error=_FORGOTTEN)
         except ServiceError as error:
             return Outcome(error=error)
         except EngineError as error:

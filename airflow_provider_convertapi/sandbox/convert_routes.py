@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.sandbox.catalogue import Converter
     from airflow_provider_convertapi.sandbox.conversions import Order
     from airflow_provider_convertapi.sandbox.faults import Fault
-    from airflow_provider_convertapi.sandbox.request import Form, Spool
+    from airflow_provider_convertapi.sandbox.request import Form
+    from airflow_provider_convertapi.sandbox.spool import Spool
     from airflow_provider_convertapi.sandbox.state import State
 
 _OVERLOADED = "The service is overloaded. Please retry in a couple of seconds."
@@ -170,6 +171,7 @@ class ConvertRoutes:
             async with self._at_work():
                 self._admit(request, exchange)
                 converter = self._conversions.converter(**self._pair(request))
+                exchange.entry.job_id = lower_query(request).get("jobid")
                 form = await self._conversions.read(request, spool)
                 job = self._begin(request, converter, form, spool)
         except BaseException as error:

@@ -29,7 +29,8 @@ from airflow_provider_convertapi.sandbox.errors import (
     parameter_error,
 )
 from airflow_provider_convertapi.sandbox.front import Exchange
-from airflow_provider_convertapi.sandbox.request import Spool, lower_query
+from airflow_provider_convertapi.sandbox.request import lower_query
+from airflow_provider_convertapi.sandbox.spool import Spool
 from airflow_provider_convertapi.sandbox.state import remove
 from airflow_provider_convertapi.sandbox.store import ID
 
@@ -97,9 +98,9 @@ class FileRoutes:
         if query.get("url"):
             return await self._fetch(query, spool)
         kind = request.headers.get("content-type", "")
-        stream = spool.limited(request.stream())
+        stream = request.stream()
         if kind.lower().startswith("multipart/form-data"):
-            parts = await multipart.read(stream, kind, spool.open)
+            parts = await multipart.read(stream, kind, spool)
             for part in parts:
                 if part.path is not None:
                     return part.path, part.filename or ""

@@ -93,6 +93,9 @@ class Front:
                 await self._serve(scope, body, out)
         except _DroppedError:
             await _gone(receive)
+        except asyncio.CancelledError:  # the sandbox stops
+            self._connections.abort(scope, at_once=True)
+            raise
 
     async def _misbehave(self, scope: Scope, body: _Body, out: _Sender, fault: Fault) -> None:
         entry = scope["exchange"].entry
@@ -141,9 +144,7 @@ class Front:
             raise
         except Exception as error:
             if started:
-                logger.exception("The sandbox broke off an answer")
-                self._connections.abort(scope, at_once=True)
-                raise _DroppedError from None
+                raise  # there is no answer to give any more: the server closes the connection
             answer = error_answer(self._as_error(error))
             await body.drain()
             await self._send(answer, scope, body, send)
@@ -184,8 +185,6 @@ class _Body:
 
     async def receive(self) -> Message:
         """Return the next message; TimeoutError after too long a silence in the body."""
-        if self.complete:
-            return await self._receive()
         self._wanted = True
         async with asyncio.timeout(self._timeout):
             message = await self._receive()

@@ -5,10 +5,8 @@ Starlette's own `request.form()` copies every file twice and was measured eight 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -18,14 +16,14 @@ from airflow_provider_convertapi.sandbox.errors import PARAMETER, bad_request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from python_multipart.multipart import MultipartCallbacks
 
+    from airflow_provider_convertapi.sandbox.spool import Sink, Spool
+
 MAX_TEXT = 16 << 20
 MAX_PARTS = 2000
-
-# Opens the file for the part of that name; called once for each part with a filename.
-Opener = Callable[[str], tuple[Path, BinaryIO]]
 
 
 class Part:
@@ -35,7 +33,7 @@ class Part:
         self.name = ""
         self.filename: str | None = None
         self.path: Path | None = None
-        self.sink: BinaryIO | None = None
+        self.sink: Sink | None = None
         self.data = bytearray()
 
     @property
@@ -47,10 +45,10 @@ class Part:
 class _Collector:
     """Receives the parser's callbacks and builds parts of them."""
 
-    def __init__(self, opener: Opener) -> None:
+    def __init__(self, spool: Spool) -> None:
         self.parts: list[Part] = []
         self.ended = False
-        self._opener = opener
+        self._spool = spool
         self._field = bytearray()
         self._value = bytearray()
         self._texts = 0
@@ -83,7 +81,7 @@ class _Collector:
     def _open(self) -> None:
         part = self.parts[-1]
         if part.filename is not None:
-            part.path, part.sink = self._opener(part.filename)
+            part.path, part.sink = self._spool.open(part.filename)
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         part = self.parts[-1]
@@ -110,13 +108,13 @@ class _Collector:
                     part.sink.close()
 
 
-async def read(stream: AsyncIterator[bytes], content_type: str, opener: Opener) -> list[Part]:
+async def read(stream: AsyncIterator[bytes], content_type: str, spool: Spool) -> list[Part]:
     """Return the parts of a form.
 
     Args:
         stream: The body.
         content_type: The header, with its boundary.
-        opener: Opens the file that a part with a filename is written to.
+        spool: Where the parts with a filename go.
 
     Raises:
         ServiceError: 400/4000 for a body that is no whole form.
@@ -124,7 +122,7 @@ async def read(stream: AsyncIterator[bytes], content_type: str, opener: Opener) 
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
         raise bad_request(PARAMETER, "The multipart form has no boundary.")
-    collector = _Collector(opener)
+    collector = _Collector(spool)
     try:
         parser = MultipartParser(boundary, collector.callbacks())
         async for chunk in stream:

@@ -12,7 +12,7 @@ import binascii
 import json
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from airflow_provider_convertapi.sandbox import multipart, names
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from starlette.requests import Request
+
+    from airflow_provider_convertapi.sandbox.spool import Spool
 
 MAX_JSON = 512 << 20
 MAX_FORM = 32 << 20
@@ -91,36 +93,6 @@ def _key(name: str, *, array: bool = False) -> str:
     return name.lower() + ("[]" if array else "")
 
 
-class Spool:
-    """Puts documents that come inside a request into the folder of its job."""
-
-    def __init__(self, folder: Path, limit: int | None, too_large: int) -> None:
-        self.folder = folder
-        self._limit = limit
-        self._too_large = too_large
-        self._count = 0
-
-    def place(self, name: str) -> Path:
-        """Return where the next input may lie; of the caller's name it has the extension only."""
-        extension = re.sub(r"[^a-z0-9]", "", names.extension(name))[:10]
-        self._count += 1
-        return self.folder / f"{self._count}.{extension or 'bin'}"
-
-    def open(self, name: str) -> tuple[Path, BinaryIO]:
-        """Open the file of the next input."""
-        path = self.place(name)
-        return path, path.open("xb")
-
-    async def limited(self, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """Pass a body on, up to the largest size that is allowed."""
-        seen = 0
-        async for chunk in stream:
-            seen += len(chunk)
-            if self._limit is not None and seen > self._limit:
-                raise ServiceError(self._too_large, self._too_large, "The file is too large.")
-            yield chunk
-
-
 def lower_query(request: Request) -> dict[str, str]:
     """Return the query parameters of a request under their names in lower case."""
     return {name.lower(): value for name, value in request.query_params.items()}
@@ -137,9 +109,9 @@ async def read_form(request: Request, spool: Spool) -> Form:
     _add_pairs(form, request.url.query)
     content_type = request.headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
-    stream = spool.limited(request.stream())
+    stream = request.stream()
     if kind == "multipart/form-data":
-        for part in await multipart.read(stream, content_type, spool.open):
+        for part in await multipart.read(stream, content_type, spool):
             upload = part.path and Upload(part.path, part.filename or "")
             form.add(part.name, upload or part.text)
     elif kind == "application/json":

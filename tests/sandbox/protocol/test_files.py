@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.server
 import socket
 import threading
@@ -263,7 +264,7 @@ class _Remote(http.server.BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"remote text")
+        self.wfile.write(b"<p>remote text</p>")
 
     def do_POST(self) -> None:
         self._note(self.rfile.read(int(self.headers["Content-Length"])))
@@ -302,7 +303,7 @@ def test_remote_upload_from_an_allowed_host(upload: Call, sandbox: Sandbox, remo
 
     body = upload(params=params, headers={}, data=b"").json()
     assert [("GET", "/a%20b.txt", "v", b"")] == remote.seen
-    assert {body["FileId"]: {"name": "a b.txt", "size": 11}} == sandbox.files
+    assert {body["FileId"]: {"name": "a b.txt", "size": 18}} == sandbox.files
 
 
 def test_redirect_of_an_allowed_host_is_not_followed(
@@ -326,6 +327,21 @@ def test_conversion_fetches_its_input(zipped: Call, sandbox: Sandbox, remote: An
     answer = zipped(files=None, data={"Files[0]": f"http://127.0.0.1:{remote.port}/a%20b.txt"})
 
     assert ["a b.zip"] == [file["FileName"] for file in answer.json()["Files"]]
+
+
+@pytest.mark.parametrize("source", ["web", "url"])
+def test_page_of_an_allowed_host(
+    caller: requests.Session, sandbox: Sandbox, remote: Any, source: str
+) -> None:
+    """A web page is fetched from a host that is allowed, and converted as the HTML it is."""
+    url = f"http://127.0.0.1:{remote.port}/page"
+    assert 5008 == caller.post(f"/convert/{source}/to/pdf", data={"Url": url}).json()["Code"]
+
+    sandbox.settings.allow_hosts = "127.0.0.1"
+
+    [file] = caller.post(f"/convert/{source}/to/pdf", data={"Url": url}).json()["Files"]
+    assert base64.b64decode(file["FileData"]).startswith(b"%PDF")
+    assert [("GET", "/page", None, b"")] == remote.seen
 
 
 def test_web_hook_is_called_after_success(

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,19 @@ def test_stopped_sandbox_says_so() -> None:
         assert 0 == server.billed
 
 
+def test_stop_in_the_middle() -> None:
+    """A sandbox stops while it converts; who waits is told by a closed connection."""
+    with Sandbox(workers=1, latency=60.0) as server, ThreadPoolExecutor() as callers:
+        waiting = callers.submit(convert, server, "/convert/file/to/zip")
+        convert(server, "/async/convert/file/to/zip")
+        while server.at_work < 2:
+            time.sleep(0.01)
+        started = time.monotonic()
+        server.stop()
+        assert isinstance(waiting.exception(timeout=10), requests.ConnectionError)
+    assert time.monotonic() - started < 10
+
+
 def test_port_that_is_taken(sandbox: Sandbox) -> None:
     """A taken port is an OSError at the start, and leaves nothing behind."""
     port = int(sandbox.url.rpartition(":")[2])
@@ -146,6 +160,13 @@ def test_switches_are_checked(
     """A misspelt switch, or a value that it does not have, is an error at once."""
     with pytest.raises(error, match=name):
         setattr(sandbox.settings, name, value)
+
+
+def test_seconds_may_be_whole(sandbox: Sandbox) -> None:
+    """A switch of seconds takes a whole number too."""
+    sandbox.settings.latency = 1
+
+    assert 1 == sandbox.settings.latency
 
 
 def test_settings_of_the_start_come_back() -> None:
@@ -302,18 +323,27 @@ def test_command_line(tmp_path: Path) -> None:
         (["--fault", "POST convert status=1"], "METHOD /path"),
         (["--fault", "POST /convert colour=red"], "has no colour"),
         (["--faults", "/nowhere.json"], "No such file"),
+        (["--faults", "{object}"], "a list of faults"),
+        (["--faults", "{nameless}"], 'needs a "match"'),
         (["--host", "0.0.0.0"], "unsafe_host"),
         (["--port", "{taken}"], "in use"),
     ],
 )
 def test_bad_options(
-    sandbox: Sandbox, arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+    sandbox: Sandbox,
+    arguments: list[str],
+    complaint: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     """A bad option ends the command with status 2 and a line that says why."""
-    taken = sandbox.url.rpartition(":")[2]
+    (tmp_path / "object").write_text("{}", "utf-8")
+    (tmp_path / "nameless").write_text('[{"status": 500}]', "utf-8")
+    known = {"taken": sandbox.url.rpartition(":")[2]}
+    known |= {name: str(tmp_path / name) for name in ("object", "nameless")}
 
     with pytest.raises(SystemExit, match="2"):
-        main([item.format(taken=taken) for item in arguments])
+        main([item.format(**known) for item in arguments])
 
     assert complaint in capsys.readouterr().err
 

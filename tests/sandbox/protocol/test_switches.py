@@ -167,15 +167,23 @@ def test_job_deleted_while_it_runs(
     assert [] == [path for path in sandbox.folder.rglob("*") if path.is_file()]
 
 
-def test_work_of_before_a_reset_is_not_billed_after_it(sandbox: Sandbox, zipped: Call) -> None:
-    """A reset is the end of everything that was before it."""
-    sandbox.settings.latency = 0.2
-    zipped(START)
+def test_work_of_before_a_reset_leaves_nothing_after_it(
+    sandbox: Sandbox, caller: requests.Session, two_pages: bytes
+) -> None:
+    """A reset is the end of everything that was before it: money, jobs, documents, statistics."""
+    files = {"File": ("a.pdf", two_pages)}
+    params = {"StoreFile": "true", "ImageResolution": "400"}
+    caller.post("/async/convert/pdf/to/png", files=files, params=params)
+    sandbox.settings.latency = 0.3
+    caller.post("/async/convert/pdf/to/png", files=files, params=params)
 
     sandbox.reset()
 
     _rest(sandbox)
-    assert (0, 1000, {}) == (sandbox.billed, sandbox.balance, sandbox.jobs)
+    assert (0, 1000, {}, {}) == (sandbox.billed, sandbox.balance, sandbox.jobs, sandbox.files)
+    master = {"Authorization": f"Bearer {sandbox.master_token}"}
+    days = {"startDate": "2020-01-01", "endDate": "2999-01-01"}
+    assert [] == caller.get("/user/statistic", params=days, headers=master).json()
 
 
 def _rest(sandbox: Sandbox) -> None:

@@ -96,7 +96,9 @@ def test_half_a_second_request(impatient: Sandbox) -> None:
     host, port = impatient.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(b"GET /info/a/to/b HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+        heard = b""
+        while not heard.endswith(b"\r\n\r\n[]"):
+            heard += connection.recv(65536)
         connection.sendall(b"GET /info/a/to/b HTTP/1.1\r\nHo")
         started = time.monotonic()
         assert b"" == connection.recv(65536)
@@ -166,6 +168,27 @@ def test_engine_that_breaks_is_a_failed_conversion(
     assert 500 == answer.status_code
     assert answer.json()["Code"] in (5001, 5002)
     assert 1 == sandbox.billed
+
+
+@pytest.mark.parametrize("path", ["/convert/txt/to/pdf", "/async/convert/txt/to/pdf"])
+def test_client_that_leaves_while_it_sends(sandbox: Sandbox, path: str) -> None:
+    """A body that does not end is no conversion: nothing is billed or kept."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sandbox.token}\r\n"
+        "Content-Disposition: attachment; filename=a.txt\r\nContent-Length: 100\r\n\r\nhalf"
+    )
+    host, port = sandbox.url.removeprefix("http://").split(":")
+    deadline = time.monotonic() + 10
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(head.encode())
+        while not sandbox.at_work:
+            assert time.monotonic() < deadline
+    while sandbox.at_work or list(sandbox.folder.glob("scratch/*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+    assert (0, {}) == (sandbox.billed, sandbox.jobs)
+    assert not sandbox.requests[-1].paid
 
 
 def test_client_that_leaves_pays_for_begun_work(sandbox: Sandbox) -> None:
