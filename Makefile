@@ -6,12 +6,12 @@ PYTHON ?= python3
 PIP := pip==26.3
 SANDBOX_AND_TESTS := -e '.[sandbox]' --group test
 EVERYTHING := $(SANDBOX_AND_TESTS) --group demo --group lint --group bench
-SOURCES := airflow_provider_convertapi tests $(wildcard dev example_dags)
+SOURCES := airflow_provider_convertapi tests dev example_dags bench
 # Two cores are what small machines have.
 PYTEST := -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-2.11 lint bench constraints clean
+.PHONY: help demo ui test test-2.11 test-node lint bench constraints clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,6 +30,9 @@ test: .venv/installed ## Run every test on the newest Airflow, and measure cover
 
 test-2.11: .venv-2.11/installed ## Run every test on the oldest Airflow that is supported
 	.venv-2.11/bin/python $(PYTEST)
+
+test-node: .venv/installed ## Run the vendor's Node.js client against the sandbox; needs node and npm
+	.venv/bin/python tests/sandbox/node/run.py
 
 lint: .venv/installed ## Check style, types, layers and spelling
 	.venv/bin/ruff check .
