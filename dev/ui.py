@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from dev.stage import Stage
 
-START_TIMEOUT = 120.0
+START_TIMEOUT = 300.0
 STOP_TIMEOUT = 5.0
 PARTS = (
     ("api-server",),
