@@ -13,7 +13,7 @@ import sys
 MEMORY = 2 << 30  # bytes of address space of a worker
 CHILD_MEMORY = 1 << 30  # the same of a program that it runs
 FILE_SIZE = 4 << 30  # bytes of the largest file that it may write
-STEP_SECONDS = 8  # wall clock of one step, such as reading a document or drawing one page
+STEP_SECONDS = 8  # wall clock of a conversion but for its pages, frames and files
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 1, 38, 22, 2
 _EACCES, _AF_UNIX = 13, 1
@@ -45,6 +45,9 @@ def confine(parent: int) -> None:
 
 def step(seconds: int = STEP_SECONDS) -> None:
     """Begin a step: a worker still in it after so many seconds is ended by the kernel.
+
+    A conversion is one step, save that each page drawn, each frame and each file of many begins a
+    new one: so a long document has its time, and a bomb does not.
 
     An alarm ends C code as well, which no Python signal handler can; 0 calls it off. Elsewhere than
     in a confined worker nothing happens.

@@ -108,7 +108,7 @@ def pdf(
     source.write_text("\n".join(lines), "utf-8")
     try:
         document: bytes = typesetting.render(
-            source, standards=typesetting.standard(parameters, "a-2b"), tags=False
+            source, standards=typesetting.standard(parameters, "a-2b")
         )
     except typesetting.TypstError as error:
         raise verdicts.damaged(error.message) from None

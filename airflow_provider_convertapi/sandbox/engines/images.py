@@ -10,6 +10,7 @@ from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from airflow_provider_convertapi.sandbox import isolation
 from airflow_provider_convertapi.sandbox.engines import (
     imagepages,
+    jpegfile,
     limits,
     raster,
     vector,
@@ -173,19 +174,21 @@ def _compress(job: EngineJob, results: Results) -> None:
     quality = _COMPRESSION[level]
     path = results.place("jpg")
     if quality is None:
-        with Image.open(file.path, formats=["JPEG"]) as original:
-            original.save(path, "JPEG", quality="keep", optimize=True, exif=_orientation(original))
+        data = file.path.read_bytes()
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as original:
+            path.write_bytes(jpegfile.stripped(data, _orientation(original)))
     else:
         image = image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")
         image.save(path, "JPEG", quality=quality, optimize=True, progressive=True)
 
 
-def _orientation(image: Image.Image) -> Image.Exif:
-    """Return EXIF data that says how the picture is held, and nothing else."""
-    kept, orientation = Image.Exif(), image.getexif().get(0x0112)
-    if orientation:
-        kept[0x0112] = orientation
-    return kept
+def _orientation(image: Image.Image) -> bytes:
+    """Return EXIF data that says how the picture is held, and nothing else; empty if upright."""
+    kept, orientation = Image.Exif(), image.getexif().get(0x0112, 1)
+    if orientation == 1:
+        return b""
+    kept[0x0112] = orientation
+    return kept.tobytes()
 
 
 def _join(job: EngineJob, results: Results) -> None:

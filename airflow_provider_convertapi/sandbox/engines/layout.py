@@ -54,7 +54,8 @@ class _Typeset:
         self._folder = folder
         self._parameters = parameters
         self._slides = reader == "pptx"
-        self._titled = reader != "html"  # a browser shows the title of a page in its frame
+        # Browsers and readers of books show the title outside of the text.
+        self._titled = reader not in ("html", "epub")
 
     def pdf(self) -> bytes:
         keep = {"label": True, "image": True, "math": True}
@@ -72,7 +73,7 @@ class _Typeset:
 
     def _compile(self, source: Path) -> bytes:
         standard = typesetting.standard(self._parameters, "a-3a")
-        tags = bool(self._parameters.get("ConvertTags", True))
+        tags = bool(self._parameters.get("ConvertTags"))
         document: bytes = typesetting.render(source, standards=standard, tags=tags)
         return document
 

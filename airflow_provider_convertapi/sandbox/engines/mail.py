@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
 _CID = re.compile(r"""(?i)(["'(])cid:([^"')\s]{1,200})(["')])""")
 _MAX_PARTS = 1000
+_MAX_NESTED = 100
 
 
 def convert(job: EngineJob) -> list[EngineOutput]:
@@ -54,6 +55,8 @@ def parsed(path: Path) -> EmailMessage:
     data = path.read_bytes()
     if data.startswith(bytes.fromhex("d0cf11e0")):
         raise verdicts.unsupported("msg files of Outlook")
+    if data.lower().count(b"boundary=") > _MAX_NESTED:  # the parser is slow where they nest
+        raise verdicts.damaged(f"It has more than {_MAX_NESTED} parts within parts.")
     message = email.message_from_bytes(data, policy=email.policy.default)
     if not any(
         message.get(key) for key in ("From", "To", "Date", "Subject", "Received", "Message-ID")

@@ -107,17 +107,14 @@ def _drop(dictionary: Any, key: str) -> None:
 def _shrink_pictures(document: pikepdf.Pdf, resolution: int, quality: int) -> None:
     """Write pictures anew where that makes them smaller.
 
-    None is shown larger than its page, so as many pixels as the page has at `resolution` suffice.
+    None is shown larger than a page, so as many pixels as the largest has at `resolution` suffice.
     """
-    done: set[tuple[int, int]] = set()
-    for page in document.pages:
-        box = [float(value) for value in page.mediabox]
-        longest = max(box[2] - box[0], box[3] - box[1]) / _INCH * resolution
-        for picture in page.images.values():
-            if picture.objgen not in done:
-                done.add(picture.objgen)
-                isolation.step()
-                _shrink(picture, int(longest), quality)
+    boxes = [[float(value) for value in page.mediabox] for page in document.pages]
+    longest = max(max(box[2] - box[0], box[3] - box[1]) for box in boxes) / _INCH * resolution
+    for item in document.objects:
+        if isinstance(item, pikepdf.Stream) and item.get("/Subtype") == "/Image":
+            isolation.step()
+            _shrink(item, max(int(longest), 1), quality)
 
 
 def _shrink(stream: Any, longest: int, quality: int) -> None:
@@ -146,14 +143,13 @@ def _share_pictures(document: pikepdf.Pdf) -> None:
     """Let pages share plain pictures that are equal byte for byte."""
     first: dict[bytes, Any] = {}
     for page in document.pages:
-        pictures: Any = page.resources.get("/XObject")
-        for name, stream in page.images.items():
-            isolation.step()
+        resources: Any = page.resources.get("/XObject", {})
+        for name, stream in page.get_images(recursive=False).items():
             colors = stream.get("/ColorSpace")
             if isinstance(colors, pikepdf.Name) and not _SPECIAL & set(stream.keys()):
                 about = stream.Width, stream.Height, str(colors), str(stream.get("/Filter"))
                 digest = hashlib.sha256(repr(about).encode() + stream.read_raw_bytes()).digest()
-                pictures[name] = first.setdefault(digest, stream)
+                resources[name] = first.setdefault(digest, stream)
 
 
 def _rasterize(job: EngineJob, results: Results) -> None:

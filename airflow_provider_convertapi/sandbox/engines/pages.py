@@ -58,7 +58,6 @@ class Opened:
         self._password = str(parameters.get("Password", "")) or None
 
     def __enter__(self) -> pdfium.PdfDocument:
-        isolation.step()
         try:
             self._document = pdfium.PdfDocument(self._input, password=self._password)
         except pdfium.PdfiumError as error:

@@ -7,6 +7,7 @@ of its own on memory, and without the user's data directory.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ Tree = dict[str, Any]
 
 _HEAP_EXHAUSTED = 251  # exit status of the Haskell run time
 _LONGEST_MESSAGE = 300
+_PATH = re.compile(r"\"?/[^\s\"]*\"?")
 
 
 def read(document: Path, reader: str, folder: Path) -> Tree:
@@ -44,7 +46,6 @@ def write(tree: Tree, writer: str, folder: Path, options: Sequence[str] = ()) ->
 
 
 def _run(arguments: Sequence[str], folder: Path, text: bytes) -> bytes:
-    isolation.step()
     command = [pypandoc.get_pandoc_path(), "--sandbox", f"--data-dir={folder}", *arguments]
     done = subprocess.run(  # noqa: S603 - no shell; the arguments are ours, the document is a file
         command,
@@ -60,7 +61,9 @@ def _run(arguments: Sequence[str], folder: Path, text: bytes) -> bytes:
         raise verdicts.too_much_memory()
     if done.returncode < 0:
         raise verdicts.crashed()
-    raise verdicts.damaged(done.stderr.decode("utf-8", "replace").strip()[-_LONGEST_MESSAGE:])
+    message = done.stderr.decode("utf-8", "replace").strip()
+    # The folders of this machine are nobody's business.
+    raise verdicts.damaged(_PATH.sub("the document", message)[-_LONGEST_MESSAGE:])
 
 
 def _confine() -> None:

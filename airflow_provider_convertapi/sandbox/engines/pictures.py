@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, UnidentifiedImageError
 
-from airflow_provider_convertapi.sandbox.engines import limits, vector
+from airflow_provider_convertapi.sandbox.engines import limits, vector, verdicts
 from airflow_provider_convertapi.sandbox.engines.paper import POINTS_PER
 from airflow_provider_convertapi.sandbox.jobs import EngineError
 
@@ -58,6 +58,8 @@ class Pictures:
             return None
         try:
             extension, content, size = _known_format(data)
+        except Image.DecompressionBombError as error:
+            raise verdicts.damaged(f"A picture unpacks to too much: {error}") from None
         except (
             EngineError,
             UnidentifiedImageError,

@@ -7,7 +7,7 @@ import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.sandbox.engines import limits, pandoc, paper, text, tree
+from airflow_provider_convertapi.sandbox.engines import limits, pandoc, paper, text, tree, webpage
 from airflow_provider_convertapi.sandbox.engines.paper import Page
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ def read(document: Path, reader: str, folder: Path) -> Tree:
     if reader in _PACKAGES:
         limits.check_package(document)
     if reader in _TEXTS:
-        decoded = folder / "decoded.txt"
-        decoded.write_text(text.decode(document.read_bytes(), html=reader == "html"), "utf-8")
-        document = decoded
+        content = text.decode(document.read_bytes(), html=reader == "html")
+        document = folder / "decoded.txt"
+        document.write_text(webpage.safe(content) if reader == "html" else content, "utf-8")
     found = pandoc.read(document, reader, folder)
     if reader == "gfm" and tree.has_raw_html(found):
         # Only an HTML reader knows what the HTML in a Markdown file means.
         page = folder / "decoded.html"
-        page.write_bytes(pandoc.write(found, "html", folder))
+        page.write_text(webpage.safe(pandoc.write(found, "html", folder).decode()), "utf-8")
         found = pandoc.read(page, "html", folder)
     return found
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.sandbox.jobs import InputFile, Parameters
 
-MAX_CELLS = 200_000  # on paper; some 1,500 pages
+MAX_CELLS = 60_000  # on paper; some 500 pages
 _LETTER = 4.9  # points that a letter of 9 points takes, on the average
 _GAP = 9.0
 _WIDEST = 220.0
@@ -34,7 +34,7 @@ _TEMPLATE = """
     margin: (x: part.side * 1pt, y: part.end * 1pt),
     {
       let head = if data.repeat and part.rows.len() > 0 {
-        (table.header(repeat: true, ..part.rows.first().map(cell => text(cell))),)
+        (table.header(repeat: true, ..part.rows.first()),)
       } else { () }
       let body = if head.len() > 0 { part.rows.slice(1) } else { part.rows }
       table(
@@ -43,7 +43,7 @@ _TEMPLATE = """
         inset: 3pt,
         stroke: 0.4pt + rgb("#aaaaaa"),
         ..head,
-        ..body.flatten().map(cell => text(cell)),
+        ..body.flatten(),
       )
     },
   )
@@ -55,12 +55,12 @@ def pdf(file: InputFile, form: str, folder: Path, parameters: Parameters) -> byt
     """Return a workbook or a CSV file as PDF; each sheet begins a page.
 
     Raises:
-        EngineError: 5002 where there are more cells than MAX_CELLS.
+        EngineError: 5001 where there are more cells than MAX_CELLS.
     """
     csv = form == "csv"
     found = [_csv(file.path, parameters)] if csv else sheets.workbook(file.path, parameters)
     if sum(len(row) for sheet in found for row in sheet.rows) > MAX_CELLS:
-        raise verdicts.damaged(f"It has more than {MAX_CELLS:,} cells, too many to print.")
+        raise verdicts.failed(f"It has more than {MAX_CELLS:,} cells, too many for the sandbox.")
     scale = int(parameters.get("Scale", 100)) / 100
     data = {
         "size": _SIZE * scale,
@@ -70,7 +70,7 @@ def pdf(file: InputFile, form: str, folder: Path, parameters: Parameters) -> byt
     (folder / "sheets.json").write_text(json.dumps(data), "utf-8")
     source = folder / "sheets.typ"
     source.write_text(_TEMPLATE, "utf-8")
-    return typesetting.pdf(source, standards=typesetting.standard(parameters, "a-1b"), tags=False)
+    return typesetting.pdf(source, standards=typesetting.standard(parameters, "a-1b"))
 
 
 def _csv(document: Path, parameters: Parameters) -> Sheet:

@@ -14,7 +14,6 @@ from openpyxl.cell import WriteOnlyCell
 from openpyxl.utils import range_boundaries
 from openpyxl.utils.exceptions import InvalidFileException
 
-from airflow_provider_convertapi.sandbox import isolation
 from airflow_provider_convertapi.sandbox.engines import (
     limits,
     reading,
@@ -87,10 +86,11 @@ def workbook(path: Path, parameters: Parameters) -> list[Sheet]:
         EngineError: 5002 where it is damaged, 5003 where it is encrypted.
     """
     limits.check_package(path, password=parameters.get("Password"))
-    isolation.step()
     try:
-        values = openpyxl.load_workbook(path, data_only=True)
-        formulas = openpyxl.load_workbook(path) if _has_formulas(path) else values
+        # By content: openpyxl refuses a file by the extension of its name.
+        content = io.BytesIO(path.read_bytes())
+        values = openpyxl.load_workbook(content, data_only=True)
+        formulas = openpyxl.load_workbook(content) if _has_formulas(path) else values
         chosen = _chosen(values, parameters)
         return [_sheet(sheet, formulas[sheet.title], parameters) for sheet in chosen]
     except _BROKEN as error:
@@ -250,7 +250,6 @@ def _write(sheets: Mapping[str, list[list[str]]], path: Path, *, typed: bool) ->
         sheet = book.create_sheet(name)
         for row in rows:
             sheet.append([_cell(sheet, value, typed=typed) for value in row])
-    isolation.step()
     book.save(path)
 
 

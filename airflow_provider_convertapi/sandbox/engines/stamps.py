@@ -96,7 +96,7 @@ def _text_stamps(
     source = results.scratch / "stamps.typ"
     source.write_text(_TEMPLATE, "utf-8")
     drawn = results.scratch / "stamps.pdf"
-    drawn.write_bytes(typesetting.pdf(source, tags=False))
+    drawn.write_bytes(typesetting.pdf(source))
     with pikepdf.Pdf.open(drawn) as pages:
         stamps = [_form(document, page, job.parameters) for page in pages.pages]
     made = dict(zip(distinct, stamps, strict=True))
@@ -180,6 +180,7 @@ def _form(document: pikepdf.Pdf, page: pikepdf.Page, parameters: Parameters) -> 
 
 def _translucent(document: pikepdf.Pdf, form: Any, opacity: float) -> Any:
     name = pikepdf.Name
+    form.Group = pikepdf.Dictionary(S=name.Transparency)  # or letters that overlap would add up
     state = pikepdf.Dictionary(Type=name.ExtGState, ca=opacity, CA=opacity)
     return document.make_stream(
         b"/Opacity gs /Stamp Do",
@@ -187,7 +188,6 @@ def _translucent(document: pikepdf.Pdf, form: Any, opacity: float) -> Any:
         Subtype=name.Form,
         BBox=form.BBox,
         Matrix=form.get("/Matrix", pikepdf.Array([1, 0, 0, 1, 0, 0])),
-        Group=pikepdf.Dictionary(S=name.Transparency),
         Resources=pikepdf.Dictionary(
             XObject=pikepdf.Dictionary(Stamp=form), ExtGState=pikepdf.Dictionary(Opacity=state)
         ),
@@ -196,23 +196,33 @@ def _translucent(document: pikepdf.Pdf, form: Any, opacity: float) -> Any:
 
 def _lay(page: pikepdf.Page, stamp: Stamp, parameters: Parameters) -> None:
     name = str(parameters.get("PageBox", "mediabox"))
-    box = [float(value) for value in getattr(page, name, page.mediabox)]
+    left, bottom, right, top = (float(value) for value in getattr(page, name, page.mediabox))
+    turned = int(page.rotation) % 360
+    # As the reader sees the page: of this width and height, from its own lower left corner.
+    size = (top - bottom, right - left) if turned % 180 else (right - left, top - bottom)
     unit = _unit(parameters)
-    x = _aligned(
-        box[0], box[2], stamp.width, _ACROSS[str(parameters.get("HorizontalAlignment", "center"))]
-    )
-    y = _aligned(
-        box[1], box[3], stamp.height, _UPWARD[str(parameters.get("VerticalAlignment", "center"))]
-    )
-    x += float(parameters.get("OffsetX", 0)) * unit
-    y -= float(parameters.get("OffsetY", 0)) * unit  # downward, as a reader counts
-    place = pikepdf.Rectangle(x, y, x + stamp.width, y + stamp.height)
+    across = _ACROSS[str(parameters.get("HorizontalAlignment", "center"))]
+    upward = _UPWARD[str(parameters.get("VerticalAlignment", "center"))]
+    x = (size[0] - stamp.width) * across + float(parameters.get("OffsetX", 0)) * unit
+    # Downward, as a reader counts.
+    y = (size[1] - stamp.height) * upward - float(parameters.get("OffsetY", 0)) * unit
+    corners = _on_page((x, y, x + stamp.width, y + stamp.height), size, turned)
+    place = pikepdf.Rectangle(*(a + b for a, b in zip(corners, (left, bottom) * 2, strict=True)))
     lay = page.add_overlay if parameters.get("Style", "stamp") == "stamp" else page.add_underlay
     lay(stamp.form, place)
 
 
-def _aligned(low: float, high: float, length: float, share: float) -> float:
-    return low + (high - low - length) * share
+def _on_page(
+    seen: tuple[float, float, float, float], size: tuple[float, float], turned: int
+) -> tuple[float, float, float, float]:
+    """Return a rectangle as the page has it, which is shown turned clockwise by so many degrees."""
+    x0, y0, x1, y1 = seen
+    width, height = size
+    return {
+        90: (height - y1, x0, height - y0, x1),
+        180: (width - x1, height - y1, width - x0, height - y0),
+        270: (y0, width - x1, y1, width - x0),
+    }.get(turned, seen)
 
 
 def _unit(parameters: Parameters) -> float:

@@ -64,7 +64,6 @@ def opened(path: Path, password: object = "") -> pikepdf.Pdf:
     Raises:
         EngineError: 5003 without the password it needs, 5007 with a wrong one, 5002 if damaged.
     """
-    isolation.step()
     try:
         document = pikepdf.Pdf.open(path, password=str(password))
     except pikepdf.PasswordError:
@@ -88,7 +87,6 @@ def selected(job: EngineJob, document: pikepdf.Pdf) -> list[int]:
 
 def save(document: pikepdf.Pdf, path: Path | BinaryIO, **options: Any) -> None:
     """Write a PDF, with the same bytes for the same input unless it is encrypted."""
-    isolation.step()
     document.save(path, deterministic_id=not options.get("encryption"), **options)
 
 
@@ -128,6 +126,7 @@ def _merge(job: EngineJob, results: Results) -> None:
     toc = str(job.parameters.get("BookmarksToc", "disabled"))
     parts = []  # they stay open until the result is written
     for file in job.files:
+        isolation.step()
         part = opened(file.path, job.parameters.get("Password", ""))
         parts.append(part)
         title = str(part.docinfo.get("/Title", "")) if toc == "title" else ""

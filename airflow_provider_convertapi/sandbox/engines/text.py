@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,18 @@ _CHARSET = re.compile(rb"""(?i)<meta[^>]{0,200}charset\s*=\s*["']?([\w-]{2,40})"
 _LINE_ENDS = {"crlf": "\r\n", "cr": "\r", "lfcr": "\n\r", "lf": "\n"}
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 _LONGEST = 20_000_000  # characters: some 10,000 pages
+_LETTER = 0.602  # width of the font's letters, in its size
+_BLOCK = 50  # lines that are set at once: one paragraph of 20,000 would take minutes
+# The text is data, read from a file; no letter of it is code. A string keeps its spaces and lines.
+_TEMPLATE = """
+#set text(font: "DejaVu Sans Mono", hyphenate: false, ligatures: false)
+#set smartquote(enabled: false)
+#set par(leading: 0.55em, spacing: 0.55em)
+#for (i, part) in json("content.json").enumerate() {
+  if i > 0 { pagebreak() }
+  for lines in part { par(lines) }
+}
+"""
 
 
 def decode(data: bytes, *, html: bool = False) -> str:
@@ -59,21 +72,28 @@ def encode(text: str, parameters: Mapping[str, object]) -> bytes:
 def pdf(file: InputFile, form: str, folder: Path, parameters: Parameters) -> bytes:
     """Return plain text as PDF, line by line in a fixed-width font; a form feed begins a page."""
     del form  # every plain text is alike
+    page = paper.asked_for(Page(), parameters)
+    size = float(parameters.get("FontSize", 10))
+    columns = max(int(page.box[0] / (size * _LETTER)), 8)
+    (folder / "content.json").write_text(json.dumps(_pages(file, columns)), "utf-8")
+    source = folder / "document.typ"
+    source.write_text(f"{typesetting.setup(page, size=size)}{_TEMPLATE}", "utf-8")
+    return typesetting.pdf(source, standards=typesetting.standard(parameters, "a-1b"))
+
+
+def _pages(file: InputFile, columns: int) -> list[list[str]]:
+    """Return the parts between form feeds, each in blocks of lines.
+
+    A word longer than a line is broken where the line ends, or it would run off the page.
+    """
     content = decode(file.path.read_bytes()).expandtabs(8)
     if len(content) > _LONGEST:
         raise verdicts.damaged(f"It has more than {_LONGEST:,} characters.")
-    if not content.strip():
-        content = " "
-    (folder / "content.txt").write_text(content, "utf-8")
-    page = paper.asked_for(Page(), parameters)
-    source = folder / "document.typ"
-    source.write_text(
-        typesetting.setup(page, size=float(parameters.get("FontSize", 10)))
-        + '#set text(font: "DejaVu Sans Mono")\n'
-        "#show raw: set text(size: 1em / 0.8)\n"  # typst draws raw text at 0.8 of its surroundings
-        '#for (i, part) in read("content.txt").split("\\u{c}").enumerate() {\n'
-        "  if i > 0 { pagebreak() }\n"
-        "  raw(part, block: true)\n}\n",
-        "utf-8",
-    )
-    return typesetting.pdf(source, standards=typesetting.standard(parameters, "a-1b"))
+    content = re.sub(rf"\S{{{columns}}}(?=\S)", r"\g<0>\n", content)
+    return [_blocks(part.removesuffix("\n").split("\n")) for part in content.split("\f")]
+
+
+def _blocks(lines: list[str]) -> list[str]:
+    # An empty line at the end of a block would take no room.
+    filled = [line or " " for line in lines]
+    return ["\n".join(filled[start : start + _BLOCK]) for start in range(0, len(filled), _BLOCK)]

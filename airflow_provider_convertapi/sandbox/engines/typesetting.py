@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import typst
 from typst import TypstError
 
-from airflow_provider_convertapi.sandbox import isolation
 from airflow_provider_convertapi.sandbox.engines import verdicts
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ def render(
     source: Path,
     *,
     standards: Standard | None = None,
-    tags: bool = True,
+    tags: bool = False,
     output: Literal["pdf", "png", "svg"] = "pdf",
     ppi: float | None = None,
 ) -> Any:
@@ -61,14 +60,13 @@ def render(
     Args:
         source: The file; its folder is the root beyond which it sees nothing.
         standards: A PDF standard such as "a-3a"; None for plain PDF.
-        tags: Write a tagged PDF.
+        tags: Write a tagged PDF, which takes typst much longer.
         output: "pdf", "png" or "svg".
         ppi: Pixels per inch of a PNG.
 
     Raises:
         TypstError: As typst says it.
     """
-    isolation.step()
     compiler = typst.Compiler(
         input=str(source),
         root=str(source.parent),
@@ -81,12 +79,12 @@ def render(
         format=output,
         ppi=ppi,
         pdf_standards=standards or [],
-        pdf_tags=tags,
+        pdf_tags=tags or bool(standards and standards.endswith("a")),  # which asks for them
         timestamp=0,  # the same document, the same bytes
     )
 
 
-def pdf(source: Path, *, standards: Standard | None = None, tags: bool = True) -> bytes:
+def pdf(source: Path, *, standards: Standard | None = None, tags: bool = False) -> bytes:
     """Return a typst file as PDF.
 
     Raises:

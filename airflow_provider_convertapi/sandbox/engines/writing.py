@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.sandbox.engines.pandoc import Tree
     from airflow_provider_convertapi.sandbox.jobs import EngineJob, Parameters
 
+_PLAIN = frozenset({"txt", "log"})
 _OFFICE = frozenset({"docx", "odt", "rtf"})
 _TWIPS_PER_MM = 1440 / 25.4
 
@@ -32,6 +33,8 @@ _TWIPS_PER_MM = 1440 / 25.4
 def write(job: EngineJob, form: str, folder: Path) -> bytes:
     """Return a document in the format that the job asks for."""
     document, target = job.files[0].path, job.target
+    if form in _PLAIN and target == "txt":
+        return text.encode(text.decode(document.read_bytes()), job.parameters)
     better = {form, target} <= _OFFICE and not job.parameters
     if (better or form in libreoffice.ONLY) and libreoffice.program():
         return libreoffice.convert(document, form, target, folder)
@@ -40,7 +43,7 @@ def write(job: EngineJob, form: str, folder: Path) -> bytes:
 
 def _tree(document: Path, form: str, folder: Path) -> Tree:
     """Return a document's syntax tree, cleaned, its pictures inside it."""
-    if form in ("txt", "log"):
+    if form in _PLAIN:
         return _lines(text.decode(document.read_bytes()))
     if form == "mhtml":
         page = folder / "page.html"
@@ -48,7 +51,10 @@ def _tree(document: Path, form: str, folder: Path) -> Tree:
         document, form = page, "html"
     if form not in reading.READERS:
         raise verdicts.unsupported(form)
-    found = reading.read(document, reading.READERS[form], folder)
+    reader = reading.READERS[form]
+    found = reading.read(document, reader, folder)
+    if reader == "html":  # a browser shows the title of a page in its frame, not in the text
+        found = {**found, "meta": {}}
     return tree.clean(found, Pictures(folder, None))
 
 
@@ -88,7 +94,7 @@ def _html(found: Tree, folder: Path, parameters: Parameters) -> bytes:
 
 def _odt(found: Tree, folder: Path, parameters: Parameters) -> bytes:
     del parameters
-    return pandoc.write(found, "odt", folder)
+    return pandoc.write(found, "odt", folder, ["--standalone"])
 
 
 def _rtf(found: Tree, folder: Path, parameters: Parameters) -> bytes:
@@ -97,7 +103,7 @@ def _rtf(found: Tree, folder: Path, parameters: Parameters) -> bytes:
 
 
 def _docx(found: Tree, folder: Path, parameters: Parameters) -> bytes:
-    content = pandoc.write(found, "docx", folder)
+    content = pandoc.write(found, "docx", folder, ["--standalone"])
     margins = {
         side: round(float(parameters[name]) * _TWIPS_PER_MM)
         for name, sides in _MARGINS.items()

@@ -1,0 +1,210 @@
+"""Pictures into each other, into PDF, and joined."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+from airflow_provider_convertapi.sandbox import samples
+
+if TYPE_CHECKING:
+    from tests.sandbox.engines.conftest import Convert, Reader, Refused
+
+PNG = samples.content("png")
+JPG = samples.content("jpg")
+
+
+def stored(image: Image.Image, form: str = "PNG", **options: Any) -> bytes:
+    """Return a picture as a file."""
+    target = io.BytesIO()
+    image.save(target, form, **options)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "size"),
+    [
+        ({"ImageWidth": 160}, (160, 100)),
+        ({"ImageHeight": 400}, (640, 400)),
+        ({"ImageWidth": 100, "ImageHeight": 100}, (100, 62)),
+        ({"ImageWidth": 100, "ImageHeight": 100, "ScaleProportions": False}, (100, 100)),
+        ({"ImageWidth": 640, "ScaleIfLarger": True}, (320, 200)),
+        ({"ImageWidth": 160, "ScaleIfLarger": True}, (160, 100)),
+        ({"ImageWidth": 160, "ScaleImage": False}, (320, 200)),
+    ],
+    ids=str,
+)
+def test_size(
+    convert: Convert, read: Reader, parameters: dict[str, Any], size: tuple[int, int]
+) -> None:
+    """Width, height, proportions, and only if larger."""
+    assert size == read.image(convert("png", "jpg", PNG, **parameters).only).size
+
+
+@pytest.mark.parametrize(
+    ("space", "mode"), [("gray", "L"), ("cmyk", "CMYK"), ("rgb", "RGB"), ("default", "RGB")]
+)
+def test_color_space(convert: Convert, read: Reader, space: str, mode: str) -> None:
+    """ColorSpace is the picture's own."""
+    assert mode == read.image(convert("png", "jpg", PNG, ColorSpace=space).only).mode
+
+
+def test_transparency_is_kept_or_filled(convert: Convert, read: Reader) -> None:
+    """WebP and PNG keep it, JPEG fills it with AlphaColor."""
+    clear = stored(Image.new("RGBA", (10, 10), (0, 0, 0, 0)))
+
+    assert 0 == read.image(convert("png", "webp", clear).only).getpixel((5, 5))[3]  # type: ignore[index]  # RGBA
+    white = read.image(convert("png", "jpg", clear).only).getpixel((5, 5))
+    red = read.image(convert("png", "jpg", clear, AlphaColor="#ff0000").only).getpixel((5, 5))
+    assert (255, 255, 255) == white
+    assert red[0] > 250  # type: ignore[index]  # RGB
+    assert red[1] < 10  # type: ignore[index]  # the same
+
+
+def test_held_upright(convert: Convert, read: Reader) -> None:
+    """A camera's EXIF orientation is applied, in pictures and in PDF."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = stored(Image.new("RGB", (40, 20)), "JPEG", exif=exif)
+
+    assert (20, 40) == read.image(convert("jpg", "png", turned).only).size
+    assert [(20, 40)] == read.sizes(convert("jpg", "pdf", turned).only)
+
+
+def test_every_frame_of_a_picture(convert: Convert, read: Reader) -> None:
+    """Pages of a TIFF become files, or frames where the format has them."""
+    pages = [Image.new("RGB", (20, 10), color) for color in ("red", "green", "blue")]
+    tiff = stored(pages[0], "TIFF", save_all=True, append_images=pages[1:])
+
+    assert 3 == len(convert("tiff", "png", tiff))
+    assert 3 == len(read.sizes(convert("tiff", "pdf", tiff).only))
+    assert 3 == getattr(read.image(convert("tiff", "webp", tiff).only), "n_frames", 0)
+    assert 3 == len(convert("tiff", "tiff", tiff, MultiPage=False))
+
+
+def test_animation_of_several_pictures(convert: Convert, read: Reader) -> None:
+    """Each file is a frame; delay in hundredths of a second, number of rounds."""
+    files = [stored(Image.new("RGB", (20, 10), color)) for color in ("red", "green")]
+
+    image = read.image(convert("png", "gif", *files, AnimationDelay=50, AnimationIterations=3).only)
+
+    assert 2 == getattr(image, "n_frames", 0)
+    assert (500, 3) == (image.info["duration"], image.info["loop"])
+
+
+def test_gif_loses_its_animation_on_request(convert: Convert, read: Reader) -> None:
+    """PersistAnimation false leaves the first frame."""
+    pages = [Image.new("P", (20, 10), number) for number in (1, 2)]
+    gif = stored(pages[0], "GIF", save_all=True, append_images=pages[1:])
+
+    still = read.image(convert("gif", "gif", gif, PersistAnimation=False).only)
+
+    assert 1 == getattr(still, "n_frames", 0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "size"),
+    [
+        ({}, (240, 150)),
+        ({"PageSize": "a4"}, (842, 595)),
+        ({"PageSize": "a4", "PageOrientation": "portrait"}, (595, 842)),
+        ({"MarginHorizontal": 10, "MarginVertical": 20}, (297, 263)),
+        ({"Rotate": 90}, (150, 240)),
+    ],
+    ids=str,
+)
+def test_page_of_a_picture(
+    convert: Convert, read: Reader, parameters: dict[str, Any], size: tuple[int, int]
+) -> None:
+    """As large as the picture, or the paper that is asked for."""
+    assert [size] == read.sizes(convert("png", "pdf", PNG, **parameters).only)
+
+
+def test_jpeg_goes_into_the_pdf_as_it_is(convert: Convert, read: Reader) -> None:
+    """Nothing is lost by compressing it a second time."""
+    with read.pdf(convert("jpg", "pdf", JPG).only) as document:
+        (picture,) = document.pages[0].get_images().values()
+        assert "/DCTDecode" == str(picture.Filter)
+        assert (320, 200) == (picture.Width, picture.Height)
+
+
+def test_gray_page_of_a_picture(convert: Convert, read: Reader) -> None:
+    """ColorSpace gray takes the colours out."""
+    page = read.drawn(convert("png", "pdf", PNG, ColorSpace="gray").only)
+
+    red, green, blue = page.getpixel((5, 5))  # type: ignore[misc]  # an RGB picture
+    assert red == green == blue
+
+
+def test_images_of_several_formats_in_one_pdf(convert: Convert, read: Reader) -> None:
+    """Each is a page, in order; a drawing stays one."""
+    made = convert("images", "pdf", PNG, JPG, samples.content("svg"), name="a.png")
+
+    assert [(240, 150)] * 3 == read.sizes(made.only)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "size"),
+    [
+        ({}, (320, 400)),
+        ({"JoinDirection": "horizontal"}, (640, 200)),
+        ({"ImageSpacing": 10}, (320, 410)),
+        (
+            {"JoinDirection": "horizontal", "ImageSpacing": 10, "ImageOutputFormat": "tiff"},
+            (650, 200),
+        ),
+    ],
+    ids=str,
+)
+def test_join(
+    convert: Convert, read: Reader, parameters: dict[str, Any], size: tuple[int, int]
+) -> None:
+    """Below or beside each other, with a gap."""
+    made = convert("images", "join", PNG, JPG, name="a.png", **parameters)
+
+    image = read.image(made.only)
+    assert size == image.size
+    assert parameters.get("ImageOutputFormat", "png").upper() == image.format
+
+
+def test_join_fills_the_gap(convert: Convert, read: Reader) -> None:
+    """SpacingColor is the colour between the pictures."""
+    made = convert("images", "join", PNG, PNG, name="a.png", ImageSpacing=20, SpacingColor="lime")
+
+    assert (0, 255, 0) == read.image(made.only).getpixel((100, 210))
+
+
+def test_compressed_jpeg(convert: Convert, read: Reader) -> None:
+    """Each level is smaller than the one before; Lossless changes no pixel."""
+    large = stored(Image.effect_noise((400, 400), 60).convert("RGB"), "JPEG", quality=95)
+
+    lossless, good, extreme = (
+        convert("jpg", "compress", large, CompressionLevel=level).only
+        for level in ("Lossless", "Good", "Extreme")
+    )
+
+    assert len(extreme) < len(good) < len(lossless) <= len(large)
+    assert read.image(large).tobytes() == read.image(lossless).tobytes()
+
+
+def test_svg_has_the_resolution(convert: Convert, read: Reader) -> None:
+    """A drawing of 320 units, 96 to the inch."""
+    made = convert("svg", "png", samples.content("svg"), ImageResolution=192)
+
+    assert (640, 400) == read.image(made.only).size
+
+
+def test_large_picture(convert: Convert, read: Reader) -> None:
+    """A picture of 48 million pixels is none too large."""
+    large = stored(Image.new("L", (8000, 6000), 200))
+
+    assert (8000, 6000) == read.image(convert("png", "jpg", large).only).size
+
+
+@pytest.mark.parametrize("source", ["png", "jpg", "gif", "tiff", "webp", "bmp", "ico", "psd"])
+def test_damaged_picture(refused: Refused, source: str) -> None:
+    """Cut off in its header, or something else."""
+    assert (500, 5002) == refused(source, "pdf" if source != "psd" else "png", b"no picture at all")

@@ -1,0 +1,381 @@
+"""PDF files merged, split, turned, locked, stamped, cropped and made smaller."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING
+
+import pikepdf
+import pytest
+from PIL import Image
+
+from airflow_provider_convertapi.sandbox import samples
+
+if TYPE_CHECKING:
+    from tests.sandbox.engines.conftest import Convert, Reader, Refused
+
+PDF = samples.content("pdf")
+LOCKED = samples.content("locked")
+A4, A4_TURNED = (595, 842), (842, 595)
+
+
+def pages(read: Reader, pdf: bytes) -> list[int]:
+    """Return the page numbers that the sample's pages have printed on them."""
+    return [int(text.split("This is page ")[1].split(".")[0]) for text in read.text(pdf)]
+
+
+def test_merge_keeps_the_order(convert: Convert, read: Reader) -> None:
+    """Files come after one another as they were given."""
+    last = convert("pdf", "split", PDF, ExtractPages="3").only
+
+    merged = convert("pdf", "merge", last, PDF).only
+
+    assert [3, 1, 2, 3] == pages(read, merged)
+
+
+def test_merge_writes_bookmarks(convert: Convert, read: Reader) -> None:
+    """BookmarksToc names them after files or titles."""
+    for toc, expected in (
+        ("filename", ["a", "1-a"]),
+        ("title", ["Quarterly report"] * 2),
+        ("disabled", []),
+    ):
+        merged = convert("pdf", "merge", PDF, PDF, name="a.pdf", BookmarksToc=toc).only
+        with read.pdf(merged).open_outline() as outline:
+            assert expected == [item.title for item in outline.root]
+
+
+def test_merge_fits_pages_onto_paper(convert: Convert, read: Reader) -> None:
+    """PageSize and PageOrientation scale the pages; their text stays."""
+    merged = convert("pdf", "merge", PDF, PDF, PageSize="a5", PageOrientation="landscape").only
+
+    assert [(595, 420)] * 6 == read.sizes(merged)
+    assert [1, 2, 3, 1, 2, 3] == pages(read, merged)
+
+
+def test_merge_opens_at_a_page(convert: Convert, read: Reader) -> None:
+    """OpenPage is the page that a viewer shows first."""
+    document = read.pdf(convert("pdf", "merge", PDF, PDF, OpenPage=5).only)
+
+    assert document.pages[4].obj.objgen == document.Root.OpenAction[0].objgen
+
+
+@pytest.mark.parametrize(
+    ("parameters", "parts"),
+    [
+        ({}, [[1], [2], [3]]),
+        ({"SplitByPattern": "2"}, [[1, 2], [3]]),
+        ({"SplitByPattern": "1,2"}, [[1], [2, 3]]),
+        ({"SplitByRange": "1-2,2-3"}, [[1, 2], [2, 3]]),
+        ({"SplitByRange": "1,3", "MergeOutput": True}, [[1, 3]]),
+        ({"ExtractPages": "1,3"}, [[1], [3]]),
+        ({"ExtractPages": "2-3", "MergeOutput": True}, [[2, 3]]),
+        ({"SplitByTextPattern": r"page [23]\."}, [[1], [2], [3]]),
+        ({"SplitByTextPattern": "Chapter 3"}, [[1, 2], [3]]),
+        ({"SplitByBookmark": True}, [[1], [2], [3]]),
+    ],
+    ids=str,
+)
+def test_split(
+    convert: Convert, read: Reader, parameters: dict[str, str | bool], parts: list[list[int]]
+) -> None:
+    """By pattern, range, text and bookmark; apart or merged again."""
+    assert parts == [pages(read, part) for part in convert("pdf", "split", PDF, **parameters)]
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"SplitByPattern": "0"}, {"SplitByPattern": "x"}, {"SplitByRange": "9"}, {"ExtractPages": "a"},
+     {"SplitByTextPattern": "("}],
+    ids=str,
+)  # fmt: skip
+def test_senseless_split_is_a_parameter_error(refused: Refused, parameters: dict[str, str]) -> None:
+    """What cannot be understood is not ignored."""
+    assert (400, 4000) == refused("pdf", "split", PDF, **parameters)
+
+
+def test_delete_pages(convert: Convert, read: Reader, refused: Refused) -> None:
+    """Some go, all of them cannot, and none is no request."""
+    assert [1, 3] == pages(read, convert("pdf", "delete-pages", PDF, PageRange="2").only)
+    assert (500, 5005) == refused("pdf", "delete-pages", PDF, PageRange="1-last")
+    assert (400, 4000) == refused("pdf", "delete-pages", PDF)
+
+
+def test_delete_blank_pages(convert: Convert, read: Reader) -> None:
+    """A page on which nothing can be seen goes."""
+    with pikepdf.Pdf.open(io.BytesIO(PDF)) as document:
+        document.add_blank_page(page_size=(595, 842))
+        target = io.BytesIO()
+        document.save(target)
+
+    kept = convert("pdf", "delete-pages", target.getvalue(), DeleteBlankPages=True).only
+
+    assert [1, 2, 3] == pages(read, kept)
+
+
+def test_rotate(convert: Convert, read: Reader) -> None:
+    """Some pages are turned, relative to how they lie."""
+    turned = convert("pdf", "rotate", PDF, Angle="90", PageRange="1").only
+    twice = convert("pdf", "rotate", turned, Angle="90").only
+
+    assert [A4_TURNED, A4, A4] == read.sizes(turned)
+    assert [A4, A4_TURNED, A4_TURNED] == read.sizes(twice)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "revision"),
+    [("Standard40Bit", 2), ("Standard128Bit", 3), ("Aes128Bit", 4), ("Aes256Bit", 6)],
+)
+def test_protect_with_each_algorithm(
+    convert: Convert, read: Reader, algorithm: str, revision: int
+) -> None:
+    """Both passwords open the file, nothing else does."""
+    made = convert(
+        "pdf", "protect", PDF, UserPassword="u", OwnerPassword="o", EncryptionAlgorithm=algorithm
+    )
+
+    with pytest.raises(pikepdf.PasswordError):
+        read.pdf(made.only)
+    assert revision == read.pdf(made.only, "u").encryption.R
+    assert not read.pdf(made.only, "u").owner_password_matched
+    assert read.pdf(made.only, "o").owner_password_matched
+
+
+def test_protect_with_permissions(convert: Convert, read: Reader) -> None:
+    """Nothing is allowed but what is asked for."""
+    strict = read.pdf(convert("pdf", "protect", PDF, UserPassword="u").only, "u").allow
+    printed = convert("pdf", "protect", PDF, UserPassword="u", PrintDocument=True).only
+    everything = convert("pdf", "protect", PDF, UserPassword="u", AllowEverything=True).only
+
+    assert {"accessibility"} >= {name for name, allowed in strict._asdict().items() if allowed}
+    assert read.pdf(printed, "u").allow.print_lowres
+    assert not read.pdf(printed, "u").allow.modify_other
+    assert all(read.pdf(everything, "u").allow)
+
+
+def test_protect_takes_unicode_passwords_with_aes_256_only(
+    convert: Convert, read: Reader, refused: Refused
+) -> None:
+    """The older algorithms know Latin letters only."""
+    made = convert("pdf", "protect", PDF, UserPassword="пароль")
+
+    assert 3 == len(read.pdf(made.only, "пароль").pages)
+    assert (500, 5006) == refused(
+        "pdf", "protect", PDF, UserPassword="пароль", EncryptionAlgorithm="Aes128Bit"
+    )
+
+
+def test_protect_without_a_password_is_a_parameter_error(refused: Refused) -> None:
+    """It would protect nothing."""
+    assert (400, 4000) == refused("pdf", "protect", PDF)
+
+
+def test_unprotect(convert: Convert, read: Reader) -> None:
+    """The password goes, the pages stay."""
+    assert [1, 2, 3] == pages(
+        read, convert("pdf", "unprotect", LOCKED, Password=samples.PASSWORD).only
+    )
+
+
+@pytest.mark.parametrize(
+    "target", ["jpg", "txt", "split", "unprotect", "compress", "text-watermark"]
+)
+def test_password_is_asked_for_and_checked(convert: Convert, refused: Refused, target: str) -> None:
+    """Without one 5003, with a wrong one 5007, with the right one a result."""
+    extra = {"Text": "x"} if target == "text-watermark" else {}
+
+    assert (500, 5003) == refused("pdf", target, LOCKED, **extra)
+    assert (500, 5007) == refused("pdf", target, LOCKED, Password="wrong", **extra)
+    assert convert("pdf", target, LOCKED, Password=samples.PASSWORD, **extra)
+
+
+def test_rewritten_pdf(convert: Convert, read: Reader) -> None:
+    """Version, metadata and first view are what is asked for."""
+    made = convert(
+        "pdf", "pdf", PDF, PdfVersion="1.6", PdfTitle="Ünïcode", PdfAuthor="A", OpenPage=2,
+        OpenZoom="FitPage",
+    )  # fmt: skip
+    document = read.pdf(made.only)
+
+    assert b"%PDF-1.6" == made.only[:8]
+    assert ("Ünïcode", "A") == (str(document.docinfo["/Title"]), str(document.docinfo["/Author"]))
+    assert document.pages[1].obj.objgen == document.Root.OpenAction[0].objgen
+    assert "/Fit" == document.Root.OpenAction[1]
+
+
+def test_meta(convert: Convert) -> None:
+    """Title, pages and version as JSON."""
+    about = json.loads(convert("pdf", "meta", PDF).only)
+
+    assert ("Quarterly report", "Sandbox", 3) == (
+        about["Title"],
+        about["Author"],
+        about["PageCount"],
+    )
+    assert (595.28, 841.89) == (about["PageWidth"], about["PageHeight"])
+
+
+def test_compress_makes_pictures_smaller(convert: Convert, read: Reader) -> None:
+    """A noisy picture of 2,000 pixels is reduced; text and pages stay."""
+    noise = Image.effect_noise((2000, 2000), 80).convert("RGB")
+    target = io.BytesIO()
+    noise.save(target, "PNG")
+    large = convert("png", "pdf", target.getvalue(), PageSize="a4").only
+
+    small = convert("pdf", "compress", large, ImageResolution=72, ImageQuality=50).only
+    lossless = convert("pdf", "compress", large, Preset="lossless").only
+
+    assert len(small) < len(large) / 10
+    assert len(lossless) > len(large) / 2
+    assert read.sizes(large) == read.sizes(small)
+
+
+def test_compress_removes_what_is_asked_for(convert: Convert, read: Reader) -> None:
+    """Metadata goes by default, and stays on request."""
+    assert "/Info" not in read.pdf(convert("pdf", "compress", PDF).only).trailer
+    kept = convert("pdf", "compress", PDF, RemoveMetadata=False).only
+    with read.pdf(kept) as document:
+        assert "Quarterly report" == str(document.docinfo["/Title"])
+
+
+def test_extract_images(convert: Convert, read: Reader, refused: Refused) -> None:
+    """Each picture once, in its own size; 50013 where there is none."""
+    (picture,) = convert("pdf", "extract-images", PDF)
+    as_jpg = convert("pdf", "extract-images", PDF, ImageOutputFormat="jpg")
+    without = convert("txt", "pdf", b"text").only
+
+    assert samples.SIZE == read.image(picture).size
+    assert ["document.jpg"] == as_jpg.names
+    assert (500, 50013) == refused("pdf", "extract-images", without)
+    assert (500, 50013) == refused("pdf", "extract-images", PDF, MinimumImageWidth=1000)
+
+
+def test_text_watermark_stands_where_it_is_asked_for(convert: Convert, read: Reader) -> None:
+    """Text, alignment, colour and pages; variables are filled in."""
+    made = convert(
+        "pdf", "text-watermark", PDF, Text="Draft %PAGE% of %PAGES%", FontColor="#ff0000",
+        HorizontalAlignment="right", VerticalAlignment="bottom", PageRange="2-3",
+    )  # fmt: skip
+    texts, page = read.text(made.only), read.drawn(made.only, 1)
+
+    assert "Draft" not in texts[0]
+    assert "Draft 2 of 3" in texts[1]
+    assert "Draft 3 of 3" in texts[2]
+    reds = [(x, y) for x in range(0, 595, 2) for y in range(0, 842, 2) if is_red(page, x, y)]
+    assert reds
+    assert all(x > 250 and y > 750 for x, y in reds)
+
+
+def is_red(page: Image.Image, x: int, y: int) -> bool:
+    """Tell whether a pixel is of the watermark's colour."""
+    red, green, blue = page.getpixel((x, y))  # type: ignore[misc]  # an RGB picture
+    return bool(red > 200 and green < 80 and blue < 80)
+
+
+def test_text_watermark_is_text_not_code(convert: Convert, read: Reader) -> None:
+    """What looks like the typesetter's own language is printed as it is."""
+    text = '#read("/etc/passwd") *a* $x$ "b" \\ %'
+
+    made = convert("pdf", "text-watermark", PDF, Text=text, FontSize=10)
+
+    assert text in read.text(made.only)[0]
+
+
+def test_opacity_lets_the_page_shine_through(convert: Convert, read: Reader) -> None:
+    """Half a black letter is grey."""
+    options = {"Text": "\u2588" * 5, "PageRange": "1", "FontSize": 60}
+    full = read.drawn(convert("pdf", "text-watermark", PDF, **options).only)
+    half = read.drawn(convert("pdf", "text-watermark", PDF, Opacity=50, **options).only)
+
+    middle = (250, 380, 350, 460)
+    assert 0 == full.convert("L").crop(middle).getextrema()[0]
+    darkest, _ = half.convert("L").crop(middle).getextrema()
+    assert 110 < darkest < 145
+
+
+def test_turned_pages_are_stamped_upright(convert: Convert, read: Reader) -> None:
+    """A page with a rotation of its own gets its stamp as a reader sees it."""
+    turned = convert("pdf", "rotate", PDF, Angle="90").only
+
+    made = convert("pdf", "text-watermark", turned, Text="WIDE STAMP", FontColor="red").only
+
+    page = read.drawn(made)
+    reds = [(x, y) for x in range(0, 842, 2) for y in range(0, 595, 2) if is_red(page, x, y)]
+    width = max(x for x, _ in reds) - min(x for x, _ in reds)
+    height = max(y for _, y in reds) - min(y for _, y in reds)
+    assert width > height * 3
+
+
+def test_pdf_watermark_lays_a_page_over_and_under(
+    convert: Convert, read: Reader, refused: Refused
+) -> None:
+    """OverlayPage chooses the page; without the file there is an error that names it."""
+    overlay = convert("txt", "pdf", b"first\fSECOND").only
+    extra = {"OverlayFile": ("overlay.pdf", overlay)}
+
+    over = convert("pdf", "pdf-watermark", PDF, extra=extra, OverlayPage=2, Opacity=50)
+    under = convert("pdf", "pdf-watermark", PDF, extra=extra, OverlayPage=2, Style="watermark")
+
+    for made in (over, under):
+        assert all("SECOND" in text and "Chapter" in text for text in read.text(made.only))
+    assert (400, 4000) == refused("pdf", "pdf-watermark", PDF)
+    assert (400, 4000) == refused("pdf", "pdf-watermark", PDF, extra=extra, OverlayPage=3)
+
+
+def test_image_watermark_has_its_size_and_place(convert: Convert, read: Reader) -> None:
+    """A picture of 320 pixels at 96 to the inch is 240 points wide, and half of that at 50 %."""
+    extra = {"ImageFile": ("logo.png", samples.content("png"))}
+
+    made = convert(
+        "pdf", "image-watermark", PDF, extra=extra, Scale=50, HorizontalAlignment="left",
+        VerticalAlignment="bottom", OffsetX=10, MeasurementUnit="pt",
+    )  # fmt: skip
+
+    page = read.drawn(made.only)
+    assert (32, 64, 128) == page.getpixel((14, 838))
+    assert (255, 255, 255) == page.getpixel((6, 838))
+    assert (255, 255, 255) == page.getpixel((134, 838))
+    assert (255, 255, 255) == page.getpixel((14, 842 - 79))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "size"),
+    [
+        ({"CropMode": "margins", "HorizontalMargin": 1, "VerticalMargin": 2}, (451, 554)),
+        ({"CropMode": "size", "PageSize": "a5"}, (420, 595)),
+        (
+            {"CropMode": "size", "CropWidth": 100, "CropHeight": 50, "MeasurementUnit": "mm"},
+            (283, 142),
+        ),
+    ],
+    ids=str,
+)
+def test_crop(
+    convert: Convert, read: Reader, parameters: dict[str, str | int], size: tuple[int, int]
+) -> None:
+    """By margins and by size."""
+    assert [size] * 3 == read.sizes(convert("pdf", "crop", PDF, **parameters).only)
+
+
+def test_crop_finds_what_the_page_shows(convert: Convert, read: Reader) -> None:
+    """Automatic cropping leaves the text and takes the rest, uniformly or page by page."""
+    uniform = convert("pdf", "crop", PDF, CropMode="auto").only
+
+    width, height = read.sizes(uniform)[0]
+    assert width < 450
+    assert height < 250
+    assert [1, 2, 3] == pages(read, uniform)
+    assert len(set(read.sizes(uniform))) == 1
+
+
+def test_crop_to_nothing_is_a_parameter_error(refused: Refused) -> None:
+    """Margins that leave no page are refused."""
+    assert (400, 4000) == refused("pdf", "crop", PDF, CropMode="margins", HorizontalMargin=10)
+
+
+def test_rasterized_page_has_the_resolution(convert: Convert, read: Reader) -> None:
+    """Its picture has as many pixels as Resolution says."""
+    with read.pdf(convert("pdf", "rasterize", PDF, Resolution=72).only) as document:
+        (picture,) = document.pages[0].get_images().values()
+        assert (596, 842) == (picture.Width, picture.Height)
