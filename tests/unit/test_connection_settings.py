@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,8 +20,8 @@ TOKEN = "api-token-0123456789"
 
 def settings(extra: Any = None, **fields: Any) -> ConnectionSettings:
     """Read a connection that is right but for what is given."""
-    text = extra if isinstance(extra, str) or extra is None else json.dumps(extra)
     defaults = {"conn_type": "convertapi", "login": KID, "password": TOKEN}
+    text = None if extra is None else json.dumps(extra)
     connection = Connection(conn_id="converter", extra=text, **defaults | fields)
     return ConnectionSettings.from_connection(connection)
 
@@ -386,12 +387,6 @@ BAD: list[tuple[dict[str, Any], Any, str, str]] = [
     ({"host": "https://host.example:0"}, None, "port", "1 to 65535"),
     ({"port": 70000}, None, "port", "1 to 65535"),
     ({"port": -1}, None, "port", "1 to 65535"),
-    ({}, "nonsense", "extra", "is no JSON object"),
-    ({}, f'{{"auth": "{SECRET}"', "extra", "is no JSON object"),
-    ({}, "[1]", "extra", "is no JSON object"),
-    ({}, '"jwt"', "extra", "is no JSON object"),
-    ({}, "null", "extra", "is no JSON object"),
-    ({}, "[" * 100_000, "extra", "is no JSON object"),
 ]
 
 
@@ -408,3 +403,18 @@ def test_bad_field(fields: dict[str, Any], extra: Any, name: str, remedy: str) -
     assert SECRET not in message
     assert None is caught.value.__cause__
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@pytest.mark.parametrize(
+    "extra", ["nonsense", f'{{"auth": "{SECRET}"', "[1]", '"jwt"', "null", "5", "[" * 100_000]
+)
+def test_bad_extra(extra: str) -> None:
+    """An extra that is no JSON object is not taken for an empty one, as Airflow does."""
+    fields = {"conn_id": "converter", "host": None, "port": None, "schema": None}
+    connection = SimpleNamespace(**fields, login=KID, password=TOKEN, extra=extra)
+
+    with pytest.raises(ConnectionConfigError) as caught:
+        ConnectionSettings.from_connection(connection)
+
+    wanted = """Connection 'converter': extra is no JSON object; write it like {"auth": "jwt"}."""
+    assert wanted == str(caught.value)
