@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.sandbox.faults import Fault
     from airflow_provider_convertapi.sandbox.settings import Settings
+    from airflow_provider_convertapi.sandbox.spool import Scratch
 
 
 @dataclass(slots=True)
@@ -99,8 +100,11 @@ class Jobs:
     A job that ran when the sandbox ended is unknown afterwards, as an expired one is.
     """
 
-    def __init__(self, folder: Path, settings: Settings, *, persistent: bool) -> None:
+    def __init__(
+        self, folder: Path, scratch: Scratch, settings: Settings, *, persistent: bool
+    ) -> None:
         self._folder = folder
+        self._scratch = scratch
         self._settings = settings
         self._persistent = persistent
         self._jobs: dict[str, Job] = {}
@@ -158,7 +162,7 @@ class Jobs:
                 replace(file, path=kept / file.path.name) if file.path else file
                 for file in outcome.files
             ]
-        shutil.rmtree(work, ignore_errors=True)
+        self._scratch.give_back(work)
         return kept
 
     def forget(self, job_id: str) -> bool:

@@ -81,7 +81,7 @@ class Conversions:
     def spool(self) -> Spool:
         """Make the folder that a request's documents go to."""
         settings = self._state.settings
-        return Spool(self._state.scratch(), settings.max_file_size, settings.too_large_status)
+        return Spool(self._state.scratch.take(), settings.max_file_size, settings.too_large_status)
 
     def converter(self, source: str, target: str) -> Converter:
         """Return what two names in a path lead to, or raise the refusal of an unknown pair."""

@@ -22,7 +22,7 @@ from airflow_provider_convertapi.sandbox.errors import (
 )
 from airflow_provider_convertapi.sandbox.front import Exchange
 from airflow_provider_convertapi.sandbox.request import lower_query
-from airflow_provider_convertapi.sandbox.state import remove
+from airflow_provider_convertapi.sandbox.state import State
 from airflow_provider_convertapi.sandbox.store import ID
 
 if TYPE_CHECKING:
@@ -82,11 +82,11 @@ class ConvertRoutes:
                 outcome = await asyncio.shield(self._conversions.perform(order))
             answer = self._answer(outcome, self._kind(request, order), exchange.fault)
         except BaseException as error:
-            remove(spool.folder)
+            self._state.scratch.give_back(spool.folder)
             if isinstance(error, ServiceError):
                 self._bill_refused(error)
             raise
-        answer.finish = lambda: remove(spool.folder)
+        answer.finish = lambda: self._state.scratch.give_back(spool.folder)
         return answer
 
     def _pair(self, request: Request) -> dict[str, str]:
@@ -175,12 +175,12 @@ class ConvertRoutes:
                 form = await self._conversions.read(request, spool)
                 job = self._begin(request, converter, form, spool)
         except BaseException as error:
-            remove(spool.folder)
+            self._state.scratch.give_back(spool.folder)
             if isinstance(error, ServiceError):
                 self._bill_refused(error)
             raise
         if job.folder != spool.folder:
-            remove(spool.folder)  # joined a job that was there
+            self._state.scratch.give_back(spool.folder)  # joined a job that was there
         if exchange.fault is not None and exchange.fault.waits_for_work and job.task is not None:
             await asyncio.wait({job.task})
         return json_answer({"JobId": job.id})

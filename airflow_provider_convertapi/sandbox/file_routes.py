@@ -31,7 +31,7 @@ from airflow_provider_convertapi.sandbox.errors import (
 from airflow_provider_convertapi.sandbox.front import Exchange
 from airflow_provider_convertapi.sandbox.request import lower_query
 from airflow_provider_convertapi.sandbox.spool import Spool
-from airflow_provider_convertapi.sandbox.state import remove
+from airflow_provider_convertapi.sandbox.state import State
 from airflow_provider_convertapi.sandbox.store import ID
 
 if TYPE_CHECKING:
@@ -70,14 +70,14 @@ class FileRoutes:
         file_id = query.get("fileid")
         self._check_id(file_id)
         settings = self._state.settings
-        spool = Spool(self._state.scratch(), settings.max_file_size, settings.too_large_status)
+        spool = Spool(self._state.scratch.take(), settings.max_file_size, settings.too_large_status)
         try:
             path, name = await self._receive(request, query, spool)
             document = self._state.store.adopt(
                 path, self._checked(query.get("filename") or name), file_id
             )
         finally:
-            remove(spool.folder)
+            self._state.scratch.give_back(spool.folder)
         return self._told(document, request.headers.get("accept"))
 
     def _check_id(self, file_id: str | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from airflow_provider_convertapi.sandbox.auth import Credentials
 from airflow_provider_convertapi.sandbox.billing import Account
 from airflow_provider_convertapi.sandbox.faults import Faults
 from airflow_provider_convertapi.sandbox.journal import MAX_ENTRIES, Journal
+from airflow_provider_convertapi.sandbox.spool import Scratch
 from airflow_provider_convertapi.sandbox.store import Ids, Store
 
 if TYPE_CHECKING:
@@ -47,24 +47,16 @@ class State:
         self._defaults = settings.as_dict()
         self._workers = workers
         self._pool: Pool | None = None
-        self._scratch = folder / "scratch"
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        self._scratch.mkdir(parents=True)
+        self.scratch = Scratch(folder / "scratch")
         self.ids = Ids(seed)
         self.account = Account(balance, settings, folder / "account.json" if persistent else None)
         self.credentials = Credentials(settings)
         self.store = Store(folder / "files", self.ids, persistent=persistent)
-        self.jobs = Jobs(folder / "jobs", settings, persistent=persistent)
+        self.jobs = Jobs(folder / "jobs", self.scratch, settings, persistent=persistent)
         self.journal = Journal()
         self.faults = Faults(seed)
         self.statistics: deque[dict[str, Any]] = deque(maxlen=MAX_ENTRIES)
         self.at_work = 0
-
-    def scratch(self) -> Path:
-        """Make the folder of one request; who asks for it removes it."""
-        folder = self._scratch / self.ids.new()
-        folder.mkdir()
-        return folder
 
     @property
     def pool(self) -> Pool:
@@ -92,8 +84,3 @@ class State:
         await self.jobs.close()
         if self._pool is not None:
             await self._pool.close()
-
-
-def remove(folder: Path) -> None:
-    """Remove a folder of ours with all that is in it."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -79,7 +79,7 @@ def test_too_much(
     answer = caller.post(path, **kwargs)
 
     assert (status, code) == (answer.status_code, answer.json()["Code"])
-    assert [] == list(sandbox.folder.glob("scratch/*"))
+    assert [] == list(sandbox.folder.glob("scratch/*/*.*"))
 
 
 def test_parts_may_have_other_headers(caller: requests.Session, sandbox: Sandbox) -> None:
