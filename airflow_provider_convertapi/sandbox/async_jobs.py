@@ -12,10 +12,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from airflow_provider_convertapi.sandbox import fetch
 from airflow_provider_convertapi.sandbox.answers import ResultFile
-from airflow_provider_convertapi.sandbox.errors import ServiceError
+from airflow_provider_convertapi.sandbox.errors import FAILED, SERVER_ERROR, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -143,7 +144,11 @@ class Jobs:
     async def _run(self, job: Job, work: Coroutine[Any, Any, Outcome]) -> None:
         outcome = await work
         if job.folder is not None:
-            job.folder = self._keep(outcome, job.folder)
+            try:
+                job.folder = self._keep(outcome, job.folder)
+            except OSError as error:  # a disk that fails: what is lost is paid for
+                lost = ServiceError(SERVER_ERROR, FAILED, f"Conversion failed: {error.strerror}.")
+                outcome = Outcome(cost=outcome.cost, error=lost)
         job.finished = time.time()
         job.outcome = outcome
         if self._jobs.get(job.id) is not job:
@@ -157,7 +162,7 @@ class Jobs:
         """Move the results that are not stored out of the folder of the work, and remove that."""
         kept = None
         if any(file.file_id is None for file in outcome.files):
-            kept = (work / "out").rename(self._folder / work.name)
+            kept = (work / "out").rename(self._folder / uuid4().hex)
             outcome.files = [
                 replace(file, path=kept / file.path.name) if file.path else file
                 for file in outcome.files

@@ -200,13 +200,19 @@ def test_disk_that_fails(
     """A failing disk is a failed conversion, billed; elsewhere Code 50050, and logged."""
     named = {"Content-Disposition": "attachment; filename=a.txt"}
     url = caller.post(fragile.url + "/upload", data=b"x", headers=named).json()["Url"]
-    shutil.rmtree(fragile.folder / "files")
+    for name in ("files", "jobs"):
+        shutil.rmtree(fragile.folder / name)
     files = {"Files[0]": ("a.txt", io.BytesIO(b"x"))}
 
     converted = caller.post(fragile.url + "/convert/file/to/zip?StoreFile=true", files=files)
     downloaded = caller.get(url)
+    files = {"Files[0]": ("a.txt", io.BytesIO(b"x"))}
+    job = caller.post(fragile.url + "/async/convert/file/to/zip", files=files).json()["JobId"]
+    while (polled := caller.get(f"{fragile.url}/async/job/{job}")).status_code == 202:
+        time.sleep(0.01)
 
     assert (500, 5001) == (converted.status_code, converted.json()["Code"])
-    assert (1, 1) == (fragile.billed, fragile.requests[1].cost)
+    assert (2, 1) == (fragile.billed, fragile.requests[1].cost)
     assert (500, 50050) == (downloaded.status_code, downloaded.json()["Code"])
+    assert (500, 5001) == (polled.status_code, polled.json()["Code"])
     assert "The sandbox failed" in caplog.text
