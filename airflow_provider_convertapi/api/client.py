@@ -104,8 +104,8 @@ class Client:
     def send(self, endpoint: Endpoint[T]) -> T:
         """Make a call once; only a refused JWT is renewed and sent again: a 401 costs nothing."""
 
-        def attempt() -> T:
-            with self._open(endpoint.request) as answer:
+        def attempt(token: str) -> T:
+            with self._open(endpoint.request, token) as answer:
                 response = _read(answer)
             return parse_answer(endpoint.parse, response, self.clock())
 
@@ -124,8 +124,8 @@ class Client:
             self.session.close()
         with ExitStack() as exchange:
 
-            def attempt() -> requests.Response:
-                answer = exchange.enter_context(self._open(endpoint.request))
+            def attempt(token: str) -> requests.Response:
+                answer = exchange.enter_context(self._open(endpoint.request, token))
                 if not is_ok(answer.status_code):
                     parse_answer(endpoint.parse, _read(answer), self.clock())
                 return answer
@@ -133,18 +133,25 @@ class Client:
             answer = self._renewing(endpoint.request, attempt)
             yield Response(answer.status_code, _headers(answer), b""), _body(answer)
 
-    def _renewing(self, request: Request, attempt: Callable[[], T]) -> T:
+    def _renewing(self, request: Request, attempt: Callable[[str], T]) -> T:
+        token = self._token(request.credential)
         try:
-            return attempt()
+            return attempt(token)
         except AuthenticationError:
             if request.credential is not Credential.TOKEN or not self.renew():
                 raise
-        return attempt()
+        return attempt(self._token(request.credential))
+
+    def _token(self, credential: Credential) -> str:
+        try:
+            return self.token(credential)
+        except TransportError as error:
+            # The token had to be asked for: of the request itself no byte was sent.
+            raise TransportError(error.message, sent=False) from None
 
     @contextmanager
-    def _open(self, request: Request) -> Iterator[requests.Response]:
+    def _open(self, request: Request, token: str) -> Iterator[requests.Response]:
         """Send the request once; every way not to get an answer is a `TransportError`."""
-        token = self._token(request.credential)
         try:
             answer = self.session.request(
                 request.method,
@@ -167,13 +174,6 @@ class Client:
         finally:
             answer.close()
             self._last_use = self.monotonic()
-
-    def _token(self, credential: Credential) -> str:
-        try:
-            return self.token(credential)
-        except TransportError as error:
-            # The token had to be asked for: of the request itself no byte was sent.
-            raise TransportError(error.message, sent=False) from None
 
 
 def _headers(answer: requests.Response) -> dict[str, str]:

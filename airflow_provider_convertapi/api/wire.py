@@ -180,16 +180,17 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
     :param verdicts: as for `check`.
     """
     code = error_code(response)
-    said = f"ConvertAPI answered HTTP {response.status}"
-    said += ("" if code is None else f", Code {code}") + f": {_message(response)}"
+    said = f"ConvertAPI answered {_message(response, code)}"
     error: ConvertApiError
     match response.status:
         case status if status == 403 or code == QUOTA_CODE:
             error = QuotaExhaustedError(said)
         case 401:
             error = AuthenticationError(said, code)
-        case 400 | 413:
+        case 400:
             error = ParameterError(said, _invalid_parameters(response))
+        case 413:
+            error = ParameterError(f"{said}. That is more than it, or a proxy before it, takes.")
         case 415:
             error = UnsupportedFormatError(said)
         case 404 | 405 if verdicts:
@@ -202,10 +203,8 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
             error = TransportError(said)
         case status if status >= 500:
             error = _server_error(code, said, verdicts=verdicts)
-        case status if 300 <= status < 400:
-            error = _redirected(response)
         case _:
-            error = UnexpectedAnswerError(f"That fits no documented case: {said}")
+            error = _undocumented(response, said)
     return error
 
 
@@ -217,8 +216,10 @@ def _server_error(code: int | None, said: str, *, verdicts: bool) -> ConvertApiE
     return ConversionError(said, code)
 
 
-def _redirected(response: Response) -> UnexpectedAnswerError:
-    """Name the host where it leads, no more: the rest may hold an id."""
+def _undocumented(response: Response, said: str) -> UnexpectedAnswerError:
+    """Of a redirect, name the host where it leads, no more: the rest may hold an id."""
+    if not 300 <= response.status < 400:
+        return UnexpectedAnswerError(f"That fits no documented case: {said}")
     try:
         target = urlsplit(response.headers.get("location", ""))
         where = f" to {shown(f'{target.scheme}://{target.hostname}')}" if target.hostname else ""
@@ -236,11 +237,12 @@ def error_code(response: Response) -> int | None:
     return whole_number(body.get("Code")) if isinstance(body, dict) else None
 
 
-def _message(response: Response) -> str:
+def _message(response: Response, code: int | None) -> str:
     body = response.json()
     if not isinstance(body, dict):
         return response.describe()
-    message = shown(str(body.get("Message") or "no message"))
+    message = f"HTTP {response.status}" + ("" if code is None else f", Code {code}")
+    message += f": {shown(str(body.get('Message') or 'no message'))}"
     named = "; ".join(
         f"{name}: {' '.join(texts)}" for name, texts in _invalid_parameters(response).items()
     )

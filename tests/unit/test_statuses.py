@@ -270,6 +270,16 @@ def test_no_invalid_parameters(invalid: object) -> None:
     assert str(error).endswith(": Wrong.")
 
 
+def test_too_large() -> None:
+    """A request that is too large says so; what a proxy answers is not said twice."""
+    error = error_of(response(413, b"<html>No</html>", content_type="text/html"))
+
+    assert (
+        "ConvertAPI answered HTTP 413 (text/html), starting '<html>No</html>'. "
+        "That is more than it, or a proxy before it, takes."
+    ) == str(error)
+
+
 def test_hostile_error_body() -> None:
     """However much a body holds, the error stays one short printable line without ids."""
     words = f"{JOB_ID} \x1b[31m\r\nFORGED LOG LINE\x00 " * 10_000

@@ -17,6 +17,7 @@ from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.endpoints import JobAnswer
 from airflow_provider_convertapi.api.wire import BLOCK
 from airflow_provider_convertapi.errors import (
+    AuthenticationError,
     InputChangedError,
     ThrottledError,
     TransportError,
@@ -302,19 +303,25 @@ def test_token_that_cannot_be_had(serve: Serve, make_client: MakeClient) -> None
     assert {"/token/jwt"} == {got.target for got in server.requests}
 
 
-@pytest.mark.parametrize("error", [ThrottledError("busy", 7.0), UnexpectedAnswerError("what?")])
+@pytest.mark.parametrize(
+    "error",
+    [ThrottledError("busy", 7.0), UnexpectedAnswerError("what?"), AuthenticationError("no", 4011)],
+)
 def test_other_trouble_with_the_token(
     serve: Serve, make_client: MakeClient, error: Exception
 ) -> None:
     """Any other error of the token is what it is, and nothing is sent."""
     server = serve(reply(202))
+    asked = []
 
-    def token(_: Any) -> str:
+    def token(kind: Any) -> str:
+        asked.append(kind)
         raise error
 
     with pytest.raises(type(error)) as caught:
-        make_client(server.url, token=token).send(SUBMIT)
+        make_client(server.url, token=token, renew=lambda: True).send(SUBMIT)
     assert error is caught.value
+    assert 1 == len(asked)
     assert [] == server.requests
 
 
