@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -35,7 +36,7 @@ NO_ANSWER = (OSError, HTTPError)
 """What `requests` raises when the wire breaks: its own errors are `OSError`; some of urllib3's
 pass through it as they are."""
 
-_SLICE = 64 * 1024
+_SLICE = 128 * 1024
 """Bytes handed to the socket at a time: each slice has the whole time-out to leave, so a slow line
 is no broken one."""
 
@@ -54,6 +55,7 @@ class HostAuth(AuthBase):
         return request
 
 
+@lru_cache(maxsize=16)
 def _origin(url: str) -> tuple[str, str]:
     """Return scheme and host as `requests` writes them: it changes case and encodes IDNs."""
     with suppress(ValueError):  # no host that can be reached; the request will say so
