@@ -29,10 +29,21 @@ _log = logging.getLogger(__name__)
 class Files(Protocol):
     """A directory of small files, on the disk or in a store."""
 
-    def names(self) -> list[str]: ...
-    def read(self, name: str) -> bytes: ...
-    def write(self, name: str, data: bytes) -> None: ...
-    def delete(self, name: str) -> None: ...
+    def names(self) -> list[str]:
+        """Return the names of the files in it now."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """Return a file's bytes; `FileNotFoundError` where it is gone."""
+        ...
+
+    def write(self, name: str, data: bytes) -> None:
+        """Publish a file whole."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove a file that may be gone already."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,9 +167,10 @@ class Converted:
 
     match: bytes
     match_seen: bytes | None
-    source: str
-    outputs: tuple[str, ...]
-    sizes: tuple[int, ...]
+    source: int
+    """The hash of the source: of 100,000 files the names alone are megabytes."""
+    outputs: dict[str, int] | int
+    """The size of each output; of the one that was planned its size alone."""
     when: str
     standing: int = 0
     """How many of the outputs stand with their sizes."""
@@ -166,7 +178,16 @@ class Converted:
     @property
     def stands(self) -> bool:
         """Tell whether every output is there as it was written."""
-        return self.standing >= len(self.outputs)
+        return self.standing >= (1 if isinstance(self.outputs, int) else len(self.outputs))
+
+    def is_from(self, source: str) -> bool:
+        """Tell whether it was made from this source."""
+        return self.source == hash(source)
+
+    def found(self, target: str, path: str, size: int) -> None:
+        """Note that a file stands in the destination; `target` is the output that was planned."""
+        sizes = {target: self.outputs} if isinstance(self.outputs, int) else self.outputs
+        self.standing += sizes.get(path) == size
 
 
 @dataclass(slots=True)
@@ -229,13 +250,17 @@ class Index:
         standing = self.converted.get(record.target)
         if standing is not None and standing.when > record.when:
             return
-        # Most outputs are the ones that were planned: one string for both saves memory.
-        outputs = (record.target,) if record.outputs == (record.target,) else record.outputs
+        as_planned = record.outputs == (record.target,) and len(record.sizes) == 1
+        outputs: dict[str, int] | int = dict(zip(record.outputs, record.sizes, strict=False))
         self.converted[record.target] = Converted(
-            record.match, record.match_seen, record.source, outputs, record.sizes, record.when
+            record.match,
+            record.match_seen,
+            hash(record.source),
+            record.sizes[0] if as_planned else outputs,
+            record.when,
         )
-        if outputs != (record.target,):
-            self._several.update(dict.fromkeys(outputs, record.target))
+        if not as_planned:
+            self._several.update(dict.fromkeys(record.outputs, record.target))
 
     def _add_failed(self, record: Record) -> None:
         standing = self.failed.get(record.target)
@@ -256,18 +281,18 @@ class Index:
         """Tell whether a path, relative to the destination, was written by a batch."""
         if path in self._several or path in self._others:
             return True
-        return path in self.converted and path in self.converted[path].outputs
+        return path in self.converted and isinstance(self.converted[path].outputs, int)
 
     def is_from(self, target: str, source: str) -> bool:
         """Tell whether an output was made from this source."""
         known = self.converted.get(target)
-        return known is not None and known.source == source
+        return known is not None and known.is_from(source)
 
     def found(self, path: str, size: int) -> None:
         """Note that a file stands in the destination."""
-        known = self.converted.get(self._several.get(path, path))
-        if known is not None and (path, size) in zip(known.outputs, known.sizes, strict=False):
-            known.standing += 1
+        target = self._several.get(path, path)
+        if target in self.converted:
+            self.converted[target].found(target, path, size)
 
 
 def totals(records: Iterable[Record]) -> Mapping[str, Record]:

@@ -46,7 +46,8 @@ class Pace:
     @property
     def spacing(self) -> float:
         """Return the seconds between two starts while the limit is being reached anew."""
-        return RAMP / self.limit if self._started - self._round < self.limit else 0.0
+        ramps = self._started - self._round < self.limit
+        return RAMP / self.limit if ramps and self.limit > 1 else 0.0
 
     def start(self) -> int:
         """Note that a conversion starts; return its number, which `refused` wants back."""

@@ -23,13 +23,14 @@ class Listed(Protocol):
     """An input as its listing shows it."""
 
     @property
-    def uri(self) -> str: ...
+    def uri(self) -> str:
+        """Where it lies."""
+        ...
+
     @property
-    def path(self) -> str: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """What the listing says of its content."""
+        ...
 
 
 @dataclass(slots=True)
@@ -139,7 +140,7 @@ def make_plan(
         item = Item(found.uri, target, found.fingerprint)
         source = shown(found.uri)
         converted, failed = index.converted.get(target), index.failed.get(target)
-        item.ours = converted is not None and converted.source == source
+        item.ours = converted is not None and converted.is_from(source)
         known = [record for record in (converted, failed) if record is not None]
         same = _those_of_this(known, item, source, asked, rules)
         if converted in same and (_stands(converted) or rules.on_missing_output == "ignore"):

@@ -62,7 +62,7 @@ class Record:
     def from_line(cls, line: bytes) -> Record | None:
         """Read a line; None where it is no record."""
         try:
-            value = json.loads(line)
+            value = json.loads(line.decode("ascii"))
             known = {name: value[name] for name in _NAMES if name in value}
             known["outputs"] = tuple(known.get("outputs") or ())
             known["sizes"] = tuple(known.get("sizes") or ())
@@ -92,8 +92,10 @@ def match_of(source: str, fingerprint: str, *asked: str) -> bytes:
 
     :param asked: the target format and the digest of the parameters.
     """
-    text = json.dumps([source, fingerprint, *asked]).encode()
-    return hashlib.blake2b(text, digest_size=_MATCH_LENGTH).digest()
+    text = "\0".join((source, fingerprint, *asked))
+    return hashlib.blake2b(
+        text.encode("utf-8", "surrogateescape"), digest_size=_MATCH_LENGTH
+    ).digest()
 
 
 def parameters_digest(parameters: Any, salt: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -29,7 +28,7 @@ class Folder:
         location = locate(self.uri, "destination")
         if isinstance(location, LocalLocation):
             try:
-                found = os.listdir(location.path)
+                found = [path.name for path in location.path.iterdir()]
             except FileNotFoundError:
                 return []
         else:

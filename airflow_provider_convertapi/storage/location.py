@@ -9,6 +9,7 @@ import posixpath
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
@@ -219,6 +220,8 @@ def state_of(info: Mapping[str, Any]) -> State:
     if info["type"] == "directory":
         return State(0, "", "directory")
     version = next((info[key] for key in _VERSIONS if info.get(key)), "")
+    if isinstance(version, datetime):  # a listing may say the same as a number
+        version = version.timestamp()
     return State(int(info["size"] or 0), str(version).strip('"'))
 
 

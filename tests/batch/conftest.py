@@ -1,108 +1,20 @@
-"""Folders of small documents, and nights in which a batch converts them."""
+"""A fresh ConvertAPI, and an empty folder for a night."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.batch.nights import Night
+
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.batch.record import Record
+    from pathlib import Path
+
     from airflow_provider_convertapi.sandbox import Sandbox
 
 SETTLE = 0.3
 """Seconds; short, so that a later try does not wait long before it submits."""
-
-
-@dataclass
-class TaskInstance:
-    """What operators read of a task instance, and the XComs they push."""
-
-    try_number: int = 1
-    max_tries: int = 0
-    run_id: str = "run"
-    map_index: int = -1
-    dag_id: str = "dag"
-    task_id: str = "batch"
-    start_date: datetime = field(default_factory=lambda: datetime.now(UTC))
-    xcom: dict[str, Any] = field(default_factory=dict)
-
-    def xcom_push(self, *, key: str, value: Any) -> None:
-        """Keep a value; a second one of the same key would be an error in Airflow."""
-        assert key not in self.xcom
-        self.xcom[key] = value
-
-
-@dataclass
-class Night:
-    """A folder, its conversion, and what is left of both.
-
-    :param source: the folder of documents.
-    :param out: where their conversions go.
-    """
-
-    source: Path
-    out: Path
-    sandbox: Sandbox
-
-    def write(self, *names: str, text: str = "Hello, {name}.\n") -> None:
-        """Write small text documents."""
-        for name in names:
-            path = self.source / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text.format(name=name))
-
-    def run(self, ti: TaskInstance | None = None, **arguments: Any) -> dict[str, Any]:
-        """Run one try of a batch in this process, and return what the task returns."""
-        operator = self._operator(arguments)
-        summary: dict[str, Any] = operator.execute(
-            context={"ti": ti or TaskInstance(), "task": operator}
-        )
-        return summary
-
-    def resume(self, ti: TaskInstance, event: Any, **arguments: Any) -> dict[str, Any]:
-        """Resume one that had deferred, on an operator of its own, as another process does."""
-        operator = self._operator(arguments)
-        context = {"ti": ti, "task": operator}
-        summary: dict[str, Any] = operator.resume_execution(
-            "execute_complete", {"event": event}, context
-        )
-        return summary
-
-    def _operator(self, arguments: dict[str, Any]) -> Any:
-        from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
-
-        given = {"source": str(self.source), "to_format": "pdf", "destination": str(self.out)}
-        return ConvertApiBatchOperator(task_id="batch", poll_interval=0.5, **{**given, **arguments})
-
-    def outputs(self) -> list[str]:
-        """Return what lies in the destination beside our own records."""
-        found = (path for path in self.out.rglob("*") if path.is_file())
-        names = (str(path.relative_to(self.out)) for path in found)
-        return sorted(name for name in names if not name.startswith("_convertapi/"))
-
-    def records(self) -> list[Record]:
-        """Return the last word of the manifest on each output."""
-        from airflow_provider_convertapi.manifest import read_manifest
-
-        return read_manifest(str(self.out))
-
-    def outcomes(self) -> dict[str, str]:
-        """Return what the manifest says became of each output."""
-        return {record.target: record.outcome for record in self.records()}
-
-    @property
-    def paid(self) -> int:
-        """Return how many paid requests reached the service, answered well or not."""
-        return sum(entry.paid for entry in self.sandbox.requests)
-
-
-MakeNight = Callable[..., Night]
 
 
 @pytest.fixture
@@ -117,7 +29,3 @@ def night(sandbox: Sandbox, tmp_path: Path) -> Night:
     """Give an empty folder, and somewhere for its conversions."""
     (tmp_path / "in").mkdir()
     return Night(tmp_path / "in", tmp_path / "out", sandbox)
-
-
-# The classes are taken from here by tests that make their own.
-sys.modules.setdefault("batch_nights", sys.modules[__name__])

@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 
 def main(source: str, destination: str, number: str) -> None:
     """Convert a folder of texts, with eight in flight."""
-    from conftest import TaskInstance
-
     from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
+    from tests.tries import TaskInstance, execute
 
     operator = ConvertApiBatchOperator(
         task_id="batch",
@@ -22,7 +21,7 @@ def main(source: str, destination: str, number: str) -> None:
         max_in_flight=8,
         poll_interval=0.5,
     )
-    operator.execute(context={"ti": TaskInstance(int(number), 3), "task": operator})
+    execute(operator, TaskInstance(int(number), 3))
 
 
 if __name__ == "__main__":

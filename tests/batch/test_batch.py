@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from batch_nights import TaskInstance
 
 from airflow_provider_convertapi.errors import (
     BatchFailedError,
@@ -16,9 +15,10 @@ from airflow_provider_convertapi.errors import (
     ParameterError,
     TransientBatchFailedError,
 )
+from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
-    from batch_nights import Night
+    from tests.batch.nights import Night
 
 
 def test_second_night_pays_for_nothing(night: Night) -> None:
@@ -316,7 +316,7 @@ def test_budget_is_checked_before_anything_is_paid(night: Night) -> None:
     """A plan above `max_conversions` is refused; one within it runs."""
     night.write("a.txt", "b.txt", "c.txt")
 
-    with pytest.raises(BudgetExceededError, match="3 files .* max_conversions is 2"):
+    with pytest.raises(BudgetExceededError, match=r"3 files .* max_conversions is 2"):
         night.run(max_conversions=2)
     assert 0 == night.sandbox.billed
 

@@ -8,7 +8,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from batch_nights import TaskInstance
 
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
@@ -16,9 +15,10 @@ from airflow_provider_convertapi.errors import (
     ConversionInterrupted,
     QuotaExhaustedError,
 )
+from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
-    from batch_nights import Night
+    from tests.batch.nights import Night
 
 FILES = 20
 NAMES = [f"{number % 3}/file-{number:03d}.txt" for number in range(FILES)]
@@ -33,6 +33,7 @@ def fire(trigger: Any) -> Any:
     async def first() -> Any:
         async for event in again.run():
             return event.payload
+        return None
 
     return json.loads(json.dumps(asyncio.run(first())))
 

@@ -7,10 +7,9 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
-from batch_nights import TaskInstance
 
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
@@ -18,9 +17,10 @@ from airflow_provider_convertapi.errors import (
     ConversionInterrupted,
     QuotaExhaustedError,
 )
+from tests.tries import TaskInstance, execute
 
 if TYPE_CHECKING:
-    from batch_nights import Night
+    from tests.batch.nights import Night
 
 FILES = 40
 NAMES = [f"{number % 7}/file-{number:03d}.txt" for number in range(FILES)]
@@ -36,7 +36,7 @@ def is_whole(night: Night) -> bool:
 
 @pytest.mark.parametrize("durable", [True, False], ids=["durable", "direct"])
 @pytest.mark.parametrize("status", [403, 401])
-def test_quota_ends_in_the_middle(night: Night, durable: bool, status: int) -> None:
+def test_quota_ends_in_the_middle(night: Night, durable: bool, status: Literal[403, 401]) -> None:
     """What is done is saved, what is left is said, and a clear pays for nothing twice."""
     night.write(*NAMES)
     night.sandbox.balance = 23
@@ -170,13 +170,13 @@ def test_told_to_stop(night: Night) -> None:
     )
     failures: list[Any] = []
 
-    def execute() -> None:
+    def run() -> None:
         try:
-            operator.execute(context={"ti": TaskInstance(1, 1), "task": operator})
+            execute(operator, TaskInstance(1, 1))
         except ConversionInterrupted as error:
             failures.append(error)
 
-    worker = threading.Thread(target=execute)
+    worker = threading.Thread(target=run)
     worker.start()
     while night.sandbox.billed < 8:
         time.sleep(0.01)

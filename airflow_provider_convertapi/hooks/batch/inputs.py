@@ -183,8 +183,6 @@ def without_outputs(inputs: list[Input], targets: Sequence[str]) -> list[Input]:
 
     :param targets: the output of each input, in order.
     """
-    if not any(item.inside is not None for item in inputs):
-        return inputs
     makers = dict(zip(targets, inputs, strict=True))
     return [
         item

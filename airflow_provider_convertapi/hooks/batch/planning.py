@@ -168,7 +168,8 @@ def _named(
 ) -> tuple[list[Input], list[str]]:
     """Name the outputs; leave out inputs that are outputs themselves."""
     naming = Naming(request.to_format, request.on_collision, safe_name)
-    inputs = without_outputs(inputs, [naming.plain(item.path) for item in inputs])
+    if any(item.inside is not None for item in inputs):
+        inputs = without_outputs(inputs, [naming.plain(item.path) for item in inputs])
     pairs = [(item.path, item.uri) for item in inputs]
     targets = naming.targets(pairs, lambda target, uri: index.is_from(target, shown(uri)))
     check_not_inputs(inputs, targets)

@@ -68,6 +68,7 @@ class FileTask:
     """How long it may take from now on; None for the order's timeout."""
 
     def __call__(self, client: Client) -> None:
+        """Do it with the connection of a free slot."""
         self.run.attend(self, client)
 
     @property

@@ -1,0 +1,270 @@
+"""The manifest: many writers, no lock, nothing lost, readable by anything that reads JSON lines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_convertapi.batch.manifest import (
+    MANY_PARTS,
+    Author,
+    Index,
+    Manifest,
+    totals,
+)
+from airflow_provider_convertapi.batch.record import Record, parameters_digest
+from airflow_provider_convertapi.errors import BatchFailedError
+from airflow_provider_convertapi.manifest import main, read_manifest
+from airflow_provider_convertapi.storage import Folder
+from tests.tries import TaskInstance
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.batch.nights import Night
+
+AUTHOR = Author(dag_id="d", task_id="t", run_id="r", map_index=3, try_number=1)
+RECORD = Record(
+    target="a.pdf",
+    source="/in/a.txt",
+    fingerprint="1-2",
+    from_format="txt",
+    to_format="pdf",
+    parameters="salt:digest",
+    outcome="converted",
+    when="2026-11-24T02:00:00.000001+00:00",
+    dag_id="d",
+    task_id="t",
+    run_id="r",
+    map_index=3,
+    try_number=1,
+    outputs=("a.pdf",),
+    sizes=(10,),
+    cost=1,
+)
+
+Numbered = Callable[[int], Record]
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Manifest:
+    """Give an empty manifest on the disk."""
+    return Manifest(Folder(f"{tmp_path}/manifest/"))
+
+
+def numbered(number: int, **changes: object) -> Record:
+    """Return a record of an output of its own."""
+    return replace(RECORD, target=f"{number:04d}.pdf", **changes)  # type: ignore[arg-type] # any field
+
+
+def test_record_survives_its_line() -> None:
+    """What is read is what was written, names that are no Unicode included."""
+    record = replace(RECORD, source="/in/\udcffä.txt", outputs=("a.pdf", "a-2.pdf"), sizes=(1, 2))
+
+    assert record == Record.from_line(record.to_line())
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"[]", b'{"target": "a"}', b"\xff\xfe"])
+def test_line_that_is_no_record_is_left_out(line: bytes) -> None:
+    """Foreign and torn lines are no records, and no error."""
+    assert Record.from_line(line) is None
+
+
+def test_fields_of_later_versions_are_left_out() -> None:
+    """A newer version may write more than this one knows."""
+    line = json.dumps({**json.loads(RECORD.to_line()), "invented_later": 1}).encode()
+
+    assert RECORD == Record.from_line(line)
+
+
+def test_digest_hides_and_depends_on_the_salt() -> None:
+    """Equal parameters have equal digests under one salt, whatever their order."""
+    first = parameters_digest({"a": 1, "b": "secret"}, "0011")
+
+    assert first == parameters_digest({"b": "secret", "a": 1}, "0011")
+    assert first != parameters_digest({"a": 1, "b": "secret"}, "0012")
+    assert first.startswith("0011:")
+    assert "secret" not in first
+
+
+def test_concurrent_writers_and_compaction_lose_nothing(manifest: Manifest) -> None:
+    """While tasks write and two of them compact, a reader misses no record."""
+    writers, parts = 4, 30
+    missing: list[str] = []
+
+    def write(writer: int) -> None:
+        author = replace(AUTHOR, map_index=writer, run_id=str(writer))
+        for sequence in range(parts):
+            number = writer * parts + sequence
+            manifest.write(author.part_name(sequence), [numbered(number)])
+            if sequence % 10 == 9:
+                manifest.compact(author)
+            seen = {record.target for _, record in manifest.records()}
+            missing.extend({numbered(n).target for n in range(writer * parts, number)} - seen)
+
+    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert [] == missing
+    assert writers * parts == len(totals(record for _, record in manifest.records()))
+    assert MANY_PARTS + writers * 10 > len(manifest.part_names())
+
+
+def test_compaction_keeps_what_decisions_need(manifest: Manifest) -> None:
+    """Of each output the last conversion and the last failure stay, and the own run's records."""
+    early, late = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
+    for number in range(MANY_PARTS + 1):
+        manifest.write(f"{number}.jsonl", [numbered(number, run_id="x")])
+    manifest.write("early.jsonl", [replace(RECORD, when=early, run_id="x")])
+    manifest.write("late.jsonl", [replace(RECORD, when=late, run_id="x")])
+    manifest.write("failed.jsonl", [replace(RECORD, outcome="failed", when=early, run_id="x")])
+    manifest.write("own.jsonl", [replace(RECORD, when=early, cost=2)])
+
+    manifest.compact(AUTHOR)
+
+    kept = [record for _, record in manifest.records()]
+    assert 1 == len(manifest.part_names())
+    assert MANY_PARTS + 1 + 3 == len(kept)
+    assert early not in {r.when for r in kept if r.run_id == "x" and r.outcome == "converted"}
+
+
+def test_index_takes_the_last_word(manifest: Manifest) -> None:
+    """Records come in any order, twice at times: the latest counts, and costs count once."""
+    index = Index(AUTHOR)
+    later = replace(RECORD, fingerprint="new", when="2026-12-01T00:00:00+00:00")
+    for record in (later, RECORD, later):
+        index.add(record)
+
+    assert later.match == index.converted["a.pdf"].match
+    assert 2 == index.spent
+
+
+def test_conversion_outranks_a_failure_of_the_same_file() -> None:
+    """Two runs at once, one of which failed: the file is converted."""
+    failed = replace(RECORD, outcome="failed", when="2027-01-01T00:00:00+00:00")
+    other = replace(failed, fingerprint="another version")
+
+    assert RECORD == totals([RECORD, failed])["a.pdf"]
+    assert other == totals([RECORD, other])["a.pdf"]
+
+
+def test_first_tasks_at_once_understand_each_other(night: Night) -> None:
+    """Two tasks that make the first records of a destination at once may each keep a salt."""
+    night.write("a.txt", "b.txt")
+    night.run(source=str(night.source / "a.txt"))
+    own = night.out / "_convertapi"
+    [salt] = [path.name for path in own.glob("salt-*")]
+    (own / salt).unlink()
+    night.run(source=str(night.source / "b.txt"))
+    (own / salt).write_text("as if both had been there")
+
+    summary = night.run(TaskInstance(run_id="two"))
+
+    assert 2 == summary["reused"]
+
+
+def test_many_tasks_share_a_destination(night: Night) -> None:
+    """Shards of other numbers, in other runs, find each other's work."""
+    names = [f"{number}.txt" for number in range(12)]
+    night.write(*names)
+    for index in range(3):
+        night.run(
+            TaskInstance(map_index=index), source={"source": str(night.source), "shard": [index, 3]}
+        )
+
+    summaries = [
+        night.run(
+            TaskInstance(run_id="two", map_index=index),
+            source={"source": str(night.source), "shard": [index, 2]},
+        )
+        for index in range(2)
+    ]
+
+    assert 12 == sum(summary["reused"] for summary in summaries)
+    assert 12 == night.sandbox.billed
+
+
+@pytest.fixture
+def failed_night(night: Night) -> Night:
+    """Give a night in which one file of three failed."""
+    night.write("a.txt", "b.txt", "c.txt")
+    night.sandbox.fail("POST /async/convert/*", verdict=5003, times=1)
+    with pytest.raises(BatchFailedError):
+        night.run(max_in_flight=1)
+    return night
+
+
+def test_person_reads_it(failed_night: Night, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command sums up, and shows what failed and why."""
+    assert 0 == main([str(failed_night.out)])
+
+    said = capsys.readouterr().out
+    assert "3 files: 2 converted, 1 failed, 0 not attempted; 3 conversions in all." in said
+    assert "ConversionError: " in said
+    assert "Code 5003" in said
+    assert "->" not in said
+    main([str(failed_night.out / "_convertapi/manifest"), "--all"])
+    assert 2 == capsys.readouterr().out.count("->")
+
+
+def test_program_reads_it(failed_night: Night) -> None:
+    """As JSON lines it goes on into any other program."""
+    command = [sys.executable, "-m", "airflow_provider_convertapi.manifest", "--json", "--all"]
+    done = subprocess.run(
+        [*command, str(failed_night.out)], capture_output=True, text=True, check=True
+    )
+
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert ["converted", "converted", "failed"] == sorted(r["outcome"] for r in records)
+
+
+def test_no_manifest_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A directory without records is told from one with nothing to tell."""
+    assert 1 == main([str(tmp_path)])
+    assert "no manifest" in capsys.readouterr().err
+
+
+def test_duckdb_reads_it(failed_night: Night) -> None:
+    """The parts are one table for SQL."""
+    import duckdb
+
+    parts = failed_night.out / "_convertapi" / "manifest" / "*.jsonl"
+    rows = (
+        duckdb.connect()
+        .execute(
+            f"""SELECT outcome, count(*), sum(cost) FROM read_json_auto('{parts}')
+            GROUP BY outcome ORDER BY outcome"""
+        )
+        .fetchall()
+    )
+
+    assert [("converted", 2, 2), ("failed", 1, 1)] == rows
+
+
+def test_pandas_reads_it(failed_night: Night) -> None:
+    """And one frame for pandas."""
+    import pandas as pd  # type: ignore[import-untyped] # its stubs are a package of their own
+
+    parts = (failed_night.out / "_convertapi" / "manifest").glob("*.jsonl")
+    frame = pd.concat(pd.read_json(part, lines=True) for part in parts)
+
+    assert {"converted": 2, "failed": 1} == frame["outcome"].value_counts().to_dict()
+    assert [5003] == frame["code"].dropna().tolist()
+
+
+def test_reader_takes_destination_or_manifest(failed_night: Night) -> None:
+    """Both ways to name it lead to the same records."""
+    by_destination = read_manifest(str(failed_night.out))
+
+    assert by_destination == read_manifest(str(failed_night.out / "_convertapi/manifest/"))
+    assert ["a.pdf", "b.pdf", "c.pdf"] == [record.target for record in by_destination]

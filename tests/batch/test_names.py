@@ -1,0 +1,109 @@
+"""Names of outputs, and shards: the same for ever, whatever else exists."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_provider_convertapi.batch.names import (
+    Naming,
+    extension_of,
+    result_extension,
+    shard_of,
+    without_extension,
+)
+from airflow_provider_convertapi.errors import ParameterError
+from airflow_provider_convertapi.storage import safe_name
+
+
+def never(target: str, uri: str) -> bool:
+    """Know no output."""
+    return False
+
+
+@pytest.mark.parametrize(
+    ("path", "to_format", "expected"),
+    [
+        pytest.param("a.docx", "pdf", "a.pdf", id="plain"),
+        pytest.param("x/y/a.b.docx", "pdf", "x/y/a.b.pdf", id="dots"),
+        pytest.param("README", "pdf", "README.pdf", id="no-extension"),
+        pytest.param("a.PDF", "protect", "a.pdf", id="tool-keeps-the-format"),
+        pytest.param("a.pdf", "pdfa", "a.pdf", id="archive"),
+        pytest.param("a.pdf", "tiff-fax", "a.tiff", id="fax"),
+        pytest.param("v1.final version", "pdf", "v1.final version.pdf", id="no-real-extension"),
+        pytest.param("a:b?.docx", "pdf", "a_b_.pdf", id="unsafe"),
+        pytest.param("x/" + "n" * 250 + ".txt", "pdf", "x/" + "n" * 196 + ".pdf", id="long"),
+    ],
+)
+def test_output_is_named_after_its_input(path: str, to_format: str, expected: str) -> None:
+    """The extension changes, the directories stay, the name is one that every store takes."""
+    naming = Naming(to_format, "fail", safe_name)
+
+    assert [expected] == naming.targets([(path, path)], never)
+
+
+def test_collisions_are_told_together() -> None:
+    """The error names what collides, and says that nothing was paid."""
+    naming = Naming("pdf", "fail", safe_name)
+
+    with pytest.raises(ParameterError, match=r"a\.docx and a\.odt to a\.pdf.*Nothing was paid"):
+        naming.targets([("a.docx", "1"), ("b.docx", "2"), ("a.odt", "3")], never)
+
+
+def test_suffix_is_the_inputs_own() -> None:
+    """Only what collides gets its extension; what still collides gets a digest of its place."""
+    naming = Naming("pdf", "suffix", safe_name)
+
+    targets = naming.targets(
+        [("a.docx", "1"), ("a.odt", "2"), ("b.odt", "3"), ("c.odt", "x/c"), ("c.odt", "y/c")], never
+    )
+
+    assert ["a.docx.pdf", "a.odt.pdf", "b.pdf"] == targets[:3]
+    assert 5 == len(set(targets))
+    assert all(target.startswith("c.odt-") for target in targets[3:])
+
+
+def test_known_outputs_keep_their_names() -> None:
+    """Who had the plain name before the other came keeps it."""
+    naming = Naming("pdf", "suffix", safe_name)
+
+    targets = naming.targets(
+        [("a.docx", "new"), ("a.odt", "old")], lambda target, uri: (target, uri) == ("a.pdf", "old")
+    )
+
+    assert ["a.docx.pdf", "a.pdf"] == targets
+
+
+def test_suffix_that_another_file_has_is_settled() -> None:
+    """`a.odt.docx` has the name that `a.odt` would get: a digest keeps them apart."""
+    naming = Naming("pdf", "suffix", safe_name)
+
+    targets = naming.targets([("a.odt", "1"), ("a.docx", "2"), ("a.odt.docx", "3")], never)
+
+    assert 3 == len(set(targets))
+
+
+@pytest.mark.parametrize(
+    ("path", "extension"),
+    [("a.PDF", "pdf"), (".hidden", ""), ("a", ""), ("a.", ""), ("a.tar.gz", "gz"), ("d.x/a", "")],
+)
+def test_extension_is_of_the_last_name(path: str, extension: str) -> None:
+    """Extension and stem belong together."""
+    assert extension == extension_of(path)
+    assert path == without_extension(path) + path[len(without_extension(path)) :]
+    assert path.lower().endswith(f".{extension}" if extension else "")
+
+
+def test_result_extension_of_a_tool_on_a_nameless_format() -> None:
+    """A tool that keeps a format which nobody named is called by the tool."""
+    assert "compress" == result_extension("scan", "compress")
+
+
+def test_shards_are_stable_and_even() -> None:
+    """A path is in one shard for ever; what may collide is in the same; shards are about even."""
+    sizes = [0] * 10
+    for number in range(10_000):
+        sizes[shard_of(f"2026/invoice-{number}.docx", 10)] += 1
+
+    assert [6, 3, 6] == [shard_of(path, 7) for path in ("a/b.docx", "Grüße.odt", "a/b.odt")]
+    assert 900 < min(sizes)
+    assert 1100 > max(sizes)

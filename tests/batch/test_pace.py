@@ -1,0 +1,228 @@
+"""Pace and crew: arithmetic in a simulated service, threads with real ones."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_convertapi.api.retry import Backoff
+from airflow_provider_convertapi.batch.crew import Crew
+from airflow_provider_convertapi.batch.pace import Pace, Rhythm
+from airflow_provider_convertapi.errors import ThrottledError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def simulated(pace: Pace, capacity: int, conversions: int) -> tuple[int, int, list[int]]:
+    """Convert at a service that takes `capacity` at once; return refusals, answers, and limits."""
+    now, refused, done, limits = 0.0, 0, 0, []
+    running: list[tuple[float, int]] = []
+    while done < conversions:
+        while len(running) < pace.limit:
+            number = pace.start()
+            if len(running) >= capacity:
+                refused += 1
+                pace.refused(number, len(running))
+            else:
+                heapq.heappush(running, (now + 1 + (number % 7) / 10, number))
+            limits.append(pace.limit)
+        now, _ = heapq.heappop(running)
+        done += 1
+        pace.ended()
+    return refused, done + refused, limits
+
+
+@pytest.mark.parametrize("capacity", [1, 4, 10])
+def test_pace_settles_near_what_the_service_takes(capacity: int) -> None:
+    """Few refusals on the way down, fewer while it probes, and no collapse."""
+    refused, answers, limits = simulated(Pace(32), capacity, 1000)
+
+    tail = limits[len(limits) // 2 :]
+    assert 0.05 > refused / answers
+    assert capacity * 0.6 <= sum(tail) / len(tail) <= capacity + 1
+
+
+def test_pace_goes_back_to_full_speed() -> None:
+    """A service that was busy for a moment is used in full again."""
+    pace = Pace(8)
+    pace.refused(pace.start(), 0)
+
+    _, _, limits = simulated(pace, 8, 500)
+
+    assert 8 == limits[-1]
+
+
+def test_one_round_halves_once() -> None:
+    """Refusals of conversions that started together count as one."""
+    pace = Pace(16)
+    numbers = [pace.start() for _ in range(16)]
+
+    for number in numbers:
+        pace.refused(number, 15)
+
+    assert 8 == pace.limit
+
+
+def test_first_starts_are_spread() -> None:
+    """Half a second for the first, nothing for the others."""
+    pace = Pace(10)
+    spread = 0.0
+    for _ in range(10):
+        spread += pace.spacing
+        pace.start()
+
+    assert pytest.approx(0.5) == spread
+    assert 0 == pace.spacing
+
+
+def wait_for(duration: float, rhythm: Rhythm) -> tuple[int, float]:
+    """Poll a job that takes some seconds; return the polls and the seconds until it was seen."""
+    polls, waited = 0, 0.0
+    for delay in rhythm.delays():
+        waited, polls = waited + delay, polls + 1
+        if waited >= duration:
+            break
+    return polls, waited
+
+
+def test_rhythm_finds_how_long_jobs_take() -> None:
+    """Once it is known, two polls do, and a job is seen within a tenth of its time."""
+    rhythm = Rhythm(10.0)
+    seen = [wait_for(2.0 + (number % 5) / 10, rhythm) for number in range(60)][20:]
+
+    assert 2.6 > sum(polls for polls, _ in seen) / len(seen)
+    assert 2.2 * 1.12 > sum(waited for _, waited in seen) / len(seen)
+
+
+def test_rhythm_keeps_the_longest_distance() -> None:
+    """No two polls are further apart than the user wants, however long jobs take."""
+    rhythm = Rhythm(1.0)
+    wait_for(60, rhythm)
+
+    delays = rhythm.delays()
+
+    assert 1.0 >= max(next(delays) for _ in range(50))
+
+
+def run(crew: Crew[str]) -> None:
+    """Run a crew to its end."""
+    crew.start()
+    while not crew.is_idle:
+        crew.wait(0.05)
+    crew.close()
+
+
+def crew_of(tasks: list[Callable[[str], None]], slots: int = 3, patience: float = 5.0) -> Crew[str]:
+    """Return a crew whose given-up tasks are an error, and that waits a moment when throttled."""
+
+    def give_up(task: Callable[[str], None], error: ThrottledError) -> None:
+        raise AssertionError
+
+    names = [str(number) for number in range(slots)]
+    backoff = Backoff(jitter=lambda: 0.0)
+    return Crew(names, iter(tasks), Pace(slots), give_up, patience, backoff)
+
+
+def test_every_task_is_done_once_by_a_free_slot() -> None:
+    """Never more at once than slots; each slot serves one task at a time."""
+    lock, done, busy, most = threading.Lock(), list[int](), set[str](), [0]
+
+    def task(number: int) -> Callable[[str], None]:
+        def do(slot: str) -> None:
+            with lock:
+                assert slot not in busy
+                busy.add(slot)
+                most[0] = max(most[0], len(busy))
+            time.sleep(0.01)
+            with lock:
+                busy.remove(slot)
+                done.append(number)
+
+        return do
+
+    run(crew_of([task(number) for number in range(40)]))
+
+    assert list(range(40)) == sorted(done)
+    assert 3 == most[0]
+
+
+def test_throttled_task_waits_without_a_slot() -> None:
+    """While one waits for a busy service, the only slot does the others."""
+    order: list[str] = []
+
+    def busy_once(slot: str) -> None:
+        order.append("refused" if not order else "taken")
+        if len(order) == 1:
+            raise ThrottledError("busy", 0.3)
+
+    def other(slot: str) -> None:
+        order.append("other")
+
+    run(crew_of([busy_once, other, other], slots=1))
+
+    assert ["refused", "other", "other", "taken"] == order
+
+
+def test_task_is_given_up_when_its_time_is_over() -> None:
+    """A service that is busy for too long costs the file, not the batch."""
+    given_up: list[ThrottledError] = []
+
+    def busy(slot: str) -> None:
+        raise ThrottledError("busy", 0.05)
+
+    crew = Crew(
+        ["0"], iter([busy]), Pace(1), lambda _, error: given_up.append(error), 0.12, Backoff()
+    )
+    run(crew)
+
+    assert 1 == len(given_up)
+
+
+def test_stop_begins_nothing_new() -> None:
+    """What runs may end; what is left is told, waiting ones included."""
+    begun = threading.Event()
+
+    def slow(slot: str) -> None:
+        begun.set()
+        time.sleep(0.1)
+
+    def never(slot: str) -> None:
+        raise AssertionError
+
+    crew = crew_of([slow, never, never], slots=1)
+    crew.start()
+    begun.wait(5)
+    crew.stop()
+    while not crew.is_idle:
+        crew.wait(0.05)
+    crew.close()
+
+    assert [never, never] == list(crew.leftover())
+
+
+def test_error_of_a_thread_leaves_close() -> None:
+    """An error that no task should have ends the crew, and is raised where it is waited for."""
+
+    def broken(slot: str) -> None:
+        raise KeyError("a bug")
+
+    with pytest.raises(KeyError, match="a bug"):
+        run(crew_of([broken] * 10, slots=2))
+
+
+def test_chores_are_done_between_tasks_and_after_them() -> None:
+    """Chores need no turn of the pace, and the crew does not close before they are done."""
+    done: list[str] = []
+    crew = crew_of([lambda slot: done.append("task")] * 3, slots=1)
+    crew.start()
+    while not crew.is_idle:
+        crew.wait(0.05)
+    crew.add_chores([lambda slot: done.append("chore")] * 2)
+    crew.close()
+
+    assert ["task"] * 3 + ["chore"] * 2 == done

@@ -1,0 +1,154 @@
+"""Listings on every store: what is found, its name, and that its fingerprint is the file's."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_convertapi.errors import InputNotFoundError, ParameterError
+from airflow_provider_convertapi.storage import (
+    Folder,
+    canonical,
+    find_source,
+    is_glob,
+    list_files,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import S3Store, Store
+
+NAMES = ["a.txt", "b#c?.txt", "sub/deep/d.md", "sub/e.txt", "sub2/f.txt"]
+
+
+@pytest.fixture
+def filled(store: Store) -> Store:
+    """Give a store with a few files, hidden ones and records of ours."""
+    for name in [*NAMES, ".hidden", "sub/~$e.txt", "_convertapi/manifest/x.jsonl"]:
+        store.write(name, name.encode())
+    return store
+
+
+def listed(uri: str) -> list[str]:
+    """Return the relative paths of a listing."""
+    return sorted(found.path for found in list_files(uri))
+
+
+def test_directory_lists_what_people_see(filled: Store) -> None:
+    """All files below it, without hidden ones and without our own records."""
+    assert sorted(NAMES) == listed(filled.uri)
+    assert sorted(NAMES) == listed(filled.uri.rstrip("/"))
+
+
+def test_listing_says_what_the_file_says(filled: Store) -> None:
+    """URI, size and fingerprint are those of the file found alone: nothing looks changed."""
+    for found in list_files(filled.uri):
+        source = find_source(found.uri)
+        assert (source.uri, source.size) == (found.uri, found.size)
+        assert source.fingerprint == found.fingerprint
+        assert found.modified is not None
+        assert 120 > abs(time.time() - found.modified)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        pytest.param("*.txt", ["a.txt", "b#c?.txt"], id="names"),
+        pytest.param("**/*.txt", ["a.txt", "b#c?.txt", "sub/e.txt", "sub2/f.txt"], id="any-depth"),
+        pytest.param("sub/**", ["deep/d.md", "e.txt"], id="below"),
+        pytest.param("sub*/*.txt", ["sub/e.txt", "sub2/f.txt"], id="directories"),
+        pytest.param("[ab]*.txt", ["a.txt", "b#c?.txt"], id="set"),
+        pytest.param("[!b]*.txt", ["a.txt"], id="complement"),
+        pytest.param("?.txt", ["a.txt"], id="one-letter"),
+        pytest.param(".h*", [".hidden"], id="hidden-by-name"),
+        pytest.param("**/*.docx", [], id="nothing"),
+    ],
+)
+def test_glob_matches(filled: Store, pattern: str, expected: list[str]) -> None:
+    """Paths are relative to the directory before the first wildcard."""
+    assert expected == listed(filled.uri + pattern)
+
+
+def test_file_lists_itself(filled: Store) -> None:
+    """A file is a listing of one, called by its name."""
+    [found] = list_files(f"{filled.uri}sub/e.txt")
+
+    assert ("e.txt", f"{filled.uri}sub/e.txt") == (found.path, found.uri)
+
+
+def test_missing_directory(store: Store) -> None:
+    """What may be missing is an error where directories exist, and nothing in an object store."""
+    if store.uri.startswith("s3"):
+        assert [] == listed(f"{store.uri}no/such/")
+        with pytest.raises(InputNotFoundError):
+            listed("s3://s3_test@no-such-bucket/x/")
+    else:
+        with pytest.raises(InputNotFoundError, match="does not exist"):
+            listed(f"{store.uri}no/such/")
+
+
+def test_objects_come_in_pages(s3_store: S3Store) -> None:
+    """A bucket of more than one page is listed whole."""
+    from moto.s3.models import s3_backends
+
+    names = [f"{number:04d}" for number in range(1100)]
+    backend = s3_backends["123456789012"]["aws"]
+    for name in names:  # over HTTP they would take half a minute
+        backend.put_object(s3_store.bucket, s3_store.prefix + name, b"")
+
+    assert names == listed(s3_store.uri)
+
+
+def test_links_are_followed_to_files_only(tmp_path: Path) -> None:
+    """A link to a file is a file; a link to a directory could lead in circles."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "real.txt").write_text("x")
+    (tmp_path / "in" / "link.txt").symlink_to(tmp_path / "real.txt")
+    (tmp_path / "in" / "broken.txt").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "in" / "circle").symlink_to(tmp_path)
+
+    assert ["link.txt"] == listed(str(tmp_path / "in"))
+
+
+def test_local_name_with_brackets_is_no_glob(tmp_path: Path) -> None:
+    """A directory that is called like a pattern is taken for what it is."""
+    place = tmp_path / "in[1]"
+    place.mkdir()
+    (place / "a.txt").write_text("x")
+
+    assert not is_glob(str(place))
+    assert ["a.txt"] == listed(str(place))
+
+
+def test_url_cannot_be_listed() -> None:
+    """A web server has no listing."""
+    with pytest.raises(ParameterError, match="cannot be listed"):
+        list(list_files("https://example.com/files/"))
+
+
+def test_spellings_of_a_place_are_one(tmp_path: Path) -> None:
+    """Links, dots and schemes do not make another place."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+
+    assert canonical(str(tmp_path / "real")) == canonical(f"file://{tmp_path}/x/../link/")
+
+
+def test_folder_keeps_small_files(store: Store) -> None:
+    """Written whole, read, listed, replaced and removed, alike on every store."""
+    folder = Folder(f"{store.uri}own/")
+    assert [] == folder.names()
+    folder.write("b", b"1")
+    folder.write("a", b"2")
+    folder.write("b", b"3")
+
+    assert ["a", "b"] == folder.names()
+    assert b"3" == folder.read("b")
+    folder.delete("b")
+    folder.delete("b")
+    assert ["a"] == folder.names()
+    with pytest.raises(FileNotFoundError):
+        folder.read("b")
