@@ -121,8 +121,7 @@ def _wait_for_another_fetch(
             raise error
         raise UnexpectedAnswerError(
             f"A result does not have the size that ConvertAPI announced ({file.size} bytes): "
-            f"{error}. It is paid; "
-            "clear the task to fetch it again without paying."
+            f"{error}. It is paid; clear the task to fetch it again without paying."
         ) from None
     client.pause(delay)
 

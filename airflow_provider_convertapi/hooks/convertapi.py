@@ -281,10 +281,9 @@ class ConvertApiHook(BaseHook):
         except QuotaExhaustedError as error:
             raise QuotaExhaustedError(
                 f"Connection {self.convertapi_conn_id!r} has no conversions left. "
-                f"{order.describe()} was not converted; "
-                "nothing was paid for it and nothing more is sent. Buy conversions or raise the "
-                "token's limit at "
-                f"ConvertAPI, then clear this task. ({error})"
+                f"{order.describe()} was not converted; nothing was paid for it and nothing more "
+                "is sent. Buy conversions or raise the token's limit at ConvertAPI, then clear "
+                f"this task. ({error})"
             ) from None
         except AuthenticationError as error:
             raise AuthenticationError(

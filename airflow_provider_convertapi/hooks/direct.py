@@ -150,9 +150,7 @@ class DirectConversion:
     def _lost(self, error: Exception) -> ConvertApiError:
         self.order.check_unchanged()
         return ResultLostError(
-            f"{self.order.describe()} was sent and its answer was lost: {error}. It may have "
-            "been billed, so it is not "
-            "sent again by itself. Clear the task to convert and pay anew, or use durable=True, "
-            "which collects a "
-            "lost answer without paying twice."
+            f"{self.order.describe()} was sent and its answer was lost: {error}. It may have been "
+            "billed, so it is not sent again by itself. Clear the task to convert and pay anew, "
+            "or use durable=True, which collects a lost answer without paying twice."
         )

@@ -136,8 +136,7 @@ class DurableConversion:
             return Outcome(outputs, conversion.cost, 0, _sizes(conversion))
         work.log.warning(
             "An earlier try converted this, but its outputs were removed since and the documents "
-            "are "
-            "deleted: it is converted and paid once more (attempt %d).",
+            "are deleted: it is converted and paid once more (attempt %d).",
             attempt + 1,
         )
         return self._submit(attempt + 1)
@@ -172,9 +171,8 @@ class DurableConversion:
         work = self.work
         if attempt >= MAX_ATTEMPTS:
             raise ResultExpiredError(
-                f"{work.order.describe()} was attempted {MAX_ATTEMPTS} times within the "
-                "service's memory. "
-                "Set or change `conversion_key` to convert and pay anew."
+                f"{work.order.describe()} was attempted {MAX_ATTEMPTS} times within the service's "
+                "memory. Set or change `conversion_key` to convert and pay anew."
             )
         destination = work.order.destination
         if (

@@ -167,6 +167,5 @@ class Submission:
         self._work.order.check_unchanged()
         return InputChangedError(
             f"{source.uri} has {source.size} bytes but {size} arrived at ConvertAPI; nothing was "
-            "paid. "
-            "Another try reads it anew."
+            "paid. Another try reads it anew."
         )

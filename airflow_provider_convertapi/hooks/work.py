@@ -96,10 +96,9 @@ class Work:
             if self.client.monotonic() + delay > self.deadline:
                 raise ConversionTimeoutError(
                     f"{self.order.describe()} took longer than timeout={self.order.timeout:g} s. "
-                    "The job goes on at "
-                    "ConvertAPI and the next try collects it without paying; what nobody "
-                    "collects, the "
-                    "service deletes within three hours. Raise `timeout` if this is usual."
+                    "The job goes on at ConvertAPI and the next try collects it without paying; "
+                    "what nobody collects, the service deletes within three hours. Raise "
+                    "`timeout` if this is usual."
                 )
             yield delay
 
@@ -119,7 +118,6 @@ class Work:
     def _expired(self, age: float) -> ResultExpiredError:
         return ResultExpiredError(
             f"ConvertAPI accepted {self.order.describe()} {age:.0f} s ago and does not know the "
-            "job any more. "
-            "It may have been billed. Clear the task, or change `conversion_key`, to convert and "
-            "pay anew."
+            "job any more. It may have been billed. Clear the task, or change `conversion_key`, "
+            "to convert and pay anew."
         )
