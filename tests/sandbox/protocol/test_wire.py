@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -88,6 +89,62 @@ def test_broken_http(
     # Closing on a caller who still sends may cost him the answer.
     assert heard[9:12] == status or (status == b"431" and not heard)
     assert {} == impatient.files
+    assert [] == [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+PART = b'Content-Disposition: form-data; name="File"; filename="a.txt"'
+VALUE = b'{"Name":"File","FileValue":{"Name":"a.txt","Data":"eA=="}}'
+FORMS = [
+    (b"multipart/form-data; boundary=b", b"--b\r\n" + PART + b"\r\n\r\nhello\r\n--b--\r\n"),
+    (b"application/json", b'{"Parameters":[' + VALUE + b"]}"),
+    (b"application/x-www-form-urlencoded", b"File=http%3A%2F%2F127.0.0.1%2Fd%2Faa&Timeout=20"),
+    (b"application/octet-stream", b"data"),
+]
+PATHS = [
+    b"/convert/txt/to/pdf",
+    b"/async/convert/txt/to/pdf",
+    b"/upload?filename=a.txt",
+    b"/token/jwt",
+]
+
+
+def mutated(data: bytes, dice: random.Random) -> bytes:
+    """Return data with a few bytes changed, cut, doubled or put in."""
+    changed = bytearray(data)
+    for _ in range(dice.randint(1, 5)):
+        place = dice.randrange(len(changed) + 1)
+        match dice.randrange(4):
+            case 0:
+                changed[place : place + 1] = dice.randbytes(1)
+            case 1:
+                del changed[place : place + dice.randint(1, 20)]
+            case 2:
+                changed[place:place] = dice.randbytes(dice.randint(1, 10))
+            case _:
+                changed[place:place] = changed[place : place + 30]
+    return bytes(changed)
+
+
+def test_mutated_requests(impatient: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """300 requests with mutated bodies and headers: an answer or a closed connection each time."""
+    dice = random.Random(4)
+    impatient.reset()
+    for _ in range(300):
+        kind, form = dice.choice(FORMS)
+        body = mutated(form, dice) if dice.random() < 0.8 else form
+        named = b"Content-Disposition: attachment; filename*=UTF-8''a%20b.txt\r\n"
+        headers = b"Content-Type: " + kind + b"\r\n" + named + b"Accept: text/plain;q=0.5, */*\r\n"
+        head = (
+            b"POST " + dice.choice(PATHS) + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+            b"Authorization: Bearer " + impatient.token.encode() + b"\r\n"
+            b"Content-Length: %d\r\n" % len(body)
+        )
+        heard = spoken(impatient, head + mutated(headers, dice) + b"\r\n" + body)
+        assert b'"Code":50050' not in heard
+        assert not heard or heard.startswith(b"HTTP/1.1 ")
+    while impatient.at_work:
+        time.sleep(0.01)
+    assert sum(entry.cost for entry in impatient.requests) == impatient.billed
     assert [] == [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
