@@ -15,14 +15,15 @@ from airflow_provider_convertapi.sandbox.answers import Answer, Style, error_ans
 from airflow_provider_convertapi.sandbox.async_jobs import Job, Outcome
 from airflow_provider_convertapi.sandbox.conversions import Conversions
 from airflow_provider_convertapi.sandbox.errors import (
+    BAD_REQUEST,
     UNAVAILABLE,
+    UNSUPPORTED,
     ServiceError,
     not_found,
     parameter_error,
 )
 from airflow_provider_convertapi.sandbox.front import Exchange
 from airflow_provider_convertapi.sandbox.request import lower_query
-from airflow_provider_convertapi.sandbox.state import State
 from airflow_provider_convertapi.sandbox.store import ID
 
 if TYPE_CHECKING:
@@ -83,10 +84,14 @@ class ConvertRoutes:
             answer = self._answer(outcome, self._kind(request, order), exchange.fault)
         except BaseException as error:
             self._state.scratch.give_back(spool.folder)
-            if isinstance(error, ServiceError):
-                self._bill_refused(error)
+            self._bill_refused(error, exchange)
             raise
         answer.finish = lambda: self._state.scratch.give_back(spool.folder)
+        disposition = answer.headers.get("content-disposition", "")
+        if lower_query(request).get("download", "").lower() == "inline" and disposition:
+            answer.headers["content-disposition"] = "inline" + disposition.removeprefix(
+                "attachment"
+            )
         return answer
 
     def _pair(self, request: Request) -> dict[str, str]:
@@ -120,16 +125,17 @@ class ConvertRoutes:
     def _open(self) -> int:
         return self._state.at_work + self._state.jobs.running
 
-    def _bill_refused(self, error: ServiceError) -> None:
-        """Bill a 400 or 415, where the terms are read so."""
-        if self._state.settings.bill_refused and error.status in (400, 415):
+    def _bill_refused(self, error: BaseException, exchange: Exchange) -> None:
+        """Bill a 400 or 415 that came before the work, where the terms are read so."""
+        refused = isinstance(error, ServiceError) and error.status in (BAD_REQUEST, UNSUPPORTED)
+        if refused and self._state.settings.bill_refused:
+            exchange.entry.paid, exchange.entry.cost = True, 1
             self._state.account.bill(1)
 
     def _kind(self, request: Request, order: Order) -> str:
         """Return the format of the answer that the request asks for."""
-        if (
-            request.method == "GET"
-        ):  # a link in a page: whatever a browser accepts, it wants the file
+        if request.method == "GET":
+            # A link in a page: whatever a browser says that it accepts, it wants the file.
             accept = request.headers.get("accept", "")
             return answers.JSON if accept.startswith(answers.JSON) else answers.RAW
         return self._format(request.headers.get("accept"), store=order.checked.store)
@@ -145,7 +151,7 @@ class ConvertRoutes:
 
     def _answer(self, outcome: Outcome, kind: str, fault: Fault | None) -> Answer:
         if outcome.error is not None:
-            raise outcome.error
+            return error_answer(outcome.error)
         settings = self._state.settings
         files = []
         for position, file in enumerate(outcome.files):
@@ -176,8 +182,7 @@ class ConvertRoutes:
                 job = self._begin(request, converter, form, spool)
         except BaseException as error:
             self._state.scratch.give_back(spool.folder)
-            if isinstance(error, ServiceError):
-                self._bill_refused(error)
+            self._bill_refused(error, exchange)
             raise
         if job.folder != spool.folder:
             self._state.scratch.give_back(spool.folder)  # joined a job that was there
@@ -206,7 +211,7 @@ class ConvertRoutes:
         except ServiceError as error:
             if settings.job_refusals_at == "start":
                 raise
-            self._bill_refused(error)
+            self._bill_refused(error, exchange)
             work = _refused(error)
         self._state.jobs.start(job, work)
         return job
@@ -241,14 +246,12 @@ class ConvertRoutes:
         if job.outcome is None or job.polls_left > 0:
             job.polls_left -= 1
             return Answer(_RUNNING, [], {})
-        if job.outcome.error is not None:
-            return error_answer(job.outcome.error)
         accept = (
             job.accept if settings.job_format_from == "start" else request.headers.get("accept")
         )
         kind = self._format(accept, store=job.store)
         answer = self._answer(job.outcome, kind, exchange.fault or job.fault)
-        if settings.job_consumed_by_read:
+        if settings.job_consumed_by_read and job.outcome.error is None:
             answer.finish = lambda: self._forget(job)
         return answer
 

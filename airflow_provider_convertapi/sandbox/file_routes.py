@@ -31,7 +31,6 @@ from airflow_provider_convertapi.sandbox.errors import (
 from airflow_provider_convertapi.sandbox.front import Exchange
 from airflow_provider_convertapi.sandbox.request import lower_query
 from airflow_provider_convertapi.sandbox.spool import Spool
-from airflow_provider_convertapi.sandbox.state import State
 from airflow_provider_convertapi.sandbox.store import ID
 
 if TYPE_CHECKING:

@@ -155,7 +155,10 @@ def test_price_and_billing_of_refusals(sandbox: Sandbox, zipped: Call) -> None:
 
     assert 4 == zipped().json()["ConversionCost"]
     assert 400 == zipped(data={"Timeout": "1"}).status_code
-    assert 5 == sandbox.billed
+    sandbox.fail("POST /convert", verdict=4000, status=400)
+    assert 400 == zipped().status_code
+    assert [4, 1, 1] == [entry.cost for entry in sandbox.requests]
+    assert 6 == sandbox.billed
 
 
 def test_statistics(caller: requests.Session, zipped: Call, master: dict[str, str]) -> None:

@@ -127,6 +127,17 @@ def test_query_is_enough(caller: requests.Session, uploaded: dict[str, str], met
         assert {"notes.txt": b"some notes"} == listed(answer)
 
 
+def test_link_that_is_to_be_shown(caller: requests.Session, uploaded: dict[str, str]) -> None:
+    """`download=inline` in a link asks for the result to be shown, not saved."""
+    params = {"Files[0]": uploaded["FileId"], "download": "inline"}
+
+    disposition = caller.get(ZIP, params=params).headers.get("content-disposition", "")
+    raw = caller.get(ZIP, params=params, headers={"Accept": "text/html"})
+
+    assert "" == disposition  # this caller's Accept asks for JSON
+    assert "inline; filename*=utf-8''notes.zip" == raw.headers["content-disposition"]
+
+
 def test_query_and_body_combine(caller: requests.Session) -> None:
     """`?storefile=true` beside a body is what three official clients send."""
     answer = caller.post(ZIP + "?storefile=true", files={"Files[0]": ("a.txt", b"x")})
