@@ -18,9 +18,9 @@ from airflow_provider_convertapi.api.redaction import hide_ids
 from airflow_provider_convertapi.api.retry import Backoff
 from airflow_provider_convertapi.api.session import (
     NO_ANSWER,
+    Blocks,
     HostAuth,
     UnreadableBodyError,
-    body_of,
     new_session,
     transport_error,
 )
@@ -158,7 +158,7 @@ class Client:
                 f"{self.base_url}{request.path}",
                 params=dict(request.query),
                 headers=request_headers(request),
-                data=body_of(request),
+                data=Blocks(request.body) if request.body else None,
                 auth=HostAuth(self.base_url, lambda: token),
                 timeout=(CONNECT_TIMEOUT, request.timeout or self.http_timeout),
                 allow_redirects=False,

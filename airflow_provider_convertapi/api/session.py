@@ -126,7 +126,7 @@ class UnreadableBodyError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class _Blocks:
+class Blocks:
     """A body whose length `requests` asks for first, so that it sends `Content-Length`."""
 
     body: Body
@@ -134,18 +134,13 @@ class _Blocks:
     def __len__(self) -> int:
         return self.body.size
 
-    def __iter__(self) -> Iterator[memoryview]:
+    def __iter__(self) -> Iterator[bytes]:
         try:
             for block in self.body.blocks():
                 for start in range(0, len(block), _SLICE):
-                    yield memoryview(block)[start : start + _SLICE]
+                    yield block[start : start + _SLICE]
         except Exception as error:  # noqa: BLE001 - whatever a store raises
             raise UnreadableBodyError(error) from None
-
-
-def body_of(request: Request) -> Any:
-    """Return what `requests` sends with `Content-Length`: it sends an empty stream in chunks."""
-    return _Blocks(request.body) if request.body and request.body.size else b""
 
 
 def transport_error(request: Request, error: Exception) -> TransportError:
