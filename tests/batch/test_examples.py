@@ -1,0 +1,110 @@
+"""The examples of batches run in a real Airflow, twice: the second time costs nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pypdfium2
+import pytest
+
+from dev.s3 import airflow_connection, s3_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_convertapi.sandbox import Sandbox
+    from tests.conftest import RunDag
+
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+
+pytestmark = pytest.mark.timeout(180)  # the first run in a process loads Airflow's execution API
+
+
+@pytest.fixture
+def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give a folder of documents, to which the examples point."""
+    folder = tmp_path / "documents"
+    for name in ("a.txt", "b.md", "deep/c.txt", "invoices/north/2.txt", "invoices/north/1.md"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"Document {name}\n")
+    (folder / "invoices" / "south").mkdir()
+    (folder / "invoices" / "south" / "1.txt").write_text("One for the south\n")
+    monkeypatch.setenv("EXAMPLE_DOCUMENTS", str(folder))
+    monkeypatch.setenv("EXAMPLE_RESULTS", str(tmp_path / "results"))
+    return folder
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Give a client of an S3 server with a bucket of six documents."""
+    import boto3
+
+    with s3_server() as url:
+        connection = json.loads(airflow_connection(url))
+        monkeypatch.setenv("AIRFLOW_CONN_S3_SHARDS", json.dumps(connection))
+        client = boto3.client(
+            "s3",
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id=connection["login"],
+            aws_secret_access_key=connection["password"],
+        )
+        for name in ("incoming", "converted"):
+            client.create_bucket(Bucket=name)
+        for number in range(6):
+            client.put_object(Bucket="incoming", Key=f"{number % 2}/{number}.txt", Body=b"Hello\n")
+        yield client
+        client.close()
+
+
+def test_nightly_folder(run_dag: RunDag, sandbox: Sandbox, documents: Path) -> None:
+    """The first night converts everything, the second nothing, the third what is new."""
+    nights = []
+    for new in (None, None, "new.txt"):
+        if new:
+            (documents / new).write_text("New\n")
+        run = run_dag(EXAMPLES / "nightly_folder.py")
+        [task] = run.get_task_instances()
+        summary = task.xcom_pull(task_ids="to_pdf")
+        nights.append((run.state, summary["converted"], summary["reused"], summary["cost"]))
+
+    assert [("success", 6, 0, 6), ("success", 0, 6, 0), ("success", 1, 6, 1)] == nights
+    assert 7 == sandbox.billed
+
+
+def test_fan_out_shards(run_dag: RunDag, sandbox: Sandbox, bucket: Any) -> None:
+    """The shards convert the bucket between them; another number of shards finds it all done."""
+    conf = {"source": "s3://s3_shards@incoming/", "destination": "s3://s3_shards@converted/"}
+    runs = [
+        run_dag(EXAMPLES / "fan_out_shards.py", conf={**conf, "files_per_shard": size})
+        for size in (2, 3)
+    ]
+
+    keys = [item["Key"] for item in bucket.list_objects_v2(Bucket="converted")["Contents"]]
+    assert ["success", "success"] == [run.state for run in runs]
+    assert 3 + 2 == sum(
+        task.task_id == "to_pdf" for run in runs for task in run.get_task_instances()
+    )
+    assert 6 == len([key for key in keys if key.endswith(".pdf")])
+    assert 6 == sandbox.billed
+    assert {} == sandbox.files
+
+
+def test_invoices_per_customer(
+    run_dag: RunDag, sandbox: Sandbox, documents: Path, tmp_path: Path
+) -> None:
+    """Each customer gets one PDF with a page for each invoice, in their order."""
+    run = run_dag(EXAMPLES / "invoices_per_customer.py")
+
+    made = tmp_path / "results" / "customers"
+    north = pypdfium2.PdfDocument(made / "north.pdf")
+    text = [page.get_textpage().get_text_bounded() for page in north]
+    assert "success" == run.state
+    assert 2 == len(north)
+    assert ["1.md", "2.txt"] == [
+        name for page in text for name in ("1.md", "2.txt") if f"north/{name}" in page
+    ]
+    assert 1 == len(pypdfium2.PdfDocument(made / "south.pdf"))
+    assert 3 + 2 == sandbox.billed
