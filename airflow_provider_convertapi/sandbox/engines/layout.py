@@ -34,7 +34,7 @@ def pdf(file: InputFile, kind: str, folder: Path, parameters: Parameters) -> byt
         parameters: Page, margins and what else the converter honours.
     """
     reader, document = reading.READERS[kind], file.path
-    found = reading.read(document, reader, folder)
+    found = reading.read(document, reader, folder, parameters.get("Password"))
     if reader == "pptx" and not parameters.get("ConvertHiddenSlides"):
         found = {**found, "blocks": _shown(found["blocks"], reading.hidden_slides(document))}
     page = paper.asked_for(

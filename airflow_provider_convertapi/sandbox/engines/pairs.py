@@ -240,7 +240,7 @@ def unsupported_parameters(source: str, target: str, parameters: Mapping[str, Va
     return [
         name
         for name, value in parameters.items()
-        if not (_can(name, value, target) if name in honoured else _is_harmless(name, value))
+        if not (_can if name in honoured else _is_harmless)(name, value, target)
     ]
 
 
@@ -250,8 +250,8 @@ def _can(name: str, value: Value, target: str) -> bool:
     return value not in _REFUSED.get(name, ())
 
 
-def _is_harmless(name: str, value: Value) -> bool:
-    if name not in _HARMLESS:
+def _is_harmless(name: str, value: Value, target: str) -> bool:
+    if name not in _HARMLESS or (name == "Password" and target == "zip"):  # which it would lock
         return False
     values = _HARMLESS[name]
     return values is None or value in values

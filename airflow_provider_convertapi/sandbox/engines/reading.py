@@ -7,7 +7,15 @@ import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.sandbox.engines import limits, pandoc, paper, text, tree, webpage
+from airflow_provider_convertapi.sandbox.engines import (
+    limits,
+    pandoc,
+    paper,
+    text,
+    tree,
+    verdicts,
+    webpage,
+)
 from airflow_provider_convertapi.sandbox.engines.paper import Page
 
 if TYPE_CHECKING:
@@ -27,16 +35,25 @@ READERS = {
 _PACKAGES = frozenset({"docx", "pptx", "odt", "epub"})
 _TEXTS = frozenset({"html", "gfm"})
 _TWIP = 1 / 20  # points
-_PAGE_MM = Page(top=10 * paper.MM, right=10 * paper.MM, bottom=10 * paper.MM, left=10 * paper.MM)
+_WEB_PAGE = Page(top=10 * paper.MM, right=10 * paper.MM, bottom=10 * paper.MM, left=10 * paper.MM)
 _SLIDE = Page(width=720, height=540, top=36, right=48, bottom=36, left=48)
 _EMU = 1 / 12700  # points
 _LARGEST = 14400.0  # points
+_HEAD = 100  # bytes
 
 
-def read(document: Path, reader: str, folder: Path) -> Tree:
-    """Return a document's syntax tree, not yet cleaned; checks for bombs come first."""
+def read(document: Path, reader: str, folder: Path, password: object = None) -> Tree:
+    """Return a document's syntax tree, not yet cleaned; checks for bombs come first.
+
+    Raises:
+        EngineError: 5002 for what is no such document, and what `limits.check_package` says.
+    """
     if reader in _PACKAGES:
-        limits.check_package(document)
+        limits.check_package(document, password=password)
+    if reader == "rtf":  # pandoc would take any text for it
+        with document.open("rb") as file:
+            if not file.read(_HEAD).lstrip().startswith(rb"{\rtf"):
+                raise verdicts.damaged()
     if reader in _TEXTS:
         content = text.decode(document.read_bytes(), html=reader == "html")
         document = folder / "decoded.txt"
@@ -62,7 +79,7 @@ def page(document: Path, reader: str) -> Page:
         return _page_of_rtf(document)
     if reader == "html":  # the service's default is letter with 10 mm
         width, height = paper.size("letter")
-        return replace(_PAGE_MM, width=width, height=height)
+        return replace(_WEB_PAGE, width=width, height=height)
     return Page()
 
 

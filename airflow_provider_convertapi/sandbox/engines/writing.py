@@ -38,10 +38,12 @@ def write(job: EngineJob, form: str, folder: Path) -> bytes:
     better = {form, target} <= _OFFICE and not job.parameters
     if (better or form in libreoffice.ONLY) and libreoffice.program():
         return libreoffice.convert(document, form, target, folder)
-    return WRITERS[target](_tree(document, form, folder), folder, job.parameters)
+    return WRITERS[target](
+        _tree(document, form, folder, job.parameters.get("Password")), folder, job.parameters
+    )
 
 
-def _tree(document: Path, form: str, folder: Path) -> Tree:
+def _tree(document: Path, form: str, folder: Path, password: object) -> Tree:
     """Return a document's syntax tree, cleaned, its pictures inside it."""
     if form in _PLAIN:
         return _lines(text.decode(document.read_bytes()))
@@ -52,7 +54,7 @@ def _tree(document: Path, form: str, folder: Path) -> Tree:
     if form not in reading.READERS:
         raise verdicts.unsupported(form)
     reader = reading.READERS[form]
-    found = reading.read(document, reader, folder)
+    found = reading.read(document, reader, folder, password)
     if reader == "html":  # a browser shows the title of a page in its frame, not in the text
         found = {**found, "meta": {}}
     return tree.clean(found, Pictures(folder, None))
