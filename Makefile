@@ -11,7 +11,7 @@ SOURCES := airflow_provider_convertapi tests dev example_dags bench
 PYTEST := -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-2.11 test-node lint bench constraints clean
+.PHONY: help demo ui test test-2.11 test-crash test-node lint bench constraints clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,8 +28,11 @@ test: .venv/installed ## Run every test on the newest Airflow, and measure cover
 	.venv/bin/python -m coverage combine -q
 	.venv/bin/python -m coverage report
 
-test-2.11: .venv-2.11/installed ## Run every test on the oldest Airflow that is supported
-	.venv-2.11/bin/python $(PYTEST)
+test-2.11: .venv-2.11/installed ## Run the tests on the oldest Airflow; the sandbox knows none
+	.venv-2.11/bin/python $(PYTEST) --ignore tests/sandbox
+
+test-crash: .venv/installed ## Kill the parts of a real Airflow while it converts; takes minutes
+	.venv/bin/python -m pytest tests/crash
 
 test-node: .venv/installed ## Run the vendor's Node.js client against the sandbox; needs node and npm
 	.venv/bin/python tests/sandbox/node/run.py
