@@ -70,11 +70,15 @@ def response(status: int, body: Any = b"", **headers: str) -> Response:
 
 
 class Server:
-    """Answer the requests of many connections, on loopback; each connection stays open."""
+    """Answer the requests of many connections, on loopback; each connection stays open.
+
+    `ended` counts the connections that came to their end.
+    """
 
     def __init__(self, script: Script | Answer) -> None:
         self.requests: list[Received] = []
         self.connections = 0
+        self.ended = threading.Semaphore(0)
         self._script = script if callable(script) else lambda _: script
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -112,7 +116,8 @@ class Server:
             while received := _receive(stream, number):
                 self.requests.append(received)
                 if not _send(connection, self._script(received)):
-                    return
+                    break
+        self.ended.release()
 
 
 def _receive(stream: BinaryIO, number: int) -> Received | None:

@@ -141,6 +141,7 @@ def test_garbled(garbage: bytes) -> None:
         'multipart/mixed; boundary=""',
         "multipart/mixed; boundary=\u00e4",
         "multipart/mixed; boundary*=utf-8''%c3%a4",
+        "multipart/mixed; boundary*=utf-8''%e6%97%a5",
         "multipart/mixed; boundary=" + "x" * 300,
         f"text/html; x={JOB_ID}; y=" + "y" * 2000,
     ],
@@ -205,7 +206,7 @@ def test_endless_headers(endless: bytes) -> None:
     def blocks() -> Iterable[bytes]:
         yield b"--edge\r\n"
         for count in range(10_000):
-            assert count < 200
+            assert count * len(endless) < 32 * 1024
             yield endless if count == 0 or b"\n" in endless else endless[-900:]
 
     with pytest.raises(UnexpectedAnswerError):

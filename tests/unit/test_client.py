@@ -432,13 +432,14 @@ def test_connection_that_was_closed_meanwhile(serve: Serve, make_client: MakeCli
 
 
 def test_unread_stream_gives_its_connection_up(serve: Serve, make_client: MakeClient) -> None:
-    """A body that nobody reads to its end is not in the way of the next answer."""
-    server = serve(one_by_one(reply(200, b"x" * 5 * BLOCK), RUNNING))
+    """A body that nobody reads to its end is not in the way of the next answer, nor kept open."""
+    server = serve(one_by_one(reply(200, b"x" * 50 * BLOCK), RUNNING))
     client = make_client(server.url)
 
     with client.stream(endpoints.download(FILE_ID)) as (_, blocks):
         next(blocks)
 
+    assert server.ended.acquire(timeout=5)
     assert JobAnswer() == client.send(POLL)
     assert 2 == server.connections
 

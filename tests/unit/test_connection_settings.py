@@ -332,6 +332,7 @@ BAD: list[tuple[dict[str, Any], Any, str, str]] = [
     ({}, {"job_key": "***"}, "extra job_key", "enter the secret again"),
     ({}, {"job_key": {"a": SECRET}}, "extra job_key", "paste it again"),
     ({"login": SECRET}, None, "login (the Kid)", "copy the Kid"),
+    ({"login": KID + "0"}, None, "login (the Kid)", "copy the Kid"),
     ({"login": KID[:-1]}, None, "login (the Kid)", "copy the Kid"),
     ({"login": f"{{{KID}}}"}, None, "login (the Kid)", "copy the Kid"),
     ({"login": KID.replace("1", "g")}, None, "login (the Kid)", "copy the Kid"),

@@ -44,6 +44,7 @@ def test_fields_survive_a_journey(kind: type[ConvertApiError], travel: Any) -> N
     arrived = travel(error)
 
     assert (kind, str(error), error.args) == (type(arrived), str(arrived), arrived.args)
+    assert ("what happened", *FIELDS.get(kind.__name__, {}).values()) == error.args
     assert vars(error) == vars(arrived)
     assert {"message": "what happened", **FIELDS.get(kind.__name__, {})} == vars(arrived)
 

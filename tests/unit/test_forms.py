@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -198,6 +199,7 @@ def test_file_names_break_no_form(name: str) -> None:
     assert 3 == len(head)
     assert head[1].isprintable()
     assert head[1].isascii()
+    assert re.search(r'; filename="[^"\\]*"; filename\*=[^" ]*$', head[1])
     assert name == disposition_name(head[1].partition(": ")[2])
     assert ("File", b"DATA") == (part[0], part[2])
     assert ("After", None, b"still here") == after
