@@ -7,7 +7,7 @@ import json
 import shlex
 import signal
 import sys
-import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,17 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sandbox.start()
     except (ValueError, AttributeError, OSError) as error:
         parser.error(str(error))
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     try:
+        # Not an Event that the handler sets: a signal in the middle of its wait() would lock up.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         for fault in faults:
             sandbox.add_fault(fault)
         print(_greeting(sandbox), flush=True)  # noqa: T201 - what it was started for
-        stop.wait()
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        return 0
     finally:
         sandbox.stop()
-    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
