@@ -44,9 +44,8 @@ def mint(secret: str, kid: str, *, now: float, lifetime: int, client_ip: str | N
     if client_ip:
         claims["clientIp"] = client_ip
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of short keys: how long a token is, is ConvertAPI's choice
+        # How long a token is, was ConvertAPI's choice: nobody who reads this could mend it.
+        warnings.simplefilter("ignore", jwt.InsecureKeyLengthWarning)
         return jwt.encode(claims, secret, algorithm="HS256")
 
 
