@@ -163,7 +163,7 @@ class ConvertApiHook(BaseHook):
 
     def place_order(self, *, on_quota_exhausted: str = "fail", **arguments: Any) -> Order:
         """Check a conversion's arguments, find its inputs and mask its secrets; nothing is sent."""
-        from airflow_provider_convertapi.hooks.order import place_order
+        from airflow_provider_convertapi.hooks.arguments import place_order
 
         if on_quota_exhausted not in {"fail", "raise"}:
             complaint = f"is {on_quota_exhausted!r}; it must be 'fail' or 'raise'"
@@ -428,7 +428,7 @@ def secrets_in(source: object, parameters: object) -> list[str]:
     Passwords, cookies and headers among the parameters, and the queries of URLs: a signed URL
     opens its file to everybody.
     """
-    from airflow_provider_convertapi.hooks.order import listed
+    from airflow_provider_convertapi.hooks.arguments import listed
 
     named = parameters.items() if isinstance(parameters, Mapping) else ()
     hidden = [

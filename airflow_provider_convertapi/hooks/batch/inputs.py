@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from airflow_provider_convertapi.batch.leftover import URL
 from airflow_provider_convertapi.batch.names import shard_of
 from airflow_provider_convertapi.errors import InputNotFoundError
-from airflow_provider_convertapi.hooks.order import listed, plain_text, wrong
+from airflow_provider_convertapi.hooks.arguments import listed, plain_text, wrong
 from airflow_provider_convertapi.storage import (
     Destination,
     canonical,

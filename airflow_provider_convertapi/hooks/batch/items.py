@@ -10,11 +10,12 @@ from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.ids import JobIds, seed_text
 from airflow_provider_convertapi.batch.pace import Rhythm
 from airflow_provider_convertapi.errors import InputChangedError
+from airflow_provider_convertapi.hooks.arguments import place_order
 from airflow_provider_convertapi.hooks.batch.outputs import BatchOutput
 from airflow_provider_convertapi.hooks.convertapi import settle_time
 from airflow_provider_convertapi.hooks.direct import DirectConversion
 from airflow_provider_convertapi.hooks.durable import DurableConversion
-from airflow_provider_convertapi.hooks.order import Part, place_order
+from airflow_provider_convertapi.hooks.order import Part
 from airflow_provider_convertapi.hooks.outcome import Try
 from airflow_provider_convertapi.hooks.work import Work
 from airflow_provider_convertapi.storage import Source, is_url, shown

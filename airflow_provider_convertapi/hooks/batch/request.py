@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_convertapi.hooks.order import (
+from airflow_provider_convertapi.hooks.arguments import (
     format_name,
     plain_text,
     split_parameters,

@@ -16,11 +16,11 @@ from airflow_provider_convertapi.errors import (
     ConversionTimeoutError,
     InputChangedError,
 )
+from airflow_provider_convertapi.hooks.arguments import listed
 from airflow_provider_convertapi.hooks.batch.inputs import url_fingerprint
 from airflow_provider_convertapi.hooks.batch.planning import Planned, Records, find_file_parameters
 from airflow_provider_convertapi.hooks.batch.tally import Tally
 from airflow_provider_convertapi.hooks.deferral import JobEvent, WatchedJob
-from airflow_provider_convertapi.hooks.order import listed
 from airflow_provider_convertapi.storage import Source, is_url
 
 if TYPE_CHECKING:
