@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook, conf
 
-from airflow_provider_convertapi.api import auth, endpoints
+from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.ids import JobIds, key_check, seed_text
 from airflow_provider_convertapi.api.wire import Credential
 from airflow_provider_convertapi.errors import (
@@ -24,22 +21,22 @@ from airflow_provider_convertapi.errors import (
 )
 from airflow_provider_convertapi.failures import explicit_failures
 from airflow_provider_convertapi.hooks.connection import ConnectionSettings
+from airflow_provider_convertapi.hooks.credentials import Credentials
+from airflow_provider_convertapi.hooks.masking import mask, secrets_in
 from airflow_provider_convertapi.hooks.scope import Scope
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import requests
 
     from airflow_provider_convertapi.api.client import Client
+    from airflow_provider_convertapi.api.wire import Endpoint
     from airflow_provider_convertapi.hooks.direct import DirectConversion
     from airflow_provider_convertapi.hooks.durable import DurableConversion
     from airflow_provider_convertapi.hooks.order import Order
     from airflow_provider_convertapi.hooks.outcome import Outcome, Try
-
-_LIFETIME_MARGIN = 60
-"""Seconds that a JWT outlives the task's `execution_timeout`."""
 
 DEFAULT_SETTLE = 30.0
 
@@ -63,7 +60,6 @@ class ConvertApiHook(BaseHook):
         super().__init__(**kwargs)
         self.convertapi_conn_id = convertapi_conn_id
         self._stop = threading.Event()
-        self._minting = threading.Lock()
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -84,7 +80,7 @@ class ConvertApiHook(BaseHook):
         """The connection, read once and checked; `ConnectionConfigError` names a wrong field."""
         settings = ConnectionSettings.from_connection(self.get_connection(self.convertapi_conn_id))
         for secret in settings.secrets:
-            self._mask(secret)
+            mask(secret)
         return settings
 
     @cached_property
@@ -104,16 +100,24 @@ class ConvertApiHook(BaseHook):
         settings = self.settings
         return Client(
             settings.base_url,
-            self._credential,
-            renew=self._renew,
+            self._credentials.secret,
+            renew=self._credentials.renew,
             http_timeout=settings.http_timeout,
             pause=self._pause,
         )
 
+    @cached_property
+    def _credentials(self) -> Credentials:
+        limit = self.scope.execution_timeout
+        return Credentials(self.settings, limit, self._ask)
+
+    def _ask(self, endpoint: Endpoint[str]) -> str:
+        return self.client.call(endpoint)  # made when it is asked: the client needs credentials
+
     def get_conn(self) -> requests.Session:
         """Return a `requests.Session` that authenticates at the connection's host only."""
         with explicit_failures():
-            self._credential(Credential.TOKEN)
+            self._credentials.secret(Credential.TOKEN)
             return self.client.session
 
     def issue_token(self, lifetime: int | None = None, client_ip: str | None = None) -> str:
@@ -123,9 +127,7 @@ class ConvertApiHook(BaseHook):
         :param client_ip: comma-separated hosts that may use it; None means the connection's.
         """
         with explicit_failures():
-            return self._new_token(
-                lifetime or self._lifetime(), client_ip or self.settings.client_ip
-            )
+            return self._credentials.new_token(lifetime, client_ip)
 
     def convert(
         self,
@@ -171,7 +173,7 @@ class ConvertApiHook(BaseHook):
                 f"on_quota_exhausted {complaint}.", {"on_quota_exhausted": [complaint]}
             )
         for secret in secrets_in(arguments.get("source"), arguments.get("parameters")):
-            self._mask(secret)
+            mask(secret)
         return place_order(**arguments)
 
     def run_order(
@@ -361,85 +363,7 @@ class ConvertApiHook(BaseHook):
                 "without paying, and what nobody collects the service deletes within three hours."
             )
 
-    def _credential(self, kind: Credential) -> str:
-        if kind is Credential.MASTER:
-            return self.settings.master_token or ""
-        if kind is Credential.API_TOKEN or self.settings.auth == "api_token":
-            return self.settings.api_token
-        with self._minting:  # many threads, one token: the masker forgets none
-            return self._issuer.token()
-
-    def _renew(self) -> bool:
-        if self.settings.auth == "api_token":
-            return False
-        self._issuer.forget()
-        return True
-
-    @cached_property
-    def _issuer(self) -> auth.TokenIssuer:
-        lifetime = self._lifetime()
-        return auth.TokenIssuer(
-            lambda: self._new_token(lifetime, self.settings.client_ip), lifetime, time.time
-        )
-
-    def _lifetime(self) -> int:
-        """Return how many seconds a JWT lasts: no longer than the task can run."""
-        limit = self.scope.execution_timeout
-        lifetime = self.settings.jwt_lifetime
-        return lifetime if limit is None else min(lifetime, int(limit) + _LIFETIME_MARGIN)
-
-    def _new_token(self, lifetime: int, client_ip: str | None) -> str:
-        settings = self.settings
-        if not settings.kid:
-            raise ConnectionConfigError(
-                f"Connection {self.convertapi_conn_id!r}: login (the Kid) is empty, and a JWT "
-                "needs it."
-            )
-        if settings.auth == "jwt_remote":
-            token = self.client.call(endpoints.request_token(settings.kid, lifetime, client_ip))
-        else:
-            token = auth.mint(
-                settings.api_token,
-                settings.kid,
-                now=time.time(),
-                lifetime=lifetime,
-                client_ip=client_ip,
-            )
-        self._mask(token)
-        return token
-
-    def _mask(self, secret: str) -> None:
-        from airflow.providers.common.compat.sdk import mask_secret
-
-        mask_secret(secret)
-
 
 def settle_time() -> float:
     """Return the seconds that an accepted job may stay invisible at the service."""
     return float(conf.getfloat("convertapi", "settle", fallback=DEFAULT_SETTLE))
-
-
-_SECRET_PARAMETERS = ("password", "cookies", "headers")
-
-
-def secrets_in(source: object, parameters: object) -> list[str]:
-    """Return what must not be shown of a conversion's arguments.
-
-    Passwords, cookies and headers among the parameters, and the queries of URLs: a signed URL
-    opens its file to everybody.
-    """
-    from airflow_provider_convertapi.hooks.arguments import listed
-
-    named = parameters.items() if isinstance(parameters, Mapping) else ()
-    hidden = [
-        str(value)
-        for name, value in named
-        if any(word in str(name).lower() for word in _SECRET_PARAMETERS)
-    ]
-    texts = [*listed(source), *(value for _, value in named)]
-    queries = [
-        urlsplit(text).query
-        for text in texts
-        if isinstance(text, str) and text.startswith(("http://", "https://"))
-    ]
-    return [secret for secret in [*hidden, *queries] if secret]

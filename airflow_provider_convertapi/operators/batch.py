@@ -158,7 +158,7 @@ class ConvertApiBatchOperator(BaseOperator):
         super()._do_render_template_fields(*args, **kwargs)
         from airflow.providers.common.compat.sdk import mask_secret
 
-        from airflow_provider_convertapi.hooks.convertapi import secrets_in
+        from airflow_provider_convertapi.hooks.masking import secrets_in
 
         source = self.source.get("source") if isinstance(self.source, dict) else self.source
         for secret in secrets_in(source, self.parameters)[:_MASKED]:

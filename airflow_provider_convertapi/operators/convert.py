@@ -132,7 +132,7 @@ class ConvertApiOperator(BaseOperator):
         super()._do_render_template_fields(*args, **kwargs)
         from airflow.providers.common.compat.sdk import mask_secret
 
-        from airflow_provider_convertapi.hooks.convertapi import secrets_in
+        from airflow_provider_convertapi.hooks.masking import secrets_in
 
         for secret in secrets_in(self.source, self.parameters):
             mask_secret(secret)
