@@ -108,6 +108,9 @@ class DurableConversion:
         charged = 0 if job.submitted is None else conversion.cost
         return Outcome(outputs, conversion.cost, charged, _sizes(conversion))
 
+    def _published(self, conversion: Conversion) -> list[str] | None:
+        return published(self.work, conversion)
+
     def _known_answers(self) -> dict[int, JobAnswer]:
         """Return what the service knows of this conversion's attempts.
 
@@ -129,7 +132,7 @@ class DurableConversion:
                 "An earlier try converted and paid this; its result is collected, no charge."
             )
             return self._collect(Underway(attempt, uploads=self._places()), conversion)
-        outputs = published(work, conversion)
+        outputs = self._published(conversion)
         if outputs is not None:
             work.log.info("Reused, no charge: an earlier try published %s.", ", ".join(outputs))
             delete_documents(work, attempt, self._places(), conversion.files)

@@ -25,6 +25,15 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.outcome import Try
 
 
+def at_once(longest: float) -> Iterator[float]:
+    """Yield poll delays for a job that is said to have an answer already.
+
+    :param longest: the longest distance in seconds between two polls.
+    """
+    yield 0.0
+    yield from poll_delays(longest)
+
+
 @dataclass(slots=True)
 class Work:
     """One conversion under way.

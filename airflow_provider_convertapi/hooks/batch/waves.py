@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.ids import JobIds
-from airflow_provider_convertapi.api.retry import poll_delays
 from airflow_provider_convertapi.batch.leftover import LeftPlan
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
@@ -21,10 +19,11 @@ from airflow_provider_convertapi.hooks.batch.inputs import url_fingerprint
 from airflow_provider_convertapi.hooks.batch.planning import Planned, Records, find_file_parameters
 from airflow_provider_convertapi.hooks.batch.tally import Tally
 from airflow_provider_convertapi.hooks.deferral import JobEvent, WatchedJob
+from airflow_provider_convertapi.hooks.work import at_once
 from airflow_provider_convertapi.storage import Source, is_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_convertapi.batch.plan import Item
     from airflow_provider_convertapi.hooks.batch.batch import Batch
@@ -152,7 +151,7 @@ class Waves:
     def _conversion(self, run: BatchRun, item: Item, job: WatchedJob) -> DurableConversion:
         ids = JobIds(self.batch.hook.settings.id_key, job.derivation)
         order = run.converter.expected(item)
-        return run.converter.resumed(item, order, ids, self.batch.hook.client, _at_once)
+        return run.converter.resumed(item, order, ids, self.batch.hook.client, at_once)
 
     def _sorted(
         self,
@@ -271,8 +270,3 @@ def _identities(files: Mapping[str, Source | str]) -> dict[str, list[str]]:
 def _count(event: object) -> int:
     jobs = event.get("jobs") if isinstance(event, dict) else None
     return len(jobs) if isinstance(jobs, list) else -1
-
-
-def _at_once(longest: float) -> Iterator[float]:
-    """Yield poll delays for a job that is said to have an answer."""
-    return chain([0.0], poll_delays(longest))

@@ -1,0 +1,72 @@
+"""The steps of a chain, as a user writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from airflow_provider_convertapi.hooks.arguments import format_name, split_parameters, wrong
+from airflow_provider_convertapi.storage import Source, find_source, is_url
+
+_KEYS = ("to_format", "from_format", "parameters")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One conversion of what the step before made.
+
+    :param number: counted from 1, which is the conversion that the operator itself names.
+    :param from_format: None for the format that the step before makes.
+    :param plain: the converter's parameters as text, without files and `Timeout`.
+    :param files: its file parameters, found; a URL is the service's to fetch.
+    """
+
+    number: int
+    from_format: str | None
+    to_format: str
+    plain: Mapping[str, str] = field(repr=False)
+    files: Mapping[str, Source | str] = field(repr=False)
+    service_timeout: int | None
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes it this step, as JSON can hold it."""
+        return {
+            "from": self.from_format,
+            "to": self.to_format,
+            "plain": dict(self.plain),
+            "files": {
+                name: [file.uri, file.fingerprint] if isinstance(file, Source) else [file]
+                for name, file in self.files.items()
+            },
+        }
+
+
+def check_steps(steps: object) -> tuple[Step, ...]:
+    """Check the steps after the first; `ParameterError` names the one that is wrong."""
+    if steps is None:
+        return ()
+    if not isinstance(steps, Sequence) or isinstance(steps, str | bytes):
+        raise wrong("steps", f"is a {type(steps).__name__}; it must be a list of mappings")
+    return tuple(_step(number, step) for number, step in enumerate(steps, 2))
+
+
+def _step(number: int, step: object) -> Step:
+    name = f"steps[{number - 2}]"
+    if not isinstance(step, Mapping) or not set(step) <= set(_KEYS) or "to_format" not in step:
+        raise wrong(
+            name, "must be a mapping with to_format and, if need be, from_format and parameters"
+        )
+    files, plain, service_timeout = split_parameters(step.get("parameters"))
+    origin = step.get("from_format")
+    return Step(
+        number=number,
+        from_format=None if origin is None else format_name(f"{name}['from_format']", origin),
+        to_format=format_name(f"{name}['to_format']", step["to_format"]),
+        plain=plain,
+        files={
+            key: uri if is_url(uri) else find_source(uri, field=f"{name}['parameters'][{key!r}]")
+            for key, uri in files.items()
+        },
+        service_timeout=service_timeout,
+    )
