@@ -28,4 +28,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(msg)
     from importlib import import_module  # noqa: PLC0415 - see above
 
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        msg = f"{error}; the sandbox is an extra: airflow-provider-convertapi[sandbox]"
+        raise ImportError(msg) from error
