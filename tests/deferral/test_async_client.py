@@ -283,6 +283,22 @@ def test_certificate_authority_of_the_environment(
         assert not error.sent
 
 
+def test_folder_of_authorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder is read as `requests` reads one; who is not in it is not trusted."""
+    context, _ = certificate(tmp_path)
+    (tmp_path / "nobody").mkdir()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nobody"))
+
+    async def main() -> Any:
+        async with service([], context) as address:
+            return await ask(f"https://{address}")
+
+    error = failure_of(lambda: asyncio.run(main()))
+
+    assert isinstance(error, TransportError)
+    assert "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
 def test_body_travels_with_its_length(convertapi_sandbox: Sandbox) -> None:
     """The one request with a body, for a JWT, is understood."""
 

