@@ -32,13 +32,8 @@ class Outcome:
     error: str = ""
 
 
-async def outcomes(folder: Path, pairs: Iterable[tuple[str, str]] = tuple(PAIRS)) -> list[Outcome]:
-    """Convert a sample by each pair, all workers at once.
-
-    Args:
-        folder: Where the results go; the caller removes it.
-        pairs: Which ones; by default all that the sandbox has.
-    """
+async def outcomes(folder: Path, pairs: Iterable[tuple[str, str]]) -> list[Outcome]:
+    """Convert a sample by each pair, all workers at once; the results go into `folder`."""
     pool = Pool()
     try:
         return await asyncio.gather(*(_convert(pool, pair, folder) for pair in pairs))
@@ -58,10 +53,14 @@ async def _convert(pool: Pool, pair: tuple[str, str], folder: Path) -> Outcome:
     return Outcome(*pair, time.monotonic() - started, tuple(outputs))
 
 
-def run() -> int:
-    """Check every pair, print a table, and return the exit status: 0 if all of them work."""
+def run(pairs: Iterable[tuple[str, str]] = tuple(PAIRS)) -> int:
+    """Check pairs, by default every one, and print a table.
+
+    Returns:
+        The exit status: 0 if all of them work.
+    """
     with tempfile.TemporaryDirectory(prefix="convertapi-check-") as folder:
-        found = asyncio.run(outcomes(Path(folder)))
+        found = asyncio.run(outcomes(Path(folder), pairs))
         for line in _table(found):
             sys.stdout.write(f"{line}\n")
     return 1 if any(outcome.error for outcome in found) else 0
@@ -70,7 +69,7 @@ def run() -> int:
 def _table(found: list[Outcome]) -> Iterable[str]:
     for outcome in sorted(found, key=lambda one: (one.source, one.target)):
         pair = f"{outcome.source} to {outcome.target}"
-        engine = PAIRS[outcome.source, outcome.target]
+        engine = PAIRS.get((outcome.source, outcome.target), "none")
         size = sum(output.path.stat().st_size for output in outcome.outputs)
         made = outcome.error or f"{len(outcome.outputs)} file(s), {size:,} bytes"
         yield f"{pair:<26}{engine:<12}{'FAILED  ' if outcome.error else 'ok      '}{made}"

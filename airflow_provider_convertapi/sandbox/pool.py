@@ -31,12 +31,17 @@ _LONGEST_LINE = 16 << 20  # bytes of an answer that names thousands of pages
 
 
 class Pool:
-    """Converts documents in at most `workers` processes at once; None means one for each core.
+    """Converts documents in worker processes.
 
     It belongs to one event loop. A worker is started with the first job that finds none free.
+
+    Args:
+        workers: How many at once; None means one for each core.
+        path: Where they look for LibreOffice, as in PATH; None means the server's own PATH.
     """
 
-    def __init__(self, workers: int | None = None) -> None:
+    def __init__(self, workers: int | None = None, path: str | None = None) -> None:
+        self._path = os.environ.get("PATH", "") if path is None else path
         self._size = workers or os.cpu_count() or 1
         self._free = asyncio.Semaphore(self._size)
         self._idle: list[_Worker] = []
@@ -84,7 +89,7 @@ class Pool:
             if worker.alive:
                 return worker
             await self._discard(worker)
-        worker = await _Worker.start()
+        worker = await _Worker.start(self._path)
         self._workers.add(worker)
         if self._closed:  # meanwhile
             await self._discard(worker)
@@ -112,7 +117,7 @@ class _Worker:
         self.jobs = 0
 
     @classmethod
-    async def start(cls) -> _Worker:
+    async def start(cls, path: str) -> _Worker:
         folder = Path(tempfile.mkdtemp(prefix="convertapi-worker-"))
         command = [
             sys.executable,
@@ -126,7 +131,7 @@ class _Worker:
             stdout=PIPE,
             stderr=DEVNULL,  # libraries chatter; a traceback of ours comes in the answer
             cwd=folder,
-            env=_environment(folder),
+            env=_environment(folder, path),
             limit=_LONGEST_LINE,
             start_new_session=True,  # so that its own children can be ended with it
         )
@@ -166,13 +171,14 @@ class _Worker:
         return self._process.returncode or 0
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    """Return a worker's environment: nothing of the server's own but where programs lie."""
-    kept = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
+def _environment(folder: Path, path: str) -> dict[str, str]:
+    """Return a worker's environment: nothing of the server's own but where libraries lie."""
+    kept = {key: os.environ[key] for key in ("LD_LIBRARY_PATH",) if key in os.environ}
     scratch = str(folder)
     return kept | {
         "HOME": scratch,
         "LANG": "C.UTF-8",
+        "PATH": path,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
         "TMPDIR": scratch,
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
 import tempfile
 import zipfile
 from email.message import EmailMessage
@@ -89,6 +90,23 @@ def _relabelled(package: bytes, old: bytes, new: bytes) -> bytes:
                 data = data.replace(old, new)
             archive.writestr(member, data)
     return target.getvalue()
+
+
+def _converted(form: str, source: str) -> bytes:
+    """Return a sample as LibreOffice writes it in a format that only LibreOffice knows."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"sample.{source}"
+        path.write_bytes(content(source))
+        profile = (Path(folder) / "profile").as_uri()
+        command = [
+            "soffice",
+            f"-env:UserInstallation={profile}",
+            "--headless",
+            "--convert-to",
+            form,
+        ]
+        subprocess.run([*command, "--outdir", folder, str(path)], check=True, capture_output=True)  # noqa: S603 - no shell; all of it is ours
+        return path.with_suffix(f".{form}").read_bytes()
 
 
 def _workbook() -> bytes:
@@ -193,6 +211,13 @@ _MAKERS: Mapping[str, Callable[[], bytes]] = {
     "xlsx": _workbook,
     "xltx": lambda: _relabelled(_workbook(), _SHEET, b"spreadsheetml.template.main"),
     "zip": _zip,
+    # Wanted only where LibreOffice is there.
+    "doc": partial(_converted, "doc", "docx"),
+    "odg": partial(_converted, "odg", "svg"),
+    "odp": partial(_converted, "odp", "pptx"),
+    "ods": partial(_converted, "ods", "xlsx"),
+    "ppt": partial(_converted, "ppt", "pptx"),
+    "xls": partial(_converted, "xls", "xlsx"),
 }
 # Sources of the catalogue that stand for other formats.
 _STANDING_FOR = {"email": "eml", "file": "docx", "images": "png", "office": "xlsx", "web": "html"}

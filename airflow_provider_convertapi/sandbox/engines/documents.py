@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib import import_module
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -94,13 +95,15 @@ def _pdfs(job: EngineJob, folder: Path, parameters: Parameters) -> list[bytes]:
 def pdf(file: InputFile, form: str, folder: Path, parameters: Parameters) -> bytes:
     """Return a document of whatever format as PDF.
 
-    LibreOffice goes first where it is there, but our own engines where there is more to honour
-    than it does.
+    LibreOffice goes first where it is there. Our own engines take what it cannot read, and what
+    asks for more than it honours.
     """
     plain = not set(parameters) - _HONOURED_BY_LIBREOFFICE
-    wanted = form in libreoffice.ONLY or (form in libreoffice.ALSO and plain)
-    if wanted and libreoffice.program():
+    if libreoffice.program() and form in libreoffice.ONLY:
         return libreoffice.convert(file.path, form, "pdf", folder)
+    if libreoffice.program() and form in libreoffice.ALSO and plain:
+        with suppress(EngineError):
+            return libreoffice.convert(file.path, form, "pdf", folder)
     if form == "eml":
         parts = list(_mail(file, folder, parameters))
         document: bytes = _engine("surgery").joined(parts)

@@ -17,13 +17,11 @@ from airflow_provider_convertapi.sandbox.engines import limits, verdicts
 # Office formats that our own engines read too.
 ALSO = frozenset({"docx", "dotx", "odt", "rtf", "pptx", "ppsx", "potx", "xlsx", "xltx"})
 # Those that only LibreOffice reads.
-ONLY = frozenset(
-    {"doc", "dot", "xls", "xlt", "ppt", "pps", "pot", "ods", "odp", "odg", "wpd", "xlsb"}
-)
+ONLY = frozenset({"doc", "dot", "xls", "xlt", "ppt", "pps", "pot", "ods", "odp", "odg"})
 
 _SECONDS = 40  # its start alone takes two
 _PACKAGES = frozenset(
-    {"docx", "dotx", "odt", "pptx", "ppsx", "potx", "xlsx", "xltx", "ods", "odp", "odg", "xlsb"}
+    {"docx", "dotx", "odt", "pptx", "ppsx", "potx", "xlsx", "xltx", "ods", "odp", "odg"}
 )
 # No macros, and no link or picture that lies outside of the document.
 _SETTINGS = """<?xml version="1.0" encoding="UTF-8"?>
@@ -59,6 +57,8 @@ def convert(document: Path, form: str, target: str, folder: Path) -> bytes:
     """
     if form in _PACKAGES:
         limits.check_package(document)
+    if form == "rtf":
+        limits.check_rtf(document)
     source = folder / f"document.{form}"
     source.unlink(missing_ok=True)
     source.symlink_to(document.resolve())

@@ -15,6 +15,7 @@ MAX_UNPACKED = 256 << 20  # bytes that the parts of a document may unpack to
 MAX_MEMBERS = 10_000
 MAX_PIXELS = 100_000_000  # of one picture
 _CHUNK = 1 << 20
+_HEAD = 100
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # a compound file: old Office, or a wrapper of encryption
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _XML = (".xml", ".rels", ".xhtml", ".html", ".htm", ".opf", ".ncx", ".svg", ".vml")
@@ -42,6 +43,17 @@ def check_package(document: Path, *, password: object = None) -> None:
             _check_members(archive)
     except _BROKEN as error:
         raise verdicts.damaged(str(error)) from None
+
+
+def check_rtf(document: Path) -> None:
+    """Check that a document is Rich Text at all: programs take any text for it.
+
+    Raises:
+        EngineError: 5002 where it is none.
+    """
+    with document.open("rb") as file:
+        if not file.read(_HEAD).lstrip().startswith(rb"{\rtf"):
+            raise verdicts.damaged("It is no Rich Text.")
 
 
 def _refuse_encrypted(document: Path, password: object) -> None:

@@ -145,9 +145,8 @@ ROWS = (
 
 # What LibreOffice adds where `soffice` is on the path.
 LIBREOFFICE_ROWS = (
-    Row("documents", "odg odp ods wpd", "pdf", "PageRange"),
+    Row("documents", "odg odp ods", "pdf", "PageRange"),
     Row("documents", "odp ods", "jpg png", _PAGE_PICTURE),
-    Row("documents", "xlsb", "pdf", "PageRange"),
     Row("documents", "doc", "docx"),
     Row("documents", "ppt", "pptx"),
     Row("documents", "xls", "xlsx"),

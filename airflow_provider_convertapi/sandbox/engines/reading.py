@@ -13,7 +13,6 @@ from airflow_provider_convertapi.sandbox.engines import (
     paper,
     text,
     tree,
-    verdicts,
     webpage,
 )
 from airflow_provider_convertapi.sandbox.engines.paper import Page
@@ -39,7 +38,6 @@ _WEB_PAGE = Page(top=10 * paper.MM, right=10 * paper.MM, bottom=10 * paper.MM, l
 _SLIDE = Page(width=720, height=540, top=36, right=48, bottom=36, left=48)
 _EMU = 1 / 12700  # points
 _LARGEST = 14400.0  # points
-_HEAD = 100  # bytes
 
 
 def read(document: Path, reader: str, folder: Path, password: object = None) -> Tree:
@@ -50,10 +48,8 @@ def read(document: Path, reader: str, folder: Path, password: object = None) -> 
     """
     if reader in _PACKAGES:
         limits.check_package(document, password=password)
-    if reader == "rtf":  # pandoc would take any text for it
-        with document.open("rb") as file:
-            if not file.read(_HEAD).lstrip().startswith(rb"{\rtf"):
-                raise verdicts.damaged()
+    if reader == "rtf":
+        limits.check_rtf(document)
     if reader in _TEXTS:
         content = text.decode(document.read_bytes(), html=reader == "html")
         document = folder / "decoded.txt"

@@ -7,10 +7,7 @@ import io
 import itertools
 import threading
 import zipfile
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import Future
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pikepdf
 import pypdfium2
@@ -18,11 +15,17 @@ import pytest
 from PIL import Image
 
 from airflow_provider_convertapi.sandbox import samples
-from airflow_provider_convertapi.sandbox.jobs import EngineError, EngineJob, EngineOutput, InputFile
+from airflow_provider_convertapi.sandbox.jobs import EngineError, EngineJob, InputFile
 from airflow_provider_convertapi.sandbox.pool import Pool
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from airflow_provider_convertapi.sandbox.jobs import EngineOutput
+
 T = TypeVar("T")
-Parameter = str | int | float | bool
 
 
 class Made(list[bytes]):
@@ -73,8 +76,8 @@ def loop() -> Iterator[Loop]:
 
 @pytest.fixture(scope="session")
 def pool(loop: Loop) -> Iterator[Pool]:
-    """Give a pool of two workers, kept for all tests."""
-    workers = Pool(2)
+    """Give a pool of two workers, kept for all tests, that find no LibreOffice anywhere."""
+    workers = Pool(2, path="")
     yield workers
     loop.run(workers.close())
 
@@ -87,10 +90,7 @@ class Convert(Protocol):
         source: str,
         target: str,
         *contents: bytes,
-        name: str | None = None,
-        extra: Mapping[str, tuple[str, bytes]] | None = None,
-        timeout: float = 60.0,
-        **parameters: Parameter,
+        **options: Any,
     ) -> Made:
         """Convert documents, by default the sample of the source's format.
 
@@ -98,6 +98,7 @@ class Convert(Protocol):
         :param name: name of the first; the others are numbered.
         :param extra: names and contents of other file parameters.
         :param timeout: seconds.
+        :param options: those three, and the parameters of the conversion.
         """
         ...
 
@@ -110,10 +111,7 @@ class Prepare(Protocol):
         source: str,
         target: str,
         *contents: bytes,
-        name: str | None = None,
-        extra: Mapping[str, tuple[str, bytes]] | None = None,
-        timeout: float = 60.0,
-        **parameters: Parameter,
+        **options: Any,
     ) -> EngineJob:
         """Return a job in a folder of its own."""
         ...
@@ -131,7 +129,7 @@ def prepare(tmp_path: Path) -> Prepare:
         name: str | None = None,
         extra: Mapping[str, tuple[str, bytes]] | None = None,
         timeout: float = 60.0,
-        **parameters: Parameter,
+        **parameters: str | float,
     ) -> EngineJob:
         folder = tmp_path / str(next(numbers))
         folder.mkdir()
@@ -233,6 +231,19 @@ class Reader:
     def image(content: bytes) -> Image.Image:
         """Return an open picture."""
         return Image.open(io.BytesIO(content))
+
+    @staticmethod
+    def pixel(image: Image.Image, x: int, y: int) -> tuple[int, ...]:
+        """Return the colour of a point."""
+        color = image.getpixel((x, y))
+        assert isinstance(color, tuple)
+        return color
+
+    @staticmethod
+    def darkest(image: Image.Image, box: tuple[int, int, int, int] | None = None) -> int:
+        """Return the darkest grey of a picture or a part of it: 0 for black, 255 for white."""
+        levels = image.convert("L").crop(box).histogram()
+        return next(level for level, count in enumerate(levels) if count)
 
     @staticmethod
     def parts(package: bytes) -> dict[str, bytes]:

@@ -68,7 +68,7 @@ def test_zip_keeps_equal_names_apart(
     ("level", "smaller"),
     [("NoCompression", False), ("Fastest", True), ("Medium", True), ("Optimal", True)],
 )
-def test_zip_compression(convert: Convert, read: Reader, level: str, smaller: bool) -> None:  # noqa: FBT001 - a column
+def test_zip_compression(convert: Convert, read: Reader, level: str, smaller: bool) -> None:
     """CompressionLevel decides; the content is the same."""
     content = b"again and again " * 10_000
     made = convert("file", "zip", content, name="a.txt", CompressionLevel=level)
@@ -139,7 +139,7 @@ def test_mail_shows_the_pictures_it_brings(convert: Convert, read: Reader) -> No
 
     pdf = convert("eml", "pdf", message.as_bytes()).only
 
-    colors = dict((color, count) for count, color in read.drawn(pdf).getcolors(1 << 20) or [])
+    colors = {color: count for count, color in read.drawn(pdf).getcolors(1 << 20) or []}
     assert colors.get((32, 64, 128), 0) > 10_000
 
 

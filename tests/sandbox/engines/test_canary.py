@@ -14,7 +14,6 @@ import socket
 import stat
 import threading
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,8 @@ from airflow_provider_convertapi.sandbox import samples
 from airflow_provider_convertapi.sandbox.jobs import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
     from tests.sandbox.engines.conftest import Convert, Edited, Made, Refused
 
 MARK = "canary-sings-5f1c"
@@ -158,7 +159,8 @@ header-includes: '#read("{first}")'\n---\n\n# Title\n\n"""
     return head + "".join(
         f"""![image]({place}) ![image](<{place}>) ![reference][r{n}] [link]({place}) <{place}>\n
 [r{n}]: {place}\n\n!include({place})\n{{{{< include {place} >}}}}\n
-```{{include="{place}"}}\n```\n\n<img src="{place}">\n<object data="{place}"></object>\n\n@cite\n\n"""
+```{{include="{place}"}}\n```\n\n<img src="{place}">
+<object data="{place}"></object>\n\n@cite\n\n"""
         for n, place in enumerate(places)
     )
 
@@ -171,7 +173,8 @@ def svg(places: Sequence[str]) -> str:
         @font-face {{ font-family: f; src: url({place}) }}</style>
         <image href="{place}" width="50" height="50"/><use href="{place}#a"/>
         <image xlink:href="{place}" width="50" height="50"/><use xlink:href="{place}#a"/>
-        <xi:include href="{place}" parse="text"/><filter id="f{n}"><feImage href="{place}"/></filter>
+        <xi:include href="{place}" parse="text"/>
+        <filter id="f{n}"><feImage href="{place}"/></filter>
         <rect filter="url(#f{n})" width="9" height="9"/>
         <rect fill="url({place}#a)" width="9" height="9" style="mask: url('{place}#m')"/>
         <script href="{place}"/><foreignObject>
@@ -243,7 +246,8 @@ def pptx(places: Sequence[str], edited: Edited) -> bytes:
     """Return a presentation with linked pictures, sounds and films."""
     pictures = "".join(
         f"""<p:pic><p:nvPicPr><p:cNvPr id="9{n}" name="x"/><p:cNvPicPr/><p:nvPr/></p:nvPicPr>
-        <p:blipFill><a:blip r:link="rimage{n}" r:embed="rimage{n}"/></p:blipFill><p:spPr/></p:pic>"""
+        <p:blipFill><a:blip r:link="rimage{n}" r:embed="rimage{n}"/></p:blipFill>
+        <p:spPr/></p:pic>"""
         for n, _ in enumerate(places)
     )
     linked = relations(places, "image", "video", "audio", "hyperlink").split(b">", 1)[1]
@@ -263,7 +267,8 @@ def odt(places: Sequence[str], edited: Edited) -> bytes:
          xlink:href="{place}" xlink:type="simple"/></draw:frame>
          <draw:frame><draw:object xlink:href="{place}"/></draw:frame>
          <text:a xlink:href="{place}">a link</text:a></text:p>
-         <text:section text:name="s{n}"><text:section-source xlink:href="{place}"/></text:section>"""
+         <text:section text:name="s{n}">
+         <text:section-source xlink:href="{place}"/></text:section>"""
         for n, place in enumerate(places)
     )
     meta = "".join(
@@ -420,10 +425,10 @@ def document(source: str, places: Sequence[str], edited: Edited, *, entities: bo
 
 
 PAIRS = (
-    "html-pdf html-docx html-xlsx html-txt web-pdf md-pdf md-html txt-pdf log-docx csv-pdf csv-xlsx "
-    "rtf-pdf rtf-html docx-pdf docx-html docx-odt docx-md pptx-pdf pptx-png odt-pdf odt-docx "
-    "epub-pdf xlsx-pdf xlsx-csv svg-png svg-pdf eml-pdf mhtml-docx email-extract pdf-png pdf-merge "
-    "zip-extract"
+    "html-pdf html-docx html-xlsx html-txt web-pdf md-pdf md-html txt-pdf log-docx csv-pdf "
+    "csv-xlsx rtf-pdf rtf-html docx-pdf docx-html docx-odt docx-md pptx-pdf pptx-png odt-pdf "
+    "odt-docx epub-pdf xlsx-pdf xlsx-csv svg-png svg-pdf eml-pdf mhtml-docx email-extract pdf-png "
+    "pdf-merge zip-extract"
 )
 
 

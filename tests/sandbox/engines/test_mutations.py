@@ -12,20 +12,40 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_convertapi.sandbox import samples
-from airflow_provider_convertapi.sandbox.jobs import EngineError, EngineJob
+from airflow_provider_convertapi.sandbox.jobs import EngineError
 from airflow_provider_convertapi.sandbox.pool import Pool
 
 if TYPE_CHECKING:
+    from airflow_provider_convertapi.sandbox.jobs import EngineJob
     from tests.sandbox.engines.conftest import Loop, Prepare
 
 SEED = 20261124
 TABLE = {415, 4000, 5000, 5001, 5002, 5003, 5007, 50013, 50020}
-PAIRS = {
-    **{"bmp": "png", "csv": "xlsx", "docx": "txt", "eml": "pdf", "epub": "pdf", "gif": "png"},
-    **{"html": "txt", "ico": "png", "jpg": "png", "odt": "txt", "pdf": "txt", "png": "jpg"},
-    **{"pptx": "pdf", "psd": "jpg", "rtf": "txt", "svg": "png", "tiff": "jpg", "webp": "png"},
-    **{"xlsx": "csv", "zip": "extract"},
-}
+PAIRS = dict(
+    pair.split("-")
+    for pair in [
+        "bmp-png",
+        "csv-xlsx",
+        "docx-txt",
+        "eml-pdf",
+        "epub-pdf",
+        "gif-png",
+        "html-txt",
+        "ico-png",
+        "jpg-png",
+        "odt-txt",
+        "pdf-txt",
+        "png-jpg",
+        "pptx-pdf",
+        "psd-jpg",
+        "rtf-txt",
+        "svg-png",
+        "tiff-jpg",
+        "webp-png",
+        "xlsx-csv",
+        "zip-extract",
+    ]
+)
 PACKAGES = {"docx", "epub", "odt", "pptx", "xlsx"}
 EACH = 15
 

@@ -107,7 +107,7 @@ def test_background_shows_where_the_page_is_empty(convert: Convert, read: Reader
     """BackgroundColor takes names and hexadecimal colours."""
     for color in ("red", "#ff0000"):
         made = convert("pdf", "png", PDF, PageRange="1", ImageResolution=36, BackgroundColor=color)
-        assert (255, 0, 0) == read.image(made.only).getpixel((2, 2))
+        assert (255, 0, 0) == read.pixel(read.image(made.only), 2, 2)
 
 
 def test_unknown_color_is_a_parameter_error(refused: Refused) -> None:
@@ -204,4 +204,4 @@ def test_flattened_form_has_no_fields(convert: Convert, read: Reader) -> None:
 
     with read.pdf(flat) as document:
         assert not len(document.pages[0].get("/Annots", []))
-    assert (0, 0, 255) == read.drawn(flat).getpixel((150, 842 - 110))
+    assert (0, 0, 255) == read.pixel(read.drawn(flat), 150, 842 - 110)

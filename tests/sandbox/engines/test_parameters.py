@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_convertapi.sandbox.catalogue import converters
-from airflow_provider_convertapi.sandbox.engines import PAIRS, pairs, unsupported_parameters
+from airflow_provider_convertapi.sandbox.engines import pairs, unsupported_parameters
 
 if TYPE_CHECKING:
     from tests.sandbox.engines.conftest import Refused
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids="-to-".join)
+@pytest.mark.parametrize(
+    "pair", [pair for row in pairs.ROWS for pair in row.pairs()], ids="-to-".join
+)
 def test_defaults_of_the_catalogue_are_taken(pair: tuple[str, str]) -> None:
     """Who says what the service does anyway is not refused, but for what only a browser does."""
     converter = converters()["/to/".join(pair)]

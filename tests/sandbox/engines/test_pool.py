@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 import pikepdf
 import pytest
 
-from airflow_provider_convertapi.sandbox.jobs import EngineError, EngineJob
+from airflow_provider_convertapi.sandbox.jobs import EngineError
 from airflow_provider_convertapi.sandbox.pool import JOBS_PER_WORKER, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from airflow_provider_convertapi.sandbox.jobs import EngineJob
     from tests.sandbox.engines.conftest import Loop, Prepare
 
 
