@@ -402,12 +402,17 @@ def chain_of(
     orders: Sequence[Order],
     steps: Sequence[Step],
     conversion_key: str | None,
+    *,
+    seconds: float | None = None,
 ) -> Chain:
-    """Return the chain of a task: the next try finds each of its jobs again."""
+    """Return the chain of a task: the next try finds each of its jobs again.
+
+    :param seconds: how long each job is waited for; None means the order's timeout.
+    """
     scope = {**hook.scope.names, "call": hook.scope.call_number(identity(orders, steps))}
 
     def make_work(order: Order, ids: JobIds) -> Work:
-        return hook.resumed(order, ids.derivation).work
+        return hook.resumed(order, ids.derivation, seconds=seconds).work
 
     hook.warn_of_limits()
     return Chain(

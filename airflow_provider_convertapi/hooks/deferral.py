@@ -68,10 +68,10 @@ class JobEvent:
         }
 
     @classmethod
-    def parse(cls, event: object, *, expected: int) -> JobEvent:
+    def parse(cls, event: object, *, expected: int | None) -> JobEvent:
         """Read an event; one that is none of ours leaves the job for the next try.
 
-        :param expected: how many jobs the trigger was given.
+        :param expected: how many jobs the trigger was given; None where only it knows.
         """
         try:
             return cls._read(event, expected)  # type: ignore[arg-type] # no mapping: refused below
@@ -83,10 +83,12 @@ class JobEvent:
             ) from None
 
     @classmethod
-    def _read(cls, event: Mapping[str, Any], expected: int) -> JobEvent:
+    def _read(cls, event: Mapping[str, Any], expected: int | None) -> JobEvent:
         status, jobs = event["status"], _jobs(event["jobs"])
         answered = tuple(bool(flag) for flag in event["answered"])
-        if status not in STATUSES or not expected == len(jobs) == len(answered):
+        if status not in STATUSES or not len(jobs) == len(answered):
+            raise ValueError
+        if expected not in {None, len(jobs)}:
             raise ValueError
         return cls(status, str(event["key_check"]), jobs, answered)
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import BaseOperator, conf
 
 # Nothing else of ours: a DAG file that declares an operator must not pay for what a task needs.
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
-    from airflow_provider_convertapi.hooks.durable import DurableConversion, Underway
+    from airflow_provider_convertapi.hooks.deferral import WatchedJob
     from airflow_provider_convertapi.hooks.order import Order
     from airflow_provider_convertapi.hooks.outcome import Outcome
+    from airflow_provider_convertapi.hooks.work import Work
 
 _RETENTION = timedelta(hours=2)
 """How long ConvertAPI remembers a job (its documentation of 2021; no newer figure is published)."""
@@ -51,6 +53,11 @@ class ConvertApiOperator(BaseOperator):
         one. (templated)
     :param parameters: the converter's own parameters. Those whose name ends in ``File`` take the
         same kinds of source as `source`. (templated)
+    :param steps: further conversions of the result, at the service and without moving a byte, each
+        a mapping of `to_format` and, if need be, `from_format` and `parameters`:
+        ``[{"to_format": "merge"}, {"to_format": "protect", "parameters": {...}}]``. Where the
+        first converter takes one file, each source is converted, and a step such as merge or zip
+        takes all of them. Each step is a job of its own, and billed. (templated)
     :param convertapi_conn_id: the connection's id. (templated)
     :param timeout: seconds that the task waits for the conversion; a job that takes longer is left
         for the next try to collect.
@@ -78,12 +85,13 @@ class ConvertApiOperator(BaseOperator):
         "destination",
         "from_format",
         "parameters",
+        "steps",
         "convertapi_conn_id",
         "conversion_key",
     ]
     # A source named a.sql is no template.
     template_ext: Sequence[str] = ()
-    template_fields_renderers = {"parameters": "json"}  # noqa: RUF012 - Airflow reads it from the class
+    template_fields_renderers = {"parameters": "json", "steps": "json"}  # noqa: RUF012 - Airflow reads it from the class
     ui_color = "#e8f1fb"
 
     def __init__(
@@ -94,6 +102,7 @@ class ConvertApiOperator(BaseOperator):
         destination: Any,
         from_format: str | None = None,
         parameters: Mapping[str, Any] | None = None,
+        steps: Sequence[Mapping[str, Any]] | None = None,
         convertapi_conn_id: str = "convertapi_default",
         timeout: float = 1800,
         poll_interval: float = 10,
@@ -112,6 +121,7 @@ class ConvertApiOperator(BaseOperator):
         self.destination = destination
         self.from_format = from_format
         self.parameters = parameters
+        self.steps = steps
         self.convertapi_conn_id = convertapi_conn_id
         self.timeout = timeout
         self.poll_interval = poll_interval
@@ -134,7 +144,10 @@ class ConvertApiOperator(BaseOperator):
 
         from airflow_provider_convertapi.hooks.masking import secrets_in
 
-        for secret in secrets_in(self.source, self.parameters):
+        secrets = secrets_in(self.source, self.parameters)
+        for step in self.steps or ():
+            secrets += secrets_in(None, step.get("parameters"))
+        for secret in secrets:
             mask_secret(secret)
 
     def execute(self, context: Context) -> list[str]:
@@ -143,7 +156,9 @@ class ConvertApiOperator(BaseOperator):
 
         hook = self._start(context)
         with explicit_failures(quota=self.on_quota_exhausted):
-            order = self._order(hook)
+            if self.steps:
+                return self._convert_in_steps(context, hook)
+            order = self._order(hook, self.source)
             if self.plan_only:
                 return self._plan(order)
             self._warn_of_late_retries()
@@ -160,15 +175,18 @@ class ConvertApiOperator(BaseOperator):
 
         hook = self._start(context)
         with explicit_failures(quota=self.on_quota_exhausted):
+            if self.steps:
+                return self._convert_in_steps(context, hook, {} if event is None else event)
             found = JobEvent.parse(event, expected=1)
             job = found.jobs[0]
-            order = self._order(hook, find_inputs=False)
+            order = self._order(hook, self.source, find_inputs=False)
             hook.check_key(found.key_check, order)
             if found.status == "error":
                 self.log.warning("The triggerer could not watch the job; this task waits for it.")
             seconds = _LAST_LOOK if found.status == "timeout" else None
             conversion = hook.resumed(order, job.derivation, seconds=seconds)
-            with hook.named(order), self._cancelling(context, conversion, job.uploads):
+            begun = [(conversion.work, job.uploads)]
+            with hook.named(order), self._cancelling(context, lambda: begun):
                 outcome = conversion.finish(job.underway)
             hook.report(order, outcome)
             return self._end(context, outcome)
@@ -182,27 +200,63 @@ class ConvertApiOperator(BaseOperator):
         return self._hook
 
     def _convert(self, context: Context, hook: ConvertApiHook, order: Order) -> Outcome:
+        from airflow_provider_convertapi.hooks.deferral import WatchedJob
         from airflow_provider_convertapi.hooks.durable import Underway
 
         conversion = hook.durable(order, self.conversion_key)
-        places = [part.place for part in order.uploads]
-        with hook.named(order), self._cancelling(context, conversion, places):
+        work, places = conversion.work, [part.place for part in order.uploads]
+        with hook.named(order), self._cancelling(context, lambda: [(work, places)]):
             begun = conversion.begin()
             if isinstance(begun, Underway):
                 if self.deferrable:
-                    self._defer(hook, conversion, begun)
+                    left = work.deadline - work.client.monotonic()
+                    self._defer(hook, [WatchedJob.of(work.ids.derivation, begun)], left)
                 begun = conversion.finish(begun)
         hook.report(order, begun)
         hook.scope.count_call(order.seed())
         return begun
 
-    def _defer(self, hook: ConvertApiHook, conversion: DurableConversion, job: Underway) -> None:
-        """Leave the waiting to the triggerer; raises `TaskDeferred`."""
-        from airflow_provider_convertapi.hooks.deferral import WatchedJob
+    def _convert_in_steps(
+        self, context: Context, hook: ConvertApiHook, event: object = None
+    ) -> list[str]:
+        """Make the first conversion, then each step of what the one before made.
+
+        :param event: what the trigger said, None in the beginning.
+        """
+        from airflow_provider_convertapi.hooks.arguments import wrong
+        from airflow_provider_convertapi.hooks.chain import chain_of, first_orders, identity
+        from airflow_provider_convertapi.hooks.deferral import JobEvent
+        from airflow_provider_convertapi.hooks.steps import check_steps
+
+        if not self.durable:
+            raise wrong("steps", "needs durable=True: what a step makes waits at ConvertAPI")
+        steps = check_steps(self.steps)
+        orders = first_orders(partial(self._order, hook, find_inputs=event is None), self.source)
+        if self.plan_only:
+            return self._plan(orders[0], least=len(orders) + len(steps))
+        found = None if event is None else JobEvent.parse(event, expected=None)
+        if found:
+            hook.check_key(found.key_check, orders[0])
+        else:
+            self._warn_of_late_retries()
+        seconds = _LAST_LOOK if found and found.status == "timeout" else None
+        chain = chain_of(hook, orders, steps, self.conversion_key, seconds=seconds)
+        with hook.named(orders[0]), self._cancelling(context, lambda: chain.works):
+            outcome = chain.proceed(found.jobs if found else (), defers=self.deferrable)
+        if isinstance(outcome, list):
+            self._defer(hook, outcome, self.timeout)
+        hook.report(orders[0], outcome)
+        hook.scope.count_call(identity(orders, steps))
+        return self._end(context, outcome)
+
+    def _defer(self, hook: ConvertApiHook, jobs: Sequence[WatchedJob], left: float) -> NoReturn:
+        """Leave the waiting to the triggerer; raises `TaskDeferred`.
+
+        :param left: seconds until the trigger gives up.
+        """
+        from airflow_provider_convertapi.hooks.convertapi import settle_time
         from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
 
-        work = conversion.work
-        left = work.deadline - work.client.monotonic()
         if self.execution_timeout:
             left = min(left, self.execution_timeout.total_seconds() - _TRIGGER_MARGIN)
         trigger = ConvertApiJobTrigger(
@@ -210,17 +264,20 @@ class ConvertApiOperator(BaseOperator):
             key_check=hook.key_check,
             deadline=time.time() + left,
             poll_interval=self.poll_interval,
-            settle=work.this_try.settle,
-            jobs=[list(WatchedJob.of(work.ids.derivation, job))],
+            settle=settle_time(),
+            jobs=[list(job) for job in jobs],
             cancel_on_kill=self.cancel_on_kill,
         )
         self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
 
     @contextmanager
     def _cancelling(
-        self, context: Context, conversion: DurableConversion, uploads: Iterable[str]
+        self, context: Context, begun: Callable[[], Iterable[tuple[Work, Iterable[str]]]]
     ) -> Iterator[None]:
-        """Let nothing stay at the service where the user wants it so and no try is left."""
+        """Let nothing stay at the service where the user wants it so and no try is left.
+
+        :param begun: returns conversions, and the places of the inputs that they may have uploaded.
+        """
         from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
         from airflow_provider_convertapi.errors import (
@@ -235,7 +292,8 @@ class ConvertApiOperator(BaseOperator):
             if self.cancel_on_kill and ti.try_number > ti.max_tries:
                 from airflow_provider_convertapi.hooks.cancellation import cancel
 
-                cancel(conversion.work, uploads)
+                for work, uploads in begun():
+                    cancel(work, uploads)
             raise
 
     def _end(self, context: Context, outcome: Outcome) -> list[str]:
@@ -247,9 +305,9 @@ class ConvertApiOperator(BaseOperator):
         if self._hook:
             self._hook.stop()
 
-    def _order(self, hook: ConvertApiHook, *, find_inputs: bool = True) -> Order:
+    def _order(self, hook: ConvertApiHook, source: Any, *, find_inputs: bool = True) -> Order:
         return hook.place_order(
-            source=self.source,
+            source=source,
             to_format=self.to_format,
             destination=self.destination,
             from_format=self.from_format,
@@ -261,12 +319,13 @@ class ConvertApiOperator(BaseOperator):
             find_inputs=find_inputs,
         )
 
-    def _plan(self, order: Order) -> list[str]:
+    def _plan(self, order: Order, least: int = 1) -> list[str]:
         self.log.info(
-            "Plan only, nothing is sent: %s would be converted into %s for at least 1 "
-            "conversion, as a %s.",
+            "Plan only, nothing is sent: %s would be converted into %s for at least %d "
+            "conversion(s), as a %s.",
             order.describe(),
             order.destination.uri,
+            least,
             "job that survives crashes" if self.durable else "direct exchange",
         )
         return []
