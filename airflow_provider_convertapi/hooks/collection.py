@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.work import Work
 
 
+_LONGEST_WAIT = 60.0
+"""Seconds; a service that asks for more is left to the next try, which fetches for free."""
+
+
 class ResultGoneError(Exception):
     """A result is not at the service any more; another runner may have published it."""
 
@@ -116,7 +120,7 @@ def _wait_for_another_fetch(
 ) -> None:
     broken = error if isinstance(error, ConvertApiError) else TransportError(str(error))
     delay = client.backoff.delay(failures, broken)
-    if delay is None or failures >= client.backoff.attempts:
+    if delay is None or delay > _LONGEST_WAIT or failures >= client.backoff.attempts:
         if not isinstance(error, SizeMismatch):
             raise error
         raise UnexpectedAnswerError(

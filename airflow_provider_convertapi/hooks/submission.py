@@ -83,13 +83,22 @@ class Submission:
                     if lost == _LOST_ANSWERS:
                         raise
             except (ParameterError, UnsupportedFormatError, ConversionError) as error:
-                # A service that refuses an id it knows says so with some 4xx: the job is there.
-                if self._work.look(self._attempt).unknown:
+                if not self._is_known(after_lost_answer=lost > 0):
                     raise self._final(error) from None
                 return
             else:
                 return
             order.check_unchanged()
+
+    def _is_known(self, *, after_lost_answer: bool) -> bool:
+        """Tell whether a refusal means that the job is there: a known id is refused with some 4xx.
+
+        After a lost answer the job may have been accepted and be invisible yet.
+        """
+        work = self._work
+        if after_lost_answer:
+            return work.appears(self._attempt, work.client.clock() + work.this_try.settle)
+        return not work.look(self._attempt).unknown
 
     def _wait_out(self, error: ThrottledError) -> None:
         work = self._work

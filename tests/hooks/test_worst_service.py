@@ -14,6 +14,7 @@ from airflow_provider_convertapi.errors import (
     ParameterError,
     QuotaExhaustedError,
 )
+from tests.hooks.conftest import SETTLE
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.sandbox import Sandbox
@@ -193,3 +194,19 @@ def test_wrong_announced_size_publishes_nothing(
 
     assert ["letter.txt"] == [path.name for path in letter.parent.iterdir()]
     assert 1 == sandbox.billed
+
+
+def test_known_id_is_refused_while_the_job_is_invisible(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path
+) -> None:
+    """A refusal after a lost answer is waited out: the job is accepted, paid, and not seen yet."""
+    sandbox.settings.known_job_id = "refuse"
+    sandbox.job_visible_after(1.5 * SETTLE)  # the second POST comes after 1, the look ends after 2
+    sandbox.fail("POST /async/convert", drop="after_work", times=1)
+    out = letter.parent / "letter.pdf"
+
+    make_hook().convert(letter, "pdf", out)
+
+    assert out.exists()
+    assert 1 == sandbox.billed
+    assert 2 == len(sandbox.requests.filter(path="/async/convert/*"))
