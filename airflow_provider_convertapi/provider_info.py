@@ -26,7 +26,12 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "operators": [_modules("airflow_provider_convertapi.operators.convert")],
+        "operators": [
+            _modules(
+                "airflow_provider_convertapi.operators.batch",
+                "airflow_provider_convertapi.operators.convert",
+            )
+        ],
         "sensors": [_modules("airflow_provider_convertapi.sensors.job")],
         "triggers": [_modules("airflow_provider_convertapi.triggers.job")],
         "hooks": [_modules("airflow_provider_convertapi.hooks.convertapi")],

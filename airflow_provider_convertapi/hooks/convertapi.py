@@ -290,8 +290,9 @@ class ConvertApiHook(BaseHook):
         except AuthenticationError as error:
             raise AuthenticationError(
                 f"Connection {self.convertapi_conn_id!r} is not accepted, so {order.describe()} "
-                "was not converted; "
-                f"nothing was paid. Check its API token (password) and Kid (login). ({error})",
+                "was not finished. A refused request costs nothing; a job that was submitted "
+                "before stays to be collected. Check the connection's API token (password) and "
+                f"Kid (login), then clear this task. ({error})",
                 error.code,
             ) from None
 

@@ -105,7 +105,7 @@ def test_refused_token_says_so_and_costs_nothing(
     """A wrong token is refused once, minted once more, and fails naming the connection."""
     connect(monkeypatch, sandbox, password="w" * 40)
 
-    with pytest.raises(AuthenticationError, match=r"'convertapi_default'.*nothing was paid"):
+    with pytest.raises(AuthenticationError, match=r"'convertapi_default'.*costs nothing"):
         make_hook().convert(letter, "pdf", letter.parent / "o.pdf", durable=False)
 
     assert [401, 401] == [entry.status for entry in sandbox.requests]
