@@ -71,13 +71,13 @@ def shard_of(path: str, shards: int) -> int:
 class Naming:
     """How outputs are named.
 
-    :param to_format: target format or tool.
+    :param to_formats: target format or tool of each step.
     :param on_collision: ``fail`` refuses a batch in which two inputs have one output; ``suffix``
         keeps their extensions apart: `a.docx.pdf`, `a.odt.pdf`.
     :param safe: makes a single name one that every store takes.
     """
 
-    to_format: str
+    to_formats: Sequence[str]
     on_collision: OnCollision
     safe: Callable[[str], str]
 
@@ -95,7 +95,10 @@ class Naming:
         return self._named(path, f"{path.rpartition('/')[2]}-{digest}")
 
     def _named(self, path: str, stem: str) -> str:
-        name = self.safe(f"{stem}.{result_extension(path, self.to_format)}")
+        made = path
+        for to_format in self.to_formats:
+            made = f"x.{result_extension(made, to_format)}"
+        name = self.safe(f"{stem}.{made[2:]}")
         return posixpath.join(path.rpartition("/")[0], name)
 
     def targets(

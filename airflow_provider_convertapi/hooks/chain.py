@@ -140,6 +140,11 @@ class Chain:
     _links: list[Link] = field(default_factory=list, init=False)
 
     @property
+    def left(self) -> list[str]:
+        """Return the ids of documents whose deletion is the caller's."""
+        return [file_id for link in self._links for file_id in link.work.left or ()]
+
+    @property
     def works(self) -> list[tuple[Work, list[str]]]:
         """Return what was begun, and the places of the inputs that each may have uploaded."""
         return [

@@ -45,6 +45,9 @@ class ConvertApiBatchOperator(BaseOperator):
     :param from_format: source format of every file; None infers it from each extension. (templated)
     :param parameters: the converter's own parameters. Those whose name ends in ``File`` take a
         file or a URI, which is uploaded once for all. (templated)
+    :param steps: further conversions of each result, at the service and without moving a byte, as
+        `ConvertApiOperator` has them; each is billed. When deferrable, the triggerer waits for the
+        first step and the worker for those after it. (templated)
     :param convertapi_conn_id: the connection's id. (templated)
     :param timeout: seconds that one conversion may take.
     :param poll_interval: the longest distance in seconds between two polls of one job.
@@ -84,12 +87,13 @@ class ConvertApiBatchOperator(BaseOperator):
         "destination",
         "from_format",
         "parameters",
+        "steps",
         "convertapi_conn_id",
         "conversion_key",
     ]
     # A source named a.sql is no template.
     template_ext: Sequence[str] = ()
-    template_fields_renderers = {"parameters": "json"}  # noqa: RUF012 - Airflow reads it from the class
+    template_fields_renderers = {"parameters": "json", "steps": "json"}  # noqa: RUF012 - Airflow reads it from the class
     ui_color = "#e8f1fb"
 
     def __init__(
@@ -100,6 +104,7 @@ class ConvertApiBatchOperator(BaseOperator):
         destination: Any,
         from_format: str | None = None,
         parameters: Mapping[str, Any] | None = None,
+        steps: Sequence[Mapping[str, Any]] | None = None,
         convertapi_conn_id: str = "convertapi_default",
         timeout: float = 1800,
         poll_interval: float = 10,
@@ -128,6 +133,7 @@ class ConvertApiBatchOperator(BaseOperator):
         self.destination = destination
         self.from_format = from_format
         self.parameters = parameters
+        self.steps = steps
         self.convertapi_conn_id = convertapi_conn_id
         self.timeout = timeout
         self.poll_interval = poll_interval
@@ -161,7 +167,10 @@ class ConvertApiBatchOperator(BaseOperator):
         from airflow_provider_convertapi.hooks.masking import secrets_in
 
         source = self.source.get("source") if isinstance(self.source, dict) else self.source
-        for secret in secrets_in(source, self.parameters)[:_MASKED]:
+        secrets = secrets_in(source, self.parameters)[:_MASKED]
+        for step in self.steps or ():
+            secrets += secrets_in(None, step.get("parameters"))
+        for secret in secrets:
             mask_secret(secret)
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -234,6 +243,7 @@ class ConvertApiBatchOperator(BaseOperator):
             destination=self.destination,
             from_format=self.from_format,
             parameters=self.parameters,
+            steps=self.steps,
             timeout=self.timeout,
             poll_interval=self.poll_interval,
             durable=self.durable,

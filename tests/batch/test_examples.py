@@ -108,3 +108,22 @@ def test_invoices_per_customer(
     ]
     assert 1 == len(pypdfium2.PdfDocument(made / "south.pdf"))
     assert 3 + 2 == sandbox.billed
+
+
+def test_chain(
+    run_dag: RunDag, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three documents become one PDF that opens with the password alone, for five conversions."""
+    password = "sesame-4711"
+    monkeypatch.setenv("EXAMPLE_DOCUMENTS", str(EXAMPLES.parent / "dev" / "documents"))
+    monkeypatch.setenv("EXAMPLE_RESULTS", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW_VAR_REPORT_PASSWORD", password)
+
+    run = run_dag(EXAMPLES / "chain.py")
+
+    assert "success" == run.state
+    assert 3 == len(pypdfium2.PdfDocument(tmp_path / "chained.pdf", password))
+    with pytest.raises(pypdfium2.PdfiumError):
+        pypdfium2.PdfDocument(tmp_path / "chained.pdf")
+    assert 5 == sandbox.billed
+    assert {} == sandbox.files

@@ -36,14 +36,14 @@ def never(target: str, uri: str) -> bool:
 )
 def test_output_is_named_after_its_input(path: str, to_format: str, expected: str) -> None:
     """The extension changes, the directories stay, the name is one that every store takes."""
-    naming = Naming(to_format, "fail", safe_name)
+    naming = Naming([to_format], "fail", safe_name)
 
     assert [expected] == naming.targets([(path, path)], never)
 
 
 def test_collisions_are_told_together() -> None:
     """The error names what collides, and says that nothing was paid."""
-    naming = Naming("pdf", "fail", safe_name)
+    naming = Naming(["pdf"], "fail", safe_name)
 
     with pytest.raises(ParameterError, match=r"a\.docx and a\.odt to a\.pdf.*Nothing was paid"):
         naming.targets([("a.docx", "1"), ("b.docx", "2"), ("a.odt", "3")], never)
@@ -51,7 +51,7 @@ def test_collisions_are_told_together() -> None:
 
 def test_suffix_is_the_inputs_own() -> None:
     """Only what collides gets its extension; what still collides gets a digest of its place."""
-    naming = Naming("pdf", "suffix", safe_name)
+    naming = Naming(["pdf"], "suffix", safe_name)
 
     targets = naming.targets(
         [("a.docx", "1"), ("a.odt", "2"), ("b.odt", "3"), ("c.odt", "x/c"), ("c.odt", "y/c")], never
@@ -64,7 +64,7 @@ def test_suffix_is_the_inputs_own() -> None:
 
 def test_known_outputs_keep_their_names() -> None:
     """Who had the plain name before the other came keeps it."""
-    naming = Naming("pdf", "suffix", safe_name)
+    naming = Naming(["pdf"], "suffix", safe_name)
 
     targets = naming.targets(
         [("a.docx", "new"), ("a.odt", "old")], lambda target, uri: (target, uri) == ("a.pdf", "old")
@@ -75,7 +75,7 @@ def test_known_outputs_keep_their_names() -> None:
 
 def test_suffix_that_another_file_has_is_settled() -> None:
     """`a.odt.docx` has the name that `a.odt` would get: a digest keeps them apart."""
-    naming = Naming("pdf", "suffix", safe_name)
+    naming = Naming(["pdf"], "suffix", safe_name)
 
     targets = naming.targets([("a.odt", "1"), ("a.docx", "2"), ("a.odt.docx", "3")], never)
 
@@ -107,3 +107,11 @@ def test_shards_are_stable_and_even() -> None:
     assert [6, 3, 6] == [shard_of(path, 7) for path in ("a/b.docx", "Grüße.odt", "a/b.odt")]
     assert 900 < min(sizes)
     assert 1100 > max(sizes)
+
+
+def test_last_step_names_the_output() -> None:
+    """The extension is the one that the steps end in."""
+    assert ["a.pdf"] == Naming(["pdf", "protect"], "fail", safe_name).targets(
+        [("a.txt", "")], never
+    )
+    assert ["a.zip"] == Naming(["pdf", "zip"], "fail", safe_name).targets([("a.txt", "")], never)

@@ -121,9 +121,10 @@ class Batch:
         # Read here: a thread would ask the supervisor for the connection beside all others.
         settings = self.hook.settings
         del settings
-        files = {
-            name: file for name, file in planned.file_parameters.items() if isinstance(file, Source)
-        }
+        named = dict(planned.file_parameters)
+        for step in self.request.steps:
+            named |= {f"{step.number}.{name}": file for name, file in step.files.items()}
+        files = {name: file for name, file in named.items() if isinstance(file, Source)}
         self._shared = SharedFiles(self.hook, files, self.hook.scope.names, planned.started)
         converter = Converter(
             self.hook,

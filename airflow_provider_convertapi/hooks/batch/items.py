@@ -12,6 +12,7 @@ from airflow_provider_convertapi.batch.pace import Rhythm
 from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.hooks.arguments import place_order
 from airflow_provider_convertapi.hooks.batch.outputs import BatchOutput
+from airflow_provider_convertapi.hooks.chain import Chain
 from airflow_provider_convertapi.hooks.convertapi import settle_time
 from airflow_provider_convertapi.hooks.direct import DirectConversion
 from airflow_provider_convertapi.hooks.durable import DurableConversion
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.batch.request import BatchRequest
     from airflow_provider_convertapi.hooks.batch.sharing import SharedFiles
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+    from airflow_provider_convertapi.hooks.deferral import WatchedJob
     from airflow_provider_convertapi.hooks.order import Order
 
 quiet = logging.getLogger(f"{__name__}.one")
@@ -93,7 +95,7 @@ class Converter:
         parts += [Part(name, name, file) for name, file in self.file_parameters.items()]
         output = BatchOutput(
             self.request.destination.uri + item.target,
-            to_format=self.request.to_format,
+            to_format=self.request.to_formats[-1],
             taken=self._is_taken,
         )
         return replace(
@@ -125,6 +127,7 @@ class Converter:
             "namespace": settings.namespace,
             "key": self.request.conversion_key,
             "scope": scope,
+            **({"step": 1} if self.request.steps else {}),
         }
         return JobIds.from_seed(settings.id_key, seed_text(seed))
 
@@ -133,6 +136,35 @@ class Converter:
         order = self.order(item)
         order = replace(order, shared=self.shared.ids(client))
         return self.resumed(item, order, self.ids(item, order), client)
+
+    def watched_ids(self, job: WatchedJob) -> JobIds:
+        """Return the ids of a job that a trigger watched: they are not derived anew."""
+        return JobIds(self.hook.settings.id_key, job.derivation)
+
+    def chain(self, item: Item, client: Client, order: Order | None = None) -> Chain:
+        """Return a file's conversion in steps.
+
+        :param order: of a first step that is underway; None looks at the file anew.
+        """
+        scope = {"destination": self.request.destination.uri, "output": item.target}
+
+        def make_work(order: Order, ids: JobIds) -> Work:
+            return self.resumed(item, order, ids, client).work
+
+        shared = self.shared.ids(client)
+        first = replace(order or self.order(item), shared=shared)
+        return Chain(
+            orders=[first],
+            steps=self.request.steps,
+            seed={
+                "namespace": self.hook.settings.namespace,
+                "key": self.request.conversion_key,
+            },
+            scope=scope,
+            make_work=make_work,
+            key=self.hook.settings.id_key,
+            shared=shared,
+        )
 
     def resumed(
         self,

@@ -158,16 +158,18 @@ def _asked(
         },
         "from_format": request.from_format,
         "conversion_key": request.conversion_key,
+        **({"steps": [step.identity() for step in request.steps]} if request.steps else {}),
     }
     digests = tuple(parameters_digest(parameters, salt) for salt in salts)
-    return Asked(to_format=request.to_format, digests=digests)
+    formats = request.to_formats
+    return Asked(to_format=formats[-1], digests=digests, least_cost=len(formats))
 
 
 def _named(
     request: BatchRequest, index: Index, inputs: list[Input]
 ) -> tuple[list[Input], list[str]]:
     """Name the outputs; leave out inputs that are outputs themselves."""
-    naming = Naming(request.to_format, request.on_collision, safe_name)
+    naming = Naming(request.to_formats, request.on_collision, safe_name)
     if any(item.inside is not None for item in inputs):
         inputs = without_outputs(inputs, [naming.plain(item.path) for item in inputs])
     pairs = [(item.path, item.uri) for item in inputs]

@@ -12,11 +12,13 @@ from airflow_provider_convertapi.hooks.arguments import (
     split_parameters,
     wrong,
 )
+from airflow_provider_convertapi.hooks.steps import check_steps
 from airflow_provider_convertapi.storage import Destination
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.names import OnCollision
     from airflow_provider_convertapi.batch.plan import OnMissingOutput
+    from airflow_provider_convertapi.hooks.steps import Step
 
 OnEmpty = Literal["succeed", "skip", "fail"]
 OnQuota = Literal["fail", "raise", "partial"]
@@ -52,6 +54,7 @@ class BatchRequest:
     shard: Shard
     to_format: str
     destination: Destination
+    steps: tuple[Step, ...]
     from_format: str | None
     files: Mapping[str, str] = field(repr=False)
     plain: Mapping[str, str] = field(repr=False)
@@ -73,6 +76,11 @@ class BatchRequest:
     retry_failed: bool
     defer_batch: int
 
+    @property
+    def to_formats(self) -> list[str]:
+        """Return the target of every step."""
+        return [self.to_format, *(step.to_format for step in self.steps)]
+
 
 def check_request(**given: Any) -> BatchRequest:
     """Check every argument; `ParameterError` names the wrong one and the remedy."""
@@ -89,6 +97,7 @@ def check_request(**given: Any) -> BatchRequest:
         source=source,
         shard=shard,
         to_format=format_name("to_format", given["to_format"]),
+        steps=_steps(given["steps"], durable=bool(given["durable"])),
         destination=_directory(given["destination"]),
         from_format=None if from_format is None else format_name("from_format", from_format),
         files=files,
@@ -112,6 +121,12 @@ def check_request(**given: Any) -> BatchRequest:
         retry_failed=bool(given["retry_failed"]),
         defer_batch=_whole("defer_batch", given["defer_batch"], least=1) or 1,
     )
+
+
+def _steps(steps: object, *, durable: bool) -> tuple[Step, ...]:
+    if steps and not durable:
+        raise wrong("steps", "needs durable=True: what a step makes waits at ConvertAPI")
+    return check_steps(steps)
 
 
 def _source(source: Any) -> tuple[Any, Shard]:

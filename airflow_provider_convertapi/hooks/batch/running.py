@@ -22,8 +22,10 @@ from airflow_provider_convertapi.errors import (
 from airflow_provider_convertapi.hooks.batch.items import quiet
 from airflow_provider_convertapi.hooks.batch.tally import Progress
 from airflow_provider_convertapi.hooks.collection import delete_files
+from airflow_provider_convertapi.hooks.deferral import WatchedJob
 from airflow_provider_convertapi.hooks.durable import Underway
 from airflow_provider_convertapi.hooks.outcome import Outcome
+from airflow_provider_convertapi.hooks.work import at_once
 
 if TYPE_CHECKING:
     import logging
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.batch.items import Converter
     from airflow_provider_convertapi.hooks.batch.recorder import Recorder
     from airflow_provider_convertapi.hooks.batch.tally import Tally
+    from airflow_provider_convertapi.hooks.chain import Chain
     from airflow_provider_convertapi.hooks.durable import DurableConversion
     from airflow_provider_convertapi.hooks.order import Order
 
@@ -62,8 +65,11 @@ class FileTask:
     perform: Callable[[FileTask, Client], Outcome | None] = field(repr=False)
     run: BatchRun = field(repr=False)
     conversion: DurableConversion | None = None
+    chain: Chain | None = None
     begun: Underway | Outcome | None = None
     order: Order | None = None
+    watched: WatchedJob | None = None
+    """The job that the service has of it, its first step's where there are steps."""
     seconds: float | None = None
     """How long it may take from now on; None for the order's timeout."""
 
@@ -72,11 +78,11 @@ class FileTask:
         self.run.attend(self, client)
 
     @property
-    def job(self) -> tuple[str, Underway] | None:
-        """Return the derivation of its ids and the job that was submitted, None without one."""
-        if self.conversion is None or not isinstance(self.begun, Underway):
-            return None
-        return self.conversion.work.ids.derivation, self.begun
+    def documents(self) -> list[str]:
+        """Return the ids of documents that are to be deleted once its record is safe."""
+        if self.chain is not None:
+            return self.chain.left
+        return (self.conversion.work.left or []) if self.conversion else []
 
     @property
     def paid_here(self) -> bool:
@@ -110,19 +116,24 @@ class BatchRun:
 
     def convert(self, items: list[Item]) -> None:
         """Convert the items; what happens to each is recorded, and counted in the tally."""
-        perform = self._durable if self.converter.request.durable else self._direct
+        request = self.converter.request
+        perform = self._durable if request.durable else self._direct
+        if request.steps:
+            perform = self._finish_steps
         self._work(self._begin_within_budget(items, perform), len(items))
 
     def begin(self, items: list[Item]) -> None:
-        """Submit the items; those whose jobs run are `underway` then."""
-        self._work(self._begin_within_budget(items, self._begin), len(items))
+        """Submit the items, or the first step of each; those whose jobs run are `underway` then."""
+        perform = self._begin_steps if self.converter.request.steps else self._begin
+        self._work(self._begin_within_budget(items, perform), len(items))
 
-    def finish(self, jobs: list[tuple[Item, DurableConversion, Underway, float]]) -> None:
+    def finish(self, jobs: list[tuple[Item, WatchedJob, float]]) -> None:
         """Wait for jobs that were submitted, each for its seconds, and collect them."""
         self.expect(len(jobs))
+        perform = self._finish_steps if self.converter.request.steps else self._resume
         tasks = [
-            FileTask(item, self._finish, self, conversion, job, conversion.work.order, seconds)
-            for item, conversion, job, seconds in jobs
+            FileTask(item, perform, self, watched=job, seconds=seconds)
+            for item, job, seconds in jobs
         ]
         self._work(iter(tasks), len(tasks))
 
@@ -133,11 +144,11 @@ class BatchRun:
     def _begin_within_budget(
         self, items: Iterable[Item], perform: Callable[[FileTask, Client], Outcome | None]
     ) -> Iterator[FileTask]:
-        most = self.converter.request.max_conversions
+        most, each = self.converter.request.max_conversions, len(self.converter.request.to_formats)
         for item in items:
             with self._lock:
-                least = self.spent + self._taken + self._running + 1
                 self._running += 1
+                least = self.spent + self._taken + self._running * each
             if most is not None and least > most:
                 message = (
                     f"The files cost more than one conversion each: max_conversions={most} is used "
@@ -205,7 +216,10 @@ class BatchRun:
         conversion = self._conversion(task, client)
         if task.begun is None:
             task.begun = conversion.begin()
-        return task.begun if isinstance(task.begun, Outcome) else None
+        if isinstance(task.begun, Outcome):
+            return task.begun
+        task.watched = WatchedJob.of(conversion.work.ids.derivation, task.begun)
+        return None
 
     def _finish(self, task: FileTask, client: Client) -> Outcome:
         conversion = self._conversion(task, client)
@@ -213,6 +227,36 @@ class BatchRun:
         if isinstance(task.begun, Outcome):
             return task.begun
         return conversion.finish(task.begun)
+
+    def _resume(self, task: FileTask, client: Client) -> Outcome:
+        """Finish what an earlier wave began; its input may be gone by now."""
+        if task.conversion is None and task.watched is not None:
+            task.order = self.converter.expected(task.item)
+            ids = self.converter.watched_ids(task.watched)
+            task.conversion = self.converter.resumed(task.item, task.order, ids, client, at_once)
+            task.begun = task.watched.underway
+        return self._finish(task, client)
+
+    def _chain(self, task: FileTask, client: Client) -> Chain:
+        # Anew each time: a chain looks for what is done, and belongs to one connection.
+        if task.watched is not None:
+            task.order = self.converter.expected(task.item)
+        task.chain = self.converter.chain(task.item, client, task.order)
+        task.order = task.chain.orders[0]
+        return task.chain
+
+    def _begin_steps(self, task: FileTask, client: Client) -> Outcome | None:
+        begun = self._chain(task, client).proceed(defers=True)
+        if isinstance(begun, Outcome):
+            return begun
+        task.watched = begun[0]
+        return None
+
+    def _finish_steps(self, task: FileTask, client: Client) -> Outcome:
+        known = [task.watched] if task.watched is not None else []
+        outcome = self._chain(task, client).proceed(known)
+        assert isinstance(outcome, Outcome)  # noqa: S101 - it defers only where it is told to
+        return outcome
 
     def _conversion(self, task: FileTask, client: Client) -> DurableConversion:
         """Return the conversion, in the hands of this thread."""
@@ -232,7 +276,7 @@ class BatchRun:
             return
         assert task.order is not None  # noqa: S101 - for the type checker
         attempt = task.conversion.attempt if task.conversion else 0
-        self.recorder.converted(task.item, task.order, outcome, attempt, _documents(task))
+        self.recorder.converted(task.item, task.order, outcome, attempt, task.documents)
         with self._lock:
             self._running -= 1
             self._taken += outcome.cost
@@ -244,6 +288,8 @@ class BatchRun:
         attempt = task.conversion.attempt if task.conversion else 0
         cost = int(isinstance(error, ConversionError) and task.order is not None)
         charged = cost if task.paid_here else 0
+        if task.chain is not None:
+            cost, charged = cost + task.chain.cost, charged + task.chain.charged
         self.recorder.failed(
             task.item,
             task.order,
@@ -251,7 +297,7 @@ class BatchRun:
             attempt=attempt,
             cost=cost,
             charged=charged,
-            documents=_documents(task),
+            documents=task.documents,
         )
         with self._lock:
             self._running -= 1
@@ -289,10 +335,6 @@ class BatchRun:
         if self.halted is not None and not isinstance(self.halted, ConversionInterrupted):
             self.recorder.not_attempted(items, self.halted)
         self.recorder.publish()
-
-
-def _documents(task: FileTask) -> list[str]:
-    return (task.conversion.work.left or []) if task.conversion else []
 
 
 def _deletions(documents: list[str]) -> list[Callable[[Client], None]]:

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.api.ids import JobIds
 from airflow_provider_convertapi.batch.leftover import LeftPlan
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
@@ -18,8 +17,7 @@ from airflow_provider_convertapi.hooks.arguments import listed
 from airflow_provider_convertapi.hooks.batch.inputs import url_fingerprint
 from airflow_provider_convertapi.hooks.batch.planning import Planned, Records, find_file_parameters
 from airflow_provider_convertapi.hooks.batch.tally import Tally
-from airflow_provider_convertapi.hooks.deferral import JobEvent, WatchedJob
-from airflow_provider_convertapi.hooks.work import at_once
+from airflow_provider_convertapi.hooks.deferral import JobEvent
 from airflow_provider_convertapi.storage import Source, is_url
 
 if TYPE_CHECKING:
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.plan import Item
     from airflow_provider_convertapi.hooks.batch.batch import Batch
     from airflow_provider_convertapi.hooks.batch.running import BatchRun
-    from airflow_provider_convertapi.hooks.durable import DurableConversion
+    from airflow_provider_convertapi.hooks.deferral import WatchedJob
 
 _ENOUGH = 0.8
 """Share of a wave's jobs whose answers wake the task, while there is more to submit."""
@@ -105,7 +103,7 @@ class Waves:
         if run.halted is None and wave:
             with self.batch.grouped(f"Submit {len(wave)} files"):
                 run.begin(wave)
-            waiting += [(task.item, WatchedJob.of(*task.job)) for task in run.underway if task.job]
+            waiting += [(task.item, task.watched) for task in run.underway if task.watched]
             wave = []
         if run.halted is None and waiting:
             self._leave_plan()
@@ -140,18 +138,13 @@ class Waves:
             is_late = job.submitted is not None and now - job.submitted > timeout
             if job.derivation in answered or is_late:
                 seconds = _LAST_LOOK if is_late else timeout
-                ready.append((item, self._conversion(run, item, job), job.underway, seconds))
+                ready.append((item, job, seconds))
             else:
                 waiting.append((item, job))
         if ready:
             with self.batch.grouped(f"Collect {len(ready)} files"):
                 run.finish(ready)
         return waiting
-
-    def _conversion(self, run: BatchRun, item: Item, job: WatchedJob) -> DurableConversion:
-        ids = JobIds(self.batch.hook.settings.id_key, job.derivation)
-        order = run.converter.expected(item)
-        return run.converter.resumed(item, order, ids, self.batch.hook.client, at_once)
 
     def _sorted(
         self,

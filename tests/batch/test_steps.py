@@ -1,0 +1,119 @@
+"""Batches in steps: each file goes through all of them at the service."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pypdfium2
+import pytest
+
+from airflow_provider_convertapi.errors import (
+    BatchFailedError,
+    BudgetExceededError,
+    ParameterError,
+    QuotaExhaustedError,
+)
+from tests.batch.test_waves import run_deferred
+from tests.tries import TaskInstance
+
+if TYPE_CHECKING:
+    from tests.batch.nights import Night
+
+STEPS: list[dict[str, Any]] = [{"to_format": "protect", "parameters": {"UserPassword": "sesame"}}]
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferrable"])
+def test_files_go_through_all_steps(night: Night, deferrable: bool) -> None:
+    """Each becomes a PDF with a password for two conversions; the second night pays nothing."""
+    night.write("a.txt", "sub/b.txt", "c.txt")
+
+    if deferrable:
+        summary, _ = run_deferred(night, steps=STEPS, defer_batch=2)
+    else:
+        summary = night.run(steps=STEPS)
+    again = night.run(TaskInstance(run_id="two"), steps=STEPS)
+    other = night.run(TaskInstance(run_id="three"), destination=str(night.out / "plain"))
+
+    assert {"converted": 3, "cost": 6}.items() <= summary.items()
+    assert {"reused": 3, "cost": 0}.items() <= again.items()
+    assert {"converted": 3, "cost": 3}.items() <= other.items()
+    for name in ("a.pdf", "sub/b.pdf", "c.pdf"):
+        assert 1 == len(pypdfium2.PdfDocument(night.out / name, "sesame"))
+        with pytest.raises(pypdfium2.PdfiumError):
+            pypdfium2.PdfDocument(night.out / name)
+    assert {} == night.sandbox.files
+
+
+def test_step_that_fails_costs_what_it_costs(night: Night) -> None:
+    """The record of a file that failed in its second step holds both conversions."""
+    night.write("a.txt")
+    night.sandbox.fail("POST /async/convert/pdf/to/protect", verdict=5001)
+
+    with pytest.raises(BatchFailedError, match=r"2 conversions were paid now.*step 2 of 2"):
+        night.run(TaskInstance(run_id="one"), steps=STEPS)
+    with pytest.raises(BatchFailedError, match="nothing paid"):
+        night.run(TaskInstance(run_id="two"), steps=STEPS)
+
+    [record] = night.records()
+    assert (2, True, 5001) == (record.cost, record.bars, record.code)
+    assert 2 == night.sandbox.billed
+    assert {} == night.sandbox.files
+
+
+def test_quota_ends_between_steps(night: Night) -> None:
+    """What was paid for the first step is not paid again after the quota was raised."""
+    night.write("a.txt", "b.txt")
+    night.sandbox.balance = 3
+
+    with pytest.raises(QuotaExhaustedError):
+        night.run(max_in_flight=1, steps=STEPS)
+    night.sandbox.balance = 10
+    night.run(TaskInstance(2, 1), steps=STEPS)
+
+    assert ["a.pdf", "b.pdf"] == night.outputs()
+    assert 4 == night.sandbox.billed
+
+
+def test_budget_counts_every_step(night: Night) -> None:
+    """Two files of two steps take four conversions at least."""
+    night.write("a.txt", "b.txt")
+
+    with pytest.raises(BudgetExceededError, match="at least 4 conversions"):
+        night.run(max_conversions=3, steps=STEPS)
+    assert 2 == night.run(max_conversions=4, steps=STEPS)["converted"]
+
+
+def test_file_of_a_step_is_uploaded_once(night: Night) -> None:
+    """A stamp for every file travels once; no file travels between its steps."""
+    night.write("stamp.txt")
+    night.run(destination=str(night.source.parent))
+    (night.source / "stamp.txt").unlink()
+    night.write("a.txt", "b.txt")
+    asked = len(night.sandbox.requests)
+    stamp = str(night.source.parent / "stamp.pdf")
+
+    night.run(steps=[{"to_format": "pdf-watermark", "parameters": {"OverlayFile": stamp}}])
+
+    sent = night.sandbox.requests[asked:]
+    assert 1 == len([entry for entry in sent if entry.path.startswith("/upload")])
+    assert 2 == len([entry for entry in sent if entry.method == "GET" and "/d/" in entry.path])
+    assert {} == night.sandbox.files
+
+
+def test_steps_need_jobs(night: Night) -> None:
+    """Direct mode stores nothing that a second step could take."""
+    night.write("a.txt")
+
+    with pytest.raises(ParameterError, match="durable=True"):
+        night.run(steps=STEPS, durable=False)
+
+
+def test_password_of_a_step_stays_out_of_records(night: Night) -> None:
+    """What a step was asked is known by a keyed digest only."""
+    night.write("a.txt")
+    night.run(steps=STEPS)
+
+    assert "sesame" not in json.dumps([record.parameters for record in night.records()])
+    for path in (night.out / "_convertapi").rglob("*"):
+        assert path.is_dir() or b"sesame" not in path.read_bytes()
