@@ -10,6 +10,7 @@ from airflow_provider_convertapi.storage.listing import (
     canonical,
     directory_of,
     is_glob,
+    list_everything,
     list_files,
 )
 from airflow_provider_convertapi.storage.location import BLOCK
@@ -32,6 +33,7 @@ __all__ = [
     "find_source",
     "is_glob",
     "is_url",
+    "list_everything",
     "list_files",
     "safe_name",
     "shown",

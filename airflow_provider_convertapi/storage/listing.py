@@ -6,6 +6,7 @@ import os
 import posixpath
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -52,13 +53,13 @@ class Found:
     modified: float | None
 
 
-def list_files(uri: str, *, field: str = "source", hidden: bool = False) -> Iterator[Found]:
+def list_files(uri: str, *, field: str = "source") -> Iterator[Found]:
     """Yield the files below the directory `uri`, or those that the glob `uri` matches.
 
     A glob knows ``*``, ``?`` and ``[…]`` within a name, and ``**`` for any directories; paths are
     relative to the directory before its first wildcard.  A file lists itself.  Hidden files
-    (``.name``, ``~$name``) are listed where `hidden` says so or a glob names the dot; directories
-    are not followed through symbolic links; the directory `_convertapi` is never listed.
+    (``.name``, ``~$name``) are listed only where a glob names the dot; directories are not followed
+    through symbolic links; the directory `_convertapi` is never listed.
 
     `InputNotFoundError` where a directory is missing; an object store has none that could be.
     """
@@ -67,7 +68,7 @@ def list_files(uri: str, *, field: str = "source", hidden: bool = False) -> Iter
     base, pattern = _split_glob(uri)
     location = locate(base, field)
     try:
-        yield from _listed(location, pattern, hidden=hidden)
+        yield from _listed(location, pattern)
     except FileNotFoundError:  # a bucket, too, has to be there
         raise InputNotFoundError(
             f"{field} {shown(base)} does not exist; check the path, and that it is written before."
@@ -91,7 +92,7 @@ def directory_of(uri: str) -> str:
 
 
 def is_glob(uri: str) -> bool:
-    """Tell whether `uri` holds a wildcard and is not, by chance, the name of something local."""
+    """Tell whether `uri` holds a wildcard and is not, by chance, the name of something."""
     return _split_glob(uri)[1] is not None
 
 
@@ -99,20 +100,27 @@ def _split_glob(uri: str) -> tuple[str, str | None]:
     """Return the directory to list and the pattern below it, None where there is no wildcard."""
     scheme, mark, rest = uri.rpartition("://")
     wild = _WILD.search(rest)
-    if wild is None or (not mark and os.path.lexists(uri)):
+    if wild is None or locate(uri, "source").state() is not None:
         return uri, None
     cut = rest.rfind("/", 0, wild.start()) + 1
     return f"{scheme}{mark}{rest[:cut]}" or "./", rest[cut:]
 
 
-def _listed(location: Location, pattern: str | None, *, hidden: bool) -> Iterator[Found]:
+def list_everything(directory: str, *, field: str = "destination") -> Iterator[Found]:
+    """Yield all files below a directory, hidden ones too; nothing where there is none."""
+    location = locate(directory, field)
+    with suppress(FileNotFoundError):
+        yield from _below(location)
+
+
+def _listed(location: Location, pattern: str | None) -> Iterator[Found]:
     state = location.state() if location.path else None
     if state is not None and state.kind == "file" and pattern is None:
         yield _itself(location, state)
         return
     if state is None and _needs_directory(location):
         raise FileNotFoundError(location.uri)
-    wanted = _matcher(pattern, hidden=hidden)
+    wanted = _matcher(pattern)
     yield from (found for found in _below(location) if wanted(found.path))
 
 
@@ -129,10 +137,10 @@ def _itself(location: Location, state: State) -> Found:
     return Found(location.uri, location.name, state.size, fingerprint, written)
 
 
-def _matcher(pattern: str | None, *, hidden: bool) -> Callable[[str], bool]:
+def _matcher(pattern: str | None) -> Callable[[str], bool]:
     """Return what tells whether a relative path is wanted."""
     compiled = re.compile("".join(_translate(pattern or "**")), re.DOTALL)
-    shows_hidden = hidden or any(part.startswith(".") for part in (pattern or "").split("/"))
+    shows_hidden = any(part.startswith(".") for part in (pattern or "").split("/"))
 
     def wanted(path: str) -> bool:
         if not compiled.fullmatch(path):

@@ -13,6 +13,7 @@ from airflow_provider_convertapi.storage import (
     canonical,
     find_source,
     is_glob,
+    list_everything,
     list_files,
 )
 
@@ -113,14 +114,22 @@ def test_links_are_followed_to_files_only(tmp_path: Path) -> None:
     assert ["link.txt"] == listed(str(tmp_path / "in"))
 
 
-def test_local_name_with_brackets_is_no_glob(tmp_path: Path) -> None:
-    """A directory that is called like a pattern is taken for what it is."""
-    place = tmp_path / "in[1]"
-    place.mkdir()
-    (place / "a.txt").write_text("x")
+def test_name_with_brackets_is_no_glob(store: Store) -> None:
+    """A directory or a file that is called like a pattern is taken for what it is."""
+    store.write("in[1]/a[2].txt", b"x")
 
-    assert not is_glob(str(place))
-    assert ["a.txt"] == listed(str(place))
+    assert not is_glob(f"{store.uri}in[1]/")
+    assert is_glob(f"{store.uri}in[2]/")
+    assert ["a[2].txt"] == listed(f"{store.uri}in[1]/")
+    assert ["a[2].txt"] == listed(f"{store.uri}in[1]/a[2].txt")
+
+
+def test_everything_is_everything(filled: Store) -> None:
+    """Hidden files too, whatever the directory is called, and nothing where there is none."""
+    names = [found.path for found in list_everything(filled.uri)]
+
+    assert sorted([*NAMES, ".hidden", "sub/~$e.txt"]) == sorted(names)
+    assert [] == list(list_everything(f"{filled.uri}nowhere[1]/"))
 
 
 def test_url_cannot_be_listed() -> None:

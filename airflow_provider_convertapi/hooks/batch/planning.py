@@ -31,7 +31,7 @@ from airflow_provider_convertapi.storage import (
     Source,
     find_source,
     is_url,
-    list_files,
+    list_everything,
     safe_name,
     shown,
 )
@@ -120,7 +120,7 @@ def make(request: BatchRequest, author: Author, *, first_try: int, keeps_salt: b
     reader = Inputs(request, index.is_output)
     inputs, targets = _named(request, index, reader.read())
     if index.converted and inputs:
-        for found in list_files(request.destination.uri, hidden=True):
+        for found in list_everything(request.destination.uri):
             index.found(found.path, found.size)
     rules = Rules(
         retry_failed=request.retry_failed,
