@@ -12,6 +12,8 @@ import pytest
 from airflow_provider_convertapi import __version__
 from airflow_provider_convertapi.provider_info import get_provider_info
 
+pytestmark = pytest.mark.xdist_group("cli")  # the fixture takes seconds: once is enough
+
 COMMANDS = ("list", "hooks", "widgets", "behaviours")
 # One interpreter for all of them: starting Airflow takes seconds, a command takes none.
 RUN_COMMANDS = f"""
@@ -25,7 +27,10 @@ for command in {COMMANDS}:
 
 @pytest.fixture(scope="module")
 def shown() -> dict[str, list[dict[str, Any]]]:
-    """Run `airflow providers ...`, and keep each command's rows."""
+    """Run `airflow providers ...`, and keep each command's rows.
+
+    Airflow reads every provider's info when it is imported, and one that fails would stop it.
+    """
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", RUN_COMMANDS],
         capture_output=True,

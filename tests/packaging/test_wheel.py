@@ -12,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "airflow_provider_convertapi"
+pytestmark = pytest.mark.xdist_group("wheel")  # the fixture takes seconds: once is enough
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +69,8 @@ def test_wheel_works_without_the_source(unpacked: Path, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(unpacked)},
+        env={name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+        | {"PYTHONPATH": str(unpacked)},
     )
 
     assert str(unpacked / PACKAGE / "__init__.py") == done.stdout.strip().rpartition("\n")[2]
