@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JOBS_PER_WORKER = 200  # then a new one: what the libraries leak stays small
+# Where libraries lie, and by which coverage.py measures processes of processes.
+_KEPT = ("LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+_GRACE = 2.0  # seconds for a worker without work to end
 _LONGEST_LINE = 16 << 20  # bytes of an answer that names thousands of pages
 
 
@@ -72,12 +75,12 @@ class Pool:
     async def close(self) -> None:
         """End every worker, at work or not, and wait until they are gone."""
         self._closed = True
-        for worker in self._workers:
+        idle, self._idle = self._idle, []
+        for worker in self._workers.difference(idle):
             worker.kill()
+        await asyncio.gather(*map(self._dismiss, idle))
         for _ in range(self._size):  # whoever converts now ends its own worker before it leaves
             await self._free.acquire()
-        for worker in list(self._workers):
-            await self._discard(worker)
         for _ in range(self._size):
             self._free.release()
 
@@ -98,9 +101,16 @@ class Pool:
 
     async def _give_back(self, worker: _Worker, *, reusable: bool) -> int | None:
         """Keep a worker for the next job, or end it; return its exit status, None if kept."""
-        if reusable and worker.jobs < JOBS_PER_WORKER and not self._closed:
-            self._idle.append(worker)
-            return None
+        if not reusable or self._closed:
+            return await self._discard(worker)
+        if worker.jobs >= JOBS_PER_WORKER:
+            return await self._dismiss(worker)
+        self._idle.append(worker)
+        return None
+
+    async def _dismiss(self, worker: _Worker) -> int:
+        """Let a worker without work go, and see that it does."""
+        await worker.ask_to_end()
         return await self._discard(worker)
 
     async def _discard(self, worker: _Worker) -> int:
@@ -156,6 +166,13 @@ class _Worker:
         reply: dict[str, Any] | None = json.loads(line) if line.endswith(b"\n") else None
         return reply
 
+    async def ask_to_end(self) -> None:
+        """Close its input, at which it ends by itself, and give it a moment."""
+        assert self._process.stdin  # noqa: S101 - the same
+        self._process.stdin.close()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), _GRACE)
+
     def kill(self) -> None:
         """Kill the process with everything it started."""
         # macOS says EPERM for a group of zombies.
@@ -172,8 +189,8 @@ class _Worker:
 
 
 def _environment(folder: Path, path: str) -> dict[str, str]:
-    """Return a worker's environment: nothing of the server's own but where libraries lie."""
-    kept = {key: os.environ[key] for key in ("LD_LIBRARY_PATH",) if key in os.environ}
+    """Return a worker's environment: nothing of the server's own but _KEPT."""
+    kept = {key: os.environ[key] for key in _KEPT if key in os.environ}
     scratch = str(folder)
     return kept | {
         "HOME": scratch,

@@ -58,18 +58,17 @@ class _Typeset:
         self._titled = reader not in ("html", "epub")
 
     def pdf(self) -> bytes:
-        keep = {"label": True, "image": True, "math": True}
+        """Return the PDF; pictures in ways of their own and exotic formulas go if they must."""
+        kept = {"pictures": True, "math": True}
         while True:
-            source = self._source(**keep)
             try:
-                return self._compile(source)
+                return self._compile(self._source(**kept))
             except typst.TypstError as error:
-                # Links to what pandoc dropped, pictures in formats of their own, exotic formulas.
-                culprit = next((k for k in keep if keep[k] and k in error.message), None)
-                culprit = culprit or next((k for k in ("math", "label", "image") if keep[k]), None)
-                if culprit is None:
+                about_pictures = any(word in error.message for word in ("image", "SVG"))
+                culprit = "pictures" if about_pictures else "math"
+                if not kept[culprit]:
                     raise verdicts.failed(error.message) from None
-                keep[culprit] = False
+                kept[culprit] = False
 
     def _compile(self, source: Path) -> bytes:
         standard = typesetting.standard(self._parameters, "a-3a")
@@ -77,9 +76,9 @@ class _Typeset:
         document: bytes = typesetting.render(source, standards=standard, tags=tags)
         return document
 
-    def _source(self, *, label: bool, image: bool, math: bool) -> Path:
-        pictures = Pictures(self._folder, self._page.box) if image else _no_picture
-        cleaned = tree.clean(self._tree, pictures, links=label, math=math)
+    def _source(self, *, pictures: bool, math: bool) -> Path:
+        decide = Pictures(self._folder, self._page.box) if pictures else _no_picture
+        cleaned = tree.clean(self._tree, decide, math=math)
         blocks = _titled(cleaned) if self._titled else cleaned["blocks"]
         if self._slides:
             blocks = _slides(blocks)

@@ -37,7 +37,6 @@ _PRESETS: Mapping[str, tuple[int, int] | None] = {
     "ebook": (150, 75),
     "printer": (300, 85),
 }
-_SPECIAL = frozenset({"/SMask", "/Mask", "/Decode", "/DecodeParms", "/ImageMask"})
 _BITS = 8  # of a colour: what is written anew
 _MAX_DEPTH = 10  # of forms within forms
 
@@ -140,16 +139,25 @@ def _shrink(stream: Any, longest: int, quality: int) -> None:
 
 
 def _share_pictures(document: pikepdf.Pdf) -> None:
-    """Let pages share plain pictures that are equal byte for byte."""
-    first: dict[bytes, Any] = {}
+    """Let pages share pictures that are equal in every byte, those of their masks included."""
+    first: dict[object, Any] = {}
     for page in document.pages:
         resources: Any = page.resources.get("/XObject", {})
         for name, stream in page.get_images(recursive=False).items():
-            colors = stream.get("/ColorSpace")
-            if isinstance(colors, pikepdf.Name) and not _SPECIAL & set(stream.keys()):
-                about = stream.Width, stream.Height, str(colors), str(stream.get("/Filter"))
-                digest = hashlib.sha256(repr(about).encode() + stream.read_raw_bytes()).digest()
-                resources[name] = first.setdefault(digest, stream)
+            resources[name] = first.setdefault(_signature(stream), stream)
+
+
+def _signature(item: Any, depth: int = 0) -> object:
+    """Return what two objects have in common when they mean the same, and else do not."""
+    if depth > _MAX_DEPTH:
+        return id(item)
+    if isinstance(item, pikepdf.Stream | pikepdf.Dictionary):
+        entries = {str(key): _signature(value, depth + 1) for key, value in item.items()}
+        data = item.read_raw_bytes() if isinstance(item, pikepdf.Stream) else b""
+        return (*sorted(entries.items(), key=str), hashlib.sha256(data).digest())
+    if isinstance(item, pikepdf.Array):
+        return tuple(_signature(value, depth + 1) for value in item)
+    return f"{type(item).__name__} {item}"
 
 
 def _rasterize(job: EngineJob, results: Results) -> None:

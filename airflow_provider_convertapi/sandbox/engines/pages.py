@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from airflow_provider_convertapi.sandbox.jobs import (
+        EngineError,
         EngineJob,
         EngineOutput,
         Parameters,
@@ -61,14 +62,17 @@ class Opened:
         try:
             self._document = pdfium.PdfDocument(self._input, password=self._password)
         except pdfium.PdfiumError as error:
-            if error.err_code == raw.FPDF_ERR_PASSWORD:
-                raise (
-                    verdicts.wrong_password() if self._password else verdicts.protected()
-                ) from None
-            raise verdicts.damaged(str(error)) from None
+            raise self._verdict(error) from None
         if not len(self._document):
             raise verdicts.damaged("It has no pages.")
         return self._document
+
+    def _verdict(self, error: pdfium.PdfiumError) -> EngineError:
+        content = self._input if isinstance(self._input, bytes) else self._input.read_bytes()
+        # pdfium's error may be that of an earlier file, where this one fails without any.
+        if error.err_code != raw.FPDF_ERR_PASSWORD or b"/Encrypt" not in content:
+            return verdicts.damaged(str(error))
+        return verdicts.wrong_password() if self._password else verdicts.protected()
 
     def __exit__(
         self,

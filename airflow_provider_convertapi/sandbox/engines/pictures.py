@@ -57,7 +57,7 @@ class Pictures:
         if data is None:
             return None
         try:
-            extension, content, size = _known_format(data)
+            extension, content, size = _known_format(data, self._folder)
         except Image.DecompressionBombError as error:
             raise verdicts.damaged(f"A picture unpacks to too much: {error}") from None
         except (
@@ -115,11 +115,11 @@ def _points(length: str | None, whole: float) -> float | None:
     return number / 100 * whole if match[2] == "%" else number * POINTS_PER[match[2] or "px"]
 
 
-def _known_format(data: bytes) -> tuple[str, bytes, tuple[float, float]]:
+def _known_format(data: bytes, folder: Path) -> tuple[str, bytes, tuple[float, float]]:
     """Return extension, bytes and size in points of a picture as PNG, JPEG, GIF or SVG."""
     if data.lstrip()[:1] == b"<":
         svg = vector.safe(data)
-        return "svg", svg, (360.0, 360.0)
+        return "svg", svg, vector.size(svg, folder)
     with Image.open(io.BytesIO(data), formats=READABLE) as image:
         limits.check_pixels(*image.size)
         size = image.width * POINTS_PER["px"], image.height * POINTS_PER["px"]

@@ -132,7 +132,7 @@ def _merge(job: EngineJob, results: Results) -> None:
         title = str(part.docinfo.get("/Title", "")) if toc == "title" else ""
         title = title or PurePosixPath(file.name).stem
         contents.append(pikepdf.OutlineItem(title, len(merged.pages)))
-        merged.pages.extend(part.pages)
+        merged.add_pages_from(part, outlines="preserve" if toc == "disabled" else "ignore")
     if toc != "disabled":
         with merged.open_outline() as outline:
             outline.root.extend(contents)
@@ -182,8 +182,7 @@ def _split(job: EngineJob, results: Results) -> None:
         parts = [[number for part in parts for number in part]]
     for part in parts:
         piece = pikepdf.Pdf.new()
-        for number in part:
-            piece.pages.append(document.pages[number])
+        piece.add_pages_from(document, part)
         save(piece, results.place("pdf"))
 
 

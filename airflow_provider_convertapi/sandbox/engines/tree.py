@@ -26,16 +26,15 @@ _ATTR_LENGTH = 3  # identifier, classes, key-value pairs
 _EMPTY_ATTR: list[Any] = ["", [], []]
 
 
-def clean(tree: Tree, picture: Picture, *, links: bool = True, math: bool = True) -> Tree:
+def clean(tree: Tree, picture: Picture, *, math: bool = True) -> Tree:
     """Return the tree without anything that reaches out of the document.
 
     Args:
         tree: What pandoc read.
         picture: Decides on each picture.
-        links: Keep links within the document whose goal exists.
         math: Keep formulas; otherwise their source stands as text.
     """
-    walk = _Cleaner(picture, _goals(tree["blocks"]) if links else frozenset(), math=math)
+    walk = _Cleaner(picture, _goals(tree["blocks"]), math=math)
     meta = {key: walk.value(tree["meta"][key]) for key in _META if key in tree["meta"]}
     return {**tree, "meta": meta, "blocks": walk.value(tree["blocks"])}
 

@@ -19,7 +19,7 @@ _INCH = 72  # points
 _MAX_BYTES = 32 << 20
 _DROPPED = frozenset({"script", "foreignObject", "handler", "listener", "iframe", "audio", "video"})
 _INLINE_PICTURE = re.compile(r"(?i)\s*data:image/(png|jpe?g|gif|webp)[;,]")
-_OUTSIDE_URL = re.compile(r"""(?i)url\(\s*['"]?\s*(?!#)[^)]*\)|@import[^;]*;?|src\s*\([^)]*\)""")
+_OUTSIDE_URL = re.compile(r"""(?i)url\(\s*+(?!['"]?\s*#)[^)]*\)|@import[^;]*;?|src\s*\([^)]*\)""")
 PARSER_OPTIONS = {
     "resolve_entities": False,
     "no_network": True,
@@ -72,20 +72,9 @@ def _clean(element: etree._Element) -> None:
         element.text = _OUTSIDE_URL.sub("", element.text)
 
 
-def pdf(svg: bytes, folder: Path, *, background: str | None = None) -> bytes:
-    """Return a safe SVG as a PDF page of its own size.
-
-    Args:
-        svg: What `safe` returned.
-        folder: Where to work.
-        background: A colour such as "#ffffff"; None leaves the page without.
-    """
-    return typesetting.pdf(_page(svg, folder, background))
-
-
 def png(svg: bytes, folder: Path, *, resolution: float) -> bytes:
     """Return a safe SVG as a PNG with transparency, 96 units of it to the inch."""
-    source = _page(svg, folder, None)
+    source = _page(svg, folder)
     try:
         image: bytes = typesetting.render(source, output="png", ppi=resolution)
     except typesetting.TypstError as error:
@@ -93,12 +82,11 @@ def png(svg: bytes, folder: Path, *, resolution: float) -> bytes:
     return image
 
 
-def _page(svg: bytes, folder: Path, background: str | None) -> Path:
+def _page(svg: bytes, folder: Path) -> Path:
     (folder / "drawing.svg").write_bytes(svg)
     source = folder / "drawing.typ"
-    fill = f'rgb("{background}")' if background else "none"
     source.write_text(
-        f'#set page(width: auto, height: auto, margin: 0pt, fill: {fill})\n#image("drawing.svg")\n',
+        '#set page(width: auto, height: auto, margin: 0pt, fill: none)\n#image("drawing.svg")\n',
         "utf-8",
     )
     return source

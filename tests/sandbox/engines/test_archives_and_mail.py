@@ -7,6 +7,9 @@ import io
 import json
 import zipfile
 from email.message import EmailMessage
+from email.mime.image import MIMEImage
+from email.mime.multipart import MIMEMultipart
+from email.mime.text import MIMEText
 from typing import TYPE_CHECKING
 
 import pytest
@@ -165,3 +168,65 @@ def test_what_is_no_mail(refused: Refused) -> None:
     assert (500, 5002) == refused("eml", "pdf", b"just text")
     outlook = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(64)
     assert (415, 415) == refused("email", "metadata", outlook, name="m.msg")
+
+
+def test_mail_within_a_mail_is_left_to_the_service(refused: Refused) -> None:
+    """It is an attachment that the sandbox does not convert."""
+    assert (415, 415) == refused("eml", "pdf", mail(("inner.eml", mail())))
+
+
+def test_attachments_without_names(convert: Convert) -> None:
+    """By number and type, or by Content-ID where that is asked for."""
+    message = EmailMessage()
+    message["From"] = "a@example.com"
+    message.set_content('<img src="cid:pic">', subtype="html")
+    message.add_related(samples.content("png"), maintype="image", subtype="png", cid="<pic>")
+
+    made = convert("email", "extract", message.as_bytes(), name="m.eml")
+    by_cid = convert("email", "extract", message.as_bytes(), name="m.eml", UseCIDAsFileName=True)
+
+    assert ["pic.png"] == made.names == by_cid.names
+    assert samples.content("png") == made.only
+
+
+def test_inline_pictures_can_be_left_out(convert: Convert, refused: Refused) -> None:
+    """IgnoreInlineAttachments takes attached files only."""
+    message = EmailMessage()
+    message["From"] = "a@example.com"
+    message.set_content('<img src="cid:pic">', subtype="html")
+    message.add_related(b"GIF89a", maintype="image", subtype="gif", cid="<pic>")
+    content = message.as_bytes()
+
+    assert (500, 50020) == refused(
+        "email", "extract", content, name="m.eml", IgnoreInlineAttachments=True
+    )
+
+
+def test_mail_in_a_strange_encoding(convert: Convert, read: Reader) -> None:
+    """An unknown charset is read as Latin-1, not refused."""
+    content = b"From: a@example.com\nContent-Type: text/plain; charset=x-unknown\n\nGr\xfc\xdfe\n"
+
+    assert "Gr\xfc\xdfe" in read.text(convert("eml", "pdf", content).only)[0]
+
+
+def test_mail_without_text(convert: Convert, read: Reader) -> None:
+    """Its headers are a page."""
+    assert "Subject: empty" in read.text(convert("eml", "pdf", b"Subject: empty\n\n").only)[0]
+
+
+def test_saved_page_brings_its_pictures(convert: Convert, read: Reader) -> None:
+    """An MHTML file names them by their places."""
+    page = MIMEMultipart("related")
+    page.attach(MIMEText('<p>saved <img src="http://example.com/a.png"></p>', "html"))
+    picture = MIMEImage(samples.content("png"))
+    picture["Content-Location"] = "http://example.com/a.png"
+    page.attach(picture)
+
+    docx = read.parts(convert("mhtml", "docx", page.as_bytes()).only)
+
+    assert any(name.startswith("word/media/") for name in docx)
+
+
+def test_too_many_parts(refused: Refused) -> None:
+    """A mail of a thousand parts is refused before they are unpacked."""
+    assert (500, 5002) == refused("eml", "pdf", mail(*((f"{n}.txt", b"") for n in range(1001))))

@@ -276,6 +276,38 @@ def test_formulas(convert: Convert, read: Reader) -> None:
     assert "end" in text
 
 
+def test_formula_that_cannot_be_set_stands_as_its_source(convert: Convert, read: Reader) -> None:
+    """The document does not fail because of it, and keeps its pictures."""
+    page = f"before $\\frac{{}}{{}}$ after\n\n![x](data:image/png;base64,{PNG})\n"
+
+    pdf = convert("md", "pdf", page.encode()).only
+
+    assert "before \\frac{}{} after" in " ".join(read.text(pdf)[0].split())
+    assert blue(read, pdf) > 10_000
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        samples.content("png")[:-12],  # without its last chunk, which not every reader misses
+        b'<svg xmlns="http://www.w3.org/2000/svg" width="0" height="0"></svg>',
+        b"<svg",
+        b"<html></html>",
+    ],
+    ids=["png", "svg", "cut", "html"],
+)
+def test_picture_that_typst_refuses_is_left_out(
+    convert: Convert, read: Reader, picture: bytes
+) -> None:
+    """Where another library took it."""
+    data = base64.b64encode(picture).decode()
+    page = f'<p>before <img src="data:image/png;base64,{data}"> after</p>'
+
+    assert "before after" in " ".join(
+        read.text(convert("html", "pdf", page.encode()).only)[0].split()
+    )
+
+
 def test_hidden_slides_are_left_out(convert: Convert, read: Reader, edited: Edited) -> None:
     """ConvertHiddenSlides brings them back."""
     slides = edited("pptx", {"ppt/slides/slide2.xml": (b"<p:sld ", b'<p:sld show="0" ')})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -208,3 +210,81 @@ def test_large_picture(convert: Convert, read: Reader) -> None:
 def test_damaged_picture(refused: Refused, source: str) -> None:
     """Cut off in its header, or something else."""
     assert (500, 5002) == refused(source, "pdf" if source != "psd" else "png", b"no picture at all")
+
+
+def test_frames_of_different_sizes_become_one_animation(convert: Convert, read: Reader) -> None:
+    """Each is fitted into the first one's size."""
+    files = [stored(Image.new("RGB", size, "red")) for size in ((40, 20), (10, 10))]
+
+    image = read.image(convert("png", "gif", *files).only)
+
+    assert (40, 20) == image.size
+    assert 2 == getattr(image, "n_frames", 0)
+
+
+def test_palette_is_scaled_in_full_color(convert: Convert, read: Reader) -> None:
+    """A GIF made smaller keeps its colours."""
+    made = convert("gif", "png", samples.content("gif"), ImageWidth=32).only
+
+    assert (32, 20) == read.image(made).size
+    assert (32, 64, 128) == read.image(made).convert("RGB").getpixel((1, 1))
+
+
+def test_lossless_compression_keeps_the_orientation(convert: Convert, read: Reader) -> None:
+    """A thumbnail and a place go, how the picture is held stays."""
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a description"
+    held = stored(Image.new("RGB", (40, 20)), "JPEG", exif=exif, comment=b"a comment")
+
+    made = convert("jpg", "compress", held, CompressionLevel="Lossless").only
+
+    kept = read.image(made).getexif()
+    assert 6 == kept[0x0112]
+    assert 0x010E not in kept
+    assert b"a comment" not in made
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [JPG[:2] + b"\x00" + JPG[3:], JPG[:20], JPG[:2] + b"\xff\xff" + JPG[2:]],
+    ids=["marker", "cut", "padding"],
+)
+def test_lossless_compression_of_a_damaged_picture(
+    convert: Convert, refused: Refused, damage: bytes
+) -> None:
+    """What does not add up is damaged; padding is none."""
+    if damage[2:4] == b"\xff\xff":
+        assert convert("jpg", "compress", damage, CompressionLevel="Lossless")
+    else:
+        assert (500, 5002) == refused("jpg", "compress", damage, CompressionLevel="Lossless")
+
+
+def test_compressed_svg_is_left_to_the_service(refused: Refused) -> None:
+    """It says so, and does not call it damaged."""
+    packed = gzip.compress(samples.content("svg"))
+
+    assert (415, 415) == refused("svg", "png", packed)
+
+
+def test_svg_that_refers_to_itself_is_drawn(convert: Convert, read: Reader) -> None:
+    """Gradients and pictures of its own stay; only what lies outside goes."""
+    inner = base64.b64encode(stored(Image.new("RGB", (10, 10), "red"))).decode()
+    drawing = f"""<svg xmlns="http://www.w3.org/2000/svg" width="96" height="96">
+    <linearGradient id="g"><stop offset="0" stop-color="#0f0"/></linearGradient>
+    <rect width="48" height="48" fill="url( '#g' )"/>
+    <image x="48" width="48" height="48" href="data:image/png;base64,{inner}"/></svg>"""
+
+    image = read.image(convert("svg", "png", drawing.encode(), ImageResolution=96).only)
+
+    assert (0, 255, 0) == read.pixel(image, 10, 10)[:3]
+    assert (255, 0, 0) == read.pixel(image, 70, 10)[:3]
+
+
+@pytest.mark.parametrize("space", ["cmyk", "gray", "monochrome"])
+def test_transparent_pictures_in_other_colors(convert: Convert, read: Reader, space: str) -> None:
+    """Where the colours allow it, they stay transparent."""
+    clear = stored(Image.new("RGBA", (10, 10), (0, 0, 0, 0)))
+
+    image = read.image(convert("png", "tiff", clear, ColorSpace=space).only)
+
+    assert {"cmyk": "CMYK", "gray": "LA", "monochrome": "1"}[space] == image.mode

@@ -216,3 +216,38 @@ def test_cells_are_text_not_code(convert: Convert, read: Reader) -> None:
     (text,) = read.text(convert("xlsx", "pdf", book(('#read("x") *a* $y$ [z]',))).only)
 
     assert '#read("x") *a* $y$ [z]' in " ".join(text.split())
+
+
+def test_time_of_day(convert: Convert, read: Reader) -> None:
+    """A moment is shown with its time, a day without."""
+    content = book((dt.datetime(2026, 3, 9, 14, 5), dt.datetime(2026, 3, 9)))  # noqa: DTZ001 - a sheet knows no zones
+
+    (text,) = read.text(convert("xlsx", "pdf", content, DateFormat="iso").only)
+
+    assert "2026-03-09 14:05:00" in text
+    assert 2 == text.count("2026-03-09")
+
+
+def test_csv_numbers_with_other_separators(convert: Convert, read: Reader) -> None:
+    """DecimalSeparator changes how a CSV file's numbers look on paper."""
+    (text,) = read.text(convert("csv", "pdf", b"a,b\n1.5,x\n", DecimalSeparator=",").only)
+
+    assert "1,5" in text
+
+
+def test_too_many_cells_for_paper(refused: Refused) -> None:
+    """It says so at once, instead of setting pages for minutes."""
+    assert (500, 5001) == refused("csv", "pdf", b"a,b,c\n" * 20_001)
+
+
+def test_csv_that_is_none(refused: Refused) -> None:
+    """A cell of two million letters, and a sheet of two million cells."""
+    assert (500, 5002) == refused("csv", "xlsx", b'"' + b"a" * 2_000_000)
+    assert (500, 5002) == refused("csv", "xlsx", b",".join([b""] * 2_000_002))
+
+
+def test_table_cells_of_code_and_formulas(convert: Convert) -> None:
+    """Every kind of text in a cell of a web page is text in a cell of the sheet."""
+    page = b"<table><tr><td>a <code>b</code> <i>c</i><br>d</td></tr></table>"
+
+    assert [("a b c d",)] == cells(convert("html", "xlsx", page).only)

@@ -35,11 +35,11 @@ def test_merge_keeps_the_order(convert: Convert, read: Reader) -> None:
 
 
 def test_merge_writes_bookmarks(convert: Convert, read: Reader) -> None:
-    """BookmarksToc names them after files or titles."""
+    """BookmarksToc names them after files or titles; otherwise each file's own stay."""
     for toc, expected in (
         ("filename", ["a", "1-a"]),
         ("title", ["Quarterly report"] * 2),
-        ("disabled", []),
+        ("disabled", [f"Chapter {number}" for number in (1, 2, 3, 1, 2, 3)]),
     ):
         merged = convert("pdf", "merge", PDF, PDF, name="a.pdf", BookmarksToc=toc).only
         with read.pdf(merged).open_outline() as outline:
@@ -386,3 +386,175 @@ def test_rasterized_page_has_the_resolution(convert: Convert, read: Reader) -> N
     with read.pdf(convert("pdf", "rasterize", PDF, Resolution=72).only) as document:
         (picture,) = document.pages[0].get_images().values()
         assert (596, 842) == (int(picture.Width), int(picture.Height))
+
+
+def test_crop_page_by_page(convert: Convert, read: Reader) -> None:
+    """Each page is as large as what it shows, and a bit more with AutoPadding."""
+    document = convert("txt", "pdf", b"short\fa much longer line of text").only
+
+    short, long = read.sizes(convert("pdf", "crop", document, AutoStrategy="perPage").only)
+    padded, _ = read.sizes(
+        convert(
+            "pdf", "crop", document, AutoStrategy="perPage", AutoPadding=10, MeasurementUnit="pt"
+        ).only
+    )
+
+    assert short[0] < long[0]
+    assert 15 < padded[0] - short[0] < 25
+
+
+@pytest.mark.parametrize(
+    ("anchor", "corner"), [("topleft", (0, 742)), ("bottomright", (495, 0)), ("center", (248, 371))]
+)
+def test_crop_to_a_size_at_an_anchor(
+    convert: Convert, read: Reader, anchor: str, corner: tuple[int, int]
+) -> None:
+    """The anchor says which part of the page stays."""
+    made = convert(
+        "pdf", "crop", PDF, CropMode="size", CropWidth=100, CropHeight=100, MeasurementUnit="pt",
+        Anchor=anchor,
+    )  # fmt: skip
+
+    with read.pdf(made.only) as document:
+        box = [round(float(value)) for value in document.pages[0].mediabox]
+    assert [*corner, corner[0] + 100, corner[1] + 100] == pytest.approx(box, abs=1)
+
+
+def test_merge_turns_pages_upright_onto_paper(convert: Convert, read: Reader) -> None:
+    """A page with a rotation of its own is fitted as a reader sees it."""
+    turned = convert("pdf", "rotate", PDF, Angle="90").only
+
+    merged = convert("pdf", "merge", turned, PDF, PageSize="a4", PageOrientation="landscape").only
+
+    assert [A4_TURNED] * 6 == read.sizes(merged)
+    assert [1, 2, 3, 1, 2, 3] == pages(read, merged)
+
+
+def test_permissions_are_kept_or_respected(
+    convert: Convert, read: Reader, refused: Refused
+) -> None:
+    """A file that only its owner may change says so."""
+    locked = convert(
+        "pdf", "protect", PDF, UserPassword="u", OwnerPassword="o", PrintDocument=True
+    ).only
+
+    kept = convert(
+        "pdf", "protect", locked, Password="u", UserPassword="n", PreservePermissions=True
+    )
+    with read.pdf(kept.only, "n") as document:
+        assert document.allow.print_lowres
+        assert not document.allow.extract
+    options = {"UserPassword": "n", "RespectOwnerPassword": True}
+    assert (500, 5007) == refused("pdf", "protect", locked, Password="u", **options)
+    assert convert("pdf", "protect", locked, Password="o", **options)
+
+
+def test_opened_with_a_magnification(convert: Convert, read: Reader) -> None:
+    """OpenZoom in per cent, at the first page."""
+    with read.pdf(convert("pdf", "pdf", PDF, OpenZoom="150").only) as document:
+        assert 1.5 == float(document.Root.OpenAction[4])
+
+
+def test_empty_watermark_is_a_parameter_error(refused: Refused) -> None:
+    """Nothing would be seen of it."""
+    assert (400, 4000) == refused("pdf", "text-watermark", PDF, Text="  ")
+
+
+def test_watermark_of_a_turned_page(convert: Convert, read: Reader) -> None:
+    """An overlay that is shown turned is laid over turned."""
+    wide = convert("txt", "pdf", b"WORD", FontSize=60).only
+    overlay = convert("pdf", "rotate", wide, Angle="90").only
+
+    page = read.drawn(
+        convert(
+            "pdf", "pdf-watermark", convert("txt", "pdf", b" ").only,
+            extra={"OverlayFile": ("o.pdf", overlay)}, HorizontalAlignment="right",
+            VerticalAlignment="top",
+        ).only
+    )  # fmt: skip
+
+    ink = page.convert("L").point([255 if level < 128 else 0 for level in range(256)]).getbbox()
+    assert ink is not None
+    assert ink[3] - ink[1] > (ink[2] - ink[0]) * 2
+
+
+def test_compress_with_everything_taken_out(convert: Convert, read: Reader) -> None:
+    """Forms, attachments, structure and private data go, equal pictures are shared."""
+    tagged = convert("docx", "pdf", samples.content("docx"), ConvertTags=True).only
+    name = pikepdf.Name
+    with read.pdf(tagged) as document:
+        page = document.pages[0]
+        field = pikepdf.Dictionary(Type=name.Annot, Subtype=name.Widget, Rect=[0, 0, 9, 9])
+        link = pikepdf.Dictionary(Type=name.Annot, Subtype=name.Link, Rect=[0, 0, 9, 9])
+        field = document.make_indirect(field)
+        page.Annots = pikepdf.Array([field, document.make_indirect(link)])
+        page.PieceInfo = document.Root.PieceInfo = pikepdf.Dictionary(App=pikepdf.Dictionary())
+        document.Root.AcroForm = pikepdf.Dictionary(Fields=[field])
+        document.attachments["a.txt"] = b"attached"
+        target = io.BytesIO()
+        document.save(target)
+
+    with read.pdf(convert("pdf", "compress", target.getvalue(), RemoveForms=True).only) as made:
+        assert {"/StructTreeRoot", "/MarkInfo", "/AcroForm", "/PieceInfo"}.isdisjoint(made.Root)
+        assert not made.attachments
+        assert ["/Link"] == [str(item.Subtype) for item in made.pages[0].Annots]
+    off = dict.fromkeys(
+        ("RemovePieceInformation", "RemoveEmbeddedFiles", "RemoveStructureInformation",
+         "RemoveUnusedResources", "RemoveDuplicates", "RemoveMetadata"),
+        False,
+    )  # fmt: skip
+    with read.pdf(convert("pdf", "compress", target.getvalue(), **off).only) as made:
+        assert {"/StructTreeRoot", "/AcroForm", "/PieceInfo"} <= set(made.Root)
+        assert list(made.attachments) == ["a.txt"]
+
+
+def test_equal_pictures_are_stored_once(convert: Convert, read: Reader) -> None:
+    """Merging a file with itself doubles its pictures, compressing makes one of them again."""
+    large = convert("jpg", "pdf", samples.content("jpg")).only
+    merged = convert("pdf", "merge", large, large).only
+
+    with read.pdf(convert("pdf", "compress", merged, Preset="lossless").only) as document:
+        pictures = {
+            picture.objgen for page in document.pages for picture in page.get_images().values()
+        }
+    assert 1 == len(pictures)
+
+
+def test_jpeg_comes_out_of_a_pdf_as_it_went_in(convert: Convert) -> None:
+    """Without being compressed a second time."""
+    document = convert("jpg", "pdf", samples.content("jpg")).only
+
+    assert samples.content("jpg") == convert("pdf", "extract-images", document).only
+
+
+@pytest.mark.parametrize("target", ["merge", "jpg", "compress"])
+def test_pdf_without_pages(refused: Refused, target: str) -> None:
+    """There is nothing to convert in it."""
+    target_file = io.BytesIO()
+    pikepdf.Pdf.new().save(target_file)
+
+    assert (500, 5002) == refused("pdf", target, target_file.getvalue())
+
+
+def test_form_fields_go_with_their_pages(convert: Convert, read: Reader) -> None:
+    """Merged and split again, a field can still be filled in."""
+    with pikepdf.Pdf.open(io.BytesIO(PDF)) as document:
+        name = pikepdf.Name
+        field = document.make_indirect(
+            pikepdf.Dictionary(
+                Type=name.Annot, Subtype=name.Widget, FT=name.Tx, T=pikepdf.String("who"),
+                Rect=[100, 100, 200, 120],
+            )
+        )  # fmt: skip
+        document.pages[1].Annots = pikepdf.Array([field])
+        document.Root.AcroForm = pikepdf.Dictionary(Fields=[field])
+        target = io.BytesIO()
+        document.save(target)
+
+    merged = convert("pdf", "merge", PDF, target.getvalue()).only
+    parts = convert("pdf", "split", merged, SplitByPattern="3")
+
+    with read.pdf(merged) as whole, read.pdf(parts[1]) as second, read.pdf(parts[0]) as first:
+        assert ["who"] == [str(one.T) for one in whole.Root.AcroForm.Fields]
+        assert ["who"] == [str(one.T) for one in second.Root.AcroForm.Fields]
+        assert "/AcroForm" not in first.Root

@@ -40,7 +40,8 @@ def test_encrypted_office_file(refused: Refused, source: str) -> None:
 )
 def test_damaged_file(refused: Refused, pair: str) -> None:
     """Something else under that name."""
-    assert (500, 5002) == refused(*pair.split("-"), b"this is not such a file")
+    source, target = pair.split("-")
+    assert (500, 5002) == refused(source, target, b"this is not such a file")
 
 
 def test_file_under_another_extension(refused: Refused) -> None:
