@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.batch.crew import Crew
 from airflow_provider_convertapi.batch.pace import Pace
 from airflow_provider_convertapi.errors import (
@@ -127,12 +128,21 @@ class BatchRun:
         perform = self._begin_steps if self.converter.request.steps else self._begin
         self._work(self._begin_within_budget(items, perform), len(items))
 
-    def finish(self, jobs: list[tuple[Item, WatchedJob, float]]) -> None:
-        """Wait for jobs that were submitted, each for its seconds, and collect them."""
+    def finish(self, jobs: list[tuple[Item, WatchedJob, float | None]]) -> None:
+        """Collect jobs that were submitted, and wait for each for its seconds.
+
+        Those without seconds are looked at once; what still runs is `underway` then.
+        """
         self.expect(len(jobs))
-        perform = self._finish_steps if self.converter.request.steps else self._resume
+        finish = self._finish_steps if self.converter.request.steps else self._resume
         tasks = [
-            FileTask(item, perform, self, watched=job, seconds=seconds)
+            FileTask(
+                item,
+                partial(self._if_answered, finish) if seconds is None else finish,
+                self,
+                watched=job,
+                seconds=seconds,
+            )
             for item, job, seconds in jobs
         ]
         self._work(iter(tasks), len(tasks))
@@ -236,6 +246,17 @@ class BatchRun:
             task.conversion = self.converter.resumed(task.item, task.order, ids, client, at_once)
             task.begun = task.watched.underway
         return self._finish(task, client)
+
+    def _if_answered(
+        self,
+        finish: Callable[[FileTask, Client], Outcome],
+        task: FileTask,
+        client: Client,
+    ) -> Outcome | None:
+        assert task.watched is not None  # noqa: S101 - for the type checker
+        job_id = self.converter.watched_ids(task.watched).job_id(task.watched.attempt)
+        answer = client.call(get_job(job_id))
+        return finish(task, client) if answer.conversion or answer.verdict else None
 
     def _chain(self, task: FileTask, client: Client) -> Chain:
         # Anew each time: a chain looks for what is done, and belongs to one connection.

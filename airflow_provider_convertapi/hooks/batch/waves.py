@@ -131,19 +131,18 @@ class Waves:
         outstanding: Sequence[tuple[Item, WatchedJob]],
         answered: set[str],
     ) -> list[tuple[Item, WatchedJob]]:
-        """Collect what is answered or out of time; return what goes on."""
+        """Collect what is answered, by now too, or out of time; return what goes on."""
         now, timeout = time.time(), self.batch.request.timeout
-        ready, waiting = [], []
+        jobs: list[tuple[Item, WatchedJob, float | None]] = []
         for item, job in outstanding:
             is_late = job.submitted is not None and now - job.submitted > timeout
-            if job.derivation in answered or is_late:
-                seconds = _LAST_LOOK if is_late else timeout
-                ready.append((item, job, seconds))
-            else:
-                waiting.append((item, job))
-        if ready:
-            with self.batch.grouped(f"Collect {len(ready)} files"):
-                run.finish(ready)
+            seconds = timeout if job.derivation in answered else None
+            jobs.append((item, job, _LAST_LOOK if is_late else seconds))
+        if jobs:
+            with self.batch.grouped(f"Collect {len(jobs)} files"):
+                run.finish(jobs)
+        waiting = [(task.item, task.watched) for task in run.underway if task.watched]
+        run.underway.clear()
         return waiting
 
     def _sorted(
