@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 JOBS_PER_WORKER = 200  # then a new one: what the libraries leak stays small
 # Where libraries lie, and by which coverage.py measures processes of processes.
 _KEPT = ("LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
-_GRACE = 2.0  # seconds for a worker without work to end
+_GRACE = 10.0  # seconds for a worker without work to end
 _LONGEST_LINE = 16 << 20  # bytes of an answer that names thousands of pages
 
 

@@ -104,13 +104,9 @@ def pdf(file: InputFile, form: str, folder: Path, parameters: Parameters) -> byt
     if libreoffice.program() and form in libreoffice.ALSO and plain:
         with suppress(EngineError):
             return libreoffice.convert(file.path, form, "pdf", folder)
-    if form == "eml":
-        parts = list(_mail(file, folder, parameters))
-        document: bytes = _engine("surgery").joined(parts)
-    elif form in _MAKERS:
-        document = _engine(_MAKERS[form]).pdf(file, form, folder, parameters)
-    else:
+    if form not in _MAKERS:
         raise verdicts.unsupported(f"{form or 'files without an extension'} to pdf")
+    document: bytes = _engine(_MAKERS[form]).pdf(file, form, folder, parameters)
     return document
 
 
@@ -131,9 +127,7 @@ def _mail(file: InputFile, folder: Path, parameters: Parameters) -> Iterator[byt
         place.mkdir()
         (place / "content").write_bytes(mail.content(part))
         form = PurePosixPath(name).suffix[1:].lower()
-        try:
-            if form == "eml":
-                raise verdicts.unsupported("mails within mails")
+        try:  # a mail within a mail is none of _MAKERS
             yield pdf(InputFile(place / "content", name), form, place, {})
         except EngineError:
             if not parameters.get("IgnoreAttachmentErrors"):

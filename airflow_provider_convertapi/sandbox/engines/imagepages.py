@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from airflow_provider_convertapi.sandbox.engines import paper, raster, typesetting, vector, verdicts
+from airflow_provider_convertapi.sandbox.engines import paper, raster, typesetting, vector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,11 +69,8 @@ def picture(
 
 def _is_turned(original: bytes) -> bool:
     """Tell whether a file's EXIF data asks to be turned."""
-    try:
-        with Image.open(io.BytesIO(original)) as image:
-            return int(image.getexif().get(0x0112, 1)) != 1
-    except (OSError, ValueError, SyntaxError):
-        return False
+    with Image.open(io.BytesIO(original)) as image:
+        return int(image.getexif().get(0x0112, 1)) != 1
 
 
 def drawing(svg: bytes, folder: Path, number: int) -> Placed:
@@ -84,35 +81,18 @@ def drawing(svg: bytes, folder: Path, number: int) -> Placed:
     return Placed(name, width, height)
 
 
-def pdf(
-    pages: Sequence[Placed],
-    parameters: Parameters,
-    folder: Path,
-    *,
-    background: tuple[int, ...] | None = None,
-    align: str = "center + horizon",
-) -> bytes:
+def pdf(pages: Sequence[Placed], parameters: Parameters, folder: Path) -> bytes:
     """Return pictures as PDF, one on each page.
 
     Args:
         pages: What to show.
         parameters: PageSize, PageOrientation, MarginHorizontal and MarginVertical (mm), Pdfa.
         folder: Where the pictures lie.
-        background: Colour of the pages; None leaves them white.
-        align: Where on a larger page a picture stands, in typst's words.
     """
-    fill = f"rgb({', '.join(map(str, background))})" if background else "none"
-    lines = [f"#set page(fill: {fill})", f"#set align({align})"]
-    lines += [_page(item, parameters) for item in pages]
+    lines = ["#set align(center + horizon)", *(_page(item, parameters) for item in pages)]
     source = folder / "pages.typ"
     source.write_text("\n".join(lines), "utf-8")
-    try:
-        document: bytes = typesetting.render(
-            source, standards=typesetting.standard(parameters, "a-2b")
-        )
-    except typesetting.TypstError as error:
-        raise verdicts.damaged(error.message) from None
-    return document
+    return typesetting.pdf(source, standards=typesetting.standard(parameters, "a-2b"))
 
 
 def _page(item: Placed, parameters: Parameters) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import itertools
 import struct
@@ -22,6 +23,8 @@ from airflow_provider_convertapi.sandbox.jobs import EngineError
 from airflow_provider_convertapi.sandbox.pool import Pool
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.sandbox.engines.conftest import Convert, Edited, Loop, Prepare, Reader
 
 CODES = {5000, 5001, 5002}
@@ -128,13 +131,14 @@ def bombs(edited: Edited) -> dict[str, tuple[str, str, bytes]]:
     word = {"word/document.xml": bytes(260 << 20)}
     odt = zipfile.ZipFile(io.BytesIO(samples.content("odt"))).read("content.xml")
     return {
-        # The first three take all the time that there is, each in a pool of its own.
+        # The first ones take all the time that there is, each in a pool of its own.
         "svg with a slow filter": (
             "svg",
             "pdf",
             svg('<filter id="f"><feTurbulence baseFrequency="0.5" numOctaves="9999999"/></filter>'
                 '<rect filter="url(#f)" width="4000" height="4000"/>', "4000"),
         ),
+        "md of five million lines": ("md", "html", b"a b\n" * 5_000_000),
         "md of brackets": ("md", "pdf", b"*a_ [" * 200_000),
         "pdf of forms within forms": ("pdf", "png", pdf(levels=9)),
         "docx that unpacks to 260 MB": ("docx", "pdf", zipped(word)),
@@ -298,3 +302,57 @@ def test_many_pictures_of_one_kind(convert: Convert) -> None:
     page = f'<p><img src="data:image/png;base64,{PNG}" width="5"></p>' * 200
 
     assert convert("html", "pdf", page.encode()).only
+
+
+@pytest.mark.parametrize("form", ["docx", "odt", "epub"])
+def test_pictures_do_not_climb_out_of_the_folder(
+    convert: Convert, edited: Edited, tmp_path: Path, form: str
+) -> None:
+    """A member whose name leads upward is written below the job's folder, or not at all."""
+    up = "../" * 6 + str(tmp_path / "evil.png").lstrip("/")
+    picture = samples.content("png")
+    if form == "docx":
+        drawing = """<w:p><w:r><w:drawing><wp:inline
+         xmlns:wp="http://schemas.openxmlformats.org/drawingml/2006/wordprocessingDrawing">
+         <a:graphic xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"><a:graphicData
+         uri="http://schemas.openxmlformats.org/drawingml/2006/picture"><pic:pic
+         xmlns:pic="http://schemas.openxmlformats.org/drawingml/2006/picture"><pic:blipFill><a:blip
+         xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+         r:embed="rEvil"/></pic:blipFill></pic:pic></a:graphicData></a:graphic></wp:inline>
+         </w:drawing></w:r></w:p></w:body>"""
+        kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/image"
+        link = f'<Relationship Id="rEvil" Type="{kind}" Target="media/{up}"/></Relationships>'
+        document = edited(
+            form,
+            {
+                "word/document.xml": (b"</w:body>", drawing.encode()),
+                "word/_rels/document.xml.rels": (b"</Relationships>", link.encode()),
+                f"word/media/{up}": picture,
+            },
+        )
+    elif form == "odt":
+        frame = f"""<text:p><draw:frame svg:width="3cm" svg:height="3cm"><draw:image
+         xlink:href="Pictures/{up}"/></draw:frame></text:p></office:text>"""
+        document = edited(
+            form,
+            {
+                "content.xml": (b"</office:text>", frame.encode()),
+                f"Pictures/{up}": picture,
+            },
+        )
+    else:
+        document = edited(
+            form,
+            {
+                "EPUB/text/ch001.xhtml": (b"</body>", f'<img src="../{up}"/></body>'.encode()),
+                f"EPUB/{up}": picture,
+            },
+        )
+
+    before = {path for path in tmp_path.iterdir() if path.is_file()}
+    with contextlib.suppress(EngineError):
+        convert(form, "pdf", document)
+        convert(form, "html" if form == "docx" else "png" if form == "epub" else "docx", document)
+
+    assert before == {path for path in tmp_path.iterdir() if path.is_file()}
+    assert not (tmp_path / "evil.png").exists()

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from airflow_provider_convertapi.sandbox import samples
+from airflow_provider_convertapi.sandbox.jobs import EngineError
 
 if TYPE_CHECKING:
     from tests.sandbox.engines.conftest import Convert, Reader, Refused
@@ -205,3 +206,37 @@ def test_flattened_form_has_no_fields(convert: Convert, read: Reader) -> None:
     with read.pdf(flat) as document:
         assert not len(document.pages[0].get("/Annots", []))
     assert (0, 0, 255) == read.pixel(read.drawn(flat), 150, 842 - 110)
+
+
+def test_rotation_of_the_page_itself(convert: Convert, read: Reader) -> None:
+    """A page that says it is turned is shown so, unless Rotate says "none"."""
+    turned = convert("pdf", "rotate", PDF, Angle="90").only
+    options = {"PageRange": "1", "ImageResolution": 72}
+
+    assert (842, 596) == read.image(convert("pdf", "png", turned, **options).only).size
+    upright = convert("pdf", "png", turned, **options, Rotate="none").only
+    assert (596, 842) == read.image(upright).size
+
+
+def test_webp_is_turned_by_any_angle(convert: Convert, read: Reader) -> None:
+    """Some converters take degrees instead of quarters."""
+    made = convert("pdf", "webp", PDF, PageRange="1", ImageResolution=36, Rotate=90)
+
+    assert (421, 298) == read.image(made.only).size
+
+
+def test_empty_page_has_no_text(convert: Convert) -> None:
+    """Nothing on it is no scan."""
+    assert b"\n" == convert("pdf", "txt", convert("txt", "pdf", b"").only).only
+
+
+def test_broken_page_is_named(convert: Convert) -> None:
+    """The second page is no page at all."""
+    with pikepdf.Pdf.open(io.BytesIO(PDF)) as document:
+        document.Root.Pages.Kids[1] = pikepdf.Dictionary(Type=pikepdf.Name.Font)
+        target = io.BytesIO()
+        document.save(target)
+
+    with pytest.raises(EngineError) as caught:
+        convert("pdf", "jpg", target.getvalue(), ImageResolution=36)
+    assert 5002 == caught.value.code
