@@ -11,7 +11,7 @@ SOURCES := airflow_provider_convertapi tests dev example_dags bench
 PYTEST := -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-2.11 test-crash test-node lint bench constraints clean
+.PHONY: help demo ui test test-long test-2.11 test-crash test-node lint bench constraints clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,14 +22,17 @@ demo: .venv/installed ## Convert real documents in a real Airflow, with no accou
 ui: .venv/installed ## The same, with Airflow's web server to click through
 	.venv/bin/python dev/demo.py --ui
 
-test: .venv/installed ## Run every test on the newest Airflow, and measure coverage
+test: .venv/installed ## Run the tests on the newest Airflow, and measure coverage
 	.venv/bin/python -m coverage erase
-	.venv/bin/python -m coverage run $(PYTEST)
+	.venv/bin/python -m coverage run $(PYTEST) -m "not long"
 	.venv/bin/python -m coverage combine -q
 	.venv/bin/python -m coverage report
 
+test-long: .venv/installed ## Run the tests that take longer: comparison, examples of batches, kills
+	.venv/bin/python $(PYTEST) -m long
+
 test-2.11: .venv-2.11/installed ## Run the tests on the oldest Airflow; the sandbox knows none
-	.venv-2.11/bin/python $(PYTEST) --ignore tests/sandbox
+	.venv-2.11/bin/python $(PYTEST) -m "not long" --ignore tests/sandbox
 
 test-crash: .venv/installed ## Kill the parts of a real Airflow while it converts; takes minutes
 	.venv/bin/python -m pytest tests/crash

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
-pytestmark = pytest.mark.timeout(180)  # the first run in a process loads Airflow's execution API
+pytestmark = [
+    pytest.mark.timeout(300),  # the first run in a process loads Airflow's execution API
+    pytest.mark.long,
+]
 
 
 @pytest.fixture

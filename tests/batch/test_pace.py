@@ -226,3 +226,14 @@ def test_chores_are_done_between_tasks_and_after_them() -> None:
     crew.close()
 
     assert ["task"] * 3 + ["chore"] * 2 == done
+
+
+def test_burst_comes_down_to_what_was_carried() -> None:
+    """Of a burst that is refused but for four, nothing more is started than those four."""
+    pace = Pace(32)
+    numbers = [pace.start() for _ in range(12)]
+
+    for refused, number in enumerate(numbers[4:], 1):
+        pace.refused(number, 12 - refused)
+
+    assert 4 == pace.limit

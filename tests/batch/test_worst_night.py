@@ -138,6 +138,8 @@ def _one_try(night: Night, number: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(300)
 def test_worker_killed_twice(night: Night) -> None:
     """Killed in the middle, twice: the third try pays for what nobody had asked for yet."""
     night.write(*NAMES)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.docs.blocks import Block, blocks
+from tests.docs.blocks import blocks
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.sandbox import Sandbox
     from tests.conftest import RunDag
+    from tests.docs.blocks import Block
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

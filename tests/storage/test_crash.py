@@ -46,7 +46,7 @@ def test_killed_process_leaves_nothing_visible(
     process.stdin.write(b"\n")
     process.stdin.flush()
     try:
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 100
         while not (
             s3_store.unfinished_uploads() and sftp_store.names() and len(local_store.names()) == 2
         ):

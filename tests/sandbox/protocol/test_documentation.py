@@ -19,7 +19,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text("utf-8")
 BLOCK = re.compile(r"^```python\n# (\S+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(300)  # three DAG runs in an Airflow of their own, on a busy machine
 def test_user_tests_pass(tmp_path: Path, airflow_db: Path) -> None:
     """The DAG and the tests of the page, in files of their own, pass in a fresh Airflow home."""

@@ -54,7 +54,7 @@ def test_latency_is_the_least_a_conversion_takes(sandbox: Sandbox, zipped: Call)
 
     zipped()
 
-    assert 0.3 <= time.monotonic() - started < 0.6
+    assert 0.3 <= time.monotonic() - started < 5  # a busy machine is no failure
 
 
 @pytest.mark.parametrize(("retry_after", "header"), [(None, None), (4, "4")])
