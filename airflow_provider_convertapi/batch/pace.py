@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 RAMP = 0.5
 """Seconds over which the first conversions start, so that they do not arrive in one burst."""
 
-_WINDOW = 5
-"""Conversions, for each that may run at once, after which one more is tried above the ceiling."""
+_LONGEST_WINDOW = 32
+"""Conversions, for each that may run at once, after which one more is tried at the latest."""
 
-_LONGEST_WINDOW = 16
 _GROWTH = 1.5
 _STEP = 0.07
 
@@ -26,8 +25,9 @@ class Pace:
     """How many conversions may run at once, found out by what the service refuses.
 
     A refusal (503) halves the limit, once for all that were started before: they are one round.
-    What the service carried then is the ceiling: up to it every conversion that ends lets one more
-    start, above it one is added per window, and a window gets longer each time that failed.
+    No refusal leaves it above what the service carried then, which is the ceiling: up to it every
+    conversion that ends lets one more start, above it one is added per window, and a window gets
+    longer each time that failed.
 
     :param most: `max_in_flight`.
     """
@@ -59,8 +59,7 @@ class Pace:
         self._ended += 1
         if self.limit >= self.most:
             return
-        above = self.limit >= self._ceiling
-        if self._ended >= (_WINDOW * self._patience * self.limit if above else 1):
+        if self._ended >= (self._patience * self.limit if self.limit >= self._ceiling else 1):
             self._ended = 0
             self.limit += 1
 
@@ -70,13 +69,13 @@ class Pace:
         :param number: what `start` returned for it.
         :param others: conversions that were running beside it.
         """
-        if number <= self._round:
-            return
-        self._round = self._started
+        if number > self._round:
+            if self.limit == self._ceiling + 1:
+                self._patience = min(self._patience * 2, _LONGEST_WINDOW)
+            self._round = self._started
+            self.limit //= 2
         self._ended = 0
-        if self.limit == self._ceiling + 1:
-            self._patience = min(self._patience * 2, _LONGEST_WINDOW)
-        self.limit = max(1, self.limit // 2)
+        self.limit = max(1, min(self.limit, others))
         self._ceiling = max(self.limit, others)
 
 
