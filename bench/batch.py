@@ -376,8 +376,8 @@ def compare_speed(folder: Path, files: int) -> bool:
         mapped = apart("http", few, url)
         each = mapped["seconds"] / mapped["tasks"]
         print(
-            f"{'mapped HttpOperator':24} {mapped['tasks']} tasks in one process: {each:.2f} s each, "
-            f"so {each * files:.0f} s for {files}, of which {DIRECT_LATENCY * files:.0f} s overlap"
+            f"{'mapped HttpOperator':24} {mapped['tasks']} tasks, one process: {each:.2f} s each, "
+            f"so {each * files:.0f} s for {files}; {DIRECT_LATENCY * files:.0f} s of that overlap"
         )
     with sandbox_process(DURABLE_LATENCY) as url:
         ours = apart("convert", few, f"{folder}/out/", "durable", url, fewer)
