@@ -32,6 +32,7 @@ AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 _SETTINGS = {
     "AIRFLOW_HOME": str(AIRFLOW_HOME),
     "AIRFLOW__CORE__DAGS_FOLDER": str(AIRFLOW_HOME / "dags"),  # empty: `dag.test()` parses it
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "0",  # none: pytest's own is there for what hangs
     "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(bytes(32)).decode(),
     "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # the default asks a name server
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
