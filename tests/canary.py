@@ -55,7 +55,7 @@ def _database_text() -> str:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Fail a test whose output, logs or database hold a secret."""
-    report: pytest.TestReport = yield  # type: ignore[misc, assignment]
+    report: pytest.TestReport = yield  # type: ignore[assignment]
     folder = Path(item.path).parts
     if call.when != "call" or not report.passed or not set(WATCHED) & set(folder):
         return report  # type: ignore[return-value]

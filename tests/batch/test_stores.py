@@ -102,7 +102,7 @@ def test_changed_and_missing_objects_are_converted(
 
 
 def test_object_of_somebody_else_is_spared(
-    night: Night, bucket: Callable[[], list[str]], places: dict[str, str], s3_client: Any
+    night: Night, bucket: Callable[[], list[str]], places: dict[str, Any], s3_client: Any
 ) -> None:
     """An object in the way fails its file alone, unpaid."""
     base = places["destination"].removeprefix(f"s3://s3_batches@{BUCKET}/")

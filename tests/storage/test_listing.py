@@ -20,7 +20,7 @@ from airflow_provider_convertapi.storage import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conftest import S3Store, Store
+    from tests.storage.conftest import S3Store, Store
 
 NAMES = ["a.txt", "b#c?.txt", "sub/deep/d.md", "sub/e.txt", "sub2/f.txt"]
 
