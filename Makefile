@@ -11,7 +11,7 @@ SOURCES := airflow_provider_convertapi tests dev example_dags bench
 PYTEST := -m pytest -n 2 --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-long test-2.11 test-crash test-node lint bench constraints clean
+.PHONY: help demo ui test coverage test-long test-2.11 test-crash test-node lint bench constraints clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,13 +22,16 @@ demo: .venv/installed ## Convert real documents in a real Airflow, with no accou
 ui: .venv/installed ## The same, with Airflow's web server to click through
 	.venv/bin/python dev/demo.py --ui
 
-test: .venv/installed ## Run the tests on the newest Airflow, and measure coverage
+test: .venv/installed ## Run the tests on the newest Airflow
+	.venv/bin/python $(PYTEST) -m "not long"
+
+coverage: .venv/installed ## Run every test, the long ones too, and measure branch coverage
 	.venv/bin/python -m coverage erase
-	.venv/bin/python -m coverage run $(PYTEST) -m "not long"
+	.venv/bin/python -m coverage run $(PYTEST)
 	.venv/bin/python -m coverage combine -q
 	.venv/bin/python -m coverage report
 
-test-long: .venv/installed ## Run the tests that take longer: comparison, examples of batches, kills
+test-long: .venv/installed ## Run the tests that take longer: batches, parity, engines, comparison
 	.venv/bin/python $(PYTEST) -m long
 
 test-2.11: .venv-2.11/installed ## Run the tests on the oldest Airflow; the sandbox knows none

@@ -53,6 +53,18 @@ def _isolate_environment() -> None:
 _isolate_environment()
 
 
+LONG = ("batch", "parity", "sandbox/engines")
+"""Folders whose tests take minutes in all: `make test-long` runs them, `make test` does not."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of whole folders as long."""
+    here = Path(__file__).parent
+    for item in items:
+        if any(item.path.is_relative_to(here / folder) for folder in LONG):
+            item.add_marker("long")
+
+
 def pytest_unconfigure() -> None:
     """Remove the scratch home once this process has run its tests."""
     shutil.rmtree(AIRFLOW_HOME, ignore_errors=True)
