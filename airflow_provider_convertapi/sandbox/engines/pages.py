@@ -63,8 +63,6 @@ class Opened:
             self._document = pdfium.PdfDocument(self._input, password=self._password)
         except pdfium.PdfiumError as error:
             raise self._verdict(error) from None
-        if not len(self._document):
-            raise verdicts.damaged("It has no pages.")
         return self._document
 
     def _verdict(self, error: pdfium.PdfiumError) -> EngineError:

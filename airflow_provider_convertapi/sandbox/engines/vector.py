@@ -20,6 +20,15 @@ _MAX_BYTES = 32 << 20
 _DROPPED = frozenset({"script", "foreignObject", "handler", "listener", "iframe", "audio", "video"})
 _INLINE_PICTURE = re.compile(r"(?i)\s*data:image/(png|jpe?g|gif|webp)[;,]")
 _OUTSIDE_URL = re.compile(r"""(?i)url\(\s*+(?!['"]?\s*#)[^)]*\)|@import[^;]*;?|src\s*\([^)]*\)""")
+# HTML knows no capital letters and no namespaces; a browser puts both right as well.
+_CAPITALS = {
+    name.lower(): name
+    for name in (
+        *(b"viewBox", b"preserveAspectRatio", b"gradientUnits", b"gradientTransform", b"clipPath"),
+        *(b"linearGradient", b"radialGradient", b"textPath", b"spreadMethod", b"patternUnits"),
+    )
+}
+_LOWER = re.compile(rb"(</?|\s)(" + b"|".join(_CAPITALS) + rb")(?=[\s=/>])")
 PARSER_OPTIONS = {
     "resolve_entities": False,
     "no_network": True,
@@ -48,7 +57,14 @@ def safe(data: bytes) -> bytes:
     for element in list(root.iter()):
         _clean(element)
     # Only the root element: processing instructions (xml-stylesheet) and the DTD stay behind.
-    return bytes(etree.tostring(root, encoding="utf-8"))
+    content = bytes(etree.tostring(root, encoding="utf-8"))
+    return content if etree.QName(root).namespace else _as_xml(content)
+
+
+def _as_xml(content: bytes) -> bytes:
+    """Return a drawing from within a web page as one that stands on its own."""
+    content = content.replace(b"<svg", b'<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    return _LOWER.sub(lambda found: found[1] + _CAPITALS[found[2]], content)
 
 
 def _clean(element: etree._Element) -> None:

@@ -25,12 +25,6 @@ _SPANS = {"colspan": 1000, "rowspan": 65534}  # the most that the HTML standard 
 _MOST_CELLS = 200_000  # that spans may add up to
 _DOCTYPE = re.compile(r"(?is)<!DOCTYPE[^>\[]*(\[.*?\]\s*)?>")
 _TOO_DEEP = "Excessive depth"
-# HTML knows no capital letters, SVG within it does; a browser puts these right as well.
-_CAPITALS = {
-    name.lower(): name
-    for name in ("viewBox", "preserveAspectRatio", "gradientUnits", "gradientTransform", "clipPath",
-                 "linearGradient", "radialGradient", "textPath", "spreadMethod", "patternUnits")
-}  # fmt: skip
 
 
 def safe(page: str) -> str:
@@ -51,11 +45,7 @@ def safe(page: str) -> str:
     for element in list(root.iter(*_DROPPED)):
         if element.getparent() is not None:
             element.drop_tree()
-    drawings = list(root.iter("svg"))
-    parts = {part for drawing in drawings for part in drawing.iter()}
-    for part in parts:
-        _restore(part)
-    _clean(root, parts)
+    _clean(root, {part for drawing in root.iter("svg") for part in drawing.iter()})
     return str(etree.tostring(root, method="html", encoding="unicode"))
 
 
@@ -72,11 +62,3 @@ def _clean(root: html.HtmlElement, spared: set[html.HtmlElement]) -> None:
                 element.set(name, str(span))
     if cells > _MOST_CELLS:
         raise verdicts.damaged("Its tables have too many cells.")
-
-
-def _restore(part: html.HtmlElement) -> None:
-    """Give the parts of a drawing their capital letters back."""
-    if isinstance(part.tag, str):
-        part.tag = _CAPITALS.get(part.tag, part.tag)
-    for name in set(part.attrib) & set(_CAPITALS):
-        part.set(_CAPITALS[name], part.attrib.pop(name))

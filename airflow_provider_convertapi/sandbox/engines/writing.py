@@ -138,11 +138,8 @@ def _section(document: bytes, margins: Mapping[str, int]) -> bytes:
     values = " ".join(f'w:{side}="{value}"' for side, value in sides.items())
     element = f'<w:pgMar {values} w:header="720" w:footer="720" w:gutter="0" />'.encode()
     document = re.sub(rb"<w:pgMar\b[^>]*/>", b"", document)
-    if re.search(rb"<w:sectPr\s*/>", document):
-        return re.sub(rb"<w:sectPr\s*/>", b"<w:sectPr>" + element + b"</w:sectPr>", document)
-    if b"</w:sectPr>" in document:
-        return document.replace(b"</w:sectPr>", element + b"</w:sectPr>")
-    return document.replace(b"</w:body>", b"<w:sectPr>" + element + b"</w:sectPr></w:body>")
+    head, end, tail = document.rpartition(b"</w:sectPr>")
+    return head + element + end + tail
 
 
 WRITERS: Mapping[str, Callable[[Tree, Path, Parameters], bytes]] = {

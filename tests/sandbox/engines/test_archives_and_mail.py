@@ -137,7 +137,7 @@ def test_mail_shows_the_pictures_it_brings(convert: Convert, read: Reader) -> No
     """A cid: reference is the attached picture."""
     message = EmailMessage()
     message["From"] = "a@example.com"
-    message.set_content('<p>x <img src="cid:pic"></p>', subtype="html")
+    message.set_content('<p>x <img src="cid:pic"><img src="cid:none"></p>', subtype="html")
     message.add_related(samples.content("png"), maintype="image", subtype="png", cid="<pic>")
 
     pdf = convert("eml", "pdf", message.as_bytes()).only

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import re
+import struct
+import zlib
 from typing import TYPE_CHECKING
 
 import pypandoc
@@ -399,3 +401,84 @@ def test_docx_archive_is_sound(convert: Convert, read: Reader) -> None:
 
     assert samples.TEXT in convert("docx", "txt", docx).only.decode()
     assert io.BytesIO(docx).read(2) == b"PK"
+
+
+def test_uncompressed_tiff_of_a_document(convert: Convert, read: Reader) -> None:
+    """TiffType names colours and compression."""
+    for kind, compression in (("color24nc", 1), ("color24lzw", 5), ("grayscalezip", 8)):
+        made = convert("docx", "tiff", samples.content("docx"), TiffType=kind, ImageResolution=36)
+        assert compression == read.image(made.only).tag_v2[259]  # type: ignore[attr-defined]  # a TIFF has tags
+
+
+def test_pictures_of_older_formats_are_shown(convert: Convert, read: Reader) -> None:
+    """A BMP is written anew, as it is in a docx from a page."""
+    data = base64.b64encode(samples.content("bmp")).decode()
+    page = f'<p><img src="data:image/bmp;base64,{data}"></p>'.encode()
+
+    assert blue(read, convert("html", "pdf", page).only) > 10_000
+    docx = read.parts(convert("html", "docx", page).only)
+    assert [".png"] == [name[-4:] for name in docx if name.startswith("word/media/")]
+
+
+def test_pictures_that_are_none(convert: Convert, refused: Refused) -> None:
+    """Bad base64 is left out, a bomb is an error."""
+    assert convert("html", "pdf", b'<img src="data:image/png;base64,a">')
+    assert convert("html", "pdf", b'<img src="data:,text" width="50%" height="2in">')
+    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 6, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + b"IHDR" + head
+    bomb += struct.pack(">I", zlib.crc32(b"IHDR" + head))
+    bomb += struct.pack(">I", 4) + b"IDAT" + b"junk" + struct.pack(">I", zlib.crc32(b"IDATjunk"))
+    page = b'<img src="data:image/png;base64,' + base64.b64encode(bomb) + b'">'
+    assert (500, 5002) == refused("html", "pdf", page)
+
+
+def test_size_of_a_picture_in_every_unit(convert: Convert, read: Reader) -> None:
+    """Inches, centimetres, points and per cent of the page."""
+    for width, points in (("2in", 144), ("5cm", 142), ("100pt", 100), ("96", 72)):
+        pdf = convert(
+            "html", "pdf", f"<p>{PICTURE.replace('<img', f'<img width={width}')}".encode()
+        )
+        box = (
+            read.drawn(pdf.only)
+            .convert("L")
+            .point([255 if v < 250 else 0 for v in range(256)])
+            .getbbox()
+        )
+        assert box is not None
+        assert points == pytest.approx(box[2] - box[0], abs=2), width
+
+
+def test_drawing_within_a_page(convert: Convert, read: Reader) -> None:
+    """An inline SVG keeps what HTML has no capital letters for."""
+    page = b"""<p><svg viewBox="0 0 10 10" width="200" height="200">
+    <linearGradient id="g"><stop offset="0" stop-color="#204080"/></linearGradient>
+    <rect width="10" height="10" fill="url(#g)"/></svg></p>"""
+
+    assert blue(read, convert("html", "pdf", page).only) > 10_000
+
+
+def test_slides_and_texts_without_a_size_of_their_own(
+    convert: Convert, read: Reader, edited: Edited
+) -> None:
+    """Slides are 4:3 then, texts are A4."""
+    size = b'<p:sldSz cx="9144000" cy="5143500" type="screen16x9" />'
+    slides = edited("pptx", {"ppt/presentation.xml": (size, b"")})
+
+    assert (720, 540) == read.sizes(convert("pptx", "pdf", slides).only)[0]
+    text = edited("odt", {"styles.xml": (b"style:page-layout-properties", b"style:nothing")})
+    assert A4 == read.sizes(convert("odt", "pdf", text).only)[0]
+
+
+def test_too_long_a_text(refused: Refused) -> None:
+    """Twenty million letters are ten thousand pages."""
+    assert (500, 5002) == refused("txt", "pdf", b"a" * 20_000_001)
+
+
+def test_older_format_into_text(refused: Refused) -> None:
+    """Needs LibreOffice as well."""
+    assert (415, 415) == refused("docx", "txt", b"\xd0\xcf\x11\xe0" * 99, name="a.doc")
+
+
+def test_too_deep_a_list(refused: Refused) -> None:
+    """Pandoc follows further than we do: that is an answer, not a crash."""
+    assert (500, 5002) == refused("md", "html", b">" * 1200 + b"x")

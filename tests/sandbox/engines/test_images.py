@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from airflow_provider_convertapi.sandbox import samples
+from airflow_provider_convertapi.sandbox.engines import jpegfile
+from airflow_provider_convertapi.sandbox.jobs import EngineError
 
 if TYPE_CHECKING:
     from tests.sandbox.engines.conftest import Convert, Reader, Refused
@@ -99,11 +101,13 @@ def test_animation_of_several_pictures(convert: Convert, read: Reader) -> None:
 
 def test_gif_loses_its_animation_on_request(convert: Convert, read: Reader) -> None:
     """PersistAnimation false leaves the first frame."""
-    pages = [Image.new("P", (20, 10), number) for number in (1, 2)]
+    pages = [Image.new("RGB", (20, 10), color) for color in ("red", "green")]
     gif = stored(pages[0], "GIF", save_all=True, append_images=pages[1:])
 
+    moving = read.image(convert("gif", "gif", gif).only)
     still = read.image(convert("gif", "gif", gif, PersistAnimation=False).only)
 
+    assert 2 == getattr(moving, "n_frames", 0)
     assert 1 == getattr(still, "n_frames", 0)
 
 
@@ -288,3 +292,56 @@ def test_transparent_pictures_in_other_colors(convert: Convert, read: Reader, sp
     image = read.image(convert("png", "tiff", clear, ColorSpace=space).only)
 
     assert {"cmyk": "CMYK", "gray": "LA", "monochrome": "1"}[space] == image.mode
+
+
+def test_color_that_becomes_transparent(convert: Convert, read: Reader) -> None:
+    """What was transparent before stays so."""
+    half = Image.new("RGBA", (20, 10), (255, 0, 0, 255))
+    half.paste((0, 0, 255, 0), (10, 0, 20, 10))
+
+    made = convert("webp", "png", stored(half, "WEBP", lossless=True), TransparentColor="red").only
+
+    image = read.image(made)
+    assert (0, 0) == (read.pixel(image, 2, 2)[3], read.pixel(image, 15, 2)[3])
+
+
+@pytest.mark.parametrize(
+    ("space", "mode"), [("rgb", "RGBA"), ("default", "RGBA"), ("gray", "RGBA")]
+)
+def test_transparent_webp(convert: Convert, read: Reader, space: str, mode: str) -> None:
+    """WebP holds colours and transparency only."""
+    clear = stored(Image.new("RGBA", (10, 10), (9, 9, 9, 100)))
+
+    assert "RGBA" == read.image(convert("png", "webp", clear, ColorSpace=space).only).mode
+
+
+def test_inks_of_print_become_colors_of_the_screen(convert: Convert, read: Reader) -> None:
+    """PNG has no CMYK."""
+    inks = stored(Image.new("CMYK", (10, 10), (0, 255, 255, 0)), "TIFF")
+
+    assert (255, 0, 0) == read.pixel(read.image(convert("tiff", "png", inks).only), 5, 5)
+
+
+def test_too_many_frames(refused: Refused) -> None:
+    """Five hundred are enough."""
+    frames = [Image.new("L", (2, 2), number % 256) for number in range(501)]
+    tiff = stored(frames[0], "TIFF", save_all=True, append_images=frames[1:])
+
+    assert (500, 5002) == refused("tiff", "png", tiff)
+
+
+def test_too_large_a_drawing(refused: Refused) -> None:
+    """It is not even read."""
+    assert (500, 5002) == refused("svg", "png", b"<svg>" + b" " * (33 << 20) + b"</svg>")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xd8\x00\x00\x00\x00\x00", b"\xff\xd8\xff\xe0\x00\x02", b"\xff\xd8"],
+    ids=["no marker", "no picture", "nothing"],
+)
+def test_segments_that_do_not_add_up(content: bytes) -> None:
+    """Whatever a reader of pictures makes of it."""
+    with pytest.raises(EngineError) as caught:
+        jpegfile.stripped(content)
+    assert 5002 == caught.value.code

@@ -94,12 +94,14 @@ def test_too_large_a_file_is_an_error() -> None:
     """The process lives on and can say so."""
     done = confined("""
     import tempfile
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with tempfile.TemporaryFile() as file:
             file.write(bytes(2000))
     except OSError:
         print("refused")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     """)
 
     assert "refused\n" == done.stdout

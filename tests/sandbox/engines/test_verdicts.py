@@ -7,13 +7,17 @@ import pickle
 import zipfile
 from typing import TYPE_CHECKING
 
+import pikepdf
 import pytest
 
 from airflow_provider_convertapi.sandbox import samples
 from airflow_provider_convertapi.sandbox.jobs import EngineError
 
 if TYPE_CHECKING:
-    from tests.sandbox.engines.conftest import Convert, Refused
+    from collections.abc import Callable
+
+    from airflow_provider_convertapi.sandbox.jobs import EngineJob
+    from tests.sandbox.engines.conftest import Convert, Prepare, Refused
 
 ENCRYPTED_OFFICE = (
     bytes.fromhex("d0cf11e0a1b11ae1")
@@ -95,3 +99,45 @@ def test_errors_survive_pickling() -> None:
 
     assert (500, 5002, "damaged") == (copy.status, copy.code, copy.message)
     assert "500/5002 damaged" == str(copy)
+
+
+def test_old_office_file_under_a_new_name(refused: Refused) -> None:
+    """A doc that is called docx is damaged as a docx."""
+    old = bytes.fromhex("d0cf11e0a1b11ae1") + bytes(1000)
+    assert (500, 5002) == refused("docx", "pdf", old)
+
+
+def test_too_large_for_the_memory(
+    prepare: Prepare, finish: Callable[[EngineJob], list[bytes]]
+) -> None:
+    """5001, and the next conversion has a new worker."""
+    job = prepare("md", "pdf", b"start")
+    with job.files[0].path.open("r+b") as file:
+        file.truncate(3 << 30)  # a hole takes no room on the disk
+
+    with pytest.raises(EngineError) as caught:
+        finish(job)
+
+    assert (500, 5001) == (caught.value.status, caught.value.code)
+    assert "memory" in caught.value.message
+    assert finish(prepare("md", "pdf", b"next"))
+
+
+@pytest.mark.parametrize("target", ["jpg", "svg", "compress", "merge", "text-watermark", "rotate"])
+def test_pdf_with_a_broken_page(convert: Convert, target: str) -> None:
+    """A result or 5002, whichever library looks at it."""
+    with pikepdf.Pdf.open(io.BytesIO(samples.content("pdf"))) as document:
+        document.pages[1].obj.MediaBox = pikepdf.Name.Nothing
+        document.pages[1].obj.Resources = 7
+        document.pages[2].obj.Contents = pikepdf.Array([7, pikepdf.Name.Nothing])
+        document.Root.Pages.Kids[0] = pikepdf.Dictionary(Type=pikepdf.Name.Font)
+        broken = io.BytesIO()
+        document.save(broken)
+    parameters = {"Text": "x"} if target == "text-watermark" else {}
+
+    code = 0
+    try:
+        assert convert("pdf", target, broken.getvalue(), **parameters)
+    except EngineError as error:
+        code = error.code
+    assert code in (0, 5001, 5002)
