@@ -33,7 +33,8 @@ options = dict(zip(sys.argv, sys.argv[1:]))
 profile = next(a for a in sys.argv if a.startswith("-env:")).split("file://")[1]
 settings = pathlib.Path(profile, "user", "registrymodifications.xcu")
 with open(here / "calls.jsonl", "a") as calls:
-    about = dict(arguments=sys.argv[1:], settings=settings.read_text(), pid=os.getpid())
+    text = settings.read_text() if settings.exists() else ""
+    about = dict(arguments=sys.argv[1:], settings=text, pid=os.getpid())
     calls.write(json.dumps(about) + "\\n")
 mode = (here / "mode").read_text()
 if mode == "hang":
@@ -222,3 +223,12 @@ def test_pairs_that_only_it_makes(installed: Installed) -> None:
     ]
 
     assert [["True", "True", "True"], ["False", "False", "True"]] == found
+
+
+def test_samples_of_its_own_formats(installed: Installed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--check` has it make the documents that nothing else makes."""
+    monkeypatch.setenv("PATH", str(installed.folder))
+
+    assert (installed.folder / "result").read_bytes() == samples.content("doc")
+    assert "doc" == installed.calls[0]["arguments"][3]
+    samples.content.cache_clear()

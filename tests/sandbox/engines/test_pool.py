@@ -182,6 +182,25 @@ def test_program_of_a_worker_ends_with_it(loop: Loop, prepare: Prepare) -> None:
     loop.run(pool.close())
 
 
+def test_program_that_crashes_is_5001_and_the_worker_lives_on(loop: Loop, prepare: Prepare) -> None:
+    """Only the conversion is lost."""
+    others, pool = workers(), Pool(1)
+    running = loop.start(pool.convert(prepare("md", "pdf", b"*a_ [" * 300_000)))
+    wait_for(lambda: bool(workers() - others))
+    (worker,) = workers() - others
+    wait_for(lambda: bool(processes("pandoc", worker)))
+
+    for program in processes("pandoc", worker):
+        os.kill(program, signal.SIGSEGV)
+
+    with pytest.raises(EngineError) as caught:
+        running.result()
+    assert 5001 == caught.value.code
+    assert loop.run(pool.convert(prepare("md", "pdf")))
+    assert {worker} == workers() - others
+    loop.run(pool.close())
+
+
 def test_close_ends_all_work_and_leaves_no_process(
     loop: Loop, prepare: Prepare, endless: Callable[..., EngineJob]
 ) -> None:

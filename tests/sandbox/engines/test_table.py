@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,3 +39,14 @@ def test_page_without_markers_is_refused() -> None:
     """Rather than left as it is."""
     with pytest.raises(ValueError, match="pairs"):
         table.written("no markers")
+
+
+def test_written_on_the_command_line(tmp_path: Path) -> None:
+    """As the page says."""
+    copy, text = tmp_path / "page.md", PAGE.read_text("utf-8")
+    copy.write_text(text.replace("`surgery`", "").replace("pikepdf", "?"), "utf-8")
+
+    module = "airflow_provider_convertapi.sandbox.engines.table"
+    subprocess.run([sys.executable, "-m", module, str(copy)], check=True)
+
+    assert text == copy.read_text("utf-8")
