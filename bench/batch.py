@@ -325,7 +325,7 @@ STEPS: dict[str, Callable[..., dict[str, Any]]] = {
 
 def apart(step: str, *arguments: Any) -> dict[str, Any]:
     """Do a step in a process of its own, and return what it measured."""
-    command = [sys.executable, __file__, "--step", step, *map(str, arguments)]
+    command = [sys.executable, str(Path(__file__)), "--step", step, *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return measured

@@ -16,8 +16,8 @@ RAMP = 0.5
 _LONGEST_WINDOW = 32
 """Conversions, for each that may run at once, after which one more is tried at the latest."""
 
-_GROWTH = 1.5
-_STEP = 0.07
+_GROWTH = 1.25
+_FIRST_STEP, _LEAST_STEP = 0.2, 0.03
 
 
 @dataclass(slots=True)
@@ -88,25 +88,32 @@ class Rhythm:
 
     longest: float
     _usual: float = field(default=0.0, init=False)
+    _step: float = field(default=_FIRST_STEP, init=False)
+    _last_was_late: bool = field(default=False, init=False)
 
     def delays(self) -> Iterator[float]:
         """Yield the seconds before each poll of one job; closing it tells that the job ended."""
         usual = self._usual
         delay = min(usual or FIRST_POLL, self.longest)
-        step = min(max(FIRST_POLL / 2, usual / 10), self.longest)
+        again = min(max(FIRST_POLL / 2, usual / 20), self.longest)
         polls, waited = 0, 0.0
         try:
             while True:
                 polls, waited = polls + 1, waited + delay
                 yield delay
-                delay = step if usual and polls == 1 else min(delay * _GROWTH, self.longest)
+                delay = again if usual and polls == 1 else min(delay * _GROWTH, self.longest)
         finally:
-            self._learn(polls, waited)
+            self._learn(usual, waited - delay / 2 if polls > 1 else waited, was_late=polls == 1)
 
-    def _learn(self, polls: int, waited: float) -> None:
-        # Small steps of one size find the median, and a job of an hour does not count for more.
-        # A thread may read an older value meanwhile, which is as good.
+    def _learn(self, used: float, waited: float, *, was_late: bool) -> None:
+        """Move towards the median: the first of those that waited alike decides for all of them.
+
+        A thread may read an older value meanwhile, which is as good.
+        """
         if not self._usual:
             self._usual = waited
-        else:
-            self._usual *= 1 - _STEP if polls == 1 else 1 + _STEP
+        elif used == self._usual:
+            same = was_late == self._last_was_late
+            self._step = min(max(self._step * (1.3 if same else 0.5), _LEAST_STEP), _FIRST_STEP)
+            self._last_was_late = was_late
+            self._usual *= 1 - self._step if was_late else 1 + self._step

@@ -23,7 +23,7 @@ from airflow_provider_convertapi.errors import (
     TransientConversionError,
     UnsupportedFormatError,
 )
-from airflow_provider_convertapi.hooks.arguments import converter_format, is_array, listed
+from airflow_provider_convertapi.hooks.arguments import converter_format, is_array
 from airflow_provider_convertapi.hooks.collection import (
     can_be_fetched,
     collect,
@@ -31,90 +31,22 @@ from airflow_provider_convertapi.hooks.collection import (
     published,
 )
 from airflow_provider_convertapi.hooks.deferral import WatchedJob
-from airflow_provider_convertapi.hooks.durable import DurableConversion, Underway
-from airflow_provider_convertapi.hooks.order import Order, Part
+from airflow_provider_convertapi.hooks.durable import Underway
+from airflow_provider_convertapi.hooks.links import Link, StepOrder
+from airflow_provider_convertapi.hooks.order import Part
 from airflow_provider_convertapi.hooks.outcome import Outcome
 from airflow_provider_convertapi.hooks.work import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from airflow_provider_convertapi.api.endpoints import ConvertedFile
-    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+    from airflow_provider_convertapi.hooks.links import Result
+    from airflow_provider_convertapi.hooks.order import Order
     from airflow_provider_convertapi.hooks.steps import Step
     from airflow_provider_convertapi.hooks.work import Work
 
 _GONE = 5009
 """ConvertAPI's Code for a file id that it does not know."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepOrder(Order):
-    """What is asked of a later step.
-
-    :param title: how it may be called in logs and errors.
-    :param originals: URIs of the chain's own inputs, which no output may replace.
-    """
-
-    title: str = ""
-    originals: tuple[str, ...] = ()
-
-    @property
-    def input_uris(self) -> list[str]:
-        """Return the chain's own inputs."""
-        return list(self.originals)
-
-    def describe(self) -> str:
-        """Say what is converted, in a form that may be logged."""
-        return self.title
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """A file that a step made, and which of which job's results it is."""
-
-    derivation: str
-    index: int
-    file: ConvertedFile | None
-    """None where it can only be guessed: the service has forgotten the job."""
-
-
-@dataclass(slots=True)
-class Link(DurableConversion):
-    """One job of a chain; its results stay at the service."""
-
-    conversion: Conversion | None = field(default=None, init=False)
-    uploads: tuple[str, ...] = field(default=(), init=False)
-    charged: int = field(default=0, init=False)
-
-    def _collect(self, job: Underway, conversion: Conversion) -> Outcome:
-        self.conversion, self.uploads, self.attempt = conversion, job.uploads, job.attempt
-        self.charged = 0 if job.submitted is None else conversion.cost
-        return Outcome([], conversion.cost, self.charged)
-
-    def _published(self, conversion: Conversion) -> list[str] | None:  # noqa: ARG002 - a step's results are not published
-        return None
-
-    @property
-    def documents(self) -> list[str]:
-        """Return the ids of everything that it left at the service."""
-        ids = [self.work.ids.file_id(self.attempt, place) for place in self.uploads]
-        return ids + [file.file_id for file in self.conversion.files] if self.conversion else ids
-
-    def find(self) -> None:
-        """Look for what an earlier try, or run, has made of it."""
-        answers = self._known_answers()
-        made = {n: answer.conversion for n, answer in answers.items() if answer.conversion}
-        if made:
-            self.attempt = max(made)
-            self.conversion, self.uploads = made[self.attempt], self._places()
-
-    def results(self) -> list[Result]:
-        """Return what it made; one result is assumed where nobody knows."""
-        derivation = self.work.ids.derivation
-        if self.conversion is None:
-            return [Result(derivation, 0, None)]
-        return [Result(derivation, n, file) for n, file in enumerate(self.conversion.files)]
 
 
 @dataclass(slots=True)
@@ -384,55 +316,3 @@ class Chain:
             f"before it made. {paid} conversion(s) were paid. Clear the task to convert and pay "
             f"anew. ({error.message})"
         )
-
-
-def first_orders(place: Callable[..., Order], source: object) -> list[Order]:
-    """Return what is asked of the first step: one order, or one for each source.
-
-    A converter of several files takes them together; any other converts each, so that a later
-    step can merge what they become.
-
-    :param place: places an order for a source.
-    """
-    try:
-        return [place(source=source)]
-    except ParameterError as error:
-        if "source" not in error.invalid or len(listed(source)) == 1:
-            raise
-        return [place(source=one) for one in listed(source)]
-
-
-def chain_of(
-    hook: ConvertApiHook,
-    orders: Sequence[Order],
-    steps: Sequence[Step],
-    conversion_key: str | None,
-    *,
-    seconds: float | None = None,
-) -> Chain:
-    """Return the chain of a task: the next try finds each of its jobs again.
-
-    :param seconds: how long each job is waited for; None means the order's timeout.
-    """
-    scope = {**hook.scope.names, "call": hook.scope.call_number(identity(orders, steps))}
-
-    def make_work(order: Order, ids: JobIds) -> Work:
-        return hook.resumed(order, ids.derivation, seconds=seconds).work
-
-    hook.warn_of_limits()
-    return Chain(
-        orders=orders,
-        steps=steps,
-        seed={"namespace": hook.settings.namespace, "key": conversion_key},
-        scope=scope,
-        make_work=make_work,
-        key=hook.settings.id_key,
-    )
-
-
-def identity(orders: Sequence[Order], steps: Sequence[Step]) -> dict[str, Any]:
-    """Return what makes a chain the same chain."""
-    return {
-        "first": [order.seed() for order in orders],
-        "steps": [step.identity() for step in steps],
-    }

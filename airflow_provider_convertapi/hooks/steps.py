@@ -1,13 +1,28 @@
-"""The steps of a chain, as a user writes them."""
+"""The steps of a chain, as a user writes them, and the chain of a task."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.hooks.arguments import format_name, split_parameters, wrong
+from airflow_provider_convertapi.errors import ParameterError
+from airflow_provider_convertapi.hooks.arguments import (
+    format_name,
+    listed,
+    split_parameters,
+    wrong,
+)
+from airflow_provider_convertapi.hooks.chain import Chain
 from airflow_provider_convertapi.storage import Source, find_source, is_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_convertapi.api.ids import JobIds
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+    from airflow_provider_convertapi.hooks.order import Order
+    from airflow_provider_convertapi.hooks.work import Work
 
 _KEYS = ("to_format", "from_format", "parameters")
 
@@ -70,3 +85,55 @@ def _step(number: int, step: object) -> Step:
         },
         service_timeout=service_timeout,
     )
+
+
+def first_orders(place: Callable[..., Order], source: object) -> list[Order]:
+    """Return what is asked of the first step: one order, or one for each source.
+
+    A converter of several files takes them together; any other converts each, so that a later
+    step can merge what they become.
+
+    :param place: places an order for a source.
+    """
+    try:
+        return [place(source=source)]
+    except ParameterError as error:
+        if "source" not in error.invalid or len(listed(source)) == 1:
+            raise
+        return [place(source=one) for one in listed(source)]
+
+
+def chain_of(
+    hook: ConvertApiHook,
+    orders: Sequence[Order],
+    steps: Sequence[Step],
+    conversion_key: str | None,
+    *,
+    seconds: float | None = None,
+) -> Chain:
+    """Return the chain of a task: the next try finds each of its jobs again.
+
+    :param seconds: how long each job is waited for; None means the order's timeout.
+    """
+    scope = {**hook.scope.names, "call": hook.scope.call_number(identity(orders, steps))}
+
+    def make_work(order: Order, ids: JobIds) -> Work:
+        return hook.resumed(order, ids.derivation, seconds=seconds).work
+
+    hook.warn_of_limits()
+    return Chain(
+        orders=orders,
+        steps=steps,
+        seed={"namespace": hook.settings.namespace, "key": conversion_key},
+        scope=scope,
+        make_work=make_work,
+        key=hook.settings.id_key,
+    )
+
+
+def identity(orders: Sequence[Order], steps: Sequence[Step]) -> dict[str, Any]:
+    """Return what makes a chain the same chain."""
+    return {
+        "first": [order.seed() for order in orders],
+        "steps": [step.identity() for step in steps],
+    }

@@ -63,7 +63,8 @@ class ConvertApiBatchOperator(BaseOperator):
         input.
     :param conversion_key: part of every job's id: another one converts, and pays, anew. (templated)
     :param cancel_on_kill: delete jobs and documents when a user ends the deferred task (Airflow
-        3.3 and later). Then nobody collects what may have been paid.
+        3.3 and later), or when the task is stopped on its last try. Then nobody collects what may
+        have been paid.
     :param plan_only: list, name and count, and send nothing.
     :param max_in_flight: how many files are converted at a time; fewer while the service is busy.
     :param max_conversions: the most that this task instance may pay for, over all its tries; None
@@ -263,7 +264,9 @@ class ConvertApiBatchOperator(BaseOperator):
         )
         # Airflow 3.3 types its mixin's logger wider than what it is at run time.
         log = cast("logging.Logger", self.log)
-        return Batch(hook, request, log, self._first_try(context))
+        ti = context["ti"]
+        is_last = self.cancel_on_kill and ti.try_number > ti.max_tries
+        return Batch(hook, request, log, self._first_try(context), cancels=is_last)
 
     def _first_try(self, context: Context) -> int:
         """Return the number of the first try since the task was last cleared."""

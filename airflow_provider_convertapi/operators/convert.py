@@ -224,9 +224,13 @@ class ConvertApiOperator(BaseOperator):
         :param event: what the trigger said, None in the beginning.
         """
         from airflow_provider_convertapi.hooks.arguments import wrong
-        from airflow_provider_convertapi.hooks.chain import chain_of, first_orders, identity
         from airflow_provider_convertapi.hooks.deferral import JobEvent
-        from airflow_provider_convertapi.hooks.steps import check_steps
+        from airflow_provider_convertapi.hooks.steps import (
+            chain_of,
+            check_steps,
+            first_orders,
+            identity,
+        )
 
         if not self.durable:
             raise wrong("steps", "needs durable=True: what a step makes waits at ConvertAPI")

@@ -10,6 +10,7 @@ from airflow_provider_convertapi.batch.manifest import Author
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     BudgetExceededError,
+    ConversionInterrupted,
     InputNotFoundError,
     QuotaExhaustedError,
 )
@@ -43,12 +44,15 @@ class Batch:
     """A batch in the hands of one try of a task.
 
     :param first_try: the number of the first try since the task was last cleared.
+    :param cancels: whether jobs are deleted when the task is told to stop, since nobody would
+        collect them.
     """
 
     hook: ConvertApiHook
     request: BatchRequest
     log: logging.Logger
     first_try: int = 1
+    cancels: bool = False
     _shared: SharedFiles | None = field(default=None, init=False)
 
     @property
@@ -165,6 +169,8 @@ class Batch:
             delete_files(client, documents, client.monotonic() + _CLEANING, quiet)
         manifest, tally = self.manifest_uri(planned), run.tally
         self._say(tally, manifest)
+        if self.cancels and isinstance(run.halted, ConversionInterrupted):
+            run.cancel()
         if run.halted is not None and not self._is_accepted(run.halted):
             raise self._halted(run.halted, tally, manifest)
         tally.check(self.request.failures_allowed, manifest)

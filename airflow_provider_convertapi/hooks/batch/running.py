@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.batch.crew import Crew
 from airflow_provider_convertapi.batch.pace import Pace
 from airflow_provider_convertapi.errors import (
@@ -20,13 +19,11 @@ from airflow_provider_convertapi.errors import (
     QuotaExhaustedError,
     ThrottledError,
 )
+from airflow_provider_convertapi.hooks.batch.filetask import FileTask
 from airflow_provider_convertapi.hooks.batch.items import quiet
 from airflow_provider_convertapi.hooks.batch.tally import Progress
+from airflow_provider_convertapi.hooks.cancellation import cancel
 from airflow_provider_convertapi.hooks.collection import delete_files
-from airflow_provider_convertapi.hooks.deferral import WatchedJob
-from airflow_provider_convertapi.hooks.durable import Underway
-from airflow_provider_convertapi.hooks.outcome import Outcome
-from airflow_provider_convertapi.hooks.work import at_once
 
 if TYPE_CHECKING:
     import logging
@@ -37,12 +34,12 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import (
         ConvertApiError,
     )
+    from airflow_provider_convertapi.hooks.batch.filetask import Way
     from airflow_provider_convertapi.hooks.batch.items import Converter
     from airflow_provider_convertapi.hooks.batch.recorder import Recorder
     from airflow_provider_convertapi.hooks.batch.tally import Tally
-    from airflow_provider_convertapi.hooks.chain import Chain
-    from airflow_provider_convertapi.hooks.durable import DurableConversion
-    from airflow_provider_convertapi.hooks.order import Order
+    from airflow_provider_convertapi.hooks.deferral import WatchedJob
+    from airflow_provider_convertapi.hooks.outcome import Outcome
 
 _HALTING = (
     QuotaExhaustedError,
@@ -56,41 +53,6 @@ _TICK = 0.5
 _ABANDONED_AFTER = 10.0
 _CLEANING = 60.0
 _DOCUMENTS_AT_ONCE = 10
-
-
-@dataclass(slots=True)
-class FileTask:
-    """One file under way, from thread to thread where the service makes it wait."""
-
-    item: Item
-    perform: Callable[[FileTask, Client], Outcome | None] = field(repr=False)
-    run: BatchRun = field(repr=False)
-    conversion: DurableConversion | None = None
-    chain: Chain | None = None
-    begun: Underway | Outcome | None = None
-    order: Order | None = None
-    watched: WatchedJob | None = None
-    """The job that the service has of it, its first step's where there are steps."""
-    seconds: float | None = None
-    """How long it may take from now on; None for the order's timeout."""
-
-    def __call__(self, client: Client) -> None:
-        """Do it with the connection of a free slot."""
-        self.run.attend(self, client)
-
-    @property
-    def documents(self) -> list[str]:
-        """Return the ids of documents that are to be deleted once its record is safe."""
-        if self.chain is not None:
-            return self.chain.left
-        return (self.conversion.work.left or []) if self.conversion else []
-
-    @property
-    def paid_here(self) -> bool:
-        """Tell whether this try, not an earlier one, asked for what the service did."""
-        if self.conversion is None or self.conversion.is_submitting:
-            return True
-        return isinstance(self.begun, Underway) and self.begun.submitted is not None
 
 
 @dataclass(slots=True)
@@ -108,6 +70,8 @@ class BatchRun:
     halted: ConvertApiError | None = field(default=None, init=False)
     underway: list[FileTask] = field(default_factory=list, init=False)
     """What the service has and nobody waits for yet."""
+    interrupted: list[FileTask] = field(default_factory=list, init=False)
+    """What was under way when the task was told to stop."""
     _running: int = field(default=0, init=False)
     _taken: int = field(default=0, init=False)
     _halted_items: list[Item] = field(default_factory=list, init=False)
@@ -118,15 +82,15 @@ class BatchRun:
     def convert(self, items: list[Item]) -> None:
         """Convert the items; what happens to each is recorded, and counted in the tally."""
         request = self.converter.request
-        perform = self._durable if request.durable else self._direct
+        way = FileTask.durable if request.durable else FileTask.direct
         if request.steps:
-            perform = self._finish_steps
-        self._work(self._begin_within_budget(items, perform), len(items))
+            way = FileTask.finish_steps
+        self._work(self._begin_within_budget(items, way), len(items))
 
     def begin(self, items: list[Item]) -> None:
         """Submit the items, or the first step of each; those whose jobs run are `underway` then."""
-        perform = self._begin_steps if self.converter.request.steps else self._begin
-        self._work(self._begin_within_budget(items, perform), len(items))
+        way = FileTask.begin_steps if self.converter.request.steps else FileTask.begin
+        self._work(self._begin_within_budget(items, way), len(items))
 
     def finish(self, jobs: list[tuple[Item, WatchedJob, float | None]]) -> None:
         """Collect jobs that were submitted, and wait for each for its seconds.
@@ -134,26 +98,27 @@ class BatchRun:
         Those without seconds are looked at once; what still runs is `underway` then.
         """
         self.expect(len(jobs))
-        finish = self._finish_steps if self.converter.request.steps else self._resume
+        way = FileTask.finish_steps if self.converter.request.steps else FileTask.resume
         tasks = [
-            FileTask(
-                item,
-                partial(self._if_answered, finish) if seconds is None else finish,
-                self,
-                watched=job,
-                seconds=seconds,
-            )
+            self._task(item, FileTask.look if seconds is None else way, job, seconds)
             for item, job, seconds in jobs
         ]
         self._work(iter(tasks), len(tasks))
+
+    def _task(
+        self,
+        item: Item,
+        way: Way,
+        watched: WatchedJob | None = None,
+        seconds: float | None = None,
+    ) -> FileTask:
+        return FileTask(item, self.converter, way, self._attend, watched, seconds)
 
     def expect(self, jobs: int) -> None:
         """Count jobs that an earlier wave submitted against the budget."""
         self._running = jobs
 
-    def _begin_within_budget(
-        self, items: Iterable[Item], perform: Callable[[FileTask, Client], Outcome | None]
-    ) -> Iterator[FileTask]:
+    def _begin_within_budget(self, items: Iterable[Item], way: Way) -> Iterator[FileTask]:
         most, each = self.converter.request.max_conversions, len(self.converter.request.to_formats)
         for item in items:
             with self._lock:
@@ -166,7 +131,7 @@ class BatchRun:
                 )
                 self._halt(BudgetExceededError(message), item)
                 continue
-            yield FileTask(item, perform, self)
+            yield self._task(item, way)
 
     def _work(self, tasks: Iterator[FileTask], count: int) -> None:
         request = self.converter.request
@@ -199,95 +164,21 @@ class BatchRun:
         crew.add_chores(_deletions(self.recorder.publish()))
         crew.close()
 
-    def attend(self, task: FileTask, client: Client) -> None:
+    def _attend(self, task: FileTask, client: Client) -> None:
         """Do what is to be done for one file, and remember how it went."""
         try:
             client.pause(0)  # ends here where the task was told to stop
-            outcome = task.perform(task, client)
+            outcome = task.way(task, client)
         except ThrottledError:
             raise
         except _HALTING as error:
+            if isinstance(error, ConversionInterrupted):
+                self.interrupted.append(task)
             self._halt(error, task.item)
         except Exception as error:  # noqa: BLE001 - each store has errors of its own, and one file's are not another's
             self._failed(task, error)
         else:
             self._succeeded(task, outcome)
-
-    def _direct(self, task: FileTask, client: Client) -> Outcome:
-        conversion = self.converter.direct(task.item, client)
-        task.order = conversion.order
-        return conversion.run()
-
-    def _durable(self, task: FileTask, client: Client) -> Outcome | None:
-        self._begin(task, client)
-        return self._finish(task, client)
-
-    def _begin(self, task: FileTask, client: Client) -> Outcome | None:
-        conversion = self._conversion(task, client)
-        if task.begun is None:
-            task.begun = conversion.begin()
-        if isinstance(task.begun, Outcome):
-            return task.begun
-        task.watched = WatchedJob.of(conversion.work.ids.derivation, task.begun)
-        return None
-
-    def _finish(self, task: FileTask, client: Client) -> Outcome:
-        conversion = self._conversion(task, client)
-        assert task.begun is not None  # noqa: S101 - for the type checker
-        if isinstance(task.begun, Outcome):
-            return task.begun
-        return conversion.finish(task.begun)
-
-    def _resume(self, task: FileTask, client: Client) -> Outcome:
-        """Finish what an earlier wave began; its input may be gone by now."""
-        if task.conversion is None and task.watched is not None:
-            task.order = self.converter.expected(task.item)
-            ids = self.converter.watched_ids(task.watched)
-            task.conversion = self.converter.resumed(task.item, task.order, ids, client, at_once)
-            task.begun = task.watched.underway
-        return self._finish(task, client)
-
-    def _if_answered(
-        self,
-        finish: Callable[[FileTask, Client], Outcome],
-        task: FileTask,
-        client: Client,
-    ) -> Outcome | None:
-        assert task.watched is not None  # noqa: S101 - for the type checker
-        job_id = self.converter.watched_ids(task.watched).job_id(task.watched.attempt)
-        answer = client.call(get_job(job_id))
-        return finish(task, client) if answer.conversion or answer.verdict else None
-
-    def _chain(self, task: FileTask, client: Client) -> Chain:
-        # Anew each time: a chain looks for what is done, and belongs to one connection.
-        if task.watched is not None:
-            task.order = self.converter.expected(task.item)
-        task.chain = self.converter.chain(task.item, client, task.order)
-        task.order = task.chain.orders[0]
-        return task.chain
-
-    def _begin_steps(self, task: FileTask, client: Client) -> Outcome | None:
-        begun = self._chain(task, client).proceed(defers=True)
-        if isinstance(begun, Outcome):
-            return begun
-        task.watched = begun[0]
-        return None
-
-    def _finish_steps(self, task: FileTask, client: Client) -> Outcome:
-        known = [task.watched] if task.watched is not None else []
-        outcome = self._chain(task, client).proceed(known)
-        assert isinstance(outcome, Outcome)  # noqa: S101 - it defers only where it is told to
-        return outcome
-
-    def _conversion(self, task: FileTask, client: Client) -> DurableConversion:
-        """Return the conversion, in the hands of this thread."""
-        if task.conversion is None:
-            task.conversion = self.converter.durable(task.item, client)
-            task.order = task.conversion.work.order
-        work = task.conversion.work
-        seconds = work.order.timeout if task.seconds is None else task.seconds
-        work.client, work.deadline = client, client.monotonic() + seconds
-        return task.conversion
 
     def _succeeded(self, task: FileTask, outcome: Outcome | None) -> None:
         if outcome is None:
@@ -296,8 +187,7 @@ class BatchRun:
                 self._count()
             return
         assert task.order is not None  # noqa: S101 - for the type checker
-        attempt = task.conversion.attempt if task.conversion else 0
-        self.recorder.converted(task.item, task.order, outcome, attempt, task.documents)
+        self.recorder.converted(task.item, task.order, outcome, task.attempt, task.documents)
         with self._lock:
             self._running -= 1
             self._taken += outcome.cost
@@ -306,7 +196,6 @@ class BatchRun:
             self._count()
 
     def _failed(self, task: FileTask, error: BaseException) -> None:
-        attempt = task.conversion.attempt if task.conversion else 0
         cost = int(isinstance(error, ConversionError) and task.order is not None)
         charged = cost if task.paid_here else 0
         if task.chain is not None:
@@ -315,7 +204,7 @@ class BatchRun:
             task.item,
             task.order,
             error,
-            attempt=attempt,
+            attempt=task.attempt,
             cost=cost,
             charged=charged,
             documents=task.documents,
@@ -344,6 +233,12 @@ class BatchRun:
             self._halted_items.append(item)
         if self._crew:
             self._crew.stop()
+
+    def cancel(self) -> None:
+        """Delete the jobs, and their documents, that the task was waiting for when it stopped."""
+        for task in [*self.interrupted, *self.underway]:
+            for work, places in task.works:
+                cancel(work, places)
 
     def record_not_attempted(self, more: Iterable[Item] = ()) -> None:
         """Record what was left undone because the batch was halted.

@@ -1,0 +1,164 @@
+"""One file of a batch under way, and the ways in which it gets there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_convertapi.api.endpoints import get_job
+from airflow_provider_convertapi.hooks.deferral import WatchedJob
+from airflow_provider_convertapi.hooks.durable import Underway
+from airflow_provider_convertapi.hooks.outcome import Outcome
+from airflow_provider_convertapi.hooks.work import at_once
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.api.client import Client
+    from airflow_provider_convertapi.batch.plan import Item
+    from airflow_provider_convertapi.hooks.batch.items import Converter
+    from airflow_provider_convertapi.hooks.chain import Chain
+    from airflow_provider_convertapi.hooks.durable import DurableConversion
+    from airflow_provider_convertapi.hooks.order import Order
+    from airflow_provider_convertapi.hooks.work import Work
+
+
+@dataclass(slots=True)
+class FileTask:
+    """One file, which goes from thread to thread where the service makes it wait.
+
+    :param way: one of the methods below; None of an outcome means that its job goes on.
+    :param attend: follows the way, and remembers how it went.
+    :param watched: the job that the service has of it; its first step's where there are steps.
+    :param seconds: how long it may take from now on; None for the order's timeout.
+    """
+
+    item: Item
+    converter: Converter = field(repr=False)
+    way: Way = field(repr=False)
+    attend: Callable[[FileTask, Client], None] = field(repr=False)
+    watched: WatchedJob | None = None
+    seconds: float | None = None
+    order: Order | None = field(default=None, init=False)
+    conversion: DurableConversion | None = field(default=None, init=False)
+    chain: Chain | None = field(default=None, init=False)
+    begun: Underway | Outcome | None = field(default=None, init=False)
+
+    def __call__(self, client: Client) -> None:
+        """Do it with the connection of a free slot."""
+        self.attend(self, client)
+
+    # --- ways --------------------------------------------------------------------------------
+
+    def direct(self, client: Client) -> Outcome:
+        """Convert in one exchange."""
+        conversion = self.converter.direct(self.item, client)
+        self.order = conversion.order
+        return conversion.run()
+
+    def durable(self, client: Client) -> Outcome | None:
+        """Submit a job, wait for it and collect it."""
+        self.begin(client)
+        return self._finish(client)
+
+    def begin(self, client: Client) -> Outcome | None:
+        """Submit a job."""
+        conversion = self._conversion(client)
+        if self.begun is None:
+            self.begun = conversion.begin()
+        if isinstance(self.begun, Outcome):
+            return self.begun
+        self.watched = WatchedJob.of(conversion.work.ids.derivation, self.begun)
+        return None
+
+    def resume(self, client: Client) -> Outcome | None:
+        """Wait for a job that an earlier wave submitted; its input may be gone by now."""
+        if self.conversion is None and self.watched is not None:
+            self.order = self.converter.expected(self.item)
+            ids = self.converter.watched_ids(self.watched)
+            self.conversion = self.converter.resumed(self.item, self.order, ids, client, at_once)
+            self.begun = self.watched.underway
+        return self._finish(client)
+
+    def begin_steps(self, client: Client) -> Outcome | None:
+        """Submit the first step."""
+        begun = self._chain(client).proceed(defers=True)
+        if isinstance(begun, Outcome):
+            return begun
+        self.watched = begun[0]
+        return None
+
+    def finish_steps(self, client: Client) -> Outcome | None:
+        """Go through all steps, the first of which may be under way."""
+        known = [self.watched] if self.watched is not None else []
+        outcome = self._chain(client).proceed(known)
+        assert isinstance(outcome, Outcome)  # noqa: S101 - it defers only where it is told to
+        return outcome
+
+    def look(self, client: Client) -> Outcome | None:
+        """Collect a job that an earlier wave submitted, if it has an answer."""
+        assert self.watched is not None  # noqa: S101 - for the type checker
+        job_id = self.converter.watched_ids(self.watched).job_id(self.watched.attempt)
+        answer = client.call(get_job(job_id))
+        if not (answer.conversion or answer.verdict):
+            return None
+        has_steps = self.converter.request.steps
+        return self.finish_steps(client) if has_steps else self.resume(client)
+
+    def _finish(self, client: Client) -> Outcome:
+        conversion = self._conversion(client)
+        assert self.begun is not None  # noqa: S101 - for the type checker
+        if isinstance(self.begun, Outcome):
+            return self.begun
+        return conversion.finish(self.begun)
+
+    def _conversion(self, client: Client) -> DurableConversion:
+        """Return the conversion, in the hands of this thread."""
+        if self.conversion is None:
+            self.conversion = self.converter.durable(self.item, client)
+            self.order = self.conversion.work.order
+        work = self.conversion.work
+        seconds = work.order.timeout if self.seconds is None else self.seconds
+        work.client, work.deadline = client, client.monotonic() + seconds
+        return self.conversion
+
+    def _chain(self, client: Client) -> Chain:
+        # Anew each time: a chain looks for what is done, and belongs to one connection.
+        if self.watched is not None:
+            self.order = self.converter.expected(self.item)
+        self.chain = self.converter.chain(self.item, client, self.order)
+        self.order = self.chain.orders[0]
+        return self.chain
+
+    # --- what it leaves ----------------------------------------------------------------------
+
+    @property
+    def attempt(self) -> int:
+        """Return which attempt of the conversion it was, counted from 0."""
+        return self.conversion.attempt if self.conversion else 0
+
+    @property
+    def documents(self) -> list[str]:
+        """Return the ids of documents that are to be deleted once its record is safe."""
+        if self.chain is not None:
+            return self.chain.left
+        return (self.conversion.work.left or []) if self.conversion else []
+
+    @property
+    def works(self) -> list[tuple[Work, list[str]]]:
+        """Return its conversions, and the places of the inputs that each may have uploaded."""
+        if self.chain is not None:
+            return self.chain.works
+        if self.conversion is None:
+            return []
+        work = self.conversion.work
+        return [(work, [part.place for part in work.order.uploads])]
+
+    @property
+    def paid_here(self) -> bool:
+        """Tell whether this try, not an earlier one, asked for what the service did."""
+        if self.conversion is None or self.conversion.is_submitting:
+            return True
+        return isinstance(self.begun, Underway) and self.begun.submitted is not None
+
+
+Way = Callable[[FileTask, "Client"], Outcome | None]
