@@ -8,7 +8,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow_provider_convertapi.api.retry import Backoff
 from airflow_provider_convertapi.errors import ThrottledError
@@ -20,8 +20,34 @@ if TYPE_CHECKING:
 
 Slot = TypeVar("Slot")
 
+SPARE = 2
+"""Tasks beside those at the service: while one is published, the next is at the service already."""
+
 _CHECK = 0.5
 """Seconds after which a waiting thread looks around, whatever it waits for."""
+
+
+class StoppedError(BaseException):
+    """The crew was stopped before a task came to the service; the task is left over."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """A task's turn at the service, which only so many have at once."""
+
+    crew: Crew[Any] = field(repr=False)
+    number: int = 0
+
+    def enter(self) -> None:
+        """Wait until the pace allows one more, unless it is this one's turn already."""
+        if not self.number:
+            self.number = self.crew.admit()
+
+    def leave(self) -> None:
+        """Tell that the service is done with it: another one may come."""
+        if self.number:
+            self.number = 0
+            self.crew.dismiss()
 
 
 @dataclass(order=True, slots=True)
@@ -35,27 +61,29 @@ class _Waiting:
 
 @dataclass(slots=True)
 class Crew(Generic[Slot]):
-    """Do tasks with a thread for each slot, as many at once as the pace allows.
+    """Do tasks with a thread for each slot, as many at the service as the pace allows.
 
     A task that raises `ThrottledError` waits without a slot and is begun again, until its time is
-    over: then it is given up.  Any other exception ends the crew and leaves `join`.
+    over: then it is given up.  Any other exception ends the crew and leaves `close`.
 
     :param slots: what a task gets to work with, one at a time: a client with its connection.
-    :param tasks: taken one by one when a slot is free.
+    :param tasks: taken one by one when a slot is free; each gets its slot and its turn.
     :param give_up: is told a task, and the error, when the service was busy for too long.
     :param patience: seconds for which a task is begun again and again.
     """
 
     slots: Sequence[Slot]
-    tasks: Iterator[Callable[[Slot], None]]
+    tasks: Iterator[Callable[[Slot, Turn], None]]
     pace: Pace
-    give_up: Callable[[Callable[[Slot], None], ThrottledError], None]
+    give_up: Callable[[Callable[..., None], ThrottledError], None]
     patience: float
     backoff: Backoff = field(default_factory=Backoff)
     clock: Callable[[], float] = time.monotonic
     error: BaseException | None = field(default=None, init=False)
-    running: int = field(default=0, init=False)
+    _taken: int = field(default=0, init=False)
+    _running: int = field(default=0, init=False)
     _waiting: list[_Waiting] = field(default_factory=list, init=False)
+    _returned: list[Callable[..., None]] = field(default_factory=list, init=False)
     _chores: deque[Callable[[Slot], None]] = field(default_factory=deque, init=False)
     _stopped: bool = field(default=False, init=False)
     _drained: bool = field(default=False, init=False)
@@ -73,7 +101,7 @@ class Crew(Generic[Slot]):
             thread.start()
 
     def stop(self) -> None:
-        """Begin nothing new; what runs may end, and chores are done."""
+        """Begin nothing new; what is at the service may end, and chores are done."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
@@ -95,8 +123,9 @@ class Crew(Generic[Slot]):
         with self._changed:
             self._changed.wait(seconds)
 
-    def leftover(self) -> Iterator[Callable[[Slot], None]]:
-        """Yield what was never begun, or waits to be begun again, once the crew has stopped."""
+    def leftover(self) -> Iterator[Callable[..., None]]:
+        """Yield what never came to the service, or waits to, once the crew has stopped."""
+        yield from self._returned
         yield from (waiting.task for waiting in self._waiting)
         yield from self.tasks
 
@@ -120,36 +149,54 @@ class Crew(Generic[Slot]):
         for thread in self._threads:
             thread.join(max(until - self.clock(), 0))
 
+    # --- turns at the service ----------------------------------------------------------------
+
+    def admit(self) -> int:
+        """Wait until one more may go to the service; return its number."""
+        with self._changed:
+            while not self._stopped:
+                now = self.clock()
+                if self._running < self.pace.limit and now >= self._next_start:
+                    self._running += 1
+                    self._next_start = now + self.pace.spacing
+                    return self.pace.start()
+                self._changed.wait(self._until_next(now))
+        raise StoppedError
+
+    def dismiss(self) -> None:
+        """Let one leave that the service has answered, well or not."""
+        with self._changed:
+            self._running -= 1
+            self.pace.ended()
+            self._changed.notify_all()
+
+    # --- threads -----------------------------------------------------------------------------
+
     def _work(self, slot: Slot) -> None:
         while (begun := self._take()) is not None:
-            task, waiting, number = begun
-            try:
-                task(slot)
-            except ThrottledError as error:
-                self._refused(task, waiting, number, error)
-            except BaseException as error:  # noqa: BLE001 - it leaves in the thread that waits for all
-                self._fail(number, error)
+            task, waiting = begun
+            if task is None:
+                self._do_chore(slot)
             else:
-                self._ended(number)
+                self._do(task, waiting, slot)
 
-    def _take(self) -> tuple[Callable[[Slot], None], _Waiting | None, int] | None:
-        """Wait for something to do; None when there will be nothing more."""
+    def _take(self) -> tuple[Callable[..., None] | None, _Waiting | None] | None:
+        """Wait for something to do, a chore (no task) before a task; None when all is done."""
         with self._changed:
             while True:
                 if self._chores:
-                    return self._chores.popleft(), None, 0
+                    return None, None
                 if self._closing and self._is_done():
                     return None
                 now = self.clock()
-                if not self._stopped and self.running < self.pace.limit and now >= self._next_start:
+                if not self._stopped and self._taken < self.pace.limit + SPARE:
                     begun = self._next_task(now)
                     if begun is not None:
-                        self.running += 1
-                        self._next_start = now + self.pace.spacing
-                        return (*begun, self.pace.start())
+                        self._taken += 1
+                        return begun
                 self._changed.wait(self._until_next(now))
 
-    def _next_task(self, now: float) -> tuple[Callable[[Slot], None], _Waiting | None] | None:
+    def _next_task(self, now: float) -> tuple[Callable[..., None], _Waiting | None] | None:
         if self._waiting and self._waiting[0].until <= now:
             waiting = heapq.heappop(self._waiting)
             return waiting.task, waiting
@@ -168,28 +215,43 @@ class Crew(Generic[Slot]):
 
     def _is_done(self) -> bool:
         if self._stopped:
-            return self.running == 0
-        return self._drained and not self._waiting and self.running == 0
+            return self._taken == 0
+        return self._drained and not self._waiting and self._taken == 0
 
-    def _ended(self, number: int) -> None:
+    def _do_chore(self, slot: Slot) -> None:
         with self._changed:
-            if number:
-                self.running -= 1
-                self.pace.ended()
+            chore = self._chores.popleft() if self._chores else None
+        try:
+            if chore:
+                chore(slot)
+        except BaseException as error:  # noqa: BLE001 - it leaves in the thread that waits for all
+            self._fail(error)
+
+    def _do(self, task: Callable[..., None], waiting: _Waiting | None, slot: Slot) -> None:
+        turn = Turn(self)
+        try:
+            task(slot, turn)
+        except ThrottledError as error:
+            self._refused(task, waiting, turn, error)
+        except StoppedError:
+            self._returned.append(task)
+        except BaseException as error:  # noqa: BLE001 - as above
+            self._fail(error)
+        turn.leave()
+        with self._changed:
+            self._taken -= 1
             self._changed.notify_all()
 
-    def _fail(self, number: int, error: BaseException) -> None:
+    def _fail(self, error: BaseException) -> None:
         with self._changed:
             self.error = self.error or error
             self._stopped = True
-            self.running -= 1 if number else 0
-            self._changed.notify_all()
 
     def _refused(
         self,
-        task: Callable[[Slot], None],
+        task: Callable[..., None],
         waiting: _Waiting | None,
-        number: int,
+        turn: Turn,
         error: ThrottledError,
     ) -> None:
         now = self.clock()
@@ -198,12 +260,13 @@ class Crew(Generic[Slot]):
         until = now + (self.backoff.delay(refusals, error) or 0)
         gives_up = until > deadline
         with self._changed:
-            self.running -= 1
-            self.pace.refused(number, self.running)
+            if turn.number:
+                self._running -= 1
+                self.pace.refused(turn.number, self._running)
+                turn.number = 0
             if not gives_up:
                 heapq.heappush(
                     self._waiting, _Waiting(until, next(self._order), task, refusals, deadline)
                 )
-            self._changed.notify_all()
         if gives_up:
             self.give_up(task, error)

@@ -20,6 +20,7 @@ from airflow_provider_convertapi.errors import (
     UnsupportedFormatError,
 )
 from airflow_provider_convertapi.hooks.outcome import Outcome, explained
+from airflow_provider_convertapi.hooks.work import AlwaysMyTurn
 from airflow_provider_convertapi.storage import Publication, SizeMismatch
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     )
     from airflow_provider_convertapi.hooks.order import Order
     from airflow_provider_convertapi.hooks.outcome import Try
+    from airflow_provider_convertapi.hooks.work import Turn
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class DirectConversion:
     :param deadline: monotonic seconds after which a throttled request is given up.
     :param patient: whether a service that is too busy is waited out here; False leaves that to the
         caller.
+    :param turn: when it may be at the service.
     """
 
     client: Client
@@ -79,6 +82,7 @@ class DirectConversion:
     deadline: float
     log: logging.Logger
     patient: bool = True
+    turn: Turn = field(default_factory=AlwaysMyTurn, repr=False)
 
     def run(self) -> Outcome:
         """Convert and publish."""
@@ -120,6 +124,7 @@ class DirectConversion:
         with Publication(
             order.destination, inputs=order.input_uris, overwrite=order.overwrite
         ) as publication:
+            self.turn.enter()
             with self.client.stream(request, fresh=True) as (head, blocks):
                 results = _Results(order, publication)
                 try:
@@ -132,6 +137,7 @@ class DirectConversion:
                     if isinstance(error, UnexpectedAnswerError | SizeMismatch | TransportError):
                         raise self._lost(error) from None
                     raise
+            self.turn.leave()
             sizes = tuple(results.sizes)
             return Outcome(publication.publish(), results.cost, results.cost, sizes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.api.retry import poll_delays
@@ -25,6 +25,28 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.outcome import Try
 
 
+class Turn(Protocol):
+    """A turn at the service, where only so many may have one at once."""
+
+    def enter(self) -> None:
+        """Wait for it; nothing happens where it was given already."""
+        ...
+
+    def leave(self) -> None:
+        """Give it back once the service has answered."""
+        ...
+
+
+class AlwaysMyTurn:
+    """The turn of a conversion that nobody else waits for."""
+
+    def enter(self) -> None:
+        """Do nothing."""
+
+    def leave(self) -> None:
+        """Do nothing."""
+
+
 def at_once(longest: float) -> Iterator[float]:
     """Yield poll delays for a job that is said to have an answer already.
 
@@ -44,6 +66,7 @@ class Work:
         leaves that to the caller.
     :param left: takes the ids of documents whose deletion is the caller's; None: they are deleted.
     :param passed: attempts, from 0 on, whose verdicts do not count any more.
+    :param turn: given back once the service has answered.
     """
 
     client: Client
@@ -56,6 +79,7 @@ class Work:
     patient: bool = True
     left: list[str] | None = field(default=None, repr=False)
     passed: int = 0
+    turn: Turn = field(default_factory=AlwaysMyTurn, repr=False)
 
     def look(self, attempt: int) -> JobAnswer:
         """Ask for the job of an attempt; free, so trouble on the wire is waited out."""
@@ -92,6 +116,7 @@ class Work:
             if answer is None:
                 continue
             if answer.conversion or answer.verdict:
+                self.turn.leave()
                 return answer
             now = self.client.clock()
             if not answer.unknown:

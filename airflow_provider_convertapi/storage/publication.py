@@ -103,7 +103,6 @@ class Publication:
                 yield sink
                 sink.flush()
                 _check_size(sink, size)
-                part.secure(sink)
         except BaseException:
             part.discard()
             raise
@@ -166,11 +165,10 @@ class _LocalPart:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         return os.fdopen(os.open(self.staged, flags, 0o666), "wb")  # the kernel applies the umask
 
-    def secure(self, sink: BinaryIO) -> None:
-        os.fsync(sink.fileno())
-
     def prepare(self) -> None:
-        """Do nothing: it is where it is needed."""
+        """Bring it to the disk: a name must not show what a power cut can still take away."""
+        with self.staged.open("rb") as file:
+            os.fsync(file.fileno())
 
     def publish(self) -> None:
         self.staged.replace(self.target.path)
@@ -197,9 +195,6 @@ class _SpooledPart:
 
     def open(self) -> BinaryIO:
         return self.staged.open("xb")
-
-    def secure(self, sink: BinaryIO) -> None:
-        """Do nothing: after a crash the spool is of no use."""
 
     def prepare(self) -> None:
         """Bring the bytes to the store, where that does not show them already."""

@@ -5,17 +5,14 @@ from __future__ import annotations
 import heapq
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import pytest
 
 from airflow_provider_convertapi.api.retry import Backoff
-from airflow_provider_convertapi.batch.crew import Crew
+from airflow_provider_convertapi.batch.crew import SPARE, Crew, Turn
 from airflow_provider_convertapi.batch.pace import Pace, Rhythm
 from airflow_provider_convertapi.errors import ThrottledError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def simulated(pace: Pace, capacity: int, conversions: int) -> tuple[int, int, list[int]]:
@@ -117,28 +114,37 @@ def run(crew: Crew[str]) -> None:
     crew.close()
 
 
-def crew_of(tasks: list[Callable[[str], None]], slots: int = 3, patience: float = 5.0) -> Crew[str]:
-    """Return a crew whose given-up tasks are an error, and that waits a moment when throttled."""
+Task = Callable[[str, Turn], None]
 
-    def give_up(task: Callable[[str], None], error: ThrottledError) -> None:
+
+def crew_of(tasks: list[Task], most: int = 3, patience: float = 5.0) -> Crew[str]:
+    """Return a crew of two more than may be at the service, for which giving up is an error."""
+
+    def give_up(task: Callable[..., None], error: ThrottledError) -> None:
         raise AssertionError
 
-    names = [str(number) for number in range(slots)]
+    names = [str(number) for number in range(most + SPARE)]
     backoff = Backoff(jitter=lambda: 0.0)
-    return Crew(names, iter(tasks), Pace(slots), give_up, patience, backoff)
+    return Crew(names, iter(tasks), Pace(most), give_up, patience, backoff)
 
 
 def test_every_task_is_done_once_by_a_free_slot() -> None:
-    """Never more at once than slots; each slot serves one task at a time."""
-    lock, done, busy, most = threading.Lock(), list[int](), set[str](), [0]
+    """Never more at the service than may be; each slot serves one task at a time."""
+    lock, done, busy, inside, most = threading.Lock(), list[int](), set[str](), [0], [0]
 
-    def task(number: int) -> Callable[[str], None]:
-        def do(slot: str) -> None:
+    def task(number: int) -> Task:
+        def do(slot: str, turn: Turn) -> None:
             with lock:
                 assert slot not in busy
                 busy.add(slot)
-                most[0] = max(most[0], len(busy))
+            turn.enter()
+            with lock:
+                inside[0] += 1
+                most[0] = max(most[0], inside[0])
             time.sleep(0.01)
+            with lock:
+                inside[0] -= 1
+            turn.leave()
             with lock:
                 busy.remove(slot)
                 done.append(number)
@@ -151,28 +157,53 @@ def test_every_task_is_done_once_by_a_free_slot() -> None:
     assert 3 == most[0]
 
 
-def test_throttled_task_waits_without_a_slot() -> None:
-    """While one waits for a busy service, the only slot does the others."""
+def test_next_is_at_the_service_while_one_is_published() -> None:
+    """What follows the answer takes no turn."""
+    order: list[str] = []
+    published = threading.Event()
+
+    def first(slot: str, turn: Turn) -> None:
+        turn.enter()
+        turn.leave()
+        assert published.wait(5)
+        order.append("first is published")
+
+    def second(slot: str, turn: Turn) -> None:
+        turn.enter()
+        order.append("second is at the service")
+        published.set()
+
+    run(crew_of([first, second], most=1))
+
+    assert ["second is at the service", "first is published"] == order
+
+
+def test_throttled_task_waits_without_a_turn() -> None:
+    """While one waits for a busy service, the others have their turns."""
     order: list[str] = []
 
-    def busy_once(slot: str) -> None:
+    def busy_once(slot: str, turn: Turn) -> None:
+        turn.enter()
         order.append("refused" if not order else "taken")
         if len(order) == 1:
             raise ThrottledError("busy", 0.3)
 
-    def other(slot: str) -> None:
+    def other(slot: str, turn: Turn) -> None:
+        turn.enter()
         order.append("other")
 
-    run(crew_of([busy_once, other, other], slots=1))
+    run(crew_of([busy_once, other, other], most=1))
 
-    assert ["refused", "other", "other", "taken"] == order
+    assert "refused" == order[0]
+    assert "taken" == order[-1]
 
 
 def test_task_is_given_up_when_its_time_is_over() -> None:
     """A service that is busy for too long costs the file, not the batch."""
     given_up: list[ThrottledError] = []
 
-    def busy(slot: str) -> None:
+    def busy(slot: str, turn: Turn) -> None:
+        turn.enter()
         raise ThrottledError("busy", 0.05)
 
     crew = Crew(
@@ -184,17 +215,21 @@ def test_task_is_given_up_when_its_time_is_over() -> None:
 
 
 def test_stop_begins_nothing_new() -> None:
-    """What runs may end; what is left is told, waiting ones included."""
+    """What is at the service may end; what is left is told, those before its door included."""
     begun = threading.Event()
+    ended: list[str] = []
 
-    def slow(slot: str) -> None:
+    def slow(slot: str, turn: Turn) -> None:
+        turn.enter()
         begun.set()
-        time.sleep(0.1)
+        time.sleep(0.2)
+        ended.append("slow")
 
-    def never(slot: str) -> None:
+    def never(slot: str, turn: Turn) -> None:
+        turn.enter()
         raise AssertionError
 
-    crew = crew_of([slow, never, never], slots=1)
+    crew = crew_of([slow, *[never] * 5], most=1)
     crew.start()
     begun.wait(5)
     crew.stop()
@@ -202,23 +237,24 @@ def test_stop_begins_nothing_new() -> None:
         crew.wait(0.05)
     crew.close()
 
-    assert [never, never] == list(crew.leftover())
+    assert ["slow"] == ended
+    assert [never] * 5 == list(crew.leftover())
 
 
 def test_error_of_a_thread_leaves_close() -> None:
     """An error that no task should have ends the crew, and is raised where it is waited for."""
 
-    def broken(slot: str) -> None:
+    def broken(slot: str, turn: Turn) -> None:
         raise KeyError("a bug")
 
     with pytest.raises(KeyError, match="a bug"):
-        run(crew_of([broken] * 10, slots=2))
+        run(crew_of([broken] * 10, most=2))
 
 
 def test_chores_are_done_between_tasks_and_after_them() -> None:
-    """Chores need no turn of the pace, and the crew does not close before they are done."""
+    """Chores need no turn, and the crew does not close before they are done."""
     done: list[str] = []
-    crew = crew_of([lambda slot: done.append("task")] * 3, slots=1)
+    crew = crew_of([lambda slot, turn: done.append("task")] * 3, most=1)
     crew.start()
     while not crew.is_idle:
         crew.wait(0.05)

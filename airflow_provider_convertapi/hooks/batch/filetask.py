@@ -10,7 +10,7 @@ from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.hooks.deferral import WatchedJob
 from airflow_provider_convertapi.hooks.durable import Underway
 from airflow_provider_convertapi.hooks.outcome import Outcome
-from airflow_provider_convertapi.hooks.work import at_once
+from airflow_provider_convertapi.hooks.work import AlwaysMyTurn, at_once
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.api.client import Client
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.chain import Chain
     from airflow_provider_convertapi.hooks.durable import DurableConversion
     from airflow_provider_convertapi.hooks.order import Order
-    from airflow_provider_convertapi.hooks.work import Work
+    from airflow_provider_convertapi.hooks.work import Turn, Work
 
 
 @dataclass(slots=True)
@@ -41,17 +41,19 @@ class FileTask:
     order: Order | None = field(default=None, init=False)
     conversion: DurableConversion | None = field(default=None, init=False)
     chain: Chain | None = field(default=None, init=False)
+    turn: Turn = field(default_factory=AlwaysMyTurn, init=False, repr=False)
     begun: Underway | Outcome | None = field(default=None, init=False)
 
-    def __call__(self, client: Client) -> None:
-        """Do it with the connection of a free slot."""
+    def __call__(self, client: Client, turn: Turn) -> None:
+        """Do it with the connection of a free slot, and at the service in its turn."""
+        self.turn = turn
         self.attend(self, client)
 
     # --- ways --------------------------------------------------------------------------------
 
     def direct(self, client: Client) -> Outcome:
         """Convert in one exchange."""
-        conversion = self.converter.direct(self.item, client)
+        conversion = self.converter.direct(self.item, client, self.turn)
         self.order = conversion.order
         return conversion.run()
 
@@ -112,17 +114,20 @@ class FileTask:
         return conversion.finish(self.begun)
 
     def _conversion(self, client: Client) -> DurableConversion:
-        """Return the conversion, in the hands of this thread."""
+        """Return the conversion, in the hands of this thread and in its turn: looks grow old."""
+        self.turn.enter()
         if self.conversion is None:
             self.conversion = self.converter.durable(self.item, client)
             self.order = self.conversion.work.order
         work = self.conversion.work
         seconds = work.order.timeout if self.seconds is None else self.seconds
         work.client, work.deadline = client, client.monotonic() + seconds
+        work.turn = self.turn
         return self.conversion
 
     def _chain(self, client: Client) -> Chain:
         # Anew each time: a chain looks for what is done, and belongs to one connection.
+        self.turn.enter()
         if self.watched is not None:
             self.order = self.converter.expected(self.item)
         self.chain = self.converter.chain(self.item, client, self.order)

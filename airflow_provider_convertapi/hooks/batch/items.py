@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
     from airflow_provider_convertapi.hooks.deferral import WatchedJob
     from airflow_provider_convertapi.hooks.order import Order
+    from airflow_provider_convertapi.hooks.work import Turn
 
 quiet = logging.getLogger(f"{__name__}.one")
 """A batch tells its story in totals: a line for each file would bury what matters."""
@@ -193,12 +194,12 @@ class Converter:
             )
         )
 
-    def direct(self, item: Item, client: Client) -> DirectConversion:
+    def direct(self, item: Item, client: Client, turn: Turn) -> DirectConversion:
         """Return a file's conversion in one exchange."""
         order = self.order(item)
         deadline = client.monotonic() + order.timeout
         this_try = self._this_try(item)
-        return DirectConversion(client, order, this_try, deadline, quiet, patient=False)
+        return DirectConversion(client, order, this_try, deadline, quiet, patient=False, turn=turn)
 
     def _this_try(self, item: Item) -> Try:
         scope = self.hook.scope

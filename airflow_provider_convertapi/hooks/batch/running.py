@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.batch.crew import Crew
+from airflow_provider_convertapi.batch.crew import SPARE, Crew, StoppedError
 from airflow_provider_convertapi.batch.pace import Pace
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
@@ -136,7 +136,7 @@ class BatchRun:
     def _work(self, tasks: Iterator[FileTask], count: int) -> None:
         request = self.converter.request
         pace = Pace(min(request.max_in_flight, max(count, 1)))
-        clients = [self.converter.hook.new_client() for _ in range(pace.most)]
+        clients = [self.converter.hook.new_client() for _ in range(pace.most + SPARE)]
         crew = self._crew = Crew(clients, tasks, pace, self._give_up, request.timeout)
         self._progress = Progress(self.log, count)
         crew.start()
@@ -169,7 +169,7 @@ class BatchRun:
         try:
             client.pause(0)  # ends here where the task was told to stop
             outcome = task.way(task, client)
-        except ThrottledError:
+        except (ThrottledError, StoppedError):
             raise
         except _HALTING as error:
             if isinstance(error, ConversionInterrupted):
@@ -222,7 +222,7 @@ class BatchRun:
         if self._progress:
             self._progress.count()
 
-    def _give_up(self, task: Callable[[Client], None], error: ThrottledError) -> None:
+    def _give_up(self, task: Callable[..., None], error: ThrottledError) -> None:
         assert isinstance(task, FileTask)  # noqa: S101 - for the type checker
         self._failed(task, error)
 
