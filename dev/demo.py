@@ -1,7 +1,8 @@
 """Turn real documents into real PDFs in a real Airflow, without an account.
 
-Starts a sandbox of ConvertAPI and an S3 server on loopback, makes a fresh Airflow home, runs every
-example DAG, shows what came out, and checks that it is what the README promises.
+Starts a sandbox of ConvertAPI and an S3 server on loopback, makes a fresh Airflow home, runs the
+nightly example on three nights and every other example once, shows what came out, and checks that
+it is what the README promises.
 With ``--ui`` it starts Airflow's web server, too, and keeps all of it running to click through.
 """
 
@@ -16,15 +17,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from dev import examples
-from dev.documents import is_locked, measure, text_of
+from dev.documents import is_locked, measure, pages_in, text_of
 from dev.stage import PASSWORD, ROOT, clear, set_stage
 from dev.ui import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from dev.examples import Run
+    from airflow.sdk import DAG
+
+    from dev.examples import Batch, Run
     from dev.stage import Stage
 
 BUILD = ROOT / "build"
@@ -34,6 +37,17 @@ SENTENCES = {
     "notes": "Salt has reached the wiring of the fog horn",
 }
 """What a reader must find in the PDF of each document."""
+
+WHOLES = {
+    "merged": tuple(SENTENCES.values()),
+    "harbour": tuple(SENTENCES.values()),
+    "chained": tuple(SENTENCES.values()),
+    "ferry-company": ("Berth at the north pier", "a new rope ladder"),
+    "sailing-club": ("Winter storage of two dinghies",),
+}
+"""The same of each PDF that is made of several documents."""
+
+LOCKED = {"harbour.pdf", "chained.pdf"}
 
 
 @dataclass(slots=True)
@@ -61,56 +75,84 @@ class Report:
             return content
         return (ROOT / uri.removeprefix("file://")).read_bytes()
 
+    def nights(self, nights: list[Run]) -> None:
+        """Print what each night of the nightly example did."""
+        titles = "everything is new", "nothing has changed", "one file has changed"
+        row = "{:<31} {:>9}  {:>17}  {:>7}"
+        self.say(row.format("nightly_folder", "converted", "reused, no charge", "charged"))
+        for number, (title, night) in enumerate(zip(titles, nights, strict=True), start=1):
+            counts = night.batch.counts if night.batch else ("", "", "")
+            self.say(row.format(f"  night {number}: {title}", *counts))
+        where = {night.batch.destination for night in nights if night.batch}
+        self.say(f"  PDFs and manifest: {', '.join(map(_shown, where))}")
+
     def table(self, runs: list[Run]) -> None:
         """Print each output: its DAG, size, pages, what it cost and where it lies."""
-        row = "{:<18} {:<15} {:>8}  {:<14} {:>4}  {}"
+        row = "{:<21} {:<18} {:>8}  {:<14} {:>4}  {}"
         self.say(row.format("DAG", "file", "size", "holds", "cost", "where it lies"))
         for run in runs:
+            if run.batch:
+                self.say(row.format(*self._batch_row(run.dag_id, run.batch)))
             for conversion in run.conversions:
                 for index, uri in enumerate(conversion.outputs):
                     self.say(row.format(*self._row(run, uri, "" if index else conversion.charged)))
 
+    def _batch_row(self, dag_id: str, batch: Batch) -> tuple[object, ...]:
+        pdfs = [self.content(uri) for uri in batch.outputs()]
+        where = _shown(batch.destination)
+        return dag_id, f"{len(pdfs)} files", _size(*pdfs), pages_in(*pdfs), batch.charged, where
+
     def _row(self, run: Run, uri: str, cost: int | str) -> tuple[object, ...]:
         name = uri.rpartition("/")[2]
         content = self.content(uri)
-        password = PASSWORD if is_locked(content) else None
-        holds = measure(name, content, password)
-        where = uri.replace(f"{ROOT}/", "").removesuffix(name)
-        return run.dag_id, name, f"{len(content) / 1024:.1f} kB", holds, cost, where
+        holds = measure(name, content, PASSWORD if is_locked(content) else None)
+        return run.dag_id, name, _size(content), holds, cost, _shown(uri).removesuffix(name)
 
     def quota(self, run: Run) -> None:
         """Show how an exhausted quota reads."""
         self.say("quota_exhausted failed, as it should; its last log line:")
         self.say(f"  {run.error}")
 
-    def promises(self, runs: dict[str, Run]) -> None:
+    def promises(self, nights: list[Run], others: dict[str, Run]) -> None:
         """Check what the README promises."""
-        stage = self.stage
-        quota = runs.pop("quota_exhausted")
-        outputs = [uri for run in runs.values() for c in run.conversions for uri in c.outputs]
-        charges = [c.charged for run in runs.values() for c in run.conversions]
-        paid = len(stage.exhausted.requests.filter(path="/async/convert/*"))
-        locked = [uri for uri in outputs if is_locked(self.content(uri))]
-        self.check("every other example succeeded", kept=_states(runs) == {"success"})
+        quota = others.pop("quota_exhausted")
+        runs = [*nights, *others.values()]
+        self._check_nights(nights)
+        self.check("every other example succeeded", kept={run.state for run in runs} == {"success"})
+        paid = len(self.stage.exhausted.requests.filter(path="/async/convert/*"))
         self.check(
             f"an exhausted quota ends a task on try {quota.tries[0]} of {quota.tries[1]}, "
             f"after {paid} request that could have cost something",
             kept=(quota.state, quota.tries, paid) == ("failed", (1, 4), 1) and bool(quota.error),
         )
-        self.check(
-            f"{len(charges)} conversions cost {sum(charges)} by the tasks' own account "
-            f"and {stage.sandbox.billed} by the sandbox's",
-            kept=len(charges) == sum(charges) == stage.sandbox.billed > 0,
-        )
+        self._check_books(sum(run.charged for run in runs))
+        outputs = dict.fromkeys(uri for run in runs for uri in run.outputs())
         self.check("the PDFs hold their documents' text", kept=self._texts_are_there(outputs))
+        locked = {uri.rpartition("/")[2] for uri in outputs if is_locked(self.content(uri))}
         self.check(
-            f"harbour.pdf, and nothing else, needs its password ({PASSWORD})",
-            kept=[uri.rpartition("/")[2] for uri in locked] == ["harbour.pdf"],
+            f"{' and '.join(sorted(LOCKED))}, and nothing else, need their password ({PASSWORD})",
+            kept=locked == LOCKED,
         )
-        left = len(stage.sandbox.files)
+
+    def _check_nights(self, nights: list[Run]) -> None:
+        counts = [night.batch.counts for night in nights if night.batch]
+        files = len(nights[0].outputs())
+        self.check(
+            f"the second night reused {counts[1][1]} of {files} files and paid nothing; the third "
+            f"paid for {counts[2][2]}",
+            kept=counts == [(files, 0, files), (0, files, 0), (1, files - 1, 1)] and files > 0,
+        )
+
+    def _check_books(self, charged: int) -> None:
+        billed, left = self.stage.sandbox.billed, len(self.stage.sandbox.files)
+        self.check(
+            f"all of it cost {charged} conversions by the tasks' own account and {billed} by the "
+            "sandbox's",
+            kept=charged == billed > 0,
+        )
         self.check(f"{left} documents are left at the service", kept=left == 0)
 
-    def _texts_are_there(self, outputs: list[str]) -> bool:
+    def _texts_are_there(self, outputs: Iterable[str]) -> bool:
         found = []
         for uri in outputs:
             expected = _expected(uri.rpartition("/")[2])
@@ -120,14 +162,19 @@ class Report:
         return len(found) > 1 and all(found)
 
 
-def _states(runs: dict[str, Run]) -> set[str]:
-    return {run.state for run in runs.values()}
+def _expected(name: str) -> tuple[str, ...]:
+    stem, _, extension = name.rpartition(".")
+    if extension != "pdf":
+        return ()
+    return WHOLES.get(stem) or ((SENTENCES[stem],) if stem in SENTENCES else ())
 
 
-def _expected(name: str) -> list[str]:
-    if name in {"merged.pdf", "harbour.pdf"}:
-        return list(SENTENCES.values())
-    return [SENTENCES[name[:-4]]] if name.endswith(".pdf") and name[:-4] in SENTENCES else []
+def _size(*contents: bytes) -> str:
+    return f"{sum(map(len, contents)) / 1024:.1f} kB"
+
+
+def _shown(uri: str) -> str:
+    return uri.removeprefix("file://").replace(f"{ROOT}/", "")
 
 
 @contextmanager
@@ -153,17 +200,28 @@ def demonstrate(stage: Stage, screen: TextIO) -> int:
     report = Report(stage, screen)
     report.say(f"Airflow runs the examples; its log is {stage.log.relative_to(ROOT)}")
     dags = examples.prepare()
+    report.say("  nightly_folder, three times ...")
+    nights = _run_nights(dags.pop("nightly_folder"), stage)
     runs = {}
     for dag_id, dag in dags.items():
         report.say(f"  {dag_id} ...")
         runs[dag_id] = examples.run(dag, stage.log)
     report.say()
-    report.table([run for run in runs.values() if run.conversions])
+    report.nights(nights)
+    report.say()
+    report.table([run for run in runs.values() if run.batch or run.conversions])
     report.say()
     report.quota(runs["quota_exhausted"])
     report.say()
-    report.promises(runs)
+    report.promises(nights, runs)
     return report.broken
+
+
+def _run_nights(dag: DAG, stage: Stage) -> list[Run]:
+    nights = [examples.run(dag, stage.log) for _ in range(2)]
+    with (stage.documents / "notes.txt").open("a", encoding="utf-8") as notes:
+        notes.write("\nThe steps were mended on 3 December.\n")
+    return [*nights, examples.run(dag, stage.log)]
 
 
 def main() -> int:

@@ -11,12 +11,17 @@ from PIL import Image
 def measure(name: str, content: bytes, password: str | None = None) -> str:
     """Say how large a document is to its reader: pages, pixels or words."""
     if name.endswith(".pdf"):
-        pages = len(pypdfium2.PdfDocument(content, password))
-        return f"{pages} page{'s' if pages > 1 else ''}"
+        return pages_in(content, password=password)
     if name.endswith(".jpg"):
         with Image.open(io.BytesIO(content)) as image:
             return f"{image.width} x {image.height} px"
     return f"{len(content.decode().split())} words"
+
+
+def pages_in(*pdfs: bytes, password: str | None = None) -> str:
+    """Say how many pages there are."""
+    pages = sum(len(pypdfium2.PdfDocument(pdf, password)) for pdf in pdfs)
+    return f"{pages} page{'s' if pages > 1 else ''}"
 
 
 def text_of(pdf: bytes, password: str | None = None) -> str:

@@ -10,21 +10,32 @@ from typing import TYPE_CHECKING, Any
 from dev.stage import EXAMPLES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from airflow.models.dagrun import DagRun
     from airflow.sdk import DAG
 
 ORDER = (
+    "nightly_folder",
     "document_to_pdf",
     "pdf_to_images",
     "merge_and_protect",
     "bucket_to_bucket",
     "hook_in_task",
+    "invoices_per_customer",
+    "fan_out_shards",
+    "chain",
     "quota_exhausted",
 )
+CONF = {"fan_out_shards": {"files_per_shard": 2}}
+"""What a run is given: with so few documents there would be one shard."""
+
 _CONVERTED = re.compile(
     r"Converted .+? into (.+)\. Cost: \d+ conversion\(s\); charged now: (\d+)\."
+)
+_BATCH = re.compile(
+    r"(\d+) converted; (\d+) reused, no charge; .+? Charged now: (\d+) .+ Manifest: (\S+)"
 )
 
 
@@ -34,6 +45,33 @@ class Conversion:
 
     outputs: list[str]
     charged: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What the log says of a batch, all its shards together."""
+
+    converted: int
+    reused: int
+    charged: int
+    manifest: str
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """Return how many files were converted, reused and charged."""
+        return self.converted, self.reused, self.charged
+
+    @property
+    def destination(self) -> str:
+        """Return the URI of the directory that holds the outputs."""
+        return self.manifest.partition("_convertapi/")[0]
+
+    def outputs(self) -> list[str]:
+        """Return the URIs of the outputs, as the manifest has them."""
+        from airflow_provider_convertapi.manifest import read_manifest
+
+        records = read_manifest(self.manifest)
+        return [f"{self.destination}{output}" for record in records for output in record.outputs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +86,19 @@ class Run:
     state: str
     tries: tuple[int, int]
     conversions: list[Conversion]
+    batch: Batch | None
     error: str | None
+
+    @property
+    def charged(self) -> int:
+        """Return the conversions that the tasks say they paid for."""
+        single = sum(conversion.charged for conversion in self.conversions)
+        return single + (self.batch.charged if self.batch else 0)
+
+    def outputs(self) -> list[str]:
+        """Return the URIs of all that it made or found made."""
+        single = [uri for conversion in self.conversions for uri in conversion.outputs]
+        return single + (self.batch.outputs() if self.batch else [])
 
 
 def prepare() -> dict[str, DAG]:
@@ -67,13 +117,18 @@ def run(dag: DAG, log: Path) -> Run:
     """Run a DAG to its end, retries included."""
     sys.stdout.flush()
     start = log.stat().st_size
-    dag_run: DagRun = dag.test()
+    dag_run: DagRun = dag.test(run_conf=CONF.get(dag.dag_id))
     sys.stdout.flush()
     with log.open(encoding="utf-8", errors="replace") as file:
         file.seek(start)
         said = file.read()
     return Run(
-        dag.dag_id, str(dag_run.state), _tries(dag_run), list(_conversions(said)), _error(said)
+        dag_id=dag.dag_id,
+        state=str(dag_run.state),
+        tries=_tries(dag_run),
+        conversions=_conversions(said),
+        batch=_batch(said),
+        error=_error(said),
     )
 
 
@@ -85,6 +140,18 @@ def _tries(dag_run: DagRun) -> tuple[int, int]:
 def _conversions(said: str) -> list[Conversion]:
     found = _CONVERTED.findall(said)
     return [Conversion(outputs.split(", "), int(charged)) for outputs, charged in found]
+
+
+def _batch(said: str) -> Batch | None:
+    found = _BATCH.findall(said)
+    if not found:
+        return None
+    converted, reused, charged, manifests = zip(*found, strict=True)
+    return Batch(_sum(converted), _sum(reused), _sum(charged), manifests[0])
+
+
+def _sum(numbers: Iterable[str]) -> int:
+    return sum(map(int, numbers))
 
 
 def _error(said: str) -> str | None:

@@ -40,6 +40,11 @@ class Stage:
     s3: Any
 
     @property
+    def documents(self) -> Path:
+        """Return the directory from which the examples read: a copy, to be played with."""
+        return self.home / "documents"
+
+    @property
     def results(self) -> Path:
         """Return the directory into which the examples write."""
         return self.home / "results"
@@ -51,9 +56,10 @@ class Stage:
 
 
 def clear(home: Path) -> None:
-    """Empty a home of what the last run left there."""
+    """Empty a home of what the last run left there, and lay out the documents anew."""
     shutil.rmtree(home, ignore_errors=True)
     (home / "results").mkdir(parents=True)
+    shutil.copytree(DOCUMENTS, home / "documents")
 
 
 @contextmanager
@@ -67,7 +73,7 @@ def set_stage(home: Path) -> Iterator[Stage]:
         client = s3.filled(url, OFFICE_DOCUMENTS)
         os.environ.update(_airflow_settings(home))
         os.environ.update(
-            EXAMPLE_DOCUMENTS=str(DOCUMENTS),
+            EXAMPLE_DOCUMENTS=str(home / "documents"),
             EXAMPLE_RESULTS=str(home / "results"),
             AIRFLOW_CONN_CONVERTAPI_DEFAULT=sandbox.airflow_connection_json,
             AIRFLOW_CONN_CONVERTAPI_EXHAUSTED=exhausted.airflow_connection_json,

@@ -57,8 +57,10 @@ def _welcome(stage: Stage, url: str) -> str:
     return (
         f"\nAirflow is at {url} and needs no password; each example runs once now.\n"
         f"  quota_exhausted fails on purpose. Trigger any other again: it converts for real.\n"
-        f"  Files: {stage.results}\n"
-        f"  Log:   {stage.log}\n"
+        f"  Documents: {stage.documents}\n"
+        f"             Change one, or add one, and trigger nightly_folder: it converts no other.\n"
+        f"  Results:   {stage.results}\n"
+        f"  Log:       {stage.log}\n"
         f"  Connection, to try the form and its Test: {stage.sandbox.airflow_connection_json}\n"
         "Ctrl-C stops everything."
     )

@@ -23,7 +23,7 @@ with DAG(
     max_active_runs=1,
     params={
         "source": Param("s3://aws_default@incoming/", type="string"),
-        "destination": Param("s3://aws_default@converted/", type="string"),
+        "destination": Param("s3://aws_default@converted/shards/", type="string"),
         "files_per_shard": Param(1000, type="integer", minimum=1),
     },
     doc_md=__doc__,
