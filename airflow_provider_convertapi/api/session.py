@@ -111,7 +111,7 @@ class _Session(requests.Session):
         super().__init__()
         self._environment: dict[str, dict[str, Any]] = {}
 
-    def merge_environment_settings(self, url: Any, *settings: Any, **named: Any) -> dict[str, Any]:
+    def merge_environment_settings(self, url: Any, *settings: Any, **named: Any) -> Any:
         """Return what `requests` makes of the environment and the settings of one request."""
         asked = repr((urlsplit(url)[:2], settings, named))
         if asked not in self._environment:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crash.conftest import wait_for
+from tests.airflow_parts import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_convertapi.sandbox import Sandbox
-    from tests.crash.conftest import Airflow, Conversion
+    from tests.airflow_parts import Airflow
+    from tests.crash.conftest import Conversion
 
 pytestmark = pytest.mark.timeout(600)
 

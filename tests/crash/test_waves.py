@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crash.conftest import wait_for
-
 if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_convertapi.sandbox import Sandbox
-    from tests.crash.conftest import Airflow
+    from tests.airflow_parts import Airflow
 
 FILES = 2000
 MOST_RESUMES = 5
@@ -33,9 +31,6 @@ def test_two_thousand_files_resume_five_times_at_most(
     service.balance = FILES
     # A task that resumes at once runs again before Airflow's scheduler has noted that it slept.
     service.settings.latency = 15
-    wait_for(
-        "the DAG", lambda: "waves" in {d["dag_id"] for d in airflow.call("GET", "dags")["dags"]}
-    )
 
     run = airflow.trigger("waves", source=str(source), destination=str(out))
     [task] = run.wait("success", limit=1200)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tests.crash.conftest import task_process, wait_for
+from tests.airflow_parts import task_process, wait_for
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.sandbox import Sandbox
-    from tests.crash.conftest import Airflow, Conversion
+    from tests.airflow_parts import Airflow
+    from tests.crash.conftest import Conversion
 
 pytestmark = pytest.mark.timeout(600)
 
