@@ -28,7 +28,7 @@ ORDER = (
     "chain",
     "quota_exhausted",
 )
-CONF = {"fan_out_shards": {"files_per_shard": 2}}
+CONF = {"fan_out_shards": {"files_per_shard": 1}}
 """What a run is given: with so few documents there would be one shard."""
 
 _CONVERTED = re.compile(

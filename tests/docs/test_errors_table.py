@@ -1,4 +1,4 @@
-"""The README's table of errors is the error tree, class by class."""
+"""The documented table of errors is the error tree, class by class."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 from airflow_provider_convertapi import errors
 from airflow_provider_convertapi.errors import ConvertApiError
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "retries-and-money.md"
 
 
 def test_errors_table_is_the_tree() -> None:
     """Each class has its row, in order, with the first line of its docstring and what it does."""
-    lines = README.read_text(encoding="utf-8").splitlines()
+    lines = PAGE.read_text(encoding="utf-8").splitlines()
     start = lines.index("| Error | It means | The task |")
 
     table = lines[start + 2 : lines.index("", start)]
