@@ -55,7 +55,7 @@ def serve(stage: Stage, screen: TextIO) -> int:
 
 def _welcome(stage: Stage, url: str) -> str:
     return (
-        f"\nAirflow is at {url} and needs no password; each example runs once now.\n"
+        f"\nAirflow is at {url} and needs no password; the examples run now.\n"
         f"  quota_exhausted fails on purpose. Trigger any other again: it converts for real.\n"
         f"  Documents: {stage.documents}\n"
         f"             Change one, or add one, and trigger nightly_folder: it converts no other.\n"
