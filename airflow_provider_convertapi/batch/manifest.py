@@ -7,6 +7,7 @@ import logging
 import re
 import secrets
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_convertapi.batch.record import Record
@@ -21,6 +22,10 @@ MANY_PARTS = 50
 """Parts above which a run that ends well writes them together."""
 
 _LINES_A_PART = 20_000
+_CLEANED_AFTER = timedelta(minutes=1)
+"""How long after its record a document may lie at the service: records are published every few
+seconds, and documents go then, between two files."""
+
 _TRIES = 5
 
 _log = logging.getLogger(__name__)
@@ -205,6 +210,15 @@ class Failed:
     code: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A conversion that has an answer, by what its job's id is derived from."""
+
+    target: str
+    fingerprint: str
+    attempt: int
+
+
 @dataclass(slots=True)
 class Index:
     """What the manifest says of each output, as far as a plan needs it.
@@ -222,6 +236,7 @@ class Index:
     _several: dict[str, str] = field(default_factory=dict)
     _others: set[str] = field(default_factory=set)
     _counted: set[int] = field(default_factory=set)
+    _own: list[tuple[str, Settled]] = field(default_factory=list)
 
     def read(self, manifest: Manifest) -> None:
         """Take in every record of the manifest."""
@@ -245,6 +260,24 @@ class Index:
         if key not in self._counted:  # compaction may show a record twice
             self._counted.add(key)
             self.spent += record.cost
+            if record.try_number < self.author.try_number and record.outcome != "not_attempted":
+                settled = Settled(record.target, record.fingerprint, record.attempt)
+                self._own.append((record.when, settled))
+
+    def recent(self) -> dict[str, Settled]:
+        """Return by output what earlier tries of the author's task instance recorded last.
+
+        One that was killed then may have left the documents of those at the service.
+        """
+        own = sorted(self._own, key=lambda one: one[0])
+        if not own:
+            return {}
+        since = datetime.fromisoformat(own[-1][0]) - _CLEANED_AFTER
+        return {
+            settled.target: settled
+            for when, settled in own
+            if datetime.fromisoformat(when) >= since
+        }
 
     def _add_converted(self, record: Record) -> None:
         standing = self.converted.get(record.target)

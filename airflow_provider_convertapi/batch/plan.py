@@ -97,12 +97,15 @@ class Plan:
     :param reused: how many outputs stand from earlier.
     :param known: failures that are known and paid for, with a word on each.
     :param spent: conversions that this task instance took before.
+    :param uncleaned: what an earlier try of it settled last, with the attempt: documents of those
+        may still lie at the service.
     """
 
     items: list[Item] = field(default_factory=list)
     reused: int = 0
     known: list[tuple[Item, str]] = field(default_factory=list)
     spent: int = 0
+    uncleaned: list[tuple[Item, int]] = field(default_factory=list)
 
     @property
     def total(self) -> int:
@@ -135,7 +138,7 @@ def make_plan(
     :param targets: the output of each input, in order.
     :param shown: takes what is secret out of a URI; records hold it like that.
     """
-    plan = Plan(spent=index.spent)
+    plan, recent = Plan(spent=index.spent), index.recent()
     for found, target in sorted(zip(listed, targets, strict=True), key=lambda pair: pair[1]):
         item = Item(found.uri, target, found.fingerprint)
         source = shown(found.uri)
@@ -153,6 +156,10 @@ def make_plan(
                 item.second = failed.error == _TRANSIENT
             _hash(item, rules)
             plan.items.append(item)
+            continue
+        if target in recent:
+            settled = Item(found.uri, target, recent[target].fingerprint)
+            plan.uncleaned.append((settled, recent[target].attempt))
     return plan
 
 

@@ -164,6 +164,27 @@ def test_worker_killed_twice(night: Night) -> None:
     assert {} == night.sandbox.files
 
 
+def test_killed_before_documents_are_deleted(night: Night) -> None:
+    """What a killed try had recorded and not yet deleted at the service, the next one deletes."""
+    night.write("a.txt", "b.txt", "c.txt")
+    (night.source / "large.txt").write_text("Large." + " " * 1_100_000)
+    night.sandbox.fail("DELETE /d*", delay=60, times=None)
+    process = _one_try(night, 1)
+    while not night.sandbox.faults[0].hits:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert 4 == len(night.records())
+    night.sandbox.clear_faults()
+
+    summary = night.run(TaskInstance(2, 3))
+
+    assert {"converted": 0, "reused": 4, "cost": 0}.items() <= summary.items()
+    assert {} == night.sandbox.files
+    assert 4 == night.sandbox.billed
+
+
 def test_told_to_stop(night: Night) -> None:
     """A task that is told to stop ends soon, begins nothing new, and loses nothing."""
     from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator

@@ -144,7 +144,11 @@ class Batch:
             self.request.destination.uri,
             self.request.from_format,
         )
-        return BatchRun(converter, recorder, tally, spent, self.log)
+        run = BatchRun(converter, recorder, tally, spent, self.log)
+        # A chain's documents are named by jobs that are not derived from its file alone.
+        if planned.plan.uncleaned and self.request.durable and not self.request.steps:
+            run.clean(planned.plan.uncleaned)
+        return run
 
     @contextmanager
     def grouped(self, title: str) -> Iterator[None]:

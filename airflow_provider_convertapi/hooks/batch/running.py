@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.batch.crew import SPARE, Crew, StoppedError
 from airflow_provider_convertapi.batch.pace import Pace
 from airflow_provider_convertapi.errors import (
@@ -16,6 +17,7 @@ from airflow_provider_convertapi.errors import (
     ConnectionConfigError,
     ConversionError,
     ConversionInterrupted,
+    ConvertApiError,
     QuotaExhaustedError,
     ThrottledError,
 )
@@ -31,9 +33,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.batch.plan import Item
-    from airflow_provider_convertapi.errors import (
-        ConvertApiError,
-    )
     from airflow_provider_convertapi.hooks.batch.filetask import Way
     from airflow_provider_convertapi.hooks.batch.items import Converter
     from airflow_provider_convertapi.hooks.batch.recorder import Recorder
@@ -105,6 +104,24 @@ class BatchRun:
         ]
         self._work(iter(tasks), len(tasks))
 
+    def clean(self, settled: list[tuple[Item, int]]) -> None:
+        """Delete what an earlier try may have left at the service when it was killed.
+
+        :param settled: files that have an answer, and the attempt that has it.
+        """
+        chores = [partial(self._clean, item, attempt) for item, attempt in settled]
+        self._work(iter(()), len(chores), chores)
+
+    def _clean(self, item: Item, attempt: int, client: Client) -> None:
+        order = self.converter.expected(item)
+        ids = self.converter.ids(item, order)
+        documents = [ids.file_id(attempt, order.parts[0].place)]
+        with suppress(ConvertApiError):  # the service deletes within three hours what this leaves
+            answer = client.call(get_job(ids.job_id(attempt)))
+            if answer.conversion:
+                documents += [file.file_id for file in answer.conversion.files]
+        _delete(documents, client)
+
     def _task(
         self,
         item: Item,
@@ -133,12 +150,15 @@ class BatchRun:
                 continue
             yield self._task(item, way)
 
-    def _work(self, tasks: Iterator[FileTask], count: int) -> None:
+    def _work(
+        self, tasks: Iterator[FileTask], count: int, chores: Iterable[Callable[[Client], None]] = ()
+    ) -> None:
         request = self.converter.request
         pace = Pace(min(request.max_in_flight, max(count, 1)))
         clients = [self.converter.hook.new_client() for _ in range(pace.most + SPARE)]
         crew = self._crew = Crew(clients, tasks, pace, self._give_up, request.timeout)
         self._progress = Progress(self.log, count)
+        crew.add_chores(chores)
         crew.start()
         try:
             self._supervise(crew)
