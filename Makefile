@@ -14,7 +14,7 @@ PYTEST := -m pytest -n 2 --dist loadgroup
 NOT_ON_2 := --deselect 'tests/docs/test_code_blocks.py::test_blocks_run[docs/sandbox.md]'
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test coverage test-long test-2.11 test-crash test-node lint bench constraints clean
+.PHONY: help demo ui test coverage test-long test-2.11 test-crash test-celery test-node lint bench constraints clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +43,10 @@ test-2.11: .venv-2.11/installed ## Run the tests on the oldest Airflow; the sand
 test-crash: .venv/installed ## Kill the parts of a real Airflow while it converts; takes minutes
 	.venv/bin/python -m pytest tests/crash
 
+test-celery: .venv/celery ## Run batches on CeleryExecutor, and kill a worker; installs Redis and PostgreSQL, as root
+	tests/celery/install-servers
+	.venv/bin/python -m pytest tests/celery
+
 test-node: .venv/installed ## Run the vendor's Node.js client against the sandbox; needs node and npm
 	.venv/bin/python tests/sandbox/node/run.py
 
@@ -58,7 +62,7 @@ bench: .venv/installed ## Measure speed, memory and import time
 	.venv/bin/python dev/bench.py
 
 constraints: ## Resolve the newest versions of everything, and write constraints/ anew
-	$(call resolve,3.3,3.3.2,$(EVERYTHING))
+	$(call resolve,3.3,3.3.2,$(EVERYTHING) --group celery)
 	$(call resolve,2.11,2.11.2,$(SANDBOX_AND_TESTS))
 
 clean: ## Remove environments, caches and reports
@@ -67,6 +71,10 @@ clean: ## Remove environments, caches and reports
 
 .venv/installed: pyproject.toml constraints/airflow-3.3.txt
 	$(call install,-c constraints/airflow-3.3.txt $(EVERYTHING))
+
+# One suite alone asks for these.
+.venv/celery: .venv/installed
+	$(call install,-c constraints/airflow-3.3.txt --group celery)
 
 .venv-2.11/installed: pyproject.toml constraints/airflow-2.11.txt
 	$(call install,-c constraints/airflow-2.11.txt $(SANDBOX_AND_TESTS))
