@@ -20,6 +20,7 @@ from airflow_provider_convertapi.sandbox.errors import (
     ServiceError,
     not_found,
 )
+from airflow_provider_convertapi.sandbox.wire import BULK
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.sandbox.faults import Fault
     from airflow_provider_convertapi.sandbox.journal import Entry
     from airflow_provider_convertapi.sandbox.state import State
-    from airflow_provider_convertapi.sandbox.wire import Connections
+    from airflow_provider_convertapi.sandbox.wire import Bulk, Connections
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         scope["app"] = self  # lets Starlette raise its 404 and 405 instead of answering them
-        body = _Body(scope, receive, self.body_timeout)
+        body = _Body(scope, receive, self._connections, self.body_timeout)
         if scope["path"].startswith(CONTROL):
             await self._serve(scope, body, send)
             return
@@ -85,7 +86,7 @@ class Front:
         entry = self._state.journal.begin(scope)
         client = (scope.get("client") or ("", 0))[0]
         scope["exchange"] = Exchange(entry, fault, client)
-        out = _Sender(send, scope, self._state, self._connections)
+        out = _Sender(send, scope, self._state, self._connections, body)
         try:
             if fault is not None:
                 await self._misbehave(scope, body, out, fault)
@@ -96,6 +97,8 @@ class Front:
         except asyncio.CancelledError:  # the sandbox stops
             self._connections.abort(scope, at_once=True)
             raise
+        finally:
+            body.close()
 
     async def _misbehave(self, scope: Scope, body: _Body, out: _Sender, fault: Fault) -> None:
         entry = scope["exchange"].entry
@@ -176,9 +179,16 @@ class _CutError(Exception):
 class _Body:
     """The body of a request: watched for silence, drained before an early answer."""
 
-    def __init__(self, scope: Scope, receive: Receive, timeout: float) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, connections: Connections, timeout: float
+    ) -> None:
+        self._scope = scope
         self._receive = receive
+        self._connections = connections
         self._timeout = timeout
+        length = dict(scope["headers"]).get(b"content-length", b"")
+        self._left = int(length) if length.isdigit() else 0
+        self.bulk: Bulk | None = None
         self.complete = False
         # A caller who waits for "100 Continue" has sent nothing yet, and need not.
         self._wanted = (b"expect", b"100-continue") not in scope["headers"]
@@ -187,10 +197,27 @@ class _Body:
         """Return the next message; TimeoutError after too long a silence in the body."""
         self._wanted = True
         async with asyncio.timeout(self._timeout):
-            message = await self._receive()
+            message = await self._next()
         if message["type"] == "http.disconnect" or not message.get("more_body"):
             self.complete = True
         return message
+
+    async def _next(self) -> Message:
+        if self.bulk is not None and self.bulk.left:
+            if block := await self.bulk.read():
+                return {"type": "http.request", "body": block, "more_body": self.bulk.left > 0}
+            self.bulk.left = 0  # the caller has gone; the server will say so
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        large = "exchange" in self._scope and self._left > BULK
+        if large and self.bulk is None and message.get("more_body"):
+            self.bulk = self._connections.take_over(self._scope, self._left)
+        return message
+
+    def close(self) -> None:
+        """Let go of the connection's socket."""
+        if self.bulk is not None:
+            self.bulk.close()
 
     async def drain(self) -> None:
         """Read the rest, so that a caller who is still sending gets to read the answer."""
@@ -204,8 +231,11 @@ class _Body:
 class _Sender:
     """Sends an answer, noting its status first, and spoiling it where a fault says so."""
 
-    def __init__(self, send: Send, scope: Scope, state: State, connections: Connections) -> None:
+    def __init__(
+        self, send: Send, scope: Scope, state: State, connections: Connections, body: _Body
+    ) -> None:
         self._send = send
+        self._body = body
         self._scope = scope
         self._exchange: Exchange = scope["exchange"]
         self._state = state
@@ -237,6 +267,8 @@ class _Sender:
         self._exchange.entry.status = message["status"]
         date = formatdate(self._state.credentials.now(), usegmt=True)
         headers = [*message.get("headers", []), (b"date", date.encode())]
+        if self._body.bulk is not None:
+            headers.append((b"connection", b"close"))
         if self._exchange.fault is not None:
             for name, value in self._exchange.fault.headers.items():
                 headers.append((name.lower().encode("latin-1"), value.encode("latin-1")))

@@ -126,7 +126,7 @@ async def read(stream: AsyncIterator[bytes], content_type: str, spool: Spool) ->
     try:
         parser = MultipartParser(boundary, collector.callbacks())
         async for chunk in stream:
-            parser.write(chunk)
+            parser.write(bytes(chunk))  # it searches, which a view of a buffer cannot be
     except FormParserError as error:
         raise bad_request(PARAMETER, f"The multipart form cannot be read: {error}.") from error
     finally:

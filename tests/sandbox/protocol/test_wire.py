@@ -174,7 +174,7 @@ def test_no_web_sockets(sandbox: Sandbox) -> None:
 
 def test_early_answer_to_a_large_body(sandbox: Sandbox, caller: requests.Session) -> None:
     """Who is refused while still sending gets to read why, and the connection goes on."""
-    body = b"x" * (8 << 20)
+    body = b"x" * (1 << 20)
     headers = {"Authorization": "Bearer wrong", "Content-Disposition": "attachment; filename=a.txt"}
 
     answer = caller.post("/convert/txt/to/pdf", data=body, headers=headers)
