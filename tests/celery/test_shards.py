@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_convertapi.manifest import read_manifest
 from tests.airflow_parts import task_process, wait_for
-from tests.celery.conftest import SLOTS, WORKERS
+from tests.celery.conftest import SLOTS, WORKERS, revealed
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.sandbox import Sandbox
@@ -89,3 +91,15 @@ def test_worker_is_killed_while_its_shards_are_deferred(
     assert names == bucket.whole_outputs()
     assert (20, {}) == (service.billed, service.files)
     assert WAVE < at_once <= SLOTS * WAVE
+
+
+def test_search_for_secrets_sees_what_is_encoded() -> None:
+    """A message of Celery, and bytes in a dump, hide nothing from it."""
+    held = json.dumps({"task": "to_pdf", "token": "0123456789abcdef"}).encode()
+
+    message = json.dumps({"body": base64.b64encode(held).decode()})
+    row = f"1\t\\\\x{held.hex()}\n"
+
+    assert held.decode() in revealed(message)
+    assert held.decode() in revealed(json.dumps(message))
+    assert held.decode() in revealed(row)
