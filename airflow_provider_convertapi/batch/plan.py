@@ -119,9 +119,9 @@ class Plan:
             return
         spent = f", and earlier tries took {self.spent}" if self.spent else ""
         raise BudgetExceededError(
-            f"{len(self.items)} files are to be converted for at least {least} conversions{spent}, "
-            f"but max_conversions is {most}. Nothing was paid now. Raise max_conversions, or "
-            "convert fewer files: a glob, a shard, or max_conversions divided over several runs."
+            f"{len(self.items)} file(s) are to be converted for at least {least} conversion(s)"
+            f"{spent}, but max_conversions is {most}. Nothing was paid now. Raise max_conversions, "
+            "or convert fewer files: a glob, a shard, or max_conversions divided over several runs."
         )
 
 

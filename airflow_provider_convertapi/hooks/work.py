@@ -129,10 +129,11 @@ class Work:
         for delay in self.delays(self.order.poll_interval):
             if self.client.monotonic() + delay > self.deadline:
                 raise ConversionTimeoutError(
-                    f"{self.order.describe()} took longer than timeout={self.order.timeout:g} s. "
+                    f"{self.order.describe()} did not end in its time: timeout="
+                    f"{self.order.timeout:g} s, or execution_timeout where that is shorter. "
                     "The job goes on at ConvertAPI and the next try collects it without paying; "
-                    "what nobody collects, the service deletes within three hours. Raise "
-                    "`timeout` if this is usual."
+                    "what nobody collects, the service deletes within three hours. Raise the "
+                    "limit if this is usual."
                 )
             yield delay
 

@@ -10,11 +10,11 @@ import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
+    from pathlib import Path
 
 BLOCK = 8 * 1024 * 1024
 """Bytes that are read, and written, at a time."""
@@ -58,16 +58,13 @@ class LocalLocation:
     """A place on the local disk.
 
     :param uri: the absolute path; it ends in ``/`` for a directory.
+    :param path: the same as a path.
     """
 
     uri: str
+    path: Path = field(repr=False, compare=False)
 
     has_directories = True
-
-    @property
-    def path(self) -> Path:
-        """Return the path."""
-        return Path(self.uri)
 
     @property
     def name(self) -> str:

@@ -81,8 +81,9 @@ def locate(uri: str, argument: str) -> Location:
 
 def _local(path: str) -> LocalLocation:
     # Not normalised: behind a symbolic link `..` leads elsewhere than the text says.
-    absolute = str(Path(path).absolute())
-    return LocalLocation(f"{absolute.rstrip('/')}/" if path.endswith("/") else absolute)
+    absolute = Path(path).absolute()
+    uri = f"{str(absolute).rstrip('/')}/" if path.endswith("/") else str(absolute)
+    return LocalLocation(uri, absolute)
 
 
 def _in_store(

@@ -284,7 +284,7 @@ def test_log_tells_totals(night: Night, capfd: pytest.CaptureFixture[str]) -> No
     night.run(TaskInstance(run_id="two"))
 
     said = "".join(capfd.readouterr())
-    assert "3 files: 1 to convert, for at least 1 conversions; 2 reused, no charge" in said
+    assert "3 files: 1 to convert, for at least 1 conversion(s); 2 reused, no charge" in said
     assert said.index("::group::Convert 1 files") < said.index("::endgroup::")
     assert "Charged now: 1 conversion(s)" in said
     assert "c.txt" not in said

@@ -86,8 +86,8 @@ class Batch:
         plan = planned.plan
         least = len(plan.items) * planned.asked.least_cost
         self.log.info(
-            "%d files: %d to convert, for at least %d conversions; %d reused, no charge; %d known "
-            "failures, nothing paid.",
+            "%d files: %d to convert, for at least %d conversion(s); %d reused, no charge; "
+            "%d known failures, nothing paid.",
             plan.total,
             len(plan.items),
             least,
