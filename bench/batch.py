@@ -1,7 +1,8 @@
 """A batch of small files: time against the limit N·L/C, connections, memory, plans, and peers.
 
 N files, a service that takes L seconds for each, C at a time: nothing can be faster than N·L/C.
-The official SDK in a thread pool and mapped HttpOperator tasks do a smaller N, scaled.  Then the
+A bare loop that only posts shows what is left of that on a machine that serves itself; the official
+SDK in a thread pool and mapped HttpOperator tasks do a smaller N, scaled.  Then the
 plan of 100,000 files, on the disk and on S3, and a service that takes four at a time.
 
 ``python bench/batch.py [FILES [PLANNED]]`` (1,000 and 100,000).  Each measurement has a process of
@@ -18,13 +19,13 @@ import sys
 import tempfile
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+
+from dev import peers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +38,6 @@ DIRECT_SHARE, DURABLE_SHARE = 0.95, 0.8
 MOST_MEMORY, MEMORY_PER_SLOT = 64, 24
 RAMP = 0.5
 BUSY_CAPACITY, BUSY_FLIGHT, BUSY_SHARE = 4, 32, 0.1
-MAPPED = 12
 PART = 200  # records in a part of a manifest
 PAIR = ("png", "jpg")  # the cheapest that the sandbox really makes: its own work is not measured
 
@@ -132,36 +132,6 @@ def execute(run_id: str = "run", **arguments: Any) -> dict[str, Any]:
     return operator.execute(context)
 
 
-class Connections:
-    """Count the TCP connections of this process to a port: each has a port of its own here."""
-
-    def __init__(self, url: str) -> None:
-        self._port = urlsplit(url).port
-        self._ports: set[int] = set()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
-
-    def _watch(self) -> None:
-        import psutil
-
-        process = psutil.Process()
-        while not self._stop.wait(0.05):
-            for connection in process.net_connections("tcp4"):
-                if connection.raddr and connection.raddr.port == self._port:
-                    self._ports.add(connection.laddr.port)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def __len__(self) -> int:
-        return len(self._ports)
-
-
 def convert(source: str, destination: str, mode: str, url: str, files: int) -> dict[str, Any]:
     """Convert a batch here, after a small one that loads everything; return what was measured."""
     common: dict[str, Any] = {
@@ -174,7 +144,7 @@ def convert(source: str, destination: str, mode: str, url: str, files: int) -> d
     execute(source=warm, destination=f"{destination}warm-{mode}/", **common)
     idle = memory("VmRSS")
     started = time.monotonic()
-    with Connections(url) as connections:
+    with peers.Connections(url) as connections:
         summary = execute(source=source, destination=f"{destination}{mode}/", **common)
     seconds = time.monotonic() - started
     if summary["converted"] != files:
@@ -244,82 +214,13 @@ def remember(source: str, destination: str) -> dict[str, Any]:
     return {"parts": len(manifest.part_names())}
 
 
-def with_sdk(source: str, url: str) -> dict[str, Any]:
-    """Convert with the official SDK in a thread pool, as its documentation says."""
-    import convertapi
-
-    connection = json.loads(os.environ["AIRFLOW_CONN_CONVERTAPI_DEFAULT"])
-    convertapi.api_credentials = connection["password"]
-    convertapi.base_uri = f"{url}/"
-    files = [str(path) for path in Path(source).iterdir()]
-    target = tempfile.mkdtemp()
-    started = time.monotonic()
-    with Connections(url) as connections, ThreadPoolExecutor(CONCURRENCY) as pool:
-        for _ in pool.map(
-            lambda file: convertapi.convert(PAIR[1], {"File": file}).save_files(target), files
-        ):
-            pass
-    return {"seconds": time.monotonic() - started, "connections": len(connections)}
-
-
-def with_http_operator(source: str, url: str) -> dict[str, Any]:
-    """Convert with mapped HttpOperator tasks, as a DAG does, one after another in this process.
-
-    On a real Airflow they overlap; what each takes beside the conversion, they still take.
-    """
-    import base64
-    import warnings
-
-    home = tempfile.mkdtemp()
-    os.environ.update(AIRFLOW_HOME=home, AIRFLOW__CORE__DAGS_FOLDER=home)
-    token = json.loads(os.environ["AIRFLOW_CONN_CONVERTAPI_DEFAULT"])["password"]
-    os.environ["AIRFLOW_CONN_BENCH_HTTP"] = json.dumps({"conn_type": "http", "host": url})
-    warnings.simplefilter("ignore")  # what Airflow says of itself
-    from airflow.dag_processing.bundles.manager import DagBundlesManager
-    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
-    from airflow.providers.http.operators.http import HttpOperator
-    from airflow.sdk import DAG
-    from airflow.utils.db import initdb
-
-    logging.disable(logging.INFO)
-    initdb()
-    bodies = []
-    for path in sorted(Path(source).iterdir())[:MAPPED]:
-        value = {"Name": path.name, "Data": base64.b64encode(path.read_bytes()).decode()}
-        bodies.append(json.dumps({"Parameters": [{"Name": "File", "FileValue": value}]}))
-    with DAG("mapped", schedule=None) as dag:
-        HttpOperator.partial(
-            task_id="convert",
-            http_conn_id="bench_http",
-            endpoint=f"convert/{PAIR[0]}/to/{PAIR[1]}",
-            headers={
-                "Authorization": f"Bearer {token}",
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-            },
-            response_filter=_count_files,
-        ).expand(data=bodies)
-    DagBundlesManager().sync_bundles_to_db()
-    bag = DagBag(os.devnull)
-    bag.dags[dag.dag_id] = dag
-    sync_bag_to_db(bag, "dags-folder", None)
-    started = time.monotonic()
-    run = dag.test()
-    if str(run.state) != "success":
-        raise RuntimeError(run.state)
-    return {"seconds": time.monotonic() - started, "tasks": len(bodies)}
-
-
-def _count_files(response: Any) -> int:
-    return len(response.json()["Files"])
-
-
 STEPS: dict[str, Callable[..., dict[str, Any]]] = {
     "convert": convert,
     "plan": plan,
     "remember": remember,
-    "sdk": with_sdk,
-    "http": with_http_operator,
+    "bare": peers.bare,
+    "sdk": peers.with_sdk,
+    "http": peers.with_http_operator,
 }
 
 
@@ -362,18 +263,21 @@ def compare_speed(folder: Path, files: int) -> bool:
     """Print ours in both modes, on the disk and on S3, beside the SDK and mapped tasks."""
     source, few = folder / "in", folder / "few"
     make_files(source, files)
-    make_files(few, max(files // 5, MAPPED))
+    make_files(few, max(files // 5, peers.MAPPED))
     fewer = len(list(few.iterdir()))
     with sandbox_process(DIRECT_LATENCY) as url:
         ours = apart("convert", source, f"{folder}/out/", "direct", url, files)
         good = report("direct, disk", ours, files, DIRECT_LATENCY, DIRECT_SHARE)
+        bare = apart("bare", source, url, "-".join(PAIR), CONCURRENCY, RAMP)
+        report("bare loop, disk", bare, files, DIRECT_LATENCY, 0)
+        print(f"{'':24} ours reaches {bare['seconds'] / ours['seconds']:.0%} of the bare loop")
         with s3_process(fewer):
             on_s3 = apart("convert", "s3://s3_bench@bucket/in/", "s3://s3_bench@bucket/out/",
                           "direct", url, fewer)  # fmt: skip
         report("direct, S3 to S3", on_s3, fewer, DIRECT_LATENCY, 0)
-        sdk = apart("sdk", few, url)
+        sdk = apart("sdk", few, url, "-".join(PAIR), CONCURRENCY)
         report("official SDK, threads", sdk, fewer, DIRECT_LATENCY, 0)
-        mapped = apart("http", few, url)
+        mapped = apart("http", few, url, "-".join(PAIR))
         each = mapped["seconds"] / mapped["tasks"]
         print(
             f"{'mapped HttpOperator':24} {mapped['tasks']} tasks, one process: {each:.2f} s each, "
@@ -442,6 +346,15 @@ def main(files: int, planned: int) -> int:
     return 0 if good else 1
 
 
+def _number(text: str) -> int | float | str:
+    if text.isdigit():
+        return int(text)
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 if __name__ == "__main__":
     os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-home-"))
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
@@ -449,7 +362,7 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--s3"]:
         serve_s3(int(sys.argv[2]))
     elif sys.argv[1:2] == ["--step"]:
-        given = [int(text) if text.isdigit() else text for text in sys.argv[3:]]
+        given = [_number(text) for text in sys.argv[3:]]
         print(json.dumps(STEPS[sys.argv[2]](*given)))
     else:
         counts = [*map(int, sys.argv[1:3]), *(1000, 100_000)[len(sys.argv[1:3]) :]]

@@ -1,0 +1,177 @@
+"""What a batch is compared with: a bare loop, the official SDK in threads, mapped HttpOperators."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http import HTTPStatus
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAPPED = 12
+
+
+class Connections:
+    """Count the TCP connections of this process to a port: each has a port of its own here."""
+
+    def __init__(self, url: str) -> None:
+        self._port = urlsplit(url).port
+        self._ports: set[int] = set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch)
+
+    def _watch(self) -> None:
+        import psutil
+
+        process = psutil.Process()
+        while not self._stop.wait(0.05):
+            for connection in process.net_connections("tcp4"):
+                if connection.raddr and connection.raddr.port == self._port:
+                    self._ports.add(connection.laddr.port)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def __len__(self) -> int:
+        return len(self._ports)
+
+
+def bare(source: str, url: str, pair: str, concurrency: int, ramp: float) -> dict[str, Any]:
+    """Post every file over a connection for each thread, and do nothing with the answers.
+
+    What no program can beat here: the service and its caller share this machine's processors.
+
+    :param ramp: seconds over which the threads start, as ours do.
+    """
+    token = json.loads(os.environ["AIRFLOW_CONN_CONVERTAPI_DEFAULT"])["password"]
+    files: queue.SimpleQueue[Path] = queue.SimpleQueue()
+    host, path = urlsplit(url).netloc, f"/{_path(pair)}"
+
+    def post(connection: HTTPConnection, file: Path) -> None:
+        headers = {
+            "Authorization": f"Bearer {token}",
+            "Accept": "multipart/mixed",
+            "Content-Type": "application/octet-stream",
+            "Content-Disposition": f'attachment; filename="{file.name}"',
+        }
+        connection.request("POST", path, file.read_bytes(), headers)
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status != HTTPStatus.OK:
+            raise RuntimeError(answer.status)
+
+    def work(number: int) -> None:
+        time.sleep(number * ramp / concurrency)
+        connection = HTTPConnection(host)
+        with suppress(queue.Empty):
+            while True:
+                post(connection, files.get_nowait())
+
+    def all_of(paths: Iterable[Path]) -> float:
+        for path in paths:
+            files.put(path)
+        started = time.monotonic()
+        with ThreadPoolExecutor(concurrency) as pool:
+            for _ in pool.map(work, range(concurrency)):
+                pass
+        return time.monotonic() - started
+
+    listed = list(Path(source).iterdir())
+    all_of(listed[:1])  # loads the engine
+    with Connections(url) as connections:
+        seconds = all_of(listed)
+    return {"seconds": seconds, "connections": len(connections)}
+
+
+def with_sdk(source: str, url: str, pair: str, concurrency: int) -> dict[str, Any]:
+    """Convert with the official SDK in a thread pool, as its documentation says."""
+    import convertapi
+
+    connection = json.loads(os.environ["AIRFLOW_CONN_CONVERTAPI_DEFAULT"])
+    convertapi.api_credentials = connection["password"]
+    convertapi.base_uri = f"{url}/"
+    files = [str(path) for path in Path(source).iterdir()]
+    target = tempfile.mkdtemp()
+    started = time.monotonic()
+    with Connections(url) as connections, ThreadPoolExecutor(concurrency) as pool:
+        for _ in pool.map(
+            lambda file: convertapi.convert(pair.partition("-")[2], {"File": file}).save_files(
+                target
+            ),
+            files,
+        ):
+            pass
+    return {"seconds": time.monotonic() - started, "connections": len(connections)}
+
+
+def with_http_operator(source: str, url: str, pair: str) -> dict[str, Any]:
+    """Convert with mapped HttpOperator tasks, as a DAG does, one after another in this process.
+
+    On a real Airflow they overlap; what each takes beside the conversion, they still take.
+    """
+    import base64
+    import warnings
+
+    home = tempfile.mkdtemp()
+    os.environ.update(AIRFLOW_HOME=home, AIRFLOW__CORE__DAGS_FOLDER=home)
+    token = json.loads(os.environ["AIRFLOW_CONN_CONVERTAPI_DEFAULT"])["password"]
+    os.environ["AIRFLOW_CONN_BENCH_HTTP"] = json.dumps({"conn_type": "http", "host": url})
+    warnings.simplefilter("ignore")  # what Airflow says of itself
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.providers.http.operators.http import HttpOperator
+    from airflow.sdk import DAG
+    from airflow.utils.db import initdb
+
+    logging.disable(logging.INFO)
+    initdb()
+    bodies = []
+    for path in sorted(Path(source).iterdir())[:MAPPED]:
+        value = {"Name": path.name, "Data": base64.b64encode(path.read_bytes()).decode()}
+        bodies.append(json.dumps({"Parameters": [{"Name": "File", "FileValue": value}]}))
+    with DAG("mapped", schedule=None) as dag:
+        HttpOperator.partial(
+            task_id="convert",
+            http_conn_id="bench_http",
+            endpoint=_path(pair),
+            headers={
+                "Authorization": f"Bearer {token}",
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+            },
+            response_filter=_count_files,
+        ).expand(data=bodies)
+    DagBundlesManager().sync_bundles_to_db()
+    bag = DagBag(os.devnull)
+    bag.dags[dag.dag_id] = dag
+    sync_bag_to_db(bag, "dags-folder", None)
+    started = time.monotonic()
+    run = dag.test()
+    if str(run.state) != "success":
+        raise RuntimeError(run.state)
+    return {"seconds": time.monotonic() - started, "tasks": len(bodies)}
+
+
+def _path(pair: str) -> str:
+    return "convert/{}/to/{}".format(*pair.split("-"))
+
+
+def _count_files(response: Any) -> int:
+    return len(response.json()["Files"])
