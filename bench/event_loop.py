@@ -122,7 +122,7 @@ async def watch(triggers: list[Any]) -> list[Turn]:
             late = time.perf_counter() - begin - TICK
             collecting = collections.seconds - collected
             busy = time.thread_time() - worked
-            turns.append(Turn(late, collecting, 0.0 if collecting else busy))
+            turns.append(Turn(late, collecting, max(busy - collecting, 0.0)))
 
     for number, each in enumerate(triggers):
         row = Trigger.from_object(each)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import random
 import time
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, cast
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.hooks.connection import ConnectionSettings
     from airflow_provider_convertapi.hooks.deferral import Status
+
+_SPREAD = 0.1
+"""Seconds over which triggers begin: a triggerer that starts makes a thousand of them at once."""
 
 _CANCEL_TIMEOUT = 20.0
 """Seconds; Airflow gives `on_kill` 30."""
@@ -80,6 +85,7 @@ class ConvertApiJobTrigger(BaseTrigger):
         yield TriggerEvent(event.payload())
 
     async def _watch(self) -> JobEvent:
+        await asyncio.sleep(random.uniform(0, _SPREAD))  # noqa: S311 - no secret
         settings = await self._settings()
         if key_check(settings.id_key) != self.key_check:
             return self._event("error")  # other ids: the worker says so
