@@ -20,12 +20,12 @@ import tempfile
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dev import peers
+from dev.attempt import TaskInstance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,22 +40,6 @@ RAMP = 0.5
 BUSY_CAPACITY, BUSY_FLIGHT, BUSY_SHARE = 4, 32, 0.1
 PART = 200  # records in a part of a manifest
 PAIR = ("png", "jpg")  # the cheapest that the sandbox really makes: its own work is not measured
-
-
-@dataclass
-class TaskInstance:
-    """What the operator reads of a task instance."""
-
-    run_id: str = "run"
-    dag_id: str = "bench"
-    task_id: str = "batch"
-    map_index: int = -1
-    try_number: int = 1
-    max_tries: int = 0
-    start_date: datetime = field(default_factory=lambda: datetime.now(UTC))
-
-    def xcom_push(self, *, key: str, value: Any) -> None:
-        """Drop a value."""
 
 
 @contextmanager
@@ -128,7 +112,7 @@ def execute(run_id: str = "run", **arguments: Any) -> dict[str, Any]:
     from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 
     operator = ConvertApiBatchOperator(task_id="batch", **arguments)
-    context: Any = {"ti": TaskInstance(run_id), "task": operator}
+    context: Any = {"ti": TaskInstance(run_id=run_id), "task": operator}
     return operator.execute(context)
 
 
@@ -179,7 +163,7 @@ def remember(source: str, destination: str) -> dict[str, Any]:
     operator = ConvertApiBatchOperator(
         task_id="batch", source=source, to_format=PAIR[1], destination=destination
     )
-    context: Any = {"ti": TaskInstance("one"), "task": operator}
+    context: Any = {"ti": TaskInstance(run_id="one"), "task": operator}
     batch: Batch = operator._batch(context)  # noqa: SLF001 - the night itself would take an hour
     planned, author = batch.plan(only=False), batch.author
     when = datetime.now(UTC).isoformat(timespec="microseconds")

@@ -2,7 +2,8 @@
 
 Speed: `ConvertApiHook.upload` and `download` against `curl`, in turn, medians of three.  Ours does
 not call a file published before it is on the disk (fsync), so curl's is flushed too.
-Memory: a whole conversion (any to zip) in both modes, each in a process of its own.
+Memory: a whole conversion (any to zip) by the operator in both modes, on the disk and from S3 to
+S3, each in a process of its own.
 
 ``python bench/large_file.py [MEGABYTES]`` (1,024).
 """
@@ -10,6 +11,7 @@ Memory: a whole conversion (any to zip) in both modes, each in a process of its 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import statistics
@@ -20,7 +22,10 @@ import time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dev import s3
+from dev.attempt import TaskInstance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,6 +37,7 @@ CURL = shutil.which("curl") or "curl"
 SHARE_OF_CURL = 0.8
 MOST_MEMORY = 64
 MEBIBYTE = 1024 * 1024
+SMALL, LARGE = "small", "large"
 
 
 def make_file(path: Path, megabytes: int) -> None:
@@ -60,7 +66,7 @@ def compare_speed(url: str, folder: Path, megabytes: int) -> bool:
     """Print upload and download beside curl; tell whether both reach 0.8 of it."""
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
-    source, mine, theirs = (folder / name for name in ("large.txt", "ours.bin", "curl.bin"))
+    source, mine, theirs = (folder / name for name in (f"{LARGE}.txt", "ours.bin", "curl.bin"))
     hook = ConvertApiHook()
     curl_up = [CURL, "-sSf", "-T", str(source), "-X", "POST", f"{url}/upload?filename=large.txt"]
     seconds: dict[str, list[float]] = {}
@@ -104,10 +110,10 @@ def _report(what: str, megabytes: int, ours: list[float], curl: list[float]) -> 
     return theirs / mine
 
 
-def measure_memory(folder: Path, mode: str) -> float:
+def measure_memory(source: str, out: str, mode: str) -> float:
     """Return the peak in MB above idle of a process that converts the large file."""
     run = subprocess.run(
-        [sys.executable, __file__, "--convert", str(folder), mode],
+        [sys.executable, __file__, "--convert", source, out, mode],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -115,17 +121,52 @@ def measure_memory(folder: Path, mode: str) -> float:
     return float(run.stdout.split()[-1])
 
 
-def convert(folder: Path, mode: str) -> None:
+def convert(source: str, out: str, mode: str) -> None:
     """Convert in this process and print the memory that it took above idle."""
-    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+    from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 
-    small = folder / "small.txt"
-    small.write_text("small\n")
-    hook = ConvertApiHook()
-    hook.convert(small, "zip", folder / f"{mode}-small.zip", durable=mode == "durable")
+    def run(name: str) -> None:
+        operator = ConvertApiOperator(
+            task_id=f"{mode}-{name}",
+            source=f"{source}{name}.txt",
+            to_format="zip",
+            destination=f"{out}{mode}-{name}.zip",
+            durable=mode == "durable",
+        )
+        context: Any = {"ti": TaskInstance(task_id=operator.task_id), "task": operator}
+        operator.execute(context)
+
+    run(SMALL)  # loads everything
     idle = _memory("VmRSS")
-    hook.convert(folder / "large.txt", "zip", folder / f"{mode}.zip", durable=mode == "durable")
+    run(LARGE)
     print(_memory("VmHWM") - idle)
+
+
+def compare_memory(folder: Path) -> bool:
+    """Print what conversions take, on the disk and on S3; tell whether all is within the limit."""
+    documents = [folder / f"{name}.txt" for name in (SMALL, LARGE)]
+    documents[0].write_text("small\n")
+    good = True
+    with s3.s3_server() as url:
+        s3.filled(url, documents)
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for every request
+        os.environ["AIRFLOW_CONN_BENCH_S3"] = s3.airflow_connection(url)
+        bucket = "s3://bench_s3@"
+        places = {
+            "disk": (f"{folder}/", f"{folder}/out/"),
+            "S3": (f"{bucket}{s3.INCOMING}/", f"{bucket}{s3.CONVERTED}/"),
+        }
+        for place, (source, out) in places.items():
+            for mode in ("durable", "direct"):
+                peak = measure_memory(source, out, mode)
+                good = good and peak <= MOST_MEMORY
+                size = documents[1].stat().st_size // MEBIBYTE
+                print(
+                    f"{place:4} to {place:4} {mode:8} {size} MB: "
+                    f"{peak:.1f} MB above idle (limit {MOST_MEMORY})",
+                    flush=True,
+                )
+    return good
 
 
 def _memory(name: str) -> float:
@@ -141,20 +182,16 @@ def main(megabytes: int) -> int:
     """Print every figure; the exit status says whether the limits hold."""
     with tempfile.TemporaryDirectory() as name, sandbox_process() as url:
         folder = Path(name)
-        make_file(folder / "large.txt", megabytes)
+        make_file(folder / f"{LARGE}.txt", megabytes)
         good = compare_speed(url, folder, megabytes)
-        for mode in ("durable", "direct"):
-            peak = measure_memory(folder, mode)
-            good = good and peak <= MOST_MEMORY
-            print(
-                f"conversion, {mode:8} {megabytes} MB: "
-                f"{peak:.1f} MB above idle (limit {MOST_MEMORY})"
-            )
+        good = compare_memory(folder) and good
     return 0 if good else 1
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-home-"))
+    os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
     if sys.argv[1:2] == ["--convert"]:
-        convert(Path(sys.argv[2]), sys.argv[3])
+        convert(*sys.argv[2:])
     else:
         sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1024))
