@@ -73,7 +73,15 @@ def run_try(
 
 def execute(operator: Any, ti: TaskInstance) -> Any:
     """Call `execute` as Airflow's task runner does, without its timeout."""
-    return operator.execute(context={"ti": ti, "task": operator})
+    return operator.execute(context={"ti": ti, "task": operator}, **_passport(operator))
+
+
+def _passport(operator: Any) -> dict[str, object]:
+    """Return what Airflow 2's task runner passes; without it a thread may call no `execute`."""
+    from airflow.models import baseoperator
+
+    passport = getattr(baseoperator, "_sentinel", None)
+    return {f"{type(operator).__name__}__sentinel": passport} if passport else {}
 
 
 def resume(operator: Any, method: str, payload: Any, ti: TaskInstance) -> Any:
