@@ -169,8 +169,9 @@ def _proxy(url: str) -> str | None:
     if proxy_bypass(parts.hostname or ""):
         return None
     proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+    proxy = proxies.get(parts.scheme) or proxies.get("all") or ""
+    proxy = proxy if "://" in proxy or not proxy else f"http://{proxy}"
+    return proxy if urlsplit(proxy).scheme in {"http", "https"} else None  # aiohttp knows no other
 
 
 def _trust() -> ssl.SSLContext | bool:

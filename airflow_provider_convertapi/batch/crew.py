@@ -70,6 +70,7 @@ class Crew(Generic[Slot]):
     :param tasks: taken one by one when a slot is free; each gets its slot and its turn.
     :param give_up: is told a task, and the error, when the service was busy for too long.
     :param patience: seconds for which a task is begun again and again.
+    :param spare: tasks that are begun beside those at the service.
     """
 
     slots: Sequence[Slot]
@@ -78,6 +79,7 @@ class Crew(Generic[Slot]):
     give_up: Callable[[Callable[..., None], ThrottledError], None]
     patience: float
     backoff: Backoff = field(default_factory=Backoff)
+    spare: int = SPARE
     clock: Callable[[], float] = time.monotonic
     error: BaseException | None = field(default=None, init=False)
     _taken: int = field(default=0, init=False)
@@ -189,7 +191,7 @@ class Crew(Generic[Slot]):
                 if self._closing and self._is_done():
                     return None
                 now = self.clock()
-                if not self._stopped and self._taken < self.pace.limit + SPARE:
+                if not self._stopped and self._taken < self.pace.limit + self.spare:
                     begun = self._next_task(now)
                     if begun is not None:
                         self._taken += 1
@@ -230,11 +232,12 @@ class Crew(Generic[Slot]):
     def _do(self, task: Callable[..., None], waiting: _Waiting | None, slot: Slot) -> None:
         turn = Turn(self)
         try:
-            task(slot, turn)
-        except ThrottledError as error:
-            self._refused(task, waiting, turn, error)
-        except StoppedError:
-            self._returned.append(task)
+            try:
+                task(slot, turn)
+            except ThrottledError as error:
+                self._refused(task, waiting, turn, error)
+            except StoppedError:
+                self._returned.append(task)
         except BaseException as error:  # noqa: BLE001 - as above
             self._fail(error)
         turn.leave()

@@ -6,8 +6,9 @@ import hashlib
 import logging
 import re
 import secrets
+from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_convertapi.batch.record import Record
@@ -22,6 +23,9 @@ MANY_PARTS = 50
 """Parts above which a run that ends well writes them together."""
 
 _LINES_A_PART = 20_000
+_RETENTION = timedelta(hours=2)
+"""How long ConvertAPI remembers a job; later its id may be another run's (its docs of 2021)."""
+
 _CLEANED_AFTER = timedelta(minutes=1)
 """How long after its record a document may lie at the service: records are published every few
 seconds, and documents go then, between two files."""
@@ -236,7 +240,7 @@ class Index:
     _several: dict[str, str] = field(default_factory=dict)
     _others: set[str] = field(default_factory=set)
     _counted: set[int] = field(default_factory=set)
-    _own: list[tuple[str, Settled]] = field(default_factory=list)
+    _own: deque[tuple[datetime, Settled]] = field(default_factory=deque)
 
     def read(self, manifest: Manifest) -> None:
         """Take in every record of the manifest."""
@@ -262,7 +266,12 @@ class Index:
             self.spent += record.cost
             if record.try_number < self.author.try_number and record.outcome != "not_attempted":
                 settled = Settled(record.target, record.fingerprint, record.attempt)
-                self._own.append((record.when, settled))
+                self._add_own(datetime.fromisoformat(record.when), settled)
+
+    def _add_own(self, when: datetime, settled: Settled) -> None:
+        self._own.append((when, settled))
+        while self._own[0][0] < when - _CLEANED_AFTER:  # parts come in their order, nearly
+            self._own.popleft()
 
     def recent(self) -> dict[str, Settled]:
         """Return by output what earlier tries of the author's task instance recorded last.
@@ -270,14 +279,10 @@ class Index:
         One that was killed then may have left the documents of those at the service.
         """
         own = sorted(self._own, key=lambda one: one[0])
-        if not own:
+        if not own or own[-1][0] < datetime.now(UTC) - _RETENTION:
             return {}
-        since = datetime.fromisoformat(own[-1][0]) - _CLEANED_AFTER
-        return {
-            settled.target: settled
-            for when, settled in own
-            if datetime.fromisoformat(when) >= since
-        }
+        since = own[-1][0] - _CLEANED_AFTER
+        return {settled.target: settled for when, settled in own if when >= since}
 
     def _add_converted(self, record: Record) -> None:
         standing = self.converted.get(record.target)

@@ -86,6 +86,8 @@ class DirectConversion:
 
     def run(self) -> Outcome:
         """Convert and publish."""
+        self.turn.enter()
+        self.client.pause(0)  # ends here where the task was told to stop while it waited
         order = self.order
         destination = order.destination
         if (
@@ -124,7 +126,6 @@ class DirectConversion:
         with Publication(
             order.destination, inputs=order.input_uris, overwrite=order.overwrite
         ) as publication:
-            self.turn.enter()
             with self.client.stream(request, fresh=True) as (head, blocks):
                 results = _Results(order, publication)
                 try:

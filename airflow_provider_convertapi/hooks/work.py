@@ -116,7 +116,8 @@ class Work:
             if answer is None:
                 continue
             if answer.conversion or answer.verdict:
-                self.turn.leave()
+                if not answer.unpaid:  # a quota's refusal stops the others before they come
+                    self.turn.leave()
                 return answer
             now = self.client.clock()
             if not answer.unknown:

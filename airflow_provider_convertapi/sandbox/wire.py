@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import Scope
 
 HEADER_TIMEOUT = 30.0  # seconds from a connection, or a first byte, to the end of the headers
@@ -28,8 +30,10 @@ class Bulk:
     The parser never hears of these bytes, so the connection cannot serve another request.
     """
 
-    def __init__(self, descriptor: int, left: int) -> None:
+    def __init__(self, descriptor: int, left: int, done: Callable[[], None]) -> None:
         self._socket = socket.socket(fileno=os.dup(descriptor))
+        self._socket.setblocking(False)  # or asyncio's debug mode refuses it
+        self._done = done
         self._buffer = memoryview(bytearray(BULK))
         self.left = left
 
@@ -41,6 +45,8 @@ class Bulk:
         except ConnectionError:
             size = 0
         self.left -= size
+        if not self.left or not size:
+            self._done()  # the server listens again: it notices a caller who leaves
         return into[:size]
 
     def close(self) -> None:
@@ -73,7 +79,8 @@ class Connections:
             return None
         protocol: Any = transport.get_protocol()
         protocol.flow.pause_reading()  # and not the transport: uvicorn keeps count of it
-        return Bulk(transport.get_extra_info("socket").fileno(), left)
+        descriptor = transport.get_extra_info("socket").fileno()
+        return Bulk(descriptor, left, protocol.flow.resume_reading)
 
     def _transport(self, scope: Scope) -> asyncio.Transport | None:
         return self.transports.get(scope.get("client"))

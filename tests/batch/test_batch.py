@@ -316,7 +316,7 @@ def test_budget_is_checked_before_anything_is_paid(night: Night) -> None:
     """A plan above `max_conversions` is refused; one within it runs."""
     night.write("a.txt", "b.txt", "c.txt")
 
-    with pytest.raises(BudgetExceededError, match=r"3 files .* max_conversions is 2"):
+    with pytest.raises(BudgetExceededError, match=r"3 file\(s\) .* max_conversions is 2"):
         night.run(max_conversions=2)
     assert 0 == night.sandbox.billed
 

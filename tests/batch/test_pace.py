@@ -181,14 +181,17 @@ def test_next_is_at_the_service_while_one_is_published() -> None:
 def test_throttled_task_waits_without_a_turn() -> None:
     """While one waits for a busy service, the others have their turns."""
     order: list[str] = []
+    entered = threading.Event()
 
     def busy_once(slot: str, turn: Turn) -> None:
         turn.enter()
+        entered.set()
         order.append("refused" if not order else "taken")
         if len(order) == 1:
             raise ThrottledError("busy", 0.3)
 
     def other(slot: str, turn: Turn) -> None:
+        assert entered.wait(5)
         turn.enter()
         order.append("other")
 

@@ -79,7 +79,7 @@ def test_budget_counts_every_step(night: Night) -> None:
     """Two files of two steps take four conversions at least."""
     night.write("a.txt", "b.txt")
 
-    with pytest.raises(BudgetExceededError, match="at least 4 conversions"):
+    with pytest.raises(BudgetExceededError, match=r"at least 4 conversion\(s\)"):
         night.run(max_conversions=3, steps=STEPS)
     assert 2 == night.run(max_conversions=4, steps=STEPS)["converted"]
 

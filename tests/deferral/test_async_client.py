@@ -260,6 +260,20 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
     return context, trusted
 
 
+def test_proxy_that_speaks_no_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SOCKS is nothing that aiohttp knows: such a proxy is left alone."""
+    direct: list[str] = []
+
+    async def main() -> None:
+        async with service(direct) as address:
+            monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:9")
+            await ask(f"http://{address}")
+
+    asyncio.run(main())
+
+    assert 1 == len(direct)
+
+
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", None])
 def test_certificate_authority_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None

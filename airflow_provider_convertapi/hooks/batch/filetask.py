@@ -115,7 +115,7 @@ class FileTask:
 
     def _conversion(self, client: Client) -> DurableConversion:
         """Return the conversion, in the hands of this thread and in its turn: looks grow old."""
-        self.turn.enter()
+        self._enter(client)
         if self.conversion is None:
             self.conversion = self.converter.durable(self.item, client)
             self.order = self.conversion.work.order
@@ -125,9 +125,14 @@ class FileTask:
         work.turn = self.turn
         return self.conversion
 
+    def _enter(self, client: Client) -> None:
+        """Wait for the turn, and end here where the task was told to stop meanwhile."""
+        self.turn.enter()
+        client.pause(0)
+
     def _chain(self, client: Client) -> Chain:
         # Anew each time: a chain looks for what is done, and belongs to one connection.
-        self.turn.enter()
+        self._enter(client)
         if self.watched is not None:
             self.order = self.converter.expected(self.item)
         self.chain = self.converter.chain(self.item, client, self.order)

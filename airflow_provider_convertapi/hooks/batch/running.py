@@ -113,6 +113,7 @@ class BatchRun:
         self._work(iter(()), len(chores), chores)
 
     def _clean(self, item: Item, attempt: int, client: Client) -> None:
+        client.pause(0)  # ends here where the task was told to stop
         order = self.converter.expected(item)
         ids = self.converter.ids(item, order)
         documents = [ids.file_id(attempt, order.parts[0].place)]
@@ -155,8 +156,10 @@ class BatchRun:
     ) -> None:
         request = self.converter.request
         pace = Pace(min(request.max_in_flight, max(count, 1)))
-        clients = [self.converter.hook.new_client() for _ in range(pace.most + SPARE)]
-        crew = self._crew = Crew(clients, tasks, pace, self._give_up, request.timeout)
+        # What a file costs is known when it is done: a budget lets none begin before.
+        spare = SPARE if request.max_conversions is None else 0
+        clients = [self.converter.hook.new_client() for _ in range(pace.most + spare)]
+        crew = self._crew = Crew(clients, tasks, pace, self._give_up, request.timeout, spare=spare)
         self._progress = Progress(self.log, count)
         crew.add_chores(chores)
         crew.start()
