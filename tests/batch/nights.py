@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tests.tries import TaskInstance
+import pytest
+
+from airflow_provider_convertapi.errors import ConversionInterrupted
+from tests.tries import TaskInstance, execute
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from airflow_provider_convertapi.batch.record import Record
@@ -40,6 +46,18 @@ class Night:
             context={"ti": ti or TaskInstance(), "task": operator}
         )
         return summary
+
+    def stop_when(self, due: Callable[[], bool], ti: TaskInstance, **arguments: Any) -> None:
+        """Run a try, tell it to stop once `due`, and see that it ends as one that was stopped."""
+        operator = self._operator(arguments)
+        with ThreadPoolExecutor(1) as worker:
+            running = worker.submit(execute, operator, ti)
+            while not due():
+                assert not running.done()
+                time.sleep(0.01)
+            operator.on_kill()
+            with pytest.raises(ConversionInterrupted):
+                running.result(timeout=15)
 
     def resume(self, ti: TaskInstance, event: Any, **arguments: Any) -> dict[str, Any]:
         """Resume one that had deferred, on an operator of its own, as another process does."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -16,11 +15,10 @@ from airflow_provider_convertapi.errors import (
     AuthenticationError,
     BatchFailedError,
     BudgetExceededError,
-    ConversionInterrupted,
     QuotaExhaustedError,
     TransientBatchFailedError,
 )
-from tests.tries import TaskInstance, execute
+from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
     from tests.batch.nights import Night
@@ -189,29 +187,9 @@ def test_killed_before_documents_are_deleted(night: Night) -> None:
 
 def test_told_to_stop(night: Night) -> None:
     """A task that is told to stop ends soon, begins nothing new, and loses nothing."""
-    from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
-
     night.write(*NAMES)
     night.sandbox.jobs_take(polls=3)
-    operator = ConvertApiBatchOperator(
-        task_id="batch", source=str(night.source), to_format="pdf", destination=str(night.out)
-    )
-    failures: list[Any] = []
-
-    def run() -> None:
-        try:
-            execute(operator, TaskInstance(1, 1))
-        except ConversionInterrupted as error:
-            failures.append(error)
-
-    worker = threading.Thread(target=run)
-    worker.start()
-    while night.sandbox.billed < 8:
-        time.sleep(0.01)
-    operator.on_kill()
-    worker.join(15)
-    assert not worker.is_alive()
-    assert 1 == len(failures)
+    night.stop_when(lambda: night.sandbox.billed >= 8, TaskInstance(1, 1))
     night.sandbox.jobs_take(polls=0)
 
     night.run(TaskInstance(2, 1))
@@ -222,35 +200,12 @@ def test_told_to_stop(night: Night) -> None:
 
 def test_told_to_stop_while_others_wait(night: Night) -> None:
     """Who waits for a turn when the task is told to stop sends nothing, whatever ends before."""
-    from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
-
     night.write("a.txt", "b.txt", "c.txt")
     night.sandbox.fail("POST /convert/*", verdict=5001, times=1)
     night.sandbox.settings.latency = 0.5
-    operator = ConvertApiBatchOperator(
-        task_id="batch",
-        source=str(night.source),
-        to_format="pdf",
-        destination=str(night.out),
-        max_in_flight=1,
-        durable=False,
-    )
-    failures: list[Any] = []
 
-    def run() -> None:
-        try:
-            execute(operator, TaskInstance(1, 1))
-        except ConversionInterrupted as error:
-            failures.append(error)
+    night.stop_when(lambda: night.paid > 0, TaskInstance(1, 1), max_in_flight=1, durable=False)
 
-    worker = threading.Thread(target=run)
-    worker.start()
-    while not night.paid:
-        time.sleep(0.01)
-    operator.on_kill()
-    worker.join(15)
-
-    assert 1 == len(failures)
     assert 1 == night.paid == night.sandbox.billed
 
 
@@ -271,34 +226,16 @@ def test_told_to_stop_for_good(night: Night) -> None:
 
     What the service has made of a running job by then, nobody can name: it deletes that itself.
     """
-    from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
-
     (night.source / "large.txt").write_bytes(bytes(1024 * 1024 + 1))
     night.sandbox.settings.latency = 30
-    operator = ConvertApiBatchOperator(
-        task_id="batch",
-        source=str(night.source),
+
+    night.stop_when(
+        lambda: bool(night.sandbox.requests.filter(method="GET", path="/async/job", status=202)),
+        TaskInstance(1, 0),
         to_format="zip",
-        destination=str(night.out),
         cancel_on_kill=True,
     )
-    failures: list[Any] = []
 
-    def run() -> None:
-        try:
-            execute(operator, TaskInstance(1, 0))
-        except ConversionInterrupted as error:
-            failures.append(error)
-
-    worker = threading.Thread(target=run)
-    worker.start()
-    while not night.sandbox.jobs:
-        time.sleep(0.01)
-    time.sleep(0.5)
-    operator.on_kill()
-    worker.join(15)
-
-    assert 1 == len(failures)
     assert {} == night.sandbox.jobs
     assert "large.txt" not in {file["name"] for file in night.sandbox.files.values()}
 

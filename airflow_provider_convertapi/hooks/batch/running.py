@@ -157,7 +157,8 @@ class BatchRun:
         request = self.converter.request
         pace = Pace(min(request.max_in_flight, max(count, 1)))
         # What a file costs is known when it is done: a budget lets none begin before.
-        spare = SPARE if request.max_conversions is None else 0
+        # No more of them than at the service, either: each holds its own blocks in memory.
+        spare = min(SPARE, pace.most) if request.max_conversions is None else 0
         clients = [self.converter.hook.new_client() for _ in range(pace.most + spare)]
         crew = self._crew = Crew(clients, tasks, pace, self._give_up, request.timeout, spare=spare)
         self._progress = Progress(self.log, count)
