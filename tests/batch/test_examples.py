@@ -54,10 +54,10 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             aws_access_key_id=connection["login"],
             aws_secret_access_key=connection["password"],
         )
-        for name in ("incoming", "converted"):
+        for name in ("shards-in", "shards-out"):  # moto keeps one state for a process
             client.create_bucket(Bucket=name)
         for number in range(6):
-            client.put_object(Bucket="incoming", Key=f"{number % 2}/{number}.txt", Body=b"Hello\n")
+            client.put_object(Bucket="shards-in", Key=f"{number % 2}/{number}.txt", Body=b"Hello\n")
         yield client
         client.close()
 
@@ -79,13 +79,13 @@ def test_nightly_folder(run_dag: RunDag, sandbox: Sandbox, documents: Path) -> N
 
 def test_fan_out_shards(run_dag: RunDag, sandbox: Sandbox, bucket: Any) -> None:
     """The shards convert the bucket between them; another number of shards finds it all done."""
-    conf = {"source": "s3://s3_shards@incoming/", "destination": "s3://s3_shards@converted/"}
+    conf = {"source": "s3://s3_shards@shards-in/", "destination": "s3://s3_shards@shards-out/"}
     runs = [
         run_dag(EXAMPLES / "fan_out_shards.py", conf={**conf, "files_per_shard": size})
         for size in (2, 3)
     ]
 
-    keys = [item["Key"] for item in bucket.list_objects_v2(Bucket="converted")["Contents"]]
+    keys = [item["Key"] for item in bucket.list_objects_v2(Bucket="shards-out")["Contents"]]
     assert ["success", "success"] == [run.state for run in runs]
     assert 3 + 2 == sum(
         task.task_id == "to_pdf" for run in runs for task in run.get_task_instances()
