@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.errors import ThrottledError
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_convertapi.errors import ConvertApiError
+
+RETENTION = timedelta(hours=2)
+"""How long ConvertAPI remembers a job (its documentation of 2021; no newer figure is published)."""
 
 FIRST_POLL = 0.25
 """Seconds before the first poll of a job: a two-second conversion must not take ten."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from airflow_provider_convertapi.api.retry import RETENTION
 from airflow_provider_convertapi.batch.record import Record
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ MANY_PARTS = 50
 """Parts above which a run that ends well writes them together."""
 
 _LINES_A_PART = 20_000
-_RETENTION = timedelta(hours=2)
-"""How long ConvertAPI remembers a job; later its id may be another run's (its docs of 2021)."""
-
 _CLEANED_AFTER = timedelta(minutes=1)
 """How long after its record a document may lie at the service: records are published every few
 seconds, and documents go then, between two files."""
@@ -279,8 +277,8 @@ class Index:
         One that was killed then may have left the documents of those at the service.
         """
         own = sorted(self._own, key=lambda one: one[0])
-        if not own or own[-1][0] < datetime.now(UTC) - _RETENTION:
-            return {}
+        if not own or own[-1][0] < datetime.now(UTC) - RETENTION:
+            return {}  # since then its ids may have become another run's
         since = own[-1][0] - _CLEANED_AFTER
         return {settled.target: settled for when, settled in own if when >= since}
 

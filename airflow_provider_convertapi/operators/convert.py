@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.outcome import Outcome
     from airflow_provider_convertapi.hooks.work import Work
 
-_RETENTION = timedelta(hours=2)
-"""How long ConvertAPI remembers a job (its documentation of 2021; no newer figure is published)."""
-
 _LAST_LOOK = 1.0
 """Seconds in which a task whose time is up looks once more for its result, which is paid."""
 
@@ -335,11 +332,13 @@ class ConvertApiOperator(BaseOperator):
         return []
 
     def _warn_of_late_retries(self) -> None:
+        from airflow_provider_convertapi.api.retry import RETENTION
+
         delay = self.retry_delay
-        if self.durable and self.retries and isinstance(delay, timedelta) and delay > _RETENTION:
+        if self.durable and self.retries and isinstance(delay, timedelta) and delay > RETENTION:
             self.log.warning(
                 "retry_delay is %s, but ConvertAPI forgets a job after %s: a retry that late "
                 "pays anew.",
                 delay,
-                _RETENTION,
+                RETENTION,
             )
