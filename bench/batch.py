@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dev import peers
-from dev.attempt import TaskInstance
+from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dev import s3
-from dev.attempt import TaskInstance
+from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

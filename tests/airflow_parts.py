@@ -14,7 +14,6 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -23,17 +22,12 @@ import requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from airflow_provider_convertapi.sandbox import Sandbox
 
 START_LIMIT = 240.0
 STEP_LIMIT = 120.0
-
-
-def is_left_out(config: pytest.Config, folder: Path) -> bool:
-    """Tell whether neither a folder, nor something in it, was named to pytest."""
-    named = [Path(str(argument).partition("::")[0]).resolve() for argument in config.args]
-    return not any(path.is_relative_to(folder) for path in named)
 
 
 def wait_for(what: str, ready: Callable[[], Any], limit: float = STEP_LIMIT) -> Any:

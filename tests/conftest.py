@@ -57,6 +57,20 @@ LONG = ("batch", "parity", "sandbox/engines")
 """Folders whose tests take minutes in all: `make test-long` runs them, `make test` does not."""
 
 
+ON_REQUEST = ("crash", "celery")
+"""Folders whose tests start a whole Airflow: left out unless they, or a part of them, are named."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out what runs on request only."""
+    here = Path(__file__).parent
+    folder = next((here / f for f in ON_REQUEST if collection_path == here / f), None)
+    if folder is None:
+        return None
+    named = [Path(str(argument).partition("::")[0]).resolve() for argument in config.args]
+    return None if any(path.is_relative_to(folder) for path in named) else True
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of whole folders as long."""
     here = Path(__file__).parent

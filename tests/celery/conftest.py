@@ -17,7 +17,7 @@ import pytest
 
 from airflow_provider_convertapi.sandbox import Sandbox
 from dev.s3 import CONVERTED, INCOMING, airflow_connection, filled, s3_server
-from tests.airflow_parts import Airflow, Part, core_parts, is_left_out, session_of, settings
+from tests.airflow_parts import Airflow, Part, core_parts, session_of, settings
 from tests.canary import leaks, secrets_of
 from tests.celery.servers import postgresql_server, redis_server
 
@@ -34,11 +34,6 @@ POOL, SLOTS = "convertapi", 2
 WORKERS = ("worker-1", "worker-2")
 _HIDDEN = re.compile(r"\\\\x((?:[0-9a-f]{2}){16,})|([A-Za-z0-9+/]{32,}={0,2})")
 """PostgreSQL's bytes in a dump, and Base64, in which Celery wraps what it sends."""
-
-
-def pytest_ignore_collect(config: pytest.Config) -> bool | None:
-    """Leave this folder out unless it, or something in it, is named."""
-    return True if is_left_out(config, HERE) else None
 
 
 @pytest.fixture(scope="session")

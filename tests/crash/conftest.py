@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_convertapi.sandbox import Sandbox
-from tests.airflow_parts import Airflow, is_left_out, settings
+from tests.airflow_parts import Airflow, settings
 from tests.canary import leaks, secrets_of
 
 if TYPE_CHECKING:
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 DAG_IDS = ("on_worker", "limited", "deferred", "deferred_cancel", "twenty", "waves")
-
-
-def pytest_ignore_collect(config: pytest.Config) -> bool | None:
-    """Leave this folder out unless it, or something in it, is named."""
-    return True if is_left_out(config, HERE) else None
 
 
 @pytest.fixture(scope="session")
