@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -144,14 +144,18 @@ class UnreadableBodyError(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Blocks:
     """A body whose length `requests` asks for first, so that it sends `Content-Length`."""
 
     body: Body
+    _size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._size = self.body.size  # once: `requests` asks three times, and a form adds it up
 
     def __len__(self) -> int:
-        return self.body.size
+        return self._size
 
     def __iter__(self) -> Iterator[bytes]:
         try:

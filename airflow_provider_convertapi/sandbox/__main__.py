@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--state", metavar="DIR", help="keep documents, finished jobs and the balance in DIR")
     add("--balance", type=int, default=1000, help="conversions on the account (default 1000)")
-    add("--latency", type=float, default=0.0, help="least seconds that a conversion takes")
+    add("--latency", type=float, default=0.0, help="least seconds from arrival to result")
     add("--workers", type=int, help="processes that convert; default: one per processor")
     add("--seed", type=int, help="make ids and dice repeatable")
     add(

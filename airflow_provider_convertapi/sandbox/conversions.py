@@ -175,7 +175,7 @@ class Conversions:
         """Do the work of a reserved order and bill it; never raises."""
         started = time.monotonic()
         outcome = await self._outcome(order)
-        left = self._state.settings.latency - (time.monotonic() - started)
+        left = order.exchange.began + self._state.settings.latency - time.monotonic()
         if left > 0:
             await asyncio.sleep(left)
         outcome.cost = order.exchange.entry.cost = self._cost(outcome)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -43,11 +44,16 @@ _ERROR_PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1><hr>nginx<
 
 @dataclass(slots=True)
 class Exchange:
-    """One request on its way: its line in the journal, its fault, its caller's address."""
+    """One request on its way: its line in the journal, its fault, its caller's address.
+
+    Attributes:
+        began: Monotonic time at which it arrived.
+    """
 
     entry: Entry
     fault: Fault | None
     client: str
+    began: float = field(default_factory=time.monotonic)
 
     @classmethod
     def of(cls, request: Request) -> Exchange:

@@ -50,7 +50,7 @@ class Sandbox(Controls):
 
     Args:
         balance: Conversions on the account.
-        latency: Least seconds that a conversion takes.
+        latency: Least seconds from the arrival of a conversion to its result.
         workers: Processes that convert; None for one per processor.
         state: Folder that keeps documents, finished jobs and the balance for the next start; None
             for a temporary one.

@@ -138,7 +138,7 @@ class Settings:
     throttle_status: Literal[503, 429] = 503
     # Seconds in a Retry-After header of the throttle answer. None: no header, as documented.
     retry_after: int | None = None
-    # Least seconds that a conversion takes.
+    # Least seconds from the arrival of a conversion to its result.
     latency: float = 0.0
     # Seconds by which the service's clock is ahead: its Date header and its checks of a JWT.
     clock_offset: float = 0.0
