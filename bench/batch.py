@@ -339,10 +339,8 @@ def _number(text: str) -> int | float | str:
         return text
 
 
-if __name__ == "__main__":
-    os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="airflow-home-"))
-    os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
-    os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
+def run() -> None:
+    """Do what the command line says: everything, one step, or serve S3."""
     if sys.argv[1:2] == ["--s3"]:
         serve_s3(int(sys.argv[2]))
     elif sys.argv[1:2] == ["--step"]:
@@ -351,3 +349,13 @@ if __name__ == "__main__":
     else:
         counts = [*map(int, sys.argv[1:3]), *(1000, 100_000)[len(sys.argv[1:3]) :]]
         sys.exit(main(*counts))
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+    os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
+    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
+        # Of the processes that this one starts, too: nothing is left of any of them.
+        os.environ["TMPDIR"] = tempfile.tempdir = scratch
+        os.environ.setdefault("AIRFLOW_HOME", scratch)
+        run()
