@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.batch.batch import Batch
 
 CONCURRENCY = 16
-DIRECT_LATENCY, DURABLE_LATENCY = 0.2, 2.0
+DIRECT_LATENCY, SLOWER_LATENCY, DURABLE_LATENCY = 0.2, 1.0, 2.0
 DIRECT_SHARE, DURABLE_SHARE = 0.95, 0.8
 MOST_MEMORY, MEMORY_PER_SLOT = 64, 24
 RAMP = 0.5
@@ -267,6 +267,10 @@ def compare_speed(folder: Path, files: int) -> bool:
             f"{'mapped HttpOperator':24} {mapped['tasks']} tasks, one process: {each:.2f} s each, "
             f"so {each * files:.0f} s for {files}; {DIRECT_LATENCY * files:.0f} s of that overlap"
         )
+    # What ours takes for a file does not grow with what the service takes.
+    with sandbox_process(SLOWER_LATENCY) as url:
+        slower = apart("convert", source, f"{folder}/slower/", "direct", url, files)
+        report("direct, disk", slower, files, SLOWER_LATENCY, 0)
     with sandbox_process(DURABLE_LATENCY) as url:
         ours = apart("convert", few, f"{folder}/out/", "durable", url, fewer)
         good &= report("durable, disk", ours, fewer, DURABLE_LATENCY, DURABLE_SHARE)
