@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dev import peers
+from dev.bench import scratch
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
@@ -324,13 +325,11 @@ def compare_busy(folder: Path) -> bool:
     return share < BUSY_SHARE and summary["converted"] == len(list(source.iterdir()))
 
 
-def main(files: int, planned: int) -> int:
+def main(folder: Path, files: int, planned: int) -> int:
     """Print every figure; the exit status says whether the limits hold."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        good = compare_speed(folder, files)
-        good &= compare_busy(folder)
-        compare_plans(folder, planned)
+    good = compare_speed(folder, files)
+    good &= compare_busy(folder)
+    compare_plans(folder, planned)
     return 0 if good else 1
 
 
@@ -343,23 +342,15 @@ def _number(text: str) -> int | float | str:
         return text
 
 
-def run() -> None:
-    """Do what the command line says: everything, one step, or serve S3."""
-    if sys.argv[1:2] == ["--s3"]:
-        serve_s3(int(sys.argv[2]))
-    elif sys.argv[1:2] == ["--step"]:
-        given = [_number(text) for text in sys.argv[3:]]
-        print(json.dumps(STEPS[sys.argv[2]](*given)))
-    else:
-        counts = [*map(int, sys.argv[1:3]), *(1000, 100_000)[len(sys.argv[1:3]) :]]
-        sys.exit(main(*counts))
-
-
 if __name__ == "__main__":
     os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        # Of the processes that this one starts, too: nothing is left of any of them.
-        os.environ["TMPDIR"] = tempfile.tempdir = scratch
-        os.environ.setdefault("AIRFLOW_HOME", scratch)
-        run()
+    with scratch() as place:
+        if sys.argv[1:2] == ["--s3"]:
+            serve_s3(int(sys.argv[2]))
+        elif sys.argv[1:2] == ["--step"]:
+            given = [_number(text) for text in sys.argv[3:]]
+            print(json.dumps(STEPS[sys.argv[2]](*given)))
+        else:
+            counts = [*map(int, sys.argv[1:3]), *(1000, 100_000)[len(sys.argv[1:3]) :]]
+            sys.exit(main(place, *counts))

@@ -17,7 +17,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import contextmanager
 from functools import partial
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dev import s3
+from dev.bench import scratch
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
@@ -178,10 +178,9 @@ def _memory(name: str) -> float:
     return int(text.partition(f"{name}:")[2].split()[0]) / 1024
 
 
-def main(megabytes: int) -> int:
+def main(folder: Path, megabytes: int) -> int:
     """Print every figure; the exit status says whether the limits hold."""
-    with tempfile.TemporaryDirectory() as name, sandbox_process() as url:
-        folder = Path(name)
+    with sandbox_process() as url:
         make_file(folder / f"{LARGE}.txt", megabytes)
         good = compare_speed(url, folder, megabytes)
         good = compare_memory(folder) and good
@@ -190,11 +189,8 @@ def main(megabytes: int) -> int:
 
 if __name__ == "__main__":
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "ERROR")
-    with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
-        # Of the processes that this one starts, too: nothing is left of any of them.
-        os.environ["TMPDIR"] = tempfile.tempdir = scratch
-        os.environ.setdefault("AIRFLOW_HOME", scratch)
+    with scratch() as place:
         if sys.argv[1:2] == ["--convert"]:
             convert(*sys.argv[2:])
         else:
-            sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1024))
+            sys.exit(main(place, int(sys.argv[1]) if len(sys.argv) > 1 else 1024))

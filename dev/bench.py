@@ -5,11 +5,27 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BENCH = Path(__file__).resolve().parent.parent / "bench"
+
+
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """Have all that a benchmark and its processes make in one folder, which is removed after."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        os.environ["TMPDIR"] = tempfile.tempdir = name
+        os.environ.setdefault("AIRFLOW_HOME", name)
+        yield Path(name)
 
 
 def main(names: list[str]) -> int:
