@@ -128,15 +128,15 @@ def convert(source: str, destination: str, mode: str, url: str, files: int) -> d
     make_files(Path(warm), 1)
     execute(source=warm, destination=f"{destination}warm-{mode}/", **common)
     idle = memory("VmRSS")
+    connections = peers.Connections(url)
     started = time.monotonic()
-    with peers.Connections(url) as connections:
-        summary = execute(source=source, destination=f"{destination}{mode}/", **common)
+    summary = execute(source=source, destination=f"{destination}{mode}/", **common)
     seconds = time.monotonic() - started
     if summary["converted"] != files:
         raise RuntimeError(summary)
     return {
         "seconds": seconds,
-        "connections": len(connections),
+        "connections": connections.opened,
         "memory": memory("VmHWM") - idle,
     }
 

@@ -12,16 +12,15 @@ from airflow_provider_convertapi.api.exchange import (
     LONGEST_ANSWER,
     broken_off,
     parse_answer,
-    request_headers,
 )
 from airflow_provider_convertapi.api.redaction import hide_ids
 from airflow_provider_convertapi.api.retry import Backoff
 from airflow_provider_convertapi.api.session import (
     NO_ANSWER,
-    Blocks,
     HostAuth,
     UnreadableBodyError,
     new_session,
+    prepared,
     transport_error,
 )
 from airflow_provider_convertapi.api.wire import (
@@ -104,7 +103,7 @@ class Client:
     def send(self, endpoint: Endpoint[T]) -> T:
         """Make a call once; only a refused JWT is renewed and sent again: a 401 costs nothing."""
 
-        def attempt(token: str) -> T:
+        def attempt(token: Callable[[], str]) -> T:
             with self._open(endpoint.request, token) as answer:
                 response = _read(answer)
             return parse_answer(endpoint.parse, response, self.clock())
@@ -113,19 +112,28 @@ class Client:
 
     @contextmanager
     def stream(
-        self, endpoint: Endpoint[None], *, fresh: bool = False
+        self,
+        endpoint: Endpoint[None],
+        *,
+        fresh: bool = False,
+        before: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[Response, Iterator[bytes]]]:
         """Send once and hand over head and body of a 2xx; the body must be read inside the block.
 
         :param endpoint: its `parse` gets no 2xx, and raises for what it gets.
         :param fresh: open a new connection unless the pooled one was in use moments ago.
+        :param before: called when the request is ready and no byte of it was sent; may raise.
         """
-        if fresh and self.monotonic() - self._last_use > _IDLE_LIMIT:
-            self.session.close()
+
+        def ready() -> None:
+            before()
+            if fresh and self.monotonic() - self._last_use > _IDLE_LIMIT:
+                self.session.close()
+
         with ExitStack() as exchange:
 
-            def attempt(token: str) -> requests.Response:
-                answer = exchange.enter_context(self._open(endpoint.request, token))
+            def attempt(token: Callable[[], str]) -> requests.Response:
+                answer = exchange.enter_context(self._open(endpoint.request, token, ready))
                 if not is_ok(answer.status_code):
                     parse_answer(endpoint.parse, _read(answer), self.clock())
                 return answer
@@ -133,14 +141,20 @@ class Client:
             answer = self._renewing(endpoint.request, attempt)
             yield Response(answer.status_code, _headers(answer), b""), _body(answer)
 
-    def _renewing(self, request: Request, attempt: Callable[[str], T]) -> T:
-        token = self._token(request.credential)
+    def _renewing(self, request: Request, attempt: Callable[[Callable[[], str]], T]) -> T:
+        tokens: list[str] = []
+
+        def token() -> str:
+            tokens.append(self._token(request.credential))
+            return tokens[-1]
+
         try:
             return attempt(token)
         except AuthenticationError:
-            if request.credential is not Credential.TOKEN or not self.renew():
+            # Only one that was had can be refused; the trouble of having one is another's.
+            if not tokens or request.credential is not Credential.TOKEN or not self.renew():
                 raise
-        return attempt(self._token(request.credential))
+        return attempt(token)
 
     def _token(self, credential: Credential) -> str:
         try:
@@ -150,30 +164,37 @@ class Client:
             raise TransportError(error.message, sent=False) from None
 
     @contextmanager
-    def _open(self, request: Request, token: str) -> Iterator[requests.Response]:
+    def _open(
+        self,
+        request: Request,
+        token: Callable[[], str],
+        ready: Callable[[], None] = lambda: None,
+    ) -> Iterator[requests.Response]:
         """Send the request once; every way not to get an answer is a `TransportError`."""
-        try:
-            answer = self.session.request(
-                request.method,
-                f"{self.base_url}{request.path}",
-                params=dict(request.query),
-                headers=request_headers(request),
-                data=Blocks(request.body) if request.body else None,
-                auth=HostAuth(self.base_url, lambda: token),
-                timeout=(CONNECT_TIMEOUT, request.timeout or self.http_timeout),
-                allow_redirects=False,
-                stream=True,
-            )
-        except UnreadableBodyError as error:
-            raise error.reason from error.reason.__cause__
-        except NO_ANSWER as error:
-            # The cause holds the URL, and so an id: it must not reach a traceback.
-            raise transport_error(request, error) from None
+        timeout = (CONNECT_TIMEOUT, request.timeout or self.http_timeout)
+        with _carried(request):
+            send = prepared(self.session, request, self.base_url, timeout)
+        ready()
+        secret = token()  # now: it may have waited for its turn
+        with _carried(request):
+            answer = send(secret)
         try:
             yield answer
         finally:
             answer.close()
             self._last_use = self.monotonic()
+
+
+@contextmanager
+def _carried(request: Request) -> Iterator[None]:
+    """Make what breaks on the way the error that it is."""
+    try:
+        yield
+    except UnreadableBodyError as error:
+        raise error.reason from error.reason.__cause__
+    except NO_ANSWER as error:
+        # The cause holds the URL, and so an id: it must not reach a traceback.
+        raise transport_error(request, error) from None
 
 
 def _headers(answer: requests.Response) -> dict[str, str]:

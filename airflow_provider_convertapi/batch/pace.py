@@ -37,21 +37,29 @@ class Pace:
     _ceiling: int = field(init=False)
     _started: int = field(default=0, init=False)
     _round: int = field(default=0, init=False)
+    _reached: int = field(default=0, init=False)
     _ended: int = field(default=0, init=False)
     _patience: int = field(default=1, init=False)
 
     def __post_init__(self) -> None:
         self.limit = self._ceiling = self.most
 
-    @property
-    def spacing(self) -> float:
-        """Return the seconds between two starts while the limit is being reached anew."""
-        ramps = self._started - self._round < self.limit
-        return RAMP / self.limit if ramps and self.limit > 1 else 0.0
+    def spacing(self, others: int) -> float:
+        """Return the seconds to leave after a start which is one more at once than there were.
 
-    def start(self) -> int:
-        """Note that a conversion starts; return its number, which `refused` wants back."""
+        One that takes the place of another leaves none: the service has as much to do as before.
+
+        :param others: conversions that run.
+        """
+        return RAMP / self.limit if others >= self._reached and self.limit > 1 else 0.0
+
+    def start(self, others: int) -> int:
+        """Note that a conversion starts; return its number, which `refused` wants back.
+
+        :param others: conversions that run beside it.
+        """
         self._started += 1
+        self._reached = max(self._reached, others + 1)
         return self._started
 
     def ended(self) -> None:
@@ -73,6 +81,7 @@ class Pace:
             if self.limit == self._ceiling + 1:
                 self._patience = min(self._patience * 2, _LONGEST_WINDOW)
             self._round = self._started
+            self._reached = 0
             self.limit //= 2
         self._ended = 0
         self.limit = max(1, min(self.limit, others))

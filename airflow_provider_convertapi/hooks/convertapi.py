@@ -357,7 +357,7 @@ class ConvertApiHook(BaseHook):
         self._stop.set()
 
     def _pause(self, seconds: float) -> None:
-        if self._stop.wait(seconds):
+        if self._stop.wait(seconds) if seconds else self._stop.is_set():
             raise ConversionInterrupted(
                 "The task was told to stop. A job that was submitted goes on at ConvertAPI; the "
                 "next try collects it "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_convertapi.api.answers import AnswerReader
 from airflow_provider_convertapi.api.endpoints import convert_directly
+from airflow_provider_convertapi.api.wire import whole_number
 from airflow_provider_convertapi.errors import (
     ConversionError,
     OutputExistsError,
@@ -29,9 +30,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.answers import PartHead
     from airflow_provider_convertapi.api.client import Client
-    from airflow_provider_convertapi.errors import (
-        ConvertApiError,
-    )
+    from airflow_provider_convertapi.api.wire import Endpoint, Response
+    from airflow_provider_convertapi.errors import ConvertApiError
     from airflow_provider_convertapi.hooks.order import Order
     from airflow_provider_convertapi.hooks.outcome import Try
     from airflow_provider_convertapi.hooks.work import Turn
@@ -86,23 +86,12 @@ class DirectConversion:
 
     def run(self) -> Outcome:
         """Convert and publish."""
-        self.turn.enter()
-        self.client.pause(0)  # ends here where the task was told to stop while it waited
         order = self.order
-        destination = order.destination
-        if (
-            not order.overwrite
-            and not destination.is_directory
-            and destination.sizes([destination.uri])[0] is not None
-        ):
-            raise OutputExistsError(
-                f"{destination.uri} exists. Move it away, or set overwrite=True. Nothing was paid."
-            )
+        request = self._request()
         throttled = unsent = 0
         while True:
-            order.check_unchanged()
             try:
-                return self._exchange()
+                return self._exchange(request)
             except ThrottledError as error:
                 if not self.patient:
                     raise
@@ -117,22 +106,40 @@ class DirectConversion:
                 again = isinstance(error, TransientConversionError) and not self.this_try.is_later
                 raise explained(error, order, again=again) from None
 
-    def _exchange(self) -> Outcome:
+    def _request(self) -> Endpoint[None]:
         order = self.order
         timeout = order.timeout_for(1 if self.this_try.is_later else 0)
-        request = convert_directly(
+        return convert_directly(
             order.source_format, order.target_format, timeout, order.fields(timeout)
         )
+
+    def _last_look(self) -> None:
+        """Wait for the turn; then see whether it is still right to pay."""
+        self.turn.enter()
+        self.client.pause(0)  # ends here where the task was told to stop while it waited
+        order, destination = self.order, self.order.destination
+        if (
+            not order.overwrite
+            and not destination.is_directory
+            and destination.sizes([destination.uri])[0] is not None
+        ):
+            raise OutputExistsError(
+                f"{destination.uri} exists. Move it away, or set overwrite=True. Nothing was paid."
+            )
+        order.check_unchanged()
+
+    def _exchange(self, request: Endpoint[None]) -> Outcome:
+        order = self.order
         with Publication(
             order.destination, inputs=order.input_uris, overwrite=order.overwrite
         ) as publication:
-            with self.client.stream(request, fresh=True) as (head, blocks):
+            with self.client.stream(request, fresh=True, before=self._last_look) as (head, blocks):
                 results = _Results(order, publication)
                 try:
                     reader = AnswerReader(
                         head.headers.get("content-type", ""), results.begin, results.end
                     )
-                    reader.read(self._interruptible(blocks))
+                    reader.read(self._watched(head, blocks))
                 except BaseException as error:
                     results.abandon(error)
                     if isinstance(error, UnexpectedAnswerError | SizeMismatch | TransportError):
@@ -142,9 +149,15 @@ class DirectConversion:
             sizes = tuple(results.sizes)
             return Outcome(publication.publish(), results.cost, results.cost, sizes)
 
-    def _interruptible(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    def _watched(self, head: Response, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the blocks; the service is done, and the turn over, when the last one is here."""
+        left = whole_number(head.headers.get("content-length"))
         for block in blocks:
             self.client.pause(0)
+            if left is not None:
+                left -= len(block)
+                if left <= 0:
+                    self.turn.leave()
             yield block
 
     def _wait(self, failures: int, error: ConvertApiError) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -53,7 +52,7 @@ class Exchange:
     entry: Entry
     fault: Fault | None
     client: str
-    began: float = field(default_factory=time.monotonic)
+    began: float
 
     @classmethod
     def of(cls, request: Request) -> Exchange:
@@ -91,7 +90,7 @@ class Front:
         fault = self._state.faults.take(scope["method"], scope["path"])
         entry = self._state.journal.begin(scope)
         client = (scope.get("client") or ("", 0))[0]
-        scope["exchange"] = Exchange(entry, fault, client)
+        scope["exchange"] = Exchange(entry, fault, client, self._connections.arrival(scope))
         out = _Sender(send, scope, self._state, self._connections, body)
         try:
             if fault is not None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import uvicorn
 
 from airflow_provider_convertapi.sandbox.app import build
+from airflow_provider_convertapi.sandbox.clock import new_loop
 from airflow_provider_convertapi.sandbox.control import Control
 from airflow_provider_convertapi.sandbox.controls import Controls
 from airflow_provider_convertapi.sandbox.settings import Settings
@@ -132,7 +133,7 @@ class Sandbox(Controls):
         self._ready.result(START_TIMEOUT)
 
     def _run(self, listener: socket.socket) -> None:
-        with asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(self._serve(listener))
 
     async def _serve(self, listener: socket.socket) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
@@ -72,6 +73,12 @@ class Connections:
         transport = self._transport(scope)
         return transport is not None and not transport.is_closing()
 
+    def arrival(self, scope: Scope) -> float:
+        """Return the monotonic time at which a request arrived; now, where nobody is there."""
+        transport = self._transport(scope)
+        protocol: Any = transport.get_protocol() if transport is not None else None
+        return time.monotonic() if protocol is None else protocol.arrived
+
     def take_over(self, scope: Scope, left: int) -> Bulk | None:
         """Return a reader of the `left` bytes of a body, right after all that came was taken."""
         transport = self._transport(scope)
@@ -94,6 +101,7 @@ class _Watched(_Protocol):  # type: ignore[misc]  # see above
     """uvicorn's HTTP protocol with a watch over the headers of each request."""
 
     watched_by: Connections
+    arrived = 0.0
     _timer: asyncio.TimerHandle | None = None
     _seen = 0
 
@@ -111,9 +119,10 @@ class _Watched(_Protocol):  # type: ignore[misc]  # see above
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        before = self.cycle
+        before, now = self.cycle, time.monotonic()
         super().data_received(data)
         if self.cycle is not before:
+            self.arrived = now  # a busy loop may come to it only later
             self._unwatch()
         elif before is None or (before.response_complete and not before.more_body):
             self._count(len(data))

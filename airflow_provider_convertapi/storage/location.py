@@ -7,7 +7,6 @@ import io
 import os
 import posixpath
 import stat
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -90,11 +89,11 @@ class LocalLocation:
 
     def identities(self) -> set[Hashable]:
         """Return keys of which two spellings of one file share at least one."""
-        keys: set[Hashable] = {os.path.realpath(self.uri)}
-        with suppress(OSError):
+        try:
             found = self.path.stat()
-            keys.add((found.st_dev, found.st_ino))  # hard links, and file systems that fold case
-        return keys
+        except OSError:  # nothing there: only the path can tell
+            return {self.uri, os.path.realpath(self.uri)}
+        return {self.uri, (found.st_dev, found.st_ino)}  # links, and disks that fold case
 
     def is_same_as(self, other: Location) -> bool:
         """Tell whether `other`, which shares an identity, is this very file."""

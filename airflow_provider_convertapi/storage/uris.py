@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +81,15 @@ def locate(uri: str, argument: str) -> Location:
 
 
 def _local(path: str) -> LocalLocation:
+    # Before it is remembered: a relative path means another one once the directory changes.
+    return _absolute(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118 - text is what is remembered
+
+
+@lru_cache(maxsize=1024)
+def _absolute(path: str) -> LocalLocation:
+    """Return a place; each file of a batch is asked for eight times."""
     # Not normalised: behind a symbolic link `..` leads elsewhere than the text says.
-    absolute = Path(path).absolute()
+    absolute = Path(path)
     uri = f"{str(absolute).rstrip('/')}/" if path.endswith("/") else str(absolute)
     return LocalLocation(uri, absolute)
 

@@ -21,7 +21,7 @@ def simulated(pace: Pace, capacity: int, conversions: int) -> tuple[int, int, li
     running: list[tuple[float, int]] = []
     while done < conversions:
         while len(running) < pace.limit:
-            number = pace.start()
+            number = pace.start(len(running))
             if len(running) >= capacity:
                 refused += 1
                 pace.refused(number, len(running))
@@ -47,7 +47,7 @@ def test_pace_settles_near_what_the_service_takes(capacity: int) -> None:
 def test_pace_goes_back_to_full_speed() -> None:
     """A service that was busy for a moment is used in full again."""
     pace = Pace(8)
-    pace.refused(pace.start(), 0)
+    pace.refused(pace.start(0), 0)
 
     _, _, limits = simulated(pace, 8, 500)
 
@@ -57,7 +57,7 @@ def test_pace_goes_back_to_full_speed() -> None:
 def test_one_round_halves_once() -> None:
     """Refusals of conversions that started together count as one."""
     pace = Pace(16)
-    numbers = [pace.start() for _ in range(16)]
+    numbers = [pace.start(others) for others in range(16)]
 
     for number in numbers:
         pace.refused(number, 15)
@@ -69,12 +69,30 @@ def test_first_starts_are_spread() -> None:
     """Half a second for the first, nothing for the others."""
     pace = Pace(10)
     spread = 0.0
-    for _ in range(10):
-        spread += pace.spacing
-        pace.start()
+    for others in range(10):
+        spread += pace.spacing(others)
+        pace.start(others)
 
     assert pytest.approx(0.5) == spread
-    assert 0 == pace.spacing
+    assert 0 == pace.spacing(9)
+
+
+def test_one_that_takes_the_place_of_another_does_not_wait() -> None:
+    """A short conversion that ends while the others are still to start leaves no place empty."""
+    pace = Pace(10)
+    for others in range(4):
+        pace.start(others)
+
+    assert (0.0, 0.05) == (pace.spacing(3), pace.spacing(4))
+
+
+def test_starts_are_spread_anew_after_a_refusal() -> None:
+    """What the service could not carry is not sent again in one burst."""
+    pace = Pace(16)
+    numbers = [pace.start(others) for others in range(16)]
+    pace.refused(numbers[-1], 15)
+
+    assert 0.5 / 8 == pace.spacing(0)
 
 
 def wait_for(duration: float, rhythm: Rhythm) -> tuple[int, float]:
@@ -141,7 +159,7 @@ def test_every_task_is_done_once_by_a_free_slot() -> None:
             with lock:
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
-            time.sleep(0.01)
+            time.sleep(0.03)
             with lock:
                 inside[0] -= 1
             turn.leave()
@@ -270,7 +288,7 @@ def test_chores_are_done_between_tasks_and_after_them() -> None:
 def test_burst_comes_down_to_what_was_carried() -> None:
     """Of a burst that is refused but for four, nothing more is started than those four."""
     pace = Pace(32)
-    numbers = [pace.start() for _ in range(12)]
+    numbers = [pace.start(others) for others in range(12)]
 
     for refused, number in enumerate(numbers[4:], 1):
         pace.refused(number, 12 - refused)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ from airflow_provider_convertapi.storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_convertapi.batch.manifest import (
         Author,
@@ -114,7 +115,7 @@ def make(request: BatchRequest, author: Author, *, first_try: int, keeps_salt: b
     """
     records = Records.beside(request.destination.uri)
     files = find_file_parameters(request)
-    asked = _asked(request, files, records, keeps_salt=keeps_salt)
+    digest = _digesting(request, files, records, keeps_salt=keeps_salt)
     index = Index(author, only_own_run=request.overwrite)
     index.read(records.manifest)
     reader = Inputs(request, index.is_output)
@@ -128,6 +129,8 @@ def make(request: BatchRequest, author: Author, *, first_try: int, keeps_salt: b
         first_try=first_try,
         hash_content=_hash_content if request.content_hash else None,
     )
+    formats = request.to_formats
+    asked = Asked(to_format=formats[-1], digests=digest(), least_cost=len(formats))
     plan = make_plan(inputs, targets, index, asked, rules, shown)
     return Planned(plan, asked, records, reader.total, files, time.time())
 
@@ -140,13 +143,14 @@ def find_file_parameters(request: BatchRequest) -> dict[str, Source | str]:
     }
 
 
-def _asked(
+def _digesting(
     request: BatchRequest,
     files: Mapping[str, Source | str],
     records: Records,
     *,
     keeps_salt: bool,
-) -> Asked:
+) -> Callable[[], tuple[str, ...]]:
+    """Begin the digests of the parameters, beside the listing; return what waits for them."""
     salts = records.salts()
     if not salts and keeps_salt:
         salts = [records.new_salt()]
@@ -160,9 +164,10 @@ def _asked(
         "conversion_key": request.conversion_key,
         **({"steps": [step.identity() for step in request.steps]} if request.steps else {}),
     }
-    digests = tuple(parameters_digest(parameters, salt) for salt in salts)
-    formats = request.to_formats
-    return Asked(to_format=formats[-1], digests=digests, least_cost=len(formats))
+    pool = ThreadPoolExecutor(1)
+    digests = [pool.submit(parameters_digest, parameters, salt) for salt in salts]
+    pool.shutdown(wait=False)  # it ends when they have
+    return lambda: tuple(digest.result() for digest in digests)
 
 
 def _named(

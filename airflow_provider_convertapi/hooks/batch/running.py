@@ -48,7 +48,9 @@ _HALTING = (
 )
 """What is true of every other file, too: nothing more is sent."""
 
-_TICK = 0.5
+_TICK = 0.1
+"""Seconds after which the manifest and the log are looked after, at the latest."""
+
 _ABANDONED_AFTER = 10.0
 _CLEANING = 60.0
 _DOCUMENTS_AT_ONCE = 10
