@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,21 @@ import pytest
 
 from airflow_provider_convertapi.errors import (
     ConversionError,
+    InputChangedError,
     OutputExistsError,
     ParameterError,
     QuotaExhaustedError,
     ResultLostError,
     ThrottledError,
 )
+from airflow_provider_convertapi.hooks.arguments import place_order
+from airflow_provider_convertapi.hooks.direct import DirectConversion
+from airflow_provider_convertapi.hooks.outcome import Try
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
     from airflow_provider_convertapi.sandbox import Sandbox
     from tests.hooks.conftest import MakeHook
 
@@ -102,6 +110,63 @@ def test_refused_connection_is_tried_again(make_hook: MakeHook, letter: Path) ->
 
     with pytest.raises(Exception, match="no connection"):
         hook.convert(letter, "pdf", letter.parent / "o.pdf", durable=False, timeout=3)
+
+
+class _Turn:
+    """A turn that says what lay in a folder when it began, and when it was over.
+
+    :param meanwhile: what happens while one waits for it.
+    """
+
+    def __init__(self, folder: Path, meanwhile: Callable[[], object] = lambda: None) -> None:
+        self.folder, self.meanwhile = folder, meanwhile
+        self.seen: list[tuple[str, list[str]]] = []
+
+    def enter(self) -> None:
+        self.meanwhile()
+        self._see("enter")
+
+    def leave(self) -> None:
+        self._see("leave")
+
+    def _see(self, what: str) -> None:
+        if what not in [was for was, _ in self.seen]:
+            self.seen.append((what, sorted(path.suffix for path in self.folder.iterdir())))
+
+
+def _direct(hook: ConvertApiHook, source: Path, turn: _Turn) -> DirectConversion:
+    order = place_order(
+        source=str(source),
+        to_format="pdf",
+        destination=str(source.with_suffix(".pdf")),
+        timeout=30,
+        poll_interval=1,
+        overwrite=False,
+    )
+    this_try = Try(1, 0.0, 0.0)
+    return DirectConversion(hook.client, order, this_try, 0.0, logging.getLogger("t"), turn=turn)
+
+
+def test_turn_is_over_with_the_last_byte(make_hook: MakeHook, letter: Path) -> None:
+    """The next one need not wait until the result is on the disk."""
+    turn = _Turn(letter.parent)
+
+    _direct(make_hook(), letter, turn).run()
+
+    assert [("enter", [".txt"]), ("leave", [".txt"])] == turn.seen
+    assert letter.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_input_written_while_it_waits_for_its_turn(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path
+) -> None:
+    """The look at the input comes after the wait, right before the money."""
+    turn = _Turn(letter.parent, lambda: letter.write_text("Another letter altogether.\n"))
+
+    with pytest.raises(InputChangedError, match="nothing was paid"):
+        _direct(make_hook(), letter, turn).run()
+
+    assert (0, []) == (sandbox.billed, list(sandbox.requests))
 
 
 @pytest.mark.parametrize("durable", [False, True])

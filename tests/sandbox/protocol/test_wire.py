@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 import socket
+import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_convertapi.sandbox import Sandbox
+from airflow_provider_convertapi.sandbox.answers import Answer
+from airflow_provider_convertapi.sandbox.clock import new_loop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, MutableMapping
 
     import requests
 
@@ -271,6 +275,59 @@ def test_client_that_leaves_pays_for_begun_work(sandbox: Sandbox) -> None:
     [entry] = sandbox.requests
     assert (1, 1, True, None) == (sandbox.billed, entry.cost, entry.paid, entry.status)
     assert [] == list(sandbox.folder.glob("scratch/*/*.*"))
+
+
+def test_latency_counts_from_the_arrival(sandbox: Sandbox) -> None:
+    """What a caller takes to send its body is part of it, not added to it."""
+    sandbox.settings.latency = 0.8
+    head = (
+        "POST /convert/txt/to/pdf HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        f"Authorization: Bearer {sandbox.token}\r\n"
+        "Content-Disposition: attachment; filename=a.txt\r\nContent-Length: 1\r\n\r\n"
+    )
+    host, port = sandbox.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        arrived = time.monotonic()
+        connection.sendall(head.encode())
+        time.sleep(0.5)
+        connection.sendall(b"x")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+    assert 0.8 <= time.monotonic() - arrived < 1.3
+
+
+def test_small_answer_is_one_piece(sandbox: Sandbox) -> None:
+    """Parts and boundaries leave together: each packet wakes a caller."""
+    sent: list[bytes] = []
+    pieces = [b"a" * 10, b"b" * 20, b"c" * (1 << 17), b"d"]
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message.get("body", b""))
+
+    async def receive() -> MutableMapping[str, Any]:
+        raise AssertionError
+
+    scope = {"type": "http", "method": "GET"}
+    asyncio.run(Answer(200, pieces, {})(scope, receive, send))
+
+    assert [10 + 20, 1 << 17, 1] == [len(body) for body in sent if body]
+    assert b"".join(pieces) == b"".join(sent)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="epoll alone counts in milliseconds")
+def test_timers_are_exact() -> None:
+    """A loop of the sandbox's wakes earlier than Python's own, and never too early."""
+
+    async def shortest() -> float:
+        seconds = []
+        for _ in range(20):
+            started = time.monotonic()
+            await asyncio.sleep(0.0102)
+            seconds.append(time.monotonic() - started)
+        return min(seconds)
+
+    with asyncio.Runner(loop_factory=new_loop) as ours, asyncio.Runner() as python:
+        assert 0.0102 <= ours.run(shortest()) < python.run(shortest())
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", "::"])
