@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pypdfium2
@@ -43,6 +44,20 @@ def test_files_go_through_all_steps(night: Night, deferrable: bool) -> None:
         with pytest.raises(pypdfium2.PdfiumError):
             pypdfium2.PdfDocument(night.out / name)
     assert {} == night.sandbox.files
+
+
+def test_first_format_is_part_of_what_is_remembered(night: Night) -> None:
+    """Two chains that differ in their first format alone are two conversions."""
+    night.write("a.txt")
+    to_zip = [{"to_format": "zip"}]
+    night.run(TaskInstance(run_id="one"), to_format="pdf", steps=to_zip)
+    night.run(TaskInstance(run_id="two"), to_format="jpg", steps=to_zip)
+
+    again = night.run(TaskInstance(run_id="three"), to_format="jpg", steps=to_zip)
+
+    assert 1 == again["reused"]
+    assert ["a.jpg"] == zipfile.ZipFile(night.out / "a.zip").namelist()
+    assert 4 == night.sandbox.billed
 
 
 def test_step_that_fails_costs_what_it_costs(night: Night) -> None:

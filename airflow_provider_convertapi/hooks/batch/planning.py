@@ -154,6 +154,8 @@ def _digesting(
     salts = records.salts()
     if not salts and keeps_salt:
         salts = [records.new_salt()]
+    # Records hold the last format only: the one that the first step makes is part of the digest.
+    steps = [request.to_format, *(step.identity() for step in request.steps)]
     parameters: dict[str, Any] = {
         "plain": dict(request.plain),
         "files": {
@@ -162,7 +164,7 @@ def _digesting(
         },
         "from_format": request.from_format,
         "conversion_key": request.conversion_key,
-        **({"steps": [step.identity() for step in request.steps]} if request.steps else {}),
+        **({"steps": steps} if request.steps else {}),
     }
     pool = ThreadPoolExecutor(1)
     digests = [pool.submit(parameters_digest, parameters, salt) for salt in salts]
