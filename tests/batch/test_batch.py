@@ -241,6 +241,43 @@ def test_flat_list_keeps_equal_names_apart(night: Night) -> None:
     assert 2 == night.sandbox.billed
 
 
+@pytest.mark.parametrize(
+    "entries",
+    [
+        pytest.param(["/", "/sub/"], id="directory-within-another"),
+        pytest.param(["/sub/", "/s*/x.txt", "/a.txt"], id="globs"),
+        pytest.param(["/", "/a.txt", "/sub/x.txt"], id="files-of-a-directory"),
+        pytest.param(["/sub/x.txt", "/a.txt", "/"], id="files-first"),
+    ],
+)
+def test_file_of_several_entries_is_one_input(night: Night, entries: list[str]) -> None:
+    """However many entries of a list have a file, it is converted and paid once, in one shard."""
+    night.write("a.txt", "sub/x.txt")
+    source = [f"{night.source}{entry}" for entry in entries]
+
+    shards = [
+        night.run(TaskInstance(map_index=index), source={"source": source, "shard": [index, 3]})
+        for index in range(3)
+    ]
+
+    assert 2 == sum(summary["converted"] for summary in shards)
+    assert 2 == len(night.outputs())
+    assert 2 == night.sandbox.billed
+    assert 2 == night.run(TaskInstance(run_id="two"), source=source)["reused"]
+
+
+def test_listed_file_that_is_named_too_stays_an_input(night: Night) -> None:
+    """What a list names is no output to be left out, even where a listing has it as well."""
+    night.write("a.txt", "a.pdf")
+
+    with pytest.raises(ParameterError, match=r"a\.\w+ and a\.\w+ to a\.pdf"):
+        night.run(
+            source=[f"{night.source}/", str(night.source / "a.pdf")],
+            destination=str(night.source),
+            overwrite=True,
+        )
+
+
 def test_outputs_inside_the_source_are_no_inputs(night: Night) -> None:
     """The destination may lie in the source: its files and our records are never converted."""
     night.write("a.txt", "sub/b.txt")

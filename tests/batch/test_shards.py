@@ -90,6 +90,15 @@ def test_list_is_divided_itself(folder: Path) -> None:
     assert f"{folder}/0/0.txt" in together
 
 
+def test_file_of_several_entries_counts_once(folder: Path) -> None:
+    """A budget that is enough for every file is enough for every shard."""
+    shards = find_shards([f"{folder}/", f"{folder}/0/"], files_per_shard=10, max_conversions=25)
+
+    assert [find_files_of(shard) for shard in shards] == [
+        shard["max_conversions"] for shard in shards
+    ]
+
+
 @pytest.mark.parametrize(
     ("source", "named"),
     [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -77,33 +78,28 @@ class Inputs:
 
     def read(self) -> list[Input]:
         """Return the inputs of this shard, each once."""
-        shard, found, uris = self.request.shard, [], set()
-        for entry in self._all():
-            if entry.uri in uris or (entry.inside is not None and self._is_ours(entry)):
-                continue
+        shard, found = self.request.shard, []
+        for entry in self._each_once():
             self.total += 1
             if shard.count == 1 or shard_of(entry.path, shard.count) == shard.index:
-                if entry.is_named:  # a listing names nothing twice
-                    uris.add(entry.uri)
                 found.append(entry)
         return found
 
-    def _is_ours(self, entry: Input) -> bool:
-        return not entry.is_named and self.is_output(entry.inside or "")
-
-    def _all(self) -> Iterator[Input]:
-        source = self.request.source
-        uris = [plain_text("source", item) for item in listed(source)]
-        is_list = listed(source) != [source]
-        lists = _is_listing if is_list else lambda uri: _is_listing(uri) or not _is_file(uri)
-        named = []
-        for uri in uris:
-            if lists(uri):
-                yield from self._listing(uri)
-            else:
-                named.append(uri)
+    def _each_once(self) -> Iterator[Input]:
+        """Yield every input, with the path that the first listing that has it gives it."""
+        listings, names = _divided(self.request.source)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            yield from filter(None, pool.map(self._named, named))
+            named = {entry.uri: entry for entry in pool.map(self._named, names) if entry}
+        is_one = _is_one(listings, names)
+        seen: set[str] = set()
+        for entry in chain.from_iterable(map(self._listing, listings)):
+            is_named = entry.uri in named
+            if entry.uri in seen or (not is_named and self.is_output(entry.inside or "")):
+                continue
+            if not is_one:
+                seen.add(entry.uri)
+            yield replace(entry, is_named=True) if is_named else entry
+        yield from (entry for uri, entry in named.items() if uri not in seen)
 
     def _listing(self, uri: str) -> Iterator[Input]:
         place = self._destination
@@ -168,13 +164,34 @@ def _url_name(url: str) -> str:
     return unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.hostname or "page"
 
 
+def _divided(source: object) -> tuple[list[str], list[str]]:
+    """Return what a source has to be listed, and the files and URLs that it names."""
+    is_list = listed(source) != [source]
+    listings: list[str] = []
+    named: list[str] = []
+    for uri in (plain_text("source", item) for item in listed(source)):
+        is_listing = _is_listing(uri) or not (is_list or _is_file(uri))
+        (listings if is_listing else named).append(uri)
+    return listings, named
+
+
+def _is_one(listings: Sequence[str], named: Sequence[str]) -> bool:
+    """Tell whether there is one listing alone, which may be long and lists nothing twice."""
+    return len(listings) == 1 and not named
+
+
 def list_paths(source: object) -> Iterator[tuple[str, str | None]]:
     """Yield the relative path of every file, by which shards are told, and the URI if named."""
-    is_list = listed(source) != [source]
-    for uri in (plain_text("source", item) for item in listed(source)):
-        if _is_listing(uri) or not (is_list or _is_file(uri)):
-            yield from ((found.path, None) for found in list_files(uri))
-        else:
+    listings, named = _divided(source)
+    is_one = _is_one(listings, named)
+    seen: set[str] = set()
+    for found in chain.from_iterable(map(list_files, listings)):
+        if found.uri not in seen:
+            if not is_one:
+                seen.add(found.uri)
+            yield found.path, None
+    for uri in dict.fromkeys(named):
+        if uri not in seen:
             yield (_url_name(uri) if is_url(uri) else uri.rpartition("/")[2]), uri
 
 
