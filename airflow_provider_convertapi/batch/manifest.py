@@ -203,6 +203,8 @@ class Failed:
 
     match: bytes
     match_seen: bytes | None
+    source: int
+    """The hash of the source, as above."""
     bars: bool
     when: str
     run_id: str
@@ -304,6 +306,7 @@ class Index:
             self.failed[record.target] = Failed(
                 record.match,
                 record.match_seen,
+                hash(record.source),
                 record.bars,
                 record.when,
                 record.run_id,
@@ -319,10 +322,10 @@ class Index:
             return True
         return path in self.converted and isinstance(self.converted[path].outputs, int)
 
-    def is_from(self, target: str, source: str) -> bool:
-        """Tell whether an output was made from this source."""
-        known = self.converted.get(target)
-        return known is not None and known.is_from(source)
+    def is_from(self, target: str, source: str) -> bool | None:
+        """Tell whether an output was made from this source, or was to be; None: from none."""
+        known = self.converted.get(target) or self.failed.get(target)
+        return None if known is None else known.source == hash(source)
 
     def found(self, path: str, size: int) -> None:
         """Note that a file stands in the destination."""

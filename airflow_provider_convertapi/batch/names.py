@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from airflow_provider_convertapi.errors import ParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
 OnCollision = Literal["fail", "suffix"]
 
@@ -89,9 +89,9 @@ class Naming:
         """Return it with the input's own extension, whatever else exists."""
         return self._named(path, path.rpartition("/")[2])
 
-    def hashed(self, path: str, uri: str) -> str:
+    def hashed(self, path: str, source: str) -> str:
         """Return it with a digest of where the input lies, for inputs of one name."""
-        digest = hashlib.sha256(uri.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
+        digest = hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
         return self._named(path, f"{path.rpartition('/')[2]}-{digest}")
 
     def _named(self, path: str, stem: str) -> str:
@@ -102,42 +102,44 @@ class Naming:
         return posixpath.join(path.rpartition("/")[0], name)
 
     def targets(
-        self, inputs: Sequence[tuple[str, str]], known: Callable[[str, str], bool]
+        self, inputs: Sequence[tuple[str, str]], is_from: Callable[[str, str], bool | None]
     ) -> list[str]:
         """Return the relative output path of each input, in order; no two are equal.
 
-        :param inputs: relative path and URI of each input.
-        :param known: tells whether an output path was made from a URI before: then it stays.
+        :param inputs: relative path of each input, and what records call it.
+        :param is_from: tells whether an output path was made from an input before, which keeps it
+            then; None where it was made from none.
 
         `ParameterError` lists what collides where that was not to be mended.
         """
-        targets = [self._first_choice(path, uri, known) for path, uri in inputs]
-        for rename in (self._suffix, self._hash):
-            colliding = {target for target, count in Counter(targets).items() if count > 1}
-            if not colliding:
-                return targets
-            if self.on_collision == "fail":
+        taken: set[str] = set()
+        targets = [self._choice(path, source, is_from, taken) for path, source in inputs]
+        while colliding := {target for target, count in Counter(targets).items() if count > 1}:
+            if self.on_collision == "fail" or colliding <= taken:
                 raise _collision(colliding, targets, inputs)
+            taken |= colliding
             targets = [
-                target if target not in colliding or known(target, uri) else rename(path, uri)
-                for target, (path, uri) in zip(targets, inputs, strict=True)
+                self._choice(path, source, is_from, taken) if target in colliding else target
+                for target, (path, source) in zip(targets, inputs, strict=True)
             ]
-        colliding = {target for target, count in Counter(targets).items() if count > 1}
-        if colliding:
-            raise _collision(colliding, targets, inputs)
         return targets
 
-    def _first_choice(self, path: str, uri: str, known: Callable[[str, str], bool]) -> str:
+    def _choice(
+        self,
+        path: str,
+        source: str,
+        is_from: Callable[[str, str], bool | None],
+        taken: Container[str],
+    ) -> str:
+        """Return the name that an input had, else the first that nobody has."""
+        if self.on_collision == "fail":
+            return self.plain(path)
+        choices = (self.plain(path), self.suffixed(path), self.hashed(path, source))
+        made = {choice: is_from(choice, source) for choice in choices}
         # What it once collided with may be gone; its name stays, since another one pays anew.
-        if self.on_collision == "suffix" and known(self.suffixed(path), uri):
-            return self.suffixed(path)
-        return self.plain(path)
-
-    def _suffix(self, path: str, uri: str) -> str:  # noqa: ARG002 - takes what `_hash` takes
-        return self.suffixed(path)
-
-    def _hash(self, path: str, uri: str) -> str:
-        return self.hashed(path, uri)
+        had = [choice for choice in choices if made[choice]]
+        free = [choice for choice in choices if made[choice] is None and choice not in taken]
+        return [*had[-1:], *free, choices[-1]][0]
 
 
 def _collision(

@@ -131,17 +131,17 @@ def make_plan(
     index: Index,
     asked: Asked,
     rules: Rules,
-    shown: Callable[[str], str],
+    recorded: Callable[[str], str],
 ) -> Plan:
     """Compare every input with what the manifest says of its output.
 
     :param targets: the output of each input, in order.
-    :param shown: takes what is secret out of a URI; records hold it like that.
+    :param recorded: returns what records call an input.
     """
     plan, recent = Plan(spent=index.spent), index.recent()
     for found, target in sorted(zip(listed, targets, strict=True), key=lambda pair: pair[1]):
         item = Item(found.uri, target, found.fingerprint)
-        source = shown(found.uri)
+        source = recorded(found.uri)
         converted, failed = index.converted.get(target), index.failed.get(target)
         item.ours = converted is not None and converted.is_from(source)
         known = [record for record in (converted, failed) if record is not None]

@@ -17,7 +17,7 @@ class Record:
     """What happened to one file.
 
     :param target: the output that was planned, relative to the destination.
-    :param source: the input's URI, without what is secret in it.
+    :param source: the input's URI, without what is secret in it; of a URL's query a digest.
     :param fingerprint: what identified its content then.
     :param seen: what the listing said of it where `fingerprint` is a hash of the content.
     :param parameters: a keyed digest of all that was asked for beside the target format.

@@ -72,7 +72,8 @@ class ConvertApiBatchOperator(BaseOperator):
     :param failure_policy: ``any`` fails the task when a file failed, ``never`` does not, and a
         share such as ``0.05`` when more than that failed. Every file is attempted once in any case.
     :param on_collision: two inputs with one output (`a.docx`, `a.odt`): ``fail`` refuses the
-        batch; ``suffix`` keeps their extensions apart (`a.docx.pdf`, `a.odt.pdf`).
+        batch; ``suffix`` keeps their extensions apart (`a.docx.pdf`, `a.odt.pdf`), and gives no
+        file a name that another one's result has.
     :param defer_batch: jobs of one wave when deferrable.
     :param retry_failed: pay once more for files whose failure is known and their own.
     :param min_age: seconds since its last write for which a file is left alone.

@@ -241,6 +241,32 @@ def test_flat_list_keeps_equal_names_apart(night: Night) -> None:
     assert 2 == night.sandbox.billed
 
 
+def test_equal_names_stay_apart_when_one_is_gone(night: Night) -> None:
+    """A name with a digest is kept, paid once, also where nothing collides with it any more."""
+    night.write("x/a.txt", "y/a.txt")
+    source = [str(night.source / "x/a.txt"), str(night.source / "y/a.txt")]
+    night.run(TaskInstance(run_id="one"), source=source, on_collision="suffix")
+    before = night.outputs()
+
+    alone = night.run(TaskInstance(run_id="two"), source=source[:1], on_collision="suffix")
+
+    assert {"reused": 1, "cost": 0}.items() <= alone.items()
+    assert before == night.outputs()
+
+
+def test_failed_file_of_an_equal_name_stays_known(night: Night) -> None:
+    """So is the name of a file that failed: it is not paid again under another one."""
+    night.write("x/a.txt", "y/a.txt")
+    source = [str(night.source / "x/a.txt"), str(night.source / "y/a.txt")]
+    given = {"on_collision": "suffix", "failure_policy": "never"}
+    night.sandbox.fail("POST /async/convert/*", verdict=5002, times=2)
+    night.run(TaskInstance(run_id="one"), source=source, **given)
+
+    night.run(TaskInstance(run_id="two"), source=source[:1], **given)
+
+    assert 2 == night.sandbox.billed
+
+
 @pytest.mark.parametrize(
     "entries",
     [

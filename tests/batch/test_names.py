@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from airflow_provider_convertapi.batch.names import (
@@ -14,10 +16,17 @@ from airflow_provider_convertapi.batch.names import (
 from airflow_provider_convertapi.errors import ParameterError
 from airflow_provider_convertapi.storage import safe_name
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def never(target: str, uri: str) -> bool:
+
+def never(target: str, source: str) -> None:
     """Know no output."""
-    return False
+
+
+def made(outputs: dict[str, str]) -> Callable[[str, str], bool | None]:
+    """Know what each output was made from."""
+    return lambda target, source: outputs[target] == source if target in outputs else None
 
 
 @pytest.mark.parametrize(
@@ -66,20 +75,34 @@ def test_known_outputs_keep_their_names() -> None:
     """Who had the plain name before the other came keeps it."""
     naming = Naming(["pdf"], "suffix", safe_name)
 
-    targets = naming.targets(
-        [("a.docx", "new"), ("a.odt", "old")], lambda target, uri: (target, uri) == ("a.pdf", "old")
-    )
+    targets = naming.targets([("a.docx", "new"), ("a.odt", "old")], made({"a.pdf": "old"}))
 
     assert ["a.docx.pdf", "a.pdf"] == targets
+
+
+def test_names_do_not_depend_on_who_else_is_there() -> None:
+    """Whoever is missing tonight: nobody gets a new name for that, and nobody another's."""
+    naming = Naming(["pdf"], "suffix", safe_name)
+    inputs = [("a.docx", "x/a.docx"), ("a.docx", "y/a.docx"), ("a", "?doc=1"), ("a", "?doc=2")]
+    together = naming.targets(inputs, never)
+    outputs = dict(zip(together, (source for _, source in inputs), strict=True))
+
+    alone = [naming.targets([one], made(outputs)) for one in inputs]
+    [late] = naming.targets([("a.docx", "z/a.docx")], made({"a.pdf": "x/a.docx"}))
+
+    assert [[target] for target in together] == alone
+    assert "a.docx.pdf" == late
 
 
 def test_suffix_that_another_file_has_is_settled() -> None:
     """`a.odt.docx` has the name that `a.odt` would get: a digest keeps them apart."""
     naming = Naming(["pdf"], "suffix", safe_name)
 
-    targets = naming.targets([("a.odt", "1"), ("a.docx", "2"), ("a.odt.docx", "3")], never)
+    names = ["a.odt", "a.docx", "a.odt.docx", "a.odt.docx.md", "a.odt.docx.md.txt"]
 
-    assert 3 == len(set(targets))
+    targets = naming.targets([(name, name) for name in names], never)
+
+    assert 5 == len(set(targets))
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,15 @@ MISSING = "missing"
 _AT_ONCE = 8
 """Files of a list that are looked up at a time."""
 
+_SIGNATURES = (
+    ("X-Amz-Signature", "Algorithm Credential Date Expires SignedHeaders Security-Token", "X-Amz-"),
+    ("X-Goog-Signature", "Algorithm Credential Date Expires SignedHeaders", "X-Goog-"),
+    ("Signature Expires", "AWSAccessKeyId GoogleAccessId Key-Pair-Id", ""),
+    ("sig se sv", "ss srt sr sp st spr sip skoid sktid skt ske sks skv", ""),
+)
+"""Parameters of a query by which a URL is known to be signed, what else belongs to the signature,
+and how the latter begin: of S3 and what is like it, Google, CloudFront and older ways, Azure."""
+
 
 @dataclass(frozen=True, slots=True)
 class Input:
@@ -89,7 +98,8 @@ class Inputs:
         """Yield every input, with the path that the first listing that has it gives it."""
         listings, names = _divided(self.request.source)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            named = {entry.uri: entry for entry in pool.map(self._named, names) if entry}
+            found = [entry for entry in pool.map(self._named, names) if entry]
+        named = {recorded(one.uri) if is_url(one.uri) else one.uri: one for one in found}
         is_one = _is_one(listings, names)
         seen: set[str] = set()
         for entry in chain.from_iterable(map(self._listing, listings)):
@@ -149,6 +159,26 @@ class Inputs:
 def url_fingerprint(url: str) -> str:
     """Return what identifies a URL, which has no fingerprint but itself, and may be a secret."""
     return f"{URL}{hashlib.sha256(url.encode()).hexdigest()[:32]}"
+
+
+def recorded(uri: str) -> str:
+    """Return what records call an input: nothing of it is secret.
+
+    Of a URL's query, which may tell one document from another, it holds a digest; a signature is
+    no part of that, so that a document keeps its name however often it is signed.
+    """
+    query = _without_signature(uri.partition("?")[2]) if is_url(uri) else ""
+    digest = hashlib.sha256(query.encode()).hexdigest()[:16]
+    return f"{shown(uri)}?digest={digest}" if query else shown(uri)
+
+
+def _without_signature(query: str) -> str:
+    pairs = query.split("&")
+    names = {pair.partition("=")[0] for pair in pairs}
+    for telling, others, prefix in _SIGNATURES:
+        if names.issuperset(telling.split()):
+            names -= {*telling.split(), *(prefix + other for other in others.split())}
+    return "&".join(pair for pair in pairs if pair.partition("=")[0] in names)
 
 
 def _is_listing(uri: str) -> bool:

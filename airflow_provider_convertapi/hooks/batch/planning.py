@@ -23,6 +23,7 @@ from airflow_provider_convertapi.hooks.batch.inputs import (
     MISSING,
     Inputs,
     check_not_inputs,
+    recorded,
     url_fingerprint,
     without_outputs,
 )
@@ -34,7 +35,6 @@ from airflow_provider_convertapi.storage import (
     is_url,
     list_everything,
     safe_name,
-    shown,
 )
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def make(request: BatchRequest, author: Author, *, first_try: int, keeps_salt: b
     )
     formats = request.to_formats
     asked = Asked(to_format=formats[-1], digests=digest(), least_cost=len(formats))
-    plan = make_plan(inputs, targets, index, asked, rules, shown)
+    plan = make_plan(inputs, targets, index, asked, rules, recorded)
     return Planned(plan, asked, records, reader.total, files, time.time())
 
 
@@ -179,8 +179,7 @@ def _named(
     naming = Naming(request.to_formats, request.on_collision, safe_name)
     if any(item.inside is not None for item in inputs):
         inputs = without_outputs(inputs, [naming.plain(item.path) for item in inputs])
-    pairs = [(item.path, item.uri) for item in inputs]
-    targets = naming.targets(pairs, lambda target, uri: index.is_from(target, shown(uri)))
+    targets = naming.targets([(item.path, recorded(item.uri)) for item in inputs], index.is_from)
     check_not_inputs(inputs, targets)
     return inputs, targets
 

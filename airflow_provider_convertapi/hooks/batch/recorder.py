@@ -16,8 +16,8 @@ from airflow_provider_convertapi.errors import (
     TransientConversionError,
     UnsupportedFormatError,
 )
+from airflow_provider_convertapi.hooks.batch.inputs import recorded
 from airflow_provider_convertapi.hooks.batch.items import error_fields
-from airflow_provider_convertapi.storage import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,7 +141,7 @@ class Recorder:
     def _record(self, item: Item, order: Order | None, **what: Any) -> Record:
         return Record(
             target=item.target,
-            source=shown(item.uri),
+            source=recorded(item.uri),
             fingerprint=item.fingerprint,
             seen=item.seen,
             from_format=order.source_format

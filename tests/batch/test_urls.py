@@ -1,0 +1,93 @@
+"""Documents that are named by URLs: which of them is which, and whose an output is."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_convertapi.errors import BatchFailedError
+from tests.tries import TaskInstance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.batch.nights import Night
+
+
+class _Pages(http.server.BaseHTTPRequestHandler):
+    """Answer every question with a page that tells it."""
+
+    def do_GET(self) -> None:
+        content = f"This is {self.path.partition('&')[0]}.".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def pages(night: Night) -> Iterator[list[str]]:
+    """Give two documents whose URLs differ in their queries alone."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Pages) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        night.sandbox.settings.allow_hosts = f"127.0.0.1:{server.server_port}"
+        yield [f"http://127.0.0.1:{server.server_port}/page.txt?doc={number}" for number in (1, 2)]
+        server.shutdown()
+        thread.join()
+
+
+def test_query_tells_documents_apart(night: Night, pages: list[str]) -> None:
+    """With on_collision="suffix" each has an output of its own, whichever came first."""
+    given = {"on_collision": "suffix"}
+    night.run(TaskInstance(run_id="one"), source=pages[:1], **given)
+    night.run(TaskInstance(run_id="two"), source=pages[1:], **given)
+
+    both = night.run(TaskInstance(run_id="three"), source=pages, **given)
+
+    assert {"reused": 2, "cost": 0}.items() <= both.items()
+    assert 2 == len(night.outputs())
+    assert 2 == night.sandbox.billed
+
+
+def test_another_documents_output_is_spared(night: Night, pages: list[str]) -> None:
+    """Without a suffix one URL's result is not written over another's, and not paid either."""
+    night.run(TaskInstance(run_id="one"), source=pages[:1])
+    before = (night.out / "page.pdf").read_bytes()
+
+    with pytest.raises(BatchFailedError, match="OutputExistsError"):
+        night.run(TaskInstance(run_id="two"), source=pages[1:])
+
+    assert before == (night.out / "page.pdf").read_bytes()
+    assert 1 == night.sandbox.billed
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "X-Amz-Algorithm=A&X-Amz-Date={0}&X-Amz-Expires=60&X-Amz-Signature=s{0}",
+        "X-Goog-Credential=c&X-Goog-Date={0}&X-Goog-Signature=s{0}",
+        "Expires={0}&Signature=s{0}&Key-Pair-Id=k",
+        "sv=2024&sr=b&se={0}&sp=r&sig=s{0}",
+    ],
+    ids=["s3", "google", "cloudfront", "azure"],
+)
+@pytest.mark.parametrize("on_collision", ["fail", "suffix"])
+def test_document_signed_anew_is_the_same_document(
+    night: Night, pages: list[str], on_collision: str, signature: str
+) -> None:
+    """It is written over what it became before, and stands twice in no list."""
+    given = {"on_collision": on_collision}
+    night.run(TaskInstance(run_id="one"), source=[f"{pages[0]}&{signature.format(1)}"], **given)
+    again = [f"{pages[0]}&{signature.format(number)}" for number in (2, 3)]
+
+    summary = night.run(TaskInstance(run_id="two"), source=again, **given)
+
+    assert 1 == summary["converted"]
+    assert ["page.pdf"] == night.outputs()
