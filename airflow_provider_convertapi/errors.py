@@ -63,16 +63,29 @@ class ParameterError(ConvertApiError):
 
     :param message: names the parameter and the remedy.
     :param invalid: parameter or argument name -> what is wrong with it; empty when unknown.
+    :param lasting: whether the same request is refused for ever, so that a batch does not repeat
+        it in later runs; False where a proxy or a setting may have refused it (HTTP 413).
     """
 
-    def __init__(self, message: str, invalid: dict[str, list[str]] | None = None) -> None:
+    def __init__(
+        self, message: str, invalid: dict[str, list[str]] | None = None, lasting: bool = True
+    ) -> None:
         super().__init__(message)
         self.invalid = invalid or {}
-        self.args = (message, self.invalid)
+        self.lasting = lasting
+        self.args = (message, self.invalid, lasting)
 
 
 class UnsupportedFormatError(ConvertApiError):
-    """The service does not convert this kind of file, or this pair of formats (HTTP 415)."""
+    """The service does not convert this kind of file, or this pair of formats (HTTP 415).
+
+    :param lasting: as of `ParameterError`; False where the host may be the wrong one (404, 405).
+    """
+
+    def __init__(self, message: str, lasting: bool = True) -> None:
+        super().__init__(message)
+        self.lasting = lasting
+        self.args = (message, lasting)
 
 
 class InputNotFoundError(ConvertApiError):

@@ -190,12 +190,18 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
         case 400:
             error = ParameterError(said, _invalid_parameters(response))
         case 413:
-            error = ParameterError(f"{said}. That is more than it, or a proxy before it, takes.")
+            error = ParameterError(
+                f"{said}. That is more than it, or a proxy before it, takes. Raise the proxy's "
+                "limit, or give a smaller file; a batch tries it again in its next run.",
+                lasting=False,
+            )
         case 415:
             error = UnsupportedFormatError(said)
         case 404 | 405 if verdicts:
             error = UnsupportedFormatError(
-                f"{said}. It has no such converter; check both formats, and the connection's host."
+                f"{said}. It has no such converter; check both formats, and the connection's host. "
+                "A batch tries its files again in its next run.",
+                lasting=False,
             )
         case 429 | 503:
             error = ThrottledError(said, _retry_after(response))

@@ -63,10 +63,10 @@ class Try:
 def explained(verdict: ConvertApiError, order: Order, *, again: bool) -> ConvertApiError:
     """Say to which file it happened, what it cost and what comes next."""
     said = f"{order.describe()}: {verdict}"
-    if isinstance(verdict, ParameterError):
-        return ParameterError(f"{said} It may have been billed (1 conversion).", verdict.invalid)
     if not isinstance(verdict, ConversionError):
-        return type(verdict)(said)
+        if isinstance(verdict, ParameterError) and verdict.lasting:
+            said += " It may have been billed (1 conversion)."
+        return type(verdict)(said, *verdict.args[1:])
     said += " This was billed (1 conversion)."
     if again:
         return TransientConversionError(

@@ -167,6 +167,37 @@ def test_hopeless_file_is_paid_again_when_asked_or_changed(night: Night) -> None
     assert 3 == night.sandbox.billed
 
 
+@pytest.mark.parametrize("durable", [True, False], ids=["durable", "direct"])
+@pytest.mark.parametrize("status", [404, 405, 413])
+def test_refusal_of_one_night_bars_nothing(night: Night, status: int, durable: bool) -> None:
+    """A wrong host and a proxy's limit are nobody's document: the next run converts all."""
+    night.write("a.txt", "b.txt")
+    prefix = "/async" if durable else ""
+    night.sandbox.fail(f"POST {prefix}/convert/*", status=status, times=None)
+    with pytest.raises(BatchFailedError, match="in its next run") as failed:
+        night.run(TaskInstance(run_id="one"), durable=durable)
+    night.sandbox.clear_faults()
+
+    summary = night.run(TaskInstance(run_id="two"), durable=durable)
+
+    assert {"converted": 2, "cost": 2}.items() <= summary.items()
+    assert "billed" not in str(failed.value)
+
+
+@pytest.mark.parametrize("status", [400, 415])
+def test_refused_file_is_not_asked_for_again(night: Night, status: int) -> None:
+    """What the service says of a file and its parameters stands until one of them changes."""
+    night.write("a.txt")
+    night.sandbox.fail("POST /async/convert/*", status=status, times=1)
+    with pytest.raises(BatchFailedError):
+        night.run(TaskInstance(run_id="one"))
+
+    with pytest.raises(BatchFailedError, match="nothing paid"):
+        night.run(TaskInstance(run_id="two"))
+
+    assert 1 == len([entry for entry in night.sandbox.requests if entry.method == "POST"])
+
+
 def test_passing_failure_is_worth_another_try(night: Night) -> None:
     """A transient verdict leaves the task to Airflow's retries; the next try pays for one more."""
     night.write("a.txt", "b.txt")

@@ -20,7 +20,8 @@ CLASSES = [
 ]
 
 FIELDS: dict[str, dict[str, Any]] = {
-    "ParameterError": {"invalid": {"PageRange": ["is no range"]}},
+    "ParameterError": {"invalid": {"PageRange": ["is no range"]}, "lasting": False},
+    "UnsupportedFormatError": {"lasting": False},
     "AuthenticationError": {"code": 4012},
     "ThrottledError": {"retry_after": 7.5},
     "TransportError": {"sent": False},
@@ -76,6 +77,8 @@ def test_wrong_connection_is_a_value_error() -> None:
 def test_defaults_of_fields() -> None:
     """What is not known has a value that says so; a request counts as sent unless it is proved."""
     assert {} == errors.ParameterError("m").invalid
+    assert True is errors.ParameterError("m").lasting
+    assert True is errors.UnsupportedFormatError("m").lasting
     assert None is errors.AuthenticationError("m").code
     assert None is errors.ThrottledError("m").retry_after
     assert True is errors.TransportError("m").sent

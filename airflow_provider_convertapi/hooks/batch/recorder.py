@@ -13,7 +13,6 @@ from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.errors import (
     ConversionError,
     ParameterError,
-    TransientConversionError,
     UnsupportedFormatError,
 )
 from airflow_provider_convertapi.hooks.batch.inputs import recorded
@@ -88,9 +87,9 @@ class Recorder:
 
         :param order: None where the file was refused here: that bars nothing.
         """
-        verdict = isinstance(error, ConversionError | ParameterError | UnsupportedFormatError)
-        passes = isinstance(error, TransientConversionError)
-        bars = verdict and not passes and order is not None
+        verdict = isinstance(error, ConversionError) and not error.transient
+        refused = isinstance(error, ParameterError | UnsupportedFormatError) and error.lasting
+        bars = (verdict or refused) and order is not None
         record = self._record(
             item,
             order,
