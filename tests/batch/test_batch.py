@@ -460,6 +460,36 @@ def test_empty_source_succeeds_skips_or_fails(night: Night) -> None:
     assert [0, 1] == sorted(shard["converted"] for shard in shards)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "['/data/a.docx', '/data/b.docx']",
+        '["/data/a.docx"]',
+        "[PosixPath('/data/a.docx')]",
+        "[['/data/a.docx'], ['/data/b.docx']]",
+        "[]",
+    ],
+)
+@pytest.mark.parametrize("nested", [False, True])
+def test_text_of_a_list_is_refused(night: Night, text: str, nested: bool) -> None:
+    """A list that a template rendered to text is no glob that matches nothing."""
+    with pytest.raises(ParameterError, match=r"source is the text of a list.*\.output"):
+        night.run(source=[text] if nested else text)
+
+
+@pytest.mark.parametrize(
+    "glob", ["[abc].txt", "[a-c]*[t]", "[abc]", "[0-9]", "[!b]", "[1]", "[]b]"]
+)
+def test_brackets_of_a_glob_are_no_list(
+    night: Night, glob: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names may be chosen by their letters, also where brackets begin and end the pattern."""
+    night.write("a.txt", "b", "1", "]")
+    monkeypatch.chdir(night.source)
+
+    assert night.run(source=glob, plan_only=True)["to_convert"] > 0
+
+
 def test_missing_directory_is_an_error(night: Night) -> None:
     """A directory that is not there is a wrong path, not an empty source."""
     with pytest.raises(InputNotFoundError, match="does not exist"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -200,9 +201,32 @@ def _divided(source: object) -> tuple[list[str], list[str]]:
     listings: list[str] = []
     named: list[str] = []
     for uri in (plain_text("source", item) for item in listed(source)):
+        if _is_text_of_list(uri):
+            raise wrong(
+                "source",
+                "is the text of a list, which a template made of it. Hand over the list itself: "
+                "the task's .output (an XComArg) instead of a template, or a DAG with "
+                "render_template_as_native_obj=True",
+            )
         is_listing = _is_listing(uri) or not (is_list or _is_file(uri))
         (listings if is_listing else named).append(uri)
     return listings, named
+
+
+def _is_text_of_list(text: str) -> bool:
+    """Tell a list's text from a glob: ``[abc]`` and ``[a-c]*[0-9]`` hold no text in quotes."""
+    if not (text.startswith("[") and text.endswith("]")):
+        return False
+    try:
+        found = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    # A list of paths is one of calls: [PosixPath('/data/a.docx')].
+    return isinstance(found, ast.List) and all(
+        isinstance(part, ast.Call | ast.List)
+        or (isinstance(part, ast.Constant) and isinstance(part.value, str))
+        for part in found.elts
+    )
 
 
 def _is_one(listings: Sequence[str], named: Sequence[str]) -> bool:
