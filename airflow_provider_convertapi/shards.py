@@ -22,7 +22,7 @@ def find_shards(
 
     :param source: a directory, a glob or a list, as the batch takes it.
     :param files_per_shard: about how many files a shard has; the shards are as many as that needs.
-    :param most_shards: the most shards, None for Airflow's ``[core] max_map_length``.
+    :param most_shards: the most shards; never more than Airflow's ``[core] max_map_length``.
     :param max_conversions: a budget for all shards, divided by their files; None for none.
 
     Each is a `source` for `ConvertApiBatchOperator.expand`.
@@ -35,7 +35,8 @@ def find_shards(
 
     with explicit_failures():
         paths = list(list_paths(source))
-    limit = most_shards or conf.getint("core", "max_map_length", fallback=1024)
+    limit = conf.getint("core", "max_map_length", fallback=1024)
+    limit = min(most_shards or limit, limit)
     count = max(1, min(-(-len(paths) // max(files_per_shard, 1)), limit))
     members: list[list[str | None]] = [[] for _ in range(count)]
     shards: list[dict[str, Any]]

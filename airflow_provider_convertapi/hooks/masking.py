@@ -37,3 +37,11 @@ def secrets_in(source: object, parameters: object) -> list[str]:
         if isinstance(text, str) and text.startswith(("http://", "https://"))
     ]
     return [secret for secret in [*hidden, *queries] if secret]
+
+
+def secrets_in_steps(steps: object) -> list[str]:
+    """Return the same of steps; what is none is masked too, and refused when the task runs."""
+    from airflow_provider_convertapi.hooks.arguments import listed
+
+    parameters = [step.get("parameters") for step in listed(steps) if isinstance(step, Mapping)]
+    return [secret for given in parameters for secret in secrets_in(None, given)]

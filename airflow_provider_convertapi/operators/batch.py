@@ -166,13 +166,11 @@ class ConvertApiBatchOperator(BaseOperator):
         super()._do_render_template_fields(*args, **kwargs)
         from airflow.providers.common.compat.sdk import mask_secret
 
-        from airflow_provider_convertapi.hooks.masking import secrets_in
+        from airflow_provider_convertapi.hooks.masking import secrets_in, secrets_in_steps
 
         source = self.source.get("source") if isinstance(self.source, dict) else self.source
         secrets = secrets_in(source, self.parameters)[:_MASKED]
-        for step in self.steps or ():
-            secrets += secrets_in(None, step.get("parameters"))
-        for secret in secrets:
+        for secret in [*secrets, *secrets_in_steps(self.steps)]:
             mask_secret(secret)
 
     def execute(self, context: Context) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def test_airflows_limit_is_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
     assert 4 == len(find_shards(str(folder), files_per_shard=1))
     assert 2 == len(find_shards(str(folder), files_per_shard=1, most_shards=2))
+    assert 4 == len(find_shards(str(folder), files_per_shard=1, most_shards=20))
 
 
 def test_empty_source_is_one_shard(tmp_path: Path) -> None:
@@ -106,6 +107,7 @@ def test_file_of_several_entries_counts_once(folder: Path) -> None:
         pytest.param({"shard": [0, 1]}, "source is a mapping of shard", id="no-source"),
         pytest.param({"source": "in", "shard": 3}, r"source\['shard'\] is 3", id="number"),
         pytest.param({"source": "in", "shard": [2, 2]}, "from 0 to 1", id="above"),
+        pytest.param({"source": "in", "shard": [3, 1]}, "from 0 to 0", id="above-the-only-one"),
         pytest.param({"source": "in", "shard": [0, 0]}, "at least 1", id="none"),
         pytest.param({"source": "in", "shard": ["x", 2]}, "whole number", id="text"),
     ],

@@ -177,7 +177,8 @@ def _whole(
     if value is None and optional:
         return None
     number = _number(value)
-    if number is None or number != int(number) or number < least or number > (most or number):
+    above = most is not None and number is not None and number > most
+    if number is None or number != int(number) or number < least or above:
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise wrong(name, f"is {value!r}; it must be a whole number {bounds}")
     return int(number)

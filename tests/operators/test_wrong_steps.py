@@ -1,0 +1,38 @@
+"""Steps that are none: the field is named, and what they hold is masked all the same."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from airflow_provider_convertapi.errors import ParameterError
+from tests.tries import TaskInstance, execute
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from airflow_provider_convertapi.sandbox import Sandbox
+
+
+@pytest.mark.parametrize("name", ["batch.ConvertApiBatchOperator", "convert.ConvertApiOperator"])
+@pytest.mark.parametrize(
+    "steps", [{"to_format": "protect", "parameters": {}}, "[{'to_format': 'protect'}]", ["x"], 5]
+)
+def test_steps_that_are_no_list_of_mappings(
+    convertapi_sandbox: Sandbox, tmp_path: Path, name: str, steps: Any
+) -> None:
+    """They get through rendering, and the error says what they must be; nothing is sent."""
+    module, _, kind = name.partition(".")
+    operators = import_module(f"airflow_provider_convertapi.operators.{module}")
+    (tmp_path / "a.txt").write_text("x")
+    operator = getattr(operators, kind)(
+        task_id="t", source=f"{tmp_path}/a.txt", to_format="pdf", destination="out/", steps=steps
+    )
+    operator.render_template_fields({})
+
+    with pytest.raises(ParameterError, match=r"^steps.* must be a (list of mappings|mapping)"):
+        execute(operator, TaskInstance())
+
+    assert [] == list(convertapi_sandbox.requests)
