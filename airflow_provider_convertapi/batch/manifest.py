@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import re
 import secrets
@@ -75,8 +76,9 @@ class Author:
     @property
     def plan_prefix(self) -> str:
         """Return how the plans of all tries of this task instance begin."""
-        run = hashlib.sha256(self.run_id.encode()).hexdigest()[:16]
-        return f"{self._place}-{run}-"
+        # What is readable of the names is cut and cleaned: two tasks may have it in common.
+        whose = json.dumps((self.dag_id, self.task_id, self.run_id))
+        return f"{self._place}-{hashlib.sha256(whose.encode()).hexdigest()[:16]}-"
 
     @property
     def _place(self) -> str:

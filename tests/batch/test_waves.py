@@ -183,6 +183,38 @@ def test_changed_token_is_no_reason_to_submit_again(
     assert 1 == night.sandbox.billed
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param(("a.b", "c"), ("a", "b.c"), id="dots"),
+        pytest.param(("dag", "täsk"), ("dag", "tüsk"), id="not-ascii"),
+        pytest.param((100 * "d", "t"), (100 * "d", "u"), id="long"),
+    ],
+)
+def test_tasks_of_like_names_keep_their_plans_apart(
+    night: Night, one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    """Two tasks that write one destination in one run resume their own plans."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    night.write("a/a.txt", "b/b.txt")
+    begun: list[tuple[TaskInstance, str, Any]] = []
+    for (dag_id, task_id), name in ((one, "a"), (other, "b")):
+        ti, source = TaskInstance(dag_id=dag_id, task_id=task_id), f"{night.source}/{name}/"
+        with pytest.raises(TaskDeferred) as deferred:
+            night.run(ti, source=source, deferrable=True)
+        begun.append((ti, source, deferred.value.trigger))
+
+    summaries = [
+        night.resume(ti, fire(trigger), source=source, deferrable=True)
+        for ti, source, trigger in begun
+    ]
+
+    assert [1, 1] == [summary["converted"] for summary in summaries]
+    assert ["a.pdf", "b.pdf"] == night.outputs()
+    assert 2 == night.sandbox.billed
+
+
 def test_urls_stay_out_of_the_plan(night: Night) -> None:
     """A signed URL is converted in a wave, and neither plan nor manifest holds its signature."""
     from airflow.providers.common.compat.sdk import TaskDeferred
