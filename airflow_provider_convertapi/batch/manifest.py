@@ -214,6 +214,7 @@ class Failed:
     attempt: int
     error: str
     code: int | None
+    timeout: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +317,7 @@ class Index:
                 record.attempt,
                 record.error or "",
                 record.code,
+                record.timeout,
             )
 
     def is_output(self, path: str) -> bool:

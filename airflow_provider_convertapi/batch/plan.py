@@ -79,12 +79,14 @@ class Rules:
 
     :param retry_failed: permanent failures of other runs are paid once more.
     :param on_missing_output: ``convert`` an output that was removed, or ``ignore`` that it was.
+    :param timeout: the user's own `Timeout`, seconds: a file that ran out of less is converted.
     :param first_try: the number of the first try since the task was last cleared.
     :param hash_content: returns the fingerprint of a file's content; None: the listing's counts.
     """
 
     retry_failed: bool = False
     on_missing_output: OnMissingOutput = "convert"
+    timeout: int | None = None
     first_try: int = 1
     hash_content: Callable[[str], str] | None = None
 
@@ -143,6 +145,8 @@ def make_plan(
         item = Item(found.uri, target, found.fingerprint)
         source = recorded(found.uri)
         converted, failed = index.converted.get(target), index.failed.get(target)
+        if failed is not None and _has_more_time(failed, rules):
+            failed = None  # another `Timeout` makes other jobs: nothing of it counts any more
         item.ours = converted is not None and converted.is_from(source)
         known = [record for record in (converted, failed) if record is not None]
         same = _those_of_this(known, item, source, asked, rules)
@@ -181,6 +185,11 @@ def _those_of_this(
 def _hash(item: Item, rules: Rules) -> None:
     if rules.hash_content is not None and item.seen is None:
         item.seen, item.fingerprint = item.fingerprint, rules.hash_content(item.uri)
+
+
+def _has_more_time(failed: Failed, rules: Rules) -> bool:
+    """Tell whether a file that ran out of time would have more of it now."""
+    return bool(failed.timeout and rules.timeout and rules.timeout > failed.timeout)
 
 
 def _stands(converted: Converted | None) -> bool:

@@ -25,6 +25,7 @@ class Record:
     :param cost: conversions that it took from the balance; `charged` those of this try.
     :param error: the error's class, `code` ConvertAPI's Code, `message` what was said of it.
     :param bars: the failure is the document's own and paid for: it is not paid again.
+    :param timeout: seconds that the service had, where it ran out of them for good (Code 5000).
     :param attempt: which attempt of the conversion it was, counted from 0.
     :param when: UTC time at which it was recorded, as ISO 8601.
     """
@@ -52,6 +53,7 @@ class Record:
     code: int | None = None
     message: str | None = None
     bars: bool = False
+    timeout: int | None = None
 
     def to_line(self) -> bytes:
         """Return the record as one line of JSON."""

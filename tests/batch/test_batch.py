@@ -198,6 +198,26 @@ def test_refused_file_is_not_asked_for_again(night: Night, status: int) -> None:
     assert 1 == len([entry for entry in night.sandbox.requests if entry.method == "POST"])
 
 
+@pytest.mark.parametrize("durable", [True, False], ids=["durable", "direct"])
+def test_larger_timeout_lifts_what_ran_out_of_time(night: Night, durable: bool) -> None:
+    """The second attempt had twice the time: what has no more than that is not paid again."""
+    night.write("a.txt")
+    night.sandbox.fail("POST */convert/*", verdict=5000, times=2)
+    given = {"durable": durable, "failure_policy": "never"}
+
+    for number in (1, 2):
+        night.run(TaskInstance(number, 1), parameters={"Timeout": 10}, **given)
+    shorter = [
+        night.run(TaskInstance(run_id=str(parameters)), parameters=parameters, **given)
+        for parameters in ({"Timeout": 10}, {"Timeout": 20}, None)
+    ]
+    longer = night.run(TaskInstance(run_id="longer"), parameters={"Timeout": 21}, **given)
+
+    assert [0, 0, 0] == [summary["cost"] for summary in shorter]
+    assert {"converted": 1, "cost": 1}.items() <= longer.items()
+    assert 3 == night.sandbox.billed
+
+
 def test_passing_failure_is_worth_another_try(night: Night) -> None:
     """A transient verdict leaves the task to Airflow's retries; the next try pays for one more."""
     night.write("a.txt", "b.txt")

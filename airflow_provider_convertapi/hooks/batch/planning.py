@@ -126,6 +126,8 @@ def make(request: BatchRequest, author: Author, *, first_try: int, keeps_salt: b
     rules = Rules(
         retry_failed=request.retry_failed,
         on_missing_output=request.on_missing_output,
+        # Which step of a chain ran out of its time no record says.
+        timeout=None if request.steps else request.service_timeout,
         first_try=first_try,
         hash_content=_hash_content if request.content_hash else None,
     )

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
 from airflow_provider_convertapi.batch.names import extension_of
 from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.errors import (
     ConversionError,
     ParameterError,
+    TransientConversionError,
     UnsupportedFormatError,
 )
 from airflow_provider_convertapi.hooks.batch.inputs import recorded
@@ -94,6 +96,7 @@ class Recorder:
             item,
             order,
             outcome="failed",
+            timeout=_time_had(order, error, attempt),
             bars=bars,
             cost=cost,
             charged=charged,
@@ -156,3 +159,12 @@ class Recorder:
             try_number=self.author.try_number,
             **what,
         )
+
+
+def _time_had(order: Order | None, error: BaseException, attempt: int) -> int | None:
+    """Return the seconds that the service had at most, where it ran out of them for good."""
+    is_timeout = isinstance(error, ConversionError) and error.code == TIMEOUT_CODE
+    if order is None or not is_timeout or isinstance(error, TransientConversionError):
+        return None
+    # What is final was the second attempt, which in direct mode has no number.
+    return order.timeout_for(max(attempt, 1))
