@@ -10,6 +10,7 @@ import asyncio
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -54,21 +55,23 @@ def run_try(
 ) -> Any:
     """Run one try to its end, and return what the task returns.
 
-    :param make: makes the operator; called once for the worker, once more for its resumption.
+    :param make: makes the operator; called once for the worker, once more for each resumption.
     :param deferred: done once the task has deferred, before the trigger runs.
     :param fired: done once the trigger has fired, before the worker resumes.
     """
     from airflow.providers.common.compat.sdk import TaskDeferred
 
     ti = ti or TaskInstance()
-    try:
-        return execute(make(), ti)
-    except TaskDeferred as deferral:
-        trigger, method = reborn(deferral.trigger), deferral.method_name
-    deferred()
-    payload = fire(trigger)
-    fired()
-    return resume(make(), method, payload, ti)
+    run = partial(execute, make(), ti)
+    while True:
+        try:
+            return run()
+        except TaskDeferred as deferral:
+            trigger, method = reborn(deferral.trigger), deferral.method_name
+        deferred()
+        payload = fire(trigger)
+        fired()
+        run = partial(resume, make(), method, payload, ti)
 
 
 def execute(operator: Any, ti: TaskInstance) -> Any:
