@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from airflow_provider_convertapi.errors import (
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.batch.nights import Night
 
 
@@ -34,6 +37,38 @@ def test_second_night_pays_for_nothing(night: Night) -> None:
     assert ["a.pdf", "sub/b.pdf"] == night.outputs()
     assert asked == len(night.sandbox.requests)
     assert 2 == night.sandbox.billed
+
+
+@pytest.fixture
+def touched() -> Iterator[list[tuple[str, str]]]:
+    """Give what this process lists and opens, as Python's own audit tells it: event and path."""
+    seen: list[tuple[str, str]] = []
+    listening = True
+
+    def note(event: str, arguments: tuple[object, ...]) -> None:
+        if listening and event in {"open", "os.listdir", "os.scandir"}:
+            seen.append((event, str(arguments[0]).rstrip("/")))
+
+    sys.addaudithook(note)  # for the life of the process: afterwards it notes nothing
+    yield seen
+    listening = False
+
+
+def test_second_night_lists_each_directory_once(
+    night: Night, touched: list[tuple[str, str]]
+) -> None:
+    """An unchanged folder is listed once, directory by directory, and none of its files opened."""
+    night.write("a.txt", "one/b.txt", "one/deep/c.txt", "two/d.txt", "two/e.txt")
+    night.run(TaskInstance(run_id="one"))
+    asked = len(night.sandbox.requests)
+    touched.clear()
+
+    night.run(TaskInstance(run_id="two"))
+
+    below = [(event, path) for event, path in touched if path.startswith(str(night.source))]
+    places = [night.source / name for name in ("", "one", "one/deep", "two")]
+    assert [("os.scandir", str(place)) for place in places] == below
+    assert asked == len(night.sandbox.requests)
 
 
 def test_nothing_is_left_at_the_service(night: Night) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -57,6 +59,24 @@ def bucket(s3_client: Any, request: pytest.FixtureRequest) -> Callable[[], list[
 
 
 @pytest.fixture
+def s3_requests(s3_client: Any) -> Iterator[list[str]]:
+    """Give the requests that reach the S3 server from now on: method, path and query."""
+    seen: list[str] = []
+
+    class Note(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            seen.extend(re.findall(r"[A-Z]+ /\S*", record.getMessage()))
+
+    server = logging.getLogger("werkzeug")  # which the server logs them to
+    before, note = server.level, Note()
+    server.addHandler(note)
+    server.setLevel(logging.INFO)
+    yield seen
+    server.removeHandler(note)
+    server.setLevel(before)
+
+
+@pytest.fixture
 def places(request: pytest.FixtureRequest) -> dict[str, str]:
     """Give source and destination of this test."""
     place = f"s3://s3_batches@{BUCKET}/{request.node.name}"
@@ -84,6 +104,30 @@ def test_bucket_is_converted_once(
     assert PDFS == bucket()
     assert asked == len(night.sandbox.requests)
     assert {} == night.sandbox.files
+
+
+def test_second_night_lists_each_object_once(
+    night: Night,
+    bucket: Callable[[], list[str]],
+    places: dict[str, str],
+    s3_requests: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Six unchanged documents take two pages of four keys, and no request is about one of them."""
+    night.run(TaskInstance(run_id="one"), **places)
+    monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "4")
+    asked = len(night.sandbox.requests)
+    s3_requests.clear()
+
+    night.run(TaskInstance(run_id="two"), **places)
+
+    walks = [line for line in s3_requests if "delimiter=&" in line]
+    pages = [line for line in walks if "/in/" in line]
+    # At the destination: six outputs, a part of the manifest, a salt.
+    assert (2, 2) == (len(pages), len(walks) - len(pages))
+    assert [] == [line for line in s3_requests if line.endswith((".txt", ".pdf"))]
+    assert [] == [line for line in s3_requests if not line.startswith(("GET", "HEAD"))]
+    assert asked == len(night.sandbox.requests)
 
 
 def test_changed_and_missing_objects_are_converted(
