@@ -78,7 +78,7 @@ def test_nightly_folder(run_dag: RunDag, sandbox: Sandbox, documents: Path) -> N
 
 
 def test_fan_out_shards(run_dag: RunDag, sandbox: Sandbox, bucket: Any) -> None:
-    """The shards convert the bucket between them; another number of shards finds it all done."""
+    """The shards, named in the grid, convert the bucket; another number of them finds it done."""
     conf = {"source": "s3://s3_shards@shards-in/", "destination": "s3://s3_shards@shards-out/"}
     runs = [
         run_dag(EXAMPLES / "fan_out_shards.py", conf={**conf, "files_per_shard": size})
@@ -87,9 +87,12 @@ def test_fan_out_shards(run_dag: RunDag, sandbox: Sandbox, bucket: Any) -> None:
 
     keys = [item["Key"] for item in bucket.list_objects_v2(Bucket="shards-out")["Contents"]]
     assert ["success", "success"] == [run.state for run in runs]
-    assert 3 + 2 == sum(
-        task.task_id == "to_pdf" for run in runs for task in run.get_task_instances()
-    )
+    shown = [
+        [task.rendered_map_index for task in run.get_task_instances() if task.task_id == "to_pdf"]
+        for run in runs
+    ]
+    assert ["shard 1 of 3", "shard 2 of 3", "shard 3 of 3"] == sorted(shown[0])
+    assert ["shard 1 of 2", "shard 2 of 2"] == sorted(shown[1])
     assert 6 == len([key for key in keys if key.endswith(".pdf")])
     assert 6 == sandbox.billed
     assert {} == sandbox.files

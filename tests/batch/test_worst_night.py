@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 FILES = 40
 NAMES = [f"{number % 7}/file-{number:03d}.txt" for number in range(FILES)]
+PROGRESS = re.compile(
+    r"(\d+) done, (\d+) failed, (\d+) left; (\d+) a minute, (\d+) conversions paid, "
+    r"about (\d+) min left"
+)
 ONE_TRY = Path(__file__).with_name("one_try.py")
 
 
@@ -273,6 +278,33 @@ def test_log_tells_totals(night: Night, capfd: pytest.CaptureFixture[str]) -> No
     assert said.index("::group::Convert 1 files") < said.index("::endgroup::")
     assert "Charged now: 1 conversion(s)" in said
     assert "c.txt" not in said
+
+
+def test_progress_is_told(night: Night, capfd: pytest.CaptureFixture[str]) -> None:
+    """After ten seconds the log says what is done, what is left, how fast, for how much, how long.
+
+    Four files at a time take four seconds, so two rounds have ended by then; the task is stopped.
+    """
+    night.write("reused.txt")
+    night.run(TaskInstance(run_id="one"))
+    night.write(*[f"{number}.txt" for number in range(240)])
+    night.sandbox.settings.latency = 4
+    night.sandbox.fail("POST /convert/*", verdict=5002, times=1)
+    said: list[str] = []
+
+    def lines() -> list[tuple[str, ...]]:
+        said.extend(capfd.readouterr())
+        return PROGRESS.findall("".join(said))
+
+    night.stop_when(lambda: bool(lines()), TaskInstance(run_id="two"), durable=False)
+
+    [(done, failed, left, a_minute, paid, minutes)] = lines()
+    text = "".join(said)
+    # One of those that are done was reused; the one that failed was paid for.
+    assert ("8", "1", "232", "8", "5") == (done, failed, left, paid, minutes)
+    assert 8 * 6 == pytest.approx(int(a_minute), abs=4)
+    assert text.rindex("::group::Convert 240 files") < text.index(" a minute,")
+    assert text.index(" a minute,") < text.rindex("::endgroup::")
 
 
 def test_shared_file_is_uploaded_once(night: Night) -> None:
