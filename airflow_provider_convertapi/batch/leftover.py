@@ -69,12 +69,13 @@ class LeftPlan:
 
 def _as_row(item: Item) -> list[Any]:
     uri = None if item.fingerprint.startswith(URL) else item.uri
-    return [uri, item.target, item.fingerprint, item.seen, item.ours, item.passed, item.second]
+    row = [uri, item.target, item.fingerprint, item.seen, item.ours, item.others]
+    return [*row, item.passed, item.second, item.paid]
 
 
 def _as_item(row: list[Any], url: Callable[[str], str | None]) -> Item:
-    uri, target, fingerprint, seen, ours, passed, second = row
+    uri, target, fingerprint, seen, ours, others, *rest = row
     found = url(fingerprint) if uri is None else uri
     if found is None:
         raise ValueError(fingerprint)
-    return Item(found, target, fingerprint, seen, ours, passed, second)
+    return Item(found, target, fingerprint, seen, tuple(ours), tuple(others), *rest)

@@ -10,10 +10,12 @@ import secrets
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_convertapi.api.retry import RETENTION
+from airflow_provider_convertapi.batch.known import Converted, Failed, Settled
 from airflow_provider_convertapi.batch.record import Record
+from airflow_provider_convertapi.batch.spending import Spending
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -137,21 +139,21 @@ class Manifest:
     def compact(self, author: Author) -> None:
         """Write all parts together, and remove them, where there are many.
 
-        Only what no decision needs is lost: a file's records before its last conversion and its
-        last failure, save those of the author's own run.  Two tasks may do so at once: both write
-        the same records, and each removes what it has read.
+        Only what no decision needs is lost: a file's records before its last conversion into
+        the same outputs and its last failure, save those of the author's own run.  Two tasks may
+        do so at once: both write the same records, and each removes what it has read.
         """
         if len(self.part_names()) <= MANY_PARTS:
             return
         read: set[str] = set()
-        winners: dict[tuple[str, str], Record] = {}
+        winners: dict[tuple[Any, ...], Record] = {}
         own: list[Record] = []
         for name, record in self.records():
             read.add(name)
             if record.run_id == author.run_id:
                 own.append(record)
                 continue
-            key = (record.target, record.outcome)
+            key = (record.target, record.outcome, record.outputs)
             if key not in winners or winners[key].when <= record.when:
                 winners[key] = record
         kept = [*winners.values(), *own]
@@ -171,62 +173,6 @@ def _parse(name: str, data: bytes) -> Iterator[Record]:
 
 
 @dataclass(slots=True)
-class Converted:
-    """The last conversion into an output."""
-
-    match: bytes
-    match_seen: bytes | None
-    source: int
-    """The hash of the source: of 100,000 files the names alone are megabytes."""
-    outputs: dict[str, int] | int
-    """The size of each output; of the one that was planned its size alone."""
-    when: str
-    standing: int = 0
-    """How many of the outputs stand with their sizes."""
-
-    @property
-    def stands(self) -> bool:
-        """Tell whether every output is there as it was written."""
-        return self.standing >= (1 if isinstance(self.outputs, int) else len(self.outputs))
-
-    def is_from(self, source: str) -> bool:
-        """Tell whether it was made from this source."""
-        return self.source == hash(source)
-
-    def found(self, target: str, path: str, size: int) -> None:
-        """Note that a file stands in the destination; `target` is the output that was planned."""
-        sizes = {target: self.outputs} if isinstance(self.outputs, int) else self.outputs
-        self.standing += sizes.get(path) == size
-
-
-@dataclass(slots=True)
-class Failed:
-    """The last failure on the way to an output."""
-
-    match: bytes
-    match_seen: bytes | None
-    source: int
-    """The hash of the source, as above."""
-    bars: bool
-    when: str
-    run_id: str
-    try_number: int
-    attempt: int
-    error: str
-    code: int | None
-    timeout: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A conversion that has an answer, by what its job's id is derived from."""
-
-    target: str
-    fingerprint: str
-    attempt: int
-
-
-@dataclass(slots=True)
 class Index:
     """What the manifest says of each output, as far as a plan needs it.
 
@@ -238,12 +184,16 @@ class Index:
     only_own_run: bool = False
     converted: dict[str, Converted] = field(default_factory=dict)
     failed: dict[str, Failed] = field(default_factory=dict)
-    spent: int = 0
-    """Conversions that the author's task instance took from the balance, over all its tries."""
+    spending: Spending = field(default_factory=Spending)
     _several: dict[str, str] = field(default_factory=dict)
-    _others: set[str] = field(default_factory=set)
+    _others: dict[str, str] = field(default_factory=dict)
     _counted: set[int] = field(default_factory=set)
     _own: deque[tuple[datetime, Settled]] = field(default_factory=deque)
+
+    @property
+    def spent(self) -> int:
+        """Return the conversions that the author's task instance took, over all its tries."""
+        return self.spending.total
 
     def read(self, manifest: Manifest) -> None:
         """Take in every record of the manifest."""
@@ -255,7 +205,9 @@ class Index:
         if self.author.is_of(record):
             self._count(record)
         if self.only_own_run and record.run_id != self.author.run_id:
-            self._others.update(record.outputs)
+            for path in record.outputs:
+                if self._others.get(path) != path:  # whose own it is wins
+                    self._others[path] = record.target
             return
         if record.outcome == "converted":
             self._add_converted(record)
@@ -266,7 +218,7 @@ class Index:
         key = hash((record.target, record.when))
         if key not in self._counted:  # compaction may show a record twice
             self._counted.add(key)
-            self.spent += record.cost
+            self.spending.add(record)
             if record.try_number < self.author.try_number and record.outcome != "not_attempted":
                 settled = Settled(record.target, record.fingerprint, record.attempt)
                 self._add_own(datetime.fromisoformat(record.when), settled)
@@ -288,6 +240,8 @@ class Index:
         return {settled.target: settled for when, settled in own if when >= since}
 
     def _add_converted(self, record: Record) -> None:
+        further = (path for path in record.outputs if path != record.target)
+        self._several.update(dict.fromkeys(further, record.target))
         standing = self.converted.get(record.target)
         if standing is not None and standing.when > record.when:
             return
@@ -300,8 +254,6 @@ class Index:
             record.sizes[0] if as_planned else outputs,
             record.when,
         )
-        if not as_planned:
-            self._several.update(dict.fromkeys(record.outputs, record.target))
 
     def _add_failed(self, record: Record) -> None:
         standing = self.failed.get(record.target)
@@ -324,7 +276,10 @@ class Index:
         """Tell whether a path, relative to the destination, was written by a batch."""
         if path in self._several or path in self._others:
             return True
-        return path in self.converted and isinstance(self.converted[path].outputs, int)
+        return self._is_planned(path)
+
+    def _is_planned(self, path: str) -> bool:
+        return path in self.converted and path in self.converted[path].sizes(path)
 
     def is_from(self, target: str, source: str) -> bool | None:
         """Tell whether an output was made from this source, or was to be; None: from none."""
@@ -333,9 +288,19 @@ class Index:
 
     def found(self, path: str, size: int) -> None:
         """Note that a file stands in the destination."""
-        target = self._several.get(path, path)
-        if target in self.converted:
+        for target in {path, self._several.get(path, path)} & self.converted.keys():
             self.converted[target].found(target, path, size)
+
+    def outputs(self) -> Iterator[str]:
+        """Yield every path that a batch wrote; some come twice."""
+        yield from (*self.converted, *self._several, *self._others)
+
+    def makers(self, path: str) -> set[str]:
+        """Return the outputs, as they were planned, whose conversions wrote a path."""
+        claims = [self._several.get(path), self._others.get(path)]
+        if self._is_planned(path):
+            claims.append(path)
+        return {target for target in claims if target is not None}
 
 
 def totals(records: Iterable[Record]) -> Mapping[str, Record]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from airflow_provider_convertapi.batch.names import without_extension
 from airflow_provider_convertapi.batch.record import match_of
 from airflow_provider_convertapi.errors import BudgetExceededError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow_provider_convertapi.batch.manifest import Converted, Failed, Index
+    from airflow_provider_convertapi.batch.known import Converted, Failed
+    from airflow_provider_convertapi.batch.manifest import Index
 
 OnMissingOutput = Literal["convert", "ignore"]
 
-_LOST = "ResultLostError"
+_LOST = frozenset({"ResultLostError", "ResultExpiredError"})
+"""What may have been billed and has left nothing."""
+
+_IN_THE_WAY, _UNREADABLE = "OutputExistsError", "UnexpectedAnswerError"
 _TRANSIENT = "TransientConversionError"
 
 
@@ -41,18 +47,33 @@ class Item:
     :param target: its output, relative to the destination.
     :param fingerprint: what identifies its content.
     :param seen: what the listing said of it where `fingerprint` is a hash of the content.
-    :param ours: a batch wrote the output before, so that it may be written over.
+    :param ours: what a batch wrote for this output before, so that it may be written over.
+    :param others: outputs of other files that its numbered results would fall on.
     :param passed: attempts of the conversion, from 0 on, whose verdicts do not count any more.
     :param second: an earlier attempt ended with a verdict that one more may change.
+    :param paid: conversions that earlier tries paid for and whose results this one finds.
     """
 
     uri: str
     target: str
     fingerprint: str
     seen: str | None = None
-    ours: bool = False
+    ours: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
     passed: int = 0
     second: bool = False
+    paid: int = 0
+
+    def needs(self, least_cost: int) -> int:
+        """Return the conversions that it still takes at least, of those it takes in all."""
+        return max(least_cost - self.paid, 0)
+
+    def newly_taken(self, cost: int, charged: int) -> int:
+        """Return what of a cost no earlier try of the task instance has counted.
+
+        :param charged: conversions that this try submitted.
+        """
+        return max(cost - self.paid, charged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,9 +135,13 @@ class Plan:
         """Return how many files there are in all."""
         return len(self.items) + self.reused + len(self.known)
 
+    def least(self, least_cost: int) -> int:
+        """Return the conversions that all files to convert still take at least."""
+        return sum(item.needs(least_cost) for item in self.items)
+
     def check_budget(self, most: int | None, least_cost: int = 1) -> None:
         """Raise `BudgetExceededError` where more would be paid than `most` conversions."""
-        least = len(self.items) * least_cost
+        least = self.least(least_cost)
         if most is None or self.spent + least <= most:
             return
         spent = f", and earlier tries took {self.spent}" if self.spent else ""
@@ -141,13 +166,13 @@ def make_plan(
     :param recorded: returns what records call an input.
     """
     plan, recent = Plan(spent=index.spent), index.recent()
+    outputs = _Outputs(targets, index)
     for found, target in sorted(zip(listed, targets, strict=True), key=lambda pair: pair[1]):
         item = Item(found.uri, target, found.fingerprint)
         source = recorded(found.uri)
         converted, failed = index.converted.get(target), index.failed.get(target)
         if failed is not None and _has_more_time(failed, rules):
             failed = None  # another `Timeout` makes other jobs: nothing of it counts any more
-        item.ours = converted is not None and converted.is_from(source)
         known = [record for record in (converted, failed) if record is not None]
         same = _those_of_this(known, item, source, asked, rules)
         if converted in same and (_stands(converted) or rules.on_missing_output == "ignore"):
@@ -156,15 +181,50 @@ def make_plan(
             plan.known.append((item, _word(failed)))
         else:
             if failed is not None and failed in same:
-                item.passed = failed.attempt + 1 if failed.bars else 0
+                is_verdict = failed.bars and failed.error not in (_IN_THE_WAY, _UNREADABLE)
+                item.passed = failed.attempt + 1 if is_verdict else 0
                 item.second = failed.error == _TRANSIENT
             _hash(item, rules)
+            item.paid = index.spending.kept(target, asked.matches(source, item.fingerprint))
+            item.others = outputs.of_others(target)
+            if converted is not None and converted.is_from(source):
+                item.ours = outputs.of(target, converted)
             plan.items.append(item)
             continue
         if target in recent:
             settled = Item(found.uri, target, recent[target].fingerprint)
             plan.uncleaned.append((settled, recent[target].attempt))
     return plan
+
+
+class _Outputs:
+    """Whose each output is: a file may have several, of which the plan knows the first only.
+
+    :param planned: the output of each input.
+    """
+
+    def __init__(self, planned: Sequence[str], index: Index) -> None:
+        self._planned, self._index = frozenset(planned), index
+        self._numbered: defaultdict[str, list[str]] = defaultdict(list)
+        for path in {*planned, *index.outputs()}:
+            stem, dash, number = without_extension(path).rpartition("-")
+            if dash and number.isdecimal():
+                self._numbered[stem].append(path)
+
+    def of(self, target: str, converted: Converted) -> tuple[str, ...]:
+        """Return what was written for an output, by its last conversion or an earlier one."""
+        written = dict.fromkeys([*converted.sizes(target), *self._near(target)])
+        return tuple(path for path in written if path == target or self._is_of(path, target))
+
+    def of_others(self, target: str) -> tuple[str, ...]:
+        """Return what would be a numbered result of it, and is another file's."""
+        return tuple(path for path in self._near(target) if not self._is_of(path, target))
+
+    def _near(self, target: str) -> Sequence[str]:
+        return self._numbered.get(without_extension(target), ())
+
+    def _is_of(self, path: str, target: str) -> bool:
+        return path not in self._planned and self._index.makers(path) == {target}
 
 
 def _those_of_this(
@@ -201,10 +261,14 @@ def _bars(failed: Failed | None, index: Index, rules: Rules) -> bool:
     if failed is None:
         return False
     # Of this run, and no human cleared the task since.
-    recent = failed.run_id == index.author.run_id and failed.try_number >= rules.first_try
-    if failed.error == _LOST:
+    own = failed.run_id == index.author.run_id
+    recent = own and failed.try_number >= rules.first_try
+    if failed.error in _LOST:
         # It may have been billed: paying anew is for a human, or another run, to decide.
         return recent
+    if own and (failed.error == _UNREADABLE or (failed.error == _IN_THE_WAY and not recent)):
+        # Of its job the same run fetches the result for free; a clear says: the place is free now.
+        return False
     return failed.bars and (recent or not rules.retry_failed)
 
 

@@ -17,7 +17,6 @@ from airflow_provider_convertapi.batch.names import result_extension
 from airflow_provider_convertapi.errors import (
     ConversionError,
     ConvertApiError,
-    OutputExistsError,
     ParameterError,
     ResultExpiredError,
     TransientConversionError,
@@ -60,6 +59,7 @@ class Chain:
     :param make_work: returns what one conversion needs, by its order and ids.
     :param key: what keys the ids.
     :param shared: ids of file parameters that lie at the service, by step and name.
+    :param paid_before: conversions that this try paid for before it had to begin anew.
     """
 
     orders: Sequence[Order]
@@ -69,6 +69,7 @@ class Chain:
     make_work: Callable[[Order, JobIds], Work]
     key: str = field(repr=False)
     shared: Mapping[str, str] = field(default_factory=dict, repr=False)
+    paid_before: int = 0
     _links: list[Link] = field(default_factory=list, init=False)
 
     @property
@@ -86,12 +87,12 @@ class Chain:
     @property
     def charged(self) -> int:
         """Return the conversions that were paid for here so far."""
-        return sum(link.charged for link in self._links)
+        return self.paid_before + sum(link.charged for link in self._links)
 
     @property
     def cost(self) -> int:
         """Return the conversions that the steps so far have taken, whenever that was."""
-        return sum(link.conversion.cost for link in self._links if link.conversion)
+        return sum(link.cost for link in self._links)
 
     def proceed(
         self, known: Sequence[WatchedJob] = (), *, defers: bool = False
@@ -105,8 +106,9 @@ class Chain:
             found = self._finished()
             if found is not None:
                 return found
-            self._check_output()
         self._links = []
+        if not known:
+            self.orders[0].check_output()
         waiting, begun = deque(known), [*known]
         results: list[Result] = []
         with self._cleaning():
@@ -260,16 +262,6 @@ class Chain:
         work.log.info("Reused, no charge: an earlier try published %s.", ", ".join(outputs))
         self._delete(work)
         return self._outcome(links, outputs)
-
-    def _check_output(self) -> None:
-        order = self.orders[0]
-        place = order.destination
-        if order.overwrite or place.is_directory or place.sizes([place.uri]) == [None]:
-            return
-        raise OutputExistsError(
-            f"{place.uri} exists and is not ours. Move it away, or set overwrite=True. Nothing was "
-            "paid."
-        )
 
     @contextmanager
     def _cleaning(self) -> Iterator[None]:

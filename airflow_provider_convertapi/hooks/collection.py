@@ -11,11 +11,13 @@ from airflow_provider_convertapi.api.endpoints import (
 )
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
+    OutputExistsError,
     ResultExpiredError,
     ThrottledError,
     TransportError,
     UnexpectedAnswerError,
 )
+from airflow_provider_convertapi.hooks.outcome import found_too_late
 from airflow_provider_convertapi.storage import Publication, SizeMismatch
 
 if TYPE_CHECKING:
@@ -60,6 +62,8 @@ def collect(work: Work, conversion: Conversion) -> list[str]:
     """
     try:
         return _publish(work, conversion)
+    except OutputExistsError as error:
+        raise found_too_late(error, conversion.cost) from None
     except ResultGoneError:
         outputs = published(work, conversion)
     if outputs is None:

@@ -6,11 +6,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
+from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.answers import AnswerReader
 from airflow_provider_convertapi.api.endpoints import convert_directly
 from airflow_provider_convertapi.api.wire import whole_number
 from airflow_provider_convertapi.errors import (
     ConversionError,
+    ConvertApiError,
     OutputExistsError,
     ParameterError,
     ResultLostError,
@@ -20,7 +22,7 @@ from airflow_provider_convertapi.errors import (
     UnexpectedAnswerError,
     UnsupportedFormatError,
 )
-from airflow_provider_convertapi.hooks.outcome import Outcome, explained
+from airflow_provider_convertapi.hooks.outcome import Outcome, explained, found_too_late
 from airflow_provider_convertapi.hooks.work import AlwaysMyTurn
 from airflow_provider_convertapi.storage import Publication, SizeMismatch
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.answers import PartHead
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.wire import Endpoint, Response
-    from airflow_provider_convertapi.errors import ConvertApiError
     from airflow_provider_convertapi.hooks.order import Order
     from airflow_provider_convertapi.hooks.outcome import Try
     from airflow_provider_convertapi.hooks.work import Turn
@@ -83,6 +84,13 @@ class DirectConversion:
     log: logging.Logger
     patient: bool = True
     turn: Turn = field(default_factory=AlwaysMyTurn, repr=False)
+    cost: int = field(default=0, init=False)
+    """Conversions that were billed, or may have been."""
+
+    @property
+    def charged(self) -> int:
+        """Return the same: nothing of it was paid by an earlier try."""
+        return self.cost
 
     def run(self) -> Outcome:
         """Convert and publish."""
@@ -99,10 +107,16 @@ class DirectConversion:
                 self._wait(throttled, error)
             except TransportError as error:
                 if error.sent:
+                    order.check_unchanged()
+                    self.cost = 1
                     raise self._lost(error) from None
                 unsent += 1
                 self._wait(unsent, error)
+            except OutputExistsError as error:
+                raise found_too_late(error, self.cost) if self.cost else error from None
             except (ConversionError, ParameterError, UnsupportedFormatError) as error:
+                if isinstance(error, ConversionError):
+                    self.cost = 1
                 again = isinstance(error, TransientConversionError) and not self.this_try.is_later
                 raise explained(error, order, again=again) from None
 
@@ -117,16 +131,8 @@ class DirectConversion:
         """Wait for the turn; then see whether it is still right to pay."""
         self.turn.enter()
         self.client.pause(0)  # ends here where the task was told to stop while it waited
-        order, destination = self.order, self.order.destination
-        if (
-            not order.overwrite
-            and not destination.is_directory
-            and destination.sizes([destination.uri])[0] is not None
-        ):
-            raise OutputExistsError(
-                f"{destination.uri} exists. Move it away, or set overwrite=True. Nothing was paid."
-            )
-        order.check_unchanged()
+        self.order.check_output()
+        self.order.check_unchanged()
 
     def _exchange(self, request: Endpoint[None]) -> Outcome:
         order = self.order
@@ -135,6 +141,7 @@ class DirectConversion:
         ) as publication:
             with self.client.stream(request, fresh=True, before=self._last_look) as (head, blocks):
                 results = _Results(order, publication)
+                self.cost = 1
                 try:
                     reader = AnswerReader(
                         head.headers.get("content-type", ""), results.begin, results.end
@@ -142,12 +149,32 @@ class DirectConversion:
                     reader.read(self._watched(head, blocks))
                 except BaseException as error:
                     results.abandon(error)
+                    self.cost = max(results.cost, 1)
                     if isinstance(error, UnexpectedAnswerError | SizeMismatch | TransportError):
                         raise self._lost(error) from None
-                    raise
+                    if isinstance(error, ConvertApiError) or not isinstance(error, Exception):
+                        raise
+                    raise self._unsaved(error) from error
             self.turn.leave()
-            sizes = tuple(results.sizes)
-            return Outcome(publication.publish(), results.cost, results.cost, sizes)
+            self.cost = max(results.cost, 1)
+            outputs = self._publish(publication)
+            return Outcome(outputs, results.cost, results.cost, tuple(results.sizes))
+
+    def _publish(self, publication: Publication) -> list[str]:
+        """Publish what was paid for; a store that fails is asked again: this is the only copy."""
+        failures = 0
+        while True:
+            try:
+                return publication.publish()
+            except ConvertApiError:
+                raise
+            except Exception as error:
+                failures += 1
+                delay = self.client.backoff.delay(failures, TransportError(str(error)))
+                if delay is None:
+                    raise self._unsaved(error) from error
+                self.log.warning("Publishing a paid result failed: %s", redaction.shown(str(error)))
+            self.client.pause(delay)
 
     def _watched(self, head: Response, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the blocks; the service is done, and the turn over, when the last one is here."""
@@ -168,9 +195,16 @@ class DirectConversion:
         self.client.pause(delay)
 
     def _lost(self, error: Exception) -> ConvertApiError:
-        self.order.check_unchanged()
         return ResultLostError(
             f"{self.order.describe()} was sent and its answer was lost: {error}. It may have been "
             "billed, so it is not sent again by itself. Clear the task to convert and pay anew, "
             "or use durable=True, which collects a lost answer without paying twice."
+        )
+
+    def _unsaved(self, error: Exception) -> ConvertApiError:
+        return ResultLostError(
+            f"{self.order.describe()} was converted and billed ({self.cost} conversion(s)), but "
+            f"its result could not be saved: {redaction.shown(str(error))}. It is not sent again "
+            "by itself. Clear the task to convert and pay anew, or use durable=True, which leaves "
+            "a result at ConvertAPI until it is saved."
         )

@@ -9,7 +9,6 @@ from airflow_provider_convertapi.api.ids import MAX_ATTEMPTS
 from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
 from airflow_provider_convertapi.errors import (
     ConversionError,
-    OutputExistsError,
     ResultExpiredError,
     TransientConversionError,
 )
@@ -51,13 +50,12 @@ class DurableConversion:
     work: Work
     attempt: int = field(default=0, init=False)
     """The attempt that was found or submitted last, counted from 0."""
+    cost: int = field(default=0, init=False)
+    """Conversions that the attempt took, whenever that was: one as soon as it is accepted."""
+    charged: int = field(default=0, init=False)
+    """Those of them that this try submitted."""
     _timeouts: int = field(default=0, init=False)
     _refused: int | None = field(default=None, init=False)
-
-    @property
-    def is_submitting(self) -> bool:
-        """Tell whether a submit was begun, and did not end well."""
-        return self._refused is not None
 
     def run(self) -> Outcome:
         """Convert and publish; paid at most once within the service's retention."""
@@ -94,19 +92,23 @@ class DurableConversion:
     def finish(self, job: Underway) -> Outcome:
         """Wait for the job, publish its results, delete the documents."""
         work = self.work
+        self._count(job, 1)
         answer = work.wait(
             job.attempt, work.client.clock() if job.submitted is None else job.submitted
         )
         if answer.verdict:
             raise self._verdict(job, answer)
         assert answer.conversion  # noqa: S101 - `wait` returns one of the two; for the type checker
+        self._count(job, answer.conversion.cost)
         return self._collect(job, answer.conversion)
 
     def _collect(self, job: Underway, conversion: Conversion) -> Outcome:
         outputs = collect(self.work, conversion)
         delete_documents(self.work, job.attempt, job.uploads, conversion.files)
-        charged = 0 if job.submitted is None else conversion.cost
-        return Outcome(outputs, conversion.cost, charged, _sizes(conversion))
+        return Outcome(outputs, self.cost, self.charged, _sizes(conversion))
+
+    def _count(self, job: Underway, cost: int) -> None:
+        self.cost, self.charged = cost, 0 if job.submitted is None else cost
 
     def _published(self, conversion: Conversion) -> list[str] | None:
         return published(self.work, conversion)
@@ -127,6 +129,7 @@ class DurableConversion:
     def _found_conversion(self, attempt: int, conversion: Conversion) -> Underway | Outcome:
         # Collected from this answer: a service may consume the record with its first 200.
         work = self.work
+        self._count(Underway(attempt), conversion.cost)
         if can_be_fetched(work, conversion):
             work.log.info(
                 "An earlier try converted and paid this; its result is collected, no charge."
@@ -155,6 +158,7 @@ class DurableConversion:
             or len(transient) > 1
             or self._cannot_be_longer(verdict)
         ):
+            self._count(Underway(attempt), 1)
             delete_documents(self.work, attempt, self._places())
             raise explained(verdict, self.work.order, again=False)
         self.work.log.warning(
@@ -172,24 +176,20 @@ class DurableConversion:
 
     def _submit(self, attempt: int) -> Underway:
         work = self.work
+        self.cost = self.charged = 0
         if attempt >= MAX_ATTEMPTS:
             raise ResultExpiredError(
                 f"{work.order.describe()} was attempted {MAX_ATTEMPTS} times within the service's "
                 "memory. Set or change `conversion_key` to convert and pay anew."
             )
-        destination = work.order.destination
-        if (
-            not work.order.overwrite
-            and not destination.is_directory
-            and destination.sizes([destination.uri])[0] is not None
-        ):
-            raise OutputExistsError(
-                f"{destination.uri} exists and is not ours. Move it away, or set overwrite=True. "
-                "Nothing was paid."
-            )
+        work.order.check_output()
         service_timeout = work.order.timeout_for(self._timeouts)
         self.attempt = self._refused = attempt
-        mine = Submission(work, attempt, service_timeout).submit()
+        try:
+            mine = Submission(work, attempt, service_timeout).submit()
+        except ConversionError:
+            self.cost = self.charged = 1
+            raise
         self._refused = None
         work.log.info(
             "Submitted %s." if mine else "An earlier try had submitted %s.", work.order.describe()
@@ -204,6 +204,7 @@ class DurableConversion:
         verdict = answer.verdict
         assert verdict  # noqa: S101 - for the type checker
         if answer.unpaid:
+            self._count(job, 0)
             return verdict
         again = isinstance(verdict, TransientConversionError) and not self._is_second(job, verdict)
         delete_documents(self.work, job.attempt, job.uploads)

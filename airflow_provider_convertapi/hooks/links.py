@@ -51,12 +51,10 @@ class Link(DurableConversion):
 
     conversion: Conversion | None = field(default=None, init=False)
     uploads: tuple[str, ...] = field(default=(), init=False)
-    charged: int = field(default=0, init=False)
 
     def _collect(self, job: Underway, conversion: Conversion) -> Outcome:
         self.conversion, self.uploads, self.attempt = conversion, job.uploads, job.attempt
-        self.charged = 0 if job.submitted is None else conversion.cost
-        return Outcome([], conversion.cost, self.charged)
+        return Outcome([], self.cost, self.charged)
 
     def _published(self, conversion: Conversion) -> list[str] | None:  # noqa: ARG002 - a step's results are not published
         return None
@@ -74,6 +72,7 @@ class Link(DurableConversion):
         if made:
             self.attempt = max(made)
             self.conversion, self.uploads = made[self.attempt], self._places()
+            self.cost = self.conversion.cost
 
     def results(self) -> list[Result]:
         """Return what it made; one result is assumed where nobody knows."""

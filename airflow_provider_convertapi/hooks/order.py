@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.errors import InputChangedError
+from airflow_provider_convertapi.errors import InputChangedError, OutputExistsError
 from airflow_provider_convertapi.storage import Source
 
 if TYPE_CHECKING:
@@ -115,6 +115,17 @@ class Order:
                     f"{source.uri} changed while it was being read; nothing was paid. "
                     "Another try reads it anew."
                 )
+
+    def check_output(self) -> None:
+        """Raise `OutputExistsError` where a file is in the way that is known before paying."""
+        place = self.destination
+        if self.overwrite or place.is_directory or place.is_ours(place.uri):
+            return
+        if place.sizes([place.uri]) != [None]:
+            raise OutputExistsError(
+                f"{place.uri} exists and is not ours. Move it away, or set overwrite=True. "
+                "Nothing was paid."
+            )
 
     def describe(self) -> str:
         """Say what is converted, in a form that may be logged."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.errors import (
     ConversionError,
+    OutputExistsError,
     ParameterError,
     TransientConversionError,
 )
@@ -75,4 +76,12 @@ def explained(verdict: ConvertApiError, order: Order, *, again: bool) -> Convert
     return ConversionError(
         f"{said} Another try would pay again and change nothing, so the task fails now.",
         verdict.code,
+    )
+
+
+def found_too_late(error: OutputExistsError, cost: int) -> OutputExistsError:
+    """Say that what has no place was paid for."""
+    return OutputExistsError(
+        f"{error} It was converted and paid ({cost} conversion(s)), so it is not sent again by "
+        "itself."
     )

@@ -46,6 +46,10 @@ class Destination:
         """Tell whether results get names of their own below the URI."""
         return self.uri.endswith("/")
 
+    def is_ours(self, uri: str) -> bool:  # noqa: ARG002 - a batch knows what it wrote
+        """Tell whether what stands at an output was written for it before."""
+        return False
+
     def outputs(self, names: Sequence[str]) -> list[str]:
         """Return the URI for each of the service's file names, in order.
 

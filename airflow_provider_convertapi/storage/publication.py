@@ -62,7 +62,8 @@ class Publication:
 
     :param destination: where the results belong.
     :param inputs: URIs that must not be overwritten, whatever `overwrite` says.
-    :param overwrite: false spares every file that does not hold the very bytes of its result.
+    :param overwrite: false spares every file that does not hold the very bytes of its result, save
+        what the destination knows as its own.
     """
 
     def __init__(self, destination: Destination, *, inputs: Sequence[str], overwrite: bool) -> None:
@@ -70,6 +71,7 @@ class Publication:
         self._inputs = inputs
         self._overwrite = overwrite
         self._parts: dict[str, _Part] = {}
+        self._published: set[str] = set()
         self._spool: Path | None = None
 
     def __enter__(self) -> Self:
@@ -113,14 +115,16 @@ class Publication:
 
         A file that already holds the bytes of its result stays as it is.  `ParameterError` when an
         output is an input, `OutputExistsError` when a directory, or without `overwrite` another
-        file, stands at an output: in either case nothing at all is published.
+        file, stands at an output: in either case nothing at all is published.  After any other
+        exception it may be called again: what was staged is still there.
         """
         self._destination.check_not_input(self._parts, self._inputs)
-        waiting = [part for part in self._parts.values() if not self._is_published(part)]
-        for part in waiting:
-            part.prepare()
-        for part in waiting:
-            part.publish()
+        waiting = [uri for uri, part in self._parts.items() if not self._is_published(uri, part)]
+        for uri in waiting:
+            self._parts[uri].prepare()
+        for uri in waiting:
+            self._parts[uri].publish()
+            self._published.add(uri)
         return list(self._parts)
 
     def _part(self, target: Location) -> _Part:
@@ -130,8 +134,10 @@ class Publication:
             self._spool = Path(tempfile.mkdtemp(prefix="convertapi-"))
         return _SpooledPart(target, self._spool)
 
-    def _is_published(self, part: _Part) -> bool:
+    def _is_published(self, uri: str, part: _Part) -> bool:
         """Tell whether the target holds the result already; raise where it must not be replaced."""
+        if uri in self._published:
+            return True
         state = part.target.state()
         if state is None or (state.kind == "directory" and not part.target.has_directories):
             return False
@@ -140,7 +146,7 @@ class Publication:
             raise OutputExistsError(
                 f"{what} is a directory; move it away, or choose another place."
             )
-        if self._overwrite:
+        if self._overwrite or self._destination.is_ours(uri):
             return False
         if state.size == part.staged.stat().st_size and _same_bytes(part):
             return True

@@ -84,7 +84,7 @@ class Batch:
 
     def _describe(self, planned: Planned) -> None:
         plan = planned.plan
-        least = len(plan.items) * planned.asked.least_cost
+        least = plan.least(planned.asked.least_cost)
         self.log.info(
             "%d files: %d to convert, for at least %d conversion(s); %d reused, no charge; "
             "%d known failures, nothing paid.",
@@ -102,7 +102,7 @@ class Batch:
             "to_convert": len(plan.items),
             "reused": plan.reused,
             "failed": len(plan.known),
-            "least_cost": len(plan.items) * planned.asked.least_cost,
+            "least_cost": plan.least(planned.asked.least_cost),
             "max_conversions": self.request.max_conversions,
             "manifest": self.manifest_uri(planned),
             "examples": [
@@ -130,13 +130,7 @@ class Batch:
             named |= {f"{step.number}.{name}": file for name, file in step.files.items()}
         files = {name: file for name, file in named.items() if isinstance(file, Source)}
         self._shared = SharedFiles(self.hook, files, self.hook.scope.names, planned.started)
-        converter = Converter(
-            self.hook,
-            self.request,
-            self._shared,
-            planned.file_parameters,
-            frozenset(item.target for item in planned.plan.items),
-        )
+        converter = Converter(self.hook, self.request, self._shared, planned.file_parameters)
         recorder = Recorder(
             planned.records.manifest,
             self.author,

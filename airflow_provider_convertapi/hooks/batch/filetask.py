@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.hooks.deferral import WatchedJob
-from airflow_provider_convertapi.hooks.durable import Underway
 from airflow_provider_convertapi.hooks.outcome import Outcome
 from airflow_provider_convertapi.hooks.work import AlwaysMyTurn, at_once
 
@@ -17,7 +16,8 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.plan import Item
     from airflow_provider_convertapi.hooks.batch.items import Converter
     from airflow_provider_convertapi.hooks.chain import Chain
-    from airflow_provider_convertapi.hooks.durable import DurableConversion
+    from airflow_provider_convertapi.hooks.direct import DirectConversion
+    from airflow_provider_convertapi.hooks.durable import DurableConversion, Underway
     from airflow_provider_convertapi.hooks.order import Order
     from airflow_provider_convertapi.hooks.work import Turn, Work
 
@@ -41,6 +41,7 @@ class FileTask:
     order: Order | None = field(default=None, init=False)
     conversion: DurableConversion | None = field(default=None, init=False)
     chain: Chain | None = field(default=None, init=False)
+    exchange: DirectConversion | None = field(default=None, init=False)
     turn: Turn = field(default_factory=AlwaysMyTurn, init=False, repr=False)
     begun: Underway | Outcome | None = field(default=None, init=False)
 
@@ -53,9 +54,9 @@ class FileTask:
 
     def direct(self, client: Client) -> Outcome:
         """Convert in one exchange."""
-        conversion = self.converter.direct(self.item, client, self.turn)
-        self.order = conversion.order
-        return conversion.run()
+        self.exchange = self.converter.direct(self.item, client, self.turn)
+        self.order = self.exchange.order
+        return self.exchange.run()
 
     def durable(self, client: Client) -> Outcome | None:
         """Submit a job, wait for it and collect it."""
@@ -135,7 +136,9 @@ class FileTask:
         self._enter(client)
         if self.watched is not None:
             self.order = self.converter.expected(self.item)
+        paid_before = self.chain.charged if self.chain else 0
         self.chain = self.converter.chain(self.item, client, self.order)
+        self.chain.paid_before = paid_before
         self.order = self.chain.orders[0]
         return self.chain
 
@@ -164,11 +167,10 @@ class FileTask:
         return [(work, [part.place for part in work.order.uploads])]
 
     @property
-    def paid_here(self) -> bool:
-        """Tell whether this try, not an earlier one, asked for what the service did."""
-        if self.conversion is None or self.conversion.is_submitting:
-            return True
-        return isinstance(self.begun, Underway) and self.begun.submitted is not None
+    def bill(self) -> tuple[int, int]:
+        """Return the conversions that it has taken so far, and those of them that this try did."""
+        one = self.chain or self.conversion or self.exchange
+        return (one.cost, one.charged) if one else (0, 0)
 
 
 Way = Callable[[FileTask, "Client"], Outcome | None]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.ids import JobIds, seed_text
+from airflow_provider_convertapi.batch.names import extension_of, without_extension
 from airflow_provider_convertapi.batch.pace import Rhythm
 from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.hooks.arguments import place_order
@@ -43,14 +44,12 @@ class Converter:
     """Make the conversions of a batch.
 
     :param file_parameters: the files among the parameters, by name, found.
-    :param targets: every output that the batch plans, to keep numbered results off them.
     """
 
     hook: ConvertApiHook
     request: BatchRequest
     shared: SharedFiles
     file_parameters: Mapping[str, Source | str]
-    targets: frozenset[str]
     rhythm: Rhythm = field(init=False)
     _settle: float = field(init=False)
 
@@ -86,7 +85,7 @@ class Converter:
             parameters=dict(request.plain),
             timeout=request.timeout,
             poll_interval=request.poll_interval,
-            overwrite=request.overwrite or item.ours,
+            overwrite=request.overwrite,
             find_inputs=find_inputs,
         )
 
@@ -94,10 +93,13 @@ class Converter:
         """Complete an order by what is the batch's: output, file parameters, `Timeout`."""
         parts = [replace(order.parts[0], input=source)]
         parts += [Part(name, name, file) for name, file in self.file_parameters.items()]
+        place = self.request.destination.uri
         output = BatchOutput(
-            self.request.destination.uri + item.target,
+            place + item.target,
             to_format=self.request.to_formats[-1],
-            taken=self._is_taken,
+            ours=tuple(place + path for path in item.ours),
+            others=tuple(place + path for path in item.others),
+            kept_apart=self._kept_apart(item),
         )
         return replace(
             order,
@@ -117,8 +119,10 @@ class Converter:
             )
         return replace(found, fingerprint=item.fingerprint)
 
-    def _is_taken(self, uri: str) -> bool:
-        return uri.removeprefix(self.request.destination.uri) in self.targets
+    def _kept_apart(self, item: Item) -> str:
+        if self.request.on_collision == "fail":
+            return ""
+        return f"{without_extension(item.target)}.{extension_of(item.uri)}".rpartition("/")[2]
 
     def ids(self, item: Item, order: Order) -> JobIds:
         """Return the ids of a file's conversion: no part of a run, a task, a try or a shard."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.batch.names import (
@@ -14,7 +14,7 @@ from airflow_provider_convertapi.errors import OutputExistsError
 from airflow_provider_convertapi.storage import Destination, safe_name, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,21 +22,29 @@ class BatchOutput(Destination):
     """The planned output of one file.
 
     :param to_format: target format or tool.
-    :param taken: tells whether a URI is the planned output of another file.
+    :param ours: URIs that a batch wrote for this file before; they may be written over.
+    :param others: URIs that are outputs of other files, where numbered results would fall.
+    :param kept_apart: what such a result's name begins with instead; empty: it is refused.
     """
 
     to_format: str = ""
-    taken: Callable[[str], bool] = field(default=lambda _: False, repr=False, compare=False)
+    ours: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    kept_apart: str = ""
 
     @property
     def is_directory(self) -> bool:
         """Return False: the plan has named the file."""
         return False
 
+    def is_ours(self, uri: str) -> bool:
+        """Tell whether a batch wrote it for this file before."""
+        return uri in self.ours
+
     def outputs(self, names: Sequence[str]) -> list[str]:
         """Return a URI for each result: the planned one, then with numbers, `a-2.jpg`, `a-3.jpg`.
 
-        `OutputExistsError` where such a name is the planned output of another file.
+        `OutputExistsError` where such a name is an output of another file.
         """
         stem, own = without_extension(self.uri), extension_of(self.uri)
         uris = []
@@ -45,11 +53,16 @@ class BatchOutput(Destination):
             if number == 1:
                 uris.append(f"{stem}.{ending}" if has_open_extension(self.to_format) else self.uri)
                 continue
-            uris.append(f"{stem}-{number}.{ending}")
-            if self.taken(uris[-1]):
-                raise OutputExistsError(
-                    f"One of several results belongs at {shown(uris[-1])}, which is the output of "
-                    "another file of this batch. Rename one of the two files, or set "
-                    "on_collision='suffix', and run the task again."
-                )
+            uris.append(self._numbered(stem, number, ending))
         return uris
+
+    def _numbered(self, stem: str, number: int, ending: str) -> str:
+        uri = f"{stem}-{number}.{ending}"
+        if uri not in self.others:
+            return uri
+        if self.kept_apart:
+            return f"{stem.rpartition('/')[0]}/{self.kept_apart}-{number}.{ending}"
+        raise OutputExistsError(
+            f"One of several results belongs at {shown(uri)}, which is an output of another file. "
+            "Rename one of the two files, or set on_collision='suffix' and retry_failed=True."
+        )

@@ -13,8 +13,10 @@ from airflow_provider_convertapi.batch.names import extension_of
 from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.errors import (
     ConversionError,
+    OutputExistsError,
     ParameterError,
     TransientConversionError,
+    UnexpectedAnswerError,
     UnsupportedFormatError,
 )
 from airflow_provider_convertapi.hooks.batch.inputs import recorded
@@ -91,7 +93,8 @@ class Recorder:
         """
         verdict = isinstance(error, ConversionError) and not error.transient
         refused = isinstance(error, ParameterError | UnsupportedFormatError) and error.lasting
-        bars = (verdict or refused) and order is not None
+        in_vain = cost > 0 and isinstance(error, OutputExistsError | UnexpectedAnswerError)
+        bars = (verdict or refused or in_vain) and order is not None
         record = self._record(
             item,
             order,

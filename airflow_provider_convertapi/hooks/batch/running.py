@@ -15,7 +15,6 @@ from airflow_provider_convertapi.errors import (
     AuthenticationError,
     BudgetExceededError,
     ConnectionConfigError,
-    ConversionError,
     ConversionInterrupted,
     ConvertApiError,
     QuotaExhaustedError,
@@ -73,7 +72,8 @@ class BatchRun:
     """What the service has and nobody waits for yet."""
     interrupted: list[FileTask] = field(default_factory=list, init=False)
     """What was under way when the task was told to stop."""
-    _running: int = field(default=0, init=False)
+    _reserved: int = field(default=0, init=False)
+    """Conversions that what is under way takes at least."""
     _taken: int = field(default=0, init=False)
     _halted_items: list[Item] = field(default_factory=list, init=False)
     _crew: Crew[Client] | None = field(default=None, init=False)
@@ -98,7 +98,7 @@ class BatchRun:
 
         Those without seconds are looked at once; what still runs is `underway` then.
         """
-        self.expect(len(jobs))
+        self.expect(item for item, _, _ in jobs)
         way = FileTask.finish_steps if self.converter.request.steps else FileTask.resume
         tasks = [
             self._task(item, FileTask.look if seconds is None else way, job, seconds)
@@ -134,16 +134,20 @@ class BatchRun:
     ) -> FileTask:
         return FileTask(item, self.converter, way, self._attend, watched, seconds)
 
-    def expect(self, jobs: int) -> None:
-        """Count jobs that an earlier wave submitted against the budget."""
-        self._running = jobs
+    def expect(self, items: Iterable[Item]) -> None:
+        """Count files whose jobs an earlier wave submitted against the budget."""
+        self._reserved = sum(item.needs(self._each) for item in items)
+
+    @property
+    def _each(self) -> int:
+        return len(self.converter.request.to_formats)
 
     def _begin_within_budget(self, items: Iterable[Item], way: Way) -> Iterator[FileTask]:
-        most, each = self.converter.request.max_conversions, len(self.converter.request.to_formats)
+        most = self.converter.request.max_conversions
         for item in items:
             with self._lock:
-                self._running += 1
-                least = self.spent + self._taken + self._running * each
+                self._reserved += item.needs(self._each)
+                least = self.spent + self._taken + self._reserved
             if most is not None and least > most:
                 message = (
                     f"The files cost more than one conversion each: max_conversions={most} is used "
@@ -215,17 +219,12 @@ class BatchRun:
         assert task.order is not None  # noqa: S101 - for the type checker
         self.recorder.converted(task.item, task.order, outcome, task.attempt, task.documents)
         with self._lock:
-            self._running -= 1
-            self._taken += outcome.cost
+            self._pay(task.item, outcome.cost, outcome.charged)
             self.tally.converted += 1
-            self.tally.cost += outcome.charged
             self._count()
 
     def _failed(self, task: FileTask, error: BaseException) -> None:
-        cost = int(isinstance(error, ConversionError) and task.order is not None)
-        charged = cost if task.paid_here else 0
-        if task.chain is not None:
-            cost, charged = cost + task.chain.cost, charged + task.chain.charged
+        cost, charged = task.bill
         self.recorder.failed(
             task.item,
             task.order,
@@ -236,13 +235,16 @@ class BatchRun:
             documents=task.documents,
         )
         with self._lock:
-            self._running -= 1
-            self._taken += cost
-            self.tally.cost += charged
+            self._pay(task.item, cost, charged)
             self.tally.add_failure(task.item, error)
             if self._progress:
                 self._progress.failed(task.item, error)
             self._count()
+
+    def _pay(self, item: Item, cost: int, charged: int) -> None:
+        self._reserved -= item.needs(self._each)
+        self._taken += item.newly_taken(cost, charged)
+        self.tally.cost += charged
 
     def _count(self) -> None:
         if self._progress:
@@ -254,7 +256,7 @@ class BatchRun:
 
     def _halt(self, error: ConvertApiError, item: Item) -> None:
         with self._lock:
-            self._running -= 1
+            self._reserved -= item.needs(self._each)
             self.halted = self.halted or error
             self._halted_items.append(item)
         if self._crew:

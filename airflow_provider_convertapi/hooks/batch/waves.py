@@ -99,7 +99,7 @@ class Waves:
         assert self._planned is not None  # noqa: S101 - set by both callers; for the type checker
         room = max(self.batch.request.defer_batch - len(waiting), 0)
         wave, rest = list(fresh[:room]), fresh[room:]
-        run.expect(len(waiting))
+        run.expect(item for item, _ in waiting)
         if run.halted is None and wave:
             with self.batch.grouped(f"Submit {len(wave)} files"):
                 run.begin(wave)
@@ -175,11 +175,12 @@ class Waves:
             reused=left.reused, failed=left.known, known=left.known, examples=list(left.examples)
         )
         author, taken, settled = self.batch.author, 0, set[str]()
+        items = {item.target: item for item in left.items}
         for _, record in Records.beside(self.batch.request.destination.uri).manifest.records():
             is_mine = author.is_of(record) and record.try_number == author.try_number
             if is_mine and record.target not in settled:  # compaction may show one twice
                 settled.add(record.target)
-                taken += record.cost
+                taken += items[record.target].newly_taken(record.cost, record.charged)
                 tally.add_record(record)
         return tally, taken, settled
 
