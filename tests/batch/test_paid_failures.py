@@ -1,0 +1,185 @@
+"""What fails after it was paid: counted, said, and not paid for again by itself."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_convertapi.errors import BatchFailedError, TransientBatchFailedError
+from tests.batch.test_several import MODES, forget, run, write_pages
+from tests.batch.test_steps import STEPS
+from tests.batch.test_waves import run_deferred
+from tests.tries import TaskInstance
+
+if TYPE_CHECKING:
+    from tests.batch.nights import Night
+
+
+def put_in_the_way(night: Night) -> None:
+    """Convert a file of one page; then give it two, and the second's place to somebody else."""
+    write_pages(night, "scan.pdf", 100)
+    run(night, 1)
+    forget(night)
+    write_pages(night, "scan.pdf", 300, 400)
+    (night.out / "scan-2.jpg").write_text("mine")
+
+
+@MODES
+def test_file_in_the_way_is_paid_for_once(night: Night, durable: bool) -> None:
+    """Found when the results are there, it costs what it cost, and bars a retry and a night."""
+    put_in_the_way(night)
+
+    with pytest.raises(BatchFailedError, match="1 conversions were paid now"):
+        run(night, 2, durable=durable)
+    for ti in (TaskInstance(2, 1, run_id="2"), TaskInstance(run_id="3")):
+        forget(night)
+        with pytest.raises(BatchFailedError, match="known from earlier, nothing paid"):
+            night.run(ti, to_format="jpg", durable=durable, retries=1)
+
+    [failure] = night.records()
+    assert ("failed", 1, 1, True) == (
+        failure.outcome,
+        failure.cost,
+        failure.charged,
+        failure.bars,
+    )
+    assert 2 == night.sandbox.billed
+
+
+def test_cleared_task_fetches_what_had_no_place(night: Night) -> None:
+    """Once the file is moved away a clear takes the paid result, for nothing."""
+    put_in_the_way(night)
+    with pytest.raises(BatchFailedError):
+        run(night, 2)
+    (night.out / "scan-2.jpg").unlink()
+
+    summary = night.run(TaskInstance(2, 1, run_id="2"), to_format="jpg")
+
+    assert {"converted": 1, "cost": 0}.items() <= summary.items()
+    assert 2 == night.sandbox.billed
+
+
+def test_another_night_pays_again_when_told_to(night: Night) -> None:
+    """`retry_failed` pays once more for a result that had no place."""
+    put_in_the_way(night)
+    with pytest.raises(BatchFailedError):
+        run(night, 2)
+    (night.out / "scan-2.jpg").unlink()
+    forget(night)
+
+    summary = run(night, 3, retry_failed=True)
+
+    assert {"converted": 1, "cost": 1}.items() <= summary.items()
+
+
+def test_result_of_a_wrong_size_is_paid_for_once(night: Night) -> None:
+    """A retry fetches it again for nothing, and the next night leaves it alone."""
+    night.write("a.txt")
+    night.sandbox.fail("POST /async/convert/*", wrong_size=1)
+
+    with pytest.raises(BatchFailedError, match="1 conversions were paid now"):
+        night.run(TaskInstance(run_id="one"))
+    with pytest.raises(BatchFailedError, match="; 0 conversions were paid now"):
+        night.run(TaskInstance(2, 1, run_id="one"), retries=1)
+    forget(night)
+    with pytest.raises(BatchFailedError, match="known from earlier, nothing paid"):
+        night.run(TaskInstance(run_id="two"))
+
+    assert 1 == night.sandbox.billed
+
+
+def test_lost_answer_counts(night: Night) -> None:
+    """What may have been billed is in the summary and in the budget."""
+    night.write("a.txt", "b.txt", "c.txt")
+    night.sandbox.fail("POST /convert/*", drop="after_work")
+
+    summary = night.run(durable=False, failure_policy="never", max_conversions=3)
+
+    assert {"converted": 2, "failed": 1, "cost": 3}.items() <= summary.items()
+    assert [1, 1, 1] == [record.cost for record in night.records()]
+    assert 3 == night.sandbox.billed
+
+
+def test_lost_result_is_not_paid_for_by_a_retry(night: Night) -> None:
+    """What the service lost after it took the job counts, and waits for a clear."""
+    night.write("a.txt", "b.txt")
+    night.sandbox.settings.latency = 0.5
+    night.sandbox.fail("POST /async/convert/*", verdict=5008, skip=1)
+
+    def vanish() -> None:
+        while not night.sandbox.jobs:
+            time.sleep(0.01)
+        night.sandbox.vanish_job()
+
+    thief = threading.Thread(target=vanish)
+    thief.start()
+    with pytest.raises(TransientBatchFailedError, match="; 2 conversions were paid now"):
+        night.run(TaskInstance(1, 1), max_in_flight=1)
+    thief.join()
+    with pytest.raises(BatchFailedError, match="ResultExpiredError"):
+        night.run(TaskInstance(2, 1), retries=1)
+
+    assert 1 == len(night.outputs())
+    assert 3 == night.sandbox.billed
+
+
+def test_result_that_cannot_be_saved_is_not_paid_for_again(night: Night) -> None:
+    """In direct mode the answer is the only copy: its loss is said, counted, and not repeated."""
+    night.write("sub/a.txt")
+    night.out.mkdir()
+    (night.out / "sub").write_text("a file where a directory belongs")
+
+    with pytest.raises(BatchFailedError, match=r"billed \(1 conversion\(s\)\), but its result"):
+        night.run(TaskInstance(1, 1), durable=False)
+    with pytest.raises(BatchFailedError, match="nothing paid"):
+        night.run(TaskInstance(2, 1), durable=False, retries=1)
+
+    assert [1] == [record.cost for record in night.records()]
+    assert 1 == night.sandbox.billed
+
+
+def test_durable_result_that_cannot_be_saved_counts_once(night: Night) -> None:
+    """The next try fetches it within the budget."""
+    night.write("sub/a.txt")
+    night.out.mkdir()
+    (night.out / "sub").write_text("a file where a directory belongs")
+    with pytest.raises(TransientBatchFailedError, match="; 1 conversions were paid now"):
+        night.run(TaskInstance(1, 1), max_conversions=1)
+    (night.out / "sub").unlink()
+
+    summary = night.run(TaskInstance(2, 1), max_conversions=1)
+
+    assert {"converted": 1, "cost": 0}.items() <= summary.items()
+    assert 1 == night.sandbox.billed
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferrable"])
+def test_budget_counts_a_half_paid_chain_once(night: Night, deferrable: bool) -> None:
+    """Ten files of two steps end within twenty conversions, though one needs another try."""
+    night.write(*(f"{number}.txt" for number in range(10)))
+    night.sandbox.fail("POST /async/convert/pdf/to/protect", drop="before", times=3)
+    given = {"steps": STEPS, "max_conversions": 20, "max_in_flight": 1}
+
+    with pytest.raises(TransientBatchFailedError, match="; 19 conversions were paid now"):
+        night.run(TaskInstance(1, 1), **given)
+    again = TaskInstance(2, 1)
+    summary = run_deferred(night, again, **given)[0] if deferrable else night.run(again, **given)
+
+    assert {"converted": 1, "reused": 9}.items() <= summary.items()
+    assert 20 == night.sandbox.billed
+
+
+def test_budget_holds_over_many_tries_of_a_chain(night: Night) -> None:
+    """A try that follows on two half-paid ones has all of the budget that is left."""
+    night.write("a.txt", "b.txt")
+    given = {"steps": STEPS, "max_conversions": 4}
+    for number in (1, 2):
+        night.sandbox.fail("POST /async/convert/pdf/to/protect", drop="before", times=6)
+        with pytest.raises(TransientBatchFailedError):
+            night.run(TaskInstance(number, 2), **given)
+
+    assert 2 == night.run(TaskInstance(3, 2), **given)["converted"]
+    assert 4 == night.sandbox.billed
