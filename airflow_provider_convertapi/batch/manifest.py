@@ -293,7 +293,8 @@ class Index:
 
     def outputs(self) -> Iterator[str]:
         """Yield every path that a batch wrote; some come twice."""
-        yield from (*self.converted, *self._several, *self._others)
+        for paths in (self.converted, self._several, self._others):
+            yield from paths
 
     def makers(self, path: str) -> set[str]:
         """Return the outputs, as they were planned, whose conversions wrote a path."""

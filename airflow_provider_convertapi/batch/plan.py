@@ -102,6 +102,7 @@ class Rules:
     :param on_missing_output: ``convert`` an output that was removed, or ``ignore`` that it was.
     :param timeout: the user's own `Timeout`, seconds: a file that ran out of less is converted.
     :param first_try: the number of the first try since the task was last cleared.
+    :param collects: what an earlier try paid for and did not save can be fetched: it made jobs.
     :param hash_content: returns the fingerprint of a file's content; None: the listing's counts.
     """
 
@@ -109,6 +110,7 @@ class Rules:
     on_missing_output: OnMissingOutput = "convert"
     timeout: int | None = None
     first_try: int = 1
+    collects: bool = True
     hash_content: Callable[[str], str] | None = None
 
 
@@ -185,7 +187,8 @@ def make_plan(
                 item.passed = failed.attempt + 1 if is_verdict else 0
                 item.second = failed.error == _TRANSIENT
             _hash(item, rules)
-            item.paid = index.spending.kept(target, asked.matches(source, item.fingerprint))
+            if rules.collects:
+                item.paid = index.spending.kept(target, asked.matches(source, item.fingerprint))
             item.others = outputs.of_others(target)
             if converted is not None and converted.is_from(source):
                 item.ours = outputs.of(target, converted)

@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_convertapi.errors import BatchFailedError, TransientBatchFailedError
+from airflow_provider_convertapi.errors import (
+    BatchFailedError,
+    BudgetExceededError,
+    TransientBatchFailedError,
+)
 from tests.batch.test_several import MODES, forget, run, write_pages
 from tests.batch.test_steps import STEPS
 from tests.batch.test_waves import run_deferred
@@ -59,6 +63,20 @@ def test_cleared_task_fetches_what_had_no_place(night: Night) -> None:
     summary = night.run(TaskInstance(2, 1, run_id="2"), to_format="jpg")
 
     assert {"converted": 1, "cost": 0}.items() <= summary.items()
+    assert 2 == night.sandbox.billed
+
+
+def test_budget_holds_for_what_cannot_be_fetched(night: Night) -> None:
+    """In direct mode a clear would pay anew, and the budget counts what is gone."""
+    put_in_the_way(night)
+    with pytest.raises(BatchFailedError):
+        run(night, 2, durable=False, max_conversions=1)
+    (night.out / "scan-2.jpg").unlink()
+    cleared = TaskInstance(2, 1, run_id="2")
+
+    with pytest.raises(BudgetExceededError, match="earlier tries took 1"):
+        night.run(cleared, to_format="jpg", durable=False, max_conversions=1)
+
     assert 2 == night.sandbox.billed
 
 

@@ -129,6 +129,7 @@ def make(request: BatchRequest, author: Author, *, first_try: int, keeps_salt: b
         # Which step of a chain ran out of its time no record says.
         timeout=None if request.steps else request.service_timeout,
         first_try=first_try,
+        collects=request.durable,
         hash_content=_hash_content if request.content_hash else None,
     )
     formats = request.to_formats
