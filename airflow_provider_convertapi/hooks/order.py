@@ -123,8 +123,7 @@ class Order:
             return
         if place.sizes([place.uri]) != [None]:
             raise OutputExistsError(
-                f"{place.uri} exists and is not ours. Move it away, or set overwrite=True. "
-                "Nothing was paid."
+                f"{place.uri} exists and is not ours. {place.remedy} Nothing was paid."
             )
 
     def describe(self) -> str:

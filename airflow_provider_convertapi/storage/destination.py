@@ -50,6 +50,11 @@ class Destination:
         """Tell whether what stands at an output was written for it before."""
         return False
 
+    @property
+    def remedy(self) -> str:
+        """Say what to do about a file that stands in the way."""
+        return "Move it away, or set overwrite=True."
+
     def outputs(self, names: Sequence[str]) -> list[str]:
         """Return the URI for each of the service's file names, in order.
 

@@ -150,7 +150,7 @@ class Publication:
             return False
         if state.size == part.staged.stat().st_size and _same_bytes(part):
             return True
-        raise OutputExistsError(f"{what} is another file; move it away, or set overwrite=True.")
+        raise OutputExistsError(f"{what} is another file. {self._destination.remedy}")
 
 
 def _check_size(sink: BinaryIO, announced: int | None) -> None:

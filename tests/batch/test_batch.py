@@ -123,14 +123,19 @@ def test_output_of_another_size_is_made_anew(night: Night) -> None:
 
 
 def test_file_that_nobody_of_ours_wrote_is_spared(night: Night) -> None:
-    """Somebody's file in the way is a failure of that file, found before anything is paid."""
+    """Somebody's file in the way is a failure of that file, found before anything is paid.
+
+    What it takes to pay for the whole folder anew is no advice for one file.
+    """
     night.write("a.txt", "b.txt")
     night.out.mkdir()
     (night.out / "a.pdf").write_text("mine")
 
-    with pytest.raises(BatchFailedError, match=r"a\.pdf exists and is not ours"):
+    with pytest.raises(BatchFailedError, match=r"a\.pdf exists and is not ours") as failed:
         night.run()
 
+    assert "Move it away, and the next run converts the file" in str(failed.value)
+    assert "or set overwrite" not in str(failed.value)
     assert "mine" == (night.out / "a.pdf").read_text()
     assert {"a.pdf": "failed", "b.pdf": "converted"} == night.outcomes()
     assert 1 == night.sandbox.billed

@@ -19,8 +19,10 @@ from airflow_provider_convertapi.batch.manifest import (
     Manifest,
     totals,
 )
+from airflow_provider_convertapi.batch.plan import Asked, Item
 from airflow_provider_convertapi.batch.record import Record, parameters_digest
 from airflow_provider_convertapi.errors import BatchFailedError
+from airflow_provider_convertapi.hooks.batch.recorder import Recorder
 from airflow_provider_convertapi.manifest import main, read_manifest
 from airflow_provider_convertapi.storage import Folder
 from tests.tries import TaskInstance
@@ -156,6 +158,28 @@ def test_conversion_outranks_a_failure_of_the_same_file() -> None:
 
     assert RECORD == totals([RECORD, failed])["a.pdf"]
     assert other == totals([RECORD, other])["a.pdf"]
+
+
+def test_records_outlive_a_part_that_could_not_be_written(tmp_path: Path) -> None:
+    """They wait in their order, and no document may go before its record is safe."""
+    (tmp_path / "manifest").write_text("in the way")
+    manifest = Manifest(Folder(f"{tmp_path}/manifest/"))
+    asked = Asked(to_format="pdf", digests=("salt:digest",))
+    recorder = Recorder(manifest, AUTHOR, asked, f"{tmp_path}/", None)
+
+    def add(name: str) -> None:
+        item = Item(f"/in/{name}.txt", f"{name}.pdf", "1-2")
+        recorder.failed(item, None, OSError(), attempt=0, cost=0, charged=0, documents=[name])
+
+    add("a")
+    with pytest.raises(OSError, match="manifest"):
+        recorder.publish()
+    (tmp_path / "manifest").unlink()
+    add("b")
+
+    assert ["a", "b"] == recorder.publish()
+    assert ["a.pdf", "b.pdf"] == [record.target for _, record in manifest.records()]
+    assert [] == recorder.publish()
 
 
 def test_first_tasks_at_once_understand_each_other(night: Night) -> None:

@@ -140,7 +140,7 @@ def test_result_can_be_staged_again(store: Store) -> None:
 def test_file_of_somebody_else_is_spared(store: Store, spool: Path) -> None:
     """Without `overwrite` one file in the way keeps all results back."""
     store.write("b.pdf", b"mine!")
-    with pytest.raises(OutputExistsError, match=r"b\.pdf is another file; .*overwrite=True"):
+    with pytest.raises(OutputExistsError, match=r"b\.pdf is another file\. .*overwrite=True"):
         _publish(store.uri, {"a.pdf": b"whole", "b.pdf": b"yours"}, overwrite=False)
 
     assert ["b.pdf"] == store.names()

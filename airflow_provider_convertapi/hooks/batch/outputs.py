@@ -41,6 +41,15 @@ class BatchOutput(Destination):
         """Tell whether a batch wrote it for this file before."""
         return uri in self.ours
 
+    @property
+    def remedy(self) -> str:
+        """Say what to do; `overwrite=True` would convert, and pay for, all other files anew."""
+        return (
+            "No record of this batch knows it: somebody else's, or what a batch that was killed "
+            "wrote just before its record. Move it away, and the next run converts the file; "
+            "overwrite=True would convert, and pay for, every other file anew too."
+        )
+
     def outputs(self, names: Sequence[str]) -> list[str]:
         """Return a URI for each result: the planned one, then with numbers, `a-2.jpg`, `a-3.jpg`.
 

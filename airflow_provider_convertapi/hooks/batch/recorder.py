@@ -128,13 +128,22 @@ class Recorder:
             return len(self._records) >= _ITEMS or (late and bool(self._records))
 
     def publish(self) -> list[str]:
-        """Publish what was collected; return the ids of documents that may be deleted now."""
+        """Publish what was collected; return the ids of documents that may be deleted now.
+
+        Where that fails everything is kept, and published the next time.
+        """
         with self._lock:
             records, self._records = self._records, []
             documents, self._documents = self._documents, []
             self._due = time.monotonic() + _SECONDS
         if records:
-            self.manifest.write(self.author.part_name(self._sequence), records)
+            try:
+                self.manifest.write(self.author.part_name(self._sequence), records)
+            except BaseException:  # a task that is out of time, too, has one more go at it
+                with self._lock:
+                    self._records = records + self._records
+                    self._documents = documents + self._documents
+                raise
             self._sequence += 1
         return documents
 
