@@ -20,8 +20,8 @@ class LeftPlan:
     """A plan, and what else a task has to know when it resumes.
 
     :param started: seconds since the epoch at which the batch began.
-    :param files: URI and fingerprint of each file parameter; a URL, which may be a secret, has its
-        fingerprint only.
+    :param files: URI, fingerprint and size of each file parameter, those of steps included; a URL,
+        which may be a secret, has its fingerprint only.
     :param known: how many failures were known, with examples.
     """
 
@@ -34,7 +34,7 @@ class LeftPlan:
     to_format: str
     digests: tuple[str, ...]
     least_cost: int
-    files: Mapping[str, list[str]] = field(default_factory=dict)
+    files: Mapping[str, list[str | int]] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """Return the plan as lines of JSON; what may be secret in a URL is left out."""

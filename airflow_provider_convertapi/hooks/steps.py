@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.errors import ParameterError
@@ -57,13 +57,17 @@ class Step:
         }
 
 
-def check_steps(steps: object) -> tuple[Step, ...]:
-    """Check the steps after the first; `ParameterError` names the one that is wrong."""
+def check_steps(steps: object, *, find_files: bool = True) -> tuple[Step, ...]:
+    """Check the steps after the first; `ParameterError` names the one that is wrong.
+
+    :param find_files: False leaves file parameters as the URIs they were given as.
+    """
     if steps is None:
         return ()
     if not isinstance(steps, Sequence) or isinstance(steps, str | bytes):
         raise wrong("steps", f"is a {type(steps).__name__}; it must be a list of mappings")
-    return tuple(_step(number, step) for number, step in enumerate(steps, 2))
+    checked = [_step(number, step) for number, step in enumerate(steps, 2)]
+    return tuple(with_found_files(step) if find_files else step for step in checked)
 
 
 def _step(number: int, step: object) -> Step:
@@ -79,12 +83,22 @@ def _step(number: int, step: object) -> Step:
         from_format=None if origin is None else format_name(f"{name}['from_format']", origin),
         to_format=format_name(f"{name}['to_format']", step["to_format"]),
         plain=plain,
-        files={
-            key: uri if is_url(uri) else find_source(uri, field=f"{name}['parameters'][{key!r}]")
-            for key, uri in files.items()
-        },
+        files=files,
         service_timeout=service_timeout,
     )
+
+
+def with_found_files(step: Step) -> Step:
+    """Return the step with its file parameters found; `InputNotFoundError` names one that is gone.
+
+    :param step: its files are URIs.
+    """
+    field = f"steps[{step.number - 2}]['parameters']"
+    found = {
+        key: uri if is_url(str(uri)) else find_source(str(uri), field=f"{field}[{key!r}]")
+        for key, uri in step.files.items()
+    }
+    return replace(step, files=found)
 
 
 def first_orders(place: Callable[..., Order], source: object) -> list[Order]:

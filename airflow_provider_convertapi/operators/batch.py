@@ -200,7 +200,8 @@ class ConvertApiBatchOperator(BaseOperator):
         from airflow_provider_convertapi.hooks.batch.waves import Waves
 
         with explicit_failures(quota=self.on_quota_exhausted):
-            batch = self._batch(context)
+            # To collect what was paid not even a file among the parameters has to be there.
+            batch = self._batch(context, find_files=False)
             return self._end(context, self._awaited(batch, Waves(batch).resume(event)))
 
     def _awaited(self, batch: Batch, result: Deferral | dict[str, Any]) -> dict[str, Any]:
@@ -229,7 +230,7 @@ class ConvertApiBatchOperator(BaseOperator):
         self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
         raise AssertionError  # `defer` raises
 
-    def _batch(self, context: Context) -> Batch:
+    def _batch(self, context: Context, *, find_files: bool = True) -> Batch:
         from airflow_provider_convertapi.hooks.batch.batch import Batch
         from airflow_provider_convertapi.hooks.batch.request import check_request
         from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
@@ -238,6 +239,7 @@ class ConvertApiBatchOperator(BaseOperator):
         hook = self._hook = ConvertApiHook(self.convertapi_conn_id)
         hook.scope = Scope.from_context(context)
         request = check_request(
+            find_files=find_files,
             source=self.source,
             to_format=self.to_format,
             destination=self.destination,

@@ -13,6 +13,7 @@ from airflow_provider_convertapi.errors import (
     AuthenticationError,
     BatchFailedError,
     ConversionInterrupted,
+    InputNotFoundError,
     QuotaExhaustedError,
 )
 from tests.tries import TaskInstance
@@ -47,8 +48,8 @@ def run_deferred(night: Night, ti: TaskInstance | None = None, **arguments: Any)
     while True:
         try:
             if event is None:
-                return night.run(ti, deferrable=True, **arguments), resumes
-            return night.resume(ti, event, deferrable=True, **arguments), resumes
+                return night.run(ti, **{"deferrable": True, **arguments}), resumes
+            return night.resume(ti, event, **{"deferrable": True, **arguments}), resumes
         except TaskDeferred as deferred:
             event = fire(deferred.trigger)
             resumes += 1
@@ -233,6 +234,16 @@ def test_urls_stay_out_of_the_plan(night: Night) -> None:
     assert [] == [text for text in kept if "very-secret" in text]
 
 
+def test_url_with_a_line_end_is_resumed(night: Night) -> None:
+    """A URL from a file or an XCom brings its line end along; the plan knows it all the same."""
+    night.sandbox.settings.allow_hosts = "127.0.0.1"
+    url = f"{night.sandbox.url}/web/to/pdf/openapi\n"
+
+    run_deferred(night, source=[url], from_format="web", failure_policy="never")
+
+    assert 1 == len(night.records())
+
+
 def test_direct_batches_do_not_defer(night: Night) -> None:
     """There is no job to wait for: the task runs directly, and says so."""
     night.write("a.txt")
@@ -242,3 +253,75 @@ def test_direct_batches_do_not_defer(night: Night) -> None:
 
     assert 1 == summary["converted"]
     assert 30 > time.monotonic() - started
+
+
+STAMPED = 6
+
+
+@pytest.fixture
+def stamped(night: Night) -> dict[str, Any]:
+    """Give a batch of PDFs that get a stamp, in waves of four; `stamp.pdf` lies beside them."""
+    names = [f"{number}.txt" for number in range(STAMPED)]
+    night.write(*names)
+    pages = night.source.parent / "pages"
+    night.run(TaskInstance(run_id="before"), destination=str(pages))
+    stamp = pages.parent / "stamp.pdf"
+    stamp.write_bytes((pages / "0.pdf").read_bytes())
+    return {
+        "source": f"{pages}/*.pdf",
+        "to_format": "pdf-watermark",
+        "parameters": {"OverlayFile": str(stamp)},
+        "deferrable": True,
+    }
+
+
+def in_two_steps(night: Night, stamped: dict[str, Any]) -> dict[str, Any]:
+    """Return a batch of texts whose PDFs get the stamp in a second step."""
+    step = {"to_format": "pdf-watermark", "parameters": stamped["parameters"]}
+    return {"source": str(night.source), "to_format": "pdf", "steps": [step], "deferrable": True}
+
+
+@pytest.mark.parametrize("with_steps", [False, True], ids=["parameter", "step"])
+@pytest.mark.parametrize("change", ["gone", "written"])
+def test_file_parameter_is_not_needed_to_collect(
+    night: Night, stamped: dict[str, Any], change: str, with_steps: bool
+) -> None:
+    """A task that resumes where the stamp is gone, or another, collects all that was submitted."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    given = in_two_steps(night, stamped) if with_steps else stamped
+    stamp, ti = night.source.parent / "stamp.pdf", TaskInstance()
+    with pytest.raises(TaskDeferred) as deferred:
+        night.run(ti, **given)
+    event = fire(deferred.value.trigger)
+    stamp.unlink() if change == "gone" else stamp.write_bytes(b"%PDF-another")
+
+    summary = night.resume(ti, event, **given)
+
+    assert {"converted": STAMPED, "failed": 0}.items() <= summary.items()
+    assert STAMPED == len(night.outputs())
+    assert STAMPED * (3 if with_steps else 2) == night.sandbox.billed
+    assert {} == night.sandbox.files
+
+
+def test_lost_file_parameter_ends_a_batch_between_waves(
+    night: Night, stamped: dict[str, Any]
+) -> None:
+    """What was submitted is collected first; what was not is told apart, and costs nothing."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    ti, stamp = TaskInstance(), night.source.parent / "stamp.pdf"
+    with pytest.raises(TaskDeferred) as deferred:
+        night.run(ti, defer_batch=4, **stamped)
+    event = fire(deferred.value.trigger)
+    aside = stamp.rename(stamp.with_name("aside.pdf"))
+
+    with pytest.raises(InputNotFoundError, match=r"stamp\.pdf.* 4 of 6 files .* 2 are left"):
+        night.resume(ti, event, defer_batch=4, **stamped)
+    collected = night.outputs()
+    aside.rename(stamp)
+    summary, _ = run_deferred(night, TaskInstance(2, 1), **stamped)
+
+    assert 4 == len(collected)
+    assert {"converted": 2, "reused": 4}.items() <= summary.items()
+    assert STAMPED * 2 == night.sandbox.billed

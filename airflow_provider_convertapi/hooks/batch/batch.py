@@ -11,10 +11,12 @@ from airflow_provider_convertapi.errors import (
     AuthenticationError,
     BudgetExceededError,
     ConversionInterrupted,
+    InputChangedError,
     InputNotFoundError,
     QuotaExhaustedError,
 )
 from airflow_provider_convertapi.hooks.batch.items import Converter, quiet
+from airflow_provider_convertapi.hooks.batch.parameterfiles import all_files
 from airflow_provider_convertapi.hooks.batch.planning import make
 from airflow_provider_convertapi.hooks.batch.recorder import Recorder
 from airflow_provider_convertapi.hooks.batch.running import BatchRun
@@ -125,9 +127,7 @@ class Batch:
         # Read here: a thread would ask the supervisor for the connection beside all others.
         settings = self.hook.settings
         del settings
-        named = dict(planned.file_parameters)
-        for step in self.request.steps:
-            named |= {f"{step.number}.{name}": file for name, file in step.files.items()}
+        named = all_files(self.request, planned.file_parameters)
         files = {name: file for name, file in named.items() if isinstance(file, Source)}
         self._shared = SharedFiles(self.hook, files, self.hook.scope.names, planned.started)
         converter = Converter(self.hook, self.request, self._shared, planned.file_parameters)
@@ -215,6 +215,6 @@ class Batch:
                 f"and Kid (login), then clear this task. ({error})",
                 error.code,
             )
-        if isinstance(error, BudgetExceededError):
-            return BudgetExceededError(f"{error} {done}.")
+        if isinstance(error, BudgetExceededError | InputNotFoundError | InputChangedError):
+            return type(error)(f"{error} {done}.")
         return error

@@ -82,8 +82,11 @@ class BatchRequest:
         return [self.to_format, *(step.to_format for step in self.steps)]
 
 
-def check_request(**given: Any) -> BatchRequest:
-    """Check every argument; `ParameterError` names the wrong one and the remedy."""
+def check_request(*, find_files: bool = True, **given: Any) -> BatchRequest:
+    """Check every argument; `ParameterError` names the wrong one and the remedy.
+
+    :param find_files: False leaves the files of steps as the URIs they were given as.
+    """
     for name, choices in _CHOICES.items():
         if given[name] not in choices:
             said = ", ".join(repr(choice) for choice in choices)
@@ -97,7 +100,7 @@ def check_request(**given: Any) -> BatchRequest:
         source=source,
         shard=shard,
         to_format=format_name("to_format", given["to_format"]),
-        steps=_steps(given["steps"], durable=bool(given["durable"])),
+        steps=_steps(given["steps"], durable=bool(given["durable"]), find_files=find_files),
         destination=_directory(given["destination"]),
         from_format=None if from_format is None else format_name("from_format", from_format),
         files=files,
@@ -123,10 +126,10 @@ def check_request(**given: Any) -> BatchRequest:
     )
 
 
-def _steps(steps: object, *, durable: bool) -> tuple[Step, ...]:
+def _steps(steps: object, *, durable: bool, find_files: bool) -> tuple[Step, ...]:
     if steps and not durable:
         raise wrong("steps", "needs durable=True: what a step makes waits at ConvertAPI")
-    return check_steps(steps)
+    return check_steps(steps, find_files=find_files)
 
 
 def _source(source: Any) -> tuple[Any, Shard]:

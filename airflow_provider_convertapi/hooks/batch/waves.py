@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.leftover import LeftPlan
@@ -12,19 +12,30 @@ from airflow_provider_convertapi.errors import (
     ConversionInterrupted,
     ConversionTimeoutError,
     InputChangedError,
+    InputNotFoundError,
 )
-from airflow_provider_convertapi.hooks.arguments import listed
+from airflow_provider_convertapi.hooks.arguments import listed, plain_text
 from airflow_provider_convertapi.hooks.batch.inputs import url_fingerprint
+from airflow_provider_convertapi.hooks.batch.parameterfiles import (
+    all_files,
+    identities,
+    of_first_step,
+    remembered,
+    with_step_files,
+)
 from airflow_provider_convertapi.hooks.batch.planning import Planned, Records, find_file_parameters
 from airflow_provider_convertapi.hooks.batch.tally import Tally
 from airflow_provider_convertapi.hooks.deferral import JobEvent
-from airflow_provider_convertapi.storage import Source, is_url
+from airflow_provider_convertapi.hooks.steps import with_found_files
+from airflow_provider_convertapi.storage import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_convertapi.batch.plan import Item
+    from airflow_provider_convertapi.errors import ConvertApiError
     from airflow_provider_convertapi.hooks.batch.batch import Batch
+    from airflow_provider_convertapi.hooks.batch.parameterfiles import Files
     from airflow_provider_convertapi.hooks.batch.running import BatchRun
     from airflow_provider_convertapi.hooks.deferral import WatchedJob
 
@@ -59,6 +70,7 @@ class Waves:
 
     batch: Batch
     _planned: Planned | None = field(default=None, init=False)
+    _unfit: ConvertApiError | None = field(default=None, init=False)
 
     def start(self, planned: Planned) -> Deferral | dict[str, Any]:
         """Submit the first wave; a summary where nothing has to be waited for."""
@@ -90,6 +102,10 @@ class Waves:
                 f"execution_timeout passed while {len(waiting)} jobs went on at ConvertAPI; the "
                 "next try collects them without paying. What was converted is saved."
             )
+        if fresh and self._unfit:
+            if waiting:
+                return self._deferral(waiting, more=False)
+            run.halted = run.halted or self._unfit
         return self._next(run, fresh, waiting)
 
     def _next(
@@ -205,16 +221,14 @@ class Waves:
         for old in there:
             if old.startswith(author.plan_prefix):  # of a try that was killed
                 plans.delete(old)
-        plans.write(name, _left_plan(planned, Tally.of(planned.plan)).to_bytes())
+        files = all_files(self.batch.request, planned.file_parameters)
+        plans.write(name, _left_plan(planned, files, Tally.of(planned.plan)).to_bytes())
 
     def _read_plan(self) -> LeftPlan:
         plans = Records.beside(self.batch.request.destination.uri).plans
         source = self.batch.request.source
-        urls = {
-            url_fingerprint(uri): uri
-            for uri in listed(source)
-            if isinstance(uri, str) and is_url(uri)
-        }
+        given = (plain_text("source", uri) for uri in listed(source))  # as the listing reads it
+        urls = {url_fingerprint(uri): uri for uri in given if is_url(uri)}
         try:
             return LeftPlan.from_bytes(plans.read(self.batch.author.plan_name()), urls.get)
         except (FileNotFoundError, ValueError) as error:
@@ -224,21 +238,35 @@ class Waves:
             ) from None
 
     def _as_planned(self, left: LeftPlan) -> Planned:
-        files = find_file_parameters(self.batch.request)
-        if _identities(files) != dict(left.files):
-            raise InputChangedError(
-                "A file among the parameters was written while the batch ran. The jobs go on at "
-                "ConvertAPI, and the next try plans anew."
-            )
-        records = Records.beside(self.batch.request.destination.uri)
-        return Planned(left.plan, left.asked, records, len(left.items), files, left.started)
+        files = self._files(left)
+        request = self.batch.request = with_step_files(self.batch.request, files)
+        own = of_first_step(request, files)
+        records = Records.beside(request.destination.uri)
+        return Planned(left.plan, left.asked, records, len(left.items), own, left.started)
+
+    def _files(self, left: LeftPlan) -> Files:
+        """Return the files among the parameters; `_unfit` says why no more can be submitted.
+
+        What was submitted, and paid, needs them no more.
+        """
+        request = self.batch.request
+        try:
+            steps = tuple(with_found_files(step) for step in request.steps)
+            files = all_files(replace(request, steps=steps), find_file_parameters(request))
+        except InputNotFoundError as error:
+            self._unfit = error
+        else:
+            if identities(files) == dict(left.files):
+                return files
+            self._unfit = InputChangedError("A file among the parameters was written meanwhile.")
+        return remembered(left.files, all_files(request, request.files), self._unfit)
 
     def _remove_plan(self) -> None:
         assert self._planned is not None  # noqa: S101 - for the type checker
         self._planned.records.plans.delete(self.batch.author.plan_name())
 
 
-def _left_plan(planned: Planned, tally: Tally) -> LeftPlan:
+def _left_plan(planned: Planned, files: Files, tally: Tally) -> LeftPlan:
     return LeftPlan(
         items=planned.plan.items,
         started=planned.started,
@@ -249,12 +277,5 @@ def _left_plan(planned: Planned, tally: Tally) -> LeftPlan:
         to_format=planned.asked.to_format,
         digests=planned.asked.digests,
         least_cost=planned.asked.least_cost,
-        files=_identities(planned.file_parameters),
+        files=identities(files),
     )
-
-
-def _identities(files: Mapping[str, Source | str]) -> dict[str, list[str]]:
-    return {
-        name: [file.uri, file.fingerprint] if isinstance(file, Source) else [url_fingerprint(file)]
-        for name, file in files.items()
-    }

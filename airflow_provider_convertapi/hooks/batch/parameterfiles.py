@@ -1,0 +1,89 @@
+"""The files among the parameters of a batch and its steps: found, or as the plan remembers them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from airflow_provider_convertapi.errors import InputChangedError
+from airflow_provider_convertapi.hooks.batch.inputs import url_fingerprint
+from airflow_provider_convertapi.storage import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow_provider_convertapi.errors import ConvertApiError
+    from airflow_provider_convertapi.hooks.batch.request import BatchRequest
+
+Files = dict[str, Source | str]
+"""By name; those of a step have its number before it: ``2.OverlayFile``."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """Where a file was that nobody can read any more."""
+
+    error: ConvertApiError
+
+    def open(self) -> BinaryIO:
+        raise self.error
+
+    def state(self) -> None:
+        return None
+
+
+def all_files(request: BatchRequest, parameters: Mapping[str, Source | str]) -> Files:
+    """Return the files of the first conversion, which are `parameters`, and of all steps."""
+    named = dict(parameters)
+    for step in request.steps:
+        named |= {f"{step.number}.{name}": file for name, file in step.files.items()}
+    return named
+
+
+def of_first_step(request: BatchRequest, files: Files) -> Files:
+    """Return those of the first conversion."""
+    return {name: files[name] for name in request.files}
+
+
+def with_step_files(request: BatchRequest, files: Files) -> BatchRequest:
+    """Return the request with the files of its steps."""
+    steps = (
+        replace(step, files={name: files[f"{step.number}.{name}"] for name in step.files})
+        for step in request.steps
+    )
+    return replace(request, steps=tuple(steps))
+
+
+def identities(files: Mapping[str, Source | str]) -> dict[str, list[str | int]]:
+    """Return what a plan keeps of the files; a URL, which may be a secret, stays out of it."""
+    return {
+        name: [file.uri, file.fingerprint, file.size]
+        if isinstance(file, Source)
+        else [url_fingerprint(file)]
+        for name, file in files.items()
+    }
+
+
+def remembered(kept: Mapping[str, list[Any]], given: Files, error: ConvertApiError) -> Files:
+    """Return the files as the plan knew them: enough to collect what was submitted with them.
+
+    :param kept: what `identities` returned.
+    :param given: what the task names now; URLs come from there.
+    :param error: why they cannot be read now; raised where somebody tries.
+    """
+    gone: Any = _Gone(error)
+    nothing: Any = None
+    files: Files = {}
+    for name, identity in kept.items():
+        url = given.get(name)
+        if len(identity) > 1:
+            uri, fingerprint, size = identity
+            files[name] = Source(uri, uri.rpartition("/")[2], size, fingerprint, gone, nothing)
+        elif isinstance(url, str) and [url_fingerprint(url)] == identity:
+            files[name] = url
+    if files.keys() != given.keys():
+        raise InputChangedError(
+            "The parameters name other files than when the batch began. The jobs go on at "
+            "ConvertAPI, and the next try plans anew."
+        )
+    return files
