@@ -60,6 +60,7 @@ class Chain:
     :param key: what keys the ids.
     :param shared: ids of file parameters that lie at the service, by step and name.
     :param paid_before: conversions that this try paid for before it had to begin anew.
+    :param seconds: how long each job that was begun earlier is waited for; None: its order's time.
     """
 
     orders: Sequence[Order]
@@ -70,6 +71,9 @@ class Chain:
     key: str = field(repr=False)
     shared: Mapping[str, str] = field(default_factory=dict, repr=False)
     paid_before: int = 0
+    seconds: float | None = None
+    begun: list[WatchedJob] = field(default_factory=list, init=False)
+    """The jobs of it that the service has, in the order of `proceed`."""
     _links: list[Link] = field(default_factory=list, init=False)
 
     @property
@@ -110,6 +114,7 @@ class Chain:
         if not known:
             self.orders[0].check_output()
         waiting, begun = deque(known), [*known]
+        self.begun = begun
         results: list[Result] = []
         with self._cleaning():
             for number in range(1, len(self.steps) + 2):
@@ -130,6 +135,8 @@ class Chain:
         """Return the job, and whether it was begun, or found running, here."""
         if waiting:
             link.work.delays = at_once
+            if self.seconds is not None:
+                link.work.deadline = link.work.client.monotonic() + self.seconds
             return waiting.popleft().underway, False
         job = link.begin()
         underway = job if isinstance(job, Underway) else Underway(link.attempt, None, link.uploads)

@@ -63,8 +63,8 @@ class ConvertApiBatchOperator(BaseOperator):
         input.
     :param conversion_key: part of every job's id: another one converts, and pays, anew. (templated)
     :param cancel_on_kill: delete jobs and documents when a user ends the deferred task (Airflow
-        3.3 and later), or when the task is stopped on its last try. Then nobody collects what may
-        have been paid.
+        3.3 and later), or when the task is stopped, or out of time, on its last try. Then nobody
+        collects what may have been paid.
     :param plan_only: list, name and count, and send nothing.
     :param max_in_flight: how many files are converted at a time; fewer while the service is busy.
     :param max_conversions: the most that this task instance may pay for, over all its tries; None
@@ -176,6 +176,7 @@ class ConvertApiBatchOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Convert what the manifest does not settle, and return the summary."""
         from airflow_provider_convertapi.failures import explicit_failures
+        from airflow_provider_convertapi.operators.retries import warn_of_late_retries
 
         with explicit_failures(quota=self.on_quota_exhausted):
             batch = self._batch(context)
@@ -186,6 +187,8 @@ class ConvertApiBatchOperator(BaseOperator):
                 raise AirflowSkipException("source has no files, and on_empty='skip'.")
             if self.plan_only:
                 return batch.preview(planned)
+            if self.durable:
+                warn_of_late_retries(self)
             if self.deferrable and self.durable:
                 from airflow_provider_convertapi.hooks.batch.waves import Waves
 

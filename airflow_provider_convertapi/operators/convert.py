@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -148,6 +147,7 @@ class ConvertApiOperator(BaseOperator):
     def execute(self, context: Context) -> list[str]:
         """Convert, publish, and return the URIs of the outputs."""
         from airflow_provider_convertapi.failures import explicit_failures
+        from airflow_provider_convertapi.operators.retries import warn_of_late_retries
 
         hook = self._start(context)
         with explicit_failures(quota=self.on_quota_exhausted):
@@ -156,8 +156,8 @@ class ConvertApiOperator(BaseOperator):
             order = self._order(hook, self.source)
             if self.plan_only:
                 return self._plan(order)
-            self._warn_of_late_retries()
             if self.durable:
+                warn_of_late_retries(self)
                 return self._end(context, self._convert(context, hook, order))
             if self.deferrable:
                 self.log.info("durable=False makes no job to wait for: the task runs directly.")
@@ -226,6 +226,7 @@ class ConvertApiOperator(BaseOperator):
             first_orders,
             identity,
         )
+        from airflow_provider_convertapi.operators.retries import warn_of_late_retries
 
         if not self.durable:
             raise wrong("steps", "needs durable=True: what a step makes waits at ConvertAPI")
@@ -237,7 +238,7 @@ class ConvertApiOperator(BaseOperator):
         if found:
             hook.check_key(found.key_check, orders[0])
         else:
-            self._warn_of_late_retries()
+            warn_of_late_retries(self)
         seconds = _LAST_LOOK if found and found.status == "timeout" else None
         chain = chain_of(hook, orders, steps, self.conversion_key, seconds=seconds)
         with hook.named(orders[0]), self._cancelling(context, lambda: chain.works):
@@ -328,15 +329,3 @@ class ConvertApiOperator(BaseOperator):
             "job that survives crashes" if self.durable else "direct exchange",
         )
         return []
-
-    def _warn_of_late_retries(self) -> None:
-        from airflow_provider_convertapi.api.retry import RETENTION
-
-        delay = self.retry_delay
-        if self.durable and self.retries and isinstance(delay, timedelta) and delay > RETENTION:
-            self.log.warning(
-                "retry_delay is %s, but ConvertAPI forgets a job after %s: a retry that late "
-                "pays anew.",
-                delay,
-                RETENTION,
-            )

@@ -68,6 +68,31 @@ def test_waves_convert_everything(night: Night) -> None:
     assert [] == list((night.out / "_convertapi" / "plans").iterdir())
 
 
+def test_wave_that_is_collected_at_once_is_not_the_last(night: Night) -> None:
+    """What an earlier try had submitted is settled when it is met; the files after it come too."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    night.write(*NAMES)
+    with pytest.raises(TaskDeferred):
+        night.run(TaskInstance(1, 1), deferrable=True)
+
+    summary, _ = run_deferred(night, TaskInstance(2, 1), defer_batch=8)
+
+    assert {"converted": FILES, "not_attempted": 0}.items() <= summary.items()
+    assert FILES == len(night.outputs()) == night.sandbox.billed
+
+
+def test_wave_that_fails_at_once_is_not_the_last(night: Night) -> None:
+    """Files that are refused where they are submitted leave room for others."""
+    night.write(*NAMES)
+    night.sandbox.fail("POST /async/convert", status=415, code=415, times=8)
+
+    summary, _ = run_deferred(night, defer_batch=8, failure_policy="never")
+
+    expected = {"converted": FILES - 8, "failed": 8, "not_attempted": 0}
+    assert expected.items() <= summary.items()
+
+
 def test_resume_lists_nothing(night: Night) -> None:
     """A file that comes while the task sleeps is for the next night; one that goes is collected."""
     from airflow.providers.common.compat.sdk import TaskDeferred

@@ -11,6 +11,7 @@ from airflow_provider_convertapi.errors import (
     AuthenticationError,
     BudgetExceededError,
     ConversionInterrupted,
+    ConversionTimeoutError,
     InputChangedError,
     InputNotFoundError,
     QuotaExhaustedError,
@@ -116,7 +117,8 @@ class Batch:
     def run(self, planned: Planned) -> dict[str, Any]:
         """Convert what the plan says, and return the summary; or say what went wrong."""
         run = self.prepare(planned, Tally.of(planned.plan), planned.plan.spent)
-        with self.grouped(f"Convert {len(planned.plan.items)} files"):
+        title = f"Convert {len(planned.plan.items)} files"
+        with self.cancelling(run), self.grouped(title):
             run.convert(planned.plan.items)
         return self.conclude(planned, run)
 
@@ -138,7 +140,8 @@ class Batch:
             self.request.destination.uri,
             self.request.from_format,
         )
-        run = BatchRun(converter, recorder, tally, spent, self.log)
+        wanted = len(planned.plan.items)
+        run = BatchRun(converter, recorder, tally, spent, wanted, self.log)
         # A chain's documents are named by jobs that are not derived from its file alone.
         if planned.plan.uncleaned and self.request.durable and not self.request.steps:
             run.clean(planned.plan.uncleaned)
@@ -153,6 +156,18 @@ class Batch:
         finally:
             self.log.info("::endgroup::")
 
+    @contextmanager
+    def cancelling(self, run: BatchRun) -> Iterator[None]:
+        """Let no job stay at the service where the task is out of time and nobody comes back."""
+        from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+        try:
+            yield
+        except (AirflowTaskTimeout, ConversionTimeoutError):
+            if self.cancels:
+                run.cancel()
+            raise
+
     def conclude(
         self, planned: Planned, run: BatchRun, left: Iterable[Item] = ()
     ) -> dict[str, Any]:
@@ -161,19 +176,31 @@ class Batch:
         :param left: files that no wave had got to.
         """
         run.record_not_attempted(left)
+        manifest, tally = self.manifest_uri(planned), run.tally
+        self._say(tally, manifest)
+        cancels = self.cancels and isinstance(run.halted, ConversionInterrupted | None)
+        if cancels:
+            run.cancel()
+        if cancels or not (run.goes_on or run.late):  # else jobs that go on still read them
+            self._delete_shared()
+        if not isinstance(run.halted, ConversionInterrupted):
+            self._compact(planned)  # whether or not it ends well: a folder may fail every night
+        if run.halted is not None and not self._is_accepted(run.halted, tally):
+            raise self._halted(run.halted, tally, manifest)
+        tally.check(self.request.failures_allowed, manifest)
+        return tally.summary(manifest)
+
+    def _delete_shared(self) -> None:
         if self._shared is not None and self._shared.files:
             client = self.hook.client
             documents = self._shared.uploaded(client)
             delete_files(client, documents, client.monotonic() + _CLEANING, quiet)
-        manifest, tally = self.manifest_uri(planned), run.tally
-        self._say(tally, manifest)
-        if self.cancels and isinstance(run.halted, ConversionInterrupted):
-            run.cancel()
-        if run.halted is not None and not self._is_accepted(run.halted):
-            raise self._halted(run.halted, tally, manifest)
-        tally.check(self.request.failures_allowed, manifest)
-        planned.records.manifest.compact(self.author)
-        return tally.summary(manifest)
+
+    def _compact(self, planned: Planned) -> None:
+        try:
+            planned.records.manifest.compact(self.author)
+        except Exception as error:  # noqa: BLE001 - each store has its own; how the batch ended is what counts
+            self.log.warning("The manifest could not be compacted; the next run does. %s", error)
 
     def manifest_uri(self, planned: Planned) -> str:
         """Return where the manifest lies, as it may be shown."""
@@ -181,18 +208,19 @@ class Batch:
 
     def _say(self, tally: Tally, manifest: str) -> None:
         self.log.info(
-            "%d converted; %d reused, no charge; %d failed; %d not attempted. Charged now: %d "
+            "%d converted; %d reused, no charge; %d failed; %d not attempted.%s Charged now: %d "
             "conversion(s). Manifest: %s",
             tally.converted,
             tally.reused,
             tally.failed,
             tally.not_attempted,
+            _of_underway(tally),
             tally.cost,
             manifest,
         )
 
-    def _is_accepted(self, halted: ConvertApiError) -> bool:
-        partial = self.request.on_quota_exhausted == "partial"
+    def _is_accepted(self, halted: ConvertApiError, tally: Tally) -> bool:
+        partial = self.request.on_quota_exhausted == "partial" and not tally.underway
         return partial and isinstance(halted, QuotaExhaustedError)
 
     def _halted(self, error: ConvertApiError, tally: Tally, manifest: str) -> ConvertApiError:
@@ -200,7 +228,8 @@ class Batch:
         done = (
             f"{tally.converted} of {tally.total} files were converted now and are saved, "
             f"{tally.reused} were reused, {tally.failed} failed, {tally.not_attempted} are left; "
-            f"nothing was paid for those. {manifest} says what happened to each"
+            f"nothing was paid for those now{_of_halfway(tally)}.{_of_underway(tally)} {manifest} "
+            f"says what happened to each{' of the others' if tally.underway else ''}"
         )
         conn_id = self.hook.convertapi_conn_id
         if isinstance(error, QuotaExhaustedError):
@@ -218,3 +247,16 @@ class Batch:
         if isinstance(error, BudgetExceededError | InputNotFoundError | InputChangedError):
             return type(error)(f"{error} {done}.")
         return error
+
+
+def _of_halfway(tally: Tally) -> str:
+    return f", save the steps that {tally.halfway} of them had behind them" if tally.halfway else ""
+
+
+def _of_underway(tally: Tally) -> str:
+    if not tally.underway:
+        return ""
+    return (
+        f" {tally.underway} more were submitted, may be billed and go on at ConvertAPI: a try "
+        "within two hours of that (clear this task) collects them without paying again."
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.hooks.deferral import WatchedJob
+from airflow_provider_convertapi.hooks.durable import Underway
 from airflow_provider_convertapi.hooks.outcome import Outcome
 from airflow_provider_convertapi.hooks.work import AlwaysMyTurn, at_once
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.batch.items import Converter
     from airflow_provider_convertapi.hooks.chain import Chain
     from airflow_provider_convertapi.hooks.direct import DirectConversion
-    from airflow_provider_convertapi.hooks.durable import DurableConversion, Underway
+    from airflow_provider_convertapi.hooks.durable import DurableConversion
     from airflow_provider_convertapi.hooks.order import Order
     from airflow_provider_convertapi.hooks.work import Turn, Work
 
@@ -139,6 +140,7 @@ class FileTask:
         paid_before = self.chain.charged if self.chain else 0
         self.chain = self.converter.chain(self.item, client, self.order)
         self.chain.paid_before = paid_before
+        self.chain.seconds = self.seconds
         self.order = self.chain.orders[0]
         return self.chain
 
@@ -161,10 +163,21 @@ class FileTask:
         """Return its conversions, and the places of the inputs that each may have uploaded."""
         if self.chain is not None:
             return self.chain.works
-        if self.conversion is None:
+        if self.conversion is not None:
+            work = self.conversion.work
+            return [(work, [part.place for part in work.order.uploads])]
+        if self.watched is None:
             return []
-        work = self.conversion.work
-        return [(work, [part.place for part in work.order.uploads])]
+        ids, order = self.converter.watched_ids(self.watched), self.converter.expected(self.item)
+        client = self.converter.hook.client
+        return [(self.converter.resumed(self.item, order, ids, client).work, self.watched.uploads)]
+
+    @property
+    def is_submitted(self) -> bool:
+        """Tell whether the service has a job of it."""
+        if self.chain is not None and self.chain.begun:
+            return True
+        return self.watched is not None or isinstance(self.begun, Underway)
 
     @property
     def bill(self) -> tuple[int, int]:

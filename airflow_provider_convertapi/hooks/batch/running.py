@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +17,7 @@ from airflow_provider_convertapi.errors import (
     BudgetExceededError,
     ConnectionConfigError,
     ConversionInterrupted,
+    ConversionTimeoutError,
     ConvertApiError,
     QuotaExhaustedError,
     ThrottledError,
@@ -60,18 +62,22 @@ class BatchRun:
     """Convert files with as many threads as may be in flight, one connection each.
 
     :param spent: conversions that earlier tries of this task instance took.
+    :param wanted: files that are to be converted in all, of which it may get a wave at a time.
     """
 
     converter: Converter
     recorder: Recorder
     tally: Tally
     spent: int
+    wanted: int
     log: logging.Logger
     halted: ConvertApiError | None = field(default=None, init=False)
     underway: list[FileTask] = field(default_factory=list, init=False)
     """What the service has and nobody waits for yet."""
-    interrupted: list[FileTask] = field(default_factory=list, init=False)
-    """What was under way when the task was told to stop."""
+    goes_on: list[FileTask] = field(default_factory=list, init=False)
+    """What the service had when the batch was halted: nobody knows how it ends, or has ended."""
+    late: list[FileTask] = field(default_factory=list, init=False)
+    """What failed because its time was over; its job goes on, too."""
     _reserved: int = field(default=0, init=False)
     """Conversions that what is under way takes at least."""
     _taken: int = field(default=0, init=False)
@@ -153,7 +159,7 @@ class BatchRun:
                     f"The files cost more than one conversion each: max_conversions={most} is used "
                     "up. What was converted is saved."
                 )
-                self._halt(BudgetExceededError(message), item)
+                self._halt(BudgetExceededError(message), self._task(item, way))
                 continue
             yield self._task(item, way)
 
@@ -167,21 +173,37 @@ class BatchRun:
         spare = min(SPARE, pace.most) if request.max_conversions is None else 0
         clients = [self.converter.hook.new_client() for _ in range(pace.most + spare)]
         crew = self._crew = Crew(clients, tasks, pace, self._give_up, request.timeout, spare=spare)
-        self._progress = Progress(self.log, count)
+        self._progress = self._new_progress()
         crew.add_chores(chores)
         crew.start()
         try:
             self._supervise(crew)
         except BaseException:
             self.converter.hook.stop()
+            self._save()  # now, too: whoever ends the task may not wait for threads
             crew.abandon(_ABANDONED_AFTER)
-            with suppress(Exception):  # what ended the batch is the one to tell
-                self.recorder.publish()
+            self._save()
+            self._leave_all(crew)
             raise
         finally:
             for client in clients:
                 client.close()
-        self._halted_items += [task.item for task in crew.leftover() if isinstance(task, FileTask)]
+        self._leave_all(crew)
+
+    def _leave_all(self, crew: Crew[Client]) -> None:
+        for task in crew.leftover():
+            if isinstance(task, FileTask):
+                self._leave(task)
+
+    def _new_progress(self) -> Progress:
+        """Return what counts on from where the batch stands: a wave is only a part of it."""
+        done = self.tally.converted + self.tally.failed - self.tally.known
+        elapsed = time.time() - self.converter.shared.since
+        return Progress(self.log, self.wanted - done, done, elapsed)
+
+    def _save(self) -> None:
+        with suppress(Exception):  # what ended the batch is the one to tell
+            self.recorder.publish()
 
     def _supervise(self, crew: Crew[Client]) -> None:
         while not crew.is_idle:
@@ -202,10 +224,10 @@ class BatchRun:
         except (ThrottledError, StoppedError):
             raise
         except _HALTING as error:
-            if isinstance(error, ConversionInterrupted):
-                self.interrupted.append(task)
-            self._halt(error, task.item)
+            self._halt(error, task)
         except Exception as error:  # noqa: BLE001 - each store has errors of its own, and one file's are not another's
+            if isinstance(error, ConversionTimeoutError):
+                self.late.append(task)
             self._failed(task, error)
         else:
             self._succeeded(task, outcome)
@@ -214,7 +236,6 @@ class BatchRun:
         if outcome is None:
             with self._lock:
                 self.underway.append(task)
-                self._count()
             return
         assert task.order is not None  # noqa: S101 - for the type checker
         self.recorder.converted(task.item, task.order, outcome, task.attempt, task.documents)
@@ -254,17 +275,28 @@ class BatchRun:
         assert isinstance(task, FileTask)  # noqa: S101 - for the type checker
         self._failed(task, error)
 
-    def _halt(self, error: ConvertApiError, item: Item) -> None:
+    def _halt(self, error: ConvertApiError, task: FileTask) -> None:
         with self._lock:
-            self._reserved -= item.needs(self._each)
+            self._reserved -= task.item.needs(self._each)
             self.halted = self.halted or error
-            self._halted_items.append(item)
+            self._leave(task, error)
         if self._crew:
             self._crew.stop()
 
+    def _leave(self, task: FileTask, error: ConvertApiError | None = None) -> None:
+        """Note what is left undone: a job that the service has may be paid, all else is not."""
+        # A quota's refusal is a job's own answer, and unpaid; save that steps before it were paid.
+        is_submitted = task.is_submitted and not isinstance(error, QuotaExhaustedError)
+        if is_submitted or (task.works and isinstance(error, ConversionInterrupted)):
+            self.goes_on.append(task)
+        else:
+            self._halted_items.append(task.item)
+            self.tally.halfway += bool(task.chain and task.chain.cost)
+        self.tally.cost += task.chain.charged if task.chain else 0  # steps that have ended
+
     def cancel(self) -> None:
-        """Delete the jobs, and their documents, that the task was waiting for when it stopped."""
-        for task in [*self.interrupted, *self.underway]:
+        """Delete the jobs, and their documents, that the task does not wait for any more."""
+        for task in [*self.goes_on, *self.late, *self.underway]:
             for work, places in task.works:
                 cancel(work, places)
 
@@ -273,9 +305,11 @@ class BatchRun:
 
         :param more: files that no wave had got to.
         """
-        items = [*self._halted_items, *more]
+        unsent = [task.item for task in self.goes_on if not task.is_submitted]
+        items = [*self._halted_items, *unsent, *more]
         self._halted_items = []
         self.tally.not_attempted += len(items)
+        self.tally.underway = len(self.goes_on) - len(unsent)
         if self.halted is not None and not isinstance(self.halted, ConversionInterrupted):
             self.recorder.not_attempted(items, self.halted)
         self.recorder.publish()

@@ -34,7 +34,9 @@ class Tally:
     :param reused: files whose outputs stand from earlier.
     :param failed: files that failed; `known` of them did so before, and `passing` of them may
         end differently on another try.
-    :param not_attempted: files that were not begun, because something ended the batch.
+    :param not_attempted: files that were not begun, because something ended the batch; of
+        `halfway` of them earlier steps were paid.
+    :param underway: files that were submitted when it ended, and that nobody waits for any more.
     :param cost: conversions that this try paid for.
     """
 
@@ -44,6 +46,8 @@ class Tally:
     known: int = 0
     passing: int = 0
     not_attempted: int = 0
+    halfway: int = 0
+    underway: int = 0
     cost: int = 0
     examples: list[str] = field(default_factory=list)
 
@@ -57,7 +61,8 @@ class Tally:
     @property
     def total(self) -> int:
         """Return how many files have an outcome."""
-        return self.converted + self.reused + self.failed + self.not_attempted
+        done = self.converted + self.reused + self.failed
+        return done + self.not_attempted + self.underway
 
     def add_failure(self, item: Item, error: BaseException) -> None:
         """Count a file that failed."""
@@ -124,22 +129,26 @@ class Progress:
     """A line every few seconds.
 
     :param left: files that are still to be converted.
+    :param done: files that this try has converted, or seen fail, already.
+    :param elapsed: seconds since it began to.
     """
 
     log: logging.Logger
     left: int
+    done: int = 0
+    elapsed: float = 0.0
     interval: float = 10.0
-    _started: float = field(default_factory=time.monotonic, init=False)
+    _started: float = field(init=False)
     _next: float = field(init=False)
-    _done: int = field(default=0, init=False)
     _logged: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self._next = self._started + self.interval
+        now = time.monotonic()
+        self._started, self._next = now - self.elapsed, now + self.interval
 
     def count(self) -> None:
         """Note that a file has an outcome."""
-        self._done += 1
+        self.done += 1
         self.left -= 1
 
     def failed(self, item: Item, error: BaseException) -> None:
@@ -156,7 +165,7 @@ class Progress:
         if now < self._next:
             return
         self._next = now + self.interval
-        a_minute = self._done / (now - self._started) * _MINUTE
+        a_minute = self.done / (now - self._started) * _MINUTE
         minutes = f"about {self.left / a_minute:.0f} min" if a_minute else "unknown time"
         self.log.info(
             "%d done, %d failed, %d left; %.0f a minute, %d conversions paid, %s left.",

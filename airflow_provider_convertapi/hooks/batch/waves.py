@@ -76,7 +76,8 @@ class Waves:
         """Submit the first wave; a summary where nothing has to be waited for."""
         self._planned = planned
         run = self.batch.prepare(planned, Tally.of(planned.plan), planned.plan.spent)
-        return self._next(run, planned.plan.items, [])
+        with self.batch.cancelling(run):
+            return self._next(run, planned.plan.items, [])
 
     def resume(self, event: object) -> Deferral | dict[str, Any]:
         """Collect what has an answer, and submit the next wave."""
@@ -88,6 +89,17 @@ class Waves:
         run = self.batch.prepare(planned, tally, left.spent + taken)
         jobs = {job.derivation: job for job in found.jobs}
         outstanding, fresh = self._sorted(run, left.items, settled, jobs)
+        with self.batch.cancelling(run):
+            return self._go_on(run, found, outstanding, fresh)
+
+    def _go_on(
+        self,
+        run: BatchRun,
+        found: JobEvent,
+        outstanding: Sequence[tuple[Item, WatchedJob]],
+        fresh: Sequence[Item],
+    ) -> Deferral | dict[str, Any]:
+        """Collect what the trigger has seen an answer of, and submit the next wave."""
         answered = {
             job.derivation for job, flag in zip(found.jobs, found.answered, strict=True) if flag
         }
@@ -95,7 +107,7 @@ class Waves:
             self.batch.log.warning(
                 "The triggerer could not watch the jobs; this task waits for them."
             )
-            answered = set(jobs)
+            answered = {job.derivation for job in found.jobs}
         waiting = self._collect(run, outstanding, answered)
         if found.status == "timeout" and waiting:
             raise ConversionTimeoutError(
@@ -113,22 +125,24 @@ class Waves:
     ) -> Deferral | dict[str, Any]:
         """Submit as many as the wave has room for, and wait for them, or conclude."""
         assert self._planned is not None  # noqa: S101 - set by both callers; for the type checker
-        room = max(self.batch.request.defer_batch - len(waiting), 0)
-        wave, rest = list(fresh[:room]), fresh[room:]
-        run.expect(item for item, _ in waiting)
-        if run.halted is None and wave:
+        most, left = self.batch.request.defer_batch, list(fresh)
+        # Files that are settled when they are submitted leave room for others, or for a whole wave.
+        while left and len(waiting) < most and run.halted is None:
+            room = most - len(waiting)
+            wave, left = left[:room], left[room:]
+            run.expect(item for item, _ in waiting)
             with self.batch.grouped(f"Submit {len(wave)} files"):
+                known = len(run.underway)
                 run.begin(wave)
-            waiting += [(task.item, task.watched) for task in run.underway if task.watched]
-            wave = []
+            waiting += [(task.item, task.watched) for task in run.underway[known:] if task.watched]
         if run.halted is None and waiting:
             self._leave_plan()
-            return self._deferral(waiting, more=bool(rest))
+            return self._deferral(waiting, more=bool(left))
         if waiting:
             # Nothing more is sent; what is in flight may end, and is saved.
             self._collect(run, waiting, {job.derivation for _, job in waiting})
         self._remove_plan()
-        return self.batch.conclude(self._planned, run, [*wave, *rest])
+        return self.batch.conclude(self._planned, run, left)
 
     def _deferral(self, waiting: Sequence[tuple[Item, WatchedJob]], *, more: bool) -> Deferral:
         timeout = self.batch.request.timeout
@@ -148,6 +162,7 @@ class Waves:
         answered: set[str],
     ) -> list[tuple[Item, WatchedJob]]:
         """Collect what is answered, by now too, or out of time; return what goes on."""
+        run.underway.clear()
         now, timeout = time.time(), self.batch.request.timeout
         jobs: list[tuple[Item, WatchedJob, float | None]] = []
         for item, job in outstanding:
@@ -157,9 +172,7 @@ class Waves:
         if jobs:
             with self.batch.grouped(f"Collect {len(jobs)} files"):
                 run.finish(jobs)
-        waiting = [(task.item, task.watched) for task in run.underway if task.watched]
-        run.underway.clear()
-        return waiting
+        return [(task.item, task.watched) for task in run.underway if task.watched]
 
     def _sorted(
         self,
