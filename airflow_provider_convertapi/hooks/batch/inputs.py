@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -38,6 +38,11 @@ MISSING = "missing"
 
 _AT_ONCE = 8
 """Files of a list that are looked up at a time."""
+
+_TEXT_OF_LIST = re.compile(
+    r"""\[\s*( | '.*' | ".*" | \w+\(.*\) | \[.*\] )\s*\]""", re.DOTALL | re.VERBOSE
+)
+"""What Python writes of a list: of texts, of paths such as ``PosixPath('a')``, of lists, empty."""
 
 _SIGNATURES = (
     ("X-Amz-Signature", "Algorithm Credential Date Expires SignedHeaders Security-Token", "X-Amz-"),
@@ -215,18 +220,7 @@ def _divided(source: object) -> tuple[list[str], list[str]]:
 
 def _is_text_of_list(text: str) -> bool:
     """Tell a list's text from a glob: ``[abc]`` and ``[a-c]*[0-9]`` hold no text in quotes."""
-    if not (text.startswith("[") and text.endswith("]")):
-        return False
-    try:
-        found = ast.parse(text, mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    # A list of paths is one of calls: [PosixPath('/data/a.docx')].
-    return isinstance(found, ast.List) and all(
-        isinstance(part, ast.Call | ast.List)
-        or (isinstance(part, ast.Constant) and isinstance(part.value, str))
-        for part in found.elts
-    )
+    return _TEXT_OF_LIST.fullmatch(text.strip()) is not None
 
 
 def _is_one(listings: Sequence[str], named: Sequence[str]) -> bool:
