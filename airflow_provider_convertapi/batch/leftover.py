@@ -64,7 +64,9 @@ class LeftPlan:
     @property
     def asked(self) -> Asked:
         """Return what records match by."""
-        return Asked(to_format=self.to_format, digests=self.digests, least_cost=self.least_cost)
+        return Asked(
+            to_format=self.to_format, digesting=lambda: self.digests, least_cost=self.least_cost
+        )
 
 
 def _as_row(item: Item) -> list[Any]:

@@ -81,13 +81,19 @@ class Asked:
     """What was asked of every file alike.
 
     :param to_format: target format or tool.
-    :param digests: the digest of the parameters under each salt of the manifest.
+    :param digesting: returns the digest of the parameters under each salt of the manifest; the
+        first time it may wait for them.
     :param least_cost: conversions that one file takes at least.
     """
 
     to_format: str
-    digests: tuple[str, ...]
+    digesting: Callable[[], tuple[str, ...]] = field(repr=False)
     least_cost: int = 1
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Return the digest of the parameters under each salt of the manifest."""
+        return self.digesting()
 
     def matches(self, source: str, fingerprint: str) -> set[bytes]:
         """Return the digests of a file's conversion that a record may hold."""
@@ -187,8 +193,9 @@ def make_plan(
                 item.passed = failed.attempt + 1 if is_verdict else 0
                 item.second = failed.error == _TRANSIENT
             _hash(item, rules)
-            if rules.collects:
-                item.paid = index.spending.kept(target, asked.matches(source, item.fingerprint))
+            if rules.collects and plan.spent:
+                matches = asked.matches(source, item.fingerprint)
+                item.paid = index.spending.kept(target, matches)
             item.others = outputs.of_others(target)
             if converted is not None and converted.is_from(source):
                 item.ours = outputs.of(target, converted)

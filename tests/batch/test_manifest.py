@@ -164,7 +164,7 @@ def test_records_outlive_a_part_that_could_not_be_written(tmp_path: Path) -> Non
     """They wait in their order, and no document may go before its record is safe."""
     (tmp_path / "manifest").write_text("in the way")
     manifest = Manifest(Folder(f"{tmp_path}/manifest/"))
-    asked = Asked(to_format="pdf", digests=("salt:digest",))
+    asked = Asked(to_format="pdf", digesting=lambda: ("salt:digest",))
     recorder = Recorder(manifest, AUTHOR, asked, f"{tmp_path}/", None)
 
     def add(name: str) -> None:

@@ -115,7 +115,7 @@ def make(request: BatchRequest, author: Author, *, first_try: int, keeps_salt: b
     """
     records = Records.beside(request.destination.uri)
     files = find_file_parameters(request)
-    digest = _digesting(request, files, records, keeps_salt=keeps_salt)
+    digests = _digesting(request, files, records, keeps_salt=keeps_salt)
     index = Index(author, only_own_run=request.overwrite)
     index.read(records.manifest)
     reader = Inputs(request, index.is_output)
@@ -133,7 +133,7 @@ def make(request: BatchRequest, author: Author, *, first_try: int, keeps_salt: b
         hash_content=_hash_content if request.content_hash else None,
     )
     formats = request.to_formats
-    asked = Asked(to_format=formats[-1], digests=digest(), least_cost=len(formats))
+    asked = Asked(to_format=formats[-1], digesting=digests, least_cost=len(formats))
     plan = make_plan(inputs, targets, index, asked, rules, recorded)
     return Planned(plan, asked, records, reader.total, files, time.time())
 
