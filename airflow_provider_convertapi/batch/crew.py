@@ -152,8 +152,8 @@ class Crew(Generic[Slot]):
         if self.error is not None:
             raise self.error
 
-    def abandon(self, seconds: float) -> None:
-        """Let the threads end as soon as they can, and wait for them no longer than that."""
+    def abandon(self, seconds: float) -> bool:
+        """Let the threads end as soon as they can, and tell whether they did within that time."""
         with self._lock:
             self._stopped = self._closing = True
             self._chores.clear()
@@ -161,6 +161,7 @@ class Crew(Generic[Slot]):
         until = self.clock() + seconds
         for thread in self._threads:
             thread.join(max(until - self.clock(), 0))
+        return not any(thread.is_alive() for thread in self._threads)
 
     # --- turns at the service ----------------------------------------------------------------
 

@@ -52,7 +52,7 @@ _HALTING = (
 _TICK = 0.1
 """Seconds after which the manifest and the log are looked after, at the latest."""
 
-_ABANDONED_AFTER = 10.0
+_ABANDONED_AFTER = 10  # seconds
 _CLEANING = 60.0
 _DOCUMENTS_AT_ONCE = 10
 
@@ -180,9 +180,12 @@ class BatchRun:
             self._supervise(crew)
         except BaseException:
             self.converter.hook.stop()
-            self._save()  # now, too: whoever ends the task may not wait for threads
-            crew.abandon(_ABANDONED_AFTER)
-            self._save()
+            self._save()  # now, and every second: whoever ends the task may not wait for threads
+            for _ in range(_ABANDONED_AFTER):
+                have_ended = crew.abandon(1.0)
+                self._save()
+                if have_ended:
+                    break
             self._leave_all(crew)
             raise
         finally:
