@@ -9,6 +9,7 @@ import pytest
 from tests.batch.nights import Night
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from airflow_provider_convertapi.sandbox import Sandbox
@@ -29,3 +30,19 @@ def night(sandbox: Sandbox, tmp_path: Path) -> Night:
     """Give an empty folder, and somewhere for its conversions."""
     (tmp_path / "in").mkdir()
     return Night(tmp_path / "in", tmp_path / "out", sandbox)
+
+
+@pytest.fixture
+def said(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """Return what was logged since the last call.
+
+    Airflow 2 logs to the stream that stood when it was imported, which may not be this test's.
+    """
+    from airflow import __version__
+
+    def read() -> str:
+        printed, logged = "".join(capfd.readouterr()), caplog.text
+        caplog.clear()
+        return logged if __version__.startswith("2.") else printed
+
+    return read

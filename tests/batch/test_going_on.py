@@ -239,7 +239,7 @@ def test_late_chain_is_looked_at_once_more(night: Night) -> None:
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferrable"])
 def test_late_retries_are_warned_about(
-    night: Night, capfd: pytest.CaptureFixture[str], deferrable: bool
+    night: Night, said: Callable[[], str], deferrable: bool
 ) -> None:
     """A retry after ConvertAPI's memory of two hours pays anew for what was in flight."""
     night.write("a.txt")
@@ -249,7 +249,7 @@ def test_late_retries_are_warned_about(
     else:
         night.run(**late)
 
-    assert 1 == "".join(capfd.readouterr()).count("ConvertAPI forgets a job after 2:00:00")
+    assert 1 == said().count("ConvertAPI forgets a job after 2:00:00")
 
 
 def test_manifest_is_compacted_on_nights_that_fail(night: Night) -> None:
@@ -270,9 +270,7 @@ def test_manifest_is_compacted_on_nights_that_fail(night: Night) -> None:
     assert ["converted", "failed"] == sorted(night.outcomes().values())
 
 
-def test_progress_counts_the_batch_not_the_wave(
-    night: Night, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_progress_counts_the_batch_not_the_wave(night: Night, said: Callable[[], str]) -> None:
     """What is left in the line that comes every ten seconds is left of all files."""
     from airflow.providers.common.compat.sdk import TaskDeferred
 
@@ -280,8 +278,8 @@ def test_progress_counts_the_batch_not_the_wave(
     ti = TaskInstance(1, 1)
     event = submitted_and_answered(night, ti, deferrable=True, defer_batch=2)
     night.sandbox.fail(POLL, delay=11.0, times=2)
-    capfd.readouterr()
+    said()
     with pytest.raises(TaskDeferred):
         night.resume(ti, event, deferrable=True, defer_batch=2)
 
-    assert "0 done, 0 failed, 6 left" in "".join(capfd.readouterr())
+    assert "0 done, 0 failed, 6 left" in said()

@@ -22,6 +22,8 @@ from airflow_provider_convertapi.errors import (
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.batch.nights import Night
 
 FILES = 40
@@ -264,23 +266,23 @@ def test_lost_answer_is_not_sent_again_by_itself(night: Night) -> None:
     assert ["a.pdf", "b.pdf"] == night.outputs()
 
 
-def test_log_tells_totals(night: Night, capfd: pytest.CaptureFixture[str]) -> None:
+def test_log_tells_totals(night: Night, said: Callable[[], str]) -> None:
     """Nothing but totals, folded, with what was reused and what was charged."""
     night.write("a.txt", "b.txt")
     night.run(TaskInstance(run_id="one"))
     night.write("c.txt")
-    capfd.readouterr()
+    said()
 
     night.run(TaskInstance(run_id="two"))
 
-    said = "".join(capfd.readouterr())
-    assert "3 files: 1 to convert, for at least 1 conversion(s); 2 reused, no charge" in said
-    assert said.index("::group::Convert 1 files") < said.index("::endgroup::")
-    assert "Charged now: 1 conversion(s)" in said
-    assert "c.txt" not in said
+    text = said()
+    assert "3 files: 1 to convert, for at least 1 conversion(s); 2 reused, no charge" in text
+    assert text.index("::group::Convert 1 files") < text.index("::endgroup::")
+    assert "Charged now: 1 conversion(s)" in text
+    assert "c.txt" not in text
 
 
-def test_progress_is_told(night: Night, capfd: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_told(night: Night, said: Callable[[], str]) -> None:
     """After ten seconds the log says what is done, what is left, how fast, for how much, how long.
 
     Four files at a time take four seconds, so two rounds have ended by then; the task is stopped.
@@ -290,16 +292,16 @@ def test_progress_is_told(night: Night, capfd: pytest.CaptureFixture[str]) -> No
     night.write(*[f"{number}.txt" for number in range(240)])
     night.sandbox.settings.latency = 4
     night.sandbox.fail("POST /convert/*", verdict=5002, times=1)
-    said: list[str] = []
+    told: list[str] = []
 
     def lines() -> list[tuple[str, ...]]:
-        said.extend(capfd.readouterr())
-        return PROGRESS.findall("".join(said))
+        told.append(said())
+        return PROGRESS.findall("".join(told))
 
     night.stop_when(lambda: bool(lines()), TaskInstance(run_id="two"), durable=False)
 
     [(done, failed, left, a_minute, paid, minutes)] = lines()
-    text = "".join(said)
+    text = "".join(told)
     # One of those that are done was reused; the one that failed was paid for.
     assert ("8", "1", "232", "8", "5") == (done, failed, left, paid, minutes)
     assert 8 * 6 == pytest.approx(int(a_minute), abs=4)
