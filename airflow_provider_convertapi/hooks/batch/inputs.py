@@ -8,7 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_convertapi.batch.leftover import URL
@@ -26,7 +26,7 @@ from airflow_provider_convertapi.storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_provider_convertapi.hooks.batch.request import BatchRequest
     from airflow_provider_convertapi.storage import (
@@ -52,6 +52,9 @@ _SIGNATURES = (
 )
 """Parameters of a query by which a URL is known to be signed, what else belongs to the signature,
 and how the latter begin: of S3 and what is like it, Google, CloudFront and older ways, Azure."""
+
+
+Entry = TypeVar("Entry", "Input", "Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +109,13 @@ class Inputs:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             found = [entry for entry in pool.map(self._named, names) if entry]
         named = {recorded(one.uri) if is_url(one.uri) else one.uri: one for one in found}
-        is_one = _is_one(listings, names)
         seen: set[str] = set()
-        for entry in chain.from_iterable(map(self._listing, listings)):
-            is_named = entry.uri in named
-            if entry.uri in seen or (not is_named and self.is_output(entry.inside or "")):
-                continue
-            if not is_one:
-                seen.add(entry.uri)
-            yield replace(entry, is_named=True) if is_named else entry
+        entries = chain.from_iterable(map(self._listing, listings))
+        for entry in _each_new(entries, seen, is_one=_is_one(listings, names)):
+            if entry.uri in named:
+                yield replace(entry, is_named=True)
+            elif not self.is_output(entry.inside or ""):
+                yield entry
         yield from (entry for uri, entry in named.items() if uri not in seen)
 
     def _listing(self, uri: str) -> Iterator[Input]:
@@ -228,16 +229,22 @@ def _is_one(listings: Sequence[str], named: Sequence[str]) -> bool:
     return len(listings) == 1 and not named
 
 
+def _each_new(entries: Iterable[Entry], seen: set[str], *, is_one: bool) -> Iterator[Entry]:
+    """Yield what was not seen, and remember it; of one listing alone nothing is remembered."""
+    for entry in entries:
+        if entry.uri not in seen:
+            if not is_one:
+                seen.add(entry.uri)
+            yield entry
+
+
 def list_paths(source: object) -> Iterator[tuple[str, str | None]]:
     """Yield the relative path of every file, by which shards are told, and the URI if named."""
     listings, named = _divided(source)
-    is_one = _is_one(listings, named)
     seen: set[str] = set()
-    for found in chain.from_iterable(map(list_files, listings)):
-        if found.uri not in seen:
-            if not is_one:
-                seen.add(found.uri)
-            yield found.path, None
+    entries = chain.from_iterable(map(list_files, listings))
+    for found in _each_new(entries, seen, is_one=_is_one(listings, named)):
+        yield found.path, None
     for uri in dict.fromkeys(named):
         if uri not in seen:
             yield (_url_name(uri) if is_url(uri) else uri.rpartition("/")[2]), uri
