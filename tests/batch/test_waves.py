@@ -350,3 +350,15 @@ def test_lost_file_parameter_ends_a_batch_between_waves(
     assert 4 == len(collected)
     assert {"converted": 2, "reused": 4}.items() <= summary.items()
     assert STAMPED * 2 == night.sandbox.billed
+
+
+def test_records_of_an_equal_try_are_not_of_this_plan(night: Night) -> None:
+    """A run that is tested again has the same try number; what it finds done is reused."""
+    night.write("a.txt", "b.txt")
+    run_deferred(night)
+    night.write("c.txt")
+
+    summary, _ = run_deferred(night)
+
+    assert {"converted": 1, "reused": 2, "cost": 1}.items() <= summary.items()
+    assert 3 == night.sandbox.billed

@@ -207,9 +207,11 @@ class Waves:
         items = {item.target: item for item in left.items}
         for _, record in Records.beside(self.batch.request.destination.uri).manifest.records():
             is_mine = author.is_of(record) and record.try_number == author.try_number
-            if is_mine and record.target not in settled:  # compaction may show one twice
+            # A run that is tested again has the same try number, and a plan of its own.
+            item = items.get(record.target) if is_mine else None
+            if item is not None and record.target not in settled:  # compaction may show one twice
                 settled.add(record.target)
-                taken += items[record.target].newly_taken(record.cost, record.charged)
+                taken += item.newly_taken(record.cost, record.charged)
                 tally.add_record(record)
         return tally, taken, settled
 
