@@ -29,9 +29,9 @@ def find_shards(
     """
     from airflow.providers.common.compat.sdk import conf  # noqa: PLC0415 - in a task, where it is loaded
 
+    from airflow_provider_convertapi.batch.inputs import list_paths  # noqa: PLC0415 - as above
     from airflow_provider_convertapi.batch.names import shard_of  # noqa: PLC0415 - as above
     from airflow_provider_convertapi.failures import explicit_failures  # noqa: PLC0415 - as above
-    from airflow_provider_convertapi.hooks.batch.inputs import list_paths  # noqa: PLC0415 - as above
 
     with explicit_failures():
         paths = list(list_paths(source))

@@ -31,7 +31,7 @@ from tests.tries import TaskInstance
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_convertapi.hooks.batch.batch import Batch
+    from airflow_provider_convertapi.batch.batch import Batch
 
 CONCURRENCY = 16
 DIRECT_LATENCY, SLOWER_LATENCY, DURABLE_LATENCY = 0.2, 1.0, 2.0
@@ -146,7 +146,7 @@ def convert(source: str, destination: str, mode: str, url: str, files: int) -> d
 
 def plan(source: str, destination: str) -> dict[str, Any]:
     """Plan a batch here, and return what that took."""
-    from airflow_provider_convertapi.hooks.batch.batch import Batch  # noqa: F401 - loads it
+    from airflow_provider_convertapi.batch.batch import Batch  # noqa: F401 - loads it
 
     idle = memory("VmRSS")
     started = time.monotonic()

@@ -102,8 +102,8 @@ def _is_right(path: Path, number: int) -> bool:
 
 def ours(number: int, source: Path, target: Path, attempt: int) -> None:
     """Convert as a task's try would, durable."""
+    from airflow_provider_convertapi.conversions.task import Scope
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
-    from airflow_provider_convertapi.hooks.scope import Scope
 
     hook = ConvertApiHook()
     names = {"dag": "faulted", "run": "bench", "task": str(number), "map": -1}

@@ -1,1 +1,1 @@
-"""A batch without its I/O: what to convert, what was converted, how many at a time."""
+"""Many conversions in one task: the plan, the run and the manifest."""

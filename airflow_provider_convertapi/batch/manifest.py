@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_convertapi.api.retry import RETENTION
-from airflow_provider_convertapi.batch.known import Converted, Failed, Settled
+from airflow_provider_convertapi.batch.index import Converted, Failed, Settled
 from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.batch.spending import Spending
 

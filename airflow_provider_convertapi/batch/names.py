@@ -8,6 +8,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from airflow_provider_convertapi.api.converters import (
+    result_extension,
+    without_extension,
+)
 from airflow_provider_convertapi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -17,45 +21,6 @@ OnCollision = Literal["fail", "suffix"]
 
 _SHOWN = 5
 _DIGITS = 8
-_LONGEST_EXTENSION = 8
-
-_SAME_FORMAT = frozenset(
-    {"compress", "protect", "unprotect", "crop", "delete-pages", "flatten", "redact", "resize"}
-    | {"rotate", "ocr", "image-watermark", "text-watermark", "pdf-watermark", "rasterize", "print"}
-    | {"merge", "split", "join", "compare", "translate", "fdf-import"}
-)
-"""Tools that answer in the format that they were given (ConvertAPI's OpenAPI document)."""
-
-_OPEN = frozenset({"extract", "extract-images", "meta", "metadata", "moderate", "validate"})
-"""Tools whose results have the extension that the service gives them."""
-
-_EXTENSIONS = {"pdfa": "pdf", "pdfua": "pdf", "tiff-fax": "tiff", "fdf-extract": "fdf"}
-
-
-def extension_of(path: str) -> str:
-    """Return the lower-case extension of a path, empty where it has none."""
-    name = path.rpartition("/")[2].lstrip(".")
-    stem, dot, extension = name.rpartition(".")
-    known = stem and dot and extension.isalnum() and len(extension) <= _LONGEST_EXTENSION
-    return extension.lower() if known else ""
-
-
-def without_extension(path: str) -> str:
-    """Return a path without the extension that `extension_of` finds."""
-    extension = extension_of(path)
-    return path[: -len(extension) - 1] if extension else path
-
-
-def result_extension(path: str, to_format: str) -> str:
-    """Return the extension that the conversion of `path` ends in."""
-    if to_format in _SAME_FORMAT:
-        return extension_of(path) or to_format
-    return _EXTENSIONS.get(to_format, to_format)
-
-
-def has_open_extension(to_format: str) -> bool:
-    """Tell whether the extension of a result is known only when it is there."""
-    return to_format in _OPEN
 
 
 def shard_of(path: str, shards: int) -> int:

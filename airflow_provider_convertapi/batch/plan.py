@@ -1,287 +1,196 @@
-"""Decide what a batch converts: what is new, changed, missing, or failed for a passing reason."""
+"""Plan a batch: everything that can be known before anything is paid."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+import secrets
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.batch.names import without_extension
-from airflow_provider_convertapi.batch.record import match_of
-from airflow_provider_convertapi.errors import BudgetExceededError
+from airflow_provider_convertapi.batch.decisions import Asked, Rules, make_plan
+from airflow_provider_convertapi.batch.inputs import (
+    MISSING,
+    Inputs,
+    check_not_inputs,
+    recorded,
+    url_fingerprint,
+    without_outputs,
+)
+from airflow_provider_convertapi.batch.manifest import (
+    MANIFEST,
+    PLANS,
+    SALT,
+    Index,
+    Manifest,
+)
+from airflow_provider_convertapi.batch.names import Naming
+from airflow_provider_convertapi.batch.record import parameters_digest
+from airflow_provider_convertapi.errors import InputNotFoundError
+from airflow_provider_convertapi.storage import (
+    OWN_DIRECTORY,
+    Folder,
+    Source,
+    find_source,
+    is_url,
+    list_everything,
+    safe_name,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping
 
-    from airflow_provider_convertapi.batch.known import Converted, Failed
-    from airflow_provider_convertapi.batch.manifest import Index
+    from airflow_provider_convertapi.batch.decisions import Plan
+    from airflow_provider_convertapi.batch.inputs import Input
+    from airflow_provider_convertapi.batch.manifest import (
+        Author,
+    )
+    from airflow_provider_convertapi.batch.request import BatchRequest
 
-OnMissingOutput = Literal["convert", "ignore"]
-
-_LOST = frozenset({"ResultLostError", "ResultExpiredError"})
-"""What may have been billed and has left nothing."""
-
-_IN_THE_WAY, _UNREADABLE = "OutputExistsError", "UnexpectedAnswerError"
-_TRANSIENT = "TransientConversionError"
+_SALT_BYTES = 8
 
 
-class Listed(Protocol):
-    """An input as its listing shows it."""
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What is kept beside the outputs.
 
-    @property
-    def uri(self) -> str:
-        """Where it lies."""
-        ...
-
-    @property
-    def fingerprint(self) -> str:
-        """What the listing says of its content."""
-        ...
-
-
-@dataclass(slots=True)
-class Item:
-    """One file to convert.
-
-    :param uri: the input.
-    :param target: its output, relative to the destination.
-    :param fingerprint: what identifies its content.
-    :param seen: what the listing said of it where `fingerprint` is a hash of the content.
-    :param ours: what a batch wrote for this output before, so that it may be written over.
-    :param others: outputs of other files that its numbered results would fall on.
-    :param passed: attempts of the conversion, from 0 on, whose verdicts do not count any more.
-    :param second: an earlier attempt ended with a verdict that one more may change.
-    :param paid: conversions that earlier tries paid for and whose results this one finds.
+    :param own: the directory of our own files.
     """
 
-    uri: str
-    target: str
-    fingerprint: str
-    seen: str | None = None
-    ours: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
-    passed: int = 0
-    second: bool = False
-    paid: int = 0
+    own: Folder
 
-    def needs(self, least_cost: int) -> int:
-        """Return the conversions that it still takes at least, of those it takes in all."""
-        return max(least_cost - self.paid, 0)
+    @classmethod
+    def beside(cls, destination: str) -> Records:
+        """Return the records of a destination; `destination` ends in ``/``."""
+        return cls(Folder(f"{destination}{OWN_DIRECTORY}/"))
 
-    def newly_taken(self, cost: int, charged: int) -> int:
-        """Return what of a cost no earlier try of the task instance has counted.
+    @property
+    def manifest(self) -> Manifest:
+        """Return the manifest."""
+        return Manifest(Folder(self.own.uri + MANIFEST))
 
-        :param charged: conversions that this try submitted.
+    @property
+    def plans(self) -> Folder:
+        """Return the directory of plans that wait for a task to resume."""
+        return Folder(self.own.uri + PLANS)
+
+    def salts(self) -> list[str]:
+        """Return the salts that keyed the digests of parameters; mostly one.
+
+        Two tasks that write a destination's first records at once may each make one.  So every
+        record names its own, and a reader knows them all.
         """
-        return max(cost - self.paid, charged)
+        return [name.removeprefix(SALT) for name in self.own.names() if name.startswith(SALT)]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What was asked of every file alike.
-
-    :param to_format: target format or tool.
-    :param digesting: returns the digest of the parameters under each salt of the manifest; the
-        first time it may wait for them.
-    :param least_cost: conversions that one file takes at least.
-    """
-
-    to_format: str
-    digesting: Callable[[], tuple[str, ...]] = field(repr=False)
-    least_cost: int = 1
-
-    @property
-    def digests(self) -> tuple[str, ...]:
-        """Return the digest of the parameters under each salt of the manifest."""
-        return self.digesting()
-
-    def matches(self, source: str, fingerprint: str) -> set[bytes]:
-        """Return the digests of a file's conversion that a record may hold."""
-        return {match_of(source, fingerprint, self.to_format, digest) for digest in self.digests}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """Which records settle a file.
-
-    :param retry_failed: permanent failures of other runs are paid once more.
-    :param on_missing_output: ``convert`` an output that was removed, or ``ignore`` that it was.
-    :param timeout: the user's own `Timeout`, seconds: a file that ran out of less is converted.
-    :param first_try: the number of the first try since the task was last cleared.
-    :param collects: what an earlier try paid for and did not save can be fetched: it made jobs.
-    :param hash_content: returns the fingerprint of a file's content; None: the listing's counts.
-    """
-
-    retry_failed: bool = False
-    on_missing_output: OnMissingOutput = "convert"
-    timeout: int | None = None
-    first_try: int = 1
-    collects: bool = True
-    hash_content: Callable[[str], str] | None = None
+    def new_salt(self) -> str:
+        """Keep a new salt, and return it."""
+        salt = secrets.token_hex(_SALT_BYTES)
+        self.own.write(SALT + salt, salt.encode())
+        return salt
 
 
 @dataclass(slots=True)
-class Plan:
-    """What is to be done.
+class Planned:
+    """A plan, and what a run needs beside it.
 
-    :param items: what is to be converted, by output.
-    :param reused: how many outputs stand from earlier.
-    :param known: failures that are known and paid for, with a word on each.
-    :param spent: conversions that this task instance took before.
-    :param uncleaned: what an earlier try of it settled last, with the attempt: documents of those
-        may still lie at the service.
+    :param asked: what records match by; the first of its digests is written.
+    :param source_files: how many files the whole source has, all shards together.
+    :param file_parameters: the files among the parameters, by name, found.
+    :param started: seconds since the epoch at which the batch began.
     """
 
-    items: list[Item] = field(default_factory=list)
-    reused: int = 0
-    known: list[tuple[Item, str]] = field(default_factory=list)
-    spent: int = 0
-    uncleaned: list[tuple[Item, int]] = field(default_factory=list)
-
-    @property
-    def total(self) -> int:
-        """Return how many files there are in all."""
-        return len(self.items) + self.reused + len(self.known)
-
-    def least(self, least_cost: int) -> int:
-        """Return the conversions that all files to convert still take at least."""
-        return sum(item.needs(least_cost) for item in self.items)
-
-    def check_budget(self, most: int | None, least_cost: int = 1) -> None:
-        """Raise `BudgetExceededError` where more would be paid than `most` conversions."""
-        least = self.least(least_cost)
-        if most is None or self.spent + least <= most:
-            return
-        spent = f", and earlier tries took {self.spent}" if self.spent else ""
-        raise BudgetExceededError(
-            f"{len(self.items)} file(s) are to be converted for at least {least} conversion(s)"
-            f"{spent}, but max_conversions is {most}. Nothing was paid now. Raise max_conversions, "
-            "or convert fewer files: a glob, a shard, or max_conversions divided over several runs."
-        )
+    plan: Plan
+    asked: Asked
+    records: Records
+    source_files: int
+    file_parameters: Mapping[str, Source | str]
+    started: float
 
 
-def make_plan(
-    listed: Sequence[Listed],
-    targets: Sequence[str],
-    index: Index,
-    asked: Asked,
-    rules: Rules,
-    recorded: Callable[[str], str],
-) -> Plan:
-    """Compare every input with what the manifest says of its output.
+def make(request: BatchRequest, author: Author, *, first_try: int, keeps_salt: bool) -> Planned:
+    """List the inputs, name the outputs, compare both with the manifest.
 
-    :param targets: the output of each input, in order.
-    :param recorded: returns what records call an input.
+    :param first_try: the number of the first try since the task was last cleared.
+    :param keeps_salt: whether a salt may be written where there is none yet.
     """
-    plan, recent = Plan(spent=index.spent), index.recent()
-    outputs = _Outputs(targets, index)
-    for found, target in sorted(zip(listed, targets, strict=True), key=lambda pair: pair[1]):
-        item = Item(found.uri, target, found.fingerprint)
-        source = recorded(found.uri)
-        converted, failed = index.converted.get(target), index.failed.get(target)
-        if failed is not None and _has_more_time(failed, rules):
-            failed = None  # another `Timeout` makes other jobs: nothing of it counts any more
-        known = [record for record in (converted, failed) if record is not None]
-        same = _those_of_this(known, item, source, asked, rules)
-        if converted in same and (_stands(converted) or rules.on_missing_output == "ignore"):
-            plan.reused += 1
-        elif failed in same and converted not in same and _bars(failed, index, rules):
-            plan.known.append((item, _word(failed)))
-        else:
-            if failed is not None and failed in same:
-                is_verdict = failed.bars and failed.error not in (_IN_THE_WAY, _UNREADABLE)
-                item.passed = failed.attempt + 1 if is_verdict else 0
-                item.second = failed.error == _TRANSIENT
-            _hash(item, rules)
-            if rules.collects and plan.spent:
-                matches = asked.matches(source, item.fingerprint)
-                item.paid = index.spending.kept(target, matches)
-            item.others = outputs.of_others(target)
-            if converted is not None and converted.is_from(source):
-                item.ours = outputs.of(target, converted)
-            plan.items.append(item)
-            continue
-        if target in recent:
-            settled = Item(found.uri, target, recent[target].fingerprint)
-            plan.uncleaned.append((settled, recent[target].attempt))
-    return plan
+    records = Records.beside(request.destination.uri)
+    files = find_file_parameters(request)
+    digests = _digesting(request, files, records, keeps_salt=keeps_salt)
+    index = Index(author, only_own_run=request.overwrite)
+    index.read(records.manifest)
+    reader = Inputs(request, index.is_output)
+    inputs, targets = _named(request, index, reader.read())
+    if index.converted and inputs:
+        for found in list_everything(request.destination.uri):
+            index.found(found.path, found.size)
+    rules = Rules(
+        retry_failed=request.retry_failed,
+        on_missing_output=request.on_missing_output,
+        # Which step of a chain ran out of its time no record says.
+        timeout=None if request.steps else request.service_timeout,
+        first_try=first_try,
+        collects=request.durable,
+        hash_content=_hash_content if request.content_hash else None,
+    )
+    formats = request.to_formats
+    asked = Asked(to_format=formats[-1], digesting=digests, least_cost=len(formats))
+    plan = make_plan(inputs, targets, index, asked, rules, recorded)
+    return Planned(plan, asked, records, reader.total, files, time.time())
 
 
-class _Outputs:
-    """Whose each output is: a file may have several, of which the plan knows the first only.
-
-    :param planned: the output of each input.
-    """
-
-    def __init__(self, planned: Sequence[str], index: Index) -> None:
-        self._planned, self._index = frozenset(planned), index
-        self._numbered: defaultdict[str, list[str]] = defaultdict(list)
-        for path in {*planned, *index.outputs()}:
-            stem, dash, number = without_extension(path).rpartition("-")
-            if dash and number.isdecimal():
-                self._numbered[stem].append(path)
-
-    def of(self, target: str, converted: Converted) -> tuple[str, ...]:
-        """Return what was written for an output, by its last conversion or an earlier one."""
-        written = dict.fromkeys([*converted.sizes(target), *self._near(target)])
-        return tuple(path for path in written if path == target or self._is_of(path, target))
-
-    def of_others(self, target: str) -> tuple[str, ...]:
-        """Return what would be a numbered result of it, and is another file's."""
-        return tuple(path for path in self._near(target) if not self._is_of(path, target))
-
-    def _near(self, target: str) -> Sequence[str]:
-        return self._numbered.get(without_extension(target), ())
-
-    def _is_of(self, path: str, target: str) -> bool:
-        return path not in self._planned and self._index.makers(path) == {target}
+def find_file_parameters(request: BatchRequest) -> dict[str, Source | str]:
+    """Find the files among the parameters; a URL is the service's to fetch."""
+    return {
+        name: uri if is_url(uri) else find_source(uri, field=f"parameters[{name!r}]")
+        for name, uri in request.files.items()
+    }
 
 
-def _those_of_this(
-    known: Sequence[Converted | Failed], item: Item, source: str, asked: Asked, rules: Rules
-) -> list[Converted | Failed | None]:
-    """Return the records that are of this very conversion; look at the content if need be."""
-    by_listing = asked.matches(source, item.fingerprint) if known else set()
-    same: list[Converted | Failed | None] = [
-        record for record in known if (record.match_seen or record.match) in by_listing
-    ]
-    if same or not known or rules.hash_content is None:
-        return same
-    _hash(item, rules)
-    by_content = asked.matches(source, item.fingerprint)
-    return [record for record in known if record.match in by_content]
+def _digesting(
+    request: BatchRequest,
+    files: Mapping[str, Source | str],
+    records: Records,
+    *,
+    keeps_salt: bool,
+) -> Callable[[], tuple[str, ...]]:
+    """Begin the digests of the parameters, beside the listing; return what waits for them."""
+    salts = records.salts()
+    if not salts and keeps_salt:
+        salts = [records.new_salt()]
+    # Records hold the last format only: the one that the first step makes is part of the digest.
+    steps = [request.to_format, *(step.identity() for step in request.steps)]
+    parameters: dict[str, Any] = {
+        "plain": dict(request.plain),
+        "files": {
+            name: [file.uri, file.fingerprint] if isinstance(file, Source) else [file]
+            for name, file in files.items()
+        },
+        "from_format": request.from_format,
+        "conversion_key": request.conversion_key,
+        **({"steps": steps} if request.steps else {}),
+    }
+    pool = ThreadPoolExecutor(1)
+    digests = [pool.submit(parameters_digest, parameters, salt) for salt in salts]
+    pool.shutdown(wait=False)  # it ends when they have
+    return lambda: tuple(digest.result() for digest in digests)
 
 
-def _hash(item: Item, rules: Rules) -> None:
-    if rules.hash_content is not None and item.seen is None:
-        item.seen, item.fingerprint = item.fingerprint, rules.hash_content(item.uri)
+def _named(
+    request: BatchRequest, index: Index, inputs: list[Input]
+) -> tuple[list[Input], list[str]]:
+    """Name the outputs; leave out inputs that are outputs themselves."""
+    naming = Naming(request.to_formats, request.on_collision, safe_name)
+    if any(item.inside is not None for item in inputs):
+        inputs = without_outputs(inputs, [naming.plain(item.path) for item in inputs])
+    targets = naming.targets([(item.path, recorded(item.uri)) for item in inputs], index.is_from)
+    check_not_inputs(inputs, targets)
+    return inputs, targets
 
 
-def _has_more_time(failed: Failed, rules: Rules) -> bool:
-    """Tell whether a file that ran out of time would have more of it now."""
-    return bool(failed.timeout and rules.timeout and rules.timeout > failed.timeout)
-
-
-def _stands(converted: Converted | None) -> bool:
-    return converted is not None and converted.stands
-
-
-def _bars(failed: Failed | None, index: Index, rules: Rules) -> bool:
-    """Tell whether a failure stands: paid for and permanent, or lost by this series of tries."""
-    if failed is None:
-        return False
-    # Of this run, and no human cleared the task since.
-    own = failed.run_id == index.author.run_id
-    recent = own and failed.try_number >= rules.first_try
-    if failed.error in _LOST:
-        # It may have been billed: paying anew is for a human, or another run, to decide.
-        return recent
-    if own and (failed.error == _UNREADABLE or (failed.error == _IN_THE_WAY and not recent)):
-        # Of its job the same run fetches the result for free; a clear says: the place is free now.
-        return False
-    return failed.bars and (recent or not rules.retry_failed)
-
-
-def _word(failed: Failed | None) -> str:
-    assert failed  # noqa: S101 - for the type checker
-    return failed.error + (f" (Code {failed.code})" if failed.code else "")
+def _hash_content(uri: str) -> str:
+    if is_url(uri):
+        return url_fingerprint(uri)
+    try:
+        return find_source(uri, content_hash=True).fingerprint
+    except InputNotFoundError:
+        return MISSING

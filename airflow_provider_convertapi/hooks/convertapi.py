@@ -12,6 +12,8 @@ from airflow.providers.common.compat.sdk import BaseHook, conf
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.ids import JobIds, key_check, seed_text
 from airflow_provider_convertapi.api.wire import Credential
+from airflow_provider_convertapi.connection import ConnectionSettings
+from airflow_provider_convertapi.conversions.task import Scope
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConnectionConfigError,
@@ -20,10 +22,8 @@ from airflow_provider_convertapi.errors import (
     QuotaExhaustedError,
 )
 from airflow_provider_convertapi.failures import explicit_failures
-from airflow_provider_convertapi.hooks.connection import ConnectionSettings
 from airflow_provider_convertapi.hooks.credentials import Credentials
 from airflow_provider_convertapi.hooks.masking import mask, secrets_in
-from airflow_provider_convertapi.hooks.scope import Scope
 
 if TYPE_CHECKING:
     import logging
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.wire import Endpoint
-    from airflow_provider_convertapi.hooks.direct import DirectConversion
-    from airflow_provider_convertapi.hooks.durable import DurableConversion
-    from airflow_provider_convertapi.hooks.order import Order
-    from airflow_provider_convertapi.hooks.outcome import Outcome, Try
+    from airflow_provider_convertapi.conversions.direct import DirectConversion
+    from airflow_provider_convertapi.conversions.durable import DurableConversion
+    from airflow_provider_convertapi.conversions.request import Order
+    from airflow_provider_convertapi.conversions.result import Outcome, Try
 
 DEFAULT_SETTLE = 30.0
 
@@ -86,7 +86,18 @@ class ConvertApiHook(BaseHook):
     @cached_property
     def scope(self) -> Scope:
         """The task that this hook works for; random outside of tasks."""
-        return Scope.current()
+        from airflow.providers.common.compat.sdk import get_current_context
+
+        try:
+            context = get_current_context()
+        except Exception:  # noqa: BLE001 - the class differs between Airflow versions; each means "no task"
+            return Scope.outside()
+        return Scope.from_context(context)
+
+    @property
+    def settle(self) -> float:
+        """The seconds that an accepted job may stay invisible at the service."""
+        return settle_time()
 
     @cached_property
     def client(self) -> Client:
@@ -165,7 +176,7 @@ class ConvertApiHook(BaseHook):
 
     def place_order(self, *, on_quota_exhausted: str = "fail", **arguments: Any) -> Order:
         """Check a conversion's arguments, find its inputs and mask its secrets; nothing is sent."""
-        from airflow_provider_convertapi.hooks.arguments import place_order
+        from airflow_provider_convertapi.conversions.arguments import place_order
 
         if on_quota_exhausted not in {"fail", "raise"}:
             complaint = f"is {on_quota_exhausted!r}; it must be 'fail' or 'raise'"
@@ -204,10 +215,10 @@ class ConvertApiHook(BaseHook):
 
         :param seconds: how long the task waits for it from now on; None means the order's timeout.
         """
-        from airflow_provider_convertapi.hooks.durable import (
+        from airflow_provider_convertapi.conversions.durable import (
             DurableConversion,
         )
-        from airflow_provider_convertapi.hooks.work import Work
+        from airflow_provider_convertapi.conversions.job import Work
 
         ids = JobIds(self.settings.id_key, derivation)
         deadline = self.client.monotonic() + (order.timeout if seconds is None else seconds)
@@ -233,7 +244,7 @@ class ConvertApiHook(BaseHook):
         )
 
     def _direct(self, order: Order) -> DirectConversion:
-        from airflow_provider_convertapi.hooks.direct import (
+        from airflow_provider_convertapi.conversions.direct import (
             DirectConversion,
         )
 
@@ -251,7 +262,7 @@ class ConvertApiHook(BaseHook):
         )
 
     def _this_try(self) -> Try:
-        from airflow_provider_convertapi.hooks.outcome import Try
+        from airflow_provider_convertapi.conversions.result import Try
 
         return Try(self.scope.try_number, self.scope.started, settle_time())
 
@@ -313,7 +324,7 @@ class ConvertApiHook(BaseHook):
 
         :param destination: a file, or a directory when it ends in ``/`` (the file keeps its name).
         """
-        from airflow_provider_convertapi.hooks.transfer import download
+        from airflow_provider_convertapi.hooks.probe import download
 
         with explicit_failures():
             return download(self.client, file_id, str(destination), self._logger)
@@ -345,7 +356,7 @@ class ConvertApiHook(BaseHook):
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether token and Kid are accepted; spends no conversion, never raises."""
-        from airflow_provider_convertapi.hooks.transfer import probe
+        from airflow_provider_convertapi.hooks.probe import probe
 
         try:
             return probe(self.settings, self.client)

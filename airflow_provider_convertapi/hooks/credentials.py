@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_convertapi.api.wire import Endpoint
-    from airflow_provider_convertapi.hooks.connection import ConnectionSettings
+    from airflow_provider_convertapi.connection import ConnectionSettings
 
 _LIFETIME_MARGIN = 60
 """Seconds that a JWT outlives the task's `execution_timeout`."""

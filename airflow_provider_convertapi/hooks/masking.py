@@ -22,7 +22,7 @@ def secrets_in(source: object, parameters: object) -> list[str]:
     Passwords, cookies and headers among the parameters, and the queries of URLs: a signed URL
     opens its file to everybody.
     """
-    from airflow_provider_convertapi.hooks.arguments import listed
+    from airflow_provider_convertapi.conversions.arguments import listed
 
     named = parameters.items() if isinstance(parameters, Mapping) else ()
     hidden = [
@@ -41,7 +41,7 @@ def secrets_in(source: object, parameters: object) -> list[str]:
 
 def secrets_in_steps(steps: object) -> list[str]:
     """Return the same of steps; what is none is masked too, and refused when the task runs."""
-    from airflow_provider_convertapi.hooks.arguments import listed
+    from airflow_provider_convertapi.conversions.arguments import listed
 
     parameters = [step.get("parameters") for step in listed(steps) if isinstance(step, Mapping)]
     return [secret for given in parameters for secret in secrets_in(None, given)]

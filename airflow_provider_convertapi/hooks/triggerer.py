@@ -11,7 +11,7 @@ from airflow_provider_convertapi.api.aclient import AsyncClient
 from airflow_provider_convertapi.api.auth import TokenIssuer, mint
 from airflow_provider_convertapi.api.endpoints import request_token
 from airflow_provider_convertapi.api.wire import Credential
-from airflow_provider_convertapi.hooks.connection import ConnectionSettings
+from airflow_provider_convertapi.connection import ConnectionSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

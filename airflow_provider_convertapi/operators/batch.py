@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_provider_convertapi.hooks.batch.batch import Batch
-    from airflow_provider_convertapi.hooks.batch.waves import Deferral
+    from airflow_provider_convertapi.batch.batch import Batch
+    from airflow_provider_convertapi.batch.waves import Deferral
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 _TRIGGER_MARGIN = 1.0
@@ -190,7 +190,7 @@ class ConvertApiBatchOperator(BaseOperator):
             if self.durable:
                 warn_of_late_retries(self)
             if self.deferrable and self.durable:
-                from airflow_provider_convertapi.hooks.batch.waves import Waves
+                from airflow_provider_convertapi.batch.waves import Waves
 
                 return self._end(context, self._awaited(batch, Waves(batch).start(planned)))
             if self.deferrable:
@@ -199,8 +199,8 @@ class ConvertApiBatchOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Collect the wave that the trigger waited for, and submit the next."""
+        from airflow_provider_convertapi.batch.waves import Waves
         from airflow_provider_convertapi.failures import explicit_failures
-        from airflow_provider_convertapi.hooks.batch.waves import Waves
 
         with explicit_failures(quota=self.on_quota_exhausted):
             # To collect what was paid not even a file among the parameters has to be there.
@@ -234,10 +234,10 @@ class ConvertApiBatchOperator(BaseOperator):
         raise AssertionError  # `defer` raises
 
     def _batch(self, context: Context, *, find_files: bool = True) -> Batch:
-        from airflow_provider_convertapi.hooks.batch.batch import Batch
-        from airflow_provider_convertapi.hooks.batch.request import check_request
+        from airflow_provider_convertapi.batch.batch import Batch
+        from airflow_provider_convertapi.batch.request import check_request
+        from airflow_provider_convertapi.conversions.task import Scope
         from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
-        from airflow_provider_convertapi.hooks.scope import Scope
 
         hook = self._hook = ConvertApiHook(self.convertapi_conn_id)
         hook.scope = Scope.from_context(context)

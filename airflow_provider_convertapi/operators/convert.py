@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_provider_convertapi.conversions.deferral import WatchedJob
+    from airflow_provider_convertapi.conversions.job import Work
+    from airflow_provider_convertapi.conversions.request import Order
+    from airflow_provider_convertapi.conversions.result import Outcome
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
-    from airflow_provider_convertapi.hooks.deferral import WatchedJob
-    from airflow_provider_convertapi.hooks.order import Order
-    from airflow_provider_convertapi.hooks.outcome import Outcome
-    from airflow_provider_convertapi.hooks.work import Work
 
 _LAST_LOOK = 1.0
 """Seconds in which a task whose time is up looks once more for its result, which is paid."""
@@ -165,8 +165,8 @@ class ConvertApiOperator(BaseOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> list[str]:
         """Collect the job that the trigger waited for, and return the URIs of the outputs."""
+        from airflow_provider_convertapi.conversions.deferral import JobEvent
         from airflow_provider_convertapi.failures import explicit_failures
-        from airflow_provider_convertapi.hooks.deferral import JobEvent
 
         hook = self._start(context)
         with explicit_failures(quota=self.on_quota_exhausted):
@@ -187,16 +187,16 @@ class ConvertApiOperator(BaseOperator):
             return self._end(context, outcome)
 
     def _start(self, context: Context) -> ConvertApiHook:
+        from airflow_provider_convertapi.conversions.task import Scope
         from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
-        from airflow_provider_convertapi.hooks.scope import Scope
 
         self._hook = ConvertApiHook(self.convertapi_conn_id)
         self._hook.scope = Scope.from_context(context)
         return self._hook
 
     def _convert(self, context: Context, hook: ConvertApiHook, order: Order) -> Outcome:
-        from airflow_provider_convertapi.hooks.deferral import WatchedJob
-        from airflow_provider_convertapi.hooks.durable import Underway
+        from airflow_provider_convertapi.conversions.deferral import WatchedJob
+        from airflow_provider_convertapi.conversions.durable import Underway
 
         conversion = hook.durable(order, self.conversion_key)
         work, places = conversion.work, [part.place for part in order.uploads]
@@ -218,9 +218,9 @@ class ConvertApiOperator(BaseOperator):
 
         :param event: what the trigger said, None in the beginning.
         """
-        from airflow_provider_convertapi.hooks.arguments import wrong
-        from airflow_provider_convertapi.hooks.deferral import JobEvent
-        from airflow_provider_convertapi.hooks.steps import (
+        from airflow_provider_convertapi.conversions.arguments import wrong
+        from airflow_provider_convertapi.conversions.deferral import JobEvent
+        from airflow_provider_convertapi.conversions.steps import (
             chain_of,
             check_steps,
             first_orders,
@@ -290,7 +290,7 @@ class ConvertApiOperator(BaseOperator):
         except (ConversionInterrupted, ConversionTimeoutError, AirflowTaskTimeout):
             ti = context["ti"]
             if self.cancel_on_kill and ti.try_number > ti.max_tries:
-                from airflow_provider_convertapi.hooks.cancellation import cancel
+                from airflow_provider_convertapi.conversions.cancellation import cancel
 
                 for work, uploads in begun():
                     cancel(work, uploads)

@@ -82,7 +82,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
         """Look at the job that the trigger waited for."""
         from airflow.providers.common.compat.sdk import AirflowSensorTimeout
 
-        from airflow_provider_convertapi.hooks.deferral import JobEvent
+        from airflow_provider_convertapi.conversions.deferral import JobEvent
 
         found = JobEvent.parse(event, expected=0)
         if self.poke(context):

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: TID253 - imported in `execute`
 
 from airflow_provider_convertapi.api.ids import JobIds, key_check, unseal
-from airflow_provider_convertapi.hooks.cancellation import cancel_jobs
+from airflow_provider_convertapi.conversions.cancellation import cancel_jobs
+from airflow_provider_convertapi.conversions.deferral import JobEvent, WatchedJob
+from airflow_provider_convertapi.conversions.polling import Watch
 from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
-from airflow_provider_convertapi.hooks.deferral import JobEvent, WatchedJob
 from airflow_provider_convertapi.hooks.triggerer import read_settings, shared_client
-from airflow_provider_convertapi.hooks.watch import Watch
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import AsyncIterator
 
-    from airflow_provider_convertapi.hooks.connection import ConnectionSettings
-    from airflow_provider_convertapi.hooks.deferral import Status
+    from airflow_provider_convertapi.connection import ConnectionSettings
+    from airflow_provider_convertapi.conversions.deferral import Status
 
 _SPREAD = 0.1
 """Seconds over which triggers begin: a triggerer that starts makes a thousand of them at once."""

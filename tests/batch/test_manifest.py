@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_provider_convertapi.batch.decisions import Asked, Item
 from airflow_provider_convertapi.batch.manifest import (
     MANY_PARTS,
     Author,
@@ -19,10 +20,9 @@ from airflow_provider_convertapi.batch.manifest import (
     Manifest,
     totals,
 )
-from airflow_provider_convertapi.batch.plan import Asked, Item
 from airflow_provider_convertapi.batch.record import Record, parameters_digest
+from airflow_provider_convertapi.batch.recorder import Recorder
 from airflow_provider_convertapi.errors import BatchFailedError
-from airflow_provider_convertapi.hooks.batch.recorder import Recorder
 from airflow_provider_convertapi.manifest import main, read_manifest
 from airflow_provider_convertapi.storage import Folder
 from tests.tries import TaskInstance

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_convertapi.batch.names import (
-    Naming,
+from airflow_provider_convertapi.api.converters import (
     extension_of,
     result_extension,
-    shard_of,
     without_extension,
 )
+from airflow_provider_convertapi.batch.names import Naming, shard_of
 from airflow_provider_convertapi.errors import ParameterError
 from airflow_provider_convertapi.storage import safe_name
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from airflow_provider_convertapi.api.retry import Backoff
-from airflow_provider_convertapi.batch.crew import SPARE, Crew, Turn
-from airflow_provider_convertapi.batch.pace import Pace, Rhythm
+from airflow_provider_convertapi.batch.limit import Pace, Rhythm
+from airflow_provider_convertapi.batch.pool import SPARE, Crew, Turn
 from airflow_provider_convertapi.errors import ThrottledError
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from airflow_provider_convertapi.batch.pace import RAMP
+from airflow_provider_convertapi.batch.limit import RAMP
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     BatchFailedError,

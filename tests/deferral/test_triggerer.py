@@ -264,7 +264,7 @@ def test_on_kill_is_over_in_time(sandbox: Sandbox, start_job: StartJob) -> None:
     import logging
 
     from airflow_provider_convertapi.api.aclient import AsyncClient
-    from airflow_provider_convertapi.hooks.cancellation import cancel_jobs
+    from airflow_provider_convertapi.conversions.cancellation import cancel_jobs
 
     job = start_job()
     sandbox.fail("DELETE /async/job/*", stall=20)

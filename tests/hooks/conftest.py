@@ -30,8 +30,8 @@ def sandbox(convertapi_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> San
 @pytest.fixture
 def make_hook(sandbox: Sandbox) -> MakeHook:
     """Make the hook of one try of one task; each call is a process of its own, as far as ids go."""
+    from airflow_provider_convertapi.conversions.task import Scope
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
-    from airflow_provider_convertapi.hooks.scope import Scope
 
     def make(try_number: int = 1, **names: Any) -> ConvertApiHook:
         hook = ConvertApiHook()

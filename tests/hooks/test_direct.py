@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from airflow_provider_convertapi.conversions.arguments import place_order
+from airflow_provider_convertapi.conversions.direct import DirectConversion
+from airflow_provider_convertapi.conversions.result import Try
 from airflow_provider_convertapi.errors import (
     ConversionError,
     InputChangedError,
@@ -17,9 +20,6 @@ from airflow_provider_convertapi.errors import (
     ResultLostError,
     ThrottledError,
 )
-from airflow_provider_convertapi.hooks.arguments import place_order
-from airflow_provider_convertapi.hooks.direct import DirectConversion
-from airflow_provider_convertapi.hooks.outcome import Try
 
 if TYPE_CHECKING:
     from collections.abc import Callable

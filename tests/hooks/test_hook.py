@@ -116,7 +116,7 @@ def test_lifetime_is_capped_by_the_task(sandbox: Sandbox, make_hook: MakeHook) -
     """A task that may run 100 s gets a JWT of 100 s and a margin."""
     import jwt
 
-    from airflow_provider_convertapi.hooks.scope import Scope
+    from airflow_provider_convertapi.conversions.task import Scope
 
     hook = make_hook()
     hook.scope = Scope({"dag": "d"}, execution_timeout=100)

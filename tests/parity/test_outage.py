@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_convertapi.api.wire import Credential
-    from airflow_provider_convertapi.hooks.durable import DurableConversion, Underway
+    from airflow_provider_convertapi.conversions.durable import DurableConversion, Underway
     from airflow_provider_convertapi.sandbox import Sandbox
 
 FAILED_POLLS = 12
@@ -43,8 +43,8 @@ class Clock:
 @pytest.fixture
 def begun(convertapi_sandbox: Sandbox, tmp_path: Path) -> tuple[DurableConversion, Underway]:
     """Begin a conversion, and let its work be done before anybody polls."""
+    from airflow_provider_convertapi.conversions.durable import Underway
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
-    from airflow_provider_convertapi.hooks.durable import Underway
 
     (tmp_path / "letter.txt").write_text("Dear reader.\n")
     hook = ConvertApiHook()
@@ -86,7 +86,7 @@ def test_triggerer_waits_it_out(
 ) -> None:
     """The trigger fires once polls are answered again, in the same rhythm."""
     from airflow_provider_convertapi.api.aclient import AsyncClient
-    from airflow_provider_convertapi.hooks.watch import Watch
+    from airflow_provider_convertapi.conversions.polling import Watch
 
     conversion, job = begun
     work, clock = conversion.work, Clock()

@@ -35,6 +35,7 @@ from airflow_provider_convertapi.api.endpoints import (
     start_conversion,
     upload,
 )
+from airflow_provider_convertapi.connection import ConnectionSettings
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConversionError,
@@ -45,7 +46,6 @@ from airflow_provider_convertapi.errors import (
     TransportError,
 )
 from airflow_provider_convertapi.failures import as_failure, explicit_failures
-from airflow_provider_convertapi.hooks.connection import ConnectionSettings
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection

@@ -11,8 +11,8 @@ import pytest
 from airflow.models.connection import Connection as StoredConnection
 from airflow.providers.common.compat.sdk import Connection
 
+from airflow_provider_convertapi.connection import ConnectionSettings
 from airflow_provider_convertapi.errors import ConnectionConfigError
-from airflow_provider_convertapi.hooks.connection import ConnectionSettings
 
 KID = "11111111-2222-4333-8444-555555555555"
 TOKEN = "api-token-0123456789"

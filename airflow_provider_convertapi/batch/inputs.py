@@ -11,10 +11,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_convertapi.batch.leftover import URL
+from airflow_provider_convertapi.batch.checkpoint import URL
 from airflow_provider_convertapi.batch.names import shard_of
+from airflow_provider_convertapi.conversions.arguments import listed, plain_text, wrong
 from airflow_provider_convertapi.errors import InputNotFoundError
-from airflow_provider_convertapi.hooks.arguments import listed, plain_text, wrong
 from airflow_provider_convertapi.storage import (
     Destination,
     canonical,
@@ -28,7 +28,7 @@ from airflow_provider_convertapi.storage import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from airflow_provider_convertapi.hooks.batch.request import BatchRequest
+    from airflow_provider_convertapi.batch.request import BatchRequest
     from airflow_provider_convertapi.storage import (
         Found,
     )

@@ -10,6 +10,7 @@ from airflow_provider_convertapi.api.endpoints import (
     start_conversion,
     upload,
 )
+from airflow_provider_convertapi.conversions.result import explained
 from airflow_provider_convertapi.errors import (
     ConversionError,
     InputChangedError,
@@ -20,15 +21,14 @@ from airflow_provider_convertapi.errors import (
     UnexpectedAnswerError,
     UnsupportedFormatError,
 )
-from airflow_provider_convertapi.hooks.outcome import explained
 from airflow_provider_convertapi.storage import Source
 
 if TYPE_CHECKING:
+    from airflow_provider_convertapi.conversions.job import Work
+    from airflow_provider_convertapi.conversions.request import Part
     from airflow_provider_convertapi.errors import (
         ConvertApiError,
     )
-    from airflow_provider_convertapi.hooks.order import Part
-    from airflow_provider_convertapi.hooks.work import Work
 
 _LOST_ANSWERS = 3
 """How often one try submits anew, under the same id, after a lost answer and no job."""

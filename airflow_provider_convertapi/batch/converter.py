@@ -7,32 +7,31 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api import redaction
+from airflow_provider_convertapi.api.converters import extension_of, without_extension
 from airflow_provider_convertapi.api.ids import JobIds, seed_text
-from airflow_provider_convertapi.batch.names import extension_of, without_extension
-from airflow_provider_convertapi.batch.pace import Rhythm
+from airflow_provider_convertapi.batch.limit import Rhythm
+from airflow_provider_convertapi.batch.outputs import BatchOutput
+from airflow_provider_convertapi.conversions.arguments import place_order
+from airflow_provider_convertapi.conversions.chain import Chain
+from airflow_provider_convertapi.conversions.direct import DirectConversion
+from airflow_provider_convertapi.conversions.durable import DurableConversion
+from airflow_provider_convertapi.conversions.job import Work
+from airflow_provider_convertapi.conversions.request import Part
+from airflow_provider_convertapi.conversions.result import Try
 from airflow_provider_convertapi.errors import InputChangedError
-from airflow_provider_convertapi.hooks.arguments import place_order
-from airflow_provider_convertapi.hooks.batch.outputs import BatchOutput
-from airflow_provider_convertapi.hooks.chain import Chain
-from airflow_provider_convertapi.hooks.convertapi import settle_time
-from airflow_provider_convertapi.hooks.direct import DirectConversion
-from airflow_provider_convertapi.hooks.durable import DurableConversion
-from airflow_provider_convertapi.hooks.order import Part
-from airflow_provider_convertapi.hooks.outcome import Try
-from airflow_provider_convertapi.hooks.work import Work
 from airflow_provider_convertapi.storage import Source, is_url, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from airflow_provider_convertapi.api.client import Client
-    from airflow_provider_convertapi.batch.plan import Item
-    from airflow_provider_convertapi.hooks.batch.request import BatchRequest
-    from airflow_provider_convertapi.hooks.batch.sharing import SharedFiles
+    from airflow_provider_convertapi.batch.decisions import Item
+    from airflow_provider_convertapi.batch.request import BatchRequest
+    from airflow_provider_convertapi.batch.shared_files import SharedFiles
+    from airflow_provider_convertapi.conversions.deferral import WatchedJob
+    from airflow_provider_convertapi.conversions.job import Turn
+    from airflow_provider_convertapi.conversions.request import Order
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
-    from airflow_provider_convertapi.hooks.deferral import WatchedJob
-    from airflow_provider_convertapi.hooks.order import Order
-    from airflow_provider_convertapi.hooks.work import Turn
 
 quiet = logging.getLogger(f"{__name__}.one")
 """A batch tells its story in totals: a line for each file would bury what matters."""
@@ -54,7 +53,7 @@ class Converter:
     _settle: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._settle = settle_time()
+        self._settle = self.hook.settle
         self.rhythm = Rhythm(self.request.poll_interval)
 
     def order(self, item: Item) -> Order:

@@ -18,7 +18,7 @@ from airflow_provider_convertapi.storage import shown
 if TYPE_CHECKING:
     import logging
 
-    from airflow_provider_convertapi.batch.plan import Item, Plan
+    from airflow_provider_convertapi.batch.decisions import Item, Plan
     from airflow_provider_convertapi.batch.record import Record
 
 _SHOWN = 5

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from airflow_provider_convertapi.conversions.durable import Underway
 from airflow_provider_convertapi.errors import ConversionInterrupted
-from airflow_provider_convertapi.hooks.durable import Underway
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.api.converters import extension_of
 from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
-from airflow_provider_convertapi.batch.names import extension_of
+from airflow_provider_convertapi.batch.converter import error_fields
+from airflow_provider_convertapi.batch.inputs import recorded
 from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.errors import (
     ConversionError,
@@ -19,16 +21,14 @@ from airflow_provider_convertapi.errors import (
     UnexpectedAnswerError,
     UnsupportedFormatError,
 )
-from airflow_provider_convertapi.hooks.batch.inputs import recorded
-from airflow_provider_convertapi.hooks.batch.items import error_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from airflow_provider_convertapi.batch.decisions import Asked, Item
     from airflow_provider_convertapi.batch.manifest import Author, Manifest
-    from airflow_provider_convertapi.batch.plan import Asked, Item
-    from airflow_provider_convertapi.hooks.order import Order
-    from airflow_provider_convertapi.hooks.outcome import Outcome
+    from airflow_provider_convertapi.conversions.request import Order
+    from airflow_provider_convertapi.conversions.result import Outcome
 
 _SECONDS = 5.0
 _ITEMS = 200

@@ -6,23 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.errors import ParameterError
-from airflow_provider_convertapi.hooks.arguments import (
+from airflow_provider_convertapi.conversions.arguments import (
     format_name,
     listed,
     split_parameters,
     wrong,
 )
-from airflow_provider_convertapi.hooks.chain import Chain
+from airflow_provider_convertapi.conversions.chain import Chain
+from airflow_provider_convertapi.errors import ParameterError
 from airflow_provider_convertapi.storage import Source, find_source, is_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_convertapi.api.ids import JobIds
+    from airflow_provider_convertapi.conversions.job import Work
+    from airflow_provider_convertapi.conversions.request import Order
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
-    from airflow_provider_convertapi.hooks.order import Order
-    from airflow_provider_convertapi.hooks.work import Work
 
 _KEYS = ("to_format", "from_format", "parameters")
 

@@ -10,6 +10,8 @@ from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.answers import AnswerReader
 from airflow_provider_convertapi.api.endpoints import convert_directly
 from airflow_provider_convertapi.api.wire import whole_number
+from airflow_provider_convertapi.conversions.job import AlwaysMyTurn
+from airflow_provider_convertapi.conversions.result import Outcome, explained, found_too_late
 from airflow_provider_convertapi.errors import (
     ConversionError,
     ConvertApiError,
@@ -22,8 +24,6 @@ from airflow_provider_convertapi.errors import (
     UnexpectedAnswerError,
     UnsupportedFormatError,
 )
-from airflow_provider_convertapi.hooks.outcome import Outcome, explained, found_too_late
-from airflow_provider_convertapi.hooks.work import AlwaysMyTurn
 from airflow_provider_convertapi.storage import Publication, SizeMismatch
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.answers import PartHead
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.wire import Endpoint, Response
-    from airflow_provider_convertapi.hooks.order import Order
-    from airflow_provider_convertapi.hooks.outcome import Try
-    from airflow_provider_convertapi.hooks.work import Turn
+    from airflow_provider_convertapi.conversions.job import Turn
+    from airflow_provider_convertapi.conversions.request import Order
+    from airflow_provider_convertapi.conversions.result import Try
 
 
 @dataclass(slots=True)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.endpoints import JobAnswer
     from airflow_provider_convertapi.api.ids import JobIds
-    from airflow_provider_convertapi.hooks.order import Order
-    from airflow_provider_convertapi.hooks.outcome import Try
+    from airflow_provider_convertapi.conversions.request import Order
+    from airflow_provider_convertapi.conversions.result import Try
 
 
 class Turn(Protocol):

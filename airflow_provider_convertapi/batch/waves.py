@@ -6,7 +6,20 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.batch.leftover import LeftPlan
+from airflow_provider_convertapi.batch.checkpoint import LeftPlan
+from airflow_provider_convertapi.batch.inputs import url_fingerprint
+from airflow_provider_convertapi.batch.parameter_files import (
+    all_files,
+    identities,
+    of_first_step,
+    remembered,
+    with_step_files,
+)
+from airflow_provider_convertapi.batch.plan import Planned, Records, find_file_parameters
+from airflow_provider_convertapi.batch.summary import Tally
+from airflow_provider_convertapi.conversions.arguments import listed, plain_text
+from airflow_provider_convertapi.conversions.deferral import JobEvent
+from airflow_provider_convertapi.conversions.steps import with_found_files
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConversionInterrupted,
@@ -14,30 +27,17 @@ from airflow_provider_convertapi.errors import (
     InputChangedError,
     InputNotFoundError,
 )
-from airflow_provider_convertapi.hooks.arguments import listed, plain_text
-from airflow_provider_convertapi.hooks.batch.inputs import url_fingerprint
-from airflow_provider_convertapi.hooks.batch.parameterfiles import (
-    all_files,
-    identities,
-    of_first_step,
-    remembered,
-    with_step_files,
-)
-from airflow_provider_convertapi.hooks.batch.planning import Planned, Records, find_file_parameters
-from airflow_provider_convertapi.hooks.batch.tally import Tally
-from airflow_provider_convertapi.hooks.deferral import JobEvent
-from airflow_provider_convertapi.hooks.steps import with_found_files
 from airflow_provider_convertapi.storage import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow_provider_convertapi.batch.plan import Item
+    from airflow_provider_convertapi.batch.batch import Batch
+    from airflow_provider_convertapi.batch.decisions import Item
+    from airflow_provider_convertapi.batch.parameter_files import Files
+    from airflow_provider_convertapi.batch.running import BatchRun
+    from airflow_provider_convertapi.conversions.deferral import WatchedJob
     from airflow_provider_convertapi.errors import ConvertApiError
-    from airflow_provider_convertapi.hooks.batch.batch import Batch
-    from airflow_provider_convertapi.hooks.batch.parameterfiles import Files
-    from airflow_provider_convertapi.hooks.batch.running import BatchRun
-    from airflow_provider_convertapi.hooks.deferral import WatchedJob
 
 _ENOUGH = 0.8
 """Share of a wave's jobs whose answers wake the task, while there is more to submit."""

@@ -9,18 +9,19 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_convertapi.errors import ParameterError
-from airflow_provider_convertapi.hooks.order import (
+from airflow_provider_convertapi.api.converters import ANY_TO, IMAGES, is_array
+from airflow_provider_convertapi.conversions.request import (
     LEAST_TIMEOUT,
     MOST_TIMEOUT,
     Order,
     Part,
     without_query,
 )
+from airflow_provider_convertapi.errors import ParameterError
 from airflow_provider_convertapi.storage import Destination, Source, find_source, is_url
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.hooks.order import (
+    from airflow_provider_convertapi.conversions.request import (
         Input,
     )
 
@@ -40,16 +41,6 @@ _OURS = {
 _FORMAT = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 _EXTENSION = re.compile(r"^[a-z0-9]{1,8}$")
 _LONGEST_NAME = 200
-_ANY_TO = frozenset({"zip"})
-_ARRAY_CONVERTERS = frozenset(
-    {("pdf", "merge"), ("images", "pdf"), ("images", "join")}
-    | {(f, "gif") for f in ("gif", "jpg", "png", "webp")}
-)
-"""The converters that take `Files[i]`, beside anything to zip (ConvertAPI's OpenAPI document)."""
-
-_IMAGES = frozenset(
-    {"jpg", "jpeg", "png", "gif", "tiff", "tif", "webp", "heic", "heif", "svg", "psd", "jfif"}
-)
 
 
 def place_order(
@@ -122,16 +113,6 @@ def listed(source: object) -> list[object]:
     return [source]
 
 
-def is_array(source_format: str, target_format: str) -> bool:
-    """Tell whether a converter takes several files at once."""
-    return (source_format, target_format) in _ARRAY_CONVERTERS or target_format in _ANY_TO
-
-
-def converter_format(source_format: str, target_format: str) -> str:
-    """Return what a converter calls its source: anything may be zipped."""
-    return "any" if target_format in _ANY_TO else source_format
-
-
 def _uris(source: object) -> list[str]:
     items = listed(source)
     if not items:
@@ -152,10 +133,10 @@ def format_name(name: str, value: object) -> str:
 def _source_format(from_format: object, uris: Sequence[str], target: str) -> str:
     if from_format is not None:
         return format_name("from_format", from_format)
-    if target in _ANY_TO:
+    if target in ANY_TO:
         return "any"
     formats = {_extension(uri) for uri in uris}
-    if len(uris) > 1 and formats <= _IMAGES and target in {"pdf", "join"}:
+    if len(uris) > 1 and formats <= IMAGES and target in {"pdf", "join"}:
         return "images"
     if len(formats) > 1:
         raise wrong(

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.retry import Backoff
+from airflow_provider_convertapi.conversions.collection import ResultGoneError, fetch
 from airflow_provider_convertapi.errors import ConvertApiError, ResultExpiredError
-from airflow_provider_convertapi.hooks.collection import ResultGoneError, fetch
 from airflow_provider_convertapi.storage import Destination, Publication
 
 if TYPE_CHECKING:
     import logging
 
     from airflow_provider_convertapi.api.client import Client
-    from airflow_provider_convertapi.hooks.connection import ConnectionSettings
+    from airflow_provider_convertapi.connection import ConnectionSettings
 
 _TEST_TIMEOUT = 10.0
 """Seconds: the test runs inside the web server, which must not hang for a dead host."""

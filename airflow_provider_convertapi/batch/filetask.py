@@ -7,20 +7,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.endpoints import get_job
-from airflow_provider_convertapi.hooks.deferral import WatchedJob
-from airflow_provider_convertapi.hooks.durable import Underway
-from airflow_provider_convertapi.hooks.outcome import Outcome
-from airflow_provider_convertapi.hooks.work import AlwaysMyTurn, at_once
+from airflow_provider_convertapi.conversions.deferral import WatchedJob
+from airflow_provider_convertapi.conversions.durable import Underway
+from airflow_provider_convertapi.conversions.job import AlwaysMyTurn, at_once
+from airflow_provider_convertapi.conversions.result import Outcome
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.api.client import Client
-    from airflow_provider_convertapi.batch.plan import Item
-    from airflow_provider_convertapi.hooks.batch.items import Converter
-    from airflow_provider_convertapi.hooks.chain import Chain
-    from airflow_provider_convertapi.hooks.direct import DirectConversion
-    from airflow_provider_convertapi.hooks.durable import DurableConversion
-    from airflow_provider_convertapi.hooks.order import Order
-    from airflow_provider_convertapi.hooks.work import Turn, Work
+    from airflow_provider_convertapi.batch.converter import Converter
+    from airflow_provider_convertapi.batch.decisions import Item
+    from airflow_provider_convertapi.conversions.chain import Chain
+    from airflow_provider_convertapi.conversions.direct import DirectConversion
+    from airflow_provider_convertapi.conversions.durable import DurableConversion
+    from airflow_provider_convertapi.conversions.job import Turn, Work
+    from airflow_provider_convertapi.conversions.request import Order
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.batch.names import (
+from airflow_provider_convertapi.api.converters import (
     extension_of,
     has_open_extension,
     without_extension,

@@ -9,6 +9,7 @@ from airflow_provider_convertapi.api.endpoints import (
     download,
     find_file,
 )
+from airflow_provider_convertapi.conversions.result import found_too_late
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
     OutputExistsError,
@@ -17,7 +18,6 @@ from airflow_provider_convertapi.errors import (
     TransportError,
     UnexpectedAnswerError,
 )
-from airflow_provider_convertapi.hooks.outcome import found_too_late
 from airflow_provider_convertapi.storage import Publication, SizeMismatch
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         Conversion,
         ConvertedFile,
     )
-    from airflow_provider_convertapi.hooks.work import Work
+    from airflow_provider_convertapi.conversions.job import Work
 
 
 _LONGEST_WAIT = 60.0

@@ -13,10 +13,10 @@ from airflow_provider_convertapi.errors import (
 )
 
 if TYPE_CHECKING:
+    from airflow_provider_convertapi.conversions.request import Order
     from airflow_provider_convertapi.errors import (
         ConvertApiError,
     )
-    from airflow_provider_convertapi.hooks.order import Order
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,27 +7,27 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.ids import MAX_ATTEMPTS
 from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
-from airflow_provider_convertapi.errors import (
-    ConversionError,
-    ResultExpiredError,
-    TransientConversionError,
-)
-from airflow_provider_convertapi.hooks.collection import (
+from airflow_provider_convertapi.conversions.collection import (
     can_be_fetched,
     collect,
     delete_documents,
     published,
 )
-from airflow_provider_convertapi.hooks.order import MOST_TIMEOUT
-from airflow_provider_convertapi.hooks.outcome import Outcome, explained
-from airflow_provider_convertapi.hooks.submission import Submission
+from airflow_provider_convertapi.conversions.request import MOST_TIMEOUT
+from airflow_provider_convertapi.conversions.result import Outcome, explained
+from airflow_provider_convertapi.conversions.submission import Submission
+from airflow_provider_convertapi.errors import (
+    ConversionError,
+    ResultExpiredError,
+    TransientConversionError,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.api.endpoints import Conversion, JobAnswer
+    from airflow_provider_convertapi.conversions.job import Work
     from airflow_provider_convertapi.errors import (
         ConvertApiError,
     )
-    from airflow_provider_convertapi.hooks.work import Work
 
 
 @dataclass(frozen=True, slots=True)

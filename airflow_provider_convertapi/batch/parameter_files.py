@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from airflow_provider_convertapi.batch.inputs import url_fingerprint
 from airflow_provider_convertapi.errors import InputChangedError
-from airflow_provider_convertapi.hooks.batch.inputs import url_fingerprint
 from airflow_provider_convertapi.storage import Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_provider_convertapi.batch.request import BatchRequest
     from airflow_provider_convertapi.errors import ConvertApiError
-    from airflow_provider_convertapi.hooks.batch.request import BatchRequest
 
 Files = dict[str, Source | str]
 """By name; those of a step have its number before it: ``2.OverlayFile``."""

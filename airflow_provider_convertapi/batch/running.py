@@ -10,8 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.endpoints import get_job
-from airflow_provider_convertapi.batch.crew import SPARE, Crew, StoppedError
-from airflow_provider_convertapi.batch.pace import Pace
+from airflow_provider_convertapi.batch.converter import quiet
+from airflow_provider_convertapi.batch.filetask import FileTask
+from airflow_provider_convertapi.batch.limit import Pace
+from airflow_provider_convertapi.batch.pool import SPARE, Crew, StoppedError
+from airflow_provider_convertapi.batch.summary import Progress
+from airflow_provider_convertapi.conversions.cancellation import cancel
+from airflow_provider_convertapi.conversions.collection import delete_files
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     BudgetExceededError,
@@ -22,24 +27,19 @@ from airflow_provider_convertapi.errors import (
     QuotaExhaustedError,
     ThrottledError,
 )
-from airflow_provider_convertapi.hooks.batch.filetask import FileTask
-from airflow_provider_convertapi.hooks.batch.items import quiet
-from airflow_provider_convertapi.hooks.batch.tally import Progress
-from airflow_provider_convertapi.hooks.cancellation import cancel
-from airflow_provider_convertapi.hooks.collection import delete_files
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterable, Iterator
 
     from airflow_provider_convertapi.api.client import Client
-    from airflow_provider_convertapi.batch.plan import Item
-    from airflow_provider_convertapi.hooks.batch.filetask import Way
-    from airflow_provider_convertapi.hooks.batch.items import Converter
-    from airflow_provider_convertapi.hooks.batch.recorder import Recorder
-    from airflow_provider_convertapi.hooks.batch.tally import Tally
-    from airflow_provider_convertapi.hooks.deferral import WatchedJob
-    from airflow_provider_convertapi.hooks.outcome import Outcome
+    from airflow_provider_convertapi.batch.converter import Converter
+    from airflow_provider_convertapi.batch.decisions import Item
+    from airflow_provider_convertapi.batch.filetask import Way
+    from airflow_provider_convertapi.batch.recorder import Recorder
+    from airflow_provider_convertapi.batch.summary import Tally
+    from airflow_provider_convertapi.conversions.deferral import WatchedJob
+    from airflow_provider_convertapi.conversions.result import Outcome
 
 _HALTING = (
     QuotaExhaustedError,

@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_provider_convertapi.hooks.arguments import (
+from airflow_provider_convertapi.conversions.arguments import (
     format_name,
     plain_text,
     split_parameters,
     wrong,
 )
-from airflow_provider_convertapi.hooks.steps import check_steps
+from airflow_provider_convertapi.conversions.steps import check_steps
 from airflow_provider_convertapi.storage import Destination
 
 if TYPE_CHECKING:
+    from airflow_provider_convertapi.batch.decisions import OnMissingOutput
     from airflow_provider_convertapi.batch.names import OnCollision
-    from airflow_provider_convertapi.batch.plan import OnMissingOutput
-    from airflow_provider_convertapi.hooks.steps import Step
+    from airflow_provider_convertapi.conversions.steps import Step
 
 OnEmpty = Literal["succeed", "skip", "fail"]
 OnQuota = Literal["fail", "raise", "partial"]

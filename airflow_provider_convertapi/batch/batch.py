@@ -6,7 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.batch.converter import Converter, quiet
 from airflow_provider_convertapi.batch.manifest import Author
+from airflow_provider_convertapi.batch.parameter_files import all_files
+from airflow_provider_convertapi.batch.plan import make
+from airflow_provider_convertapi.batch.recorder import Recorder
+from airflow_provider_convertapi.batch.running import BatchRun
+from airflow_provider_convertapi.batch.shared_files import SharedFiles
+from airflow_provider_convertapi.batch.summary import Tally
+from airflow_provider_convertapi.conversions.collection import delete_files
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     BudgetExceededError,
@@ -16,26 +24,18 @@ from airflow_provider_convertapi.errors import (
     InputNotFoundError,
     QuotaExhaustedError,
 )
-from airflow_provider_convertapi.hooks.batch.items import Converter, quiet
-from airflow_provider_convertapi.hooks.batch.parameterfiles import all_files
-from airflow_provider_convertapi.hooks.batch.planning import make
-from airflow_provider_convertapi.hooks.batch.recorder import Recorder
-from airflow_provider_convertapi.hooks.batch.running import BatchRun
-from airflow_provider_convertapi.hooks.batch.sharing import SharedFiles
-from airflow_provider_convertapi.hooks.batch.tally import Tally
-from airflow_provider_convertapi.hooks.collection import delete_files
 from airflow_provider_convertapi.storage import Source, shown
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Iterable, Iterator
 
-    from airflow_provider_convertapi.batch.plan import Item
+    from airflow_provider_convertapi.batch.decisions import Item
+    from airflow_provider_convertapi.batch.plan import Planned
+    from airflow_provider_convertapi.batch.request import BatchRequest
     from airflow_provider_convertapi.errors import (
         ConvertApiError,
     )
-    from airflow_provider_convertapi.hooks.batch.planning import Planned
-    from airflow_provider_convertapi.hooks.batch.request import BatchRequest
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 _CLEANING = 60.0

@@ -11,9 +11,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.api.converters import converter_format, is_array, result_extension
 from airflow_provider_convertapi.api.endpoints import Conversion, find_file
 from airflow_provider_convertapi.api.ids import JobIds, seed_text
-from airflow_provider_convertapi.batch.names import result_extension
+from airflow_provider_convertapi.conversions.collection import (
+    can_be_fetched,
+    collect,
+    delete_files,
+    published,
+)
+from airflow_provider_convertapi.conversions.deferral import WatchedJob
+from airflow_provider_convertapi.conversions.durable import Underway
+from airflow_provider_convertapi.conversions.job import at_once
+from airflow_provider_convertapi.conversions.links import Link, StepOrder
+from airflow_provider_convertapi.conversions.request import Part
+from airflow_provider_convertapi.conversions.result import Outcome
 from airflow_provider_convertapi.errors import (
     ConversionError,
     ConvertApiError,
@@ -22,27 +34,14 @@ from airflow_provider_convertapi.errors import (
     TransientConversionError,
     UnsupportedFormatError,
 )
-from airflow_provider_convertapi.hooks.arguments import converter_format, is_array
-from airflow_provider_convertapi.hooks.collection import (
-    can_be_fetched,
-    collect,
-    delete_files,
-    published,
-)
-from airflow_provider_convertapi.hooks.deferral import WatchedJob
-from airflow_provider_convertapi.hooks.durable import Underway
-from airflow_provider_convertapi.hooks.links import Link, StepOrder
-from airflow_provider_convertapi.hooks.order import Part
-from airflow_provider_convertapi.hooks.outcome import Outcome
-from airflow_provider_convertapi.hooks.work import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from airflow_provider_convertapi.hooks.links import Result
-    from airflow_provider_convertapi.hooks.order import Order
-    from airflow_provider_convertapi.hooks.steps import Step
-    from airflow_provider_convertapi.hooks.work import Work
+    from airflow_provider_convertapi.conversions.job import Work
+    from airflow_provider_convertapi.conversions.links import Result
+    from airflow_provider_convertapi.conversions.request import Order
+    from airflow_provider_convertapi.conversions.steps import Step
 
 _GONE = 5009
 """ConvertAPI's Code for a file id that it does not know."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.hooks.durable import DurableConversion
-from airflow_provider_convertapi.hooks.order import Order
-from airflow_provider_convertapi.hooks.outcome import Outcome
+from airflow_provider_convertapi.conversions.durable import DurableConversion
+from airflow_provider_convertapi.conversions.request import Order
+from airflow_provider_convertapi.conversions.result import Outcome
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.api.endpoints import Conversion, ConvertedFile
-    from airflow_provider_convertapi.hooks.durable import Underway
+    from airflow_provider_convertapi.conversions.durable import Underway
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.batch.plan import Asked, Item, Plan
+from airflow_provider_convertapi.batch.decisions import Asked, Item, Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -16,7 +16,7 @@ from airflow_provider_convertapi.errors import ThrottledError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from airflow_provider_convertapi.batch.pace import Pace
+    from airflow_provider_convertapi.batch.limit import Pace
 
 Slot = TypeVar("Slot")
 

@@ -46,15 +46,9 @@ class Scope:
         return cls(names, max(ti.try_number, 1), started, limit.total_seconds() if limit else None)
 
     @classmethod
-    def current(cls) -> Scope:
-        """Return the scope of the task that runs here, a random one outside of tasks."""
-        from airflow.providers.common.compat.sdk import get_current_context
-
-        try:
-            context = get_current_context()
-        except Exception:  # noqa: BLE001 - the class differs between Airflow versions; each means "no task"
-            return cls({"random": secrets.token_hex(16)}, is_durable=False)
-        return cls.from_context(context)
+    def outside(cls) -> Scope:
+        """Return a random scope, for a conversion that belongs to no task."""
+        return cls({"random": secrets.token_hex(16)}, is_durable=False)
 
     def call_number(self, seed: Mapping[str, Any]) -> int:
         """Return how many equal conversions this try has finished: the next one is another."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.endpoints import JobAnswer
     from airflow_provider_convertapi.api.ids import JobIds
     from airflow_provider_convertapi.api.wire import Endpoint
-    from airflow_provider_convertapi.hooks.work import Work
+    from airflow_provider_convertapi.conversions.job import Work
 
 _CANCELLED = (
     "Cancelled: the job and its documents are deleted at ConvertAPI. It may be billed, and what it "

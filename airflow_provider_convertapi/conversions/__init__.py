@@ -1,0 +1,1 @@
+"""One conversion, from checked arguments to a published result; it knows no Airflow."""
