@@ -102,16 +102,17 @@ def _is_right(path: Path, number: int) -> bool:
 
 def ours(number: int, source: Path, target: Path, attempt: int) -> None:
     """Convert as a task's try would, durable."""
-    from airflow_provider_convertapi.conversions.task import Scope
+    from airflow_provider_convertapi.conversions.task import TaskTry
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
     hook = ConvertApiHook()
-    names = {"dag": "faulted", "run": "bench", "task": str(number), "map": -1}
-    hook.scope = Scope(names, attempt, time.time())
+    hook.task = TaskTry(
+        dag_id="faulted", run_id="bench", task_id=str(number), number=attempt, started=time.time()
+    )
     try:
         hook.convert(source, "zip", target, poll_interval=1)
     finally:
-        hook.client.close()
+        hook.session.client.close()
 
 
 def official_sdk(_number: int, source: Path, target: Path, _attempt: int) -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from airflow.triggers.base import BaseTrigger
 
+    from airflow_provider_convertapi.conversions.request import CheckedConversion
+
 TRIGGER_LIMIT = 30.0
 """Seconds after which a trigger that does not fire fails its test."""
 
@@ -40,6 +42,26 @@ class TaskInstance:
         """Keep a value; a second one of the same key would be an error in Airflow."""
         assert key not in self.xcom
         self.xcom[key] = value
+
+
+def checked_conversion(**given: Any) -> CheckedConversion:
+    """Return a conversion as the hook checks it, with its defaults for what is not given."""
+    from airflow_provider_convertapi.conversions.arguments import ConversionArguments
+    from airflow_provider_convertapi.conversions.checking import check_conversion
+
+    defaults = {
+        "to_format": "pdf",
+        "from_format": None,
+        "parameters": None,
+        "steps": None,
+        "timeout": 1800,
+        "poll_interval": 10,
+        "durable": True,
+        "on_quota_exhausted": "fail",
+        "overwrite": True,
+        "conversion_key": None,
+    }
+    return check_conversion(ConversionArguments(**{**defaults, **given}))
 
 
 def nothing() -> None:

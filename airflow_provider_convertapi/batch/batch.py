@@ -13,7 +13,7 @@ from airflow_provider_convertapi.batch.plan import make
 from airflow_provider_convertapi.batch.recorder import Recorder
 from airflow_provider_convertapi.batch.running import BatchRun
 from airflow_provider_convertapi.batch.shared_files import SharedFiles
-from airflow_provider_convertapi.batch.summary import Tally
+from airflow_provider_convertapi.batch.summary import Summary
 from airflow_provider_convertapi.conversions.collection import delete_files
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.plan import Planned
     from airflow_provider_convertapi.batch.request import BatchRequest
+    from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.errors import (
         ConvertApiError,
     )
-    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 _CLEANING = 60.0
 _EXAMPLES = 5
@@ -46,36 +46,40 @@ _EXAMPLES = 5
 class Batch:
     """A batch in the hands of one try of a task.
 
-    :param first_try: the number of the first try since the task was last cleared.
     :param cancels: whether jobs are deleted when the task is told to stop, since nobody would
         collect them.
     """
 
-    hook: ConvertApiHook
+    session: Session
     request: BatchRequest
-    log: logging.Logger
-    first_try: int = 1
     cancels: bool = False
     _shared: SharedFiles | None = field(default=None, init=False)
 
     @property
     def author(self) -> Author:
         """Return who writes the records."""
-        names = self.hook.scope.names
+        task = self.session.task
         return Author(
-            dag_id=str(names.get("dag", "")),
-            task_id=str(names.get("task", "")),
-            run_id=str(names.get("run", "")),
-            map_index=int(names.get("map", -1)),
-            try_number=self.hook.scope.try_number,
+            dag_id=task.dag_id,
+            task_id=task.task_id,
+            run_id=task.run_id,
+            map_index=task.map_index,
+            try_number=task.number,
         )
+
+    @property
+    def log(self) -> logging.Logger:
+        """Return the task's log."""
+        return self.session.log
 
     def plan(self, *, only: bool) -> Planned:
         """List, name and compare; check the budget.
 
         :param only: leave no trace, since nothing follows.
         """
-        planned = make(self.request, self.author, first_try=self.first_try, keeps_salt=not only)
+        planned = make(
+            self.request, self.author, first_try=self.session.task.first_number, keeps_salt=not only
+        )
         if not planned.source_files and self.request.on_empty == "fail":
             raise InputNotFoundError(
                 "source has no files, and on_empty='fail'. Look at the path and at what writes it."
@@ -116,23 +120,20 @@ class Batch:
 
     def run(self, planned: Planned) -> dict[str, Any]:
         """Convert what the plan says, and return the summary; or say what went wrong."""
-        run = self.prepare(planned, Tally.of(planned.plan), planned.plan.spent)
+        run = self.prepare(planned, Summary.of(planned.plan), planned.plan.spent)
         title = f"Convert {len(planned.plan.items)} files"
         with self.cancelling(run), self.grouped(title):
             run.convert(planned.plan.items)
         return self.conclude(planned, run)
 
-    def prepare(self, planned: Planned, tally: Tally, spent: int) -> BatchRun:
+    def prepare(self, planned: Planned, summary: Summary, spent: int) -> BatchRun:
         """Return what runs a plan, or a wave of it."""
         if self.request.durable:
-            self.hook.warn_of_limits()
-        # Read here: a thread would ask the supervisor for the connection beside all others.
-        settings = self.hook.settings
-        del settings
+            self.session.warn_of_limits()
         named = all_files(self.request, planned.file_parameters)
         files = {name: file for name, file in named.items() if isinstance(file, Source)}
-        self._shared = SharedFiles(self.hook, files, self.hook.scope.names, planned.started)
-        converter = Converter(self.hook, self.request, self._shared, planned.file_parameters)
+        self._shared = SharedFiles(self.session, files, planned.started)
+        converter = Converter(self.session, self.request, self._shared, planned.file_parameters)
         recorder = Recorder(
             planned.records.manifest,
             self.author,
@@ -141,7 +142,7 @@ class Batch:
             self.request.from_format,
         )
         wanted = len(planned.plan.items)
-        run = BatchRun(converter, recorder, tally, spent, wanted, self.log)
+        run = BatchRun(converter, recorder, summary, spent, wanted, self.log)
         # A chain's documents are named by jobs that are not derived from its file alone.
         if planned.plan.uncleaned and self.request.durable and not self.request.steps:
             run.clean(planned.plan.uncleaned)
@@ -176,8 +177,8 @@ class Batch:
         :param left: files that no wave had got to.
         """
         run.record_not_attempted(left)
-        manifest, tally = self.manifest_uri(planned), run.tally
-        self._say(tally, manifest)
+        manifest, summary = self.manifest_uri(planned), run.summary
+        self._say(summary, manifest)
         cancels = self.cancels and isinstance(run.halted, ConversionInterrupted | None)
         if cancels:
             run.cancel()
@@ -185,14 +186,14 @@ class Batch:
             self._delete_shared()
         if not isinstance(run.halted, ConversionInterrupted):
             self._compact(planned)  # whether or not it ends well: a folder may fail every night
-        if run.halted is not None and not self._is_accepted(run.halted, tally):
-            raise self._halted(run.halted, tally, manifest)
-        tally.check(self.request.failures_allowed, manifest)
-        return tally.summary(manifest)
+        if run.halted is not None and not self._is_accepted(run.halted, summary):
+            raise self._halted(run.halted, summary, manifest)
+        summary.raise_for_failures(self.request.failures_allowed, manifest)
+        return summary.to_dict(manifest)
 
     def _delete_shared(self) -> None:
         if self._shared is not None and self._shared.files:
-            client = self.hook.client
+            client = self.session.client
             documents = self._shared.uploaded(client)
             delete_files(client, documents, client.monotonic() + _CLEANING, quiet)
 
@@ -206,32 +207,33 @@ class Batch:
         """Return where the manifest lies, as it may be shown."""
         return str(planned.records.manifest.files)
 
-    def _say(self, tally: Tally, manifest: str) -> None:
+    def _say(self, summary: Summary, manifest: str) -> None:
         self.log.info(
             "%d converted; %d reused, no charge; %d failed; %d not attempted.%s Charged now: %d "
             "conversion(s). Manifest: %s",
-            tally.converted,
-            tally.reused,
-            tally.failed,
-            tally.not_attempted,
-            _of_underway(tally),
-            tally.cost,
+            summary.converted,
+            summary.reused,
+            summary.failed,
+            summary.not_attempted,
+            _of_underway(summary),
+            summary.cost,
             manifest,
         )
 
-    def _is_accepted(self, halted: ConvertApiError, tally: Tally) -> bool:
-        partial = self.request.on_quota_exhausted == "partial" and not tally.underway
+    def _is_accepted(self, halted: ConvertApiError, summary: Summary) -> bool:
+        partial = self.request.on_quota_exhausted == "partial" and not summary.underway
         return partial and isinstance(halted, QuotaExhaustedError)
 
-    def _halted(self, error: ConvertApiError, tally: Tally, manifest: str) -> ConvertApiError:
+    def _halted(self, error: ConvertApiError, summary: Summary, manifest: str) -> ConvertApiError:
         """Say what is done, what is left, and what to do about it."""
+        others = " of the others" if summary.underway else ""
         done = (
-            f"{tally.converted} of {tally.total} files were converted now and are saved, "
-            f"{tally.reused} were reused, {tally.failed} failed, {tally.not_attempted} are left; "
-            f"nothing was paid for those now{_of_halfway(tally)}.{_of_underway(tally)} {manifest} "
-            f"says what happened to each{' of the others' if tally.underway else ''}"
+            f"{summary.converted} of {summary.total} files were converted now and are saved, "
+            f"{summary.reused} were reused, {summary.failed} failed, {summary.not_attempted} are "
+            f"left; nothing was paid for those now{_of_halfway(summary)}.{_of_underway(summary)} "
+            f"{manifest} says what happened to each{others}"
         )
-        conn_id = self.hook.convertapi_conn_id
+        conn_id = self.session.conn_id
         if isinstance(error, QuotaExhaustedError):
             return QuotaExhaustedError(
                 f"Connection {conn_id!r} has no conversions left. {done}. Buy conversions or "
@@ -249,14 +251,18 @@ class Batch:
         return error
 
 
-def _of_halfway(tally: Tally) -> str:
-    return f", save the steps that {tally.halfway} of them had behind them" if tally.halfway else ""
+def _of_halfway(summary: Summary) -> str:
+    return (
+        f", save the steps that {summary.halfway} of them had behind them"
+        if summary.halfway
+        else ""
+    )
 
 
-def _of_underway(tally: Tally) -> str:
-    if not tally.underway:
+def _of_underway(summary: Summary) -> str:
+    if not summary.underway:
         return ""
     return (
-        f" {tally.underway} more were submitted, may be billed and go on at ConvertAPI: a try "
+        f" {summary.underway} more were submitted, may be billed and go on at ConvertAPI: a try "
         "within two hours of that (clear this task) collects them without paying again."
     )

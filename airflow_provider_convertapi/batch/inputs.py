@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_provider_convertapi.batch.checkpoint import URL
 from airflow_provider_convertapi.batch.names import shard_of
-from airflow_provider_convertapi.conversions.arguments import listed, plain_text, wrong
+from airflow_provider_convertapi.conversions.checking import flatten, plain_text, wrong
 from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage import (
     Destination,
@@ -203,10 +203,10 @@ def _url_name(url: str) -> str:
 
 def _divided(source: object) -> tuple[list[str], list[str]]:
     """Return what a source has to be listed, and the files and URLs that it names."""
-    is_list = listed(source) != [source]
+    is_list = flatten(source) != [source]
     listings: list[str] = []
     named: list[str] = []
-    for uri in (plain_text("source", item) for item in listed(source)):
+    for uri in (plain_text("source", item) for item in flatten(source)):
         if _is_text_of_list(uri):
             raise wrong(
                 "source",

@@ -21,7 +21,7 @@ _FIRST_STEP, _LEAST_STEP = 0.2, 0.03
 
 
 @dataclass(slots=True)
-class Pace:
+class ConcurrencyLimit:
     """How many conversions may run at once, found out by what the service refuses.
 
     A refusal (503) halves the limit, once for all that were started before: they are one round.
@@ -89,7 +89,7 @@ class Pace:
 
 
 @dataclass(slots=True)
-class Rhythm:
+class PollSchedule:
     """When to ask for a job: about when half of this batch's jobs have ended.
 
     :param longest: the longest distance in seconds between two polls.

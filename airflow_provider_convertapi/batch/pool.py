@@ -16,7 +16,7 @@ from airflow_provider_convertapi.errors import ThrottledError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from airflow_provider_convertapi.batch.limit import Pace
+    from airflow_provider_convertapi.batch.limit import ConcurrencyLimit
 
 Slot = TypeVar("Slot")
 
@@ -28,26 +28,26 @@ _CHECK = 0.5
 
 
 class StoppedError(BaseException):
-    """The crew was stopped before a task came to the service; the task is left over."""
+    """The pool was stopped before a task came to the service; the task is left over."""
 
 
 @dataclass(slots=True)
-class Turn:
-    """A task's turn at the service, which only so many have at once."""
+class Permit:
+    """A task's leave to be at the service, where only so many are at once."""
 
-    crew: Crew[Any] = field(repr=False)
+    pool: WorkerPool[Any] = field(repr=False)
     number: int = 0
 
-    def enter(self) -> None:
-        """Wait until the pace allows one more, unless it is this one's turn already."""
+    def acquire(self) -> None:
+        """Wait until the limit allows one more, unless this one may already."""
         if not self.number:
-            self.number = self.crew.admit()
+            self.number = self.pool.admit()
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Tell that the service is done with it: another one may come."""
         if self.number:
             self.number = 0
-            self.crew.dismiss()
+            self.pool.dismiss()
 
 
 @dataclass(order=True, slots=True)
@@ -60,22 +60,22 @@ class _Waiting:
 
 
 @dataclass(slots=True)
-class Crew(Generic[Slot]):
-    """Do tasks with a thread for each slot, as many at the service as the pace allows.
+class WorkerPool(Generic[Slot]):
+    """Do tasks with a thread for each slot, as many at the service as the limit allows.
 
     A task that raises `ThrottledError` waits without a slot and is begun again, until its time is
-    over: then it is given up.  Any other exception ends the crew and leaves `close`.
+    over: then it is given up.  Any other exception ends the pool and leaves `close`.
 
     :param slots: what a task gets to work with, one at a time: a client with its connection.
-    :param tasks: taken one by one when a slot is free; each gets its slot and its turn.
+    :param tasks: taken one by one when a slot is free; each gets its slot and its permit.
     :param give_up: is told a task, and the error, when the service was busy for too long.
     :param patience: seconds for which a task is begun again and again.
     :param spare: tasks that are begun beside those at the service.
     """
 
     slots: Sequence[Slot]
-    tasks: Iterator[Callable[[Slot, Turn], None]]
-    pace: Pace
+    tasks: Iterator[Callable[[Slot, Permit], None]]
+    limit: ConcurrencyLimit
     give_up: Callable[[Callable[..., None], ThrottledError], None]
     patience: float
     backoff: Backoff = field(default_factory=Backoff)
@@ -86,7 +86,7 @@ class Crew(Generic[Slot]):
     _running: int = field(default=0, init=False)
     _waiting: list[_Waiting] = field(default_factory=list, init=False)
     _returned: list[Callable[..., None]] = field(default_factory=list, init=False)
-    _chores: deque[Callable[[Slot], None]] = field(default_factory=deque, init=False)
+    _cleanups: deque[Callable[[Slot], None]] = field(default_factory=deque, init=False)
     _stopped: bool = field(default=False, init=False)
     _drained: bool = field(default=False, init=False)
     _closing: bool = field(default=False, init=False)
@@ -113,20 +113,20 @@ class Crew(Generic[Slot]):
             thread.start()
 
     def stop(self) -> None:
-        """Begin nothing new; what is at the service may end, and chores are done."""
+        """Begin nothing new; what is at the service may end, and cleanups are done."""
         with self._lock:
             self._stopped = True
             self._wake_all()
 
-    def add_chores(self, chores: Iterable[Callable[[Slot], None]]) -> None:
-        """Have things done between tasks, by any slot; an exception ends the crew."""
+    def add_cleanups(self, cleanups: Iterable[Callable[[Slot], None]]) -> None:
+        """Have things done between tasks, by any slot; an exception ends the pool."""
         with self._lock:
-            self._chores.extend(chores)
+            self._cleanups.extend(cleanups)
             self._may_take.notify_all()
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether no task runs or is left; chores may be."""
+        """Tell whether no task runs or is left; cleanups may be."""
         with self._lock:
             return self._is_done()
 
@@ -137,13 +137,13 @@ class Crew(Generic[Slot]):
                 self._all_done.wait(seconds)
 
     def leftover(self) -> Iterator[Callable[..., None]]:
-        """Yield what never came to the service, or waits to, once the crew has stopped."""
+        """Yield what never came to the service, or waits to, once the pool has stopped."""
         yield from self._returned
         yield from (waiting.task for waiting in self._waiting)
         yield from self.tasks
 
     def close(self) -> None:
-        """Let the threads end once all chores are done, and wait for them; raise their error."""
+        """Let the threads end once all cleanups are done, and wait for them; raise their error."""
         with self._lock:
             self._closing = True
             self._may_take.notify_all()
@@ -156,29 +156,29 @@ class Crew(Generic[Slot]):
         """Let the threads end as soon as they can, and tell whether they did within that time."""
         with self._lock:
             self._stopped = self._closing = True
-            self._chores.clear()
+            self._cleanups.clear()
             self._wake_all()
         until = self.clock() + seconds
         for thread in self._threads:
             thread.join(max(until - self.clock(), 0))
         return not any(thread.is_alive() for thread in self._threads)
 
-    # --- turns at the service ----------------------------------------------------------------
+    # --- permits to be at the service --------------------------------------------------------
 
     def admit(self) -> int:
         """Wait until one more may go to the service; return its number."""
         with self._lock:
             while not self._stopped:
                 now = self.clock()
-                if self._running < self.pace.limit and self._is_spread(now):
+                if self._running < self.limit.limit and self._is_spread(now):
                     self._running += 1
-                    return self.pace.start(self._running - 1)
+                    return self.limit.start(self._running - 1)
                 self._may_enter.wait(self._until_next(now))
         raise StoppedError
 
     def _is_spread(self, now: float) -> bool:
         """Tell whether one more may start now, and if so, keep the next ones away for a while."""
-        spacing = self.pace.spacing(self._running)
+        spacing = self.limit.spacing(self._running)
         if spacing:
             if now < self._next_start:
                 return False
@@ -189,9 +189,9 @@ class Crew(Generic[Slot]):
         """Let one leave that the service has answered, well or not."""
         with self._lock:
             self._running -= 1
-            self.pace.ended()
-            self._may_enter.notify(max(self.pace.limit - self._running, 0))
-            self._may_take.notify(max(self.pace.limit + self.spare - self._taken, 0))
+            self.limit.ended()
+            self._may_enter.notify(max(self.limit.limit - self._running, 0))
+            self._may_take.notify(max(self.limit.limit + self.spare - self._taken, 0))
         time.sleep(0)  # gives the interpreter away, or who was woken would wait for it meanwhile
 
     # --- threads -----------------------------------------------------------------------------
@@ -200,20 +200,20 @@ class Crew(Generic[Slot]):
         while (begun := self._take()) is not None:
             task, waiting = begun
             if task is None:
-                self._do_chore(slot)
+                self._do_cleanup(slot)
             else:
                 self._do(task, waiting, slot)
 
     def _take(self) -> tuple[Callable[..., None] | None, _Waiting | None] | None:
-        """Wait for something to do, a chore (no task) before a task; None when all is done."""
+        """Wait for something to do, a cleanup (no task) before a task; None when all is done."""
         with self._lock:
             while True:
-                if self._chores:
+                if self._cleanups:
                     return None, None
                 if self._closing and self._is_done():
                     return None
                 now = self.clock()
-                if not self._stopped and self._taken < self.pace.limit + self.spare:
+                if not self._stopped and self._taken < self.limit.limit + self.spare:
                     begun = self._next_task(now)
                     if begun is not None:
                         self._taken += 1
@@ -245,30 +245,30 @@ class Crew(Generic[Slot]):
             return self._taken == 0
         return self._drained and not self._waiting and self._taken == 0
 
-    def _do_chore(self, slot: Slot) -> None:
+    def _do_cleanup(self, slot: Slot) -> None:
         with self._lock:
-            chore = self._chores.popleft() if self._chores else None
+            cleanup = self._cleanups.popleft() if self._cleanups else None
         try:
-            if chore:
-                chore(slot)
+            if cleanup:
+                cleanup(slot)
         except BaseException as error:  # noqa: BLE001 - it leaves in the thread that waits for all
             self._fail(error)
 
     def _do(self, task: Callable[..., None], waiting: _Waiting | None, slot: Slot) -> None:
-        turn = Turn(self)
+        permit = Permit(self)
         try:
             try:
-                task(slot, turn)
+                task(slot, permit)
             except ThrottledError as error:
-                self._refused(task, waiting, turn, error)
+                self._refused(task, waiting, permit, error)
             except StoppedError:
                 self._returned.append(task)
         except BaseException as error:  # noqa: BLE001 - as above
             self._fail(error)
-        turn.leave()
+        permit.release()
         with self._lock:
             self._taken -= 1
-            self._may_take.notify()  # this thread may have a chore to do first
+            self._may_take.notify()  # this thread may have a cleanup to do first
             if self._is_done():
                 self._wake_all()
 
@@ -284,7 +284,7 @@ class Crew(Generic[Slot]):
         self,
         task: Callable[..., None],
         waiting: _Waiting | None,
-        turn: Turn,
+        permit: Permit,
         error: ThrottledError,
     ) -> None:
         now = self.clock()
@@ -293,10 +293,10 @@ class Crew(Generic[Slot]):
         until = now + (self.backoff.delay(refusals, error) or 0)
         gives_up = until > deadline
         with self._lock:
-            if turn.number:
+            if permit.number:
                 self._running -= 1
-                self.pace.refused(turn.number, self._running)
-                turn.number = 0
+                self.limit.refused(permit.number, self._running)
+                permit.number = 0
             if not gives_up:
                 heapq.heappush(
                     self._waiting, _Waiting(until, next(self._order), task, refusals, deadline)

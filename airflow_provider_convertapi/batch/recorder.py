@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from airflow_provider_convertapi.batch.decisions import Asked, Item
+    from airflow_provider_convertapi.batch.filetask import FileTask
     from airflow_provider_convertapi.batch.manifest import Author, Manifest
-    from airflow_provider_convertapi.conversions.request import Order
-    from airflow_provider_convertapi.conversions.result import Outcome
+    from airflow_provider_convertapi.conversions.request import ConversionRequest
+    from airflow_provider_convertapi.conversions.result import ConversionResult
 
 _SECONDS = 5.0
 _ITEMS = 200
@@ -56,57 +57,39 @@ class Recorder:
     _due: float = field(default_factory=lambda: time.monotonic() + _SECONDS, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def converted(
-        self, item: Item, order: Order, outcome: Outcome, attempt: int, documents: Iterable[str]
-    ) -> None:
-        """Record a conversion.
-
-        :param documents: ids of what may be deleted at the service once the record is published.
-        """
-        outputs = tuple(uri.removeprefix(self.destination) for uri in outcome.outputs)
+    def converted(self, task: FileTask, result: ConversionResult) -> None:
+        """Record a conversion; its documents are deleted once the record is published."""
+        outputs = tuple(uri.removeprefix(self.destination) for uri in result.outputs)
         record = self._record(
-            item,
-            order,
+            task.item,
+            task.request,
             outcome="converted",
             outputs=outputs,
-            sizes=outcome.sizes,
-            cost=outcome.cost,
-            charged=outcome.charged,
-            attempt=attempt,
+            sizes=result.sizes,
+            cost=result.cost,
+            charged=result.charged,
+            attempt=task.attempt,
         )
-        self._add(record, documents)
+        self._add(record, task.documents)
 
-    def failed(
-        self,
-        item: Item,
-        order: Order | None,
-        error: BaseException,
-        *,
-        attempt: int,
-        cost: int,
-        charged: int,
-        documents: Iterable[str],
-    ) -> None:
-        """Record a failure.
-
-        :param order: None where the file was refused here: that bars nothing.
-        """
+    def failed(self, task: FileTask, error: BaseException) -> None:
+        """Record a failure; one for which nothing was asked of the service bars nothing."""
+        cost, charged = task.bill
         verdict = isinstance(error, ConversionError) and not error.transient
         refused = isinstance(error, ParameterError | UnsupportedFormatError) and error.lasting
         in_vain = cost > 0 and isinstance(error, OutputExistsError | UnexpectedAnswerError)
-        bars = (verdict or refused or in_vain) and order is not None
         record = self._record(
-            item,
-            order,
+            task.item,
+            task.request,
             outcome="failed",
-            timeout=_time_had(order, error, attempt),
-            bars=bars,
+            timeout=_time_had(task.request, error, task.attempt),
+            bars=(verdict or refused or in_vain) and task.request is not None,
             cost=cost,
             charged=charged,
-            attempt=attempt,
+            attempt=task.attempt,
             **error_fields(error),
         )
-        self._add(record, documents)
+        self._add(record, task.documents)
 
     def not_attempted(self, items: Iterable[Item], reason: BaseException) -> int:
         """Record what was left undone, and publish it; return how many files that are."""
@@ -152,14 +135,14 @@ class Recorder:
             self._records.append(record)
             self._documents.extend(documents)
 
-    def _record(self, item: Item, order: Order | None, **what: Any) -> Record:
+    def _record(self, item: Item, request: ConversionRequest | None, **what: Any) -> Record:
         return Record(
             target=item.target,
             source=recorded(item.uri),
             fingerprint=item.fingerprint,
             seen=item.seen,
-            from_format=order.source_format
-            if order
+            from_format=request.source_format
+            if request
             else self.from_format or extension_of(item.uri),
             to_format=self.asked.to_format,
             parameters=self.asked.digests[0],
@@ -173,10 +156,10 @@ class Recorder:
         )
 
 
-def _time_had(order: Order | None, error: BaseException, attempt: int) -> int | None:
+def _time_had(request: ConversionRequest | None, error: BaseException, attempt: int) -> int | None:
     """Return the seconds that the service had at most, where it ran out of them for good."""
     is_timeout = isinstance(error, ConversionError) and error.code == TIMEOUT_CODE
-    if order is None or not is_timeout or isinstance(error, TransientConversionError):
+    if request is None or not is_timeout or isinstance(error, TransientConversionError):
         return None
     # What is final was the second attempt, which in direct mode has no number.
-    return order.timeout_for(max(attempt, 1))
+    return request.timeout_for(max(attempt, 1))

@@ -1,27 +1,33 @@
-"""What a user asked of a batch, checked before anything is listed."""
+"""What a user asked of a batch, checked before anything is listed.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.conversions.arguments import (
-    format_name,
+from airflow_provider_convertapi.conversions.checking import (
+    CheckedSettings,
+    check_settings,
+    choice,
     plain_text,
-    split_parameters,
+    seconds,
+    to_number,
     wrong,
 )
-from airflow_provider_convertapi.conversions.steps import check_steps
 from airflow_provider_convertapi.storage import Destination
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.batch.decisions import OnMissingOutput
-    from airflow_provider_convertapi.batch.names import OnCollision
-    from airflow_provider_convertapi.conversions.steps import Step
-
-OnEmpty = Literal["succeed", "skip", "fail"]
-OnQuota = Literal["fail", "raise", "partial"]
+    from airflow_provider_convertapi.batch.arguments import (
+        BatchArguments,
+        BatchOnQuota,
+        OnCollision,
+        OnEmpty,
+        OnMissingOutput,
+    )
 
 _CHOICES = {
     "on_quota_exhausted": ("fail", "raise", "partial"),
@@ -42,33 +48,20 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BatchRequest:
+class BatchRequest(CheckedSettings):
     """A batch, checked; the fields are the operator's arguments of the same names.
 
-    :param files: URIs of the file parameters, by name.
-    :param plain: the other parameters as text, without `Timeout`.
     :param failures_allowed: share of the files that may fail, None for any number.
     """
 
     source: Any = field(repr=False)
     shard: Shard
-    to_format: str
     destination: Destination
-    steps: tuple[Step, ...]
-    from_format: str | None
-    files: Mapping[str, str] = field(repr=False)
-    plain: Mapping[str, str] = field(repr=False)
-    service_timeout: int | None
-    timeout: float
-    poll_interval: float
-    durable: bool
-    overwrite: bool
-    conversion_key: str | None
     max_in_flight: int
     max_conversions: int | None
     failures_allowed: float | None
     on_collision: OnCollision
-    on_quota_exhausted: OnQuota
+    on_quota_exhausted: BatchOnQuota
     on_empty: OnEmpty
     on_missing_output: OnMissingOutput
     min_age: float
@@ -76,60 +69,36 @@ class BatchRequest:
     retry_failed: bool
     defer_batch: int
 
-    @property
-    def to_formats(self) -> list[str]:
-        """Return the target of every step."""
-        return [self.to_format, *(step.to_format for step in self.steps)]
 
-
-def check_request(*, find_files: bool = True, **given: Any) -> BatchRequest:
+def check_request(arguments: BatchArguments, *, find_step_files: bool = True) -> BatchRequest:
     """Check every argument; `ParameterError` names the wrong one and the remedy.
 
-    :param find_files: False leaves the files of steps as the URIs they were given as.
+    :param find_step_files: False leaves the files of steps as the URIs they were given as.
     """
+    given: Any = arguments
     for name, choices in _CHOICES.items():
-        if given[name] not in choices:
-            said = ", ".join(repr(choice) for choice in choices)
-            raise wrong(name, f"is {given[name]!r}; it must be one of {said}")
-    source, shard = _source(given["source"])
-    files, plain, service_timeout = split_parameters(given["parameters"])
-    budget = _whole("max_conversions", given["max_conversions"], least=0, optional=True)
+        choice(name, getattr(given, name), choices)
+    source, shard = _source(given.source)
+    budget = _whole("max_conversions", given.max_conversions, least=0, optional=True)
     budgets = [most for most in (budget, shard.most) if most is not None]
-    from_format, key = given["from_format"], given["conversion_key"]
+    in_flight = _whole("max_in_flight", given.max_in_flight, least=1, most=_MOST_IN_FLIGHT)
     return BatchRequest(
+        **check_settings(arguments, find_step_files=find_step_files).fields(),
         source=source,
         shard=shard,
-        to_format=format_name("to_format", given["to_format"]),
-        steps=_steps(given["steps"], durable=bool(given["durable"]), find_files=find_files),
-        destination=_directory(given["destination"]),
-        from_format=None if from_format is None else format_name("from_format", from_format),
-        files=files,
-        plain=plain,
-        service_timeout=service_timeout,
-        timeout=_seconds("timeout", given["timeout"]),
-        poll_interval=_seconds("poll_interval", given["poll_interval"]),
-        durable=bool(given["durable"]),
-        overwrite=bool(given["overwrite"]),
-        conversion_key=None if key is None else str(key),
-        max_in_flight=_whole("max_in_flight", given["max_in_flight"], least=1, most=_MOST_IN_FLIGHT)
-        or 1,
+        destination=_directory(given.destination),
+        max_in_flight=in_flight or 1,
         max_conversions=min(budgets, default=None),
-        failures_allowed=_failures_allowed(given["failure_policy"]),
-        on_collision=given["on_collision"],
-        on_quota_exhausted=given["on_quota_exhausted"],
-        on_empty=given["on_empty"],
-        on_missing_output=given["on_missing_output"],
-        min_age=_seconds("min_age", given["min_age"], least=0),
-        content_hash=bool(given["content_hash"]),
-        retry_failed=bool(given["retry_failed"]),
-        defer_batch=_whole("defer_batch", given["defer_batch"], least=1) or 1,
+        failures_allowed=_failures_allowed(given.failure_policy),
+        on_collision=given.on_collision,
+        on_quota_exhausted=given.on_quota_exhausted,
+        on_empty=given.on_empty,
+        on_missing_output=given.on_missing_output,
+        min_age=seconds("min_age", given.min_age, least=0),
+        content_hash=bool(given.content_hash),
+        retry_failed=bool(given.retry_failed),
+        defer_batch=_whole("defer_batch", given.defer_batch, least=1) or 1,
     )
-
-
-def _steps(steps: object, *, durable: bool, find_files: bool) -> tuple[Step, ...]:
-    if steps and not durable:
-        raise wrong("steps", "needs durable=True: what a step makes waits at ConvertAPI")
-    return check_steps(steps, find_files=find_files)
 
 
 def _source(source: Any) -> tuple[Any, Shard]:
@@ -156,30 +125,12 @@ def _directory(destination: object) -> Destination:
     return Destination.parse(text if text.endswith("/") else f"{text}/")
 
 
-def _seconds(name: str, value: object, least: float | None = None) -> float:
-    bound = "above 0" if least is None else f"of at least {least:g}"
-    number = _number(value)
-    if number is None or (number <= 0 if least is None else number < least):
-        raise wrong(name, f"is {value!r}; it must be a number of seconds {bound}")
-    return number
-
-
-def _number(value: object) -> float | None:
-    """Return a number, also one that a template rendered to text."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        return float(value)
-    except ValueError:
-        return None
-
-
 def _whole(
     name: str, value: object, least: int, most: int | None = None, *, optional: bool = False
 ) -> int | None:
     if value is None and optional:
         return None
-    number = _number(value)
+    number = to_number(value)
     above = most is not None and number is not None and number > most
     if number is None or number != int(number) or number < least or above:
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
@@ -190,7 +141,7 @@ def _whole(
 def _failures_allowed(policy: object) -> float | None:
     if policy in {"any", "never"}:
         return 0.0 if policy == "any" else None
-    share = _number(policy)
+    share = to_number(policy)
     if share is None or not 0 <= share < 1:
         raise wrong(
             "failure_policy",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.batch.converter import quiet
 from airflow_provider_convertapi.batch.filetask import FileTask
-from airflow_provider_convertapi.batch.limit import Pace
-from airflow_provider_convertapi.batch.pool import SPARE, Crew, StoppedError
+from airflow_provider_convertapi.batch.limit import ConcurrencyLimit
+from airflow_provider_convertapi.batch.pool import SPARE, StoppedError, WorkerPool
 from airflow_provider_convertapi.batch.summary import Progress
 from airflow_provider_convertapi.conversions.cancellation import cancel
 from airflow_provider_convertapi.conversions.collection import delete_files
@@ -30,16 +30,16 @@ from airflow_provider_convertapi.errors import (
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.batch.converter import Converter
     from airflow_provider_convertapi.batch.decisions import Item
-    from airflow_provider_convertapi.batch.filetask import Way
+    from airflow_provider_convertapi.batch.filetask import Action
     from airflow_provider_convertapi.batch.recorder import Recorder
-    from airflow_provider_convertapi.batch.summary import Tally
-    from airflow_provider_convertapi.conversions.deferral import WatchedJob
-    from airflow_provider_convertapi.conversions.result import Outcome
+    from airflow_provider_convertapi.batch.summary import Summary
+    from airflow_provider_convertapi.conversions.deferral import JobRef
+    from airflow_provider_convertapi.conversions.result import ConversionResult
 
 _HALTING = (
     QuotaExhaustedError,
@@ -55,6 +55,8 @@ _TICK = 0.1
 _ABANDONED_AFTER = 10  # seconds
 _CLEANING = 60.0
 _DOCUMENTS_AT_ONCE = 10
+_SOURCE_KEY = "0"
+"""Key of a file's own upload; the file parameters of a batch are uploaded for all."""
 
 
 @dataclass(slots=True)
@@ -67,7 +69,7 @@ class BatchRun:
 
     converter: Converter
     recorder: Recorder
-    tally: Tally
+    summary: Summary
     spent: int
     wanted: int
     log: logging.Logger
@@ -82,33 +84,27 @@ class BatchRun:
     """Conversions that what is under way takes at least."""
     _taken: int = field(default=0, init=False)
     _halted_items: list[Item] = field(default_factory=list, init=False)
-    _crew: Crew[Client] | None = field(default=None, init=False)
+    _pool: WorkerPool[Client] | None = field(default=None, init=False)
     _progress: Progress | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def convert(self, items: list[Item]) -> None:
-        """Convert the items; what happens to each is recorded, and counted in the tally."""
-        request = self.converter.request
-        way = FileTask.durable if request.durable else FileTask.direct
-        if request.steps:
-            way = FileTask.finish_steps
-        self._work(self._begin_within_budget(items, way), len(items))
+        """Convert the items; what happens to each is recorded, and counted in the summary."""
+        self._work(self._begin_within_budget(items, FileTask.convert), len(items))
 
     def begin(self, items: list[Item]) -> None:
-        """Submit the items, or the first step of each; those whose jobs run are `underway` then."""
-        way = FileTask.begin_steps if self.converter.request.steps else FileTask.begin
-        self._work(self._begin_within_budget(items, way), len(items))
+        """Submit the first job of each item; those whose jobs run are `underway` then."""
+        self._work(self._begin_within_budget(items, FileTask.begin), len(items))
 
-    def finish(self, jobs: list[tuple[Item, WatchedJob, float | None]]) -> None:
-        """Collect jobs that were submitted, and wait for each for its seconds.
+    def finish(self, jobs: list[tuple[Item, Sequence[JobRef], float | None]]) -> None:
+        """Collect jobs that were submitted, and wait for each file for its seconds.
 
         Those without seconds are looked at once; what still runs is `underway` then.
         """
         self.expect(item for item, _, _ in jobs)
-        way = FileTask.finish_steps if self.converter.request.steps else FileTask.resume
         tasks = [
-            self._task(item, FileTask.look if seconds is None else way, job, seconds)
-            for item, job, seconds in jobs
+            self._task(item, FileTask.collect if limit is None else FileTask.convert, refs, limit)
+            for item, refs, limit in jobs
         ]
         self._work(iter(tasks), len(tasks))
 
@@ -117,14 +113,13 @@ class BatchRun:
 
         :param settled: files that have an answer, and the attempt that has it.
         """
-        chores = [partial(self._clean, item, attempt) for item, attempt in settled]
-        self._work(iter(()), len(chores), chores)
+        cleanups = [partial(self._clean, item, attempt) for item, attempt in settled]
+        self._work(iter(()), len(cleanups), cleanups)
 
     def _clean(self, item: Item, attempt: int, client: Client) -> None:
         client.pause(0)  # ends here where the task was told to stop
-        order = self.converter.expected(item)
-        ids = self.converter.ids(item, order)
-        documents = [ids.file_id(attempt, order.parts[0].place)]
+        ids = self.converter.ids(item)
+        documents = [ids.file_id(attempt, _SOURCE_KEY)]
         with suppress(ConvertApiError):  # the service deletes within three hours what this leaves
             answer = client.call(get_job(ids.job_id(attempt)))
             if answer.conversion:
@@ -134,11 +129,11 @@ class BatchRun:
     def _task(
         self,
         item: Item,
-        way: Way,
-        watched: WatchedJob | None = None,
+        action: Action,
+        known: Sequence[JobRef] = (),
         seconds: float | None = None,
     ) -> FileTask:
-        return FileTask(item, self.converter, way, self._attend, watched, seconds)
+        return FileTask(item, self.converter, action, self._run, known, seconds)
 
     def expect(self, items: Iterable[Item]) -> None:
         """Count files whose jobs an earlier wave submitted against the budget."""
@@ -148,7 +143,7 @@ class BatchRun:
     def _each(self) -> int:
         return len(self.converter.request.to_formats)
 
-    def _begin_within_budget(self, items: Iterable[Item], way: Way) -> Iterator[FileTask]:
+    def _begin_within_budget(self, items: Iterable[Item], action: Action) -> Iterator[FileTask]:
         most = self.converter.request.max_conversions
         for item in items:
             with self._lock:
@@ -159,48 +154,53 @@ class BatchRun:
                     f"The files cost more than one conversion each: max_conversions={most} is used "
                     "up. What was converted is saved."
                 )
-                self._halt(BudgetExceededError(message), self._task(item, way))
+                self._halt(BudgetExceededError(message), self._task(item, action))
                 continue
-            yield self._task(item, way)
+            yield self._task(item, action)
 
     def _work(
-        self, tasks: Iterator[FileTask], count: int, chores: Iterable[Callable[[Client], None]] = ()
+        self,
+        tasks: Iterator[FileTask],
+        count: int,
+        cleanups: Iterable[Callable[[Client], None]] = (),
     ) -> None:
         request = self.converter.request
-        pace = Pace(min(request.max_in_flight, max(count, 1)))
+        limit = ConcurrencyLimit(min(request.max_in_flight, max(count, 1)))
         # What a file costs is known when it is done: a budget lets none begin before.
         # No more of them than at the service, either: each holds its own blocks in memory.
-        spare = min(SPARE, pace.most) if request.max_conversions is None else 0
-        clients = [self.converter.hook.new_client() for _ in range(pace.most + spare)]
-        crew = self._crew = Crew(clients, tasks, pace, self._give_up, request.timeout, spare=spare)
+        spare = min(SPARE, limit.most) if request.max_conversions is None else 0
+        clients = [self.converter.session.new_client() for _ in range(limit.most + spare)]
+        pool = self._pool = WorkerPool(
+            clients, tasks, limit, self._give_up, request.timeout, spare=spare
+        )
         self._progress = self._new_progress()
-        crew.add_chores(chores)
-        crew.start()
+        pool.add_cleanups(cleanups)
+        pool.start()
         try:
-            self._supervise(crew)
+            self._supervise(pool)
         except BaseException:
-            self.converter.hook.stop()
+            self.converter.session.stop()
             self._save()  # now, and every second: whoever ends the task may not wait for threads
             for _ in range(_ABANDONED_AFTER):
-                have_ended = crew.abandon(1.0)
+                have_ended = pool.abandon(1.0)
                 self._save()
                 if have_ended:
                     break
-            self._leave_all(crew)
+            self._leave_all(pool)
             raise
         finally:
             for client in clients:
                 client.close()
-        self._leave_all(crew)
+        self._leave_all(pool)
 
-    def _leave_all(self, crew: Crew[Client]) -> None:
-        for task in crew.leftover():
+    def _leave_all(self, pool: WorkerPool[Client]) -> None:
+        for task in pool.leftover():
             if isinstance(task, FileTask):
                 self._leave(task)
 
     def _new_progress(self) -> Progress:
         """Return what counts on from where the batch stands: a wave is only a part of it."""
-        done = self.tally.converted + self.tally.failed - self.tally.known
+        done = self.summary.converted + self.summary.failed - self.summary.known
         elapsed = time.time() - self.converter.shared.since
         return Progress(self.log, self.wanted - done, done, elapsed)
 
@@ -208,22 +208,22 @@ class BatchRun:
         with suppress(Exception):  # what ended the batch is the one to tell
             self.recorder.publish()
 
-    def _supervise(self, crew: Crew[Client]) -> None:
-        while not crew.is_idle:
-            crew.wait(_TICK)
+    def _supervise(self, pool: WorkerPool[Client]) -> None:
+        while not pool.is_idle:
+            pool.wait(_TICK)
             if self.recorder.is_due:
-                crew.add_chores(_deletions(self.recorder.publish()))
+                pool.add_cleanups(_deletions(self.recorder.publish()))
             with self._lock:
                 if self._progress:
-                    self._progress.tick(self.tally)
-        crew.add_chores(_deletions(self.recorder.publish()))
-        crew.close()
+                    self._progress.tick(self.summary)
+        pool.add_cleanups(_deletions(self.recorder.publish()))
+        pool.close()
 
-    def _attend(self, task: FileTask, client: Client) -> None:
+    def _run(self, task: FileTask) -> None:
         """Do what is to be done for one file, and remember how it went."""
         try:
-            client.pause(0)  # ends here where the task was told to stop
-            outcome = task.way(task, client)
+            self.converter.session.client.pause(0)  # ends here where the task was told to stop
+            result = task.action(task)
         except (ThrottledError, StoppedError):
             raise
         except _HALTING as error:
@@ -233,34 +233,25 @@ class BatchRun:
                 self.late.append(task)
             self._failed(task, error)
         else:
-            self._succeeded(task, outcome)
+            self._succeeded(task, result)
 
-    def _succeeded(self, task: FileTask, outcome: Outcome | None) -> None:
-        if outcome is None:
+    def _succeeded(self, task: FileTask, result: ConversionResult | None) -> None:
+        if result is None:
             with self._lock:
                 self.underway.append(task)
             return
-        assert task.order is not None  # noqa: S101 - for the type checker
-        self.recorder.converted(task.item, task.order, outcome, task.attempt, task.documents)
+        self.recorder.converted(task, result)
         with self._lock:
-            self._pay(task.item, outcome.cost, outcome.charged)
-            self.tally.converted += 1
+            self._pay(task.item, result.cost, result.charged)
+            self.summary.converted += 1
             self._count()
 
     def _failed(self, task: FileTask, error: BaseException) -> None:
         cost, charged = task.bill
-        self.recorder.failed(
-            task.item,
-            task.order,
-            error,
-            attempt=task.attempt,
-            cost=cost,
-            charged=charged,
-            documents=task.documents,
-        )
+        self.recorder.failed(task, error)
         with self._lock:
             self._pay(task.item, cost, charged)
-            self.tally.add_failure(task.item, error)
+            self.summary.add_failure(task.item, error)
             if self._progress:
                 self._progress.failed(task.item, error)
             self._count()
@@ -268,7 +259,7 @@ class BatchRun:
     def _pay(self, item: Item, cost: int, charged: int) -> None:
         self._reserved -= item.needs(self._each)
         self._taken += item.newly_taken(cost, charged)
-        self.tally.cost += charged
+        self.summary.cost += charged
 
     def _count(self) -> None:
         if self._progress:
@@ -283,36 +274,36 @@ class BatchRun:
             self._reserved -= task.item.needs(self._each)
             self.halted = self.halted or error
             self._leave(task, error)
-        if self._crew:
-            self._crew.stop()
+        if self._pool:
+            self._pool.stop()
 
     def _leave(self, task: FileTask, error: ConvertApiError | None = None) -> None:
         """Note what is left undone: a job that the service has may be paid, all else is not."""
-        # A quota's refusal is a job's own answer, and unpaid; save that steps before it were paid.
-        is_submitted = task.is_submitted and not isinstance(error, QuotaExhaustedError)
-        if is_submitted or (task.works and isinstance(error, ConversionInterrupted)):
+        # A quota's refusal is a job's own answer, and unpaid, save that steps before it were paid.
+        is_submitted = bool(task.refs) and not isinstance(error, QuotaExhaustedError)
+        if is_submitted or (task.jobs and isinstance(error, ConversionInterrupted)):
             self.goes_on.append(task)
         else:
             self._halted_items.append(task.item)
-            self.tally.halfway += bool(task.chain and task.chain.cost)
-        self.tally.cost += task.chain.charged if task.chain else 0  # steps that have ended
+            self.summary.halfway += bool(task.ended_bill[0])
+        self.summary.cost += task.ended_bill[1]
 
     def cancel(self) -> None:
         """Delete the jobs, and their documents, that the task does not wait for any more."""
         for task in [*self.goes_on, *self.late, *self.underway]:
-            for work, places in task.works:
-                cancel(work, places)
+            for job, uploads in task.jobs:
+                cancel(job, uploads)
 
     def record_not_attempted(self, more: Iterable[Item] = ()) -> None:
         """Record what was left undone because the batch was halted.
 
         :param more: files that no wave had got to.
         """
-        unsent = [task.item for task in self.goes_on if not task.is_submitted]
+        unsent = [task.item for task in self.goes_on if not task.refs]
         items = [*self._halted_items, *unsent, *more]
         self._halted_items = []
-        self.tally.not_attempted += len(items)
-        self.tally.underway = len(self.goes_on) - len(unsent)
+        self.summary.not_attempted += len(items)
+        self.summary.underway = len(self.goes_on) - len(unsent)
         if self.halted is not None and not isinstance(self.halted, ConversionInterrupted):
             self.recorder.not_attempted(items, self.halted)
         self.recorder.publish()

@@ -6,18 +6,15 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.api.endpoints import find_file, upload
 from airflow_provider_convertapi.api.ids import JobIds, seed_text
-from airflow_provider_convertapi.errors import (
-    ConvertApiError,
-    InputChangedError,
-)
+from airflow_provider_convertapi.conversions.request import check_unchanged
+from airflow_provider_convertapi.conversions.upload import store
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow_provider_convertapi.api.client import Client
-    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+    from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.storage import Source
 
 _GOOD_FOR = 90 * 60.0
@@ -32,13 +29,11 @@ class SharedFiles:
     Their ids hold the time, so that the next try, and a task that resumes, find what is there.
 
     :param files: the parameters that we read ourselves, by name.
-    :param names: what the ids are made of beside the files: the task instance.
     :param since: seconds since the epoch from which on they may have been uploaded.
     """
 
-    hook: ConvertApiHook
+    session: Session
     files: Mapping[str, Source]
-    names: Mapping[str, object]
     since: float
     _uploaded: int | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -62,37 +57,17 @@ class SharedFiles:
     def _ids(self, generation: int) -> dict[str, str]:
         seed = {
             "shared": {name: [file.uri, file.fingerprint] for name, file in self.files.items()},
-            "namespace": self.hook.settings.namespace,
-            "scope": dict(self.names),
+            "namespace": self.session.namespace,
+            "scope": self.session.task.names,
         }
-        ids = JobIds.from_seed(self.hook.settings.id_key, seed_text(seed))
+        ids = JobIds.from_seed(self.session.key, seed_text(seed))
         return {name: ids.file_id(generation, name) for name in self.files}
 
     def _upload(self, client: Client, generation: int) -> None:
         for name, file_id in self._ids(generation).items():
-            file = self.files[name]
-            if not _is_stored(client, file_id, file.size):
-                _store(client, file, file_id)
-            if file.changed():
-                raise InputChangedError(
-                    f"{file.uri} changed while it was being read; nothing was paid. Another try "
-                    "reads it anew."
-                )
+            store(client, self.files[name], file_id, may_be_there=True)
+            check_unchanged(self.files[name])
 
 
 def _generation(moment: float) -> int:
     return int(moment / _GOOD_FOR)
-
-
-def _store(client: Client, file: Source, file_id: str) -> None:
-    try:
-        client.call(upload(file, file_id))
-    except ConvertApiError:
-        # A lost answer, or an id that a broken upload left behind: look, that is free.
-        if not _is_stored(client, file_id, file.size):
-            raise
-
-
-def _is_stored(client: Client, file_id: str, size: int) -> bool:
-    found = client.call(find_file(file_id))
-    return found is not None and found.size == size

@@ -27,7 +27,7 @@ _MINUTE = 60.0
 
 
 @dataclass(slots=True)
-class Tally:
+class Summary:
     """What became of the files of a batch, over all waves of one try.
 
     :param converted: files that were converted, or collected from an earlier try.
@@ -52,7 +52,7 @@ class Tally:
     examples: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, plan: Plan) -> Tally:
+    def of(cls, plan: Plan) -> Summary:
         """Begin to count with what the plan settles."""
         examples = [f"{shown(item.uri)} (known: {word})" for item, word in plan.known[:_SHOWN]]
         known = len(plan.known)
@@ -83,7 +83,7 @@ class Tally:
             if len(self.examples) < _SHOWN:
                 self.examples.append(f"{record.source} ({record.error}: {record.message})")
 
-    def summary(self, manifest: str) -> dict[str, Any]:
+    def to_dict(self, manifest: str) -> dict[str, Any]:
         """Return what the operator returns: it does not grow with the batch."""
         return {
             "converted": self.converted,
@@ -94,7 +94,7 @@ class Tally:
             "manifest": manifest,
         }
 
-    def check(self, allowed: float | None, manifest: str) -> None:
+    def raise_for_failures(self, allowed: float | None, manifest: str) -> None:
         """Raise `BatchFailedError` where more files failed than the policy allows.
 
         :param allowed: share of the files that may fail; None for any number.
@@ -159,7 +159,7 @@ class Progress:
         elif self._logged == _LOGGED + 1:
             self.log.warning("More files fail; the manifest lists them all.")
 
-    def tick(self, tally: Tally) -> None:
+    def tick(self, summary: Summary) -> None:
         """Log a line when it is time."""
         now = time.monotonic()
         if now < self._next:
@@ -169,10 +169,10 @@ class Progress:
         minutes = f"about {self.left / a_minute:.0f} min" if a_minute else "unknown time"
         self.log.info(
             "%d done, %d failed, %d left; %.0f a minute, %d conversions paid, %s left.",
-            tally.converted + tally.reused,
-            tally.failed,
+            summary.converted + summary.reused,
+            summary.failed,
             self.left,
             a_minute,
-            tally.cost,
+            summary.cost,
             minutes,
         )

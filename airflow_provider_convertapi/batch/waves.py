@@ -16,12 +16,10 @@ from airflow_provider_convertapi.batch.parameter_files import (
     with_step_files,
 )
 from airflow_provider_convertapi.batch.plan import Planned, Records, find_file_parameters
-from airflow_provider_convertapi.batch.summary import Tally
-from airflow_provider_convertapi.conversions.arguments import listed, plain_text
+from airflow_provider_convertapi.batch.summary import Summary
+from airflow_provider_convertapi.conversions.checking import flatten, plain_text, with_found_files
 from airflow_provider_convertapi.conversions.deferral import JobEvent
-from airflow_provider_convertapi.conversions.steps import with_found_files
 from airflow_provider_convertapi.errors import (
-    AuthenticationError,
     ConversionInterrupted,
     ConversionTimeoutError,
     InputChangedError,
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.parameter_files import Files
     from airflow_provider_convertapi.batch.running import BatchRun
-    from airflow_provider_convertapi.conversions.deferral import WatchedJob
+    from airflow_provider_convertapi.conversions.deferral import JobRef
     from airflow_provider_convertapi.errors import ConvertApiError
 
 _ENOUGH = 0.8
@@ -53,15 +51,19 @@ _LAST_LOOK = 5.0
 class Deferral:
     """What a trigger is to wait for.
 
-    :param jobs: as the trigger takes them.
+    :param jobs: of each file one after the other, in the order of its steps.
     :param deadline: seconds since the epoch at which the last of them is out of time.
     :param share: part of them that is enough; `report_at`: when it is woken anyway.
     """
 
-    jobs: list[list[Any]]
+    jobs: list[JobRef]
     deadline: float
     share: float
     report_at: float | None
+
+
+Waiting = tuple["Item", tuple["JobRef", ...]]
+"""A file, and the jobs that the service has of it, the last of which is waited for."""
 
 
 @dataclass(slots=True)
@@ -75,7 +77,7 @@ class Waves:
     def start(self, planned: Planned) -> Deferral | dict[str, Any]:
         """Submit the first wave; a summary where nothing has to be waited for."""
         self._planned = planned
-        run = self.batch.prepare(planned, Tally.of(planned.plan), planned.plan.spent)
+        run = self.batch.prepare(planned, Summary.of(planned.plan), planned.plan.spent)
         with self.batch.cancelling(run):
             return self._next(run, planned.plan.items, [])
 
@@ -85,9 +87,9 @@ class Waves:
         self._check_key(found)
         left = self._read_plan()
         planned = self._planned = self._as_planned(left)
-        tally, taken, settled = self._done(left)
-        run = self.batch.prepare(planned, tally, left.spent + taken)
-        jobs = {job.derivation: job for job in found.jobs}
+        summary, taken, settled = self._done(left)
+        run = self.batch.prepare(planned, summary, left.spent + taken)
+        jobs = _by_file(found)
         outstanding, fresh = self._sorted(run, left.items, settled, jobs)
         with self.batch.cancelling(run):
             return self._go_on(run, found, outstanding, fresh)
@@ -96,7 +98,7 @@ class Waves:
         self,
         run: BatchRun,
         found: JobEvent,
-        outstanding: Sequence[tuple[Item, WatchedJob]],
+        outstanding: Sequence[Waiting],
         fresh: Sequence[Item],
     ) -> Deferral | dict[str, Any]:
         """Collect what the trigger has seen an answer of, and submit the next wave."""
@@ -121,7 +123,7 @@ class Waves:
         return self._next(run, fresh, waiting)
 
     def _next(
-        self, run: BatchRun, fresh: Sequence[Item], waiting: list[tuple[Item, WatchedJob]]
+        self, run: BatchRun, fresh: Sequence[Item], waiting: list[Waiting]
     ) -> Deferral | dict[str, Any]:
         """Submit as many as the wave has room for, and wait for them, or conclude."""
         assert self._planned is not None  # noqa: S101 - set by both callers; for the type checker
@@ -134,23 +136,22 @@ class Waves:
             with self.batch.grouped(f"Submit {len(wave)} files"):
                 known = len(run.underway)
                 run.begin(wave)
-            waiting += [(task.item, task.watched) for task in run.underway[known:] if task.watched]
+            waiting += [(task.item, tuple(task.refs)) for task in run.underway[known:]]
         if run.halted is None and waiting:
             self._leave_plan()
             return self._deferral(waiting, more=bool(left))
         if waiting:
             # Nothing more is sent; what is in flight may end, and is saved.
-            self._collect(run, waiting, {job.derivation for _, job in waiting})
+            self._collect(run, waiting, {refs[-1].derivation for _, refs in waiting})
         self._remove_plan()
         return self.batch.conclude(self._planned, run, left)
 
-    def _deferral(self, waiting: Sequence[tuple[Item, WatchedJob]], *, more: bool) -> Deferral:
+    def _deferral(self, waiting: Sequence[Waiting], *, more: bool) -> Deferral:
         timeout = self.batch.request.timeout
         now = time.time()
         return Deferral(
-            jobs=[list(job) for _, job in waiting],
-            deadline=max(now if job.submitted is None else job.submitted for _, job in waiting)
-            + timeout,
+            jobs=[job for _, refs in waiting for job in refs],
+            deadline=max(refs[-1].submitted or now for _, refs in waiting) + timeout,
             share=_ENOUGH if more else 1.0,
             report_at=now + _LONGEST_WAVE if more else None,
         )
@@ -158,49 +159,50 @@ class Waves:
     def _collect(
         self,
         run: BatchRun,
-        outstanding: Sequence[tuple[Item, WatchedJob]],
+        outstanding: Sequence[Waiting],
         answered: set[str],
-    ) -> list[tuple[Item, WatchedJob]]:
+    ) -> list[Waiting]:
         """Collect what is answered, by now too, or out of time; return what goes on."""
         run.underway.clear()
         now, timeout = time.time(), self.batch.request.timeout
-        jobs: list[tuple[Item, WatchedJob, float | None]] = []
-        for item, job in outstanding:
-            is_late = job.submitted is not None and now - job.submitted > timeout
-            seconds = timeout if job.derivation in answered else None
-            jobs.append((item, job, _LAST_LOOK if is_late else seconds))
+        jobs: list[tuple[Item, Sequence[JobRef], float | None]] = []
+        for item, refs in outstanding:
+            last = refs[-1]
+            is_late = last.submitted is not None and now - last.submitted > timeout
+            seconds = timeout if last.derivation in answered else None
+            jobs.append((item, refs, _LAST_LOOK if is_late else seconds))
         if jobs:
             with self.batch.grouped(f"Collect {len(jobs)} files"):
                 run.finish(jobs)
-        return [(task.item, task.watched) for task in run.underway if task.watched]
+        return [(task.item, tuple(task.refs)) for task in run.underway]
 
     def _sorted(
         self,
         run: BatchRun,
         items: Sequence[Item],
         settled: set[str],
-        jobs: Mapping[str, WatchedJob],
-    ) -> tuple[list[tuple[Item, WatchedJob]], list[Item]]:
+        jobs: Mapping[str, tuple[JobRef, ...]],
+    ) -> tuple[list[Waiting], list[Item]]:
         """Tell files whose jobs are underway from files that no wave had got to.
 
         Waves follow the plan, so that the former are among the first of what is not settled.
         """
         left = [item for item in items if item.target not in settled]
-        outstanding: list[tuple[Item, WatchedJob]] = []
+        outstanding: list[Waiting] = []
         fresh: list[Item] = []
         for index, item in enumerate(left):
             if len(outstanding) == len(jobs):
                 return outstanding, fresh + left[index:]
-            job = jobs.get(run.converter.ids(item, run.converter.expected(item)).derivation)
-            if job is None:
+            refs = jobs.get(run.converter.ids(item).derivation)
+            if refs is None:
                 fresh.append(item)
             else:
-                outstanding.append((item, job))
+                outstanding.append((item, refs))
         return outstanding, fresh
 
-    def _done(self, left: LeftPlan) -> tuple[Tally, int, set[str]]:
+    def _done(self, left: LeftPlan) -> tuple[Summary, int, set[str]]:
         """Return what the records say that this try has done, what it took, and of which files."""
-        tally = Tally(
+        summary = Summary(
             reused=left.reused, failed=left.known, known=left.known, examples=list(left.examples)
         )
         author, taken, settled = self.batch.author, 0, set[str]()
@@ -212,19 +214,11 @@ class Waves:
             if item is not None and record.target not in settled:  # compaction may show one twice
                 settled.add(record.target)
                 taken += item.newly_taken(record.cost, record.charged)
-                tally.add_record(record)
-        return tally, taken, settled
+                summary.add_record(record)
+        return summary, taken, settled
 
     def _check_key(self, found: JobEvent) -> None:
-        if found.key_check != self.batch.hook.key_check:
-            raise AuthenticationError(
-                f"The token of connection {self.batch.hook.convertapi_conn_id!r} was changed "
-                f"while {len(found.jobs)} files were being converted, so their jobs cannot be "
-                "found any more. They may have been billed, and nothing is sent anew by itself. "
-                "Put the token back and clear the task to collect them without paying; cleared "
-                "with the new one, it converts and pays anew. With extra job_key set, a new token "
-                "loses no running conversion."
-            )
+        self.batch.session.check_key(found.key_check, f"{len(found.jobs)} jobs were")
 
     def _leave_plan(self) -> None:
         """Leave the plan beside the manifest, once."""
@@ -237,12 +231,12 @@ class Waves:
             if old.startswith(author.plan_prefix):  # of a try that was killed
                 plans.delete(old)
         files = all_files(self.batch.request, planned.file_parameters)
-        plans.write(name, _left_plan(planned, files, Tally.of(planned.plan)).to_bytes())
+        plans.write(name, _left_plan(planned, files, Summary.of(planned.plan)).to_bytes())
 
     def _read_plan(self) -> LeftPlan:
         plans = Records.beside(self.batch.request.destination.uri).plans
         source = self.batch.request.source
-        given = (plain_text("source", uri) for uri in listed(source))  # as the listing reads it
+        given = (plain_text("source", uri) for uri in flatten(source))  # as the listing reads it
         urls = {url_fingerprint(uri): uri for uri in given if is_url(uri)}
         try:
             return LeftPlan.from_bytes(plans.read(self.batch.author.plan_name()), urls.get)
@@ -281,14 +275,24 @@ class Waves:
         self._planned.records.plans.delete(self.batch.author.plan_name())
 
 
-def _left_plan(planned: Planned, files: Files, tally: Tally) -> LeftPlan:
+def _by_file(found: JobEvent) -> dict[str, tuple[JobRef, ...]]:
+    """Return the jobs of each file, by what the ids of its first job come from."""
+    files: list[list[JobRef]] = []
+    for job in found.jobs:
+        if job.step == 1:
+            files.append([])
+        files[-1].append(job)
+    return {jobs[0].derivation: tuple(jobs) for jobs in files}
+
+
+def _left_plan(planned: Planned, files: Files, summary: Summary) -> LeftPlan:
     return LeftPlan(
         items=planned.plan.items,
         started=planned.started,
         spent=planned.plan.spent,
-        reused=tally.reused,
-        known=tally.known,
-        examples=tally.examples,
+        reused=summary.reused,
+        known=summary.known,
+        examples=summary.examples,
         to_format=planned.asked.to_format,
         digests=planned.asked.digests,
         least_cost=planned.asked.least_cost,

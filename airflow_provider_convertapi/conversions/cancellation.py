@@ -1,4 +1,7 @@
-"""Delete jobs and their documents at the service: only when nobody will collect them any more."""
+"""Delete jobs and their documents at the service: only when nobody will collect them any more.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.endpoints import JobAnswer
     from airflow_provider_convertapi.api.ids import JobIds
     from airflow_provider_convertapi.api.wire import Endpoint
-    from airflow_provider_convertapi.conversions.job import Work
+    from airflow_provider_convertapi.conversions.job import Job
 
 _CANCELLED = (
     "Cancelled: the job and its documents are deleted at ConvertAPI. It may be billed, and what it "
@@ -26,21 +29,21 @@ _CANCELLED = (
 _NOT_CANCELLED = "Not everything could be deleted; ConvertAPI does so within three hours. %s"
 
 
-def cancel(work: Work, uploads: Iterable[str]) -> None:
+def cancel(job: Job, uploads: Iterable[str]) -> None:
     """Delete every attempt of a conversion, and its documents.
 
-    :param uploads: the places of the inputs that may have been uploaded.
+    :param uploads: the keys of the inputs that may have been uploaded.
     """
-    places = list(uploads)
+    keys = list(uploads)
     try:
         for attempt in range(MAX_ATTEMPTS):
-            answer = work.look(attempt)
-            for endpoint in _leftovers(work.ids, attempt, places, answer):
-                work.client.call(endpoint, until=work.deadline)
+            answer = job.look(attempt)
+            for endpoint in _leftovers(job.ids, attempt, keys, answer):
+                job.client.call(endpoint, until=job.deadline)
     except ConvertApiError as error:
-        work.log.warning(_NOT_CANCELLED, error)
+        job.log.warning(_NOT_CANCELLED, error)
     else:
-        work.log.info(_CANCELLED)
+        job.log.info(_CANCELLED)
 
 
 async def cancel_jobs(
@@ -52,12 +55,12 @@ async def cancel_jobs(
 ) -> None:
     """Delete jobs and their documents, side by side, in the time given.
 
-    :param jobs: the ids, the attempt and the places of the uploads of each.
+    :param jobs: the ids, the attempt and the keys of the uploads of each.
     """
 
-    async def one(ids: JobIds, attempt: int, places: Sequence[str]) -> None:
+    async def one(ids: JobIds, attempt: int, uploads: Sequence[str]) -> None:
         answer = await client.call(get_job(ids.job_id(attempt)))
-        for endpoint in _leftovers(ids, attempt, places, answer):
+        for endpoint in _leftovers(ids, attempt, uploads, answer):
             await client.call(endpoint)
 
     try:
@@ -74,13 +77,13 @@ async def cancel_jobs(
 
 
 def _leftovers(
-    ids: JobIds, attempt: int, places: Iterable[str], answer: JobAnswer
+    ids: JobIds, attempt: int, uploads: Iterable[str], answer: JobAnswer
 ) -> list[Endpoint[Any]]:
     """Return the calls that delete what the service has of one attempt; documents first.
 
     Without its record nobody knows the results any more.
     """
     files = answer.conversion.files if answer.conversion else ()
-    documents = [ids.file_id(attempt, place) for place in places]
+    documents = [ids.file_id(attempt, key) for key in uploads]
     documents += [file.file_id for file in files]
     return [*map(delete_file, documents), delete_job(ids.job_id(attempt))]

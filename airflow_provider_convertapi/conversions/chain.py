@@ -1,47 +1,48 @@
-"""A chain of conversions at the service: each step takes the last one's results by their ids.
+"""A conversion in steps at the service; a single conversion is a chain of one.
 
-No bytes move in between.  Each step is a durable job of its own; what it makes stays at the service
-until the chain has ended, well or for good.
+No bytes move between steps: each takes the last one's results by their ids.  Each step is a job of
+its own; what it makes stays at the service until the chain has ended, well or for good.
+
+This module may change from release to release.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.api.converters import converter_format, is_array, result_extension
 from airflow_provider_convertapi.api.endpoints import Conversion, find_file
 from airflow_provider_convertapi.api.ids import JobIds, seed_text
 from airflow_provider_convertapi.conversions.collection import (
     can_be_fetched,
     collect,
     delete_files,
-    published,
 )
-from airflow_provider_convertapi.conversions.deferral import WatchedJob
-from airflow_provider_convertapi.conversions.durable import Underway
-from airflow_provider_convertapi.conversions.job import at_once
-from airflow_provider_convertapi.conversions.links import Link, StepOrder
-from airflow_provider_convertapi.conversions.request import Part
-from airflow_provider_convertapi.conversions.result import Outcome
+from airflow_provider_convertapi.conversions.durable import StepJob
+from airflow_provider_convertapi.conversions.job import Job
+from airflow_provider_convertapi.conversions.result import ConversionResult
+from airflow_provider_convertapi.conversions.steps import later_requests
 from airflow_provider_convertapi.errors import (
     ConversionError,
     ConvertApiError,
-    ParameterError,
     ResultExpiredError,
     TransientConversionError,
-    UnsupportedFormatError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    import logging
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from airflow_provider_convertapi.conversions.job import Work
-    from airflow_provider_convertapi.conversions.links import Result
-    from airflow_provider_convertapi.conversions.request import Order
-    from airflow_provider_convertapi.conversions.steps import Step
+    from airflow_provider_convertapi.conversions.deferral import JobRef
+    from airflow_provider_convertapi.conversions.durable import StepOutput
+    from airflow_provider_convertapi.conversions.job import JobSettings
+    from airflow_provider_convertapi.conversions.request import (
+        CheckedConversion,
+        ConversionRequest,
+    )
+    from airflow_provider_convertapi.conversions.session import Session
 
 _GONE = 5009
 """ConvertAPI's Code for a file id that it does not know."""
@@ -49,268 +50,281 @@ _GONE = 5009
 
 @dataclass(slots=True)
 class Chain:
-    """Convert in steps.
+    """Convert once, whatever happens: look, submit, wait, publish, clean up.
 
-    :param orders: what is asked of the first step, once for each input.
-    :param steps: the steps after it.
-    :param seed: what belongs to the seed of every job beside its own: namespace and key.
-    :param scope: whose chain it is; part of the first step's seeds.
-    :param make_work: returns what one conversion needs, by its order and ids.
-    :param key: what keys the ids.
-    :param shared: ids of file parameters that lie at the service, by step and name.
-    :param paid_before: conversions that this try paid for before it had to begin anew.
-    :param seconds: how long each job that was begun earlier is waited for; None: its order's time.
+    `proceed` may be called again after an error that passes: it goes on where it had got to.
+
+    :param scope: whose conversion it is; part of the first step's seeds.
+    :param stored: ids of file parameters that lie at the service, by `Step.key_of`.
+    :param seconds: how long each job is waited for; None: the request's timeout.
+    :param leaves_documents: keep the ids of documents in `documents`, since their deletion is the
+        caller's; False deletes them.
     """
 
-    orders: Sequence[Order]
-    steps: Sequence[Step]
-    seed: Mapping[str, Any]
+    conversion: CheckedConversion
+    session: Session
     scope: Mapping[str, Any]
-    make_work: Callable[[Order, JobIds], Work]
-    key: str = field(repr=False)
-    shared: Mapping[str, str] = field(default_factory=dict, repr=False)
-    paid_before: int = 0
+    settings: JobSettings
+    log: logging.Logger
+    stored: Mapping[str, str] = field(default_factory=dict, repr=False)
     seconds: float | None = None
-    begun: list[WatchedJob] = field(default_factory=list, init=False)
-    """The jobs of it that the service has, in the order of `proceed`."""
-    _links: list[Link] = field(default_factory=list, init=False)
+    leaves_documents: bool = False
+    documents: list[str] = field(default_factory=list, init=False, repr=False)
+    _steps: list[list[StepJob]] = field(default_factory=list, init=False)
+    """The jobs of each step that it has come to."""
 
     @property
-    def left(self) -> list[str]:
-        """Return the ids of documents whose deletion is the caller's."""
-        return [file_id for link in self._links for file_id in link.work.left or ()]
+    def jobs(self) -> list[tuple[Job, tuple[str, ...]]]:
+        """Return all jobs, and the keys of the inputs that each may have uploaded."""
+        return [(step.job, tuple(step.job.request.uploads)) for step in self._all]
 
     @property
-    def works(self) -> list[tuple[Work, list[str]]]:
-        """Return what was begun, and the places of the inputs that each may have uploaded."""
-        return [
-            (link.work, [part.place for part in link.work.order.uploads]) for link in self._links
-        ]
+    def refs(self) -> list[JobRef]:
+        """Return the jobs that the service has, in the order in which `proceed` takes them."""
+        return [step.ref for step in self._all if step.ref]
+
+    @property
+    def attempt(self) -> int:
+        """Return which attempt of the first step's first job it was, counted from 0."""
+        return self._steps[0][0].attempt if self._steps else 0
+
+    @property
+    def cost(self) -> int:
+        """Return the conversions that it has taken so far, whenever that was."""
+        return sum(step.cost for step in self._all)
 
     @property
     def charged(self) -> int:
         """Return the conversions that were paid for here so far."""
-        return self.paid_before + sum(link.charged for link in self._links)
+        return sum(step.charged for step in self._all)
 
     @property
-    def cost(self) -> int:
-        """Return the conversions that the steps so far have taken, whenever that was."""
-        return sum(link.cost for link in self._links)
+    def ended_bill(self) -> tuple[int, int]:
+        """Return cost and charge of the jobs that have ended well."""
+        ended = [step for step in self._all if step.conversion]
+        return sum(step.cost for step in ended), sum(step.charged for step in ended)
+
+    @property
+    def _all(self) -> list[StepJob]:
+        return [step for steps in self._steps for step in steps]
+
+    @property
+    def _length(self) -> int:
+        return 1 + len(self.conversion.steps)
 
     def proceed(
-        self, known: Sequence[WatchedJob] = (), *, defers: bool = False
-    ) -> Outcome | list[WatchedJob]:
-        """Go on with the chain to its end.
+        self, known: Sequence[JobRef] = (), *, defers: bool = False
+    ) -> ConversionResult | list[JobRef]:
+        """Go on to the end.
 
-        :param known: jobs that an earlier process had begun, in the order of this method.
-        :param defers: return all jobs so far, in their order, instead of waiting for any.
+        :param known: jobs that another process has begun, in the order of `refs`.
+        :param defers: return the jobs so far, in their order, instead of waiting for any.
         """
-        if not known:
-            found = self._finished()
-            if found is not None:
-                return found
-        self._links = []
-        if not known:
-            self.orders[0].check_output()
-        waiting, begun = deque(known), [*known]
-        self.begun = begun
-        results: list[Result] = []
-        with self._cleaning():
-            for number in range(1, len(self.steps) + 2):
-                links = self._step(number, results, waiting)
-                with self._named(number, results):
-                    jobs = [self._begin(link, waiting, begun) for link in links]
-                    if defers and any(fresh for _, fresh in jobs):
-                        return begun
-                    for link, (job, _) in zip(links, jobs, strict=True):
-                        if isinstance(job, Underway):
-                            link.finish(job)
-                results = [result for link in links for result in link.results()]
-            return self._collect(links)
+        with self._cleaning_up():
+            if not known and not self._steps:
+                found = self._find()
+                if found is not None:
+                    return found
+            waiting = deque(known)
+            for number in range(1, self._length + 1):
+                steps = self._step(number, waiting)
+                with self._naming_step(number):
+                    if self._begin(steps) and defers:
+                        return self.refs
+                    for step in steps:
+                        self._finish(step)
+            return self._collect()
 
-    def _begin(
-        self, link: Link, waiting: deque[WatchedJob], begun: list[WatchedJob]
-    ) -> tuple[Underway | Outcome, bool]:
-        """Return the job, and whether it was begun, or found running, here."""
-        if waiting:
-            link.work.delays = at_once
-            if self.seconds is not None:
-                link.work.deadline = link.work.client.monotonic() + self.seconds
-            return waiting.popleft().underway, False
-        job = link.begin()
-        underway = job if isinstance(job, Underway) else Underway(link.attempt, None, link.uploads)
-        begun.append(WatchedJob.of(link.work.ids.derivation, underway))
-        return job, isinstance(job, Underway)
+    # --- steps -------------------------------------------------------------------------------
 
-    def _step(
-        self, number: int, results: Sequence[Result], known: Sequence[WatchedJob] = ()
-    ) -> list[Link]:
-        """Return the jobs of a step, and keep them in mind."""
-        links = []
-        for place, (order, seed) in enumerate(self._asked(number, results)):
-            if place < len(known):
-                ids = JobIds(self.key, known[place].derivation)
+    def _step(self, number: int, known: deque[JobRef]) -> list[StepJob]:
+        """Return the jobs of a step, made when it is come to first."""
+        if number > len(self._steps):
+            self._steps.append(self._new_step(number, self._outputs(number - 1), known))
+        for step in self._steps[number - 1]:
+            step.job.deadline = self._deadline(step.job.request)
+        return self._steps[number - 1]
+
+    def _outputs(self, number: int) -> list[StepOutput]:
+        if number == 0:
+            return []
+        return [output for step in self._steps[number - 1] for output in step.outputs()]
+
+    def _new_step(
+        self, number: int, outputs: Sequence[StepOutput], known: deque[JobRef]
+    ) -> list[StepJob]:
+        made = []
+        for request, seed in self._asked(number, outputs):
+            if known:
+                ids = JobIds(self.session.key, known[0].derivation)
             else:
-                ids = JobIds.from_seed(self.key, seed_text(seed))
-            links.append(Link(self.make_work(order, ids)))
-        self._links += links
-        return links
-
-    def _asked(self, number: int, results: Sequence[Result]) -> list[tuple[Order, dict[str, Any]]]:
-        if number == 1:
-            return [
-                (
-                    replace(order, overwrite=True),
-                    {**order.seed(), **self.seed, "scope": dict(self.scope), "step": 1},
-                )
-                for order in self.orders
-            ]
-        step = self.steps[number - 2]
-        origin = step.from_format or self._format_after(number - 1)
-        if is_array(origin, step.to_format):
-            return [self._later(step, origin, results, is_alone=False)]
-        return [self._later(step, origin, [result], is_alone=True) for result in results]
-
-    def _format_after(self, number: int) -> str:
-        """Return the format of what a step makes."""
-        first = self.orders[0]
-        made = result_extension(f"x.{first.source_format}", first.target_format)
-        for step in self.steps[: number - 1]:
-            made = result_extension(f"x.{step.from_format or made}", step.to_format)
+                ids = JobIds.from_seed(self.session.key, seed_text(seed))
+            deadline = self._deadline(request)
+            job = Job(self.session, ids, request, self.settings, deadline, self.log)
+            step = StepJob(job, number, self._check_target)
+            if known:
+                step.adopt(known.popleft())
+            made.append(step)
         return made
 
-    def _later(
-        self, step: Step, origin: str, results: Sequence[Result], *, is_alone: bool
-    ) -> tuple[Order, dict[str, Any]]:
-        """Return a later step's order, and its seed: it names jobs, never a file id."""
-        first, total = self.orders[0], len(self.steps) + 1
-        names = ["File"] if is_alone else [f"Files[{n}]" for n in range(len(results))]
-        places = [str(n) for n in range(len(results))]
-        shared = {
-            place: result.file.file_id
-            for place, result in zip(places, results, strict=True)
-            if result.file
+    def _deadline(self, request: ConversionRequest) -> float:
+        seconds = request.timeout if self.seconds is None else self.seconds
+        return self.session.client.monotonic() + seconds
+
+    def _check_target(self) -> None:
+        """Look for a file in the way; once something is paid, that is told when it is published."""
+        if not self.cost:
+            self.conversion.target.check()
+
+    def _asked(
+        self, number: int, outputs: Sequence[StepOutput]
+    ) -> list[tuple[ConversionRequest, dict[str, Any]]]:
+        """Return the requests of a step, each with its seed: that names jobs, never a file id."""
+        common: dict[str, Any] = {
+            "namespace": self.session.namespace,
+            "key": self.conversion.conversion_key,
         }
-        parts = [Part(name, place, "") for name, place in zip(names, places, strict=True)]
-        for name, file in step.files.items():
-            place = f"{step.number}.{name}"
-            parts.append(Part(name, place, file))
-            if place in self.shared:
-                shared[place] = self.shared[place]
-        more = f" and {len(self.orders) - 1} more" if len(self.orders) > 1 else ""
-        order = StepOrder(
-            parts=tuple(parts),
-            source_format=converter_format(origin, step.to_format),
-            target_format=step.to_format,
-            parameters=step.plain,
-            service_timeout=step.service_timeout,
-            destination=first.destination,
-            overwrite=True,
-            timeout=first.timeout,
-            poll_interval=first.poll_interval,
-            shared=shared,
-            title=f"{first.describe()}{more}, step {step.number} of {total} "
-            f"({origin} to {step.to_format})",
-            originals=tuple(uri for order in self.orders for uri in order.input_uris),
-        )
-        inputs = [
-            [name, result.derivation, result.index]
-            for name, result in zip(names, results, strict=True)
-        ]
-        seed = {"step": step.number, "inputs": inputs, **step.identity(), **self.seed}
-        return order, seed
+        if self._length > 1:
+            common["step"] = number
+        if number == 1:
+            common["scope"] = dict(self.scope)
+            return [(request, request.seed() | common) for request in self.conversion.requests]
+        later = later_requests(self.conversion, number, outputs, self.stored)
+        return [(request, seed | common) for request, seed in later]
 
-    def _collect(self, links: Sequence[Link]) -> Outcome:
-        """Publish what the last step made, and delete what the chain left at the service."""
-        work = self._final_work(links)
-        outputs = collect(work, self._conversion(links))
-        self._delete(work)
-        return self._outcome(links, outputs)
+    def _begin(self, steps: Sequence[StepJob]) -> bool:
+        """Begin what is not begun yet; tell whether something is under way that was not known."""
+        for step in steps:
+            step.begin()
+        return any(step.is_under_way for step in steps)
 
-    def _outcome(self, links: Sequence[Link], outputs: list[str]) -> Outcome:
-        sizes = tuple(file.size for file in self._conversion(links).files)
-        return Outcome(outputs, self.cost, self.charged, sizes)
-
-    def _conversion(self, links: Sequence[Link]) -> Conversion:
-        files = [file for link in links if link.conversion for file in link.conversion.files]
-        return Conversion(self.cost, tuple(files))
-
-    def _final_work(self, links: Sequence[Link]) -> Work:
-        work = links[0].work
-        overwrite = self.orders[0].overwrite
-        return replace(work, order=replace(work.order, overwrite=overwrite))
-
-    def _finished(self) -> Outcome | None:
-        """Look at the last step first: an earlier try, or run, may have got that far.
-
-        Which jobs it has, the answers of the steps before tell, whose documents may be gone.
-        """
-        self._links = []
-        links = self._step(1, [])
-        if not links[0].work.this_try.may_be_known:
-            return None
-        for number in range(1, len(self.steps) + 2):
-            if number > 1:
-                links = self._step(number, [r for link in links for r in link.results()])
-            for link in links:
-                link.find()
-        return self._reuse(links) if all(link.conversion for link in links) else None
-
-    def _reuse(self, links: Sequence[Link]) -> Outcome | None:
-        work = self._final_work(links)
-        conversion = self._conversion(links)
-        if can_be_fetched(work, conversion):
-            work.log.info("An earlier try has ended this chain; its result is collected.")
-            return self._collect(links)
-        outputs = published(work, conversion)
-        if outputs is None:
-            return None
-        work.log.info("Reused, no charge: an earlier try published %s.", ", ".join(outputs))
-        self._delete(work)
-        return self._outcome(links, outputs)
-
-    @contextmanager
-    def _cleaning(self) -> Iterator[None]:
-        """Delete the intermediates when a step has failed for good; else another try needs them."""
+    def _finish(self, step: StepJob) -> None:
         try:
-            yield
-        except (ConversionError, ParameterError, UnsupportedFormatError) as error:
-            if not error.transient and self._links:
-                self._delete(self._links[0].work)
+            step.finish()
+        except TransientConversionError:
+            self._discard(step.uploads)  # another attempt uploads under ids of its own
             raise
 
-    def _delete(self, work: Work) -> None:
-        documents = [file_id for link in self._links for file_id in link.documents]
-        documents = list(dict.fromkeys(documents))
-        if work.left is not None:
-            work.left += documents
+    # --- what an earlier try has made --------------------------------------------------------
+
+    def _find(self) -> ConversionResult | None:
+        """Look for what an earlier try, or run, has made of it before anything is submitted.
+
+        A first try looks at the last step alone, which is one free look: a task that was finished
+        before, and a final verdict on its end, are found there.
+        """
+        may_be_known = self.settings.may_be_known
+        self._find_from(1 if may_be_known else self._length)
+        if not may_be_known and self._length > 1:
+            if not self._steps[-1][0].is_known:
+                self._steps = []
+                return None
+            self._steps = []
+            self._find_from(1)
+        found = self._reuse()
+        if found is None:
+            self._keep_what_stands()
+        return found
+
+    def _find_from(self, first: int) -> None:
+        """Look at every job of the steps from `first` on; raise a final verdict of any."""
+        for number in range(1, self._length + 1):
+            steps = self._step(number, deque())
+            with self._naming_step(number):
+                for step in steps if number >= first else ():
+                    step.find()
+
+    def _keep_what_stands(self) -> None:
+        """Forget what cannot be used: results that are gone, and steps after them."""
+        for number, steps in enumerate(self._steps, 1):
+            for step in steps:
+                step.check_fetchable()
+            if not all(step.conversion for step in steps):
+                del self._steps[number:]
+                return
+
+    def _reuse(self) -> ConversionResult | None:
+        last = self._steps[-1]
+        if not all(step.conversion for step in last):
+            return None
+        made = self._made()
+        if can_be_fetched(last[0].job, made):
+            self.log.info(
+                "An earlier try converted and paid this; its result is collected, no charge."
+            )
+            return self._collect()
+        outputs = self.conversion.target.published(made.files)
+        if outputs is None:
+            return None
+        self.log.info("Reused, no charge: an earlier try published %s.", ", ".join(outputs))
+        self._discard_all()
+        return self._result(outputs)
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def _made(self) -> Conversion:
+        files = [
+            file for step in self._steps[-1] if step.conversion for file in step.conversion.files
+        ]
+        return Conversion(self.cost, tuple(files))
+
+    def _collect(self) -> ConversionResult:
+        """Publish what the last step made, and delete what the chain left at the service."""
+        target, what = self.conversion.target, self._steps[-1][0].job.request.describe()
+        outputs = collect(self.session.client, target, self._made(), what, self.log)
+        self._discard_all()
+        return self._result(outputs)
+
+    def _result(self, outputs: list[str]) -> ConversionResult:
+        sizes = tuple(file.size for file in self._made().files)
+        return ConversionResult(outputs, self.cost, self.charged, sizes)
+
+    def _discard_all(self) -> None:
+        self._discard([document for step in self._all for document in step.documents])
+
+    def _discard(self, documents: Sequence[str]) -> None:
+        ids = list(dict.fromkeys(documents))
+        if self.leaves_documents:
+            self.documents += ids
         else:
-            delete_files(work.client, documents, work.deadline, work.log)
+            deadline = self._all[0].job.deadline
+            delete_files(self.session.client, ids, deadline, self.log)
 
     @contextmanager
-    def _named(self, number: int, inputs: Sequence[Result]) -> Iterator[None]:
+    def _cleaning_up(self) -> Iterator[None]:
+        """Delete all documents when a step has failed for good.
+
+        After a refusal they stay: once the parameter is fixed, another try needs them.
+        """
+        try:
+            yield
+        except ConversionError as error:
+            if not error.transient:
+                self._discard_all()
+            raise
+
+    @contextmanager
+    def _naming_step(self, number: int) -> Iterator[None]:
         """Let an error say which step it was, and what was paid before it."""
-        paid = self.cost
+        paid = sum(step.cost for steps in self._steps[: number - 1] for step in steps)
         try:
             yield
         except ConvertApiError as error:
             if isinstance(error, TransientConversionError) and error.code == _GONE:
-                self._check_inputs(number, inputs, paid, error)
+                self._check_inputs(number, paid, error)
             if number == 1:
                 raise
             before = f" The steps before it took {paid} conversion(s)." if paid else ""
-            said = f"Step {number} of {len(self.steps) + 1} failed: {error.message}{before}"
+            said = f"Step {number} of {self._length} failed: {error.message}{before}"
             raise type(error)(said, *error.args[1:]) from error.__cause__
 
-    def _check_inputs(
-        self, number: int, inputs: Sequence[Result], paid: int, error: ConversionError
-    ) -> None:
-        client = self._links[0].work.client
-        files = [result.file for result in inputs if result.file]
+    def _check_inputs(self, number: int, paid: int, error: ConversionError) -> None:
+        client = self.session.client
+        files = [output.file for output in self._outputs(number - 1) if output.file]
         if all(client.call(find_file(file.file_id)) is not None for file in files):
             return
         raise ResultExpiredError(
-            f"Step {number} of {len(self.steps) + 1} failed: ConvertAPI has deleted what the step "
-            f"before it made. {paid} conversion(s) were paid. Clear the task to convert and pay "
-            f"anew. ({error.message})"
+            f"Step {number} of {self._length} failed: ConvertAPI has deleted what the step before "
+            f"it made. {paid} conversion(s) were paid. Clear the task to convert and pay anew. "
+            f"({error.message})"
         )

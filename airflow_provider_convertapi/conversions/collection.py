@@ -1,4 +1,7 @@
-"""Fetch results, publish them whole, and delete the documents at the service."""
+"""Fetch results, publish them whole, and delete the documents at the service.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from airflow_provider_convertapi.api.endpoints import (
     download,
     find_file,
 )
-from airflow_provider_convertapi.conversions.result import found_too_late
+from airflow_provider_convertapi.conversions.result import paid_but_blocked
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
     OutputExistsError,
@@ -18,7 +21,7 @@ from airflow_provider_convertapi.errors import (
     TransportError,
     UnexpectedAnswerError,
 )
-from airflow_provider_convertapi.storage import Publication, SizeMismatch
+from airflow_provider_convertapi.storage import SizeMismatch
 
 if TYPE_CHECKING:
     import logging
@@ -29,7 +32,9 @@ if TYPE_CHECKING:
         Conversion,
         ConvertedFile,
     )
-    from airflow_provider_convertapi.conversions.job import Work
+    from airflow_provider_convertapi.conversions.job import Job
+    from airflow_provider_convertapi.conversions.target import Target
+    from airflow_provider_convertapi.storage import Publication
 
 
 _LONGEST_WAIT = 60.0
@@ -40,49 +45,44 @@ class ResultGoneError(Exception):
     """A result is not at the service any more; another runner may have published it."""
 
 
-def can_be_fetched(work: Work, conversion: Conversion) -> bool:
+def can_be_fetched(job: Job, conversion: Conversion) -> bool:
     """Tell whether every result still lies at the service."""
     return all(
-        work.client.call(find_file(file.file_id), until=work.deadline) is not None
+        job.client.call(find_file(file.file_id), until=job.deadline) is not None
         for file in conversion.files
     )
 
 
-def published(work: Work, conversion: Conversion) -> list[str] | None:
-    """Return our outputs where each stands with its announced size, else None."""
-    uris = work.order.destination.outputs([file.name for file in conversion.files])
-    sizes = work.order.destination.sizes(uris)
-    return uris if sizes == [file.size for file in conversion.files] else None
-
-
-def collect(work: Work, conversion: Conversion) -> list[str]:
+def collect(
+    client: Client, target: Target, conversion: Conversion, what: str, log: logging.Logger
+) -> list[str]:
     """Fetch every result, then publish all; return their URIs.
 
     Results that vanished meanwhile are no loss where another runner published them.
+
+    :param what: the conversion, as it may be logged.
     """
     try:
-        return _publish(work, conversion)
+        return _publish(client, target, conversion, log)
     except OutputExistsError as error:
-        raise found_too_late(error, conversion.cost) from None
+        raise paid_but_blocked(error, conversion.cost) from None
     except ResultGoneError:
-        outputs = published(work, conversion)
+        outputs = target.published(conversion.files)
     if outputs is None:
         raise ResultExpiredError(
-            f"{work.order.describe()} was converted and paid ({conversion.cost}), but ConvertAPI "
-            "has deleted the "
+            f"{what} was converted and paid ({conversion.cost}), but ConvertAPI has deleted the "
             "result and the output is not there. Clear the task to convert and pay anew."
         )
     return outputs
 
 
-def _publish(work: Work, conversion: Conversion) -> list[str]:
-    order = work.order
-    uris = order.destination.outputs([file.name for file in conversion.files])
-    with Publication(
-        order.destination, inputs=order.input_uris, overwrite=order.overwrite
-    ) as publication:
+def _publish(
+    client: Client, target: Target, conversion: Conversion, log: logging.Logger
+) -> list[str]:
+    uris = target.destination.outputs([file.name for file in conversion.files])
+    with target.publication() as publication:
         for uri, file in zip(uris, conversion.files, strict=True):
-            fetch(work.client, publication, uri, file, work.log)
+            fetch(client, publication, uri, file, log)
         return publication.publish()
 
 
@@ -132,20 +132,6 @@ def _wait_for_another_fetch(
             f"{error}. It is paid; clear the task to fetch it again without paying."
         ) from None
     client.pause(delay)
-
-
-def delete_documents(
-    work: Work, attempt: int, uploads: Sequence[str], files: Sequence[ConvertedFile] = ()
-) -> None:
-    """Delete uploads and results at the service; the job record stays, it is the receipt.
-
-    :param uploads: the places of the inputs that were uploaded.
-    """
-    ids = [work.ids.file_id(attempt, place) for place in uploads] + [file.file_id for file in files]
-    if work.left is not None:
-        work.left += ids
-    else:
-        delete_files(work.client, ids, work.deadline, work.log)
 
 
 def delete_files(client: Client, ids: Sequence[str], until: float, log: logging.Logger) -> None:

@@ -1,11 +1,14 @@
-"""What travels between worker and triggerer: jobs, without anything that opens a document."""
+"""What travels between worker and triggerer: jobs, without anything that opens a document.
+
+This module may change from release to release; the forms of jobs and events may only grow, since
+those that an earlier version stored are still read.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from airflow_provider_convertapi.conversions.durable import Underway
 from airflow_provider_convertapi.errors import ConversionInterrupted
 
 if TYPE_CHECKING:
@@ -15,32 +18,40 @@ Status = Literal["answered", "timeout", "error"]
 STATUSES: tuple[Status, ...] = ("answered", "timeout", "error")
 
 
-class WatchedJob(NamedTuple):
-    """A job that a trigger watches.
+class JobRef(NamedTuple):
+    """A job that the service has.
 
     It travels as a plain list: with names, 500 of them outgrow the 64 KiB that MySQL has for the
     arguments of a trigger.
 
     :param derivation: what the ids of the conversion come from; without the key it opens nothing.
     :param submitted: seconds since the epoch; None where an earlier try had submitted it.
-    :param uploads: the places of the inputs that were uploaded.
+    :param uploads: the keys of the inputs that were uploaded, to be deleted in the end.
+    :param step: which step of its conversion it is, counted from 1.
     """
 
     derivation: str
     attempt: int
-    submitted: float | None
-    uploads: list[str]
+    submitted: float | None = None
+    uploads: tuple[str, ...] = ()
+    step: int = 1
+
+    def to_list(self) -> list[Any]:
+        """Return what JSON can hold; `from_list` reads it."""
+        entry = [self.derivation, self.attempt, self.submitted, list(self.uploads)]
+        return entry if self.step == 1 else [*entry, self.step]
 
     @classmethod
-    def of(cls, derivation: str, job: Underway) -> WatchedJob:
-        """Describe a job that was begun here."""
-        submitted = None if job.submitted is None else round(job.submitted, 1)
-        return cls(derivation, job.attempt, submitted, list(job.uploads))
-
-    @property
-    def underway(self) -> Underway:
-        """Return the job as the conversion that finishes it wants it."""
-        return Underway(self.attempt, self.submitted, tuple(self.uploads))
+    def from_list(cls, entry: Iterable[Any]) -> JobRef:
+        """Read what `to_list` returned; `TypeError` or `ValueError` where it is something else."""
+        derivation, attempt, submitted, uploads, *step = entry
+        return cls(
+            str(derivation),
+            int(attempt),
+            None if submitted is None else float(submitted),
+            tuple(str(key) for key in uploads),
+            *(int(number) for number in step),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,7 @@ class JobEvent:
 
     status: Status
     key_check: str
-    jobs: tuple[WatchedJob, ...]
+    jobs: tuple[JobRef, ...]
     answered: tuple[bool, ...]
 
     def payload(self) -> dict[str, Any]:
@@ -63,18 +74,18 @@ class JobEvent:
         return {
             "status": self.status,
             "key_check": self.key_check,
-            "jobs": [list(job) for job in self.jobs],
+            "jobs": [job.to_list() for job in self.jobs],
             "answered": list(self.answered),
         }
 
     @classmethod
     def parse(cls, event: object, *, expected: int | None) -> JobEvent:
-        """Read an event; one that is none of ours leaves the job for the next try.
+        """Read an event; one that is not ours leaves the job for the next try.
 
-        :param expected: how many jobs the trigger was given; None where only it knows.
+        :param expected: how many jobs the trigger was given; None where only it knows: some.
         """
         try:
-            return cls._read(event, expected)  # type: ignore[arg-type] # no mapping: refused below
+            return cls._read(event, expected)  # type: ignore[arg-type] # not a mapping: refused below
         except (TypeError, ValueError, KeyError, AttributeError):
             raise ConversionInterrupted(
                 "The triggerer sent no event that this version understands "
@@ -84,22 +95,11 @@ class JobEvent:
 
     @classmethod
     def _read(cls, event: Mapping[str, Any], expected: int | None) -> JobEvent:
-        status, jobs = event["status"], _jobs(event["jobs"])
+        status = event["status"]
+        jobs = tuple(JobRef.from_list(entry) for entry in event["jobs"])
         answered = tuple(bool(flag) for flag in event["answered"])
         if status not in STATUSES or not len(jobs) == len(answered):
             raise ValueError
-        if expected not in {None, len(jobs)}:
+        if len(jobs) != expected if expected is not None else not jobs:
             raise ValueError
         return cls(status, str(event["key_check"]), jobs, answered)
-
-
-def _jobs(entries: Iterable[Any]) -> tuple[WatchedJob, ...]:
-    return tuple(
-        WatchedJob(
-            str(derivation),
-            int(attempt),
-            None if submitted is None else float(submitted),
-            [str(place) for place in uploads],
-        )
-        for derivation, attempt, submitted, uploads in entries
-    )

@@ -1,17 +1,23 @@
-"""The direct conversion: one streamed exchange, nothing stored at the service, no second chance."""
+"""The direct conversion: one streamed exchange, nothing stored at the service, no second chance.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.answers import AnswerReader
 from airflow_provider_convertapi.api.endpoints import convert_directly
 from airflow_provider_convertapi.api.wire import whole_number
-from airflow_provider_convertapi.conversions.job import AlwaysMyTurn
-from airflow_provider_convertapi.conversions.result import Outcome, explained, found_too_late
+from airflow_provider_convertapi.conversions.result import (
+    ConversionResult,
+    paid_but_blocked,
+    with_remedy,
+)
 from airflow_provider_convertapi.errors import (
     ConversionError,
     ConvertApiError,
@@ -24,7 +30,7 @@ from airflow_provider_convertapi.errors import (
     UnexpectedAnswerError,
     UnsupportedFormatError,
 )
-from airflow_provider_convertapi.storage import Publication, SizeMismatch
+from airflow_provider_convertapi.storage import SizeMismatch
 
 if TYPE_CHECKING:
     import logging
@@ -33,16 +39,18 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.answers import PartHead
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.wire import Endpoint, Response
-    from airflow_provider_convertapi.conversions.job import Turn
-    from airflow_provider_convertapi.conversions.request import Order
-    from airflow_provider_convertapi.conversions.result import Try
+    from airflow_provider_convertapi.conversions.deferral import JobRef
+    from airflow_provider_convertapi.conversions.job import Job, JobSettings
+    from airflow_provider_convertapi.conversions.request import CheckedConversion, ConversionRequest
+    from airflow_provider_convertapi.conversions.session import Session
+    from airflow_provider_convertapi.storage import Destination, Publication
 
 
 @dataclass(slots=True)
 class _Results:
     """Stage each part of the answer as it arrives."""
 
-    order: Order
+    destination: Destination
     publication: Publication
     names: list[str] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
@@ -54,7 +62,7 @@ class _Results:
         self.names.append(head.name)
         # Each part names the cost of the whole conversion, not a share of it.
         self.cost = max(self.cost, head.cost)
-        uri = self.order.destination.outputs(self.names)[-1]
+        uri = self.destination.outputs(self.names)[-1]
         self._sink = self._open.enter_context(self.publication.stage(uri, head.size))
         return self._sink
 
@@ -71,76 +79,90 @@ class _Results:
 class DirectConversion:
     """Convert in one exchange; once a byte was sent, a lost answer may have been billed.
 
-    :param deadline: monotonic seconds after which a throttled request is given up.
-    :param patient: whether a service that is too busy is waited out here; False leaves that to the
-        caller.
-    :param turn: when it may be at the service.
+    :param seconds: how long a throttled request is tried again; None: the request's timeout.
     """
 
-    client: Client
-    order: Order
-    this_try: Try
-    deadline: float
+    conversion: CheckedConversion
+    session: Session
+    settings: JobSettings
     log: logging.Logger
-    patient: bool = True
-    turn: Turn = field(default_factory=AlwaysMyTurn, repr=False)
+    seconds: float | None = None
     cost: int = field(default=0, init=False)
     """Conversions that were billed, or may have been."""
+    # Nothing of it stays at the service.
+    attempt: ClassVar[int] = 0
+    documents: ClassVar[list[str]] = []
+    jobs: ClassVar[list[tuple[Job, tuple[str, ...]]]] = []
+    refs: ClassVar[list[JobRef]] = []
+
+    @property
+    def client(self) -> Client:
+        """The client of the thread at hand."""
+        return self.session.client
+
+    @property
+    def request(self) -> ConversionRequest:
+        """What the converter gets."""
+        return self.conversion.requests[0]
 
     @property
     def charged(self) -> int:
         """Return the same: nothing of it was paid by an earlier try."""
         return self.cost
 
-    def run(self) -> Outcome:
+    @property
+    def ended_bill(self) -> tuple[int, int]:
+        """Return cost and charge so far."""
+        return self.cost, self.cost
+
+    def run(self) -> ConversionResult:
         """Convert and publish."""
-        order = self.order
-        request = self._request()
+        request = self._endpoint()
+        seconds = self.request.timeout if self.seconds is None else self.seconds
+        deadline = self.client.monotonic() + seconds
         throttled = unsent = 0
         while True:
             try:
                 return self._exchange(request)
             except ThrottledError as error:
-                if not self.patient:
+                if not self.settings.waits_out_throttling:
                     raise
                 throttled += 1
-                self._wait(throttled, error)
+                self._wait(throttled, error, deadline)
             except TransportError as error:
                 if error.sent:
-                    order.check_unchanged()
+                    self.request.check_unchanged()
                     self.cost = 1
                     raise self._lost(error) from None
                 unsent += 1
-                self._wait(unsent, error)
+                self._wait(unsent, error, deadline)
             except OutputExistsError as error:
-                raise found_too_late(error, self.cost) if self.cost else error from None
+                raise paid_but_blocked(error, self.cost) if self.cost else error from None
             except (ConversionError, ParameterError, UnsupportedFormatError) as error:
                 if isinstance(error, ConversionError):
                     self.cost = 1
-                again = isinstance(error, TransientConversionError) and not self.this_try.is_later
-                raise explained(error, order, again=again) from None
+                is_second = self.settings.is_second_attempt
+                again = isinstance(error, TransientConversionError) and not is_second
+                raise with_remedy(error, self.request.describe(), again=again) from None
 
-    def _request(self) -> Endpoint[None]:
-        order = self.order
-        timeout = order.timeout_for(1 if self.this_try.is_later else 0)
+    def _endpoint(self) -> Endpoint[None]:
+        request = self.request
+        timeout = request.timeout_for(1 if self.settings.is_second_attempt else 0)
         return convert_directly(
-            order.source_format, order.target_format, timeout, order.fields(timeout)
+            request.source_format, request.target_format, timeout, request.fields(timeout)
         )
 
     def _last_look(self) -> None:
-        """Wait for the turn; then see whether it is still right to pay."""
-        self.turn.enter()
+        """Wait for the permit; then see whether it is still right to pay."""
+        self.settings.permit.acquire()
         self.client.pause(0)  # ends here where the task was told to stop while it waited
-        self.order.check_output()
-        self.order.check_unchanged()
+        self.conversion.target.check()
+        self.request.check_unchanged()
 
-    def _exchange(self, request: Endpoint[None]) -> Outcome:
-        order = self.order
-        with Publication(
-            order.destination, inputs=order.input_uris, overwrite=order.overwrite
-        ) as publication:
+    def _exchange(self, request: Endpoint[None]) -> ConversionResult:
+        with self.conversion.target.publication() as publication:
             with self.client.stream(request, fresh=True, before=self._last_look) as (head, blocks):
-                results = _Results(order, publication)
+                results = _Results(self.conversion.target.destination, publication)
                 self.cost = 1
                 try:
                     reader = AnswerReader(
@@ -155,10 +177,10 @@ class DirectConversion:
                     if isinstance(error, ConvertApiError) or not isinstance(error, Exception):
                         raise
                     raise self._unsaved(error) from error
-            self.turn.leave()
+            self.settings.permit.release()
             self.cost = max(results.cost, 1)
             outputs = self._publish(publication)
-            return Outcome(outputs, results.cost, results.cost, tuple(results.sizes))
+            return ConversionResult(outputs, results.cost, results.cost, tuple(results.sizes))
 
     def _publish(self, publication: Publication) -> list[str]:
         """Publish what was paid for; a store that fails is asked again: this is the only copy."""
@@ -177,33 +199,35 @@ class DirectConversion:
             self.client.pause(delay)
 
     def _watched(self, head: Response, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the blocks; the service is done, and the turn over, when the last one is here."""
+        """Yield the blocks; the service is done, and the permit free, when the last one is here."""
         left = whole_number(head.headers.get("content-length"))
         for block in blocks:
             self.client.pause(0)
             if left is not None:
                 left -= len(block)
                 if left <= 0:
-                    self.turn.leave()
+                    self.settings.permit.release()
             yield block
 
-    def _wait(self, failures: int, error: ConvertApiError) -> None:
+    def _wait(self, failures: int, error: ConvertApiError, deadline: float) -> None:
         delay = self.client.backoff.delay(failures, error)
-        if delay is None or self.client.monotonic() + delay > self.deadline:
+        if delay is None or self.client.monotonic() + delay > deadline:
             raise error
-        self.log.info("%s waits %.1f s; nothing was paid. %s", self.order.describe(), delay, error)
+        self.log.info(
+            "%s waits %.1f s; nothing was paid. %s", self.request.describe(), delay, error
+        )
         self.client.pause(delay)
 
     def _lost(self, error: Exception) -> ConvertApiError:
         return ResultLostError(
-            f"{self.order.describe()} was sent and its answer was lost: {error}. It may have been "
-            "billed, so it is not sent again by itself. Clear the task to convert and pay anew, "
-            "or use durable=True, which collects a lost answer without paying twice."
+            f"{self.request.describe()} was sent and its answer was lost: {error}. It may have "
+            "been billed, so it is not sent again by itself. Clear the task to convert and pay "
+            "anew, or use durable=True, which collects a lost answer without paying twice."
         )
 
     def _unsaved(self, error: Exception) -> ConvertApiError:
         return ResultLostError(
-            f"{self.order.describe()} was converted and billed ({self.cost} conversion(s)), but "
+            f"{self.request.describe()} was converted and billed ({self.cost} conversion(s)), but "
             f"its result could not be saved: {redaction.shown(str(error))}. It is not sent again "
             "by itself. Clear the task to convert and pay anew, or use durable=True, which leaves "
             "a result at ConvertAPI until it is saved."

@@ -1,4 +1,7 @@
-"""The durable conversion: a job under an id of ours, looked for before it is paid."""
+"""One step of a conversion as a job: looked for before it is paid, ended with its conversion.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,10 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.ids import MAX_ATTEMPTS
 from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
-from airflow_provider_convertapi.conversions.collection import (
-    can_be_fetched,
-    collect,
-    delete_documents,
-    published,
-)
+from airflow_provider_convertapi.conversions.collection import can_be_fetched
+from airflow_provider_convertapi.conversions.deferral import JobRef
 from airflow_provider_convertapi.conversions.request import MOST_TIMEOUT
-from airflow_provider_convertapi.conversions.result import Outcome, explained
+from airflow_provider_convertapi.conversions.result import with_remedy
 from airflow_provider_convertapi.conversions.submission import Submission
 from airflow_provider_convertapi.errors import (
     ConversionError,
@@ -23,202 +22,247 @@ from airflow_provider_convertapi.errors import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.api.endpoints import Conversion, JobAnswer
-    from airflow_provider_convertapi.conversions.job import Work
-    from airflow_provider_convertapi.errors import (
-        ConvertApiError,
-    )
+    from collections.abc import Callable
+
+    from airflow_provider_convertapi.api.endpoints import Conversion, ConvertedFile, JobAnswer
+    from airflow_provider_convertapi.conversions.job import Job
+    from airflow_provider_convertapi.errors import ConvertApiError
 
 
 @dataclass(frozen=True, slots=True)
-class Underway:
-    """A job that the service has.
+class StepOutput:
+    """A file that a step made, and which of which job's results it is.
 
-    :param submitted: seconds since the epoch at which this try submitted it; None: an earlier did.
-    :param uploads: the places of the inputs that were uploaded, to be deleted in the end.
+    :param file: None where it can only be guessed: the service has forgotten the job.
     """
 
-    attempt: int
-    submitted: float | None = None
-    uploads: tuple[str, ...] = ()
+    derivation: str
+    index: int
+    file: ConvertedFile | None
 
 
 @dataclass(slots=True)
-class DurableConversion:
-    """Convert once, whatever happens: `begin` looks and submits, `finish` waits and collects."""
+class StepJob:
+    """One job of one step: `begin` looks and submits, `finish` waits; both may be called again.
 
-    work: Work
+    Publishing is the caller's, and so are the documents that it leaves at the service.
+
+    :param step: which step it is, counted from 1.
+    :param before_paying: called right before a submit; may raise.
+    """
+
+    job: Job
+    step: int
+    before_paying: Callable[[], None]
+    conversion: Conversion | None = field(default=None, init=False)
+    """What it made, once it has ended well."""
+    ref: JobRef | None = field(default=None, init=False)
+    """The job that the service has, once it was found or submitted."""
     attempt: int = field(default=0, init=False)
     """The attempt that was found or submitted last, counted from 0."""
     cost: int = field(default=0, init=False)
     """Conversions that the attempt took, whenever that was: one as soon as it is accepted."""
     charged: int = field(default=0, init=False)
     """Those of them that this try submitted."""
-    _timeouts: int = field(default=0, init=False)
-    _refused: int | None = field(default=None, init=False)
+    _answers: dict[int, JobAnswer] | None = field(default=None, init=False)
+    _next_attempt: int | None = field(default=None, init=False)
+    _is_adopted: bool = field(default=False, init=False)
 
-    def run(self) -> Outcome:
-        """Convert and publish; paid at most once within the service's retention."""
-        begun = self.begin()
-        return begun if isinstance(begun, Outcome) else self.finish(begun)
+    # --- what is known -----------------------------------------------------------------------
 
-    def begin(self) -> Underway | Outcome:
-        """Look for the job, newest attempt first; submit only where there is nothing to collect.
+    def adopt(self, ref: JobRef) -> None:
+        """Take over a job that another process has begun."""
+        self.ref, self.attempt, self._is_adopted = ref, ref.attempt, True
 
-        Where the service was too busy to take it (`ThrottledError`), `begin` may be called again.
-        """
-        if self._refused is not None:
-            return self._submit(self._refused)
-        answers = self._known_answers()
+    def find(self) -> None:
+        """Look for what an earlier try, or run, has made of it; raise its final verdict."""
+        answers = self._answers = self._known_answers()
         if not answers:
-            return self._submit(0)
-        attempt = self.attempt = max(answers)
-        answer = answers[attempt]
-        self._timeouts = sum(_is_timeout(other.verdict) for other in answers.values())
-        if answer.conversion:
-            return self._found_conversion(attempt, answer.conversion)
-        if answer.unpaid:
-            self.work.log.info(
-                "An earlier try was refused and paid nothing; the conversion is submitted anew."
-            )
-            return self._submit(attempt + 1)
-        if answer.verdict:
-            return self._found_verdict(attempt, answer.verdict, answers)
-        self.work.log.info(
-            "An earlier try submitted this conversion and it is running; nothing is paid again."
-        )
-        return Underway(attempt, uploads=self._places())
-
-    def finish(self, job: Underway) -> Outcome:
-        """Wait for the job, publish its results, delete the documents."""
-        work = self.work
-        self._count(job, 1)
-        answer = work.wait(
-            job.attempt, work.client.clock() if job.submitted is None else job.submitted
-        )
-        if answer.verdict:
-            raise self._verdict(job, answer)
-        assert answer.conversion  # noqa: S101 - `wait` returns one of the two; for the type checker
-        self._count(job, answer.conversion.cost)
-        return self._collect(job, answer.conversion)
-
-    def _collect(self, job: Underway, conversion: Conversion) -> Outcome:
-        outputs = collect(self.work, conversion)
-        delete_documents(self.work, job.attempt, job.uploads, conversion.files)
-        return Outcome(outputs, self.cost, self.charged, _sizes(conversion))
-
-    def _count(self, job: Underway, cost: int) -> None:
-        self.cost, self.charged = cost, 0 if job.submitted is None else cost
-
-    def _published(self, conversion: Conversion) -> list[str] | None:
-        return published(self.work, conversion)
+            return
+        self.attempt = max(answers)
+        newest = answers[self.attempt]
+        if newest.conversion:
+            self._end(newest.conversion, charged=0)
+        elif newest.verdict and not newest.unpaid and self._is_final(newest.verdict):
+            self.cost, self.ref = 1, self._reference(self.attempt, None)
+            raise with_remedy(newest.verdict, self.job.request.describe(), again=False)
 
     def _known_answers(self) -> dict[int, JobAnswer]:
         """Return what the service knows of this conversion's attempts.
 
         A first try that finds no attempt 0 is the first: one look is enough.
         """
-        first = {} if self.work.this_try.may_be_known else {0: self.work.look(0)}
+        first = {} if self.job.settings.may_be_known else {0: self.job.look(0)}
         if first and first[0].unknown:
             return {}
         answers = first | {
-            n: self.work.look(n) for n in range(MAX_ATTEMPTS - 1, -1, -1) if n not in first
+            n: self.job.look(n) for n in range(MAX_ATTEMPTS - 1, -1, -1) if n not in first
         }
         return {attempt: answer for attempt, answer in answers.items() if not answer.unknown}
 
-    def _found_conversion(self, attempt: int, conversion: Conversion) -> Underway | Outcome:
-        # Collected from this answer: a service may consume the record with its first 200.
-        work = self.work
-        self._count(Underway(attempt), conversion.cost)
-        if can_be_fetched(work, conversion):
-            work.log.info(
-                "An earlier try converted and paid this; its result is collected, no charge."
-            )
-            return self._collect(Underway(attempt, uploads=self._places()), conversion)
-        outputs = self._published(conversion)
-        if outputs is not None:
-            work.log.info("Reused, no charge: an earlier try published %s.", ", ".join(outputs))
-            delete_documents(work, attempt, self._places(), conversion.files)
-            return Outcome(outputs, conversion.cost, 0, _sizes(conversion))
-        work.log.warning(
-            "An earlier try converted this, but its outputs were removed since and the documents "
-            "are deleted: it is converted and paid once more (attempt %d).",
-            attempt + 1,
-        )
-        return self._submit(attempt + 1)
-
-    def _found_verdict(
-        self, attempt: int, verdict: ConvertApiError, answers: dict[int, JobAnswer]
-    ) -> Underway | Outcome:
-        if attempt < self.work.passed:
-            return self._submit(attempt + 1)
-        transient = [a for a in answers.values() if isinstance(a.verdict, TransientConversionError)]
-        if (
+    def _is_final(self, verdict: ConvertApiError) -> bool:
+        """Tell whether no further attempt is worth its price."""
+        if self.attempt < self.job.settings.barred_attempts:
+            return False
+        answers = (self._answers or {}).values()
+        transient = [a for a in answers if isinstance(a.verdict, TransientConversionError)]
+        return (
             not isinstance(verdict, TransientConversionError)
             or len(transient) > 1
             or self._cannot_be_longer(verdict)
-        ):
-            self._count(Underway(attempt), 1)
-            delete_documents(self.work, attempt, self._places())
-            raise explained(verdict, self.work.order, again=False)
-        self.work.log.warning(
-            "The last attempt ended with Code %d, which one more may change: it is paid anew.",
-            verdict.code,
         )
-        return self._submit(attempt + 1)
 
     def _cannot_be_longer(self, verdict: ConversionError) -> bool:
         """Tell whether more time is what it needs, and there is no more."""
-        return (
-            _is_timeout(verdict)
-            and self.work.order.timeout_for(max(self._timeouts, 1) - 1) >= MOST_TIMEOUT
-        )
+        enlarged = max(self._timeouts, 1) - 1
+        return _is_timeout(verdict) and self.job.request.timeout_for(enlarged) >= MOST_TIMEOUT
 
-    def _submit(self, attempt: int) -> Underway:
-        work = self.work
+    @property
+    def _timeouts(self) -> int:
+        return sum(_is_timeout(answer.verdict) for answer in (self._answers or {}).values())
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether `find` has found anything."""
+        return bool(self._answers)
+
+    @property
+    def is_under_way(self) -> bool:
+        """Tell whether it was submitted, or found running, here."""
+        return self.conversion is None and not self._is_adopted
+
+    # --- begin -------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Look for the job, newest attempt first; submit only where there is nothing to collect.
+
+        Afterwards it has either its `conversion` or its `ref`.
+        """
+        if self.conversion or self.ref:
+            return
+        if self._next_attempt is not None:  # the service was too busy to take it
+            self._submit(self._next_attempt)
+            return
+        if self._answers is None:
+            self.find()
+        answers = self._answers or {}
+        if not answers:
+            self._submit(0)
+        elif not self.conversion:
+            self._go_on_from(answers[self.attempt])
+
+    def _go_on_from(self, answer: JobAnswer) -> None:
+        log = self.job.log
+        if answer.unpaid:
+            log.info(
+                "An earlier try was refused and paid nothing; the conversion is submitted anew."
+            )
+            self._submit(self.attempt + 1)
+        elif answer.verdict:
+            if isinstance(answer.verdict, TransientConversionError):
+                log.warning(
+                    "The last attempt ended with Code %d, which one more may change: it is paid "
+                    "anew.",
+                    answer.verdict.code,
+                )
+            self._submit(self.attempt + 1)
+        else:
+            log.info(
+                "An earlier try submitted this conversion and it is running; nothing is paid again."
+            )
+            self.ref = self._reference(self.attempt, None)
+
+    def check_fetchable(self) -> None:
+        """Forget a conversion whose results are gone: `begin` takes the next attempt then."""
+        if self.conversion is None or can_be_fetched(self.job, self.conversion):
+            return
+        self.job.log.warning(
+            "An earlier try converted this, but its outputs were removed since and the documents "
+            "are deleted: it is converted and paid once more (attempt %d).",
+            self.attempt + 1,
+        )
+        self.conversion = self.ref = None
+        self.cost, self._next_attempt = 0, self.attempt + 1
+
+    def _submit(self, attempt: int) -> None:
+        job = self.job
         self.cost = self.charged = 0
         if attempt >= MAX_ATTEMPTS:
             raise ResultExpiredError(
-                f"{work.order.describe()} was attempted {MAX_ATTEMPTS} times within the service's "
+                f"{job.request.describe()} was attempted {MAX_ATTEMPTS} times within the service's "
                 "memory. Set or change `conversion_key` to convert and pay anew."
             )
-        work.order.check_output()
-        service_timeout = work.order.timeout_for(self._timeouts)
-        self.attempt = self._refused = attempt
+        self.before_paying()
+        self.attempt = self._next_attempt = attempt
         try:
-            mine = Submission(work, attempt, service_timeout).submit()
+            mine = Submission(job, attempt, job.request.timeout_for(self._timeouts)).submit()
         except ConversionError:
             self.cost = self.charged = 1
             raise
-        self._refused = None
-        work.log.info(
-            "Submitted %s." if mine else "An earlier try had submitted %s.", work.order.describe()
+        self._next_attempt = None
+        job.log.info(
+            "Submitted %s." if mine else "An earlier try had submitted %s.", job.request.describe()
         )
-        return Underway(attempt, work.client.clock() if mine else None, self._places())
+        self.ref = self._reference(attempt, round(job.client.clock(), 1) if mine else None)
+        self.cost, self.charged = 1, int(mine)
 
-    def _places(self) -> tuple[str, ...]:
-        return tuple(part.place for part in self.work.order.uploads)
+    def _reference(self, attempt: int, submitted: float | None) -> JobRef:
+        uploads = tuple(self.job.request.uploads)
+        return JobRef(self.job.ids.derivation, attempt, submitted, uploads, self.step)
 
-    def _verdict(self, job: Underway, answer: JobAnswer) -> ConvertApiError:
-        """Return the error that the job's verdict stands for, after cleaning up behind it."""
-        verdict = answer.verdict
-        assert verdict  # noqa: S101 - for the type checker
-        if answer.unpaid:
-            self._count(job, 0)
+    # --- finish ------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Wait for the job; afterwards it has its `conversion`."""
+        if self.conversion:
+            return
+        assert self.ref is not None  # noqa: S101 - `begin` or `adopt` came before
+        ref, job = self.ref, self.job
+        self.cost, self.charged = 1, int(ref.submitted is not None)
+        submitted = job.client.clock() if ref.submitted is None else ref.submitted
+        answer = job.wait(ref.attempt, submitted, at_once=self._is_adopted)
+        if answer.conversion:
+            self._end(answer.conversion, charged=answer.conversion.cost if self.charged else 0)
+        elif answer.verdict:
+            raise self._verdict(answer.verdict, unpaid=answer.unpaid)
+
+    def _end(self, conversion: Conversion, *, charged: int) -> None:
+        self.conversion, self.cost, self.charged = conversion, conversion.cost, charged
+        self.ref = self.ref or self._reference(self.attempt, None)
+
+    def _verdict(self, verdict: ConvertApiError, *, unpaid: bool) -> ConvertApiError:
+        if unpaid:
+            self.cost = self.charged = 0
             return verdict
-        again = isinstance(verdict, TransientConversionError) and not self._is_second(job, verdict)
-        delete_documents(self.work, job.attempt, job.uploads)
-        return explained(verdict, self.work.order, again=again)
+        again = isinstance(verdict, TransientConversionError) and not self._is_second(verdict)
+        return with_remedy(verdict, self.job.request.describe(), again=again)
 
-    def _is_second(self, job: Underway, verdict: TransientConversionError) -> bool:
+    def _is_second(self, verdict: TransientConversionError) -> bool:
         if self._cannot_be_longer(verdict):
             return True
-        earlier = self.work.look(job.attempt - 1).verdict if job.attempt else None
+        earlier = self.job.look(self.attempt - 1).verdict if self.attempt else None
         return isinstance(earlier, TransientConversionError)
 
+    # --- what it leaves ----------------------------------------------------------------------
 
-def _sizes(conversion: Conversion) -> tuple[int, ...]:
-    return tuple(file.size for file in conversion.files)
+    @property
+    def uploads(self) -> list[str]:
+        """Return the ids of the inputs that it may have uploaded."""
+        keys = self.ref.uploads if self.ref else tuple(self.job.request.uploads)
+        return [self.job.ids.file_id(self.attempt, key) for key in keys]
+
+    @property
+    def documents(self) -> list[str]:
+        """Return the ids of everything that it may have left at the service."""
+        files = self.conversion.files if self.conversion else ()
+        return [*self.uploads, *(file.file_id for file in files)]
+
+    def outputs(self) -> list[StepOutput]:
+        """Return what it made; one result is assumed where nobody knows."""
+        derivation = self.job.ids.derivation
+        if self.conversion is None:
+            return [StepOutput(derivation, 0, None)]
+        return [StepOutput(derivation, n, file) for n, file in enumerate(self.conversion.files)]
 
 
 def _is_timeout(verdict: ConvertApiError | None) -> bool:

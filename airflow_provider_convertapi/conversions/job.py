@@ -1,4 +1,7 @@
-"""What every step of one durable conversion shares: the client, the ids, the order, the time."""
+"""One job at the service: look at it, and wait for its answer.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
@@ -21,33 +24,33 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.endpoints import JobAnswer
     from airflow_provider_convertapi.api.ids import JobIds
-    from airflow_provider_convertapi.conversions.request import Order
-    from airflow_provider_convertapi.conversions.result import Try
+    from airflow_provider_convertapi.conversions.request import ConversionRequest
+    from airflow_provider_convertapi.conversions.session import Session
 
 
-class Turn(Protocol):
-    """A turn at the service, where only so many may have one at once."""
+class Permit(Protocol):
+    """Leave to be at the service, where only so many may be at once."""
 
-    def enter(self) -> None:
+    def acquire(self) -> None:
         """Wait for it; nothing happens where it was given already."""
         ...
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Give it back once the service has answered."""
         ...
 
 
-class AlwaysMyTurn:
-    """The turn of a conversion that nobody else waits for."""
+class Unlimited:
+    """The permit of a conversion that nobody else waits for."""
 
-    def enter(self) -> None:
+    def acquire(self) -> None:
         """Do nothing."""
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Do nothing."""
 
 
-def at_once(longest: float) -> Iterator[float]:
+def poll_at_once(longest: float) -> Iterator[float]:
     """Yield poll delays for a job that is said to have an answer already.
 
     :param longest: the longest distance in seconds between two polls.
@@ -56,30 +59,46 @@ def at_once(longest: float) -> Iterator[float]:
     yield from poll_delays(longest)
 
 
-@dataclass(slots=True)
-class Work:
-    """One conversion under way.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSettings:
+    """How the jobs of one conversion are made and waited for.
 
-    :param deadline: monotonic seconds at which the task stops waiting.
+    :param may_be_known: whether the service may know any attempt already, of an earlier try or run.
+    :param is_second_attempt: whether an earlier attempt ended with a verdict that one more may
+        change, and left no record at the service.
+    :param barred_attempts: attempts, from 0 on, whose verdicts do not count any more.
+    :param waits_out_throttling: whether a submit that the service is too busy for is waited out;
+        False leaves that to the caller.
     :param delays: yields the seconds before each poll, given the longest distance between two.
-    :param patient: whether a submit that the service is too busy for is waited out here; False
-        leaves that to the caller.
-    :param left: takes the ids of documents whose deletion is the caller's; None: they are deleted.
-    :param passed: attempts, from 0 on, whose verdicts do not count any more.
-    :param turn: given back once the service has answered.
+    :param permit: released once the service has answered.
     """
 
-    client: Client
+    may_be_known: bool
+    is_second_attempt: bool
+    barred_attempts: int = 0
+    waits_out_throttling: bool = True
+    delays: Callable[[float], Iterator[float]] = poll_delays
+    permit: Permit = field(default_factory=Unlimited, repr=False)
+
+
+@dataclass(slots=True)
+class Job:
+    """One conversion at the service, all its attempts.
+
+    :param deadline: monotonic seconds at which the task stops waiting.
+    """
+
+    session: Session
     ids: JobIds
-    order: Order
-    this_try: Try
+    request: ConversionRequest
+    settings: JobSettings
     deadline: float
     log: logging.Logger
-    delays: Callable[[float], Iterator[float]] = poll_delays
-    patient: bool = True
-    left: list[str] | None = field(default=None, repr=False)
-    passed: int = 0
-    turn: Turn = field(default_factory=AlwaysMyTurn, repr=False)
+
+    @property
+    def client(self) -> Client:
+        """The client of the thread at hand."""
+        return self.session.client
 
     def look(self, attempt: int) -> JobAnswer:
         """Ask for the job of an attempt; free, so trouble on the wire is waited out."""
@@ -90,7 +109,7 @@ class Work:
 
         An outage meanwhile proves nothing, so only a look that had an answer may end in "no".
         """
-        for delay in poll_delays(self.this_try.settle or 1.0):
+        for delay in poll_delays(self.session.settle or 1.0):
             left = until - self.client.clock()
             try:
                 if not self.look(attempt).unknown:
@@ -103,35 +122,36 @@ class Work:
             self.client.pause(min(delay, max(left, 0)))
         raise AssertionError  # the delays never end
 
-    def wait(self, attempt: int, submitted: float) -> JobAnswer:
+    def wait(self, attempt: int, submitted: float, *, at_once: bool) -> JobAnswer:
         """Poll the job until it has an answer, a conversion or a verdict.
 
         :param submitted: seconds since the epoch at which it was accepted; a job may be invisible
             for the settle time after that.
+        :param at_once: whether the first poll is due now.
         """
         last_seen = submitted
-        for delay in self._polls():
+        for delay in self._polls(poll_at_once if at_once else self.settings.delays):
             self.client.pause(delay)
             answer = self._poll(attempt)
             if answer is None:
                 continue
             if answer.conversion or answer.verdict:
                 if not answer.unpaid:  # a quota's refusal stops the others before they come
-                    self.turn.leave()
+                    self.settings.permit.release()
                 return answer
             now = self.client.clock()
             if not answer.unknown:
                 last_seen = now
-            elif now - last_seen > self.this_try.settle:
+            elif now - last_seen > self.session.settle:
                 raise self._expired(now - submitted)
         raise AssertionError  # the polls end with an error
 
-    def _polls(self) -> Iterator[float]:
-        for delay in self.delays(self.order.poll_interval):
+    def _polls(self, delays: Callable[[float], Iterator[float]]) -> Iterator[float]:
+        for delay in delays(self.request.poll_interval):
             if self.client.monotonic() + delay > self.deadline:
                 raise ConversionTimeoutError(
-                    f"{self.order.describe()} did not end in its time: timeout="
-                    f"{self.order.timeout:g} s, or execution_timeout where that is shorter. "
+                    f"{self.request.describe()} did not end in its time: timeout="
+                    f"{self.request.timeout:g} s, or execution_timeout where that is shorter. "
                     "The job goes on at ConvertAPI and the next try collects it without paying; "
                     "what nobody collects, the service deletes within three hours. Raise the "
                     "limit if this is usual."
@@ -153,7 +173,7 @@ class Work:
 
     def _expired(self, age: float) -> ResultExpiredError:
         return ResultExpiredError(
-            f"ConvertAPI accepted {self.order.describe()} {age:.0f} s ago and does not know the "
+            f"ConvertAPI accepted {self.request.describe()} {age:.0f} s ago and does not know the "
             "job any more. It may have been billed. Clear the task, or change `conversion_key`, "
             "to convert and pay anew."
         )

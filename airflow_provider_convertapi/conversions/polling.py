@@ -22,7 +22,7 @@ _SPREAD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class JobPoller:
     """Poll jobs, each in its own rhythm and never twice at once.
 
     :param poll_interval: the longest distance in seconds between two polls of a job.
@@ -34,7 +34,7 @@ class Watch:
     settle: float
     log: logging.Logger
 
-    async def watch(
+    async def wait_for(
         self,
         jobs: Sequence[tuple[str, float | None]],
         *,

@@ -1,18 +1,21 @@
-"""What a user asked for, checked and resolved before anything is paid for or written."""
+"""What a user asked for, checked and resolved before anything is paid for or written.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.errors import InputChangedError, OutputExistsError
+from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.storage import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_convertapi.api.wire import Openable
-    from airflow_provider_convertapi.storage import Destination
+    from airflow_provider_convertapi.conversions.target import Target
 
 LEAST_TIMEOUT, MOST_TIMEOUT = 10, 1200
 """Seconds that the service's `Timeout` may be (ConvertAPI's OpenAPI document)."""
@@ -27,63 +30,67 @@ Input = Source | str
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """An input in its place: the parameter that carries it, its stable name within the order."""
+class InputFile:
+    """One input of a conversion.
+
+    :param parameter: the form field that carries it.
+    :param key: its stable name within the request; part of the id under which it is uploaded.
+    """
 
     parameter: str
-    place: str
+    key: str
     input: Input
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """One conversion, checked.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionRequest:
+    """What one call of a converter gets, checked.
 
     :param parameters: the converter's own parameters as text, without files and `Timeout`.
     :param service_timeout: the user's `Timeout` parameter in seconds, None where not given.
     :param timeout: seconds that the task waits for the conversion.
-    :param shared: file ids of parts that lie at the service already, by their place: a batch
-        uploads a file parameter once for all.
+    :param poll_interval: the longest distance in seconds between two polls.
+    :param stored: file ids of inputs that lie at the service already, by their key.
+    :param title: how logs and errors call it; empty for the names of its inputs.
     """
 
-    parts: tuple[Part, ...]
+    inputs: tuple[InputFile, ...]
     source_format: str
     target_format: str
     parameters: Mapping[str, str] = field(repr=False)
     service_timeout: int | None
-    destination: Destination
-    overwrite: bool
     timeout: float
     poll_interval: float
-    shared: Mapping[str, str] = field(default_factory=dict, repr=False)
+    stored: Mapping[str, str] = field(default_factory=dict, repr=False)
+    title: str = ""
 
     @property
     def sources(self) -> list[Source]:
         """Return the inputs that we read ourselves."""
-        return [part.input for part in self.parts if isinstance(part.input, Source)]
+        return [file.input for file in self.inputs if isinstance(file.input, Source)]
 
     @property
     def input_uris(self) -> list[str]:
         """Return every input's URI, file parameters included."""
         return [
-            part.input.uri if isinstance(part.input, Source) else part.input for part in self.parts
+            file.input.uri if isinstance(file.input, Source) else file.input for file in self.inputs
         ]
 
     @property
-    def uploads(self) -> list[Part]:
-        """Return the parts that are uploaded first, being too large for the body of the submit."""
-        own = [
-            (part, part.input.size)
-            for part in self.parts
-            if isinstance(part.input, Source) and part.place not in self.shared
-        ]
-        fits = sum(size for _, size in own) <= INLINE_LIMIT
-        return [] if fits else [part for part, _ in own]
+    def uploads(self) -> dict[str, Source]:
+        """Return by key the inputs that are uploaded first: too large for the submit's body."""
+        own = {
+            file.key: file.input
+            for file in self.inputs
+            if isinstance(file.input, Source) and file.key not in self.stored
+        }
+        fits = sum(source.size for source in own.values()) <= INLINE_LIMIT
+        return {} if fits else own
 
     def seed(self) -> dict[str, Any]:
         """Return what makes this conversion this one; the scope is the caller's to add."""
         return {
-            "inputs": [[part.parameter, *_identity(part.input)] for part in self.parts],
+            "inputs": [[file.parameter, *identity(file.input)] for file in self.inputs],
             "from": self.source_format,
             "to": self.target_format,
             "parameters": dict(self.parameters)
@@ -96,48 +103,113 @@ class Order:
         return int(min(asked * 2**enlarged, MOST_TIMEOUT))
 
     def fields(
-        self, timeout: int, stored: Mapping[str, str] | None = None
+        self, timeout: int, uploaded: Mapping[str, str] | None = None
     ) -> list[tuple[str, str | Openable]]:
         """Return the form's fields.
 
         :param timeout: the service's `Timeout` in seconds.
-        :param stored: file ids of uploaded parts, by their place.
+        :param uploaded: file ids of uploaded inputs, by their key.
         """
-        kept = {**self.shared, **(stored or {})}
-        values = [(part.parameter, kept.get(part.place) or part.input) for part in self.parts]
+        kept = {**self.stored, **(uploaded or {})}
+        values = [(file.parameter, kept.get(file.key) or file.input) for file in self.inputs]
         return [*values, *self.parameters.items(), ("Timeout", str(timeout))]
 
     def check_unchanged(self) -> None:
         """Raise `InputChangedError` when a source was written since it was looked at."""
         for source in self.sources:
-            if source.changed():
-                raise InputChangedError(
-                    f"{source.uri} changed while it was being read; nothing was paid. "
-                    "Another try reads it anew."
-                )
-
-    def check_output(self) -> None:
-        """Raise `OutputExistsError` where a file is in the way that is known before paying."""
-        place = self.destination
-        if self.overwrite or place.is_directory or place.is_ours(place.uri):
-            return
-        if place.sizes([place.uri]) != [None]:
-            raise OutputExistsError(
-                f"{place.uri} exists and is not ours. {place.remedy} Nothing was paid."
-            )
+            check_unchanged(source)
 
     def describe(self) -> str:
         """Say what is converted, in a form that may be logged."""
+        if self.title:
+            return self.title
         names = [
-            part.input.name if isinstance(part.input, Source) else without_query(part.input)
-            for part in self.parts
+            file.input.name if isinstance(file.input, Source) else without_query(file.input)
+            for file in self.inputs
         ]
         more = len(names) - _NAMES_SHOWN
         shown = ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
         return f"{shown} ({self.source_format} to {self.target_format})"
 
 
-def _identity(item: Input) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One conversion of what the step before made.
+
+    :param number: counted from 1, which is the conversion that the operator itself names.
+    :param from_format: None for the format that the step before makes.
+    :param parameters: the converter's parameters as text, without files and `Timeout`.
+    :param files: its file parameters, found; a URL is the service's to fetch.
+    """
+
+    number: int
+    from_format: str | None
+    to_format: str
+    parameters: Mapping[str, str] = field(repr=False)
+    files: Mapping[str, Input] = field(repr=False)
+    service_timeout: int | None
+
+    def key_of(self, name: str) -> str:
+        """Return the key of a file parameter, which no other step's has."""
+        return f"{self.number}.{name}"
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes it this step, as JSON can hold it."""
+        return {
+            "from": self.from_format,
+            "to": self.to_format,
+            "plain": dict(self.parameters),
+            "files": {name: identity(file) for name, file in self.files.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedConversion:
+    """A whole conversion of a user's: one or more first calls, further steps, and one target.
+
+    :param requests: what is asked of the first step, once for each of its calls.
+    """
+
+    requests: Sequence[ConversionRequest]
+    steps: Sequence[Step]
+    target: Target
+    durable: bool
+    conversion_key: str | None
+
+    @property
+    def timeout(self) -> float:
+        """Return the seconds that the task waits for each job."""
+        return self.requests[0].timeout
+
+    @property
+    def least_cost(self) -> int:
+        """Return the conversions that it takes at least."""
+        return len(self.requests) + len(self.steps)
+
+    def describe(self) -> str:
+        """Say what is converted, in a form that may be logged."""
+        more = f" and {len(self.requests) - 1} more" if len(self.requests) > 1 else ""
+        return f"{self.requests[0].describe()}{more}"
+
+    def identity(self) -> dict[str, Any]:
+        """Return what makes it the same conversion within one task."""
+        return {
+            "first": [request.seed() for request in self.requests],
+            "steps": [step.identity() for step in self.steps],
+        }
+
+
+def check_unchanged(source: Source) -> None:
+    """Raise `InputChangedError` when the source was written since it was looked at."""
+    if source.changed():
+        raise InputChangedError(
+            f"{source.uri} changed while it was being read; nothing was paid. Another try reads "
+            "it anew."
+        )
+
+
+def identity(item: Input) -> list[str]:
+    """Return what tells an input from others, as JSON can hold it."""
     # A URL has no fingerprint but itself: what lies behind it, only the service sees.
     return [item.uri, item.fingerprint] if isinstance(item, Source) else [item]
 

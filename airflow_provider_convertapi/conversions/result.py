@@ -1,4 +1,7 @@
-"""How a conversion ended, and what a conversion has to know of the task that makes it."""
+"""How a conversion ended, and how verdicts are worded.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,11 @@ from airflow_provider_convertapi.errors import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.conversions.request import Order
-    from airflow_provider_convertapi.errors import (
-        ConvertApiError,
-    )
+    from airflow_provider_convertapi.errors import ConvertApiError
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ConversionResult:
     """A conversion that ended well.
 
     :param outputs: URIs of the published files.
@@ -35,35 +35,13 @@ class Outcome:
     sizes: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
-    """Which try of the task this is.
+def with_remedy(verdict: ConvertApiError, what: str, *, again: bool) -> ConvertApiError:
+    """Return the verdict with the file that it concerns, what it cost and what comes next.
 
-    :param number: counted from 1; a clear goes on counting.
-    :param started: seconds since the epoch at which the try began.
-    :param settle: seconds that an accepted job may stay invisible at the service.
-    :param follows_runs: whether an earlier run, too, may have submitted what this one is about to.
+    :param what: the conversion, as it may be logged.
+    :param again: whether the next try makes one further attempt.
     """
-
-    number: int
-    started: float
-    settle: float
-    follows_runs: bool = False
-
-    @property
-    def is_later(self) -> bool:
-        """Tell whether an earlier try may have submitted this conversion already."""
-        return self.number > 1
-
-    @property
-    def may_be_known(self) -> bool:
-        """Tell whether the service may know any attempt of this conversion already."""
-        return self.is_later or self.follows_runs
-
-
-def explained(verdict: ConvertApiError, order: Order, *, again: bool) -> ConvertApiError:
-    """Say to which file it happened, what it cost and what comes next."""
-    said = f"{order.describe()}: {verdict}"
+    said = f"{what}: {verdict}"
     if not isinstance(verdict, ConversionError):
         if isinstance(verdict, ParameterError) and verdict.lasting:
             said += " It may have been billed (1 conversion)."
@@ -79,8 +57,8 @@ def explained(verdict: ConvertApiError, order: Order, *, again: bool) -> Convert
     )
 
 
-def found_too_late(error: OutputExistsError, cost: int) -> OutputExistsError:
-    """Say that what has no place was paid for."""
+def paid_but_blocked(error: OutputExistsError, cost: int) -> OutputExistsError:
+    """Return the error with what was paid for the result that has no place."""
     return OutputExistsError(
         f"{error} It was converted and paid ({cost} conversion(s)), so it is not sent again by "
         "itself."

@@ -1,153 +1,90 @@
-"""The steps of a chain, as a user writes them, and the chain of a task."""
+"""What each further step of a conversion asks of the service.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.conversions.arguments import (
-    format_name,
-    listed,
-    split_parameters,
-    wrong,
+from airflow_provider_convertapi.api.converters import (
+    converter_format,
+    is_array,
+    result_extension,
 )
-from airflow_provider_convertapi.conversions.chain import Chain
-from airflow_provider_convertapi.errors import ParameterError
-from airflow_provider_convertapi.storage import Source, find_source, is_url
+from airflow_provider_convertapi.conversions.request import ConversionRequest, InputFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping, Sequence
 
-    from airflow_provider_convertapi.api.ids import JobIds
-    from airflow_provider_convertapi.conversions.job import Work
-    from airflow_provider_convertapi.conversions.request import Order
-    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
-
-_KEYS = ("to_format", "from_format", "parameters")
+    from airflow_provider_convertapi.conversions.durable import StepOutput
+    from airflow_provider_convertapi.conversions.request import CheckedConversion, Step
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One conversion of what the step before made.
+def later_requests(
+    conversion: CheckedConversion,
+    number: int,
+    outputs: Sequence[StepOutput],
+    stored: Mapping[str, str],
+) -> list[tuple[ConversionRequest, dict[str, Any]]]:
+    """Return what a step after the first asks for, each request with its own part of the seed.
 
-    :param number: counted from 1, which is the conversion that the operator itself names.
-    :param from_format: None for the format that the step before makes.
-    :param plain: the converter's parameters as text, without files and `Timeout`.
-    :param files: its file parameters, found; a URL is the service's to fetch.
+    A converter of several files takes all outputs of the step before together, any other one each.
+
+    :param number: the step, counted from 1.
+    :param outputs: what the step before made.
+    :param stored: ids of file parameters that lie at the service, by `Step.key_of`.
     """
-
-    number: int
-    from_format: str | None
-    to_format: str
-    plain: Mapping[str, str] = field(repr=False)
-    files: Mapping[str, Source | str] = field(repr=False)
-    service_timeout: int | None
-
-    def identity(self) -> dict[str, Any]:
-        """Return what makes it this step, as JSON can hold it."""
-        return {
-            "from": self.from_format,
-            "to": self.to_format,
-            "plain": dict(self.plain),
-            "files": {
-                name: [file.uri, file.fingerprint] if isinstance(file, Source) else [file]
-                for name, file in self.files.items()
-            },
-        }
+    step = conversion.steps[number - 2]
+    origin = step.from_format or _format_before(conversion, number)
+    if is_array(origin, step.to_format):
+        names = [f"Files[{index}]" for index in range(len(outputs))]
+        groups = [list(zip(names, outputs, strict=True))]
+    else:
+        groups = [[("File", output)] for output in outputs]
+    return [
+        (_request(conversion, step, origin, group, stored), _seed(step, group)) for group in groups
+    ]
 
 
-def check_steps(steps: object, *, find_files: bool = True) -> tuple[Step, ...]:
-    """Check the steps after the first; `ParameterError` names the one that is wrong.
-
-    :param find_files: False leaves file parameters as the URIs they were given as.
-    """
-    if steps is None:
-        return ()
-    if not isinstance(steps, Sequence) or isinstance(steps, str | bytes):
-        raise wrong("steps", f"is a {type(steps).__name__}; it must be a list of mappings")
-    checked = [_step(number, step) for number, step in enumerate(steps, 2)]
-    return tuple(with_found_files(step) if find_files else step for step in checked)
+def _format_before(conversion: CheckedConversion, number: int) -> str:
+    """Return the format of what the step before makes."""
+    first = conversion.requests[0]
+    made = result_extension(f"x.{first.source_format}", first.target_format)
+    for step in conversion.steps[: number - 2]:
+        made = result_extension(f"x.{step.from_format or made}", step.to_format)
+    return made
 
 
-def _step(number: int, step: object) -> Step:
-    name = f"steps[{number - 2}]"
-    if not isinstance(step, Mapping) or not set(step) <= set(_KEYS) or "to_format" not in step:
-        raise wrong(
-            name, "must be a mapping with to_format and, if need be, from_format and parameters"
-        )
-    files, plain, service_timeout = split_parameters(step.get("parameters"))
-    origin = step.get("from_format")
-    return Step(
-        number=number,
-        from_format=None if origin is None else format_name(f"{name}['from_format']", origin),
-        to_format=format_name(f"{name}['to_format']", step["to_format"]),
-        plain=plain,
-        files=files,
-        service_timeout=service_timeout,
+def _request(
+    conversion: CheckedConversion,
+    step: Step,
+    origin: str,
+    group: Sequence[tuple[str, StepOutput]],
+    stored: Mapping[str, str],
+) -> ConversionRequest:
+    first, length = conversion.requests[0], 1 + len(conversion.steps)
+    inputs = [InputFile(name, str(index), "") for index, (name, _) in enumerate(group)]
+    kept = {str(index): out.file.file_id for index, (_, out) in enumerate(group) if out.file}
+    for name, file in step.files.items():
+        key = step.key_of(name)
+        inputs.append(InputFile(name, key, file))
+        if key in stored:
+            kept[key] = stored[key]
+    return ConversionRequest(
+        inputs=tuple(inputs),
+        source_format=converter_format(origin, step.to_format),
+        target_format=step.to_format,
+        parameters=step.parameters,
+        service_timeout=step.service_timeout,
+        timeout=first.timeout,
+        poll_interval=first.poll_interval,
+        stored=kept,
+        title=f"{conversion.describe()}, step {step.number} of {length} "
+        f"({origin} to {step.to_format})",
     )
 
 
-def with_found_files(step: Step) -> Step:
-    """Return the step with its file parameters found; `InputNotFoundError` names one that is gone.
-
-    :param step: its files are URIs.
-    """
-    field = f"steps[{step.number - 2}]['parameters']"
-    found = {
-        key: uri if is_url(str(uri)) else find_source(str(uri), field=f"{field}[{key!r}]")
-        for key, uri in step.files.items()
-    }
-    return replace(step, files=found)
-
-
-def first_orders(place: Callable[..., Order], source: object) -> list[Order]:
-    """Return what is asked of the first step: one order, or one for each source.
-
-    A converter of several files takes them together; any other converts each, so that a later
-    step can merge what they become.
-
-    :param place: places an order for a source.
-    """
-    try:
-        return [place(source=source)]
-    except ParameterError as error:
-        if "source" not in error.invalid or len(listed(source)) == 1:
-            raise
-        return [place(source=one) for one in listed(source)]
-
-
-def chain_of(
-    hook: ConvertApiHook,
-    orders: Sequence[Order],
-    steps: Sequence[Step],
-    conversion_key: str | None,
-    *,
-    seconds: float | None = None,
-) -> Chain:
-    """Return the chain of a task: the next try finds each of its jobs again.
-
-    :param seconds: how long each job is waited for; None means the order's timeout.
-    """
-    scope = {**hook.scope.names, "call": hook.scope.call_number(identity(orders, steps))}
-
-    def make_work(order: Order, ids: JobIds) -> Work:
-        return hook.resumed(order, ids.derivation, seconds=seconds).work
-
-    hook.warn_of_limits()
-    return Chain(
-        orders=orders,
-        steps=steps,
-        seed={"namespace": hook.settings.namespace, "key": conversion_key},
-        scope=scope,
-        make_work=make_work,
-        key=hook.settings.id_key,
-    )
-
-
-def identity(orders: Sequence[Order], steps: Sequence[Step]) -> dict[str, Any]:
-    """Return what makes a chain the same chain."""
-    return {
-        "first": [order.seed() for order in orders],
-        "steps": [step.identity() for step in steps],
-    }
+def _seed(step: Step, group: Sequence[tuple[str, StepOutput]]) -> dict[str, Any]:
+    inputs = [[name, output.derivation, output.index] for name, output in group]
+    return {"inputs": inputs, **step.identity()}

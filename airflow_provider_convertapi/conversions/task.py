@@ -1,11 +1,13 @@
-"""Which task a conversion belongs to: part of its job id, so that the next try finds it."""
+"""Which task instance a conversion belongs to, and which try of it this is.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 import secrets
 import threading
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,37 +20,80 @@ _calls: dict[str, int] = {}
 _calls_lock = threading.Lock()
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """A task instance's try, or a moment outside any task.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskTry:
+    """One try of a task instance, or a moment outside any task.
 
-    :param names: what stays the same over tries and clears of one task instance.
-    :param try_number: counted from 1.
+    :param number: counted from 1; clearing the task goes on counting.
+    :param first_number: the number of the first try since the task was last cleared.
+    :param is_last: whether no further try follows by itself.
     :param started: seconds since the epoch at which the try began.
     :param execution_timeout: seconds after which Airflow ends the task; None where it never does.
-    :param is_durable: whether another process can make the same names again.
+    :param random: set outside of tasks only: nobody can make the same names again.
     """
 
-    names: Mapping[str, Any]
-    try_number: int = 1
-    started: float = field(default_factory=time.time)
+    dag_id: str = ""
+    run_id: str = ""
+    task_id: str = ""
+    map_index: int = -1
+    number: int = 1
+    first_number: int = 1
+    is_last: bool = False
+    started: float
     execution_timeout: float | None = None
-    is_durable: bool = True
+    random: str = ""
 
     @classmethod
-    def from_context(cls, context: Mapping[str, Any]) -> Scope:
-        """Return the scope of a running task."""
+    def from_context(cls, context: Mapping[str, Any], now: float) -> TaskTry:
+        """Return the try of a running task.
+
+        :param now: seconds since the epoch; used where Airflow does not say when the try began.
+        """
         ti = context["ti"]
         task = context.get("task") or getattr(ti, "task", None)
         limit = getattr(task, "execution_timeout", None)
-        names = {"dag": ti.dag_id, "run": ti.run_id, "task": ti.task_id, "map": ti.map_index}
-        started = ti.start_date.timestamp() if isinstance(ti.start_date, datetime) else time.time()
-        return cls(names, max(ti.try_number, 1), started, limit.total_seconds() if limit else None)
+        max_tries = getattr(ti, "max_tries", 0)
+        return cls(
+            dag_id=ti.dag_id,
+            run_id=ti.run_id,
+            task_id=ti.task_id,
+            map_index=ti.map_index,
+            number=max(ti.try_number, 1),
+            first_number=max(max_tries - (getattr(task, "retries", None) or 0) + 1, 1),
+            is_last=ti.try_number > max_tries,
+            started=ti.start_date.timestamp() if isinstance(ti.start_date, datetime) else now,
+            execution_timeout=limit.total_seconds() if limit else None,
+        )
 
     @classmethod
-    def outside(cls) -> Scope:
-        """Return a random scope, for a conversion that belongs to no task."""
-        return cls({"random": secrets.token_hex(16)}, is_durable=False)
+    def outside(cls, now: float) -> TaskTry:
+        """Return what stands for a task where there is none.
+
+        :param now: seconds since the epoch.
+        """
+        return cls(started=now, random=secrets.token_hex(16))
+
+    @property
+    def is_durable(self) -> bool:
+        """Tell whether another process can make the same names again."""
+        return not self.random
+
+    @property
+    def is_later(self) -> bool:
+        """Tell whether an earlier try may have submitted the same conversion."""
+        return self.number > 1
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """Return what stays the same over all tries of the task instance."""
+        if self.random:
+            return {"random": self.random}
+        return {
+            "dag": self.dag_id,
+            "run": self.run_id,
+            "task": self.task_id,
+            "map": self.map_index,
+        }
 
     def call_number(self, seed: Mapping[str, Any]) -> int:
         """Return how many equal conversions this try has finished: the next one is another."""
@@ -64,5 +109,5 @@ class Scope:
     def _call_key(self, seed: Mapping[str, Any]) -> str:
         # The try is in the key: a process that runs a task twice counts from 0 each time.
         return seed_text(
-            {"seed": seed, "names": self.names, "try": self.try_number, "started": self.started}
+            {"seed": seed, "names": self.names, "try": self.number, "started": self.started}
         )

@@ -3,40 +3,38 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.common.compat.sdk import BaseHook, conf
 
 from airflow_provider_convertapi.api import endpoints
-from airflow_provider_convertapi.api.ids import JobIds, key_check, seed_text
 from airflow_provider_convertapi.api.wire import Credential
 from airflow_provider_convertapi.connection import ConnectionSettings
-from airflow_provider_convertapi.conversions.task import Scope
-from airflow_provider_convertapi.errors import (
-    AuthenticationError,
-    ConnectionConfigError,
-    ConversionInterrupted,
-    ParameterError,
-    QuotaExhaustedError,
-)
+from airflow_provider_convertapi.conversions.arguments import ConversionArguments
+from airflow_provider_convertapi.conversions.session import Session
+from airflow_provider_convertapi.conversions.task import TaskTry
+from airflow_provider_convertapi.errors import ConnectionConfigError, ConversionInterrupted
 from airflow_provider_convertapi.failures import explicit_failures
 from airflow_provider_convertapi.hooks.credentials import Credentials
-from airflow_provider_convertapi.hooks.masking import mask, secrets_in
+from airflow_provider_convertapi.hooks.masking import mask, secrets_in, secrets_in_steps
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping, Sequence
 
     import requests
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.wire import Endpoint
-    from airflow_provider_convertapi.conversions.direct import DirectConversion
-    from airflow_provider_convertapi.conversions.durable import DurableConversion
-    from airflow_provider_convertapi.conversions.request import Order
-    from airflow_provider_convertapi.conversions.result import Outcome, Try
+    from airflow_provider_convertapi.conversions.arguments import (
+        OnQuota,
+        PathArgument,
+        Seconds,
+        SourceArgument,
+        StepArguments,
+    )
 
 DEFAULT_SETTLE = 30.0
 
@@ -84,25 +82,36 @@ class ConvertApiHook(BaseHook):
         return settings
 
     @cached_property
-    def scope(self) -> Scope:
+    def task(self) -> TaskTry:
         """The task that this hook works for; random outside of tasks."""
         from airflow.providers.common.compat.sdk import get_current_context
 
         try:
             context = get_current_context()
         except Exception:  # noqa: BLE001 - the class differs between Airflow versions; each means "no task"
-            return Scope.outside()
-        return Scope.from_context(context)
-
-    @property
-    def settle(self) -> float:
-        """The seconds that an accepted job may stay invisible at the service."""
-        return settle_time()
+            return TaskTry.outside(time.time())
+        return TaskTry.from_context(context, time.time())
 
     @cached_property
+    def session(self) -> Session:
+        """What this provider's own operators convert with; the task's one way to ConvertAPI."""
+        settings = self.settings
+        return Session(
+            conn_id=self.convertapi_conn_id,
+            key=settings.id_key,
+            namespace=settings.namespace,
+            is_geo_routed=settings.is_geo_routed,
+            task=self.task,
+            settle=settle_time(),
+            log=self._logger,
+            new_client=self.new_client,
+            stop=self.stop,
+        )
+
+    @property
     def client(self) -> Client:
-        """The HTTP client for this connection; made when it is first needed."""
-        return self.new_client()
+        """The task's HTTP client for this connection; made when it is first needed."""
+        return self.session.client
 
     def new_client(self) -> Client:
         """Return another client, with a TCP connection of its own; its user closes it."""
@@ -119,7 +128,7 @@ class ConvertApiHook(BaseHook):
 
     @cached_property
     def _credentials(self) -> Credentials:
-        limit = self.scope.execution_timeout
+        limit = self.task.execution_timeout
         return Credentials(self.settings, limit, self._ask)
 
     def _ask(self, endpoint: Endpoint[str]) -> str:
@@ -142,170 +151,51 @@ class ConvertApiHook(BaseHook):
 
     def convert(
         self,
-        source: Any,
+        source: SourceArgument,
         to_format: str,
-        destination: Any,
+        destination: PathArgument,
         *,
         from_format: str | None = None,
         parameters: Mapping[str, Any] | None = None,
-        timeout: float = 1800,
-        poll_interval: float = 10,
+        steps: Sequence[StepArguments] | None = None,
+        timeout: Seconds = 1800,
+        poll_interval: Seconds = 10,
         durable: bool = True,
         overwrite: bool = True,
         conversion_key: str | None = None,
-        on_quota_exhausted: str = "fail",
+        on_quota_exhausted: OnQuota = "fail",
     ) -> list[str]:
         """Convert, publish the results under `destination`, and return their URIs.
 
         The arguments are those of `ConvertApiOperator`.  In a task the conversion is durable: a
         retry finds it and does not pay again.  Outside of tasks nothing can find it again.
         """
-        with explicit_failures(quota=on_quota_exhausted):
-            order = self.place_order(
-                source=source,
-                to_format=to_format,
-                destination=destination,
-                from_format=from_format,
-                parameters=parameters,
-                timeout=timeout,
-                poll_interval=poll_interval,
-                overwrite=overwrite,
-                on_quota_exhausted=on_quota_exhausted,
-            )
-            return self.run_order(order, durable=durable, conversion_key=conversion_key).outputs
+        from airflow_provider_convertapi.conversions.checking import check_conversion
+        from airflow_provider_convertapi.conversions.running import run
 
-    def place_order(self, *, on_quota_exhausted: str = "fail", **arguments: Any) -> Order:
-        """Check a conversion's arguments, find its inputs and mask its secrets; nothing is sent."""
-        from airflow_provider_convertapi.conversions.arguments import place_order
-
-        if on_quota_exhausted not in {"fail", "raise"}:
-            complaint = f"is {on_quota_exhausted!r}; it must be 'fail' or 'raise'"
-            raise ParameterError(
-                f"on_quota_exhausted {complaint}.", {"on_quota_exhausted": [complaint]}
-            )
-        for secret in secrets_in(arguments.get("source"), arguments.get("parameters")):
+        arguments = ConversionArguments(
+            source=source,
+            to_format=to_format,
+            destination=destination,
+            from_format=from_format,
+            parameters=parameters,
+            steps=steps,
+            timeout=timeout,
+            poll_interval=poll_interval,
+            durable=durable,
+            on_quota_exhausted=on_quota_exhausted,
+            overwrite=overwrite,
+            conversion_key=conversion_key,
+        )
+        for secret in [*secrets_in(source, parameters), *secrets_in_steps(steps)]:
             mask(secret)
-        return place_order(**arguments)
-
-    def run_order(
-        self, order: Order, *, durable: bool, conversion_key: str | None = None
-    ) -> Outcome:
-        """Make a conversion that was checked; errors name connection, file, cost and remedy."""
-        with self.named(order):
-            if durable:
-                outcome = self.durable(order, conversion_key).run()
-            else:
-                outcome = self._direct(order).run()
-        self.report(order, outcome)
-        self.scope.count_call(order.seed())
-        return outcome
-
-    def durable(self, order: Order, conversion_key: str | None = None) -> DurableConversion:
-        """Return the conversion as a job: `begin` it here, `finish` it anywhere."""
-        seed = order.seed() | {"namespace": self.settings.namespace, "key": conversion_key}
-        scope = {**self.scope.names, "call": self.scope.call_number(order.seed())}
-        ids = JobIds.from_seed(self.settings.id_key, seed_text(seed | {"scope": scope}))
-        self.warn_of_limits()
-        return self.resumed(order, ids.derivation)
-
-    def resumed(
-        self, order: Order, derivation: str, *, seconds: float | None = None
-    ) -> DurableConversion:
-        """Return a conversion that is underway, by the derivation that its ids come from.
-
-        :param seconds: how long the task waits for it from now on; None means the order's timeout.
-        """
-        from airflow_provider_convertapi.conversions.durable import (
-            DurableConversion,
-        )
-        from airflow_provider_convertapi.conversions.job import Work
-
-        ids = JobIds(self.settings.id_key, derivation)
-        deadline = self.client.monotonic() + (order.timeout if seconds is None else seconds)
-        return DurableConversion(
-            Work(self.client, ids, order, self._this_try(), deadline, self._logger)
-        )
-
-    @property
-    def key_check(self) -> str:
-        """What tells, in another process, whether the key of the job ids is still the same."""
-        return key_check(self.settings.id_key)
-
-    def check_key(self, expected: str, order: Order) -> None:
-        """Raise `AuthenticationError` when the key was changed since the job was begun."""
-        if self.key_check == expected:
-            return
-        raise AuthenticationError(
-            f"The token of connection {self.convertapi_conn_id!r} was changed while "
-            f"{order.describe()} was being converted, so its job cannot be found any more. It may "
-            "have been billed, and nothing is sent anew by itself. Put the token back and clear "
-            "the task to collect it without paying; cleared with the new one, it converts and "
-            "pays anew. With extra job_key set, a new token loses no running conversion."
-        )
-
-    def _direct(self, order: Order) -> DirectConversion:
-        from airflow_provider_convertapi.conversions.direct import (
-            DirectConversion,
-        )
-
-        deadline = self.client.monotonic() + order.timeout
-        return DirectConversion(self.client, order, self._this_try(), deadline, self._logger)
-
-    def report(self, order: Order, outcome: Outcome) -> None:
-        """Say in the task's log what was converted, and what it cost."""
-        self.log.info(
-            "Converted %s into %s. Cost: %d conversion(s); charged now: %d.",
-            order.describe(),
-            ", ".join(outcome.outputs),
-            outcome.cost,
-            outcome.charged,
-        )
-
-    def _this_try(self) -> Try:
-        from airflow_provider_convertapi.conversions.result import Try
-
-        return Try(self.scope.try_number, self.scope.started, settle_time())
+        with explicit_failures(quota=on_quota_exhausted):
+            return run(self.session, check_conversion(arguments)).outputs
 
     @property
     def _logger(self) -> logging.Logger:
         # Airflow 3.3 types its mixin's logger wider than what it is at run time.
         return cast("logging.Logger", self.log)
-
-    def warn_of_limits(self) -> None:
-        """Say in the task's log what durable conversions cannot promise here."""
-        if not self.scope.is_durable:
-            self.log.warning(
-                "Outside of a task a conversion is not durable: if this process dies, nobody "
-                "finds it."
-            )
-        if self.settings.is_geo_routed:
-            self.log.warning(
-                "Connection %r uses the worldwide host, which may answer from another region "
-                "next time, where "
-                "ids are unknown. Set a regional host such as https://eu-v2.convertapi.com.",
-                self.convertapi_conn_id,
-            )
-
-    @contextmanager
-    def named(self, order: Order) -> Iterator[None]:
-        """Let the errors that concern the account name the connection and what is left undone."""
-        try:
-            yield
-        except QuotaExhaustedError as error:
-            raise QuotaExhaustedError(
-                f"Connection {self.convertapi_conn_id!r} has no conversions left. "
-                f"{order.describe()} was not converted; nothing was paid for it and nothing more "
-                "is sent. Buy conversions or raise the token's limit at ConvertAPI, then clear "
-                f"this task. ({error})"
-            ) from None
-        except AuthenticationError as error:
-            raise AuthenticationError(
-                f"Connection {self.convertapi_conn_id!r} is not accepted, so {order.describe()} "
-                "was not finished. A refused request costs nothing; a job that was submitted "
-                "before stays to be collected. Check the connection's API token (password) and "
-                f"Kid (login), then clear this task. ({error})",
-                error.code,
-            ) from None
 
     def upload(self, source: Any) -> str:
         """Store a file at ConvertAPI for up to three hours and return its file id.

@@ -22,7 +22,7 @@ def secrets_in(source: object, parameters: object) -> list[str]:
     Passwords, cookies and headers among the parameters, and the queries of URLs: a signed URL
     opens its file to everybody.
     """
-    from airflow_provider_convertapi.conversions.arguments import listed
+    from airflow_provider_convertapi.conversions.checking import flatten
 
     named = parameters.items() if isinstance(parameters, Mapping) else ()
     hidden = [
@@ -30,7 +30,7 @@ def secrets_in(source: object, parameters: object) -> list[str]:
         for name, value in named
         if any(word in str(name).lower() for word in _SECRET_PARAMETERS)
     ]
-    texts = [*listed(source), *(value for _, value in named)]
+    texts = [*flatten(source), *(value for _, value in named)]
     queries = [
         urlsplit(text).query
         for text in texts
@@ -41,7 +41,7 @@ def secrets_in(source: object, parameters: object) -> list[str]:
 
 def secrets_in_steps(steps: object) -> list[str]:
     """Return the same of steps; what is none is masked too, and refused when the task runs."""
-    from airflow_provider_convertapi.conversions.arguments import listed
+    from airflow_provider_convertapi.conversions.checking import flatten
 
-    parameters = [step.get("parameters") for step in listed(steps) if isinstance(step, Mapping)]
+    parameters = [step.get("parameters") for step in flatten(steps) if isinstance(step, Mapping)]
     return [secret for given in parameters for secret in secrets_in(None, given)]

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_convertapi.batch.arguments import BatchArguments
+from airflow_provider_convertapi.operators.base import ConvertApiBaseOperator
 
 if TYPE_CHECKING:
-    import logging
     from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, XComArg
 
+    from airflow_provider_convertapi.batch.arguments import (
+        BatchOnQuota,
+        BatchSource,
+        FailurePolicy,
+        OnCollision,
+        OnEmpty,
+        OnMissingOutput,
+    )
     from airflow_provider_convertapi.batch.batch import Batch
     from airflow_provider_convertapi.batch.waves import Deferral
-    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+    from airflow_provider_convertapi.conversions.arguments import (
+        PathArgument,
+        Seconds,
+        StepArguments,
+    )
 
-_TRIGGER_MARGIN = 1.0
-"""Seconds before `execution_timeout` at which the trigger gives up by itself: Airflow would only
-say that a trigger timed out."""
-
-_MASKED = 100
-"""URLs whose queries are registered with Airflow's masker, which compiles its pattern for each;
-Airflow cuts a rendered field long before."""
+__all__ = ["ConvertApiBatchOperator"]
 
 
-class ConvertApiBatchOperator(BaseOperator):
+class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     """Convert every file of a directory, a bucket or a list with ConvertAPI: only what is new.
 
     A manifest beside the outputs remembers each file, so that the next run, a retry and a clear
@@ -83,113 +90,86 @@ class ConvertApiBatchOperator(BaseOperator):
     :param content_hash: tell files by a hash of their content instead of size and time or ETag.
     """
 
-    template_fields: Sequence[str] = [
-        "source",
-        "to_format",
-        "destination",
-        "from_format",
-        "parameters",
-        "steps",
-        "convertapi_conn_id",
-        "conversion_key",
-    ]
-    # A source named a.sql is no template.
-    template_ext: Sequence[str] = ()
-    template_fields_renderers = {"parameters": "json", "steps": "json"}  # noqa: RUF012 - Airflow reads it from the class
-    ui_color = "#e8f1fb"
-
     def __init__(
         self,
         *,
-        source: Any,
+        source: BatchSource | XComArg,
         to_format: str,
-        destination: Any,
+        destination: PathArgument | XComArg,
         from_format: str | None = None,
         parameters: Mapping[str, Any] | None = None,
-        steps: Sequence[Mapping[str, Any]] | None = None,
+        steps: Sequence[StepArguments] | None = None,
         convertapi_conn_id: str = "convertapi_default",
-        timeout: float = 1800,
-        poll_interval: float = 10,
+        timeout: Seconds = 1800,
+        poll_interval: Seconds = 10,
         durable: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        on_quota_exhausted: str = "fail",
+        on_quota_exhausted: BatchOnQuota = "fail",
         overwrite: bool = False,
         conversion_key: str | None = None,
         cancel_on_kill: bool = False,
         plan_only: bool = False,
         max_in_flight: int = 4,
         max_conversions: int | None = None,
-        failure_policy: str | float = "any",
-        on_collision: str = "fail",
+        failure_policy: FailurePolicy = "any",
+        on_collision: OnCollision = "fail",
         defer_batch: int = 500,
         retry_failed: bool = False,
-        min_age: float = 0,
-        on_empty: str = "succeed",
-        on_missing_output: str = "convert",
+        min_age: Seconds = 0,
+        on_empty: OnEmpty = "succeed",
+        on_missing_output: OnMissingOutput = "convert",
         content_hash: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.source = source
-        self.to_format = to_format
-        self.destination = destination
-        self.from_format = from_format
-        self.parameters = parameters
-        self.steps = steps
-        self.convertapi_conn_id = convertapi_conn_id
-        self.timeout = timeout
-        self.poll_interval = poll_interval
-        self.durable = durable
-        self.deferrable = deferrable
-        self.on_quota_exhausted = on_quota_exhausted
-        self.overwrite = overwrite
-        self.conversion_key = conversion_key
-        self.cancel_on_kill = cancel_on_kill
-        self.plan_only = plan_only
-        self.max_in_flight = max_in_flight
-        self.max_conversions = max_conversions
-        self.failure_policy = failure_policy
-        self.on_collision = on_collision
-        self.defer_batch = defer_batch
-        self.retry_failed = retry_failed
-        self.min_age = min_age
-        self.on_empty = on_empty
-        self.on_missing_output = on_missing_output
-        self.content_hash = content_hash
-        self._hook: ConvertApiHook | None = None
-
-    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
-        """Render, and mask what is secret before Airflow stores the rendered fields.
-
-        A mapped task comes by here too, `render_template_fields` it leaves out.
-        """
-        super()._do_render_template_fields(*args, **kwargs)
-        from airflow.providers.common.compat.sdk import mask_secret
-
-        from airflow_provider_convertapi.hooks.masking import secrets_in, secrets_in_steps
-
-        source = self.source.get("source") if isinstance(self.source, dict) else self.source
-        secrets = secrets_in(source, self.parameters)[:_MASKED]
-        for secret in [*secrets, *secrets_in_steps(self.steps)]:
-            mask_secret(secret)
+        arguments = BatchArguments(
+            source=source,
+            to_format=to_format,
+            destination=destination,
+            from_format=from_format,
+            parameters=parameters,
+            steps=steps,
+            timeout=timeout,
+            poll_interval=poll_interval,
+            durable=durable,
+            on_quota_exhausted=on_quota_exhausted,
+            overwrite=overwrite,
+            conversion_key=conversion_key,
+            max_in_flight=max_in_flight,
+            max_conversions=max_conversions,
+            failure_policy=failure_policy,
+            on_collision=on_collision,
+            defer_batch=defer_batch,
+            retry_failed=retry_failed,
+            min_age=min_age,
+            on_empty=on_empty,
+            on_missing_output=on_missing_output,
+            content_hash=content_hash,
+        )
+        self._keep(
+            arguments,
+            convertapi_conn_id=convertapi_conn_id,
+            deferrable=deferrable,
+            cancel_on_kill=cancel_on_kill,
+            plan_only=plan_only,
+        )
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Convert what the manifest does not settle, and return the summary."""
         from airflow_provider_convertapi.failures import explicit_failures
-        from airflow_provider_convertapi.operators.retries import warn_of_late_retries
 
-        with explicit_failures(quota=self.on_quota_exhausted):
+        with explicit_failures(quota=self._arguments().on_quota_exhausted):
             batch = self._batch(context)
             planned = batch.plan(only=self.plan_only)
-            if not planned.source_files and self.on_empty == "skip":
+            if not planned.source_files and batch.request.on_empty == "skip":
                 from airflow.providers.common.compat.sdk import AirflowSkipException
 
                 raise AirflowSkipException("source has no files, and on_empty='skip'.")
             if self.plan_only:
                 return batch.preview(planned)
-            if self.durable:
-                warn_of_late_retries(self)
-            if self.deferrable and self.durable:
+            if batch.request.durable:
+                self._warn_of_late_retries()
+            if self.deferrable and batch.request.durable:
                 from airflow_provider_convertapi.batch.waves import Waves
 
                 return self._end(context, self._awaited(batch, Waves(batch).start(planned)))
@@ -202,85 +182,28 @@ class ConvertApiBatchOperator(BaseOperator):
         from airflow_provider_convertapi.batch.waves import Waves
         from airflow_provider_convertapi.failures import explicit_failures
 
-        with explicit_failures(quota=self.on_quota_exhausted):
+        with explicit_failures(quota=self._arguments().on_quota_exhausted):
             # To collect what was paid not even a file among the parameters has to be there.
-            batch = self._batch(context, find_files=False)
+            batch = self._batch(context, find_step_files=False)
             return self._end(context, self._awaited(batch, Waves(batch).resume(event)))
 
     def _awaited(self, batch: Batch, result: Deferral | dict[str, Any]) -> dict[str, Any]:
         """Return the summary, or leave the waiting to the triggerer; that raises `TaskDeferred`."""
-        if isinstance(result, dict):
-            return result
-        from airflow_provider_convertapi.hooks.convertapi import settle_time
-        from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
+        if not isinstance(result, dict):
+            jobs = result.jobs
+            self.log.info("%d jobs run at ConvertAPI; the triggerer waits for them.", len(jobs))
+            how = {"share": result.share, "report_at": result.report_at}
+            self._defer_for(batch.session, jobs, result.deadline, **how)
+        return result
 
-        deadline = result.deadline
-        if self.execution_timeout:
-            latest = time.time() + self.execution_timeout.total_seconds() - _TRIGGER_MARGIN
-            deadline = min(deadline, latest)
-        trigger = ConvertApiJobTrigger(
-            convertapi_conn_id=self.convertapi_conn_id,
-            key_check=batch.hook.key_check,
-            deadline=deadline,
-            poll_interval=self.poll_interval,
-            settle=settle_time(),
-            jobs=result.jobs,
-            share=result.share,
-            report_at=result.report_at,
-            cancel_on_kill=self.cancel_on_kill,
-        )
-        self.log.info("%d jobs run at ConvertAPI; the triggerer waits for them.", len(result.jobs))
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
-        raise AssertionError  # `defer` raises
-
-    def _batch(self, context: Context, *, find_files: bool = True) -> Batch:
+    def _batch(self, context: Context, *, find_step_files: bool = True) -> Batch:
         from airflow_provider_convertapi.batch.batch import Batch
         from airflow_provider_convertapi.batch.request import check_request
-        from airflow_provider_convertapi.conversions.task import Scope
-        from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
-        hook = self._hook = ConvertApiHook(self.convertapi_conn_id)
-        hook.scope = Scope.from_context(context)
-        request = check_request(
-            find_files=find_files,
-            source=self.source,
-            to_format=self.to_format,
-            destination=self.destination,
-            from_format=self.from_format,
-            parameters=self.parameters,
-            steps=self.steps,
-            timeout=self.timeout,
-            poll_interval=self.poll_interval,
-            durable=self.durable,
-            on_quota_exhausted=self.on_quota_exhausted,
-            overwrite=self.overwrite,
-            conversion_key=self.conversion_key,
-            max_in_flight=self.max_in_flight,
-            max_conversions=self.max_conversions,
-            failure_policy=self.failure_policy,
-            on_collision=self.on_collision,
-            defer_batch=self.defer_batch,
-            retry_failed=self.retry_failed,
-            min_age=self.min_age,
-            on_empty=self.on_empty,
-            on_missing_output=self.on_missing_output,
-            content_hash=self.content_hash,
-        )
-        # Airflow 3.3 types its mixin's logger wider than what it is at run time.
-        log = cast("logging.Logger", self.log)
-        ti = context["ti"]
-        is_last = self.cancel_on_kill and ti.try_number > ti.max_tries
-        return Batch(hook, request, log, self._first_try(context), cancels=is_last)
-
-    def _first_try(self, context: Context) -> int:
-        """Return the number of the first try since the task was last cleared."""
-        return max(context["ti"].max_tries - (self.retries or 0) + 1, 1)
+        request = check_request(self._arguments(), find_step_files=find_step_files)
+        session = self._open_session(context)
+        return Batch(session, request, cancels=self.cancel_on_kill and session.task.is_last)
 
     def _end(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         context["ti"].xcom_push(key="conversion_cost", value=summary["cost"])
         return summary
-
-    def on_kill(self) -> None:
-        """Tell the running `execute` to stop; submitted jobs stay for the next try to collect."""
-        if self._hook:
-            self._hook.stop()

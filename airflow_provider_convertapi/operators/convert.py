@@ -3,33 +3,37 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, conf
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_provider_convertapi.conversions.arguments import ConversionArguments
+from airflow_provider_convertapi.operators.base import ConvertApiBaseOperator
 
 # Nothing else of ours: a DAG file that declares an operator must not pay for what a task needs.
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Context, XComArg
 
-    from airflow_provider_convertapi.conversions.deferral import WatchedJob
-    from airflow_provider_convertapi.conversions.job import Work
-    from airflow_provider_convertapi.conversions.request import Order
-    from airflow_provider_convertapi.conversions.result import Outcome
-    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+    from airflow_provider_convertapi.conversions.arguments import (
+        OnQuota,
+        PathArgument,
+        Seconds,
+        SourceArgument,
+        StepArguments,
+    )
+    from airflow_provider_convertapi.conversions.deferral import JobEvent
+    from airflow_provider_convertapi.conversions.request import CheckedConversion
+    from airflow_provider_convertapi.conversions.result import ConversionResult
+
+__all__ = ["ConvertApiOperator"]
 
 _LAST_LOOK = 1.0
 """Seconds in which a task whose time is up looks once more for its result, which is paid."""
 
-_TRIGGER_MARGIN = 1.0
-"""Seconds before `execution_timeout` at which the trigger gives up by itself: Airflow would only
-say that a trigger timed out."""
 
-
-class ConvertApiOperator(BaseOperator):
+class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
     """Convert one document, or one list of documents, with ConvertAPI.
 
     Within the service's memory of two hours a conversion is billed once, whatever happens to the
@@ -75,36 +79,21 @@ class ConvertApiOperator(BaseOperator):
     :param plan_only: say what would be done and the least it would cost, and send nothing.
     """
 
-    template_fields: Sequence[str] = [
-        "source",
-        "to_format",
-        "destination",
-        "from_format",
-        "parameters",
-        "steps",
-        "convertapi_conn_id",
-        "conversion_key",
-    ]
-    # A source named a.sql is no template.
-    template_ext: Sequence[str] = ()
-    template_fields_renderers = {"parameters": "json", "steps": "json"}  # noqa: RUF012 - Airflow reads it from the class
-    ui_color = "#e8f1fb"
-
     def __init__(
         self,
         *,
-        source: Any,
+        source: SourceArgument | XComArg,
         to_format: str,
-        destination: Any,
+        destination: PathArgument | XComArg,
         from_format: str | None = None,
         parameters: Mapping[str, Any] | None = None,
-        steps: Sequence[Mapping[str, Any]] | None = None,
+        steps: Sequence[StepArguments] | None = None,
         convertapi_conn_id: str = "convertapi_default",
-        timeout: float = 1800,
-        poll_interval: float = 10,
+        timeout: Seconds = 1800,
+        poll_interval: Seconds = 10,
         durable: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
-        on_quota_exhausted: str = "fail",
+        on_quota_exhausted: OnQuota = "fail",
         overwrite: bool = True,
         conversion_key: str | None = None,
         cancel_on_kill: bool = False,
@@ -112,220 +101,87 @@ class ConvertApiOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.source = source
-        self.to_format = to_format
-        self.destination = destination
-        self.from_format = from_format
-        self.parameters = parameters
-        self.steps = steps
-        self.convertapi_conn_id = convertapi_conn_id
-        self.timeout = timeout
-        self.poll_interval = poll_interval
-        self.durable = durable
-        self.deferrable = deferrable
-        self.on_quota_exhausted = on_quota_exhausted
-        self.overwrite = overwrite
-        self.conversion_key = conversion_key
-        self.cancel_on_kill = cancel_on_kill
-        self.plan_only = plan_only
-        self._hook: ConvertApiHook | None = None
-
-    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
-        """Render, and mask what is secret before Airflow stores the rendered fields.
-
-        A mapped task comes by here too, `render_template_fields` it leaves out.
-        """
-        super()._do_render_template_fields(*args, **kwargs)
-        from airflow.providers.common.compat.sdk import mask_secret
-
-        from airflow_provider_convertapi.hooks.masking import secrets_in, secrets_in_steps
-
-        secrets = secrets_in(self.source, self.parameters)
-        for secret in [*secrets, *secrets_in_steps(self.steps)]:
-            mask_secret(secret)
+        arguments = ConversionArguments(
+            source=source,
+            to_format=to_format,
+            destination=destination,
+            from_format=from_format,
+            parameters=parameters,
+            steps=steps,
+            timeout=timeout,
+            poll_interval=poll_interval,
+            durable=durable,
+            on_quota_exhausted=on_quota_exhausted,
+            overwrite=overwrite,
+            conversion_key=conversion_key,
+        )
+        self._keep(
+            arguments,
+            convertapi_conn_id=convertapi_conn_id,
+            deferrable=deferrable,
+            cancel_on_kill=cancel_on_kill,
+            plan_only=plan_only,
+        )
 
     def execute(self, context: Context) -> list[str]:
         """Convert, publish, and return the URIs of the outputs."""
+        from airflow_provider_convertapi.conversions.checking import check_conversion
         from airflow_provider_convertapi.failures import explicit_failures
-        from airflow_provider_convertapi.operators.retries import warn_of_late_retries
 
-        hook = self._start(context)
-        with explicit_failures(quota=self.on_quota_exhausted):
-            if self.steps:
-                return self._convert_in_steps(context, hook)
-            order = self._order(hook, self.source)
+        arguments = self._arguments()
+        with explicit_failures(quota=arguments.on_quota_exhausted):
+            conversion = check_conversion(arguments)
             if self.plan_only:
-                return self._plan(order)
-            if self.durable:
-                warn_of_late_retries(self)
-                return self._end(context, self._convert(context, hook, order))
-            if self.deferrable:
+                return self._plan(conversion)
+            if conversion.durable:
+                self._warn_of_late_retries()
+            elif self.deferrable:
                 self.log.info("durable=False makes no job to wait for: the task runs directly.")
-            return self._end(context, hook.run_order(order, durable=False))
+            return self._convert(context, conversion)
 
     def execute_complete(self, context: Context, event: Any = None) -> list[str]:
         """Collect the job that the trigger waited for, and return the URIs of the outputs."""
+        from airflow_provider_convertapi.conversions.checking import check_conversion
         from airflow_provider_convertapi.conversions.deferral import JobEvent
         from airflow_provider_convertapi.failures import explicit_failures
 
-        hook = self._start(context)
-        with explicit_failures(quota=self.on_quota_exhausted):
-            if self.steps:
-                return self._convert_in_steps(context, hook, {} if event is None else event)
-            found = JobEvent.parse(event, expected=1)
-            job = found.jobs[0]
-            order = self._order(hook, self.source, find_inputs=False)
-            hook.check_key(found.key_check, order)
+        arguments = self._arguments()
+        with explicit_failures(quota=arguments.on_quota_exhausted):
+            found = JobEvent.parse(event, expected=None)
+            conversion = check_conversion(arguments, find_inputs=False)
             if found.status == "error":
                 self.log.warning("The triggerer could not watch the job; this task waits for it.")
-            seconds = _LAST_LOOK if found.status == "timeout" else None
-            conversion = hook.resumed(order, job.derivation, seconds=seconds)
-            begun = [(conversion.work, job.uploads)]
-            with hook.named(order), self._cancelling(context, lambda: begun):
-                outcome = conversion.finish(job.underway)
-            hook.report(order, outcome)
-            return self._end(context, outcome)
+            return self._convert(context, conversion, found)
 
-    def _start(self, context: Context) -> ConvertApiHook:
-        from airflow_provider_convertapi.conversions.task import Scope
-        from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
-
-        self._hook = ConvertApiHook(self.convertapi_conn_id)
-        self._hook.scope = Scope.from_context(context)
-        return self._hook
-
-    def _convert(self, context: Context, hook: ConvertApiHook, order: Order) -> Outcome:
-        from airflow_provider_convertapi.conversions.deferral import WatchedJob
-        from airflow_provider_convertapi.conversions.durable import Underway
-
-        conversion = hook.durable(order, self.conversion_key)
-        work, places = conversion.work, [part.place for part in order.uploads]
-        with hook.named(order), self._cancelling(context, lambda: [(work, places)]):
-            begun = conversion.begin()
-            if isinstance(begun, Underway):
-                if self.deferrable:
-                    left = work.deadline - work.client.monotonic()
-                    self._defer(hook, [WatchedJob.of(work.ids.derivation, begun)], left)
-                begun = conversion.finish(begun)
-        hook.report(order, begun)
-        hook.scope.count_call(order.seed())
-        return begun
-
-    def _convert_in_steps(
-        self, context: Context, hook: ConvertApiHook, event: object = None
+    def _convert(
+        self, context: Context, conversion: CheckedConversion, found: JobEvent | None = None
     ) -> list[str]:
-        """Make the first conversion, then each step of what the one before made.
+        """Convert, or go on with the jobs of which the trigger has told."""
+        from airflow_provider_convertapi.conversions.running import prepare, proceed
 
-        :param event: what the trigger said, None in the beginning.
-        """
-        from airflow_provider_convertapi.conversions.arguments import wrong
-        from airflow_provider_convertapi.conversions.deferral import JobEvent
-        from airflow_provider_convertapi.conversions.steps import (
-            chain_of,
-            check_steps,
-            first_orders,
-            identity,
-        )
-        from airflow_provider_convertapi.operators.retries import warn_of_late_retries
-
-        if not self.durable:
-            raise wrong("steps", "needs durable=True: what a step makes waits at ConvertAPI")
-        steps = check_steps(self.steps)
-        orders = first_orders(partial(self._order, hook, find_inputs=event is None), self.source)
-        if self.plan_only:
-            return self._plan(orders[0], least=len(orders) + len(steps))
-        found = None if event is None else JobEvent.parse(event, expected=None)
-        if found:
-            hook.check_key(found.key_check, orders[0])
-        else:
-            warn_of_late_retries(self)
+        session = self._open_session(context)
+        if found is not None:
+            session.check_key(found.key_check, f"{conversion.describe()} was")
         seconds = _LAST_LOOK if found and found.status == "timeout" else None
-        chain = chain_of(hook, orders, steps, self.conversion_key, seconds=seconds)
-        with hook.named(orders[0]), self._cancelling(context, lambda: chain.works):
-            outcome = chain.proceed(found.jobs if found else (), defers=self.deferrable)
-        if isinstance(outcome, list):
-            self._defer(hook, outcome, self.timeout)
-        hook.report(orders[0], outcome)
-        hook.scope.count_call(identity(orders, steps))
-        return self._end(context, outcome)
+        prepared = prepare(session, conversion, seconds=seconds)
+        jobs = found.jobs if found else ()
+        with self._cancelling(session, lambda: prepared.jobs):
+            result = proceed(session, conversion, prepared, jobs, defers=self.deferrable)
+        if isinstance(result, list):
+            self._defer_for(session, result, time.time() + conversion.timeout)
+        return self._end(context, result)
 
-    def _defer(self, hook: ConvertApiHook, jobs: Sequence[WatchedJob], left: float) -> NoReturn:
-        """Leave the waiting to the triggerer; raises `TaskDeferred`.
+    def _end(self, context: Context, result: ConversionResult) -> list[str]:
+        context["ti"].xcom_push(key="conversion_cost", value=result.cost)
+        return result.outputs
 
-        :param left: seconds until the trigger gives up.
-        """
-        from airflow_provider_convertapi.hooks.convertapi import settle_time
-        from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
-
-        if self.execution_timeout:
-            left = min(left, self.execution_timeout.total_seconds() - _TRIGGER_MARGIN)
-        trigger = ConvertApiJobTrigger(
-            convertapi_conn_id=self.convertapi_conn_id,
-            key_check=hook.key_check,
-            deadline=time.time() + left,
-            poll_interval=self.poll_interval,
-            settle=settle_time(),
-            jobs=[list(job) for job in jobs],
-            cancel_on_kill=self.cancel_on_kill,
-        )
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
-
-    @contextmanager
-    def _cancelling(
-        self, context: Context, begun: Callable[[], Iterable[tuple[Work, Iterable[str]]]]
-    ) -> Iterator[None]:
-        """Let nothing stay at the service where the user wants it so and no try is left.
-
-        :param begun: returns conversions, and the places of the inputs that they may have uploaded.
-        """
-        from airflow.providers.common.compat.sdk import AirflowTaskTimeout
-
-        from airflow_provider_convertapi.errors import (
-            ConversionInterrupted,
-            ConversionTimeoutError,
-        )
-
-        try:
-            yield
-        except (ConversionInterrupted, ConversionTimeoutError, AirflowTaskTimeout):
-            ti = context["ti"]
-            if self.cancel_on_kill and ti.try_number > ti.max_tries:
-                from airflow_provider_convertapi.conversions.cancellation import cancel
-
-                for work, uploads in begun():
-                    cancel(work, uploads)
-            raise
-
-    def _end(self, context: Context, outcome: Outcome) -> list[str]:
-        context["ti"].xcom_push(key="conversion_cost", value=outcome.cost)
-        return outcome.outputs
-
-    def on_kill(self) -> None:
-        """Tell the running `execute` to stop; a submitted job stays for the next try to collect."""
-        if self._hook:
-            self._hook.stop()
-
-    def _order(self, hook: ConvertApiHook, source: Any, *, find_inputs: bool = True) -> Order:
-        return hook.place_order(
-            source=source,
-            to_format=self.to_format,
-            destination=self.destination,
-            from_format=self.from_format,
-            parameters=self.parameters,
-            timeout=self.timeout,
-            poll_interval=self.poll_interval,
-            overwrite=self.overwrite,
-            on_quota_exhausted=self.on_quota_exhausted,
-            find_inputs=find_inputs,
-        )
-
-    def _plan(self, order: Order, least: int = 1) -> list[str]:
+    def _plan(self, conversion: CheckedConversion) -> list[str]:
         self.log.info(
             "Plan only, nothing is sent: %s would be converted into %s for at least %d "
             "conversion(s), as a %s.",
-            order.describe(),
-            order.destination.uri,
-            least,
-            "job that survives crashes" if self.durable else "direct exchange",
+            conversion.describe(),
+            conversion.target.destination.uri,
+            conversion.least_cost,
+            "job that survives crashes" if conversion.durable else "direct exchange",
         )
         return []

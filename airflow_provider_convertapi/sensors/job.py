@@ -100,7 +100,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
 
         with explicit_failures():
             try:
-                answer = self._hook().client.send(get_job(self._checked_job_id()))
+                answer = self._hook().session.client.send(get_job(self._checked_job_id()))
             except (ThrottledError, TransportError) as error:
                 self.log.warning("A poll had no answer; the job goes on. %s", error)
                 return False
@@ -143,11 +143,11 @@ class ConvertApiJobSensor(BaseSensorOperator):
         self.defer(
             trigger=ConvertApiJobTrigger(
                 convertapi_conn_id=self.convertapi_conn_id,
-                key_check=hook.key_check,
+                key_check=hook.session.key_check,
                 deadline=time.time() + self.timeout,
                 poll_interval=max(self.poke_interval, 1.0),  # 0 is allowed there, a busy loop here
                 settle=settle_time(),
-                sealed_job_id=seal(hook.settings.id_key, self._checked_job_id()),
+                sealed_job_id=seal(hook.session.key, self._checked_job_id()),
             ),
             method_name="execute_complete",
             timeout=self.execution_timeout,

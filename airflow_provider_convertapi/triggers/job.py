@@ -13,8 +13,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: TID253 - im
 
 from airflow_provider_convertapi.api.ids import JobIds, key_check, unseal
 from airflow_provider_convertapi.conversions.cancellation import cancel_jobs
-from airflow_provider_convertapi.conversions.deferral import JobEvent, WatchedJob
-from airflow_provider_convertapi.conversions.polling import Watch
+from airflow_provider_convertapi.conversions.deferral import JobEvent, JobRef
+from airflow_provider_convertapi.conversions.polling import JobPoller
 from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 from airflow_provider_convertapi.hooks.triggerer import read_settings, shared_client
 
@@ -45,7 +45,7 @@ class ConvertApiJobTrigger(BaseTrigger):
         triggerer does not move it.
     :param poll_interval: the longest distance in seconds between two polls of one job.
     :param settle: seconds that an accepted job may stay invisible at the service.
-    :param jobs: `WatchedJob` entries as lists; one for a single conversion, many for a batch.
+    :param jobs: `JobRef` entries as lists; one for a single conversion, many for a batch.
     :param sealed_job_id: in place of `jobs`, the sealed id of a job that something else started.
     :param share: part of the jobs, above 0 and up to 1, whose answers are enough to fire.
     :param report_at: seconds since the epoch at which it fires with what is answered by then; None
@@ -92,8 +92,8 @@ class ConvertApiJobTrigger(BaseTrigger):
         jobs = self._ids(settings)
         ends = self.deadline if self.report_at is None else min(self.deadline, self.report_at)
         async with shared_client(settings) as client:
-            watch = Watch(client, self.poll_interval, self.settle, self._logger)
-            answered = await watch.watch(
+            poller = JobPoller(client, self.poll_interval, self.settle, self._logger)
+            answered = await poller.wait_for(
                 jobs,
                 enough=max(1, math.ceil(self.share * len(jobs))),
                 seconds=max(ends - time.time(), 0),
@@ -133,8 +133,8 @@ class ConvertApiJobTrigger(BaseTrigger):
         return JobEvent(status, self.key_check, jobs, tuple(flags))
 
     @property
-    def _watched(self) -> tuple[WatchedJob, ...]:
-        return tuple(WatchedJob(*job) for job in self.jobs)
+    def _watched(self) -> tuple[JobRef, ...]:
+        return tuple(JobRef.from_list(job) for job in self.jobs)
 
     @property
     def _logger(self) -> logging.Logger:

@@ -8,7 +8,8 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -169,7 +170,10 @@ def test_records_outlive_a_part_that_could_not_be_written(tmp_path: Path) -> Non
 
     def add(name: str) -> None:
         item = Item(f"/in/{name}.txt", f"{name}.pdf", "1-2")
-        recorder.failed(item, None, OSError(), attempt=0, cost=0, charged=0, documents=[name])
+        task: Any = SimpleNamespace(
+            item=item, request=None, attempt=0, bill=(0, 0), documents=[name]
+        )
+        recorder.failed(task, OSError())
 
     add("a")
     with pytest.raises(OSError, match="manifest"):

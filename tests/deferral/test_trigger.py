@@ -53,11 +53,12 @@ def test_arguments_of_a_wave_fit_mysql(make_trigger: MakeTrigger) -> None:
     """500 jobs with an upload each, encrypted, stay below the 64 KiB of a MySQL TEXT column."""
     from airflow.models.trigger import Trigger
 
-    from airflow_provider_convertapi.conversions.deferral import WatchedJob
-    from airflow_provider_convertapi.conversions.durable import Underway
+    from airflow_provider_convertapi.conversions.deferral import JobRef
 
-    job = Underway(3, time.time(), ("0",))
-    jobs = [list(WatchedJob.of(derivation, job)) for derivation in derivations(500)]
+    jobs = [
+        JobRef(derivation, 3, round(time.time(), 1), ("0",)).to_list()
+        for derivation in derivations(500)
+    ]
 
     assert len(Trigger.from_object(make_trigger(jobs)).encrypted_kwargs) < 64 * 1024
 

@@ -1,4 +1,4 @@
-"""A task's try without Airflow running it: a hook whose scope says which try it is."""
+"""A task's try without Airflow running it: a hook whose task says which try it is."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def sandbox(convertapi_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> San
 @pytest.fixture
 def make_hook(sandbox: Sandbox) -> MakeHook:
     """Make the hook of one try of one task; each call is a process of its own, as far as ids go."""
-    from airflow_provider_convertapi.conversions.task import Scope
+    from airflow_provider_convertapi.conversions.task import TaskTry
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
     def make(try_number: int = 1, **names: Any) -> ConvertApiHook:
         hook = ConvertApiHook()
-        identity = {"dag": "d", "run": "r", "task": "t", "map": -1, **names}
-        hook.scope = Scope(identity, try_number, time.time())
+        identity = {"dag_id": "d", "run_id": "r", "task_id": "t", **names}
+        hook.task = TaskTry(**identity, number=try_number, started=time.time())
         return hook
 
     return make

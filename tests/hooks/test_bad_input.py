@@ -99,7 +99,7 @@ def test_bad_argument(
 
 def test_formats_are_inferred() -> None:
     """The extension tells the source format; several images, any list to zip, a page of the web."""
-    from airflow_provider_convertapi.conversions.arguments import _source_format
+    from airflow_provider_convertapi.conversions.checking import _source_format
 
     table = {
         ("a.docx",): ("pdf", "docx"),

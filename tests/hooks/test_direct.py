@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_convertapi.conversions.arguments import place_order
 from airflow_provider_convertapi.conversions.direct import DirectConversion
-from airflow_provider_convertapi.conversions.result import Try
+from airflow_provider_convertapi.conversions.job import JobSettings
 from airflow_provider_convertapi.errors import (
     ConversionError,
     InputChangedError,
@@ -20,6 +19,7 @@ from airflow_provider_convertapi.errors import (
     ResultLostError,
     ThrottledError,
 )
+from tests.tries import checked_conversion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ def test_several_results(sandbox: Sandbox, make_hook: MakeHook, tmp_path: Path) 
     source.write_text("\n".join(f"line {n}" for n in range(150)))
     make_hook().convert(source, "pdf", tmp_path / "pages.pdf")
 
-    outputs = make_hook(task="u").convert(
+    outputs = make_hook(task_id="u").convert(
         tmp_path / "pages.pdf", "png", f"{tmp_path}/images/", durable=False
     )
 
@@ -112,8 +112,8 @@ def test_refused_connection_is_tried_again(make_hook: MakeHook, letter: Path) ->
         hook.convert(letter, "pdf", letter.parent / "o.pdf", durable=False, timeout=3)
 
 
-class _Turn:
-    """A turn that says what lay in a folder when it began, and when it was over.
+class _Permit:
+    """A permit that says what lay in a folder when it was given, and when it was given back.
 
     :param meanwhile: what happens while one waits for it.
     """
@@ -122,49 +122,45 @@ class _Turn:
         self.folder, self.meanwhile = folder, meanwhile
         self.seen: list[tuple[str, list[str]]] = []
 
-    def enter(self) -> None:
+    def acquire(self) -> None:
         self.meanwhile()
-        self._see("enter")
+        self._see("acquire")
 
-    def leave(self) -> None:
-        self._see("leave")
+    def release(self) -> None:
+        self._see("release")
 
     def _see(self, what: str) -> None:
         if what not in [was for was, _ in self.seen]:
             self.seen.append((what, sorted(path.suffix for path in self.folder.iterdir())))
 
 
-def _direct(hook: ConvertApiHook, source: Path, turn: _Turn) -> DirectConversion:
-    order = place_order(
-        source=str(source),
-        to_format="pdf",
-        destination=str(source.with_suffix(".pdf")),
-        timeout=30,
-        poll_interval=1,
-        overwrite=False,
+def _direct(hook: ConvertApiHook, source: Path, permit: _Permit) -> DirectConversion:
+    target = source.with_suffix(".pdf")
+    conversion = checked_conversion(
+        source=source, destination=target, durable=False, overwrite=False
     )
-    this_try = Try(1, 0.0, 0.0)
-    return DirectConversion(hook.client, order, this_try, 0.0, logging.getLogger("t"), turn=turn)
+    settings = JobSettings(may_be_known=False, is_second_attempt=False, permit=permit)
+    return DirectConversion(conversion, hook.session, settings, logging.getLogger("t"))
 
 
-def test_turn_is_over_with_the_last_byte(make_hook: MakeHook, letter: Path) -> None:
+def test_permit_is_free_with_the_last_byte(make_hook: MakeHook, letter: Path) -> None:
     """The next one need not wait until the result is on the disk."""
-    turn = _Turn(letter.parent)
+    permit = _Permit(letter.parent)
 
-    _direct(make_hook(), letter, turn).run()
+    _direct(make_hook(), letter, permit).run()
 
-    assert [("enter", [".txt"]), ("leave", [".txt"])] == turn.seen
+    assert [("acquire", [".txt"]), ("release", [".txt"])] == permit.seen
     assert letter.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_input_written_while_it_waits_for_its_turn(
+def test_input_written_while_it_waits_for_its_permit(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path
 ) -> None:
     """The look at the input comes after the wait, right before the money."""
-    turn = _Turn(letter.parent, lambda: letter.write_text("Another letter altogether.\n"))
+    permit = _Permit(letter.parent, lambda: letter.write_text("Another letter altogether.\n"))
 
     with pytest.raises(InputChangedError, match="nothing was paid"):
-        _direct(make_hook(), letter, turn).run()
+        _direct(make_hook(), letter, permit).run()
 
     assert (0, []) == (sandbox.billed, list(sandbox.requests))
 
@@ -226,7 +222,7 @@ def test_several_results_for_one_file_name(
     make_hook().convert(source, "pdf", tmp_path / "pages.pdf")
 
     with pytest.raises(ParameterError, match="several results"):
-        make_hook(task="u").convert(
+        make_hook(task_id="u").convert(
             tmp_path / "pages.pdf", "png", tmp_path / "page.png", durable=durable
         )
 

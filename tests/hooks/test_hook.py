@@ -116,10 +116,10 @@ def test_lifetime_is_capped_by_the_task(sandbox: Sandbox, make_hook: MakeHook) -
     """A task that may run 100 s gets a JWT of 100 s and a margin."""
     import jwt
 
-    from airflow_provider_convertapi.conversions.task import Scope
+    from airflow_provider_convertapi.conversions.task import TaskTry
 
     hook = make_hook()
-    hook.scope = Scope({"dag": "d"}, execution_timeout=100)
+    hook.task = TaskTry(dag_id="d", started=0.0, execution_timeout=100)
 
     claims = jwt.decode(hook.issue_token(), sandbox.token, algorithms=["HS256"])
 

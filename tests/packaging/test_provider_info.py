@@ -174,7 +174,9 @@ def _modules_that_define(kind: str) -> list[str]:
         return []
     package = importlib.import_module(f"{PACKAGE}.{kind}")
     names = [
-        f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)
+        f"{package.__name__}.{module.name}"
+        for module in pkgutil.iter_modules(package.__path__)
+        if module.name != "base"  # what the operators share is not for DAGs
     ]
     return sorted(name for name in names if _defines(name, _base_class(kind)))
 

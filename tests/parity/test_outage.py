@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.tries import checked_conversion
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_convertapi.api.wire import Credential
-    from airflow_provider_convertapi.conversions.durable import DurableConversion, Underway
+    from airflow_provider_convertapi.conversions.chain import Chain
+    from airflow_provider_convertapi.conversions.deferral import JobRef
     from airflow_provider_convertapi.sandbox import Sandbox
 
 FAILED_POLLS = 12
@@ -41,65 +44,54 @@ class Clock:
 
 
 @pytest.fixture
-def begun(convertapi_sandbox: Sandbox, tmp_path: Path) -> tuple[DurableConversion, Underway]:
+def begun(convertapi_sandbox: Sandbox, tmp_path: Path) -> tuple[Chain, JobRef]:
     """Begin a conversion, and let its work be done before anybody polls."""
-    from airflow_provider_convertapi.conversions.durable import Underway
+    from airflow_provider_convertapi.conversions.running import prepare
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
     (tmp_path / "letter.txt").write_text("Dear reader.\n")
-    hook = ConvertApiHook()
-    order = hook.place_order(
-        source=str(tmp_path / "letter.txt"),
-        to_format="pdf",
-        destination=str(tmp_path / "letter.pdf"),
-        timeout=1800,
-        poll_interval=10,
-        overwrite=True,
+    conversion = checked_conversion(
+        source=tmp_path / "letter.txt", destination=tmp_path / "letter.pdf"
     )
-    conversion = hook.durable(order)
-    job = conversion.begin()
-    assert isinstance(job, Underway)
+    chain: Any = prepare(ConvertApiHook().session, conversion)
+    [job] = chain.proceed(defers=True)
     while convertapi_sandbox.at_work:
         time.sleep(0.02)
     convertapi_sandbox.fail("GET /async/job/*", status=502, html=True, times=FAILED_POLLS)
-    return conversion, job
+    return chain, job
 
 
-def test_worker_waits_it_out(
-    begun: tuple[DurableConversion, Underway], convertapi_sandbox: Sandbox
-) -> None:
+def test_worker_waits_it_out(begun: tuple[Chain, JobRef], convertapi_sandbox: Sandbox) -> None:
     """The task collects its one conversion once polls are answered again."""
-    conversion, job = begun
-    client, clock = conversion.work.client, Clock()
+    chain, _ = begun
+    client, clock = chain.session.client, Clock()
     client.pause, client.clock, client.monotonic = clock.pause, clock, clock
-    conversion.work.deadline = clock.now + 1800
 
-    outcome = conversion.finish(job)
+    result: Any = chain.proceed()
 
     assert clock.now - Clock.now > 30
-    assert (1, 1) == (len(outcome.outputs), convertapi_sandbox.billed)
+    assert (1, 1) == (len(result.outputs), convertapi_sandbox.billed)
     assert FAILED_POLLS == convertapi_sandbox.faults[0].hits
 
 
-def test_triggerer_waits_it_out(
-    begun: tuple[DurableConversion, Underway], convertapi_sandbox: Sandbox
-) -> None:
+def test_triggerer_waits_it_out(begun: tuple[Chain, JobRef], convertapi_sandbox: Sandbox) -> None:
     """The trigger fires once polls are answered again, in the same rhythm."""
     from airflow_provider_convertapi.api.aclient import AsyncClient
-    from airflow_provider_convertapi.conversions.polling import Watch
+    from airflow_provider_convertapi.api.ids import JobIds
+    from airflow_provider_convertapi.conversions.polling import JobPoller
 
-    conversion, job = begun
-    work, clock = conversion.work, Clock()
+    chain, job = begun
+    session, clock = chain.session, Clock()
 
     async def token(_: Credential) -> str:
         return "none that matters"
 
     async def watch() -> list[bool]:
         client = AsyncClient(convertapi_sandbox.url, token, pause=clock.apause, clock=clock)
-        watching = Watch(client, 10, 30, work.log)
+        poller = JobPoller(client, 10, 30, session.log)
         try:
-            job_id = work.ids.job_id(job.attempt)
-            return await watching.watch([(job_id, clock.now)], enough=1, seconds=20)
+            job_id = JobIds(session.key, job.derivation).job_id(job.attempt)
+            return await poller.wait_for([(job_id, clock.now)], enough=1, seconds=20)
         finally:
             await client.close()
 

@@ -1,0 +1,41 @@
+"""What a user gave of a batch, as it was given.
+
+This module may change from release to release.  A DAG file that declares an operator imports it, so
+it loads nothing else of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from airflow_provider_convertapi.conversions.arguments import ConversionArguments, SourceArgument
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.conversions.arguments import Seconds
+
+BatchOnQuota = Literal["fail", "raise", "partial"]
+OnCollision = Literal["fail", "suffix"]
+OnEmpty = Literal["succeed", "skip", "fail"]
+OnMissingOutput = Literal["convert", "ignore"]
+FailurePolicy = Literal["any", "never"] | float
+
+BatchSource = SourceArgument | Mapping[str, Any]
+"""A directory, a glob, a list, or a shard of one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchArguments(ConversionArguments):
+    """The arguments of a batch; what each means is said in `ConvertApiBatchOperator`."""
+
+    max_in_flight: int
+    max_conversions: int | None
+    failure_policy: FailurePolicy
+    on_collision: OnCollision
+    defer_batch: int
+    retry_failed: bool
+    min_age: Seconds
+    on_empty: OnEmpty
+    on_missing_output: OnMissingOutput
+    content_hash: bool

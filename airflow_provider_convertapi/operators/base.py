@@ -1,0 +1,194 @@
+"""What the operators share, and nothing else.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_provider_convertapi.conversions.arguments import ConversionArguments
+
+# Nothing else of ours: a DAG file that declares an operator must not pay for what a task needs.
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_provider_convertapi.conversions.deferral import JobRef
+    from airflow_provider_convertapi.conversions.job import Job
+    from airflow_provider_convertapi.conversions.session import Session
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+Arguments = TypeVar("Arguments", bound=ConversionArguments)
+
+_TRIGGER_MARGIN = 1.0
+"""Seconds before `execution_timeout` at which the trigger gives up by itself: Airflow would only
+say that a trigger timed out."""
+
+_MOST_MASKED = 100
+"""Secrets of a source that are registered with Airflow's masker, which compiles its pattern for
+each; Airflow cuts a rendered field long before."""
+
+
+class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
+    """Hold the arguments, mask what is secret among them, defer, cancel, and stop."""
+
+    template_fields: Sequence[str] = [
+        "source",
+        "to_format",
+        "destination",
+        "from_format",
+        "parameters",
+        "steps",
+        "convertapi_conn_id",
+        "conversion_key",
+    ]
+    # A source named a.sql is not a template.
+    template_ext: Sequence[str] = ()
+    template_fields_renderers = {"parameters": "json", "steps": "json"}  # noqa: RUF012 - Airflow reads it from the class
+    ui_color = "#e8f1fb"
+
+    source: Any
+    to_format: str
+    destination: Any
+    parameters: Any
+    steps: Any
+    convertapi_conn_id: str
+    deferrable: bool
+    cancel_on_kill: bool
+    plan_only: bool
+    _arguments_class: type[Arguments]
+    _hook: ConvertApiHook | None
+
+    def _keep(
+        self,
+        arguments: Arguments,
+        *,
+        convertapi_conn_id: str,
+        deferrable: bool,
+        cancel_on_kill: bool,
+        plan_only: bool,
+    ) -> None:
+        """Keep the arguments as attributes, as Airflow renders them."""
+        self.convertapi_conn_id = convertapi_conn_id
+        self.deferrable = deferrable
+        self.cancel_on_kill = cancel_on_kill
+        self.plan_only = plan_only
+        self._arguments_class = type(arguments)
+        self._hook = None
+        for name, value in arguments.items().items():
+            setattr(self, name, value)
+
+    def _arguments(self) -> Arguments:
+        """Return the arguments as they were rendered."""
+        names = self._arguments_class.__dataclass_fields__
+        return self._arguments_class(**{name: getattr(self, name) for name in names})
+
+    def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
+        """Render, and mask what is secret before Airflow stores the rendered fields.
+
+        A mapped task comes by here too, while it leaves `render_template_fields` out.
+        """
+        super()._do_render_template_fields(*args, **kwargs)
+        from airflow_provider_convertapi.hooks.masking import mask, secrets_in, secrets_in_steps
+
+        source = self.source.get("source") if isinstance(self.source, dict) else self.source
+        secrets = secrets_in(source, self.parameters)[:_MOST_MASKED]
+        for secret in [*secrets, *secrets_in_steps(self.steps)]:
+            mask(secret)
+
+    def _open_session(self, context: Context) -> Session:
+        from airflow_provider_convertapi.conversions.task import TaskTry
+        from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+        hook = self._hook = ConvertApiHook(self.convertapi_conn_id)
+        hook.task = TaskTry.from_context({**context, "task": self}, time.time())
+        hook.session.log = self._logger
+        return hook.session
+
+    @property
+    def _logger(self) -> logging.Logger:
+        # Airflow 3.3 types its mixin's logger wider than what it is at run time.
+        return cast("logging.Logger", self.log)
+
+    def _defer_for(
+        self, session: Session, jobs: Sequence[JobRef], deadline: float, **how: Any
+    ) -> NoReturn:
+        """Leave the waiting to the triggerer; raises `TaskDeferred`.
+
+        :param deadline: seconds since the epoch at which the trigger gives up.
+        :param how: further arguments of the trigger.
+        """
+        from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
+
+        if self.execution_timeout:
+            latest = time.time() + self.execution_timeout.total_seconds() - _TRIGGER_MARGIN
+            deadline = min(deadline, latest)
+        trigger = ConvertApiJobTrigger(
+            convertapi_conn_id=self.convertapi_conn_id,
+            key_check=session.key_check,
+            deadline=deadline,
+            poll_interval=self._poll_interval,
+            settle=session.settle,
+            jobs=[job.to_list() for job in jobs],
+            cancel_on_kill=self.cancel_on_kill,
+            **how,
+        )
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
+        raise AssertionError  # `defer` raises
+
+    @property
+    def _poll_interval(self) -> float:
+        from airflow_provider_convertapi.conversions.checking import seconds
+
+        return seconds("poll_interval", self._arguments().poll_interval)
+
+    @contextmanager
+    def _cancelling(
+        self, session: Session, begun: Callable[[], Iterable[tuple[Job, Iterable[str]]]]
+    ) -> Iterator[None]:
+        """Let nothing stay at the service where the user wants it so and no try is left.
+
+        :param begun: returns jobs, and the keys of the inputs that each may have uploaded.
+        """
+        from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
+        from airflow_provider_convertapi.errors import (
+            ConversionInterrupted,
+            ConversionTimeoutError,
+        )
+
+        try:
+            yield
+        except (ConversionInterrupted, ConversionTimeoutError, AirflowTaskTimeout):
+            if self.cancel_on_kill and session.task.is_last:
+                from airflow_provider_convertapi.conversions.cancellation import cancel
+
+                for job, uploads in begun():
+                    cancel(job, uploads)
+            raise
+
+    def _warn_of_late_retries(self) -> None:
+        """Say in the task's log when a retry comes after ConvertAPI has forgotten the jobs."""
+        from airflow_provider_convertapi.api.retry import RETENTION
+
+        delay = self.retry_delay
+        if self.retries and isinstance(delay, timedelta) and delay > RETENTION:
+            self.log.warning(
+                "retry_delay is %s, but ConvertAPI forgets a job after %s: a retry that late pays "
+                "anew for what was in flight.",
+                delay,
+                RETENTION,
+            )
+
+    def on_kill(self) -> None:
+        """Tell the running `execute` to stop; a submitted job stays for the next try to collect."""
+        if self._hook:
+            self._hook.stop()
