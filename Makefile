@@ -4,9 +4,9 @@
 PYTHON ?= python3
 # One pip for all; --group needs 25.1.
 PIP := pip==26.3
-SANDBOX_AND_TESTS := -e '.[sandbox]' --group test
+SANDBOX_AND_TESTS := -e . -e ./sandbox --group test
 EVERYTHING := $(SANDBOX_AND_TESTS) --group demo --group lint --group bench
-SOURCES := airflow_provider_convertapi tests dev example_dags bench
+SOURCES := airflow_provider_convertapi sandbox tests dev example_dags bench
 # Two cores are what small machines have.
 PYTEST := -m pytest -n 2 --dist loadgroup
 
@@ -40,7 +40,7 @@ test-long: .venv/installed ## Run the tests that take longer: batches, parity, e
 	.venv/bin/python $(PYTEST) -m long
 
 test-2.11: .venv-2.11/installed ## Run the tests on the oldest Airflow; the sandbox knows none
-	.venv-2.11/bin/python $(PYTEST) --ignore tests/sandbox $(NOT_ON_2)
+	.venv-2.11/bin/python $(PYTEST) --ignore sandbox/tests $(NOT_ON_2)
 
 test-crash: .venv/installed ## Kill the parts of a real Airflow while it converts; takes minutes
 	.venv/bin/python -m pytest tests/crash
@@ -50,7 +50,7 @@ test-celery: .venv/celery ## Run batches on CeleryExecutor, and kill a worker; i
 	.venv/bin/python -m pytest tests/celery
 
 test-node: .venv/installed ## Run the vendor's Node.js client against the sandbox; needs node and npm
-	.venv/bin/python tests/sandbox/node/run.py
+	.venv/bin/python sandbox/tests/node/run.py
 
 lint: .venv/installed ## Check style, types, layers and spelling
 	.venv/bin/ruff check .
@@ -58,7 +58,7 @@ lint: .venv/installed ## Check style, types, layers and spelling
 	.venv/bin/mypy $(SOURCES)
 	.venv/bin/lint-imports
 	.venv/bin/codespell $$(git ls-files '*.py' '*.md' '*.toml' Makefile)
-	.venv/bin/validate-pyproject pyproject.toml
+	.venv/bin/validate-pyproject pyproject.toml sandbox/pyproject.toml
 
 bench: .venv/installed ## Measure speed, memory and import time
 	.venv/bin/python dev/bench.py
@@ -71,14 +71,14 @@ clean: ## Remove environments, caches and reports
 	rm -rf .venv .venv-2.11 build dist .coverage* .*_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
-.venv/installed: pyproject.toml constraints/airflow-3.3.txt
+.venv/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
 	$(call install,-c constraints/airflow-3.3.txt $(EVERYTHING))
 
 # One suite alone asks for these.
 .venv/celery: .venv/installed
 	$(call install,-c constraints/airflow-3.3.txt --group celery)
 
-.venv-2.11/installed: pyproject.toml constraints/airflow-2.11.txt
+.venv-2.11/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-2.11.txt
 	$(call install,-c constraints/airflow-2.11.txt $(SANDBOX_AND_TESTS))
 
 # Nothing is byte-compiled ahead of time: most of what is installed is never imported here.
@@ -96,7 +96,7 @@ define resolve
 	build/resolve/bin/python -m pip install -q --disable-pip-version-check $(PIP)
 	build/resolve/bin/python -m pip install -q --no-compile apache-airflow==$(2) $(3)
 	{ sed -n '/^#/p' constraints/airflow-$(1).txt; \
-	  build/resolve/bin/python -m pip freeze --exclude airflow-provider-convertapi; \
+	  build/resolve/bin/python -m pip freeze --exclude airflow-provider-convertapi --exclude convertapi-sandbox; \
 	} > build/constraints.txt
 	mv build/constraints.txt constraints/airflow-$(1).txt
 	rm -rf build/resolve
