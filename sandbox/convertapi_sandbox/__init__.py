@@ -30,6 +30,8 @@ def __getattr__(name: str) -> Any:
 
     try:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    except ModuleNotFoundError as error:
-        msg = f"{error}; the sandbox is an extra: airflow-provider-convertapi[sandbox]"
-        raise ImportError(msg) from error
+    except ModuleNotFoundError:
+        from convertapi_sandbox import requirements  # noqa: PLC0415 - rare
+
+        requirements.check()  # says all that is missing
+        raise

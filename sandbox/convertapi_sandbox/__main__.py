@@ -1,4 +1,4 @@
-"""Run a sandbox from the command line: python -m convertapi_sandbox."""
+"""Run a sandbox from the command line: convertapi-sandbox, or python -m convertapi_sandbox."""
 
 from __future__ import annotations
 
@@ -11,20 +11,31 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convertapi_sandbox import Fault, Sandbox, Settings
+from convertapi_sandbox import requirements
+from convertapi_sandbox.faults import Fault
+from convertapi_sandbox.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from convertapi_sandbox import Sandbox
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM; return the exit status."""
+    try:
+        requirements.check()
+    except ImportError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - for the person who started it
+        return 1
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.check:
         from convertapi_sandbox.check import run  # noqa: PLC0415 - rare
 
         return run()
+    from convertapi_sandbox import Sandbox  # noqa: PLC0415 - what it needs is there, see above
+
     try:
         settings = _settings(options)
         faults = _faults(options)
@@ -58,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m convertapi_sandbox",
+        prog="convertapi-sandbox",
         description="A ConvertAPI on this machine that really converts. No account is needed.",
     )
     add = parser.add_argument

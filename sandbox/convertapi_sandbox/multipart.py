@@ -6,6 +6,7 @@ Starlette's own `request.form()` copies every file twice and was measured eight 
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_TEXT = 16 << 20
 MAX_PARTS = 2000
+MAX_HEADERS = 16 << 10  # bytes of one part; python-multipart itself sets no limit before 0.0.27
 
 
 class Part:
@@ -51,6 +53,7 @@ class _Collector:
         self._spool = spool
         self._field = bytearray()
         self._value = bytearray()
+        self._headers = 0
         self._texts = 0
 
     def callbacks(self) -> MultipartCallbacks:
@@ -58,8 +61,8 @@ class _Collector:
             "on_part_begin": self._begin,
             "on_part_data": self._data,
             "on_part_end": self._end,
-            "on_header_field": lambda data, start, end: self._field.extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._value.extend(data[start:end]),
+            "on_header_field": partial(self._collect, self._field),
+            "on_header_value": partial(self._collect, self._value),
             "on_header_end": self._header,
             "on_headers_finished": self._open,
             "on_end": self._finish,
@@ -69,6 +72,13 @@ class _Collector:
         if len(self.parts) >= MAX_PARTS:
             raise bad_request(PARAMETER, f"A form may have at most {MAX_PARTS} parts.")
         self.parts.append(Part())
+        self._headers = 0
+
+    def _collect(self, into: bytearray, data: bytes, start: int, end: int) -> None:
+        self._headers += end - start
+        if self._headers > MAX_HEADERS:
+            raise bad_request(PARAMETER, "The headers of a part are too long.")
+        into += data[start:end]
 
     def _header(self) -> None:
         if self._field.lower() == b"content-disposition":

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import uvicorn
 
+from convertapi_sandbox import requirements
 from convertapi_sandbox.app import build
 from convertapi_sandbox.clock import new_loop
 from convertapi_sandbox.control import Control
@@ -113,10 +114,17 @@ class Sandbox(Controls):
         self.stop()
 
     def start(self) -> None:
-        """Listen and serve; returns when requests are answered."""
+        """Listen and serve; returns when requests are answered.
+
+        Raises:
+            ImportError: A package that the server or an engine needs is missing or too old.
+            OSError: The port is taken, or the address is not one of this machine.
+            RuntimeError: It is running already.
+        """
         if self._thread is not None:
             msg = "this sandbox is running already"
             raise RuntimeError(msg)
+        requirements.check()
         family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
         listener = socket.create_server(self._address, family=family, backlog=512)
         folder = self._folder or Path(tempfile.mkdtemp(prefix="convertapi-sandbox-"))

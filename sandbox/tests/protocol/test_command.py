@@ -184,15 +184,3 @@ def test_plugin_costs_a_run_without_a_sandbox_nothing() -> None:
     )
 
     assert done.stdout.strip() in ("[]", "['asyncio']")  # pytest itself may import asyncio
-
-
-def test_missing_extra_is_named() -> None:
-    """Without the server's libraries the error says which extra brings them."""
-    code = "import sys; sys.modules['starlette'] = None\nfrom convertapi_sandbox import Sandbox"
-
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False
-    )
-
-    assert "ImportError" in done.stderr
-    assert "airflow-provider-convertapi[sandbox]" in done.stderr

@@ -164,6 +164,15 @@ def test_document_that_cannot_be_had(
     assert 1 == sandbox.billed
 
 
+def multipart(*headers: str) -> dict[str, Any]:
+    """Return a whole form, whose one part has further headers."""
+    lines = ["--b", 'Content-Disposition: form-data; name="File"; filename="a.txt"', *headers]
+    return {
+        "data": "\r\n".join([*lines, "", "text", "--b--", ""]),
+        "headers": {"Content-Type": "multipart/form-data; boundary=b"},
+    }
+
+
 @pytest.mark.parametrize(
     ("kwargs", "status", "code"),
     [
@@ -226,6 +235,8 @@ def test_document_that_cannot_be_had(
         pytest.param(
             {"data": {f"p{i}": i for i in range(6000)}}, 400, 4000, id="too many parameters"
         ),
+        pytest.param(multipart("X-Long: " + 20_000 * "x"), 400, 4000, id="long header of a part"),
+        pytest.param(multipart(*10_000 * ["X: y"]), 400, 4000, id="many headers of a part"),
         pytest.param({}, 400, 4000, id="nothing"),
     ],
 )
