@@ -1,4 +1,4 @@
-"""What must be installed before a sandbox may serve: without an engine it would bill for nothing."""
+"""What must be installed before a sandbox serves: without an engine it would bill for nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REQUIREMENTS = {
     "jwt": "PyJWT>=2.10.1",
     "pypandoc": "pypandoc_binary>=1.17",
     "typst": "typst>=0.15.2",
-    "pypdfium2": "pypdfium2>=5.11",
+    "pypdfium2": "pypdfium2>=5.10.1",
     "pikepdf": "pikepdf>=10.18",
     "PIL": "Pillow>=12.0",
     "openpyxl": "openpyxl>=3.1",
