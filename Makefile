@@ -85,7 +85,7 @@ resolve: ## Find versions of everything beside each supported Airflow, and insta
 	build/resolve/bin/python -m pip wheel -q --no-deps -w build/resolve/wheels . ./sandbox
 	printf '%s\n' $(foreach airflow,$(AIRFLOWS),'$(airflow)') | xargs -t -P 2 -I VERSION \
 		build/resolve/bin/python -m pip install -q --disable-pip-version-check --dry-run \
-		--only-binary :all: build/resolve/wheels/*.whl apache-airflow==VERSION
+		--prefer-binary build/resolve/wheels/*.whl apache-airflow==VERSION
 	rm -rf build/resolve
 
 clean: ## Remove environments, caches and reports

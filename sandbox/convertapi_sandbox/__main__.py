@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         for fault in faults:
             sandbox.add_fault(fault)
-        print(_greeting(sandbox), flush=True)  # noqa: T201 - what it was started for
+        print(greeting(sandbox), flush=True)  # noqa: T201 - what it was started for
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
@@ -141,7 +141,8 @@ def _value(text: str) -> Any:
         return text
 
 
-def _greeting(sandbox: Sandbox) -> str:
+def greeting(sandbox: Sandbox) -> str:
+    """Return what is printed when it serves: where, its credentials, and a line for Airflow."""
     connection = sandbox.airflow_connection_json
     return "\n".join(
         (

@@ -1,4 +1,6 @@
-"""Run the vendor's Node.js client against a sandbox: python sandbox/tests/node/run.py.
+"""Run the vendor's Node.js client, and the README's lines for it, against a sandbox.
+
+    python sandbox/tests/node/run.py
 
 Needs node and npm; the client is installed into build/node the first time.
 """
@@ -6,6 +8,7 @@ Needs node and npm; the client is installed into build/node the first time.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +18,7 @@ from convertapi_sandbox import Sandbox
 
 HERE = Path(__file__).parent
 BUILD = HERE.parents[2] / "build" / "node"
+README = HERE.parents[1] / "README.md"
 
 
 def main() -> int:
@@ -36,7 +40,20 @@ def main() -> int:
         done = subprocess.run(
             [node, "--test", "client.test.mjs"], cwd=BUILD, env=environment, check=False
         )
+        _run_readme(node, sandbox)
     return done.returncode
+
+
+def _run_readme(node: str, sandbox: Sandbox) -> None:
+    """Run what the README tells users of the client; it saves a PDF."""
+    [code] = re.findall(r"^```js\n(.*?)^```$", README.read_text("utf-8"), re.DOTALL | re.MULTILINE)
+    script, result = BUILD / "readme.mjs", BUILD / "note.pdf"
+    script.write_text(code.replace("http://127.0.0.1:8765", sandbox.url), "utf-8")
+    (BUILD / "note.md").write_text("# A note\n", "utf-8")
+    result.unlink(missing_ok=True)
+    subprocess.run([node, script], cwd=BUILD, check=True)
+    if not result.read_bytes().startswith(b"%PDF"):
+        sys.exit("the README's lines for Node.js saved no PDF")
 
 
 if __name__ == "__main__":
