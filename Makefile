@@ -4,11 +4,15 @@
 PYTHON ?= python3
 # One pip for all; --group needs 25.1.
 PIP := pip==26.3
-SANDBOX_AND_TESTS := -e '.[sandbox]' --group test
+SANDBOX_AND_TESTS := -e . -e ./sandbox --group test
 EVERYTHING := $(SANDBOX_AND_TESTS) --group demo --group lint --group bench
-SOURCES := airflow_provider_convertapi tests dev example_dags bench
+SOURCES := airflow_provider_convertapi sandbox tests dev example_dags bench
 # Two cores are what small machines have.
 PYTEST := -m pytest -n 2 --dist loadgroup
+# Which tests of a suite run; the others take minutes.
+MARK := not long
+# Every minor that is supported, and three releases that hold back starlette.
+AIRFLOWS := 2.11.* 3.0.* 3.1.* 3.1.8 3.2.* 3.2.0 3.2.1 3.3.*
 
 # The page shows Airflow 3's import, and names that of Airflow 2 in a comment beside it.  The pool is
 # tested by asking Airflow 3's scheduler, and peers are compared once.
@@ -16,7 +20,8 @@ NOT_ON_2 := --deselect 'tests/docs/test_code_blocks.py::test_blocks_run[docs/san
 	--deselect tests/batch/test_pool.py --ignore tests/e2e/test_comparison.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test coverage test-long test-2.11 test-crash test-celery test-node lint bench constraints clean
+.PHONY: help demo ui test test-core test-airflow coverage test-long test-2.11 test-crash test-celery \
+	test-node lint bench constraints resolve clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -27,8 +32,14 @@ demo: .venv/installed ## Convert real documents in a real Airflow, with no accou
 ui: .venv/installed ## The same, with Airflow's web server to click through
 	.venv/bin/python dev/demo.py --ui
 
-test: .venv/installed ## Run the tests on the newest Airflow
-	.venv/bin/python $(PYTEST) -m "not long"
+test: ## Run the tests: the two suites below
+	$(MAKE) -k test-core test-airflow
+
+test-core: .venv-core/installed ## Run the tests that need no Airflow where there is none: the sandbox's
+	.venv-core/bin/python $(PYTEST) -m "$(MARK)" sandbox/tests
+
+test-airflow: .venv/installed ## Run all others on the newest Airflow
+	.venv/bin/python $(PYTEST) -m "$(MARK)" tests
 
 coverage: .venv/installed ## Run every test, the long ones too, and measure branch coverage
 	.venv/bin/python -m coverage erase
@@ -36,11 +47,11 @@ coverage: .venv/installed ## Run every test, the long ones too, and measure bran
 	.venv/bin/python -m coverage combine -q
 	.venv/bin/python -m coverage report
 
-test-long: .venv/installed ## Run the tests that take longer: batches, parity, engines, comparison
-	.venv/bin/python $(PYTEST) -m long
+test-long: ## Run the tests that take longer: batches, parity, engines, comparison
+	$(MAKE) -k test-core test-airflow MARK=long
 
 test-2.11: .venv-2.11/installed ## Run the tests on the oldest Airflow; the sandbox knows none
-	.venv-2.11/bin/python $(PYTEST) --ignore tests/sandbox $(NOT_ON_2)
+	.venv-2.11/bin/python $(PYTEST) $(NOT_ON_2) tests
 
 test-crash: .venv/installed ## Kill the parts of a real Airflow while it converts; takes minutes
 	.venv/bin/python -m pytest tests/crash
@@ -50,7 +61,7 @@ test-celery: .venv/celery ## Run batches on CeleryExecutor, and kill a worker; i
 	.venv/bin/python -m pytest tests/celery
 
 test-node: .venv/installed ## Run the vendor's Node.js client against the sandbox; needs node and npm
-	.venv/bin/python tests/sandbox/node/run.py
+	.venv/bin/python sandbox/tests/node/run.py
 
 lint: .venv/installed ## Check style, types, layers and spelling
 	.venv/bin/ruff check .
@@ -58,7 +69,7 @@ lint: .venv/installed ## Check style, types, layers and spelling
 	.venv/bin/mypy $(SOURCES)
 	.venv/bin/lint-imports
 	.venv/bin/codespell $$(git ls-files '*.py' '*.md' '*.toml' Makefile)
-	.venv/bin/validate-pyproject pyproject.toml
+	.venv/bin/validate-pyproject pyproject.toml sandbox/pyproject.toml
 
 bench: .venv/installed ## Measure speed, memory and import time
 	.venv/bin/python dev/bench.py
@@ -67,18 +78,31 @@ constraints: ## Resolve the newest versions of everything, and write constraints
 	$(call resolve,3.3,3.3.2,$(EVERYTHING) --group celery)
 	$(call resolve,2.11,2.11.2,$(SANDBOX_AND_TESTS))
 
+resolve: ## Find versions of everything beside each supported Airflow, and install nothing
+	rm -rf build/resolve
+	$(PYTHON) -m venv build/resolve
+	build/resolve/bin/python -m pip install -q --disable-pip-version-check $(PIP)
+	build/resolve/bin/python -m pip wheel -q --no-deps -w build/resolve/wheels . ./sandbox
+	printf '%s\n' $(foreach airflow,$(AIRFLOWS),'$(airflow)') | xargs -t -P 2 -I VERSION \
+		build/resolve/bin/python -m pip install -q --disable-pip-version-check --dry-run \
+		--prefer-binary build/resolve/wheels/*.whl apache-airflow==VERSION
+	rm -rf build/resolve
+
 clean: ## Remove environments, caches and reports
-	rm -rf .venv .venv-2.11 build dist .coverage* .*_cache
+	rm -rf .venv .venv-core .venv-2.11 build dist .coverage* .*_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
-.venv/installed: pyproject.toml constraints/airflow-3.3.txt
+.venv/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
 	$(call install,-c constraints/airflow-3.3.txt $(EVERYTHING))
+
+.venv-core/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
+	$(call install,-c constraints/airflow-3.3.txt -e ./sandbox --group core)
 
 # One suite alone asks for these.
 .venv/celery: .venv/installed
 	$(call install,-c constraints/airflow-3.3.txt --group celery)
 
-.venv-2.11/installed: pyproject.toml constraints/airflow-2.11.txt
+.venv-2.11/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-2.11.txt
 	$(call install,-c constraints/airflow-2.11.txt $(SANDBOX_AND_TESTS))
 
 # Nothing is byte-compiled ahead of time: most of what is installed is never imported here.
@@ -96,7 +120,7 @@ define resolve
 	build/resolve/bin/python -m pip install -q --disable-pip-version-check $(PIP)
 	build/resolve/bin/python -m pip install -q --no-compile apache-airflow==$(2) $(3)
 	{ sed -n '/^#/p' constraints/airflow-$(1).txt; \
-	  build/resolve/bin/python -m pip freeze --exclude airflow-provider-convertapi; \
+	  build/resolve/bin/python -m pip freeze --exclude airflow-provider-convertapi --exclude convertapi-sandbox; \
 	} > build/constraints.txt
 	mv build/constraints.txt constraints/airflow-$(1).txt
 	rm -rf build/resolve

@@ -49,7 +49,7 @@ PAIR = ("png", "jpg")  # the cheapest that the sandbox really makes: its own wor
 @contextmanager
 def sandbox_process(latency: float) -> Iterator[str]:
     """Run a sandbox in a process of its own, and give its URL."""
-    command = [sys.executable, "-m", "airflow_provider_convertapi.sandbox", "--balance", "1000000"]
+    command = [sys.executable, "-m", "convertapi_sandbox", "--balance", "1000000"]
     command += ["--latency", str(latency)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -305,7 +305,7 @@ def compare_plans(folder: Path, files: int) -> None:
 
 def compare_busy(folder: Path) -> bool:
     """Print how a service that takes four at a time is found out."""
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
 
     source = folder / "busy"
     make_files(source, 200)

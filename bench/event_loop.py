@@ -29,7 +29,7 @@ os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
 
 import psutil
 
-from airflow_provider_convertapi.sandbox import Sandbox
+from convertapi_sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ class Turn:
 @contextmanager
 def sandbox() -> Iterator[Any]:
     """Run a sandbox in a process of its own, in which every job runs."""
-    command = [sys.executable, "-m", "airflow_provider_convertapi.sandbox"]
+    command = [sys.executable, "-m", "convertapi_sandbox"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             lines = process.stdout or ()

@@ -29,7 +29,7 @@ os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "CRITICAL"
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
 
 TRIES = 4
 SHARE = 0.05
@@ -154,7 +154,7 @@ def main(count: int) -> int:
     """Print a line for each; the exit status says whether ours kept its promise."""
     import convertapi
 
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
 
     os.environ["AIRFLOW__CONVERTAPI__SETTLE"] = str(SETTLE)
     with Sandbox(balance=10**6, seed=1) as sandbox, tempfile.TemporaryDirectory() as folder:

@@ -51,7 +51,7 @@ def make_file(path: Path, megabytes: int) -> None:
 @contextmanager
 def sandbox_process() -> Iterator[str]:
     """Run a sandbox in a process of its own and give its URL: it must not share our interpreter."""
-    command = [sys.executable, "-m", "airflow_provider_convertapi.sandbox", "--balance", "1000"]
+    command = [sys.executable, "-m", "convertapi_sandbox", "--balance", "1000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             export = next(line for line in process.stdout or () if line.startswith("export "))

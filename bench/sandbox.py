@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.sandbox.settings import API_TOKEN
+from convertapi_sandbox.settings import API_TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 def start(folder: Path) -> tuple[subprocess.Popen[str], str]:
     """Start a sandbox in a process of its own, on the disk of `folder`; give its URL too."""
-    command = [sys.executable, "-m", "airflow_provider_convertapi.sandbox", "--state", str(folder)]
+    command = [sys.executable, "-m", "convertapi_sandbox", "--state", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     if process.stdout is None:
         raise RuntimeError("no output")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.sandbox import Sandbox
+from convertapi_sandbox import Sandbox
 from dev import s3
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
 
 WATCHED = ("hooks", "operators", "deferral", "parity", "batch", "e2e")
 """Folders of tests whose subject must not leak; the others test what makes the secrets."""

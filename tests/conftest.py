@@ -53,7 +53,7 @@ def _isolate_environment() -> None:
 _isolate_environment()
 
 
-LONG = ("batch", "parity", "sandbox/engines")
+LONG = ("batch", "parity")
 """Folders whose tests take minutes in all: `make test-long` runs them, `make test` does not."""
 
 

@@ -14,7 +14,7 @@ from dev.s3 import airflow_connection, s3_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
     from tests.conftest import RunDag
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"

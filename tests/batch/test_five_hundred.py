@@ -18,7 +18,7 @@ from tests.batch.test_waves import run_deferred
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
     from tests.batch.nights import Night
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_convertapi.sandbox import Sandbox
+from convertapi_sandbox import Sandbox
 from dev.s3 import CONVERTED, INCOMING, airflow_connection, filled, s3_server
 from tests.airflow_parts import Airflow, Part, core_parts, session_of, settings
 from tests.canary import leaks, secrets_of

@@ -13,7 +13,7 @@ from tests.airflow_parts import task_process, wait_for
 from tests.celery.conftest import SLOTS, WORKERS, revealed
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
     from tests.airflow_parts import Run
     from tests.celery.conftest import Bucket, Cluster
 

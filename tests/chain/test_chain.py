@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
 
 MERGE: list[dict[str, Any]] = [{"to_format": "merge"}]
 PROTECT: list[dict[str, Any]] = [

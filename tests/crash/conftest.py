@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_convertapi.sandbox import Sandbox
+from convertapi_sandbox import Sandbox
 from tests.airflow_parts import Airflow, settings
 from tests.canary import leaks, secrets_of
 

@@ -12,7 +12,7 @@ from tests.airflow_parts import wait_for
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
     from tests.airflow_parts import Airflow
     from tests.crash.conftest import Conversion
 

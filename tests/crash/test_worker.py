@@ -10,7 +10,7 @@ import pytest
 from tests.airflow_parts import task_process, wait_for
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
     from tests.airflow_parts import Airflow
     from tests.crash.conftest import Conversion
 

@@ -14,7 +14,7 @@ from airflow_provider_convertapi.api.ids import JobIds, key_check
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
 
 SETTLE = 0.3
 """Seconds; short, so that nothing waits long for what does not come."""

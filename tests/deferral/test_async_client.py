@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_convertapi.api.wire import Credential, Endpoint
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
 
 JOB = get_job("j" * 32)
 QUICK = Backoff(base=0.01, jitter=lambda: 0.0)

@@ -15,7 +15,7 @@ from airflow_provider_convertapi.policies import ConvertApiRetryPolicy
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
     from tests.conftest import RunDag
 
 HAS_POLICIES = Version(version("apache-airflow")) >= Version("3.3")

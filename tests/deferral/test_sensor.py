@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
     from tests.conftest import RunDag
     from tests.deferral.conftest import StartJob
 

@@ -14,7 +14,7 @@ from airflow_provider_convertapi.api.ids import JobIds, key_check, seal
 from tests.tries import fire, fired_payload, reborn
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
     from tests.deferral.conftest import MakeTrigger, StartJob
 
 

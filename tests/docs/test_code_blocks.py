@@ -11,7 +11,7 @@ import pytest
 from tests.docs.blocks import blocks
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
     from tests.conftest import RunDag
     from tests.docs.blocks import Block
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import DAG
 
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
     from tests.conftest import RunDag
 
     MakeDag = Callable[..., DAG]

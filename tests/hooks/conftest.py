@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
 
 SETTLE = 0.3
 """Seconds; short, so that a later try does not wait long before it submits."""

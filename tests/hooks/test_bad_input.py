@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import (
         ConvertApiError,
     )
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
     from tests.hooks.conftest import MakeHook
 
 BAD = [

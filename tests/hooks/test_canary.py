@@ -9,7 +9,7 @@ from tests.canary import leaks, secrets_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
     from tests.hooks.conftest import MakeHook
 
 

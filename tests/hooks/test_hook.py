@@ -18,7 +18,7 @@ from airflow_provider_convertapi.errors import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
     from tests.hooks.conftest import MakeHook
 
 

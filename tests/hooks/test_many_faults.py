@@ -9,7 +9,7 @@ from bench.faulted import ours, run
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
 
 COUNT = 60
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
     from tests.conftest import RunDag
 
 SECRET = f"session={secrets.token_hex(16)}"

@@ -13,7 +13,7 @@ from tests.tries import TaskInstance, execute
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
 
 
 @pytest.mark.parametrize("name", ["batch.ConvertApiBatchOperator", "convert.ConvertApiOperator"])

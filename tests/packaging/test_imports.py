@@ -62,10 +62,8 @@ def _listed(*kinds: str) -> list[str]:
 
 
 def test_pytest_plugin_is_light() -> None:
-    """The fixture's plugin, which every pytest run loads, needs no extra and no Airflow."""
-    loaded = _print(
-        "import airflow_provider_convertapi.sandbox.plugin\nprint(json.dumps(sorted(sys.modules)))"
-    )
+    """The fixture's plugin, which every pytest run loads, imports no server and no Airflow."""
+    loaded = _print("import convertapi_sandbox.plugin\nprint(json.dumps(sorted(sys.modules)))")
 
-    assert "airflow_provider_convertapi" in _top_level(loaded)
+    assert "convertapi_sandbox" in _top_level(loaded)
     assert set() == {"airflow", "jwt", "pikepdf", "starlette", "uvicorn"} & _top_level(loaded)

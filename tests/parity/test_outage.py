@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.wire import Credential
     from airflow_provider_convertapi.conversions.chain import Chain
     from airflow_provider_convertapi.conversions.deferral import JobRef
-    from airflow_provider_convertapi.sandbox import Sandbox
+    from convertapi_sandbox import Sandbox
 
 FAILED_POLLS = 12
 """They take more than 30 s in the rhythm of `poll_interval=10`."""

@@ -1,0 +1,24 @@
+"""An environment for every test process that knows no proxies, accounts and connections."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+LONG = Path(__file__).parent / "tests" / "engines"
+"""Tests that take minutes in all: `make test-long` runs them, `make test` does not."""
+
+for name in list(os.environ):
+    if name.startswith(("AIRFLOW", "CONVERTAPI")) or name.lower().endswith("_proxy"):
+        del os.environ[name]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of a whole folder as long."""
+    for item in items:
+        if item.path.is_relative_to(LONG):
+            item.add_marker("long")

@@ -1,0 +1,160 @@
+"""Run a sandbox from the command line: convertapi-sandbox, or python -m convertapi_sandbox."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convertapi_sandbox import requirements
+from convertapi_sandbox.faults import Fault
+from convertapi_sandbox.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from convertapi_sandbox import Sandbox
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGINT or SIGTERM; return the exit status."""
+    try:
+        requirements.check()
+    except ImportError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - for the person who started it
+        return 1
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.check:
+        from convertapi_sandbox.check import run  # noqa: PLC0415 - rare
+
+        return run()
+    from convertapi_sandbox import Sandbox  # noqa: PLC0415 - what it needs is there, see above
+
+    try:
+        settings = _settings(options)
+        faults = _faults(options)
+        sandbox = Sandbox(
+            balance=options.balance,
+            latency=options.latency,
+            workers=options.workers,
+            state=options.state,
+            settings=settings,
+            host=options.host,
+            port=options.port,
+            seed=options.seed,
+            unsafe_host=options.unsafe_host,
+        )
+        sandbox.start()
+    except (ValueError, AttributeError, OSError) as error:
+        parser.error(str(error))
+    try:
+        # Not an Event that the handler sets: a signal in the middle of its wait() would lock up.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for fault in faults:
+            sandbox.add_fault(fault)
+        print(greeting(sandbox), flush=True)  # noqa: T201 - what it was started for
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        sandbox.stop()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="convertapi-sandbox",
+        description="A ConvertAPI on this machine that really converts. No account is needed.",
+    )
+    add = parser.add_argument
+    add("--port", type=int, default=0, help="port to listen on; 0 (default) for a free one")
+    add("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
+    add(
+        "--unsafe-host",
+        action="store_true",
+        help="allow a --host that other machines reach; the credentials are public",
+    )
+    add("--state", metavar="DIR", help="keep documents, finished jobs and the balance in DIR")
+    add("--balance", type=int, default=1000, help="conversions on the account (default 1000)")
+    add("--latency", type=float, default=0.0, help="least seconds from arrival to result")
+    add("--workers", type=int, help="processes that convert; default: one per processor")
+    add("--seed", type=int, help="make ids and dice repeatable")
+    add(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="host to fetch from, and to call web hooks of; none is allowed by default",
+    )
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a switch of Settings, such as known_job_id=bill",
+    )
+    add("--faults", metavar="FILE", help="JSON file with a list of faults")
+    add(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help='a fault, such as "POST /convert status=503 times=2"',
+    )
+    add("--check", action="store_true", help="convert a built-in document with every pair, and end")
+    return parser
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    settings = Settings(allow_hosts=",".join(options.allow_host))
+    for item in options.set:
+        name, _, value = item.partition("=")
+        setattr(settings, name, _value(value))
+    return settings
+
+
+def _faults(options: argparse.Namespace) -> list[Fault]:
+    rules = json.loads(Path(options.faults).read_text("utf-8")) if options.faults else []
+    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
+        msg = f"{options.faults}: a list of faults is expected"
+        raise ValueError(msg)
+    for text in options.fault:
+        method, path, *effects = shlex.split(text) + [""] * 2
+        pairs = [effect.partition("=") for effect in effects if effect]
+        rules.append(
+            {"match": f"{method} {path}"} | {name: _value(value) for name, _, value in pairs}
+        )
+    return [Fault.from_dict(rule) for rule in rules]
+
+
+def _value(text: str) -> Any:
+    """Read a value as JSON where it is some, else as text."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def greeting(sandbox: Sandbox) -> str:
+    """Return what is printed when it serves: where, its credentials, and a line for Airflow."""
+    connection = sandbox.airflow_connection_json
+    return "\n".join(
+        (
+            f"ConvertAPI sandbox on {sandbox.url}",
+            f"  API token     {sandbox.token}",
+            f"  Kid           {sandbox.kid}",
+            f"  master token  {sandbox.master_token}",
+            "",
+            f"export AIRFLOW_CONN_CONVERTAPI_DEFAULT={shlex.quote(connection)}",
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""The engines of the sandbox: which conversions it can make, and what it leaves out of them.
+
+Cheap to import: each engine, with its library, is loaded by the worker that needs it.
+"""
+
+from __future__ import annotations
+
+from convertapi_sandbox.engines.pairs import PAIRS, unsupported_parameters
+
+__all__ = ["PAIRS", "unsupported_parameters"]

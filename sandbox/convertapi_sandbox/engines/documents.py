@@ -1,0 +1,134 @@
+"""Documents into PDF, into pictures of their pages, and into each other."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from importlib import import_module
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from convertapi_sandbox.engines import libreoffice, reading, verdicts
+from convertapi_sandbox.engines.results import Results
+from convertapi_sandbox.jobs import (
+    EngineError,
+    InputFile,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from convertapi_sandbox.jobs import (
+        EngineJob,
+        EngineOutput,
+        Parameters,
+    )
+
+
+# Sources that stand for several formats: the file's own extension says which.
+FAMILIES = frozenset({"file", "office"})
+_WRITTEN = frozenset({"docx", "html", "md", "odt", "pptx", "rtf", "txt", "xlsx"})
+_HONOURED_BY_LIBREOFFICE = frozenset({"PageRange", "Password"})
+_ABOUT_PAPER = frozenset({"Merge", "IgnoreAttachmentErrors", "ConvertHiddenSlides", "Password"})
+_PICTURES = (
+    *("bmp", "gif", "ico", "jfif", "jpeg", "jpg"),
+    *("png", "psd", "svg", "tif", "tiff", "webp"),
+)
+_MAKERS = {
+    **dict.fromkeys(reading.READERS, "layout"),
+    **dict.fromkeys(("csv", "xlsx", "xltx", "xlsm", "xltm"), "sheetpages"),
+    **dict.fromkeys(("txt", "log"), "text"),
+    **dict.fromkeys(_PICTURES, "images"),
+    "pdf": "surgery",
+}
+
+
+def convert(job: EngineJob) -> list[EngineOutput]:
+    """Convert one document."""
+    results = Results(job)
+    if job.target == "pdf":
+        _pdf(job, results)
+    elif job.target in _WRITTEN:
+        results.add(job.target, _engine("writing").write(job, kind(job), results.scratch))
+    else:
+        _pictures(job, results)
+    return results.outputs
+
+
+def kind(job: EngineJob) -> str:
+    """Return the format of a job's document: older Office formats go by the newer ones' names."""
+    extension = PurePosixPath(job.files[0].name).suffix[1:].lower()
+    own = job.source in FAMILIES or extension in libreoffice.ONLY
+    return extension if own else job.source
+
+
+def _engine(name: str) -> Any:
+    """Return an engine, loaded now: all together would take half a second of the first document."""
+    return import_module(f"convertapi_sandbox.engines.{name}")
+
+
+def _pdf(job: EngineJob, results: Results) -> None:
+    for content in _pdfs(job, results.scratch, job.parameters):
+        if "PageRange" in job.parameters:
+            _engine("surgery").cut(content, job.parameters["PageRange"], results.place("pdf"))
+        else:
+            results.add("pdf", content)
+
+
+def _pictures(job: EngineJob, results: Results) -> None:
+    pages = _engine("pages")
+    # What concerns the pages, not the pictures that are made of them.
+    parameters = {key: value for key, value in job.parameters.items() if key in _ABOUT_PAPER}
+    for content in _pdfs(job, results.scratch, parameters):
+        with pages.Opened(content, {}) as document:
+            pages.draw(document, job.target, job.parameters, results)
+
+
+def _pdfs(job: EngineJob, folder: Path, parameters: Parameters) -> list[bytes]:
+    """Return a document as PDF; a mail whose attachments are not to be merged as several."""
+    if kind(job) != "eml":
+        return [pdf(job.files[0], kind(job), folder, parameters)]
+    parts = list(_mail(job.files[0], folder, parameters))
+    return [_engine("surgery").joined(parts)] if parameters.get("Merge", True) else parts
+
+
+def pdf(file: InputFile, form: str, folder: Path, parameters: Parameters) -> bytes:
+    """Return a document of whatever format as PDF.
+
+    LibreOffice goes first where it is there. Our own engines take what it cannot read, and what
+    asks for more than it honours.
+    """
+    plain = not set(parameters) - _HONOURED_BY_LIBREOFFICE
+    if libreoffice.program() and form in libreoffice.ONLY:
+        return libreoffice.convert(file.path, form, "pdf", folder)
+    if libreoffice.program() and form in libreoffice.ALSO and plain:
+        with suppress(EngineError):
+            return libreoffice.convert(file.path, form, "pdf", folder)
+    if form not in _MAKERS:
+        raise verdicts.unsupported(f"{form or 'files without an extension'} to pdf")
+    document: bytes = _engine(_MAKERS[form]).pdf(file, form, folder, parameters)
+    return document
+
+
+def _mail(file: InputFile, folder: Path, parameters: Parameters) -> Iterator[bytes]:
+    """Yield a mail's text as PDF, then each attachment.
+
+    Raises:
+        EngineError: An attachment's own, unless IgnoreAttachmentErrors says otherwise.
+    """
+    mail = _engine("mail")
+    message = mail.parsed(file.path)
+    page = folder / "mail.html"
+    page.write_text(mail.page(message), "utf-8")
+    yield pdf(InputFile(page, page.name), "html", folder, parameters)
+    for number, part in enumerate(mail.attachments(message, inline=False)):
+        name = mail.name(part, number)
+        place = folder / f"attachment-{number}"
+        place.mkdir()
+        (place / "content").write_bytes(mail.content(part))
+        form = PurePosixPath(name).suffix[1:].lower()
+        try:  # a mail within a mail is none of _MAKERS
+            yield pdf(InputFile(place / "content", name), form, place, {})
+        except EngineError:
+            if not parameters.get("IgnoreAttachmentErrors"):
+                raise

@@ -1,0 +1,37 @@
+"""pytest fixture `convertapi_sandbox`: one sandbox for the whole run, fresh for every test."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from convertapi_sandbox import Sandbox
+
+CONNECTION_VARIABLE = "AIRFLOW_CONN_CONVERTAPI_DEFAULT"
+
+
+@pytest.fixture(scope="session")
+def _convertapi_sandbox_server() -> Iterator[Sandbox]:
+    from convertapi_sandbox import Sandbox  # noqa: PLC0415 - most runs need none
+
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def convertapi_sandbox(
+    _convertapi_sandbox_server: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> Sandbox:
+    """Return a running sandbox with nothing in it, which the default connection points to.
+
+    The server is the session's; its journal, faults, documents, jobs, balance and switches are
+    put back before each test. AIRFLOW_CONN_CONVERTAPI_DEFAULT is set for the test.
+    """
+    sandbox = _convertapi_sandbox_server
+    sandbox.reset()
+    monkeypatch.setenv(CONNECTION_VARIABLE, sandbox.airflow_connection_json)
+    return sandbox

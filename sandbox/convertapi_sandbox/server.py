@@ -1,0 +1,231 @@
+"""A sandbox that runs: its thread, its socket, and the `Sandbox` that users hold."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import shutil
+import socket
+import tempfile
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import uvicorn
+
+from convertapi_sandbox import requirements
+from convertapi_sandbox.app import build
+from convertapi_sandbox.clock import new_loop
+from convertapi_sandbox.control import Control
+from convertapi_sandbox.controls import Controls
+from convertapi_sandbox.settings import Settings
+from convertapi_sandbox.state import State
+from convertapi_sandbox.wire import Connections, protocol_class
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from convertapi_sandbox.faults import Fault
+    from convertapi_sandbox.journal import Requests
+    from convertapi_sandbox.remote import RemoteSandbox
+
+T = TypeVar("T")
+START_TIMEOUT = 10.0
+_STOP_GRACE = 1
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the process belongs to somebody else."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+class Sandbox(Controls):
+    """A ConvertAPI on loopback that really converts, in a thread of its own.
+
+    Use it as a context manager, or call `start` and `stop`.
+
+    Args:
+        balance: Conversions on the account.
+        latency: Least seconds from the arrival of a conversion to its result.
+        workers: Processes that convert; None for one per processor.
+        state: Folder that keeps documents, finished jobs and the balance for the next start; None
+            for a temporary one.
+        settings: Switches for what the documentation leaves open; None for the likeliest readings.
+        host: Address to listen on. Any other than a loopback one needs `unsafe_host`.
+        port: 0 for a free one.
+        seed: Makes ids and dice repeatable; None for chance.
+        unsafe_host: Allow an address that other machines reach. The credentials are public: do so
+            in a closed network only.
+    """
+
+    def __init__(
+        self,
+        balance: int = 1000,
+        latency: float = 0.0,
+        workers: int | None = None,
+        state: str | Path | None = None,
+        settings: Settings | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        seed: int | None = None,
+        unsafe_host: bool = False,
+    ) -> None:
+        if not unsafe_host and not _is_loopback(host):
+            msg = (
+                f"the sandbox listens on loopback only, not on {host!r}; unsafe_host=True allows it"
+            )
+            raise ValueError(msg)
+        settings = settings or Settings()
+        if latency:
+            settings.latency = latency
+        self._address = (host, port)
+        self._temporary = state is None
+        self._options: dict[str, Any] = {
+            "balance": balance,
+            "settings": settings,
+            "workers": workers,
+            "seed": seed,
+        }
+        self._folder = Path(state) if state is not None else None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @staticmethod
+    def attach(url: str) -> RemoteSandbox:
+        """Return the controls of a sandbox that runs in another process."""
+        from convertapi_sandbox.remote import RemoteSandbox  # noqa: PLC0415 - rare
+
+        return RemoteSandbox(url)
+
+    # --- life --------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Listen and serve; returns when requests are answered.
+
+        Raises:
+            ImportError: A package that the server or an engine needs is missing or too old.
+            OSError: The port is taken, or the address is not one of this machine.
+            RuntimeError: It is running already.
+        """
+        if self._thread is not None:
+            msg = "this sandbox is running already"
+            raise RuntimeError(msg)
+        requirements.check()
+        family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
+        listener = socket.create_server(self._address, family=family, backlog=512)
+        folder = self._folder or Path(tempfile.mkdtemp(prefix="convertapi-sandbox-"))
+        self._served_from = folder
+        self._state = State(folder, persistent=not self._temporary, **self._options)
+        self._operations = Control(self._state)
+        host, port = listener.getsockname()[:2]
+        self._state.origin = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        self._ready: Future[None] = Future()
+        self._thread = threading.Thread(
+            target=self._run, args=(listener,), name="convertapi-sandbox", daemon=True
+        )
+        self._thread.start()
+        self._ready.result(START_TIMEOUT)
+
+    def _run(self, listener: socket.socket) -> None:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(self._serve(listener))
+
+    async def _serve(self, listener: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.connections = Connections()
+        self.front = build(self._state, self.connections)
+        config = uvicorn.Config(
+            self.front,
+            http=protocol_class(self.connections),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level=logging.CRITICAL,
+            access_log=False,
+            proxy_headers=False,  # who calls is who is connected, not what a header says
+            server_header=False,
+            date_header=False,  # the service's own clock tells the date
+            timeout_keep_alive=60,
+            timeout_graceful_shutdown=_STOP_GRACE,
+            backlog=512,
+        )
+        self._server = _Server(config)
+        self._loop.call_soon(self._ready.set_result, None)
+        try:
+            await self._server.serve(sockets=[listener])
+        finally:
+            await self._state.close()
+
+    def stop(self) -> None:
+        """End the server and its workers; a temporary folder is deleted. Twice is once."""
+        if self._thread is None:
+            return
+        self._server.should_exit = True
+        self._thread.join()
+        self._thread = None
+        if self._temporary:
+            shutil.rmtree(self._served_from, ignore_errors=True)
+
+    # --- what Controls asks for --------------------------------------------------------------
+
+    def _control(self, operation: str, **arguments: Any) -> Any:
+        return self._in_loop(lambda: self._operations.perform(operation, arguments))
+
+    def _in_loop(self, function: Callable[[], T]) -> T:
+        """Run a function where the state is served from, between two steps of it."""
+        loop = self._running()
+
+        async def call() -> T:
+            return function()
+
+        coroutine: Coroutine[Any, Any, T] = call()
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None or self._thread is None:
+            msg = "this sandbox is not running; use it as a context manager, or call start()"
+            raise RuntimeError(msg)
+        return self._loop
+
+    @property
+    def folder(self) -> Path:
+        """Return where documents and jobs lie."""
+        self._running()
+        return self._served_from
+
+    @property
+    def settings(self) -> Settings:
+        """Return the switches; assign to them at any time."""
+        self._running()
+        return self._state.settings
+
+    @property
+    def requests(self) -> Requests:
+        """Return the journal so far, oldest first."""
+        return self._in_loop(self._state.journal.entries)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """Return the rules in force, with their `hits`."""
+        return self._in_loop(lambda: list(self._state.faults.rules))
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

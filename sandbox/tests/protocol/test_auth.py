@@ -1,0 +1,133 @@
+"""Credentials: who may convert, who may look at the account, and each claim of a JWT."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import jwt
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import requests
+
+    from convertapi_sandbox import Sandbox
+
+    Call = Callable[..., requests.Response]
+
+NOW = int(time.time())
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that carries a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def test_jwt_converts_and_its_claims_are_noted(
+    sandbox: Sandbox, zipped: Call, signed: Callable[..., str]
+) -> None:
+    """A JWT signed with the API token is accepted, and the journal keeps its claims."""
+    token = signed(clientIp="localhost,197.0.0.1")
+
+    assert 200 == zipped(headers=bearer(token)).status_code
+    [entry] = sandbox.requests
+    assert "jwt" == entry.authorization_kind
+    assert jwt.decode(token, options={"verify_signature": False}) == entry.claims
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        pytest.param({"exp": NOW - 1}, id="expired"),
+        pytest.param({"exp": None}, id="no exp"),
+        pytest.param({"exp": "soon"}, id="exp is text"),
+        pytest.param({"exp": NOW + 10.5}, id="exp is a fraction"),
+        pytest.param({"nbf": NOW + 86_400}, id="not yet valid"),
+        pytest.param({"iat": NOW + 86_400}, id="issued in the future"),
+        pytest.param({"kid": None}, id="no kid"),
+        pytest.param({"kid": "00000000-0000-4000-8000-000000000000"}, id="unknown kid"),
+        pytest.param({"clientIp": "10.1.2.3"}, id="another caller"),
+        pytest.param({"clientIp": "127.0.0.0/8"}, id="a network"),
+        pytest.param({"key": "x" * 40}, id="another key"),
+        pytest.param({"algorithm": "HS512", "key": "x" * 64}, id="another algorithm"),
+        pytest.param({"algorithm": "none", "key": ""}, id="unsigned"),
+    ],
+)
+def test_bad_jwt_is_refused(
+    sandbox: Sandbox, zipped: Call, signed: Callable[..., str], claims: dict[str, Any]
+) -> None:
+    """Whatever is wrong with a JWT: 401 with Code 4012, and nothing is billed."""
+    answer = zipped(headers=bearer(signed(**claims)))
+
+    assert (401, 4012) == (answer.status_code, answer.json()["Code"])
+    assert 0 == sandbox.billed
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        pytest.param({"Authorization": None}, 4013, id="none"),
+        pytest.param({"Authorization": "Bearer "}, 4013, id="empty"),
+        pytest.param({"Authorization": "Bearer wrong"}, 4013, id="wrong"),
+        pytest.param({"Authorization": "Digest abc"}, 4013, id="another scheme"),
+        pytest.param({"Authorization": "Basic ***"}, 4017, id="basic that is no base64"),
+        pytest.param({"Authorization": "Bearer a.b.c"}, 4012, id="no JWT at all"),
+    ],
+)
+def test_missing_or_wrong_credentials(
+    zipped: Call, headers: dict[str, str | None], code: int
+) -> None:
+    """Without a valid credential: 401 and the Code that the switch gives."""
+    answer = zipped(headers=headers)
+
+    assert (401, code) == (answer.status_code, answer.json()["Code"])
+
+
+def test_master_token_reads_the_account_and_does_not_convert(
+    sandbox: Sandbox, caller: requests.Session, zipped: Call
+) -> None:
+    """The master token is for /user; the API token and a JWT are not."""
+    zipped()
+
+    user = caller.get("/user", headers=bearer(sandbox.master_token))
+    assert {
+        "Active": True,
+        "Email": "sandbox@example.com",
+        "FullName": "Sandbox",
+        "ConversionsTotal": 1000,
+        "ConversionsConsumed": 1,
+    } == user.json()
+    assert 401 == zipped(headers=bearer(sandbox.master_token)).status_code
+    assert 401 == caller.get("/user").status_code
+
+
+def test_rotated_token_is_dead_with_its_jwts(
+    sandbox: Sandbox, zipped: Call, signed: Callable[..., str]
+) -> None:
+    """After `rotate_token` the old token and what it signed are refused; the new one works."""
+    old, old_jwt = sandbox.token, signed()
+
+    new = sandbox.rotate_token()
+
+    statuses = [zipped(headers=bearer(t)).status_code for t in (old, old_jwt, new, signed())]
+    assert [401, 401, 200, 200] == statuses
+
+
+def test_token_endpoint_issues_a_jwt(
+    sandbox: Sandbox, caller: requests.Session, zipped: Call
+) -> None:
+    """POST /token/jwt signs the documented claims; the JWT converts."""
+    body = {"Kid": sandbox.kid, "ExpiresInSec": 60, "ClientIp": "localhost"}
+
+    token = caller.post("/token/jwt", json=body).json()["token"]
+
+    claims = jwt.decode(token, sandbox.token, algorithms=["HS256"])
+    assert {"kid", "iat", "nbf", "exp", "clientIp"} == set(claims)
+    assert (sandbox.kid, 60, "localhost") == (
+        claims["kid"],
+        claims["exp"] - claims["iat"],
+        claims["clientIp"],
+    )
+    assert 200 == zipped(headers=bearer(token)).status_code

@@ -1,0 +1,186 @@
+"""The command line, and the pytest fixture."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import requests
+
+from convertapi_sandbox import Sandbox
+from convertapi_sandbox.__main__ import main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+COMMAND = [sys.executable, "-m", "convertapi_sandbox"]
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the command, and give its process and what it says first."""
+    # As a user starts it: compiled once, and not measured by coverage.
+    left_out = ("PYTHONDONTWRITEBYTECODE", "COV")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
+    with subprocess.Popen(
+        [*COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    ) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        try:
+            yield process, said
+        finally:
+            process.terminate()
+
+
+def test_command_line(tmp_path: Path) -> None:
+    """The command prints where it serves and a ready connection, and obeys its options."""
+    rules = tmp_path / "faults.json"
+    rules.write_text(json.dumps([{"match": "GET /user", "status": 500, "code": 50050}]), "utf-8")
+    options = ["--balance", "7", "--faults", str(rules), "--fault", "GET /info status=503 times=2"]
+    options += ["--set", "token_answer=text", "--set", "job_polls=2", "--allow-host", "127.0.0.1:9"]
+
+    with started(*options) as (process, said):
+        url = said.removeprefix("ConvertAPI sandbox on ").strip()
+        other = Sandbox.attach(url)
+        told = [process.stdout.readline() for _ in range(5)]  # type: ignore[union-attr]  # a pipe
+
+        assert [("GET /user", 1), ("GET /info", 2)] == [(f.match, f.times) for f in other.faults]
+        assert (7, "text", 2, "127.0.0.1:9") == (
+            other.balance,
+            other.settings.token_answer,
+            other.settings.job_polls,
+            other.settings.allow_hosts,
+        )
+        assert [500, 503] == [
+            requests.get(url + path, timeout=9).status_code for path in ("/user", "/info")
+        ]
+        connection = re.fullmatch(r"export AIRFLOW_CONN_CONVERTAPI_DEFAULT='(.*)'\n", told[-1])
+        assert connection
+        assert other.airflow_connection == json.loads(connection[1])
+        process.send_signal(signal.SIGTERM)
+        assert 0 == process.wait(10)
+        assert process.stderr is not None
+        assert "" == process.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--set", "no_such=1"], "no such sandbox setting"),
+        (["--set", "known_job_id=x"], "must be one of"),
+        (["--fault", "POST convert status=1"], "METHOD /path"),
+        (["--fault", "POST /convert colour=red"], "has no colour"),
+        (["--faults", "/nowhere.json"], "No such file"),
+        (["--faults", "{object}"], "a list of faults"),
+        (["--faults", "{nameless}"], 'needs a "match"'),
+        (["--host", "0.0.0.0"], "unsafe_host"),
+        (["--port", "{taken}"], "in use"),
+    ],
+)
+def test_bad_options(
+    sandbox: Sandbox,
+    arguments: list[str],
+    complaint: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """A bad option ends the command with status 2 and a line that says why."""
+    (tmp_path / "object").write_text("{}", "utf-8")
+    (tmp_path / "nameless").write_text('[{"status": 500}]', "utf-8")
+    known = {"taken": sandbox.url.rpartition(":")[2]}
+    known |= {name: str(tmp_path / name) for name in ("object", "nameless")}
+
+    with pytest.raises(SystemExit, match="2"):
+        main([item.format(**known) for item in arguments])
+
+    assert complaint in capsys.readouterr().err
+
+
+def test_starts_at_once() -> None:
+    """From the command to a served socket, in processor time: test machines are busy ones."""
+    times = []
+    for _ in range(3):  # the first one compiles
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        with started() as (_, said):
+            host, port = said.rpartition("//")[2].strip().split(":")
+            socket.create_connection((host, int(port)), timeout=5).close()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+    assert min(times) < 1.5  # twice what it takes on a quiet machine, and more for a busy one
+
+
+USER_TEST = """
+import os, json, requests
+
+def test_one(convertapi_sandbox):
+    connection = json.loads(os.environ["AIRFLOW_CONN_CONVERTAPI_DEFAULT"])
+    assert convertapi_sandbox.url == connection["host"]
+    convertapi_sandbox.fail("GET /info", status=500)
+    assert requests.get(connection["host"] + "/info").status_code == 500
+    open({url!r}, "w").write(connection["host"])
+
+def test_two(convertapi_sandbox):
+    assert convertapi_sandbox.requests == convertapi_sandbox.faults == []
+    assert open({url!r}).read() == convertapi_sandbox.url
+
+def test_none():
+    assert "AIRFLOW_CONN_CONVERTAPI_DEFAULT" not in os.environ
+"""
+
+
+def test_fixture(tmp_path: Path) -> None:
+    """The fixture serves a whole run from one server, fresh for each test."""
+    (tmp_path / "test_user.py").write_text(USER_TEST.format(url=str(tmp_path / "url")), "utf-8")
+    plugin = "convertapi_sandbox.plugin"
+
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            plugin,
+            "-p",
+            "no:cacheprovider",
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+    )
+
+    assert "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_plugin_costs_a_run_without_a_sandbox_nothing() -> None:
+    """Loading the plugin imports neither the server nor what it needs."""
+    code = (
+        "import sys, convertapi_sandbox.plugin;"
+        "print(sorted({'starlette', 'uvicorn', 'jwt', 'asyncio'} & set(sys.modules)))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True
+    )
+
+    assert done.stdout.strip() in ("[]", "['asyncio']")  # pytest itself may import asyncio

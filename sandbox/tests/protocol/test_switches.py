@@ -1,0 +1,292 @@
+"""The other readings of what the documentation leaves open, and the older ways in."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import jwt
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import requests
+
+    from convertapi_sandbox import Sandbox
+
+    Call = Callable[..., requests.Response]
+
+JOB = "5" * 32
+START = f"/async/convert/file/to/zip?JobId={JOB}"
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("accept", "beginning"),
+    [
+        ("application/json", b"{"),
+        ("*/*", b"{"),
+        ("text/html, application/xhtml+xml", b"{"),
+        ("application/json, text/plain, */*", b"{"),
+        ("application/octet-stream;q=0.5, application/json;q=0.9", b"{"),
+        ("application/json;q=0.1, application/octet-stream", b"PK"),
+        ("application/json;q=x, application/octet-stream;q=0.1", b"PK"),
+        ("APPLICATION/OCTET-STREAM", b"PK"),
+        ("multipart/mixed", b"--"),
+        ("multipart/*", b"--"),
+        ("application/xml", b"<Conversion>"),
+        ("text/xml", b"<Conversion>"),
+        (None, b"PK"),
+    ],
+)
+def test_accept_picks_the_format(zipped: Call, accept: str | None, beginning: bytes) -> None:
+    """The best of what the Accept header names, JSON for what it does not; no header means raw."""
+    assert zipped(headers={"Accept": accept}).content.startswith(beginning)
+
+
+def test_no_accept_may_mean_json(zipped: Call, sandbox: Sandbox) -> None:
+    """Without an Accept header the answer is JSON where stored, or where the switch says so."""
+    assert zipped(headers={"Accept": None}, data={"StoreFile": "true"}).json()["Files"]
+
+    sandbox.settings.no_accept = "json"
+
+    assert zipped(headers={"Accept": None}).json()["Files"]
+
+
+def test_stored_and_raw(zipped: Call, sandbox: Sandbox) -> None:
+    """With StoreFile=true the Accept header still decides, unless the switch says otherwise."""
+    raw = {"headers": {"Accept": "application/octet-stream"}, "data": {"StoreFile": "true"}}
+    assert zipped(**raw).content.startswith(b"PK")
+    assert 1 == len(sandbox.files)
+
+    sandbox.settings.stored_answer = "json"
+
+    assert "Url" in zipped(**raw).json()["Files"][0]
+
+
+@pytest.mark.parametrize("stored", ["true", "false"])
+def test_xml_of_older_pages(zipped: Call, stored: str) -> None:
+    """The XML holds what the JSON holds."""
+    answer = zipped(headers={"Accept": "application/xml"}, data={"StoreFile": stored})
+
+    [file] = ET.fromstring(answer.content).findall("Files/File")
+    last = {"FileId", "Url"} if stored == "true" else {"FileData"}
+    assert {"FileName", "FileExt", "FileSize"} | last == {item.tag for item in file}
+
+
+def test_older_spellings_of_answers(
+    zipped: Call, sandbox: Sandbox, caller: requests.Session
+) -> None:
+    """ConversionTime, and quoted names in Content-Disposition."""
+    sandbox.settings.conversion_time = True
+    sandbox.settings.disposition = "quoted"
+
+    body = zipped(data={"StoreFile": "true", "FileName": 'é "q"'}).json()
+
+    disposition = caller.get(body["Files"][0]["Url"]).headers["content-disposition"]
+    assert (1, 1) == (body["ConversionTime"], body["ConversionCost"])
+    assert 'attachment; filename="é _q_.zip"' == disposition.encode("latin-1").decode("latin-1")
+
+
+# --- jobs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("reading", "beginning"), [("start", b"{"), ("poll", b"PK")])
+def test_whose_accept_counts(
+    sandbox: Sandbox, zipped: Call, poll: Call, reading: Any, beginning: bytes
+) -> None:
+    """The result has the format that its start asked for, or that the poll asks for."""
+    sandbox.settings.job_format_from = reading
+    zipped(START)
+
+    answer = poll(JOB, headers={"Accept": "application/octet-stream"})
+
+    assert answer.content.startswith(beginning)
+
+
+def test_older_way_to_a_job(zipped: Call, caller: requests.Session, poll: Call) -> None:
+    """`?Async=true` starts a job, and `/job/{id}` tells of it."""
+    job_id = zipped("/convert/file/to/zip?async=True").json()["JobId"]
+    poll(job_id)
+
+    assert 200 == caller.get(f"/job/{job_id}").status_code
+    assert 200 == caller.delete(f"/job/{job_id}").status_code
+
+
+def test_one_poll_at_a_time(
+    sandbox: Sandbox, zipped: Call, poll: Call, caller: requests.Session
+) -> None:
+    """A poll beside another one of the same job is a 503, and further polls are held."""
+    sandbox.settings.concurrent_polls = "refused"
+    sandbox.settings.poll_hold = 0.5
+    zipped(START)
+    poll(JOB)
+    held: list[int] = []
+    first = threading.Thread(
+        target=lambda: held.append(caller.get(f"/async/job/{JOB}").status_code)
+    )
+    started = time.monotonic()
+    first.start()
+    while not sandbox.requests.filter(path=f"/async/job/{JOB}", status=None):
+        assert time.monotonic() - started < 5
+
+    beside = caller.get(f"/async/job/{JOB}").status_code
+    first.join()
+    assert (503, [200]) == (beside, held)
+    assert 0.5 <= time.monotonic() - started
+
+
+def test_deleting_a_job_may_take_its_documents(
+    sandbox: Sandbox, zipped: Call, poll: Call, caller: requests.Session
+) -> None:
+    """The stored results outlive their job, or go with it."""
+    for takes, left in ((False, 1), (True, 1)):
+        sandbox.settings.job_delete_takes_documents = takes
+        zipped(START, data={"StoreFile": "true"})
+        poll(JOB)
+        caller.delete(f"/async/job/{JOB}")
+        assert left == len(sandbox.files)
+
+
+def test_job_deleted_while_it_runs(
+    sandbox: Sandbox, zipped: Call, caller: requests.Session
+) -> None:
+    """What is begun is finished and billed; nobody gets to see it."""
+    sandbox.settings.latency = 0.2
+    zipped(START)
+
+    assert 200 == caller.delete(f"/async/job/{JOB}").status_code
+    assert 404 == caller.get(f"/async/job/{JOB}").status_code
+    _rest(sandbox)
+    assert (1, {}) == (sandbox.billed, sandbox.jobs)
+    assert [] == [path for path in sandbox.folder.rglob("*") if path.is_file()]
+
+
+def test_work_of_before_a_reset_leaves_nothing_after_it(
+    sandbox: Sandbox, caller: requests.Session, two_pages: bytes
+) -> None:
+    """A reset is the end of everything that was before it: money, jobs, documents, statistics."""
+    files = {"File": ("a.pdf", two_pages)}
+    params = {"StoreFile": "true", "ImageResolution": "400"}
+    caller.post("/async/convert/pdf/to/png", files=files, params=params)
+    sandbox.settings.latency = 0.3
+    caller.post("/async/convert/pdf/to/png", files=files, params=params)
+
+    sandbox.reset()
+
+    _rest(sandbox)
+    assert (0, 1000, {}, {}) == (sandbox.billed, sandbox.balance, sandbox.jobs, sandbox.files)
+    master = {"Authorization": f"Bearer {sandbox.master_token}"}
+    days = {"startDate": "2020-01-01", "endDate": "2999-01-01"}
+    assert [] == caller.get("/user/statistic", params=days, headers=master).json()
+
+
+def _rest(sandbox: Sandbox) -> None:
+    deadline = time.monotonic() + 10
+    while sandbox.at_work:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("stored", ["true", "false"])
+def test_deleting_one_of_two(sandbox: Sandbox, zipped: Call, poll: Call, stored: str) -> None:
+    """`vanish_job` and `expire_files` take one, or all."""
+    other = "6" * 32
+    for job_id in (JOB, other):
+        zipped(f"/async/convert/file/to/zip?JobId={job_id}", data={"StoreFile": stored})
+        poll(job_id)
+
+    sandbox.vanish_job(JOB)
+    assert [other] == list(sandbox.jobs)
+    sandbox.vanish_job()
+    assert {} == sandbox.jobs
+    for file_id in list(sandbox.files)[:1]:
+        sandbox.expire_files(file_id)
+    assert int(stored == "true") == len(sandbox.files)
+
+
+# --- credentials ----------------------------------------------------------------------------------
+
+
+# Decoded, the ready token is a key of 30 bytes, which PyJWT warns of.
+@pytest.mark.filterwarnings("ignore:The HMAC key is")  # of PyJWT from 2.11 on
+def test_key_of_a_jwt_may_be_base64(sandbox: Sandbox, zipped: Call) -> None:
+    """The token's text may be read as base64 to become the key of a JWT."""
+    sandbox.settings.jwt_key = "base64"
+    token = sandbox.token + "=" * (-len(sandbox.token) % 4)
+    key = jwt.utils.base64url_decode(token)
+    claims = {"kid": sandbox.kid, "exp": int(time.time()) + 60}
+
+    answer = zipped(headers={"Authorization": f"Bearer {jwt.encode(claims, key, 'HS256')}"})
+
+    assert 200 == answer.status_code
+
+
+def test_master_token_may_convert(sandbox: Sandbox, zipped: Call) -> None:
+    """Whether the master token converts is not documented."""
+    sandbox.settings.master_token_may_convert = True
+
+    assert 200 == zipped(headers={"Authorization": f"Bearer {sandbox.master_token}"}).status_code
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 4012), (400, 4000)])
+def test_wrong_kid(caller: requests.Session, sandbox: Sandbox, status: Any, code: int) -> None:
+    """A Kid that is not the token's is refused either way."""
+    sandbox.settings.wrong_kid_status = status
+
+    answer = caller.post("/token/jwt", json={"Kid": "x", "ExpiresInSec": 60})
+
+    assert (status, code) == (answer.status_code, answer.json()["Code"])
+
+
+# --- parameters -----------------------------------------------------------------------------------
+
+
+def test_parameter_that_no_engine_honours(caller: requests.Session, sandbox: Sandbox) -> None:
+    """A parameter of the service that the sandbox cannot honour is refused, not overlooked."""
+    answer = caller.post(
+        "/convert/docx/to/pdf", files={"File": ("a.docx", b"x")}, data={"UpdateToc": "true"}
+    )
+
+    body = answer.json()
+    assert (4000, ["UpdateToc"]) == (body["Code"], list(body["InvalidParameters"]))
+    assert "the real service" in body["InvalidParameters"]["UpdateToc"][0]
+    assert 0 == sandbox.billed
+
+
+def test_further_file_parameters(caller: requests.Session, two_pages: bytes) -> None:
+    """File parameters besides File are documents too, whichever way they come."""
+    named = {"Content-Disposition": "attachment; filename=over.pdf"}
+    overlay = caller.post("/upload", data=two_pages, headers=named).json()["FileId"]
+    files = {"File": ("a.pdf", two_pages)}
+
+    statuses = [
+        caller.post("/convert/pdf/to/pdf-watermark", files=files, data=data).status_code
+        for data in ({"OverlayFile": overlay}, {"OverlayFile": "0" * 32}, {"overlayfile": "x.pdf"})
+    ]
+
+    assert [200, 500, 500] == statuses
+
+
+def test_file_for_a_value(caller: requests.Session) -> None:
+    """A file where a value is wanted is refused."""
+    files = {"File": ("a.md", b"x"), "Timeout": ("t.txt", b"10")}
+
+    answer = caller.post("/convert/md/to/pdf", files=files)
+
+    assert ["Timeout"] == list(answer.json()["InvalidParameters"])
+
+
+def test_equal_names_are_numbered(zipped: Call, caller: requests.Session) -> None:
+    """Of the results of one conversion, those with equal names are told apart; case is kept."""
+    files = [("Files[0]", ("A.TXT", b"1")), ("Files[1]", ("b.txt", b"2"))]
+    archive = zipped(files=files, headers={"Accept": "application/octet-stream"}).content
+
+    answer = caller.post("/convert/zip/to/extract", files={"File": ("all.zip", archive)})
+
+    assert {"A.TXT", "b.txt"} == {file["FileName"] for file in answer.json()["Files"]}
