@@ -154,7 +154,7 @@ class AsyncClient:
 
 
 def _tracing() -> aiohttp.TraceConfig:
-    """Note when a request's head is handed to its connection, and bound how long that takes to make.
+    """Note when a request's head is handed to its connection, and give up on one that never stands.
 
     aiohttp waits for ever for a proxy's answer to CONNECT; the CONNECT itself is not traced.
     """

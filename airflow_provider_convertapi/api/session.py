@@ -175,8 +175,7 @@ def new_session(auth: AuthBase) -> requests.Session:
 
 def environment_of(session: requests.Session, base_url: str) -> dict[str, Any]:
     """Return the proxies and certificates that the environment says are for a host."""
-    found: dict[str, Any] = session.merge_environment_settings(base_url, {}, True, None, None)
-    return found
+    return dict(session.merge_environment_settings(base_url, {}, True, None, None))
 
 
 class UnreadableBodyError(Exception):
