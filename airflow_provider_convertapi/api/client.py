@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +48,8 @@ T = TypeVar("T")
 _IDLE_LIMIT = 3.0
 """Seconds after which a direct conversion opens a new connection: one that a gateway dropped
 meanwhile would take the request, and perhaps the money, with it."""
+
+_FOLD = re.compile(r"[\r\n]+[ \t]+")
 
 hide_ids("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry")
 
@@ -210,7 +213,11 @@ def _headers(answer: requests.Response) -> dict[str, str]:
 
 
 def _text(value: str) -> str:
-    """Return a header as the UTF-8 that it may be; HTTP libraries read Latin-1."""
+    """Return a header as the UTF-8 that it may be, on one line.
+
+    HTTP libraries read Latin-1, and urllib3 up to 2.7.0 keeps the line breaks of a folded header.
+    """
+    value = _FOLD.sub(" ", value)
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:
