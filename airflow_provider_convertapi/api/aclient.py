@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -20,6 +20,7 @@ from airflow_provider_convertapi.api.exchange import (
     CONNECT_TIMEOUT,
     LONGEST_ANSWER,
     USER_AGENT,
+    Wire,
     broken_off,
     no_answer,
     parse_answer,
@@ -41,6 +42,14 @@ _CONNECTIONS = 100
 """Connections of one client: a process may have as few as 1,024 file descriptors for everything."""
 
 hide_ids("aiohttp.client", "aiohttp.internal")
+
+
+@dataclass(frozen=True, slots=True)
+class _Exchange:
+    """What the tracing of a request is given."""
+
+    wire: Wire
+    limit: asyncio.Timeout
 
 
 @dataclass(slots=True)
@@ -73,6 +82,7 @@ class AsyncClient:
             headers={hdrs.ACCEPT_ENCODING: "identity", hdrs.USER_AGENT: USER_AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=_proxy(self.base_url),
+            trace_configs=[_tracing()],
         )
 
     async def close(self) -> None:
@@ -107,30 +117,31 @@ class AsyncClient:
         return await self._send_once(endpoint, await self.token(Credential.TOKEN))
 
     async def _send_once(self, endpoint: Endpoint[T], secret: str) -> T:
-        request = endpoint.request
+        request, wire = endpoint.request, Wire()
         try:
-            response = await self._exchange(request, secret)
+            response = await self._exchange(request, secret, wire)
         except (aiohttp.ClientError, OSError) as error:
             # The cause holds the URL, and so an id: it must not reach a traceback.
-            sent = not isinstance(
-                error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError
-            )
-            raise no_answer(request, sent=sent, error=error, reason=error) from None
+            raise no_answer(request, sent=wire.sent, error=error, reason=error) from None
         return parse_answer(endpoint.parse, response, self.clock())
 
-    async def _exchange(self, request: Request, secret: str) -> Response:
+    async def _exchange(self, request: Request, secret: str, wire: Wire) -> Response:
         async with self._gate:
             # One request a turn of the loop: a thousand that are due at once would hold it up.
             await asyncio.sleep(0)
-        async with self.session.request(
-            request.method,
-            f"{self.base_url}{request.path}",
-            params=dict(request.query),
-            headers=request_headers(request) | {hdrs.AUTHORIZATION: f"Bearer {secret}"},
-            data=b"".join(request.body.blocks()) if request.body else None,
-            timeout=self._timeout(request),
-            allow_redirects=False,
-        ) as answer:
+        async with (
+            asyncio.timeout(None) as limit,
+            self.session.request(
+                request.method,
+                f"{self.base_url}{request.path}",
+                params=dict(request.query),
+                headers=request_headers(request) | {hdrs.AUTHORIZATION: f"Bearer {secret}"},
+                data=b"".join(request.body.blocks()) if request.body else None,
+                timeout=self._timeout(request),
+                allow_redirects=False,
+                trace_request_ctx=_Exchange(wire, limit),
+            ) as answer,
+        ):
             return await _read(answer)
 
     def _timeout(self, request: Request) -> aiohttp.ClientTimeout:
@@ -140,6 +151,29 @@ class AsyncClient:
             sock_connect=CONNECT_TIMEOUT,
             sock_read=request.timeout or self.http_timeout,
         )
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    """Note when a request's head is handed to its connection, and give up on one that never stands.
+
+    aiohttp waits for ever for a proxy's answer to CONNECT; the CONNECT itself is not traced.
+    """
+
+    async def note(_: object, context: Any, __: object) -> None:
+        context.trace_request_ctx.wire.sent = True
+
+    async def connecting(_: object, context: Any, __: object) -> None:
+        limit = asyncio.get_running_loop().time() + CONNECT_TIMEOUT
+        context.trace_request_ctx.limit.reschedule(limit)
+
+    async def connected(_: object, context: Any, __: object) -> None:
+        context.trace_request_ctx.limit.reschedule(None)
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_headers_sent.append(note)
+    tracing.on_connection_create_start.append(connecting)
+    tracing.on_connection_create_end.append(connected)
+    return tracing
 
 
 async def _read(answer: aiohttp.ClientResponse) -> Response:

@@ -80,8 +80,9 @@ class AnswerReader:
             )
         except FormParserError as error:
             raise _garbled(error) from None
-        # Its own limits (8 headers of 4 KiB) are for uploads from anywhere, and they are new.
-        parser.max_header_count, parser.max_header_size = _MOST_HEADERS, _LONGEST_HEAD
+        # Its own limits (8 headers of 4 KiB) are for uploads from anywhere, and python-multipart
+        # before 0.0.27 has none: ours are counted here.
+        parser.max_header_count = parser.max_header_size = _LONGEST_HEAD
         return parser
 
     def read(self, blocks: Iterable[bytes]) -> None:
@@ -108,10 +109,12 @@ class AnswerReader:
     def _count(self, size: int) -> None:
         self._part.head_size += size
         if self._part.head_size > _LONGEST_HEAD:
-            raise UnexpectedAnswerError("a part of the multipart answer has endless headers")
+            raise _endless()
 
     def _on_header_end(self) -> None:
         part = self._part
+        if len(part.headers) == _MOST_HEADERS:
+            raise _endless()
         part.headers[part.header_name.decode("latin-1")] = part.header_value.decode(
             "utf-8", "replace"
         )
@@ -128,6 +131,10 @@ class AnswerReader:
 
     def _on_end(self) -> None:
         self._whole = True
+
+
+def _endless() -> UnexpectedAnswerError:
+    return UnexpectedAnswerError("a part of the multipart answer has endless headers")
 
 
 def _garbled(error: FormParserError) -> UnexpectedAnswerError:

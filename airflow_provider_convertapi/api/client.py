@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_convertapi.api.exchange import (
     CONNECT_TIMEOUT,
@@ -19,7 +20,9 @@ from airflow_provider_convertapi.api.session import (
     NO_ANSWER,
     HostAuth,
     UnreadableBodyError,
+    environment_of,
     new_session,
+    noting_the_first_byte,
     prepared,
     transport_error,
 )
@@ -46,6 +49,8 @@ _IDLE_LIMIT = 3.0
 """Seconds after which a direct conversion opens a new connection: one that a gateway dropped
 meanwhile would take the request, and perhaps the money, with it."""
 
+_FOLD = re.compile(r"[\r\n]+[ \t]+")
+
 hide_ids("urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry")
 
 
@@ -71,6 +76,9 @@ class Client:
     monotonic: Callable[[], float] = time.monotonic
     session: requests.Session = field(init=False, repr=False)
     _last_use: float = field(default=0.0, init=False)
+    _environment: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
+    """Read once: it stays what it was, and `requests` reads it anew for every request, which is 8 %
+    of what a small file costs (`bench/client.py`)."""
 
     def __post_init__(self) -> None:
         self.session = new_session(self.auth(Credential.TOKEN))
@@ -173,7 +181,9 @@ class Client:
         """Send the request once; every way not to get an answer is a `TransportError`."""
         timeout = (CONNECT_TIMEOUT, request.timeout or self.http_timeout)
         with _carried(request):
-            send = prepared(self.session, request, self.base_url, timeout)
+            if not self._environment:
+                self._environment = environment_of(self.session, self.base_url)
+            send = prepared(self.session, request, self.base_url, timeout, self._environment)
         ready()
         secret = token()  # now: it may have waited for its turn
         with _carried(request):
@@ -187,14 +197,15 @@ class Client:
 
 @contextmanager
 def _carried(request: Request) -> Iterator[None]:
-    """Make what breaks on the way the error that it is."""
-    try:
-        yield
-    except UnreadableBodyError as error:
-        raise error.reason from error.reason.__cause__
-    except NO_ANSWER as error:
-        # The cause holds the URL, and so an id: it must not reach a traceback.
-        raise transport_error(request, error) from None
+    """Translate the library's errors into ours, which say whether a byte was sent."""
+    with noting_the_first_byte() as wire:
+        try:
+            yield
+        except UnreadableBodyError as error:
+            raise error.reason from error.reason.__cause__
+        except NO_ANSWER as error:
+            # The cause holds the URL, and so an id: it must not reach a traceback.
+            raise transport_error(request, error, wire) from None
 
 
 def _headers(answer: requests.Response) -> dict[str, str]:
@@ -202,7 +213,11 @@ def _headers(answer: requests.Response) -> dict[str, str]:
 
 
 def _text(value: str) -> str:
-    """Return a header as the UTF-8 that it may be; HTTP libraries read Latin-1."""
+    """Return a header as the UTF-8 that it may be, on one line.
+
+    HTTP libraries read Latin-1, and urllib3 up to 2.7.0 keeps the line breaks of a folded header.
+    """
+    value = _FOLD.sub(" ", value)
     try:
         return value.encode("latin-1").decode()
     except UnicodeError:

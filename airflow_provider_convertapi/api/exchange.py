@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +24,16 @@ USER_AGENT = f"airflow-provider-convertapi/{__version__}"
 
 _SKEW_WORTH_SAYING = 60.0
 _LONGEST_REASON = 200
+
+
+@dataclass(slots=True)
+class Wire:
+    """What is known of one exchange, however it ends.
+
+    :param sent: whether a byte of the request was handed to a connected socket.
+    """
+
+    sent: bool = False
 
 
 def request_headers(request: Request) -> dict[str, str]:

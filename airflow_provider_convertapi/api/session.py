@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
 from http.client import HTTPResponse
@@ -14,19 +15,12 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    InvalidHeader,
-    MaxRetryError,
-    NewConnectionError,
-    ProxyError,
-)
+from urllib3.exceptions import HTTPError
 
-from airflow_provider_convertapi.api.exchange import USER_AGENT, no_answer, request_headers
+from airflow_provider_convertapi.api.exchange import USER_AGENT, Wire, no_answer, request_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from urllib3 import PoolManager, ProxyManager
 
@@ -103,27 +97,43 @@ class _Answer(HTTPResponse):
         del self.headers[_HELD]
 
 
-class _Connection(HTTPConnection):
+_wire: ContextVar[Wire | None] = ContextVar("wire", default=None)
+
+
+@contextmanager
+def noting_the_first_byte() -> Iterator[Wire]:
+    """Let the connection that carries a request in this block note whether it was begun."""
+    wire = Wire()
+    token = _wire.set(wire)
+    try:
+        yield wire
+    finally:
+        _wire.reset(token)
+
+
+class _NotesFirstByte(HTTPConnection):
+    """Whether a paid request may be sent again depends on it, and no exception's class tells.
+
+    Behind a proxy urllib3 makes a `ProxyError` of a lost answer, too.
+    """
+
     response_class = _Answer
 
+    def endheaders(self, *args: Any, **kwargs: Any) -> None:
+        """Send the head, which was only collected so far; a proxy's CONNECT never comes here."""
+        if self.sock is None:
+            self.connect()
+        if wire := _wire.get():
+            wire.sent = True
+        super().endheaders(*args, **kwargs)
 
-class _TlsConnection(HTTPSConnection):
-    """Whatever goes wrong before the connection stands, no byte of the request has left."""
 
-    response_class = _Answer
-
-    def connect(self) -> None:
-        """Connect; trouble with the handshake or a proxy's tunnel is a `NewConnectionError`."""
-        try:
-            super().connect()
-        except OSError as error:
-            raise NewConnectionError(
-                self, f"Failed to establish a new connection: {error}"
-            ) from None
+class _TlsConnection(_NotesFirstByte, HTTPSConnection):
+    pass
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _NotesFirstByte
 
 
 class _TlsPool(HTTPSConnectionPool):
@@ -131,7 +141,7 @@ class _TlsPool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """Connections of one host, each of which knows whether it ever stood."""
+    """Connections of one host that note the first byte of each request."""
 
     def __init__(self) -> None:
         # Retries are decided where their price is known, never by the adapter.
@@ -151,28 +161,9 @@ def _use_own_connections(manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
 
-class _Session(requests.Session):
-    """Read proxies and certificates of the environment once for a host: 0.3 ms a time, measured.
-
-    A batch makes thousands of requests, and the environment stays what it was.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._environment: dict[str, dict[str, Any]] = {}
-
-    def merge_environment_settings(self, url: Any, *settings: Any, **named: Any) -> Any:
-        """Return what `requests` makes of the environment and the settings of one request."""
-        asked = repr((urlsplit(url)[:2], settings, named))
-        if asked not in self._environment:
-            found = super().merge_environment_settings(url, *settings, **named)
-            self._environment[asked] = dict(found)
-        return dict(self._environment[asked])
-
-
 def new_session(auth: AuthBase) -> requests.Session:
     """Return a session whose requests are authorized by `auth`."""
-    session = _Session()
+    session = requests.Session()
     session.mount("https://", _Adapter())
     session.mount("http://", _Adapter())
     session.auth = auth
@@ -180,6 +171,11 @@ def new_session(auth: AuthBase) -> requests.Session:
     session.headers["Accept-Encoding"] = "identity"
     session.headers["User-Agent"] = USER_AGENT
     return session
+
+
+def environment_of(session: requests.Session, base_url: str) -> dict[str, Any]:
+    """Return the proxies and certificates that the environment says are for a host."""
+    return dict(session.merge_environment_settings(base_url, {}, True, None, None))
 
 
 class UnreadableBodyError(Exception):
@@ -217,11 +213,16 @@ class Blocks:
 
 
 def prepared(
-    session: requests.Session, request: Request, base_url: str, timeout: tuple[float, float]
+    session: requests.Session,
+    request: Request,
+    base_url: str,
+    timeout: tuple[float, float],
+    environment: Mapping[str, Any],
 ) -> Callable[[str], requests.Response]:
     """Return what sends the request with a token: all is ready that can be before its turn.
 
     :param timeout: seconds to connect, and without a byte.
+    :param environment: proxies and certificates.
     """
     body = Blocks(request.body) if request.body else None
     ready = session.prepare_request(
@@ -234,11 +235,10 @@ def prepared(
             auth=_later,
         )
     )
-    settings = session.merge_environment_settings(ready.url, {}, True, None, None)
 
     def send(token: str) -> requests.Response:
         HostAuth(base_url, lambda: token)(ready)
-        return session.send(ready, timeout=timeout, allow_redirects=False, **settings)
+        return session.send(ready, timeout=timeout, allow_redirects=False, **environment)
 
     return send
 
@@ -248,21 +248,9 @@ def _later(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def transport_error(request: Request, error: Exception) -> TransportError:
+def transport_error(request: Request, error: Exception, wire: Wire) -> TransportError:
     """Return the error for a request that got no answer; it names neither host nor id."""
-    return no_answer(request, sent=not _is_unsent(error), error=error, reason=_reason(error))
-
-
-def _is_unsent(error: Exception) -> bool:
-    """Tell whether no byte of the request can have left: no connection was there to take it."""
-    cause = error.args[0] if error.args else None
-    if isinstance(error, ValueError):
-        # A URL or a proxy that cannot be used; but an `InvalidHeader` of urllib3's is the answer's.
-        return not isinstance(cause, InvalidHeader)
-    if not isinstance(error, requests.RequestException):
-        return not isinstance(error, HTTPError)  # certificates that cannot be read
-    reason = cause.reason if isinstance(cause, MaxRetryError) else cause
-    return isinstance(reason, (NewConnectionError, ConnectTimeoutError, ProxyError))
+    return no_answer(request, sent=wire.sent, error=error, reason=_reason(error))
 
 
 def _reason(error: Exception) -> str:

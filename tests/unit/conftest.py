@@ -11,9 +11,11 @@ import pytest
 from airflow_provider_convertapi.api.client import Client
 from airflow_provider_convertapi.api.retry import Backoff
 from tests.unit.server import Answer, Script, Server
+from tests.unit.wire import make_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 TOKEN = "the-token-of-the-connection"
 
@@ -51,3 +53,11 @@ def make_client() -> Iterator[MakeClient]:
             return client
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a certificate for 127.0.0.1 that signs itself; it is in one file with its key."""
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    make_certificate(path)
+    return path

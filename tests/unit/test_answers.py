@@ -193,6 +193,13 @@ def test_many_headers() -> None:
     headers = [f"X-Header-{n}: {'v' * 100}" for n in range(60)]
 
     assert [b"x"] == read([part(b"x", *headers), b"--edge--"]).contents
+    assert [b"x"] == read([part(b"x", *["A: b"] * 100), b"--edge--"]).contents
+
+
+def test_too_many_headers() -> None:
+    """Whichever python-multipart is installed, the headers of a part are counted."""
+    with pytest.raises(UnexpectedAnswerError, match="has endless headers"):
+        read([part(b"x", *["A: b"] * 101), b"--edge--"])
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from io import BytesIO
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
+from requests.adapters import BaseAdapter
 
 from airflow_provider_convertapi import __version__
 from airflow_provider_convertapi.api import endpoints
@@ -609,6 +612,30 @@ def test_content_type_of_an_answer(
 
     with make_client(server.url).stream(endpoints.download(FILE_ID)) as (head, blocks):
         assert expected == head.headers.get("content-type")
+        assert [b"DATA"] == list(blocks)
+
+
+class Folding(BaseAdapter):
+    """Answer with a folded header as urllib3 up to 2.7.0 hands it on."""
+
+    def send(self, request: Any, **_: Any) -> requests.Response:  # type: ignore[override]
+        """Answer."""
+        answer = requests.Response()
+        answer.status_code, answer.raw = 200, BytesIO(b"DATA")
+        answer.headers["Content-Type"] = "multipart/mixed;\r\n\tboundary=x"
+        return answer
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
+def test_folded_header_of_an_old_library(make_client: MakeClient) -> None:
+    """Whichever urllib3 is installed, a header is one line."""
+    client = make_client("http://service.invalid")
+    client.session.mount("http://", Folding())
+
+    with client.stream(endpoints.download(FILE_ID)) as (head, blocks):
+        assert "multipart/mixed; boundary=x" == head.headers["content-type"]
         assert [b"DATA"] == list(blocks)
 
 
