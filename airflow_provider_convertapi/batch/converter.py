@@ -95,6 +95,7 @@ class Converter:
         place = self.request.destination.uri
         output = BatchOutput(
             place + item.target,
+            directory=place,
             to_format=self.request.to_formats[-1],
             ours=tuple(place + path for path in item.ours),
             others=tuple(place + path for path in item.others),

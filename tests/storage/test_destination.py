@@ -100,8 +100,12 @@ def test_listing_that_is_out_of_date_does_not_tell_sizes(s3_store: S3Store) -> N
             "s3://s3_test@gone/x/", "lies in a bucket that does not exist", id="no-bucket"
         ),
         pytest.param("a\0b", "holds a NUL", id="nul"),
-        pytest.param("/proc/version/", "is no directory; remove the '/'", id="file-as-directory"),
-        pytest.param("/proc/version/a/b.pdf", "/proc/version is no directory", id="below-a-file"),
+        pytest.param(
+            "/proc/version/", "is not a directory; remove the '/'", id="file-as-directory"
+        ),
+        pytest.param(
+            "/proc/version/a/b.pdf", "/proc/version is not a directory", id="below-a-file"
+        ),
         pytest.param("/tmp/" + "x" * 300, "cannot be used: File name too long", id="too-long"),
     ],
 )
