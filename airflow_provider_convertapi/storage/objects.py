@@ -179,12 +179,12 @@ class _ObjectReader(Reader):
         super().__init__(file)
         self._uri = uri
 
-    def readinto(self, buffer: Any) -> int:
+    def read_bytes(self, size: int) -> bytes:
         """Read; `InputChangedError` when the object is another one now."""
         from s3fs.utils import FileExpired  # noqa: PLC0415 - whoever reads from S3 has loaded it
 
         try:
-            return super().readinto(buffer)
+            return super().read_bytes(size)
         except FileExpired as error:
             raise InputChangedError(
                 f"{shown(self._uri)} changed while it was being read; nothing was paid. "

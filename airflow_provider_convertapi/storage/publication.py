@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from airflow_provider_convertapi.errors import OutputExistsError
+from airflow_provider_convertapi.errors import InputChangedError, OutputExistsError
 from airflow_provider_convertapi.storage.location import BLOCK
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.uris import shown
@@ -175,11 +175,14 @@ class _Staged:
 
     def is_in(self, state: State) -> bool:
         """Tell whether the file that stands at the target holds the same bytes."""
-        with self.part.staged.open("rb") as ours, self.target.open(state) as theirs:
-            while block := ours.read(BLOCK):
-                if theirs.read(BLOCK) != block:
-                    return False
-            return not theirs.read(1)
+        try:
+            with self.part.staged.open("rb") as ours, self.target.open(state) as theirs:
+                while block := ours.read(BLOCK):
+                    if theirs.read(BLOCK) != block:
+                        return False
+                return not theirs.read(1)
+        except InputChangedError:  # somebody writes it at this moment
+            return False
 
 
 def _check_size(sink: BinaryIO, announced: int | None) -> None:

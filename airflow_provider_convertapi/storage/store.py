@@ -289,9 +289,18 @@ class Reader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Read up to as many bytes as `buffer` holds."""
-        data = self._file.read(len(buffer))
+        data = self.read_bytes(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+    def readall(self) -> bytes:
+        """Read what is left at once: the inherited one asks the store for 8 KiB at a time."""
+        return self.read_bytes(-1)
+
+    def read_bytes(self, size: int) -> bytes:
+        """Read up to `size` bytes, all that are left where it is negative."""
+        data: bytes = self._file.read(size)
+        return data
 
     def close(self) -> None:
         """Close the store's file."""
