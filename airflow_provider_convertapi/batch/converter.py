@@ -99,6 +99,7 @@ class Converter:
         place = self.request.destination.uri
         return BatchOutput(
             place + item.target,
+            directory=place,
             to_format=self.request.to_formats[-1],
             ours=tuple(place + path for path in item.ours),
             others=tuple(place + path for path in item.others),

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 class BatchOutput(Destination):
     """The planned output of one file.
 
+    :param directory: URI of the batch's destination.
     :param to_format: target format or tool.
     :param ours: URIs that a batch wrote for this file before; they may be written over.
     :param others: URIs that are outputs of other files, where numbered results would fall.
     :param kept_apart: what such a result's name begins with instead; empty: it is refused.
     """
 
+    directory: str = ""
     to_format: str = ""
     ours: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
@@ -36,6 +38,11 @@ class BatchOutput(Destination):
     def is_directory(self) -> bool:
         """Return False: the plan has named the file."""
         return False
+
+    @property
+    def root(self) -> str:
+        """Return the batch's destination: a name must not lead out of it."""
+        return self.directory
 
     def is_ours(self, uri: str) -> bool:
         """Tell whether a batch wrote it for this file before."""

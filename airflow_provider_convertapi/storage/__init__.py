@@ -5,18 +5,16 @@ from __future__ import annotations
 from airflow_provider_convertapi.storage.destination import Destination
 from airflow_provider_convertapi.storage.folder import Folder
 from airflow_provider_convertapi.storage.listing import (
-    OWN_DIRECTORY,
-    Found,
     canonical,
     directory_of,
     is_glob,
     list_everything,
     list_files,
 )
-from airflow_provider_convertapi.storage.location import BLOCK
+from airflow_provider_convertapi.storage.location import BLOCK, OWN_DIRECTORY, Found
 from airflow_provider_convertapi.storage.names import safe_name
 from airflow_provider_convertapi.storage.publication import Publication, SizeMismatch
-from airflow_provider_convertapi.storage.source import Source, find_source
+from airflow_provider_convertapi.storage.source import Source, find_source, listed_source
 from airflow_provider_convertapi.storage.uris import is_url, shown
 
 __all__ = [
@@ -35,6 +33,7 @@ __all__ = [
     "is_url",
     "list_everything",
     "list_files",
+    "listed_source",
     "safe_name",
     "shown",
 ]

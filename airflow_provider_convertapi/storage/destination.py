@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.storage.location import LocalLocation
+from airflow_provider_convertapi.storage.location import OWN_DIRECTORY
 from airflow_provider_convertapi.storage.names import distinct_names
-from airflow_provider_convertapi.storage.uris import is_url, locate, shown, wrong
+from airflow_provider_convertapi.storage.schemes import locate
+from airflow_provider_convertapi.storage.uris import is_url, shown, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
-    from airflow_provider_convertapi.storage.location import Location, StoreLocation
+    from airflow_provider_convertapi.storage.location import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +29,33 @@ class Destination:
 
     @classmethod
     def parse(cls, uri: str, *, field: str = "destination") -> Destination:
-        """Check `uri`, and that nothing that is there already stands against it.
+        """Check `uri`, and that nothing that is there already stands in its way.
 
         `ParameterError` says what is wrong and what to write instead.
         """
         location = locate(uri, field)
-        if isinstance(location, LocalLocation):
-            _check_local(location, field)
-        else:
-            _check_in_store(location, field)
+        if OWN_DIRECTORY in location.uri.split("/"):
+            complaint = f"lies in {OWN_DIRECTORY}/, which holds our own records; choose another."
+            raise wrong(field, f"{shown(location.uri)} {complaint}")
+        location.check_destination(field)
         return cls(location.uri, field)
 
     @property
     def is_directory(self) -> bool:
         """Tell whether results get names of their own below the URI."""
         return self.uri.endswith("/")
+
+    @property
+    def root(self) -> str:
+        """Return the URI of the directory in which every output lies; it ends in ``/``."""
+        return self.uri if self.is_directory else self.uri[: self.uri.rfind("/") + 1]
+
+    def check_within(self, uri: str) -> None:
+        """Raise `ParameterError` where an output would lie outside, or among our own records."""
+        inner = uri.removeprefix(self.root).split("/")
+        if not uri.startswith(self.root) or ".." in inner or OWN_DIRECTORY in inner:
+            complaint = f"is not a file below {shown(self.root)} that a result may be written to."
+            raise wrong(self.field, f"{shown(uri)} {complaint}")
 
     def is_ours(self, uri: str) -> bool:  # noqa: ARG002 - a batch knows what it wrote
         """Tell whether what stands at an output was written for it before."""
@@ -74,7 +85,7 @@ class Destination:
 
     def sizes(self, uris: Iterable[str]) -> list[int | None]:
         """Return the bytes of each file that is there now, None for each that is not."""
-        states = [locate(uri, self.field).state() for uri in uris]
+        states = [locate(uri, self.field).file() for uri in uris]
         return [state.size if state and state.kind == "file" else None for state in states]
 
     def check_not_input(self, uris: Iterable[str], inputs: Iterable[str]) -> None:
@@ -88,54 +99,11 @@ class Destination:
             taken.update(dict.fromkeys(location.identities(), location))
         for output in (locate(uri, self.field) for uri in uris):
             for found in {taken[key] for key in output.identities() & taken.keys()}:
-                if output.is_same_as(found):
+                # Two connections may lead to two stores, or to one; case and `..` count on some
+                # stores only.  The stores' answers tell: one file has one size and one version.
+                if output.key == found.key or output.file() == found.file():
                     complaint = (
                         f"{shown(output.uri)} would be written over the input {shown(found.uri)}; "
                         "an input is never overwritten, so choose another name or directory."
                     )
                     raise wrong(self.field, complaint)
-
-
-def _check_local(location: LocalLocation, argument: str) -> None:
-    wants_directory = location.uri.endswith("/")
-    try:
-        state = location.state()
-    except OSError as error:
-        raise wrong(argument, f"{location.uri} cannot be used: {error.strerror}.") from error
-    is_directory = state is not None and state.kind == "directory"
-    if is_directory and not wants_directory:
-        raise wrong(
-            argument,
-            f"{location.uri} is a directory; write {location.uri}/ to put results into it.",
-        )
-    if state is not None and not is_directory and wants_directory:
-        raise wrong(
-            argument,
-            f"{location.uri} is no directory; remove the '/' at its end, or choose another.",
-        )
-    standing = _nearest(Path(location.uri) if wants_directory else Path(location.uri).parent)
-    if not standing.is_dir():
-        raise wrong(argument, f"{location.uri} cannot be made: {standing} is no directory.")
-    if not os.access(standing, os.W_OK | os.X_OK):
-        raise wrong(
-            argument, f"{location.uri} cannot be made: the task may not write into {standing}."
-        )
-
-
-def _nearest(path: Path) -> Path:
-    """Return the path, or the first above it, that exists."""
-    return next(candidate for candidate in (path, *path.parents) if candidate.exists())
-
-
-def _check_in_store(location: StoreLocation, argument: str) -> None:
-    uri = shown(location.uri)
-    if location.lacks_bucket():
-        raise wrong(argument, f"{uri} lies in a bucket that does not exist; create it.")
-    if location.uri.endswith("/"):
-        return
-    if not location.name:
-        raise wrong(argument, f"{uri} names no file; write {uri}/ for a directory.")
-    if location.has_directories:
-        state = location.state()
-        if state is not None and state.kind == "directory":
-            raise wrong(argument, f"{uri} is a directory; write {uri}/ to put results into it.")

@@ -6,9 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from airflow_provider_convertapi.storage.destination import Destination
-from airflow_provider_convertapi.storage.location import LocalLocation, accepted
 from airflow_provider_convertapi.storage.publication import Publication
-from airflow_provider_convertapi.storage.uris import locate, shown
+from airflow_provider_convertapi.storage.schemes import locate
+from airflow_provider_convertapi.storage.uris import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,28 +25,11 @@ class Folder:
 
     def names(self) -> list[str]:
         """Return the names of the files in it now, hidden ones left out, in alphabetical order."""
-        location = locate(self.uri, "destination")
-        if isinstance(location, LocalLocation):
-            try:
-                found = [path.name for path in location.path.iterdir()]
-            except FileNotFoundError:
-                return []
-        else:
-            found = self._names_in_store()
-        return sorted(name for name in found if name and not name.startswith("."))
-
-    def _names_in_store(self) -> list[str]:
-        location = locate(self.uri, "destination")
-        assert not isinstance(location, LocalLocation)  # noqa: S101 - for the type checker
-        fs, path = location.fs, location.path.rstrip("/")
-        fs.invalidate_cache(path)
         try:
-            infos = fs.ls(path, detail=True, **accepted(fs.ls, refresh=True))
+            found = locate(self.uri, "destination").names()
         except FileNotFoundError:
             return []
-        return [
-            str(info["name"]).rpartition("/")[2] for info in infos if info["type"] != "directory"
-        ]
+        return sorted(name for name in found if name and not name.startswith("."))
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes; `FileNotFoundError` where it is gone."""
@@ -62,9 +45,5 @@ class Folder:
 
     def delete(self, name: str) -> None:
         """Remove a file that may be gone already."""
-        location = locate(self.uri + name, "destination")
         with suppress(FileNotFoundError):
-            if isinstance(location, LocalLocation):
-                location.path.unlink()
-            else:
-                location.fs.rm_file(location.path)
+            locate(self.uri + name, "destination").delete()

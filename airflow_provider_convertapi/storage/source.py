@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_convertapi.errors import InputNotFoundError
-from airflow_provider_convertapi.storage.location import BLOCK
-from airflow_provider_convertapi.storage.uris import locate, shown, wrong
+from airflow_provider_convertapi.storage.location import BLOCK, State
+from airflow_provider_convertapi.storage.schemes import locate
+from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
-    from airflow_provider_convertapi.storage.location import Location, State
+    from airflow_provider_convertapi.storage.location import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,14 @@ class Source:
     def open(self) -> BinaryIO:
         """Open the file for reading, in order, from its start; each call begins anew.
 
-        It is read in blocks of 8 MiB, so that memory does not depend on the file's size.
+        It is read in blocks of 8 MiB, so that memory does not depend on the file's size.  Reading
+        raises `InputChangedError` where the store can tell that the file is another one now.
         """
-        return self._location.open()
+        return self._location.open(self._state)
 
     def changed(self) -> bool:
         """Ask the store anew whether the file is gone or was written since it was found."""
-        return self._location.state() != self._state
+        return self._location.file() != self._state
 
 
 def find_source(uri: str, *, field: str = "source", content_hash: bool = False) -> Source:
@@ -63,13 +65,25 @@ def find_source(uri: str, *, field: str = "source", content_hash: bool = False) 
         what = (
             "is a directory; give the file in it"
             if state.kind == "directory"
-            else "is no regular file"
+            else "is not a regular file"
         )
         raise wrong(field, f"{shown(uri)} {what}.")
     version = f"sha256:{_digest(location)}" if content_hash else state.version
     return Source(
         location.uri, location.name, state.size, f"{state.size}-{version}", location, state
     )
+
+
+def listed_source(uri: str, seen: str, *, field: str = "source") -> Source:
+    """Return the file that a listing showed, without asking its store again.
+
+    `Source.changed` and `Source.open` find out when it is another file, or gone, by now.
+
+    :param seen: the `fingerprint` that the listing gave.
+    :param field: what the user calls it; errors name it.
+    """
+    location, state = locate(uri, field), State.of_file(seen)
+    return Source(location.uri, location.name, state.size, seen, location, state)
 
 
 def _look(location: Location, argument: str) -> State:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -309,3 +310,14 @@ def store(request: pytest.FixtureRequest) -> Store:
     """Return a fresh directory of each kind of store in turn."""
     found: Store = request.getfixturevalue(f"{request.param}_store")
     return found
+
+
+@pytest.fixture
+def unprivileged() -> Iterator[None]:
+    """Run a test as nobody where it would run as root, who may write anywhere."""
+    if os.geteuid() == 0:
+        os.setresuid(65534, 65534, 0)
+        yield
+        os.setresuid(0, 0, 0)
+    else:
+        yield

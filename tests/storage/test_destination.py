@@ -15,7 +15,7 @@ from airflow_provider_convertapi.errors import ParameterError
 from airflow_provider_convertapi.storage import Destination
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.storage.conftest import DiskStore, S3Store, Store
 
@@ -100,8 +100,12 @@ def test_listing_that_is_out_of_date_does_not_tell_sizes(s3_store: S3Store) -> N
             "s3://s3_test@gone/x/", "lies in a bucket that does not exist", id="no-bucket"
         ),
         pytest.param("a\0b", "holds a NUL", id="nul"),
-        pytest.param("/proc/version/", "is no directory; remove the '/'", id="file-as-directory"),
-        pytest.param("/proc/version/a/b.pdf", "/proc/version is no directory", id="below-a-file"),
+        pytest.param(
+            "/proc/version/", "is not a directory; remove the '/'", id="file-as-directory"
+        ),
+        pytest.param(
+            "/proc/version/a/b.pdf", "/proc/version is not a directory", id="below-a-file"
+        ),
         pytest.param("/tmp/" + "x" * 300, "cannot be used: File name too long", id="too-long"),
     ],
 )
@@ -141,17 +145,6 @@ def test_prefix_of_other_objects_is_a_file_name_on_s3(s3_store: S3Store) -> None
     s3_store.write("a/b", b"x")
 
     assert [s3_store.uri + "a"] == Destination.parse(s3_store.uri + "a").outputs(["x"])
-
-
-@pytest.fixture
-def unprivileged() -> Iterator[None]:
-    """Run a test as nobody where it would run as root, who may write anywhere."""
-    if os.geteuid() == 0:
-        os.setresuid(65534, 65534, 0)
-        yield
-        os.setresuid(0, 0, 0)
-    else:
-        yield
 
 
 def test_directory_that_may_not_be_written_is_refused(unprivileged: None) -> None:

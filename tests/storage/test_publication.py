@@ -17,7 +17,7 @@ from airflow_provider_convertapi.storage import (
     SizeMismatch,
     find_source,
 )
-from airflow_provider_convertapi.storage.publication import _block_for
+from airflow_provider_convertapi.storage.store import block_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -260,5 +260,5 @@ def test_large_s3_upload_goes_in_parts_of_one_block(s3_store: S3Store) -> None:
 )
 def test_parts_grow_where_ten_thousand_are_not_enough(size: int, blocks: int) -> None:
     """S3 takes 10,000 parts of one object, which may have 5 TiB."""
-    assert blocks * BLOCK == _block_for(size)
-    assert size <= 10_000 * _block_for(size)
+    assert blocks * BLOCK == block_for(size)
+    assert size <= 10_000 * block_for(size)

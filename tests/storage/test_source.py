@@ -195,7 +195,7 @@ def test_pipe_is_no_file(tmp_path: Path) -> None:
     """A pipe would be read once, or for ever."""
     os.mkfifo(tmp_path / "pipe")
 
-    with pytest.raises(ParameterError, match="is no regular file"):
+    with pytest.raises(ParameterError, match="is not a regular file"):
         find_source(str(tmp_path / "pipe"))
 
 

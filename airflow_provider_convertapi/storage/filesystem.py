@@ -1,0 +1,59 @@
+"""Find the file system behind an Airflow connection."""
+
+from __future__ import annotations
+
+import threading
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.storage.uris import shown, wrong
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.storage.location import Address
+
+_resolving = threading.Lock()
+
+
+def file_system(address: Address, argument: str) -> tuple[str, Any]:
+    """Return the path of the store's root, and its file system, which all threads share.
+
+    `ParameterError` where the connection does not exist, or the scheme's package is not installed.
+    """
+    from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415 - 2 s, at run time only
+
+    if address.conn_id is not None:
+        _check_connection(address.conn_id, address, argument)
+    authority = f"{address.conn_id}@{address.host}" if address.conn_id else address.host
+    try:
+        with _resolving:  # or every thread would build, and connect, one of its own
+            root = ObjectStoragePath(f"{address.scheme}://{authority}/")
+            return root.path, root.fs
+    except (ImportError, ValueError) as error:
+        remedy = (
+            f"pip install '{address.package}'"
+            if address.package
+            else f"is {address.scheme!r} spelled right?"
+        )
+        raise wrong(
+            argument, f"{shown(address.uri)} cannot be reached: {error}. Remedy: {remedy}"
+        ) from error
+
+
+def _check_connection(conn_id: str, address: Address, argument: str) -> None:
+    """Make sure that the connection exists: Airflow's S3 would go on without, as nobody."""
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException  # noqa: PLC0415 - as above
+
+    try:
+        _find_connection(conn_id)
+    except AirflowNotFoundException:
+        name = conn_id.partition(":")[0]  # behind a colon stood a password
+        complaint = f"there is no connection {name!r}; create it, or fix the URI."
+        raise wrong(argument, f"{shown(address.uri)}: {complaint}") from None
+
+
+@cache
+def _find_connection(conn_id: str) -> None:
+    # Once in a process: every call asks the secrets backend.  A failure is not remembered.
+    from airflow.providers.common.compat.sdk import BaseHook  # noqa: PLC0415 - as above
+
+    BaseHook.get_connection(conn_id)

@@ -1,0 +1,254 @@
+"""The local disk."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import secrets
+import stat
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
+
+from airflow_provider_convertapi.storage.location import BLOCK, OWN_DIRECTORY, Found, State
+from airflow_provider_convertapi.storage.names import temporary_name
+from airflow_provider_convertapi.storage.uris import shown, wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+
+    from airflow_provider_convertapi.storage.location import Address
+
+
+@dataclass(frozen=True, slots=True)
+class LocalLocation:
+    """A place on the local disk.
+
+    :param uri: the absolute path; it ends in ``/`` for a directory.
+    :param path: the same as a path.
+    """
+
+    uri: str
+    path: Path = field(repr=False, compare=False)
+
+    has_directories: ClassVar[bool] = True
+
+    @classmethod
+    def at(cls, address: Address, argument: str) -> LocalLocation:
+        """Return the place that a ``file://`` URI names."""
+        if address.host not in {"", "localhost"}:
+            absolute = f"file:///{address.host}/{address.key}"
+            raise wrong(
+                argument,
+                f"{shown(address.uri)} names a host; an absolute path has three slashes: "
+                f"{absolute}",
+            )
+        return cls.at_path(f"/{address.key}")
+
+    @classmethod
+    def at_path(cls, path: str) -> LocalLocation:
+        """Return the place of an absolute or relative path."""
+        # Before it is remembered: a relative path means another one once the directory changes.
+        return _absolute(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118 - text is what is remembered
+
+    @property
+    def name(self) -> str:
+        """Return the last part of the path."""
+        return self.path.name
+
+    @property
+    def key(self) -> Hashable:
+        """Return the path."""
+        return self.uri
+
+    def canonical(self) -> str:
+        """Return the path without links and dots."""
+        return os.path.realpath(self.uri)
+
+    def identities(self) -> set[Hashable]:
+        """Return the path, and the inode where there is one."""
+        try:
+            found = self.path.stat()
+        except OSError:  # nothing there: only the path can tell
+            return {self.uri, os.path.realpath(self.uri)}
+        return {self.uri, (found.st_dev, found.st_ino)}  # links, and disks that fold case
+
+    def state(self) -> State | None:
+        """Return what is there now, None where nothing is."""
+        try:
+            return _state_of(self.path.stat())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def file(self) -> State | None:
+        """Return what is there now, a directory too."""
+        return self.state()
+
+    def open(self, state: State | None = None) -> BinaryIO:  # noqa: ARG002 - costs nothing to ask again
+        """Open the file for reading from its start."""
+        return self.path.open("rb", buffering=BLOCK)
+
+    def below(self) -> Iterator[Found]:
+        """Yield all files below the directory."""
+        root = self.uri.rstrip("/") + "/"
+        return _below(root, root)
+
+    def names(self) -> list[str]:
+        """Return the names in the directory."""
+        return [path.name for path in self.path.iterdir()]
+
+    def delete(self) -> None:
+        """Delete the file."""
+        self.path.unlink()
+
+    def check_destination(self, argument: str) -> None:
+        """Raise `ParameterError` where the task may not write, or something else is in the way."""
+        wants_directory = self.uri.endswith("/")
+        try:
+            state = self.state()
+        except OSError as error:
+            raise wrong(argument, f"{self.uri} cannot be used: {error.strerror}.") from error
+        is_directory = state is not None and state.kind == "directory"
+        if is_directory and not wants_directory:
+            raise wrong(
+                argument, f"{self.uri} is a directory; write {self.uri}/ to put results into it."
+            )
+        if state is not None and not is_directory and wants_directory:
+            complaint = "is not a directory; remove the '/' at its end, or choose another."
+            raise wrong(argument, f"{self.uri} {complaint}")
+        nearest = _nearest(self.path if wants_directory else self.path.parent)
+        if not nearest.is_dir():
+            raise wrong(argument, f"{self.uri} cannot be made: {nearest} is not a directory.")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            complaint = f"cannot be made: the task may not write into {nearest}."
+            raise wrong(argument, f"{self.uri} {complaint}")
+
+    def part(self, spool: Callable[[], Path]) -> LocalPart:  # noqa: ARG002 - it waits beside its target
+        """Return a result that waits beside this place."""
+        return LocalPart(self.path)
+
+
+class LocalPart:
+    """A result beside its local target."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.staged = target.with_name(temporary_name(target.name, secrets.token_hex(4)))
+
+    def open(self) -> BinaryIO:
+        """Create the file with the mode that the umask allows."""
+        return io.BufferedWriter(_WrittenBack(self.staged, "x"))
+
+    def prepare(self) -> None:
+        """Bring it to the disk: a name must not show what a power cut can still take away."""
+        with self.staged.open("rb") as file:
+            os.fsync(file.fileno())
+
+    def publish(self, *, replace: bool) -> None:
+        """Rename it, or link it, which never replaces a file."""
+        if replace:
+            self.staged.replace(self._target)
+        else:
+            self._link()
+        # Some network file systems cannot, and a directory that is only writable cannot be opened.
+        with suppress(OSError), _opened(self._target.parent) as directory:
+            os.fsync(directory)
+
+    def discard(self) -> None:
+        """Remove the hidden file."""
+        self.staged.unlink(missing_ok=True)
+
+    def _link(self) -> None:
+        try:
+            os.link(self.staged, self._target)
+        except FileExistsError:
+            raise
+        except OSError:  # FAT, and some file systems of the network, have no links
+            self._rename_to_new()
+        else:
+            self.staged.unlink()
+
+    def _rename_to_new(self) -> None:
+        """Look and rename; the lock makes it one step for every other task that does the same."""
+        with _opened(self._target.parent) as directory:
+            with suppress(OSError):
+                fcntl.flock(directory, fcntl.LOCK_EX)
+            if os.path.lexists(self._target):
+                raise FileExistsError(self._target)
+            self.staged.rename(self._target)
+
+
+class _WrittenBack(io.FileIO):
+    """A file that goes to the disk while it grows, so that the flush at the end is short."""
+
+    _waiting = 0
+
+    def write(self, data: Any) -> int:
+        """Write; after each block, ask the kernel to begin bringing it to the disk."""
+        written = super().write(data)
+        self._waiting += written
+        if self._waiting >= BLOCK and hasattr(os, "posix_fadvise"):  # macOS has none
+            # Linux begins to write what is dirty back, without waiting, before it lets go of it.
+            begin = self.tell() - self._waiting
+            os.posix_fadvise(self.fileno(), begin, self._waiting, os.POSIX_FADV_DONTNEED)
+            self._waiting = 0
+        return written
+
+
+@lru_cache(maxsize=1024)
+def _absolute(path: str) -> LocalLocation:
+    """Return a place; each file of a batch is asked for eight times."""
+    # Not normalised: behind a symbolic link `..` leads elsewhere than the text says.
+    absolute = Path(path)
+    uri = f"{str(absolute).rstrip('/')}/" if path.endswith("/") else str(absolute)
+    return LocalLocation(uri, absolute)
+
+
+def _state_of(found: os.stat_result) -> State:
+    kind: Literal["file", "directory", "other"] = "other"
+    if stat.S_ISDIR(found.st_mode):
+        kind = "directory"
+    elif stat.S_ISREG(found.st_mode):
+        kind = "file"
+    return State(found.st_size, str(found.st_mtime_ns), kind, found.st_mtime)
+
+
+def _nearest(path: Path) -> Path:
+    """Return the path, or the first above it, that exists."""
+    return next(candidate for candidate in (path, *path.parents) if candidate.exists())
+
+
+def _below(directory: str, root: str) -> Iterator[Found]:
+    with os.scandir(directory) as entries:
+        inner = []
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name != OWN_DIRECTORY:
+                    inner.append(entry.path)
+            elif (found := _found(entry, root)) is not None:
+                yield found
+    for path in sorted(inner):
+        yield from _below(path, root)
+
+
+def _found(entry: os.DirEntry[str], root: str) -> Found | None:
+    try:
+        state = _state_of(entry.stat())
+    except FileNotFoundError:  # gone since it was listed, or a link that leads nowhere
+        return None
+    if state.kind != "file":
+        return None
+    return Found.of(entry.path, entry.path.removeprefix(root), state)
+
+
+@contextmanager
+def _opened(directory: Path) -> Iterator[int]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

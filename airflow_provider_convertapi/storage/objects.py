@@ -1,0 +1,192 @@
+"""Object stores: a put shows the whole object or nothing, and there are no directories."""
+
+from __future__ import annotations
+
+import errno
+import re
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
+
+from airflow_provider_convertapi.errors import InputChangedError
+from airflow_provider_convertapi.storage.location import BLOCK
+from airflow_provider_convertapi.storage.store import (
+    Reader,
+    StoreLocation,
+    spooled_name,
+    state_of,
+)
+from airflow_provider_convertapi.storage.uris import shown, wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from airflow_provider_convertapi.storage.location import Address, Part, State
+
+_PAGE = 1000
+"""Objects in a page of S3's listing."""
+
+_ETAG = re.compile(r"[0-9a-f]{32}(-\d+)?")
+
+_buckets: set[tuple[str, str | None, str]] = set()
+"""Buckets that were there when this process looked."""
+
+
+class ObjectLocation(StoreLocation):
+    """A place in an object store."""
+
+    __slots__ = ()
+    has_directories: ClassVar[bool] = False
+    tells_of_buckets: ClassVar[bool] = True
+    """Whether the store's word that a bucket does not exist can be believed."""
+
+    @classmethod
+    def check_address(cls, address: Address, argument: str) -> None:
+        """Raise `ParameterError` where the URI names no bucket."""
+        if not address.host:
+            form = f"{address.scheme}://CONNECTION@BUCKET/KEY"
+            raise wrong(argument, f"{shown(address.uri)} names no bucket or container: {form}")
+
+    def walk(self, root: str) -> Iterator[dict[str, Any]]:
+        """Yield what the store says of each object."""
+        yield from self.fs.find(root, detail=True).values()
+
+    def check_destination(self, argument: str) -> None:
+        """Raise `ParameterError` where the bucket is missing."""
+        if self._lacks_bucket():
+            complaint = "lies in a bucket that does not exist; create it."
+            raise wrong(argument, f"{shown(self.uri)} {complaint}")
+        super().check_destination(argument)
+
+    def part(self, spool: Callable[[], Path]) -> Part:
+        """Return a result that is put in one step."""
+        return ObjectPart(self, spool())
+
+    def _lacks_bucket(self) -> bool:
+        """Tell whether the store is sure that the bucket does not exist; ask it once."""
+        name = self.path.partition("/")[0]
+        bucket = (self.family, self.conn_id, name)
+        if not self.tells_of_buckets or bucket in _buckets:
+            return False
+        # Each store has its own errors, and who may write need not be allowed to look.
+        with suppress(Exception):
+            try:
+                self.fs.info(name)
+            except FileNotFoundError:
+                return True
+        _buckets.add(bucket)
+        return False
+
+
+class GoogleLocation(ObjectLocation):
+    """A place in Google Cloud Storage."""
+
+    __slots__ = ()
+    # Who may only write is told that an empty bucket does not exist.
+    tells_of_buckets: ClassVar[bool] = False
+
+
+class S3Location(ObjectLocation):
+    """A place in S3, or in a store that speaks its protocol."""
+
+    __slots__ = ()
+
+    def file(self) -> State | None:
+        """Return what is there now: `info` would list, too, where there is no object."""
+        bucket, key, _ = self.fs.split_path(self.path)
+        try:
+            found = self.fs.call_s3("head_object", self.fs.kwargs, Bucket=bucket, Key=key)
+        except FileNotFoundError:
+            return None
+        return state_of({**found, "type": "file", "size": found["ContentLength"]})
+
+    def reader(self, state: State | None) -> Reader:
+        """Open the object; with its state known, the first request is the one that reads it."""
+        if state is None or not _ETAG.fullmatch(state.version):
+            return _ObjectReader(super().reader(None), self.uri)
+        etag = f'"{state.version}"'
+        file = self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none", size=state.size)
+        # What s3fs does itself when it is not told the size: no block of another version.
+        file.details = {"name": self.path, "type": "file", "size": state.size, "ETag": etag}
+        for headers in ("req_kw", "read_kw"):  # before and since s3fs 2026
+            if hasattr(file, headers):
+                setattr(file, headers, {**getattr(file, headers), "IfMatch": etag})
+        return _ObjectReader(file, self.uri)
+
+    def walk(self, root: str) -> Iterator[dict[str, Any]]:
+        """Walk the listing page by page: `find` would hold a kilobyte for every object at once."""
+        from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it
+
+        bucket, prefix, _ = self.fs.split_path(root)
+        entries = self.fs._iterdir(bucket, delimiter="", prefix=prefix)  # noqa: SLF001 - the public calls are not streams
+
+        async def page() -> list[dict[str, Any]]:
+            found = []
+            async for entry in entries:
+                found.append(entry)
+                if len(found) == _PAGE:
+                    break
+            return found
+
+        while found := sync(self.fs.loop, page):
+            yield from found
+
+    def put(self, file: Path, *, replace: bool) -> None:
+        """Upload a file; see `StoreLocation.put`."""
+        try:
+            super().put(file, replace=replace)
+        except OSError as error:
+            if replace:
+                raise
+            if "pre-condition" in str(error):  # s3fs has no error of its own for it
+                raise FileExistsError(shown(self.uri)) from error
+            if error.errno != errno.ENOSYS:
+                raise
+            # Not every store that speaks S3 knows `If-None-Match`.
+            if self.file() is not None:
+                raise FileExistsError(shown(self.uri)) from error
+            super().put(file, replace=True)
+
+
+class ObjectPart:
+    """A result in the local spool, which a store shows whole or not at all when it is put."""
+
+    def __init__(self, target: ObjectLocation, spool: Path) -> None:
+        self._target = target
+        self.staged = spool / spooled_name(target, secrets.token_hex(4))
+
+    def open(self) -> BinaryIO:
+        """Create the file."""
+        return self.staged.open("xb")
+
+    def prepare(self) -> None:
+        """Do nothing: the store would show it."""
+
+    def publish(self, *, replace: bool) -> None:
+        """Put it."""
+        self._target.put(self.staged, replace=replace)
+
+    def discard(self) -> None:
+        """Remove it from the spool."""
+        self.staged.unlink(missing_ok=True)
+
+
+class _ObjectReader(Reader):
+    """Reads one version of an object."""
+
+    def __init__(self, file: Any, uri: str) -> None:
+        super().__init__(file)
+        self._uri = uri
+
+    def read_bytes(self, size: int) -> bytes:
+        """Read; `InputChangedError` when the object is another one now."""
+        from s3fs.utils import FileExpired  # noqa: PLC0415 - whoever reads from S3 has loaded it
+
+        try:
+            return super().read_bytes(size)
+        except FileExpired as error:
+            raise InputChangedError(
+                f"{shown(self._uri)} changed while it was being read; nothing was paid. "
+                "Another try reads it anew."
+            ) from error

@@ -1,0 +1,83 @@
+"""Which kind of store each scheme leads to: a new scheme is a row here."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_provider_convertapi.storage.local import LocalLocation
+from airflow_provider_convertapi.storage.location import Address
+from airflow_provider_convertapi.storage.objects import (
+    GoogleLocation,
+    ObjectLocation,
+    S3Location,
+)
+from airflow_provider_convertapi.storage.sftp import SftpLocation
+from airflow_provider_convertapi.storage.store import StoreLocation
+from airflow_provider_convertapi.storage.uris import is_url, shown, wrong
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.storage.location import Location
+
+_URI = re.compile(r"^([a-z][a-z0-9+.-]*)://(.*)$", re.IGNORECASE | re.DOTALL)
+
+
+class Scheme(NamedTuple):
+    """What a scheme leads to.
+
+    :param location: the class of its places.
+    :param family: one name for all schemes that reach the same files.
+    :param package: what brings its file system to Airflow; empty: Airflow itself, or unknown.
+    """
+
+    location: type[Location]
+    family: str
+    package: str = ""
+
+
+_LOCAL = Scheme(LocalLocation, "file")
+_S3 = Scheme(S3Location, "s3", "apache-airflow-providers-amazon[s3fs]")
+_GOOGLE = Scheme(GoogleLocation, "gs", "apache-airflow-providers-google")
+_AZURE = Scheme(ObjectLocation, "abfs", "apache-airflow-providers-microsoft-azure")
+_SFTP = Scheme(SftpLocation, "sftp", "apache-airflow-providers-sftp[sshfs]")
+
+SCHEMES = {
+    "file": _LOCAL,
+    "local": _LOCAL,
+    "s3": _S3,
+    "s3a": _S3,
+    "s3n": _S3,
+    "gs": _GOOGLE,
+    "gcs": _GOOGLE,
+    "abfs": _AZURE,
+    "abfss": _AZURE,
+    "adl": _AZURE,
+    "sftp": _SFTP,
+    "ssh": _SFTP,
+}
+"""Any other scheme that Airflow knows leads to a store with directories."""
+
+
+def locate(uri: str, argument: str) -> Location:
+    """Resolve `uri`, and its connection, without looking at what lies there.
+
+    :param argument: what the user calls it; an error names it.
+
+    `ParameterError` for what no store can hold: empty, an unknown scheme, a scheme whose provider
+    is not installed, a connection that does not exist.
+    """
+    if not uri.strip():
+        raise wrong(argument, "is empty; if it is templated, see what the template rendered to.")
+    if "\0" in uri:
+        raise wrong(argument, "holds a NUL character.")
+    matched = _URI.match(uri)
+    if matched is None:
+        return LocalLocation.at_path(re.sub("^file:(?=/)", "", uri))
+    if is_url(uri):
+        raise wrong(argument, f"is a URL, {shown(uri)}; give a path or the URI of a store.")
+    name = matched[1].lower()
+    scheme = SCHEMES.get(name) or Scheme(StoreLocation, name)
+    authority, _, key = matched[2].partition("/")
+    conn_id, _, host = authority.rpartition("@")
+    address = Address(uri, name, conn_id or None, host, key, scheme.family, scheme.package)
+    return scheme.location.at(address, argument)

@@ -1,0 +1,357 @@
+"""Stores that fsspec reaches, as they commonly are: with directories, and not atomic."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import logging
+import posixpath
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
+
+from airflow_provider_convertapi.storage.filesystem import file_system
+from airflow_provider_convertapi.storage.location import BLOCK, OWN_DIRECTORY, Found, State
+from airflow_provider_convertapi.storage.names import temporary_name
+from airflow_provider_convertapi.storage.uris import shown, wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator, Mapping
+
+    from airflow_provider_convertapi.storage.location import Address, Part
+
+_VERSIONS = (
+    *("generation", "ETag", "etag", "e_tag"),
+    *("LastModified", "last_modified", "updated", "mtime", "modified", "modify"),
+    *("modificationTime", "created"),
+)
+"""What stores call the version of a file, the strongest first."""
+
+_WRITTEN = ("LastModified", "last_modified", "updated", "mtime", "modified", "modify", "created")
+"""What stores call the time of the last write."""
+
+_MOST_PARTS = 10_000
+"""Parts of one multipart upload (Amazon S3's limit)."""
+
+_PARTS_AT_ONCE = 2
+_REQUESTS_AT_ONCE = 128
+"""Writes that asyncssh sends ahead."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLocation:
+    """A place in a store.
+
+    :param uri: as the user gave it.
+    :param family: one name for all schemes that reach the same files.
+    :param conn_id: id of the Airflow connection, None for the store's own default.
+    :param path: how the store's file system calls the place.
+    :param fs: the fsspec file system, shared by all threads.
+    """
+
+    uri: str
+    family: str
+    conn_id: str | None
+    path: str
+    fs: Any = field(repr=False, compare=False)
+
+    has_directories: ClassVar[bool] = True
+
+    @classmethod
+    def at(cls, address: Address, argument: str) -> Self:
+        """Resolve an address, and the connection that it names."""
+        cls.check_address(address, argument)
+        root, fs = file_system(address, argument)
+        # The key never passes through a URL parser: `#`, `?` and `::` are letters in a key.
+        path = f"{root.rstrip('/')}/{address.key}"
+        return cls(address.uri, address.family, address.conn_id, path, fs)
+
+    @classmethod
+    def check_address(cls, address: Address, argument: str) -> None:
+        """Raise `ParameterError` where the address lacks something that its store needs."""
+
+    @property
+    def name(self) -> str:
+        """Return the last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def key(self) -> Hashable:
+        """Return connection and path."""
+        return (self.family, self.conn_id, self.path)
+
+    def canonical(self) -> str:
+        """Return the path without dots; two connections mostly lead to one store."""
+        return f"{self.family}:{posixpath.normpath(self.path)}"
+
+    def identities(self) -> set[Hashable]:
+        """Return what is equal where two places may be one: some stores fold case."""
+        return {(self.family, posixpath.normpath(self.path).casefold())}
+
+    def state(self) -> State | None:
+        """Return what is there now, None where nothing is; never from a cache of listings."""
+        self._forget_listings()
+        try:
+            info = self.fs.info(self.path, **accepted(self.fs.info, refresh=True))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return state_of(info)
+
+    def file(self) -> State | None:
+        """Return what is there now, a directory too."""
+        return self.state()
+
+    def open(self, state: State | None = None) -> BinaryIO:
+        """Open the file for reading from its start, in blocks, without reading ahead."""
+        self._forget_listings()  # it asks for size and ETag once more
+        return io.BufferedReader(self.reader(state), BLOCK)
+
+    def reader(self, state: State | None) -> Reader:  # noqa: ARG002 - for stores that can use it
+        """Open the file without a buffer."""
+        return Reader(self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none"))
+
+    def below(self) -> Iterator[Found]:
+        """Yield all files below the directory, as the store describes them."""
+        root = self.path.rstrip("/") + "/"
+        uri = self.uri.rstrip("/") + "/"
+        self.fs.invalidate_cache(root.rstrip("/"))
+        for info in self.walk(root):
+            name = str(info["name"])
+            # SFTP's paths begin with a slash or do not, as the store likes.
+            path = (
+                name.removeprefix(root) if name.startswith(root) else f"/{name}".removeprefix(root)
+            )
+            if info["type"] != "file" or path.endswith("/") or not path:
+                continue
+            if OWN_DIRECTORY not in path.split("/")[:-1]:
+                yield Found.of(uri + path, path, state_of(info))
+
+    def walk(self, root: str) -> Iterator[dict[str, Any]]:
+        """Yield what the store says of each file below `root`, which ends in a slash."""
+        yield from _directories(self.fs, root.rstrip("/") or "/")
+
+    def names(self) -> list[str]:
+        """Return the names of the files in the directory."""
+        path = self.path.rstrip("/")
+        self.fs.invalidate_cache(path)
+        infos = self.fs.ls(path, detail=True, **accepted(self.fs.ls, refresh=True))
+        return [
+            str(info["name"]).rpartition("/")[2] for info in infos if info["type"] != "directory"
+        ]
+
+    def delete(self) -> None:
+        """Delete the file."""
+        self.fs.rm_file(self.path)
+
+    def check_destination(self, argument: str) -> None:
+        """Raise `ParameterError` where a file has no name, or a directory has it."""
+        uri = shown(self.uri)
+        if self.uri.endswith("/"):
+            return
+        if not self.name:
+            raise wrong(argument, f"{uri} names no file; write {uri}/ for a directory.")
+        state = self.state() if self.has_directories else None
+        if state is not None and state.kind == "directory":
+            raise wrong(argument, f"{uri} is a directory; write {uri}/ to put results into it.")
+
+    def part(self, spool: Callable[[], Path]) -> Part:
+        """Return a result that is put under a hidden name, and renamed."""
+        return _RenamedPart(self, spool())
+
+    def sibling(self, name: str) -> Self:
+        """Return the place called `name` in the same directory."""
+        parent = self.path.rpartition("/")[0]
+        uri = f"{self.uri.rpartition('/')[0]}/{name}"
+        return type(self)(uri, self.family, self.conn_id, f"{parent}/{name}", self.fs)
+
+    def put(self, file: Path, *, replace: bool) -> None:
+        """Upload a local file in blocks, few at a time, so that memory stays bounded.
+
+        :param replace: false raises `FileExistsError` where a file is there already.
+        """
+        put = self.fs.put_file
+        options: dict[str, Any] = {
+            "chunksize": block_for(file.stat().st_size),
+            "max_concurrency": _PARTS_AT_ONCE,
+            "block_size": BLOCK // _REQUESTS_AT_ONCE,
+        }
+        if not replace:
+            creating = accepted(put, mode="create", overwrite=False)
+            if not creating and self.file() is not None:  # the best that an older fsspec can do
+                raise FileExistsError(shown(self.uri))
+            options |= creating
+        put(str(file), self.path, **accepted(put, **options))
+
+    def rename(self, new: StoreLocation, size: int, *, replace: bool) -> None:
+        """Give a complete file its name.
+
+        :param size: the file's bytes.
+        :param replace: false raises `FileExistsError` where a file has the name.
+        """
+        try:
+            if replace:
+                self.move(new)
+            else:
+                self.move_to_new(new)
+        except Exception as error:  # each store has its own; whatever it was, the answer is to look
+            here, there = self.state(), new.state()
+            if here is None and there is not None and there.size == size:
+                return  # done, and only the answer was lost
+            if here is None or there is None:
+                raise
+            if not replace:
+                raise FileExistsError(shown(new.uri)) from error
+            # SMB and HDFS do not rename over a file: for a moment there is none.
+            new.delete()
+            self.move(new)
+        if self.state() is not None:  # WebHDFS answers a rename that it did not make with "false"
+            raise OSError(f"{shown(new.uri)}: the store did not rename the finished file")
+
+    def move(self, new: StoreLocation) -> None:
+        """Rename as the store does: over a file, or not."""
+        from fsspec import AbstractFileSystem  # noqa: PLC0415 - for stores only, which have loaded it
+
+        if getattr(self.fs.mv, "__func__", None) is AbstractFileSystem.mv:
+            # The inherited `mv` takes brackets in a name for a pattern.
+            self.fs.cp_file(self.path, new.path)
+            self.fs.rm_file(self.path)
+        else:
+            self.fs.mv(self.path, new.path)
+
+    def move_to_new(self, new: StoreLocation) -> None:
+        """Rename, but not over a file, as far as the store lets us know."""
+        if new.state() is not None:
+            raise FileExistsError(shown(new.uri))
+        self.move(new)
+
+    def _forget_listings(self) -> None:
+        for path in (self.path, self.path.rpartition("/")[0]):
+            self.fs.invalidate_cache(path)
+
+
+class _RenamedPart:
+    """A result in the local spool, for a store that shows a file while it is written."""
+
+    def __init__(self, target: StoreLocation, spool: Path) -> None:
+        token = secrets.token_hex(4)
+        self._target = target
+        self.staged = spool / spooled_name(target, token)
+        self._hidden = target.sibling(temporary_name(target.name, token))
+        self._leftover = False
+
+    def open(self) -> BinaryIO:
+        """Create the file."""
+        return self.staged.open("xb")
+
+    def prepare(self) -> None:
+        """Bring the bytes to the store, under a hidden name."""
+        self._leftover = True
+        self._hidden.put(self.staged, replace=True)
+        state = self._hidden.state()
+        size = self.staged.stat().st_size
+        if state is None or state.size != size:
+            kept = f"{state.size if state else 0} of {size} bytes"
+            raise OSError(
+                f"{shown(self._target.uri)}: the store kept {kept}; nothing was published"
+            )
+
+    def publish(self, *, replace: bool) -> None:
+        """Rename it."""
+        self._hidden.rename(self._target, self.staged.stat().st_size, replace=replace)
+        self._leftover = False
+
+    def discard(self) -> None:
+        """Remove it from the spool, and from the store."""
+        self.staged.unlink(missing_ok=True)
+        if self._leftover:
+            try:
+                self._hidden.delete()
+            except FileNotFoundError:
+                pass
+            except Exception as error:  # noqa: BLE001 - each store has its own; the first failure is the one to tell
+                _log.warning("%s could not be removed: %s", shown(self._hidden.uri), error)
+            self._leftover = False
+
+
+class Reader(io.RawIOBase):
+    """Give a file of any store the interface that buffering needs."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read up to as many bytes as `buffer` holds."""
+        data = self.read_bytes(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        """Read what is left at once: the inherited one asks the store for 8 KiB at a time."""
+        return self.read_bytes(-1)
+
+    def read_bytes(self, size: int) -> bytes:
+        """Read up to `size` bytes, all that are left where it is negative."""
+        data: bytes = self._file.read(size)
+        return data
+
+    def close(self) -> None:
+        """Close the store's file."""
+        self._file.close()
+        super().close()
+
+
+def state_of(info: Mapping[str, Any]) -> State:
+    """Return what a store's description of a place says."""
+    if info["type"] == "directory":
+        return State(0, "", "directory")
+    version = next((info[key] for key in _VERSIONS if info.get(key)), "")
+    if isinstance(version, datetime):  # a listing may say the same as a number
+        version = version.timestamp()
+    size = int(info["size"] or 0)
+    return State(size, str(version).strip('"'), modified=_written(info))
+
+
+def _written(info: Mapping[str, Any]) -> float | None:
+    value = next((info[key] for key in _WRITTEN if info.get(key)), None)
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=value.tzinfo or UTC).timestamp()
+    return float(value) if isinstance(value, int | float) else None
+
+
+def accepted(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
+    """Return those of `options` that `function` names: file systems differ in what they take."""
+    known = inspect.signature(function).parameters
+    return {name: value for name, value in options.items() if name in known}
+
+
+def block_for(size: int) -> int:
+    """Return bytes for each part: above 78 GiB, 10,000 parts of 8 MiB are not enough."""
+    blocks = -(-size // (BLOCK * _MOST_PARTS))
+    return BLOCK * max(blocks, 1)
+
+
+def _directories(fs: Any, directory: str) -> Iterator[dict[str, Any]]:
+    inner = []
+    for info in fs.ls(directory, detail=True, **accepted(fs.ls, refresh=True)):
+        if info["type"] == "directory":
+            inner.append(str(info["name"]))
+        else:
+            yield info
+    for path in sorted(inner):
+        if path.rstrip("/").rpartition("/")[2] != OWN_DIRECTORY:
+            yield from _directories(fs, path)
+
+
+def spooled_name(target: StoreLocation, token: str) -> str:
+    """Return the name in the spool; stores tell the content type by the extension."""
+    return f"{token}{Path(target.name).suffix[:20]}"
