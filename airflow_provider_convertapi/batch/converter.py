@@ -96,8 +96,8 @@ class Converter:
         output = BatchOutput(
             place + item.target,
             to_format=self.request.to_formats[-1],
-            ours=tuple(place + path for path in item.ours),
-            others=tuple(place + path for path in item.others),
+            ours=tuple(place + path for path in item.own_outputs),
+            others=tuple(place + path for path in item.foreign_outputs),
             kept_apart=self._kept_apart(item),
         )
         return replace(
@@ -193,7 +193,7 @@ class Converter:
                 delays=delays or (lambda _: self.rhythm.delays()),
                 patient=False,
                 left=[],
-                passed=item.passed,
+                passed=item.barred_attempts,
             )
         )
 
@@ -206,7 +206,7 @@ class Converter:
 
     def _this_try(self, item: Item) -> Try:
         scope = self.hook.scope
-        if scope.try_number == 1 and item.second:
+        if scope.try_number == 1 and item.is_second_attempt:
             # Of an earlier run: its attempt counts, but nothing of it can still be on its way.
             return Try(2, 0.0, self._settle, follows_runs=True)
         return Try(scope.try_number, scope.started, self._settle, follows_runs=True)
