@@ -13,16 +13,16 @@ from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.batch.manifest import MANIFEST, Manifest, totals
+from airflow_provider_convertapi.batch.manifest import MANIFEST, Manifest, last_records
 from airflow_provider_convertapi.errors import ConvertApiError
 from airflow_provider_convertapi.storage import OWN_DIRECTORY, Folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from airflow_provider_convertapi.batch.record import Outcome, Record
+    from airflow_provider_convertapi.batch.record import Record, RecordStatus
 
-_OUTCOMES: tuple[Outcome, ...] = ("converted", "failed", "not_attempted")
+_OUTCOMES: tuple[RecordStatus, ...] = ("converted", "failed", "not_attempted")
 
 
 def read_manifest(directory: str) -> list[Record]:
@@ -33,7 +33,7 @@ def read_manifest(directory: str) -> list[Record]:
     folder = directory.rstrip("/") + "/"
     own = f"{OWN_DIRECTORY}/{MANIFEST}"
     manifest = Manifest(Folder(folder if folder.endswith(own) else folder + own))
-    last = totals(record for _, record in manifest.records())
+    last = last_records(record for _, record in manifest.records())
     return sorted(last.values(), key=lambda record: record.target)
 
 

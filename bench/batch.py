@@ -161,6 +161,7 @@ def plan(source: str, destination: str) -> dict[str, Any]:
 
 def remember(source: str, destination: str) -> dict[str, Any]:
     """Make the outputs and the manifest of a night that converted everything."""
+    from airflow_provider_convertapi.batch.manifest import part_name
     from airflow_provider_convertapi.batch.record import Record
     from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 
@@ -169,10 +170,10 @@ def remember(source: str, destination: str) -> dict[str, Any]:
     )
     context: Any = {"ti": TaskInstance(run_id="one"), "task": operator}
     batch: Batch = operator._batch(context)  # noqa: SLF001 - the night itself would take an hour
-    planned, author = batch.plan(only=False), batch.author
+    plan, author = batch.plan(only=False), batch.author
     when = datetime.now(UTC).isoformat(timespec="microseconds")
     records = []
-    for item in planned.plan.items:
+    for item in plan.items:
         output = Path(destination, item.target)
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text("jpg")
@@ -182,7 +183,7 @@ def remember(source: str, destination: str) -> dict[str, Any]:
             fingerprint=item.fingerprint,
             from_format=PAIR[0],
             to_format=PAIR[1],
-            parameters=planned.asked.digests[0],
+            parameters=plan.request_digest.digests[0],
             outcome="converted",
             when=when,
             dag_id=author.dag_id,
@@ -196,9 +197,9 @@ def remember(source: str, destination: str) -> dict[str, Any]:
             charged=1,
         )
         records.append(record)
-    manifest = planned.records.manifest
+    manifest = plan.state.manifest
     for start in range(0, len(records), PART):
-        manifest.write(author.part_name(start // PART), records[start : start + PART])
+        manifest.write(part_name(author, start // PART), records[start : start + PART])
     return {"parts": len(manifest.part_names())}
 
 

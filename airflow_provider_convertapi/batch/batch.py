@@ -1,4 +1,4 @@
-"""One try of a batch: planned, run, concluded."""
+"""One try of a batch: plan, run, concluded."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.converter import Converter, quiet
-from airflow_provider_convertapi.batch.manifest import Author
 from airflow_provider_convertapi.batch.parameter_files import all_files
-from airflow_provider_convertapi.batch.plan import make
+from airflow_provider_convertapi.batch.plan import plan_batch
+from airflow_provider_convertapi.batch.record import Author
 from airflow_provider_convertapi.batch.recorder import Recorder
 from airflow_provider_convertapi.batch.running import BatchRun
 from airflow_provider_convertapi.batch.shared_files import SharedFiles
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from airflow_provider_convertapi.batch.decisions import Item
-    from airflow_provider_convertapi.batch.plan import Planned
+    from airflow_provider_convertapi.batch.plan import Plan
     from airflow_provider_convertapi.batch.request import BatchRequest
     from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.errors import (
@@ -72,80 +72,77 @@ class Batch:
         """Return the task's log."""
         return self.session.log
 
-    def plan(self, *, only: bool) -> Planned:
+    def plan(self, *, only: bool) -> Plan:
         """List, name and compare; check the budget.
 
         :param only: leave no trace, since nothing follows.
         """
-        planned = make(
+        plan = plan_batch(
             self.request, self.author, first_try=self.session.task.first_number, keeps_salt=not only
         )
-        if not planned.source_files and self.request.on_empty == "fail":
+        if not plan.source_files and self.request.on_empty == "fail":
             raise InputNotFoundError(
                 "source has no files, and on_empty='fail'. Look at the path and at what writes it."
             )
-        self._describe(planned)
+        self._describe(plan)
         if not only:
-            planned.plan.check_budget(self.request.max_conversions, planned.asked.least_cost)
-        return planned
+            plan.check_budget(self.request.max_conversions)
+        return plan
 
-    def _describe(self, planned: Planned) -> None:
-        plan = planned.plan
-        least = plan.least(planned.asked.least_cost)
+    def _describe(self, plan: Plan) -> None:
         self.log.info(
             "%d files: %d to convert, for at least %d conversion(s); %d reused, no charge; "
             "%d known failures, nothing paid.",
             plan.total,
             len(plan.items),
-            least,
+            plan.least_cost,
             plan.reused,
-            len(plan.known),
+            plan.known,
         )
 
-    def preview(self, planned: Planned) -> dict[str, Any]:
+    def preview(self, plan: Plan) -> dict[str, Any]:
         """Return the plan: totals, and a few files as examples."""
-        plan = planned.plan
         return {
             "to_convert": len(plan.items),
             "reused": plan.reused,
-            "failed": len(plan.known),
-            "least_cost": plan.least(planned.asked.least_cost),
+            "failed": plan.known,
+            "least_cost": plan.least_cost,
             "max_conversions": self.request.max_conversions,
-            "manifest": self.manifest_uri(planned),
+            "manifest": self.manifest_uri(plan),
             "examples": [
                 {"source": shown(item.uri), "output": item.target}
                 for item in plan.items[:_EXAMPLES]
             ],
         }
 
-    def run(self, planned: Planned) -> dict[str, Any]:
+    def run(self, plan: Plan) -> dict[str, Any]:
         """Convert what the plan says, and return the summary; or say what went wrong."""
-        run = self.prepare(planned, Summary.of(planned.plan), planned.plan.spent)
-        title = f"Convert {len(planned.plan.items)} files"
+        run = self.prepare(plan, Summary.of(plan), plan.spent)
+        title = f"Convert {len(plan.items)} files"
         with self.cancelling(run), self.grouped(title):
-            run.convert(planned.plan.items)
-        return self.conclude(planned, run)
+            run.convert(plan.items)
+        return self.conclude(plan, run)
 
-    def prepare(self, planned: Planned, summary: Summary, spent: int) -> BatchRun:
+    def prepare(self, plan: Plan, summary: Summary, spent: int) -> BatchRun:
         """Return what runs a plan, or a wave of it."""
         if self.request.durable:
             self.session.warn_of_limits()
-        named = all_files(self.request, planned.file_parameters)
+        named = all_files(self.request, plan.file_parameters)
         files = {name: file for name, file in named.items() if isinstance(file, Source)}
-        self._shared = SharedFiles(self.session, files, planned.started)
-        converter = Converter(self.session, self.request, self._shared, planned.file_parameters)
+        self._shared = SharedFiles(self.session, files, plan.started)
+        converter = Converter(self.session, self.request, self._shared, plan.file_parameters)
         recorder = Recorder(
-            planned.records.manifest,
+            plan.state.manifest,
             self.author,
-            planned.asked,
+            plan.request_digest,
             self.request.destination.uri,
             self.request.from_format,
         )
-        wanted = len(planned.plan.items)
+        wanted = len(plan.items)
         run = BatchRun(converter, recorder, summary, spent, wanted, self.log)
         # A chain's documents are named by jobs that are not derived from its file alone.
-        if planned.plan.uncleaned and self.request.durable and not self.request.steps:
-            run.clean(planned.plan.uncleaned)
+        if plan.uncleaned and self.request.durable and not self.request.steps:
+            run.clean(plan.uncleaned)
         return run
 
     @contextmanager
@@ -169,15 +166,13 @@ class Batch:
                 run.cancel()
             raise
 
-    def conclude(
-        self, planned: Planned, run: BatchRun, left: Iterable[Item] = ()
-    ) -> dict[str, Any]:
+    def conclude(self, plan: Plan, run: BatchRun, left: Iterable[Item] = ()) -> dict[str, Any]:
         """Write the last records, clean up, and end as the policies say.
 
         :param left: files that no wave had got to.
         """
         run.record_not_attempted(left)
-        manifest, summary = self.manifest_uri(planned), run.summary
+        manifest, summary = self.manifest_uri(plan), run.summary
         self._say(summary, manifest)
         cancels = self.cancels and isinstance(run.halted, ConversionInterrupted | None)
         if cancels:
@@ -185,7 +180,7 @@ class Batch:
         if cancels or not (run.goes_on or run.late):  # else jobs that go on still read them
             self._delete_shared()
         if not isinstance(run.halted, ConversionInterrupted):
-            self._compact(planned)  # whether or not it ends well: a folder may fail every night
+            self._compact(plan)  # whether or not it ends well: a folder may fail every night
         if run.halted is not None and not self._is_accepted(run.halted, summary):
             raise self._halted(run.halted, summary, manifest)
         summary.raise_for_failures(self.request.failures_allowed, manifest)
@@ -197,15 +192,15 @@ class Batch:
             documents = self._shared.uploaded(client)
             delete_files(client, documents, client.monotonic() + _CLEANING, quiet)
 
-    def _compact(self, planned: Planned) -> None:
+    def _compact(self, plan: Plan) -> None:
         try:
-            planned.records.manifest.compact(self.author)
+            plan.state.manifest.compact(self.author)
         except Exception as error:  # noqa: BLE001 - each store has its own; how the batch ended is what counts
             self.log.warning("The manifest could not be compacted; the next run does. %s", error)
 
-    def manifest_uri(self, planned: Planned) -> str:
+    def manifest_uri(self, plan: Plan) -> str:
         """Return where the manifest lies, as it may be shown."""
-        return str(planned.records.manifest.files)
+        return str(plan.state.manifest.files)
 
     def _say(self, summary: Summary, manifest: str) -> None:
         self.log.info(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.batch.decisions import Asked, Item, Plan
+from airflow_provider_convertapi.batch.decisions import Item, RequestDigest
+from airflow_provider_convertapi.batch.manifest import name_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from airflow_provider_convertapi.batch.record import Author
 
 URL = "url-"
 """How the fingerprint of a URL begins."""
 
 
 @dataclass(slots=True, kw_only=True)
-class LeftPlan:
+class Checkpoint:
     """A plan, and what else a task has to know when it resumes.
 
     :param started: seconds since the epoch at which the batch began.
@@ -43,7 +47,7 @@ class LeftPlan:
         return b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
 
     @classmethod
-    def from_bytes(cls, data: bytes, url: Callable[[str], str | None]) -> LeftPlan:
+    def from_bytes(cls, data: bytes, url: Callable[[str], str | None]) -> Checkpoint:
         """Read what `to_bytes` wrote; `ValueError` where it is something else.
 
         :param url: returns the URL that has a fingerprint.
@@ -57,22 +61,28 @@ class LeftPlan:
             raise ValueError(str(error)) from None
 
     @property
-    def plan(self) -> Plan:
-        """Return the plan of what is to be converted."""
-        return Plan(items=self.items, reused=self.reused, spent=self.spent)
-
-    @property
-    def asked(self) -> Asked:
+    def request_digest(self) -> RequestDigest:
         """Return what records match by."""
-        return Asked(
+        return RequestDigest(
             to_format=self.to_format, digesting=lambda: self.digests, least_cost=self.least_cost
         )
 
 
+def checkpoint_name(author: Author) -> str:
+    """Return the name of this try's checkpoint."""
+    return f"{checkpoint_prefix(author)}{author.try_number}.jsonl"
+
+
+def checkpoint_prefix(author: Author) -> str:
+    """Return how the checkpoints of all tries of this task instance begin."""
+    whose = json.dumps((author.dag_id, author.task_id, author.run_id))
+    return f"{name_prefix(author)}-{hashlib.sha256(whose.encode()).hexdigest()[:16]}-"
+
+
 def _as_row(item: Item) -> list[Any]:
     uri = None if item.fingerprint.startswith(URL) else item.uri
-    row = [uri, item.target, item.fingerprint, item.seen, item.ours, item.others]
-    return [*row, item.passed, item.second, item.paid]
+    row = [uri, item.target, item.fingerprint, item.seen, item.own_outputs, item.foreign_outputs]
+    return [*row, item.barred_attempts, item.is_second_attempt, item.prepaid]
 
 
 def _as_item(row: list[Any], url: Callable[[str], str | None]) -> Item:

@@ -101,8 +101,8 @@ class Converter:
             place + item.target,
             directory=place,
             to_format=self.request.to_formats[-1],
-            ours=tuple(place + path for path in item.ours),
-            others=tuple(place + path for path in item.others),
+            ours=tuple(place + path for path in item.own_outputs),
+            others=tuple(place + path for path in item.foreign_outputs),
             kept_apart=self._kept_apart(item),
         )
 
@@ -121,8 +121,8 @@ class Converter:
         conversion = self.expect(item) if is_begun else self.look_up(item)
         settings = JobSettings(
             may_be_known=True,
-            is_second_attempt=item.second,
-            barred_attempts=item.passed,
+            is_second_attempt=item.is_second_attempt,
+            barred_attempts=item.barred_attempts,
             waits_out_throttling=False,
             delays=lambda _: self.schedule.delays(),
             permit=permit,
@@ -161,7 +161,7 @@ class Converter:
     def job(self, item: Item, ref: JobRef) -> Job:
         """Return a job that another process has begun."""
         request = self.expect(item).requests[0]
-        settings = JobSettings(may_be_known=True, is_second_attempt=item.second)
+        settings = JobSettings(may_be_known=True, is_second_attempt=item.is_second_attempt)
         deadline = self.session.client.monotonic() + request.timeout
         ids = JobIds(self.session.key, ref.derivation)
         return Job(self.session, ids, request, settings, deadline, quiet)

@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from airflow_provider_convertapi.api.converters import without_extension
 from airflow_provider_convertapi.batch.record import match_of
-from airflow_provider_convertapi.errors import BudgetExceededError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow_provider_convertapi.batch.index import Converted, Failed
-    from airflow_provider_convertapi.batch.manifest import Index
+    from airflow_provider_convertapi.batch.index import Index, LastConversion, LastFailure
 
 OnMissingOutput = Literal["convert", "ignore"]
 
@@ -47,37 +45,37 @@ class Item:
     :param target: its output, relative to the destination.
     :param fingerprint: what identifies its content.
     :param seen: what the listing said of it where `fingerprint` is a hash of the content.
-    :param ours: what a batch wrote for this output before, so that it may be written over.
-    :param others: outputs of other files that its numbered results would fall on.
-    :param passed: attempts of the conversion, from 0 on, whose verdicts do not count any more.
-    :param second: an earlier attempt ended with a verdict that one more may change.
-    :param paid: conversions that earlier tries paid for and whose results this one finds.
+    :param own_outputs: what a batch wrote for this output before, so that it may be written over.
+    :param foreign_outputs: outputs of other files that its numbered results would fall on.
+    :param barred_attempts: attempts, from 0 on, whose verdicts do not count any more.
+    :param is_second_attempt: an earlier attempt ended with a verdict that one more may change.
+    :param prepaid: conversions that earlier tries paid for and whose results this one finds.
     """
 
     uri: str
     target: str
     fingerprint: str
     seen: str | None = None
-    ours: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
-    passed: int = 0
-    second: bool = False
-    paid: int = 0
+    own_outputs: tuple[str, ...] = ()
+    foreign_outputs: tuple[str, ...] = ()
+    barred_attempts: int = 0
+    is_second_attempt: bool = False
+    prepaid: int = 0
 
     def needs(self, least_cost: int) -> int:
         """Return the conversions that it still takes at least, of those it takes in all."""
-        return max(least_cost - self.paid, 0)
+        return max(least_cost - self.prepaid, 0)
 
     def newly_taken(self, cost: int, charged: int) -> int:
         """Return what of a cost no earlier try of the task instance has counted.
 
         :param charged: conversions that this try submitted.
         """
-        return max(cost - self.paid, charged)
+        return max(cost - self.prepaid, charged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class RequestDigest:
     """What was asked of every file alike.
 
     :param to_format: target format or tool.
@@ -101,7 +99,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class ReusePolicy:
     """Which records settle a file.
 
     :param retry_failed: permanent failures of other runs are paid once more.
@@ -121,90 +119,67 @@ class Rules:
 
 
 @dataclass(slots=True)
-class Plan:
-    """What is to be done.
+class Decisions:
+    """What the records settle, and what they leave to be converted.
 
     :param items: what is to be converted, by output.
     :param reused: how many outputs stand from earlier.
     :param known: failures that are known and paid for, with a word on each.
-    :param spent: conversions that this task instance took before.
-    :param uncleaned: what an earlier try of it settled last, with the attempt: documents of those
-        may still lie at the service.
+    :param uncleaned: what an earlier try of this task instance settled last, with the attempt:
+        documents of those may still lie at the service.
     """
 
     items: list[Item] = field(default_factory=list)
     reused: int = 0
     known: list[tuple[Item, str]] = field(default_factory=list)
-    spent: int = 0
     uncleaned: list[tuple[Item, int]] = field(default_factory=list)
 
-    @property
-    def total(self) -> int:
-        """Return how many files there are in all."""
-        return len(self.items) + self.reused + len(self.known)
 
-    def least(self, least_cost: int) -> int:
-        """Return the conversions that all files to convert still take at least."""
-        return sum(item.needs(least_cost) for item in self.items)
-
-    def check_budget(self, most: int | None, least_cost: int = 1) -> None:
-        """Raise `BudgetExceededError` where more would be paid than `most` conversions."""
-        least = self.least(least_cost)
-        if most is None or self.spent + least <= most:
-            return
-        spent = f", and earlier tries took {self.spent}" if self.spent else ""
-        raise BudgetExceededError(
-            f"{len(self.items)} file(s) are to be converted for at least {least} conversion(s)"
-            f"{spent}, but max_conversions is {most}. Nothing was paid now. Raise max_conversions, "
-            "or convert fewer files: a glob, a shard, or max_conversions divided over several runs."
-        )
-
-
-def make_plan(
+def decide_all(
     listed: Sequence[Listed],
     targets: Sequence[str],
     index: Index,
-    asked: Asked,
-    rules: Rules,
-    recorded: Callable[[str], str],
-) -> Plan:
+    digest: RequestDigest,
+    policy: ReusePolicy,
+    record_uri: Callable[[str], str],
+) -> Decisions:
     """Compare every input with what the manifest says of its output.
 
     :param targets: the output of each input, in order.
-    :param recorded: returns what records call an input.
+    :param record_uri: returns what records call an input.
     """
-    plan, recent = Plan(spent=index.spent), index.recent()
+    decided, recent = Decisions(), index.recent()
     outputs = _Outputs(targets, index)
     for found, target in sorted(zip(listed, targets, strict=True), key=lambda pair: pair[1]):
         item = Item(found.uri, target, found.fingerprint)
-        source = recorded(found.uri)
+        source = record_uri(found.uri)
         converted, failed = index.converted.get(target), index.failed.get(target)
-        if failed is not None and _has_more_time(failed, rules):
+        if failed is not None and _has_more_time(failed, policy):
             failed = None  # another `Timeout` makes other jobs: nothing of it counts any more
         known = [record for record in (converted, failed) if record is not None]
-        same = _those_of_this(known, item, source, asked, rules)
-        if converted in same and (_stands(converted) or rules.on_missing_output == "ignore"):
-            plan.reused += 1
-        elif failed in same and converted not in same and _bars(failed, index, rules):
-            plan.known.append((item, _word(failed)))
+        same = _those_of_this(known, item, source, digest, policy)
+        if converted in same and (_stands(converted) or policy.on_missing_output == "ignore"):
+            decided.reused += 1
+        elif failed in same and converted not in same and _bars(failed, index, policy):
+            decided.known.append((item, _word(failed)))
         else:
             if failed is not None and failed in same:
                 is_verdict = failed.bars and failed.error not in (_IN_THE_WAY, _UNREADABLE)
-                item.passed = failed.attempt + 1 if is_verdict else 0
-                item.second = failed.error == _TRANSIENT
-            _hash(item, rules)
-            if rules.collects and plan.spent:
-                matches = asked.matches(source, item.fingerprint)
-                item.paid = index.spending.kept(target, matches)
-            item.others = outputs.of_others(target)
+                item.barred_attempts = failed.attempt + 1 if is_verdict else 0
+                item.is_second_attempt = failed.error == _TRANSIENT
+            _hash(item, policy)
+            if policy.collects and index.spent:
+                matches = digest.matches(source, item.fingerprint)
+                item.prepaid = index.spending.kept(target, matches)
+            item.foreign_outputs = outputs.of_others(target)
             if converted is not None and converted.is_from(source):
-                item.ours = outputs.of(target, converted)
-            plan.items.append(item)
+                item.own_outputs = outputs.of(target, converted)
+            decided.items.append(item)
             continue
         if target in recent:
             settled = Item(found.uri, target, recent[target].fingerprint)
-            plan.uncleaned.append((settled, recent[target].attempt))
-    return plan
+            decided.uncleaned.append((settled, recent[target].attempt))
+    return decided
 
 
 class _Outputs:
@@ -221,7 +196,7 @@ class _Outputs:
             if dash and number.isdecimal():
                 self._numbered[stem].append(path)
 
-    def of(self, target: str, converted: Converted) -> tuple[str, ...]:
+    def of(self, target: str, converted: LastConversion) -> tuple[str, ...]:
         """Return what was written for an output, by its last conversion or an earlier one."""
         written = dict.fromkeys([*converted.sizes(target), *self._near(target)])
         return tuple(path for path in written if path == target or self._is_of(path, target))
@@ -238,50 +213,54 @@ class _Outputs:
 
 
 def _those_of_this(
-    known: Sequence[Converted | Failed], item: Item, source: str, asked: Asked, rules: Rules
-) -> list[Converted | Failed | None]:
+    known: Sequence[LastConversion | LastFailure],
+    item: Item,
+    source: str,
+    digest: RequestDigest,
+    policy: ReusePolicy,
+) -> list[LastConversion | LastFailure | None]:
     """Return the records that are of this very conversion; look at the content if need be."""
-    by_listing = asked.matches(source, item.fingerprint) if known else set()
-    same: list[Converted | Failed | None] = [
+    by_listing = digest.matches(source, item.fingerprint) if known else set()
+    same: list[LastConversion | LastFailure | None] = [
         record for record in known if (record.match_seen or record.match) in by_listing
     ]
-    if same or not known or rules.hash_content is None:
+    if same or not known or policy.hash_content is None:
         return same
-    _hash(item, rules)
-    by_content = asked.matches(source, item.fingerprint)
+    _hash(item, policy)
+    by_content = digest.matches(source, item.fingerprint)
     return [record for record in known if record.match in by_content]
 
 
-def _hash(item: Item, rules: Rules) -> None:
-    if rules.hash_content is not None and item.seen is None:
-        item.seen, item.fingerprint = item.fingerprint, rules.hash_content(item.uri)
+def _hash(item: Item, policy: ReusePolicy) -> None:
+    if policy.hash_content is not None and item.seen is None:
+        item.seen, item.fingerprint = item.fingerprint, policy.hash_content(item.uri)
 
 
-def _has_more_time(failed: Failed, rules: Rules) -> bool:
+def _has_more_time(failed: LastFailure, policy: ReusePolicy) -> bool:
     """Tell whether a file that ran out of time would have more of it now."""
-    return bool(failed.timeout and rules.timeout and rules.timeout > failed.timeout)
+    return bool(failed.timeout and policy.timeout and policy.timeout > failed.timeout)
 
 
-def _stands(converted: Converted | None) -> bool:
+def _stands(converted: LastConversion | None) -> bool:
     return converted is not None and converted.stands
 
 
-def _bars(failed: Failed | None, index: Index, rules: Rules) -> bool:
+def _bars(failed: LastFailure | None, index: Index, policy: ReusePolicy) -> bool:
     """Tell whether a failure stands: paid for and permanent, or lost by this series of tries."""
     if failed is None:
         return False
     # Of this run, and no human cleared the task since.
     own = failed.run_id == index.author.run_id
-    recent = own and failed.try_number >= rules.first_try
+    recent = own and failed.try_number >= policy.first_try
     if failed.error in _LOST:
         # It may have been billed: paying anew is for a human, or another run, to decide.
         return recent
     if own and (failed.error == _UNREADABLE or (failed.error == _IN_THE_WAY and not recent)):
         # Of its job the same run fetches the result for free; a clear says: the place is free now.
         return False
-    return failed.bars and (recent or not rules.retry_failed)
+    return failed.bars and (recent or not policy.retry_failed)
 
 
-def _word(failed: Failed | None) -> str:
+def _word(failed: LastFailure | None) -> str:
     assert failed  # noqa: S101 - for the type checker
     return failed.error + (f" (Code {failed.code})" if failed.code else "")

@@ -108,7 +108,7 @@ class Inputs:
         listings, names = _divided(self.request.source)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             found = [entry for entry in pool.map(self._named, names) if entry]
-        named = {recorded(one.uri) if is_url(one.uri) else one.uri: one for one in found}
+        named = {record_uri(one.uri) if is_url(one.uri) else one.uri: one for one in found}
         seen: set[str] = set()
         entries = chain.from_iterable(map(self._listing, listings))
         for entry in _each_new(entries, seen, is_one=_is_one(listings, names)):
@@ -168,7 +168,7 @@ def url_fingerprint(url: str) -> str:
     return f"{URL}{hashlib.sha256(url.encode()).hexdigest()[:32]}"
 
 
-def recorded(uri: str) -> str:
+def record_uri(uri: str) -> str:
     """Return what records call an input: nothing of it is secret.
 
     Of a URL's query, which may tell one document from another, it holds a digest; a signature is

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import re
 import secrets
-from collections import deque
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_convertapi.api.retry import RETENTION
-from airflow_provider_convertapi.batch.index import Converted, Failed, Settled
 from airflow_provider_convertapi.batch.record import Record
-from airflow_provider_convertapi.batch.spending import Spending
+from airflow_provider_convertapi.storage import OWN_DIRECTORY, Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from airflow_provider_convertapi.batch.record import Author
 
 MANIFEST = "manifest/"
 PLANS = "plans/"
@@ -27,10 +23,7 @@ MANY_PARTS = 50
 """Parts above which a run that ends well writes them together."""
 
 _LINES_A_PART = 20_000
-_CLEANED_AFTER = timedelta(minutes=1)
-"""How long after its record a document may lie at the service: records are published every few
-seconds, and documents go then, between two files."""
-
+_SALT_BYTES = 8
 _TRIES = 5
 
 _log = logging.getLogger(__name__)
@@ -54,47 +47,6 @@ class Files(Protocol):
     def delete(self, name: str) -> None:
         """Remove a file that may be gone already."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Author:
-    """Who writes: a task instance's try."""
-
-    dag_id: str
-    task_id: str
-    run_id: str
-    map_index: int
-    try_number: int
-
-    def part_name(self, sequence: int | str) -> str:
-        """Return a name that no other part has."""
-        number = f"{sequence:06d}" if isinstance(sequence, int) else sequence
-        return f"{self._place}-{self.try_number}-{number}-{secrets.token_hex(4)}.jsonl"
-
-    def plan_name(self) -> str:
-        """Return the name of this try's plan."""
-        return f"{self.plan_prefix}{self.try_number}.jsonl"
-
-    @property
-    def plan_prefix(self) -> str:
-        """Return how the plans of all tries of this task instance begin."""
-        # What is readable of the names is cut and cleaned: two tasks may have it in common.
-        whose = json.dumps((self.dag_id, self.task_id, self.run_id))
-        return f"{self._place}-{hashlib.sha256(whose.encode()).hexdigest()[:16]}-"
-
-    @property
-    def _place(self) -> str:
-        task = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{self.dag_id}.{self.task_id}")[:100]
-        return f"{task}-{max(self.map_index, 0):04d}"
-
-    def is_of(self, record: Record) -> bool:
-        """Tell whether a record is of the same task instance, whichever its try."""
-        return (record.dag_id, record.task_id, record.run_id, record.map_index) == (
-            self.dag_id,
-            self.task_id,
-            self.run_id,
-            self.map_index,
-        )
 
 
 @dataclass(slots=True)
@@ -158,7 +110,7 @@ class Manifest:
                 winners[key] = record
         kept = [*winners.values(), *own]
         for start in range(0, len(kept), _LINES_A_PART):
-            self.write(author.part_name("compacted"), kept[start : start + _LINES_A_PART])
+            self.write(part_name(author, "compacted"), kept[start : start + _LINES_A_PART])
         for name in read:
             self.files.delete(name)
 
@@ -172,139 +124,7 @@ def _parse(name: str, data: bytes) -> Iterator[Record]:
             _log.warning("Line %d of the manifest's part %s is no record.", number, name)
 
 
-@dataclass(slots=True)
-class Index:
-    """What the manifest says of each output, as far as a plan needs it.
-
-    :param author: whose own records are counted.
-    :param only_own_run: leave the records of other runs out.
-    """
-
-    author: Author
-    only_own_run: bool = False
-    converted: dict[str, Converted] = field(default_factory=dict)
-    failed: dict[str, Failed] = field(default_factory=dict)
-    spending: Spending = field(default_factory=Spending)
-    _several: dict[str, str] = field(default_factory=dict)
-    _others: dict[str, str] = field(default_factory=dict)
-    _counted: set[int] = field(default_factory=set)
-    _own: deque[tuple[datetime, Settled]] = field(default_factory=deque)
-
-    @property
-    def spent(self) -> int:
-        """Return the conversions that the author's task instance took, over all its tries."""
-        return self.spending.total
-
-    def read(self, manifest: Manifest) -> None:
-        """Take in every record of the manifest."""
-        for _, record in manifest.records():
-            self.add(record)
-
-    def add(self, record: Record) -> None:
-        """Take in one record; the order does not matter."""
-        if self.author.is_of(record):
-            self._count(record)
-        if self.only_own_run and record.run_id != self.author.run_id:
-            for path in record.outputs:
-                if self._others.get(path) != path:  # whose own it is wins
-                    self._others[path] = record.target
-            return
-        if record.outcome == "converted":
-            self._add_converted(record)
-        elif record.outcome == "failed":
-            self._add_failed(record)
-
-    def _count(self, record: Record) -> None:
-        key = hash((record.target, record.when))
-        if key not in self._counted:  # compaction may show a record twice
-            self._counted.add(key)
-            self.spending.add(record)
-            if record.try_number < self.author.try_number and record.outcome != "not_attempted":
-                settled = Settled(record.target, record.fingerprint, record.attempt)
-                self._add_own(datetime.fromisoformat(record.when), settled)
-
-    def _add_own(self, when: datetime, settled: Settled) -> None:
-        self._own.append((when, settled))
-        while self._own[0][0] < when - _CLEANED_AFTER:  # parts come in their order, nearly
-            self._own.popleft()
-
-    def recent(self) -> dict[str, Settled]:
-        """Return by output what earlier tries of the author's task instance recorded last.
-
-        One that was killed then may have left the documents of those at the service.
-        """
-        own = sorted(self._own, key=lambda one: one[0])
-        if not own or own[-1][0] < datetime.now(UTC) - RETENTION:
-            return {}  # since then its ids may have become another run's
-        since = own[-1][0] - _CLEANED_AFTER
-        return {settled.target: settled for when, settled in own if when >= since}
-
-    def _add_converted(self, record: Record) -> None:
-        further = (path for path in record.outputs if path != record.target)
-        self._several.update(dict.fromkeys(further, record.target))
-        standing = self.converted.get(record.target)
-        if standing is not None and standing.when > record.when:
-            return
-        as_planned = record.outputs == (record.target,) and len(record.sizes) == 1
-        outputs: dict[str, int] | int = dict(zip(record.outputs, record.sizes, strict=False))
-        self.converted[record.target] = Converted(
-            record.match,
-            record.match_seen,
-            hash(record.source),
-            record.sizes[0] if as_planned else outputs,
-            record.when,
-        )
-
-    def _add_failed(self, record: Record) -> None:
-        standing = self.failed.get(record.target)
-        if standing is None or standing.when <= record.when:
-            self.failed[record.target] = Failed(
-                record.match,
-                record.match_seen,
-                hash(record.source),
-                record.bars,
-                record.when,
-                record.run_id,
-                record.try_number,
-                record.attempt,
-                record.error or "",
-                record.code,
-                record.timeout,
-            )
-
-    def is_output(self, path: str) -> bool:
-        """Tell whether a path, relative to the destination, was written by a batch."""
-        if path in self._several or path in self._others:
-            return True
-        return self._is_planned(path)
-
-    def _is_planned(self, path: str) -> bool:
-        return path in self.converted and path in self.converted[path].sizes(path)
-
-    def is_from(self, target: str, source: str) -> bool | None:
-        """Tell whether an output was made from this source, or was to be; None: from none."""
-        known = self.converted.get(target) or self.failed.get(target)
-        return None if known is None else known.source == hash(source)
-
-    def found(self, path: str, size: int) -> None:
-        """Note that a file stands in the destination."""
-        for target in {path, self._several.get(path, path)} & self.converted.keys():
-            self.converted[target].found(target, path, size)
-
-    def outputs(self) -> Iterator[str]:
-        """Yield every path that a batch wrote; some come twice."""
-        for paths in (self.converted, self._several, self._others):
-            yield from paths
-
-    def makers(self, path: str) -> set[str]:
-        """Return the outputs, as they were planned, whose conversions wrote a path."""
-        claims = [self._several.get(path), self._others.get(path)]
-        if self._is_planned(path):
-            claims.append(path)
-        return {target for target in claims if target is not None}
-
-
-def totals(records: Iterable[Record]) -> Mapping[str, Record]:
+def last_records(records: Iterable[Record]) -> Mapping[str, Record]:
     """Return the last word on each output: a conversion wins over a failure of the same file."""
     last: dict[str, Record] = {}
     for record in records:
@@ -322,3 +142,54 @@ def _outranks(record: Record, known: Record) -> bool:
 
 
 _RANKS = ("not_attempted", "failed", "converted")
+
+
+@dataclass(frozen=True, slots=True)
+class StateDirectory:
+    """The directory of our own files beside the outputs: manifest, salts, checkpoints.
+
+    :param own: that directory.
+    """
+
+    own: Folder
+
+    @classmethod
+    def beside(cls, destination: str) -> StateDirectory:
+        """Return that of a destination; `destination` ends in ``/``."""
+        return cls(Folder(f"{destination}{OWN_DIRECTORY}/"))
+
+    @property
+    def manifest(self) -> Manifest:
+        """Return the manifest."""
+        return Manifest(Folder(self.own.uri + MANIFEST))
+
+    @property
+    def checkpoints(self) -> Folder:
+        """Return where plans wait for a task to resume."""
+        return Folder(self.own.uri + PLANS)
+
+    def salts(self) -> list[str]:
+        """Return the salts that keyed the digests of parameters; mostly one.
+
+        Two tasks that write a destination's first records at once may each make one.  So every
+        record names its own, and a reader knows them all.
+        """
+        return [name.removeprefix(SALT) for name in self.own.names() if name.startswith(SALT)]
+
+    def new_salt(self) -> str:
+        """Keep a new salt, and return it."""
+        salt = secrets.token_hex(_SALT_BYTES)
+        self.own.write(SALT + salt, salt.encode())
+        return salt
+
+
+def part_name(author: Author, sequence: int | str) -> str:
+    """Return a name that no other part has."""
+    number = f"{sequence:06d}" if isinstance(sequence, int) else sequence
+    return f"{name_prefix(author)}-{author.try_number}-{number}-{secrets.token_hex(4)}.jsonl"
+
+
+def name_prefix(author: Author) -> str:
+    """Return how the names of a task instance's files begin; two tasks may have it in common."""
+    task = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{author.dag_id}.{author.task_id}")[:100]
+    return f"{task}-{max(author.map_index, 0):04d}"

@@ -64,7 +64,7 @@ def identities(files: Mapping[str, Source | str]) -> dict[str, list[str | int]]:
     }
 
 
-def remembered(kept: Mapping[str, list[Any]], given: Files, error: ConvertApiError) -> Files:
+def restore_files(kept: Mapping[str, list[Any]], given: Files, error: ConvertApiError) -> Files:
     """Return the files as the plan knew them: enough to collect what was submitted with them.
 
     :param kept: what `identities` returned.

@@ -7,9 +7,20 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-Outcome = Literal["converted", "failed", "not_attempted"]
+RecordStatus = Literal["converted", "failed", "not_attempted"]
 
 _MATCH_LENGTH = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Author:
+    """Who writes: a task instance's try."""
+
+    dag_id: str
+    task_id: str
+    run_id: str
+    map_index: int
+    try_number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +47,7 @@ class Record:
     from_format: str
     to_format: str
     parameters: str
-    outcome: Outcome
+    outcome: RecordStatus
     when: str
     dag_id: str
     task_id: str
@@ -73,6 +84,15 @@ class Record:
             return cls(**known)
         except (ValueError, TypeError):
             return None
+
+    def is_of(self, author: Author) -> bool:
+        """Tell whether it is of the same task instance, whichever its try."""
+        return (self.dag_id, self.task_id, self.run_id, self.map_index) == (
+            author.dag_id,
+            author.task_id,
+            author.run_id,
+            author.map_index,
+        )
 
     @property
     def match(self) -> bytes:

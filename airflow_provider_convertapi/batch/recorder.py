@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_convertapi.api.converters import extension_of
 from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
 from airflow_provider_convertapi.batch.converter import error_fields
-from airflow_provider_convertapi.batch.inputs import recorded
+from airflow_provider_convertapi.batch.inputs import record_uri
+from airflow_provider_convertapi.batch.manifest import part_name
 from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.errors import (
     ConversionError,
@@ -25,9 +26,10 @@ from airflow_provider_convertapi.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from airflow_provider_convertapi.batch.decisions import Asked, Item
+    from airflow_provider_convertapi.batch.decisions import Item, RequestDigest
     from airflow_provider_convertapi.batch.filetask import FileTask
-    from airflow_provider_convertapi.batch.manifest import Author, Manifest
+    from airflow_provider_convertapi.batch.manifest import Manifest
+    from airflow_provider_convertapi.batch.record import Author
     from airflow_provider_convertapi.conversions.request import ConversionRequest
     from airflow_provider_convertapi.conversions.result import ConversionResult
 
@@ -48,7 +50,7 @@ class Recorder:
 
     manifest: Manifest
     author: Author
-    asked: Asked
+    request_digest: RequestDigest
     destination: str
     from_format: str | None
     _records: list[Record] = field(default_factory=list, init=False)
@@ -121,7 +123,7 @@ class Recorder:
             self._due = time.monotonic() + _SECONDS
         if records:
             try:
-                self.manifest.write(self.author.part_name(self._sequence), records)
+                self.manifest.write(part_name(self.author, self._sequence), records)
             except BaseException:  # a task that is out of time, too, has one more go at it
                 with self._lock:
                     self._records = records + self._records
@@ -138,14 +140,14 @@ class Recorder:
     def _record(self, item: Item, request: ConversionRequest | None, **what: Any) -> Record:
         return Record(
             target=item.target,
-            source=recorded(item.uri),
+            source=record_uri(item.uri),
             fingerprint=item.fingerprint,
             seen=item.seen,
             from_format=request.source_format
             if request
             else self.from_format or extension_of(item.uri),
-            to_format=self.asked.to_format,
-            parameters=self.asked.digests[0],
+            to_format=self.request_digest.to_format,
+            parameters=self.request_digest.digests[0],
             when=datetime.now(UTC).isoformat(timespec="microseconds"),
             dag_id=self.author.dag_id,
             task_id=self.author.task_id,

@@ -18,7 +18,8 @@ from airflow_provider_convertapi.storage import shown
 if TYPE_CHECKING:
     import logging
 
-    from airflow_provider_convertapi.batch.decisions import Item, Plan
+    from airflow_provider_convertapi.batch.decisions import Item
+    from airflow_provider_convertapi.batch.plan import Plan
     from airflow_provider_convertapi.batch.record import Record
 
 _SHOWN = 5
@@ -54,9 +55,12 @@ class Summary:
     @classmethod
     def of(cls, plan: Plan) -> Summary:
         """Begin to count with what the plan settles."""
-        examples = [f"{shown(item.uri)} (known: {word})" for item, word in plan.known[:_SHOWN]]
-        known = len(plan.known)
-        return cls(reused=plan.reused, failed=known, known=known, examples=examples)
+        return cls(
+            reused=plan.reused,
+            failed=plan.known,
+            known=plan.known,
+            examples=list(plan.known_examples),
+        )
 
     @property
     def total(self) -> int:

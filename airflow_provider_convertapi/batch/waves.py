@@ -6,16 +6,21 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.batch.checkpoint import LeftPlan
+from airflow_provider_convertapi.batch.checkpoint import (
+    Checkpoint,
+    checkpoint_name,
+    checkpoint_prefix,
+)
 from airflow_provider_convertapi.batch.inputs import url_fingerprint
+from airflow_provider_convertapi.batch.manifest import StateDirectory
 from airflow_provider_convertapi.batch.parameter_files import (
     all_files,
     identities,
     of_first_step,
-    remembered,
+    restore_files,
     with_step_files,
 )
-from airflow_provider_convertapi.batch.plan import Planned, Records, find_file_parameters
+from airflow_provider_convertapi.batch.plan import Plan, find_file_parameters
 from airflow_provider_convertapi.batch.summary import Summary
 from airflow_provider_convertapi.conversions.checking import flatten, plain_text, with_found_files
 from airflow_provider_convertapi.conversions.deferral import JobEvent
@@ -71,24 +76,24 @@ class Waves:
     """Submit a wave, let the task sleep, collect it, submit the next."""
 
     batch: Batch
-    _planned: Planned | None = field(default=None, init=False)
+    _plan: Plan | None = field(default=None, init=False)
     _unfit: ConvertApiError | None = field(default=None, init=False)
 
-    def start(self, planned: Planned) -> Deferral | dict[str, Any]:
+    def start(self, plan: Plan) -> Deferral | dict[str, Any]:
         """Submit the first wave; a summary where nothing has to be waited for."""
-        self._planned = planned
-        run = self.batch.prepare(planned, Summary.of(planned.plan), planned.plan.spent)
+        self._plan = plan
+        run = self.batch.prepare(plan, Summary.of(plan), plan.spent)
         with self.batch.cancelling(run):
-            return self._next(run, planned.plan.items, [])
+            return self._next(run, plan.items, [])
 
     def resume(self, event: object) -> Deferral | dict[str, Any]:
         """Collect what has an answer, and submit the next wave."""
         found = JobEvent.parse(event, expected=None)
         self._check_key(found)
         left = self._read_plan()
-        planned = self._planned = self._as_planned(left)
+        plan = self._plan = self._as_plan(left)
         summary, taken, settled = self._done(left)
-        run = self.batch.prepare(planned, summary, left.spent + taken)
+        run = self.batch.prepare(plan, summary, left.spent + taken)
         jobs = _by_file(found)
         outstanding, fresh = self._sorted(run, left.items, settled, jobs)
         with self.batch.cancelling(run):
@@ -126,7 +131,7 @@ class Waves:
         self, run: BatchRun, fresh: Sequence[Item], waiting: list[Waiting]
     ) -> Deferral | dict[str, Any]:
         """Submit as many as the wave has room for, and wait for them, or conclude."""
-        assert self._planned is not None  # noqa: S101 - set by both callers; for the type checker
+        assert self._plan is not None  # noqa: S101 - set by both callers; for the type checker
         most, left = self.batch.request.defer_batch, list(fresh)
         # Files that are settled when they are submitted leave room for others, or for a whole wave.
         while left and len(waiting) < most and run.halted is None:
@@ -144,7 +149,7 @@ class Waves:
             # Nothing more is sent; what is in flight may end, and is saved.
             self._collect(run, waiting, {refs[-1].derivation for _, refs in waiting})
         self._remove_plan()
-        return self.batch.conclude(self._planned, run, left)
+        return self.batch.conclude(self._plan, run, left)
 
     def _deferral(self, waiting: Sequence[Waiting], *, more: bool) -> Deferral:
         timeout = self.batch.request.timeout
@@ -200,15 +205,17 @@ class Waves:
                 outstanding.append((item, refs))
         return outstanding, fresh
 
-    def _done(self, left: LeftPlan) -> tuple[Summary, int, set[str]]:
+    def _done(self, left: Checkpoint) -> tuple[Summary, int, set[str]]:
         """Return what the records say that this try has done, what it took, and of which files."""
         summary = Summary(
             reused=left.reused, failed=left.known, known=left.known, examples=list(left.examples)
         )
         author, taken, settled = self.batch.author, 0, set[str]()
         items = {item.target: item for item in left.items}
-        for _, record in Records.beside(self.batch.request.destination.uri).manifest.records():
-            is_mine = author.is_of(record) and record.try_number == author.try_number
+        for _, record in StateDirectory.beside(
+            self.batch.request.destination.uri
+        ).manifest.records():
+            is_mine = record.is_of(author) and record.try_number == author.try_number
             # A run that is tested again has the same try number, and a plan of its own.
             item = items.get(record.target) if is_mine else None
             if item is not None and record.target not in settled:  # compaction may show one twice
@@ -222,38 +229,48 @@ class Waves:
 
     def _leave_plan(self) -> None:
         """Leave the plan beside the manifest, once."""
-        planned, author = self._planned, self.batch.author
-        assert planned is not None  # noqa: S101 - for the type checker
-        plans, name = planned.records.plans, author.plan_name()
+        plan, author = self._plan, self.batch.author
+        assert plan is not None  # noqa: S101 - for the type checker
+        plans, name = plan.state.checkpoints, checkpoint_name(author)
         if name in (there := plans.names()):
             return
         for old in there:
-            if old.startswith(author.plan_prefix):  # of a try that was killed
+            if old.startswith(checkpoint_prefix(author)):  # of a try that was killed
                 plans.delete(old)
-        files = all_files(self.batch.request, planned.file_parameters)
-        plans.write(name, _left_plan(planned, files, Summary.of(planned.plan)).to_bytes())
+        files = all_files(self.batch.request, plan.file_parameters)
+        plans.write(name, _checkpoint_of(plan, files).to_bytes())
 
-    def _read_plan(self) -> LeftPlan:
-        plans = Records.beside(self.batch.request.destination.uri).plans
+    def _read_plan(self) -> Checkpoint:
+        plans = StateDirectory.beside(self.batch.request.destination.uri).checkpoints
         source = self.batch.request.source
         given = (plain_text("source", uri) for uri in flatten(source))  # as the listing reads it
         urls = {url_fingerprint(uri): uri for uri in given if is_url(uri)}
         try:
-            return LeftPlan.from_bytes(plans.read(self.batch.author.plan_name()), urls.get)
+            return Checkpoint.from_bytes(plans.read(checkpoint_name(self.batch.author)), urls.get)
         except (FileNotFoundError, ValueError) as error:
             raise ConversionInterrupted(
                 f"The plan beside the manifest cannot be read ({type(error).__name__}). The jobs "
                 "go on at ConvertAPI, and the next try plans anew and collects them without paying."
             ) from None
 
-    def _as_planned(self, left: LeftPlan) -> Planned:
+    def _as_plan(self, left: Checkpoint) -> Plan:
         files = self._files(left)
         request = self.batch.request = with_step_files(self.batch.request, files)
         own = of_first_step(request, files)
-        records = Records.beside(request.destination.uri)
-        return Planned(left.plan, left.asked, records, len(left.items), own, left.started)
+        return Plan(
+            items=left.items,
+            reused=left.reused,
+            known=left.known,
+            known_examples=left.examples,
+            spent=left.spent,
+            request_digest=left.request_digest,
+            state=StateDirectory.beside(request.destination.uri),
+            source_files=len(left.items),
+            file_parameters=own,
+            started=left.started,
+        )
 
-    def _files(self, left: LeftPlan) -> Files:
+    def _files(self, left: Checkpoint) -> Files:
         """Return the files among the parameters; `_unfit` says why no more can be submitted.
 
         What was submitted, and paid, needs them no more.
@@ -268,11 +285,11 @@ class Waves:
             if identities(files) == dict(left.files):
                 return files
             self._unfit = InputChangedError("A file among the parameters was written meanwhile.")
-        return remembered(left.files, all_files(request, request.files), self._unfit)
+        return restore_files(left.files, all_files(request, request.files), self._unfit)
 
     def _remove_plan(self) -> None:
-        assert self._planned is not None  # noqa: S101 - for the type checker
-        self._planned.records.plans.delete(self.batch.author.plan_name())
+        assert self._plan is not None  # noqa: S101 - for the type checker
+        self._plan.state.checkpoints.delete(checkpoint_name(self.batch.author))
 
 
 def _by_file(found: JobEvent) -> dict[str, tuple[JobRef, ...]]:
@@ -285,16 +302,16 @@ def _by_file(found: JobEvent) -> dict[str, tuple[JobRef, ...]]:
     return {jobs[0].derivation: tuple(jobs) for jobs in files}
 
 
-def _left_plan(planned: Planned, files: Files, summary: Summary) -> LeftPlan:
-    return LeftPlan(
-        items=planned.plan.items,
-        started=planned.started,
-        spent=planned.plan.spent,
-        reused=summary.reused,
-        known=summary.known,
-        examples=summary.examples,
-        to_format=planned.asked.to_format,
-        digests=planned.asked.digests,
-        least_cost=planned.asked.least_cost,
+def _checkpoint_of(plan: Plan, files: Files) -> Checkpoint:
+    return Checkpoint(
+        items=plan.items,
+        started=plan.started,
+        spent=plan.spent,
+        reused=plan.reused,
+        known=plan.known,
+        examples=plan.known_examples,
+        to_format=plan.request_digest.to_format,
+        digests=plan.request_digest.digests,
+        least_cost=plan.request_digest.least_cost,
         files=identities(files),
     )

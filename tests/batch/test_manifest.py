@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_convertapi.batch.decisions import Asked, Item
+from airflow_provider_convertapi.batch.decisions import Item, RequestDigest
+from airflow_provider_convertapi.batch.index import Index
 from airflow_provider_convertapi.batch.manifest import (
     MANY_PARTS,
-    Author,
-    Index,
     Manifest,
-    totals,
+    last_records,
+    part_name,
 )
-from airflow_provider_convertapi.batch.record import Record, parameters_digest
+from airflow_provider_convertapi.batch.record import Author, Record, parameters_digest
 from airflow_provider_convertapi.batch.recorder import Recorder
 from airflow_provider_convertapi.errors import BatchFailedError
 from airflow_provider_convertapi.manifest import main, read_manifest
@@ -106,7 +106,7 @@ def test_concurrent_writers_and_compaction_lose_nothing(manifest: Manifest) -> N
         author = replace(AUTHOR, map_index=writer, run_id=str(writer))
         for sequence in range(parts):
             number = writer * parts + sequence
-            manifest.write(author.part_name(sequence), [numbered(number)])
+            manifest.write(part_name(author, sequence), [numbered(number)])
             if sequence % 10 == 9:
                 manifest.compact(author)
             seen = {record.target for _, record in manifest.records()}
@@ -119,7 +119,7 @@ def test_concurrent_writers_and_compaction_lose_nothing(manifest: Manifest) -> N
         thread.join()
 
     assert [] == missing
-    assert writers * parts == len(totals(record for _, record in manifest.records()))
+    assert writers * parts == len(last_records(record for _, record in manifest.records()))
     assert MANY_PARTS + writers * 10 > len(manifest.part_names())
 
 
@@ -157,16 +157,16 @@ def test_conversion_outranks_a_failure_of_the_same_file() -> None:
     failed = replace(RECORD, outcome="failed", when="2027-01-01T00:00:00+00:00")
     other = replace(failed, fingerprint="another version")
 
-    assert RECORD == totals([RECORD, failed])["a.pdf"]
-    assert other == totals([RECORD, other])["a.pdf"]
+    assert RECORD == last_records([RECORD, failed])["a.pdf"]
+    assert other == last_records([RECORD, other])["a.pdf"]
 
 
 def test_records_outlive_a_part_that_could_not_be_written(tmp_path: Path) -> None:
     """They wait in their order, and no document may go before its record is safe."""
     (tmp_path / "manifest").write_text("in the way")
     manifest = Manifest(Folder(f"{tmp_path}/manifest/"))
-    asked = Asked(to_format="pdf", digesting=lambda: ("salt:digest",))
-    recorder = Recorder(manifest, AUTHOR, asked, f"{tmp_path}/", None)
+    digest = RequestDigest(to_format="pdf", digesting=lambda: ("salt:digest",))
+    recorder = Recorder(manifest, AUTHOR, digest, f"{tmp_path}/", None)
 
     def add(name: str) -> None:
         item = Item(f"/in/{name}.txt", f"{name}.pdf", "1-2")
