@@ -122,11 +122,6 @@ class StepJob:
         return sum(_is_timeout(answer.verdict) for answer in (self._answers or {}).values())
 
     @property
-    def is_known(self) -> bool:
-        """Tell whether `find` has found anything."""
-        return bool(self._answers)
-
-    @property
     def is_under_way(self) -> bool:
         """Tell whether it was submitted, or found running, here."""
         return self.conversion is None and not self._is_adopted
