@@ -92,7 +92,7 @@ class Recorder:
         :param order: None where the file was refused here: that bars nothing.
         """
         verdict = isinstance(error, ConversionError) and not error.transient
-        refused = isinstance(error, ParameterError | UnsupportedFormatError) and error.lasting
+        refused = isinstance(error, ParameterError | UnsupportedFormatError) and error.bars_file
         in_vain = cost > 0 and isinstance(error, OutputExistsError | UnexpectedAnswerError)
         bars = (verdict or refused or in_vain) and order is not None
         record = self._record(

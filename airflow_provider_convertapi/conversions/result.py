@@ -65,7 +65,7 @@ def explained(verdict: ConvertApiError, order: Order, *, again: bool) -> Convert
     """Say to which file it happened, what it cost and what comes next."""
     said = f"{order.describe()}: {verdict}"
     if not isinstance(verdict, ConversionError):
-        if isinstance(verdict, ParameterError) and verdict.lasting:
+        if isinstance(verdict, ParameterError) and verdict.bars_file:
             said += " It may have been billed (1 conversion)."
         return type(verdict)(said, *verdict.args[1:])
     said += " This was billed (1 conversion)."
