@@ -17,10 +17,11 @@ AIRFLOWS := 2.11.* 3.0.* 3.1.* 3.1.8 3.2.* 3.2.0 3.2.1 3.3.*
 # The page shows Airflow 3's import, and names that of Airflow 2 in a comment beside it.  The pool is
 # tested by asking Airflow 3's scheduler, and peers are compared once.
 NOT_ON_2 := --deselect 'tests/docs/test_code_blocks.py::test_blocks_run[docs/sandbox.md]' \
+	--ignore tests/docs/test_sandbox_page.py \
 	--deselect tests/batch/test_pool.py --ignore tests/e2e/test_comparison.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-core test-airflow coverage test-long test-2.11 test-crash test-celery \
+.PHONY: help demo ui test test-core test-airflow coverage test-long test-floors test-2.11 test-crash test-celery \
 	test-node lint bench constraints resolve clean
 
 help: ## Say what there is to make
@@ -49,6 +50,9 @@ coverage: .venv/installed ## Run every test, the long ones too, and measure bran
 
 test-long: ## Run the tests that take longer: batches, parity, engines, comparison
 	$(MAKE) -k test-core test-airflow MARK=long
+
+test-floors: .venv-floors/installed ## Run the sandbox's tests with the oldest versions that it allows
+	.venv-floors/bin/python $(PYTEST) sandbox/tests
 
 test-2.11: .venv-2.11/installed ## Run the tests on the oldest Airflow; the sandbox knows none
 	.venv-2.11/bin/python $(PYTEST) $(NOT_ON_2) tests
@@ -89,7 +93,7 @@ resolve: ## Find versions of everything beside each supported Airflow, and insta
 	rm -rf build/resolve
 
 clean: ## Remove environments, caches and reports
-	rm -rf .venv .venv-core .venv-2.11 build dist .coverage* .*_cache
+	rm -rf .venv .venv-core .venv-floors .venv-2.11 build dist .coverage* .*_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
@@ -97,6 +101,11 @@ clean: ## Remove environments, caches and reports
 
 .venv-core/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
 	$(call install,-c constraints/airflow-3.3.txt -e ./sandbox --group core)
+
+.venv-floors/installed: pyproject.toml sandbox/pyproject.toml
+	mkdir -p build
+	sed -n 's/^  "\(.*\)>=\([0-9.]*\)", .*/\1==\2/p' sandbox/pyproject.toml > build/floors.txt
+	$(call install,-c build/floors.txt -e ./sandbox --group core)
 
 # One suite alone asks for these.
 .venv/celery: .venv/installed

@@ -73,21 +73,10 @@ class BatchFailedFailure(errors.BatchFailedError, AirflowFailException):
 
 _FAILURES: dict[type[ConvertApiError], type[ConvertApiError]] = {
     failure.__mro__[1]: failure
-    for failure in (
-        ConnectionConfigFailure,
-        ParameterFailure,
-        UnsupportedFormatFailure,
-        InputNotFoundFailure,
-        OutputExistsFailure,
-        AuthenticationFailure,
-        QuotaExhaustedFailure,
-        ConversionFailure,
-        ResultLostFailure,
-        ResultExpiredFailure,
-        UnexpectedAnswerFailure,
-        BudgetExceededFailure,
-        BatchFailedFailure,
-    )
+    for failure in list(globals().values())
+    if isinstance(failure, type)
+    and issubclass(failure, ConvertApiError)
+    and issubclass(failure, AirflowFailException)
 }
 
 

@@ -78,7 +78,7 @@ class Recorder:
         """Record a failure; one for which nothing was asked of the service bars nothing."""
         cost, charged = task.bill
         verdict = isinstance(error, ConversionError) and not error.transient
-        refused = isinstance(error, ParameterError | UnsupportedFormatError) and error.lasting
+        refused = isinstance(error, ParameterError | UnsupportedFormatError) and error.bars_file
         in_vain = cost > 0 and isinstance(error, OutputExistsError | UnexpectedAnswerError)
         record = self._record(
             task.item,

@@ -310,7 +310,10 @@ def test_hostile_error_body() -> None:
         ("soon", None),
         ("-5", None),
         ("nan", None),
+        ("1000000000", 7200.0),
+        ("1" + "0" * 16, 7200.0),
         ("9" * 400, None),
+        ("Tue, 24 Nov 2099 10:00:30 GMT", 7200.0),
         ("Tue, 24 Nov 99999999999 10:00:30 GMT", None),
     ],
 )
@@ -322,6 +325,24 @@ def test_retry_after(header: str, seconds: float | None) -> None:
 
     assert isinstance(error, ThrottledError)
     assert seconds == error.retry_after
+
+
+@pytest.mark.parametrize("status", [402, 407, 409, 410, 418, 422, 451, 499])
+def test_refusals_without_a_class_of_their_own(status: int) -> None:
+    """Any 4xx is an answer: what was sent was not accepted, so nothing was lost."""
+    for endpoint in (*CONVERTING.values(), *FREE.values()):
+        error = raised(endpoint, status, None)
+
+        assert UnexpectedAnswerError is type(error)
+        assert (True, False) == (error.is_refusal, error.is_answer_lost)
+
+
+@pytest.mark.parametrize("status", [101, 204, 302, 307])
+def test_answers_that_say_nothing(status: int) -> None:
+    """What is neither a result nor a refusal leaves open whether the request was accepted."""
+    error = raised(CONVERTING["submit"], status, None)
+
+    assert (False, True) == (error.is_refusal, error.is_answer_lost)
 
 
 def test_retry_after_a_date_without_a_clock() -> None:
