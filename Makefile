@@ -21,8 +21,8 @@ NOT_ON_2 := --deselect 'tests/docs/test_code_blocks.py::test_blocks_run[docs/san
 	--deselect tests/batch/test_pool.py --ignore tests/e2e/test_comparison.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-core test-airflow coverage test-long test-floors test-2.11 test-crash test-celery \
-	test-node lint bench constraints resolve clean
+.PHONY: help demo ui test test-core test-airflow coverage test-long test-floors test-2.11 \
+	test-crash test-celery test-node lint bench constraints resolve clean
 
 help: ## Say what there is to make
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
