@@ -73,6 +73,15 @@ class ConvertApiError(Exception):
     bars_paid_file: ClassVar[bool] = False
     """Whether it must not once the file's conversion was paid: the next would end the same way."""
 
+    job_goes_on: ClassVar[bool] = False
+    """Whether a job that was submitted goes on at the service, for the next try to collect."""
+
+    code: int | None = None
+    """ConvertAPI's Code; None where the answer had none, or there was no answer."""
+
+    retry_after: float | None = None
+    """Seconds that the service asked to wait; None where it did not."""
+
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
@@ -89,6 +98,11 @@ class ConvertApiError(Exception):
     def is_refusal(self) -> bool:
         """Whether the service answered, and will not convert what it was sent."""
         return self.concerns in ("document", "request")
+
+    @property
+    def is_verdict(self) -> bool:
+        """Whether the service has tried, and the document is what it could not convert."""
+        return self.concerns == "document"
 
     @property
     def is_answer_lost(self) -> bool:
@@ -235,6 +249,7 @@ class ConversionError(ConvertApiError):
     concerns = "document"
     paid = True
     bars_file = True
+    code: int
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -253,12 +268,14 @@ class ConversionTimeoutError(ConvertApiError):
     """Our own `timeout` passed while the job went on; the next try collects it."""
 
     transient = True
+    job_goes_on = True
 
 
 class ConversionInterrupted(ConvertApiError):  # noqa: N818 - it is no fault, and the name is public
     """The task was told to stop while the job went on; the next try collects it."""
 
     transient = True
+    job_goes_on = True
     concerns = "run"
 
 

@@ -17,10 +17,7 @@ from airflow_provider_convertapi.batch.summary import Summary
 from airflow_provider_convertapi.conversions.collection import delete_files
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
-    BudgetExceededError,
-    ConversionInterrupted,
     ConversionTimeoutError,
-    InputChangedError,
     InputNotFoundError,
     QuotaExhaustedError,
 )
@@ -174,12 +171,13 @@ class Batch:
         run.record_not_attempted(left)
         manifest, summary = self.manifest_uri(plan), run.summary
         self._say(summary, manifest)
-        cancels = self.cancels and isinstance(run.halted, ConversionInterrupted | None)
+        goes_on = run.halted is not None and run.halted.job_goes_on
+        cancels = self.cancels and (run.halted is None or goes_on)
         if cancels:
             run.cancel()
         if cancels or not (run.goes_on or run.late):  # else jobs that go on still read them
             self._delete_shared()
-        if not isinstance(run.halted, ConversionInterrupted):
+        if not goes_on:
             self._compact(plan)  # whether or not it ends well: a folder may fail every night
         if run.halted is not None and not self._is_accepted(run.halted, summary):
             raise self._halted(run.halted, summary, manifest)
@@ -241,9 +239,7 @@ class Batch:
                 f"and Kid (login), then clear this task. ({error})",
                 error.code,
             )
-        if isinstance(error, BudgetExceededError | InputNotFoundError | InputChangedError):
-            return type(error)(f"{error} {done}.")
-        return error
+        return error if error.job_goes_on else type(error)(f"{error} {done}.", *error.args[1:])
 
 
 def _of_halfway(summary: Summary) -> str:

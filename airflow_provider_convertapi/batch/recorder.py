@@ -14,14 +14,7 @@ from airflow_provider_convertapi.batch.converter import error_fields
 from airflow_provider_convertapi.batch.inputs import record_uri
 from airflow_provider_convertapi.batch.manifest import part_name
 from airflow_provider_convertapi.batch.record import Record
-from airflow_provider_convertapi.errors import (
-    ConversionError,
-    OutputExistsError,
-    ParameterError,
-    TransientConversionError,
-    UnexpectedAnswerError,
-    UnsupportedFormatError,
-)
+from airflow_provider_convertapi.errors import ConvertApiError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,15 +70,14 @@ class Recorder:
     def failed(self, task: FileTask, error: BaseException) -> None:
         """Record a failure; one for which nothing was asked of the service bars nothing."""
         cost, charged = task.bill
-        verdict = isinstance(error, ConversionError) and not error.transient
-        refused = isinstance(error, ParameterError | UnsupportedFormatError) and error.bars_file
-        in_vain = cost > 0 and isinstance(error, OutputExistsError | UnexpectedAnswerError)
+        facts = error if isinstance(error, ConvertApiError) else ConvertApiError("")
+        bars = facts.bars_file or (cost > 0 and facts.bars_paid_file)
         record = self._record(
             task.item,
             task.request,
             outcome="failed",
-            timeout=_time_had(task.request, error, task.attempt),
-            bars=(verdict or refused or in_vain) and task.request is not None,
+            timeout=_time_had(task.request, facts, task.attempt),
+            bars=bars and task.request is not None,
             cost=cost,
             charged=charged,
             attempt=task.attempt,
@@ -158,10 +150,11 @@ class Recorder:
         )
 
 
-def _time_had(request: ConversionRequest | None, error: BaseException, attempt: int) -> int | None:
+def _time_had(
+    request: ConversionRequest | None, error: ConvertApiError, attempt: int
+) -> int | None:
     """Return the seconds that the service had at most, where it ran out of them for good."""
-    is_timeout = isinstance(error, ConversionError) and error.code == TIMEOUT_CODE
-    if request is None or not is_timeout or isinstance(error, TransientConversionError):
+    if request is None or error.code != TIMEOUT_CODE or error.transient:
         return None
     # What is final was the second attempt, which in direct mode has no number.
     return request.timeout_for(max(attempt, 1))

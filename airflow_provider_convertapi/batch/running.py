@@ -18,11 +18,7 @@ from airflow_provider_convertapi.batch.summary import Progress
 from airflow_provider_convertapi.conversions.cancellation import cancel
 from airflow_provider_convertapi.conversions.collection import delete_files
 from airflow_provider_convertapi.errors import (
-    AuthenticationError,
     BudgetExceededError,
-    ConnectionConfigError,
-    ConversionInterrupted,
-    ConversionTimeoutError,
     ConvertApiError,
     QuotaExhaustedError,
     ThrottledError,
@@ -40,14 +36,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.summary import Summary
     from airflow_provider_convertapi.conversions.deferral import JobRef
     from airflow_provider_convertapi.conversions.result import ConversionResult
-
-_HALTING = (
-    QuotaExhaustedError,
-    AuthenticationError,
-    ConnectionConfigError,
-    ConversionInterrupted,
-)
-"""What is true of every other file, too: nothing more is sent."""
 
 _TICK = 0.1
 """Seconds after which the manifest and the log are looked after, at the latest."""
@@ -226,14 +214,19 @@ class BatchRun:
             result = task.action(task)
         except (ThrottledError, StoppedError):
             raise
-        except _HALTING as error:
-            self._halt(error, task)
         except Exception as error:  # noqa: BLE001 - each store has errors of its own, and one file's are not another's
-            if isinstance(error, ConversionTimeoutError):
-                self.late.append(task)
-            self._failed(task, error)
+            self._ended_badly(task, error)
         else:
             self._succeeded(task, result)
+
+    def _ended_badly(self, task: FileTask, error: Exception) -> None:
+        facts = error if isinstance(error, ConvertApiError) else ConvertApiError("")
+        if facts.halts_batch:
+            self._halt(facts, task)
+            return
+        if facts.job_goes_on:
+            self.late.append(task)
+        self._failed(task, error)
 
     def _succeeded(self, task: FileTask, result: ConversionResult | None) -> None:
         if result is None:
@@ -281,7 +274,7 @@ class BatchRun:
         """Note what is left undone: a job that the service has may be paid, all else is not."""
         # A quota's refusal is a job's own answer, and unpaid, save that steps before it were paid.
         is_submitted = bool(task.refs) and not isinstance(error, QuotaExhaustedError)
-        if is_submitted or (task.jobs and isinstance(error, ConversionInterrupted)):
+        if is_submitted or (task.jobs and error is not None and error.job_goes_on):
             self.goes_on.append(task)
         else:
             self._halted_items.append(task.item)
@@ -304,7 +297,7 @@ class BatchRun:
         self._halted_items = []
         self.summary.not_attempted += len(items)
         self.summary.underway = len(self.goes_on) - len(unsent)
-        if self.halted is not None and not isinstance(self.halted, ConversionInterrupted):
+        if self.halted is not None and not self.halted.job_goes_on:
             self.recorder.not_attempted(items, self.halted)
         self.recorder.publish()
 

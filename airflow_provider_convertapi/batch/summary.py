@@ -6,12 +6,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi import errors
 from airflow_provider_convertapi.errors import (
     BatchFailedError,
     ConvertApiError,
-    InputNotFoundError,
     TransientBatchFailedError,
+    by_name,
 )
 from airflow_provider_convertapi.storage import shown
 
@@ -71,7 +70,7 @@ class Summary:
     def add_failure(self, item: Item, error: BaseException) -> None:
         """Count a file that failed."""
         self.failed += 1
-        self.passing += is_passing(type(error))
+        self.passing += _is_transient(type(error))
         if len(self.examples) < _SHOWN:
             self.examples.append(f"{shown(item.uri)} ({type(error).__name__}: {error})")
 
@@ -82,8 +81,7 @@ class Summary:
             self.converted += 1
         elif record.outcome == "failed":
             self.failed += 1
-            kind = getattr(errors, record.error or "", Exception)
-            self.passing += is_passing(kind)
+            self.passing += _is_transient(by_name(record.error))
             if len(self.examples) < _SHOWN:
                 self.examples.append(f"{record.source} ({record.error}: {record.message})")
 
@@ -121,11 +119,11 @@ class Summary:
         )
 
 
-def is_passing(kind: type[BaseException]) -> bool:
+def _is_transient(kind: type[BaseException] | None) -> bool:
     """Tell whether another try may end differently without anybody's help."""
-    if issubclass(kind, InputNotFoundError):
-        return True  # the next try lists anew
-    return kind.transient if issubclass(kind, ConvertApiError) else True
+    if kind is None or not issubclass(kind, ConvertApiError):
+        return True  # a store's own error, for example
+    return kind.transient or kind.transient_in_batch
 
 
 @dataclass(slots=True)

@@ -309,7 +309,7 @@ class Chain:
         try:
             yield
         except ConvertApiError as error:
-            if isinstance(error, TransientConversionError) and error.code == _GONE:
+            if error.transient and error.code == _GONE:
                 self._check_inputs(number, paid, error)
             if number == 1:
                 raise
@@ -317,7 +317,7 @@ class Chain:
             said = f"Step {number} of {self._length} failed: {error.message}{before}"
             raise type(error)(said, *error.args[1:]) from error.__cause__
 
-    def _check_inputs(self, number: int, paid: int, error: ConversionError) -> None:
+    def _check_inputs(self, number: int, paid: int, error: ConvertApiError) -> None:
         client = self.session.client
         files = [output.file for output in self._outputs(number - 1) if output.file]
         if all(client.call(find_file(file.file_id)) is not None for file in files):

@@ -187,6 +187,6 @@ def _final(verdict: ConvertApiError) -> ConvertApiError:
     """Return the verdict as what no further look changes."""
     from airflow_provider_convertapi.errors import ConversionError
 
-    if isinstance(verdict, ConversionError):
+    if verdict.code is not None and verdict.is_verdict:
         return ConversionError(f"The job ended with an error: {verdict}", verdict.code)
     return verdict

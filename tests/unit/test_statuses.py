@@ -182,8 +182,8 @@ def test_not_found_of_free_calls() -> None:
 
 def test_code_of_errors() -> None:
     """The Code is kept where a caller branches on it."""
-    assert 4012 == raised(POLL, 401, 4012).code  # type: ignore[attr-defined]
-    assert 5002 == raised(CONVERTING["submit"], 500, 5002).code  # type: ignore[attr-defined]
+    assert 4012 == raised(POLL, 401, 4012).code
+    assert 5002 == raised(CONVERTING["submit"], 500, 5002).code
     assert "HTTP 500, Code 5002: It is so." in str(raised(CONVERTING["submit"], 500, 5002))
 
 
