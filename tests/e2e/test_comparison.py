@@ -179,7 +179,7 @@ def test_lost_answer(run_dag: RunDag, credentials: Sandbox, way: str, make_dag: 
     task = task_of(run_dag(make_dag()))
 
     assert "success" == task.state
-    assert claim("Answer lost after the work: billed", way) == str(credentials.billed)
+    assert claim("Response lost after the conversion: billed", way) == str(credentials.billed)
 
 
 @every_way
@@ -197,7 +197,7 @@ def test_cleared_task(
     task = clear_and_run(dag, run)
 
     assert "success" == task.state
-    assert claim("Finished task cleared: billed in all", way) == str(credentials.billed)
+    assert claim("Finished task cleared: billed in total", way) == str(credentials.billed)
 
 
 @pytest.mark.parametrize("way", [SDK, OURS])
@@ -211,9 +211,10 @@ def test_result_that_is_gone(
     task = task_of(run_dag(make_dag()))
 
     out = tmp_path / "out.pdf"
-    text = out.read_text() if out.exists() else "nothing"
-    stands = "the error's text" if "Injected" in text else text
-    assert claim("Result is gone (404): the task, and `out.pdf`", way) == f"{task.state}, {stands}"
+    text = out.read_text() if out.exists() else "no file"
+    stands = "the text of the error" if "Injected" in text else text
+    row = "Result is gone (404): state of the task, content of `out.pdf`"
+    assert claim(row, way) == f"{task.state}, {stands}"
 
 
 @pytest.mark.parametrize("way", [SDK, OURS])
@@ -229,8 +230,8 @@ def test_download_that_breaks_off(
     run_dag(dag)
 
     out = (tmp_path / "out.pdf").read_bytes()
-    stands = "whole" if b"%%EOF" in out[-10:] else "torn"
-    assert claim("Download breaks off once, `retries=0`: `out.pdf`", way) == stands
+    stands = "complete" if b"%%EOF" in out[-10:] else "truncated"
+    assert claim("Download is interrupted once, `retries=0`: `out.pdf`", way) == stands
 
 
 @every_way
