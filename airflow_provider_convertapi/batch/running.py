@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.converter import Converter
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.filetask import Way
+    from airflow_provider_convertapi.batch.items import Items
     from airflow_provider_convertapi.batch.recorder import Recorder
     from airflow_provider_convertapi.batch.summary import Tally
     from airflow_provider_convertapi.conversions.deferral import WatchedJob
@@ -86,7 +87,7 @@ class BatchRun:
     _progress: Progress | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def convert(self, items: list[Item]) -> None:
+    def convert(self, items: Items) -> None:
         """Convert the items; what happens to each is recorded, and counted in the tally."""
         request = self.converter.request
         way = FileTask.durable if request.durable else FileTask.direct
