@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.converter import Converter, quiet
@@ -108,7 +109,7 @@ class Batch:
             "manifest": self.manifest_uri(plan),
             "examples": [
                 {"source": shown(item.uri), "output": item.target}
-                for item in plan.items[:_EXAMPLES]
+                for item in islice(plan.items, _EXAMPLES)
             ],
         }
 

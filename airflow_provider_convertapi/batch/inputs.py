@@ -6,6 +6,7 @@ import hashlib
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_provider_convertapi.batch.checkpoint import URL
 from airflow_provider_convertapi.batch.names import shard_of
+from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
 from airflow_provider_convertapi.conversions.checking import flatten, plain_text, wrong
 from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage import (
@@ -26,6 +28,7 @@ from airflow_provider_convertapi.storage import (
 )
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_provider_convertapi.batch.request import BatchRequest
@@ -81,11 +84,13 @@ class Inputs:
     """The inputs of a batch, read once, as a stream.
 
     :param request: what was asked.
+    :param tables: those of the plan.
     :param is_output: tells whether a path, relative to the destination, was written by a batch.
     :param total: how many files the whole source has, all shards together; counted while reading.
     """
 
     request: BatchRequest
+    tables: sqlite3.Connection
     is_output: Callable[[str], bool]
     total: int = 0
     _destination: str = field(init=False)
@@ -94,14 +99,13 @@ class Inputs:
         place = canonical(self.request.destination.uri, field="destination")
         self._destination = f"{place.rstrip('/')}/"
 
-    def read(self) -> list[Input]:
-        """Return the inputs of this shard, each once."""
-        shard, found = self.request.shard, []
+    def read(self) -> Iterator[Input]:
+        """Yield the inputs of this shard, each once."""
+        shard = self.request.shard
         for entry in self._each_once():
             self.total += 1
             if shard.count == 1 or shard_of(entry.path, shard.count) == shard.index:
-                found.append(entry)
-        return found
+                yield entry
 
     def _each_once(self) -> Iterator[Input]:
         """Yield every input, with the path that the first listing that has it gives it."""
@@ -109,14 +113,13 @@ class Inputs:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             found = [entry for entry in pool.map(self._named, names) if entry]
         named = {record_uri(one.uri) if is_url(one.uri) else one.uri: one for one in found}
-        seen: set[str] = set()
-        entries = chain.from_iterable(map(self._listing, listings))
-        for entry in _each_new(entries, seen, is_one=_is_one(listings, names)):
+        seen = None if _is_one(listings, names) else _Seen(self.tables)
+        for entry in _each_new(chain.from_iterable(map(self._listing, listings)), seen):
             if entry.uri in named:
                 yield replace(entry, is_named=True)
             elif not self.is_output(entry.inside or ""):
                 yield entry
-        yield from (entry for uri, entry in named.items() if uri not in seen)
+        yield from (entry for uri, entry in named.items() if seen and uri not in seen)
 
     def _listing(self, uri: str) -> Iterator[Input]:
         place = self._destination
@@ -229,50 +232,60 @@ def _is_one(listings: Sequence[str], named: Sequence[str]) -> bool:
     return len(listings) == 1 and not named
 
 
-def _each_new(entries: Iterable[Entry], seen: set[str], *, is_one: bool) -> Iterator[Entry]:
-    """Yield what was not seen, and remember it; of one listing alone nothing is remembered."""
-    for entry in entries:
-        if entry.uri not in seen:
-            if not is_one:
-                seen.add(entry.uri)
-            yield entry
+class _Seen:
+    """The URIs that were seen."""
+
+    def __init__(self, tables: sqlite3.Connection) -> None:
+        self._tables = tables
+
+    def add(self, uri: str) -> bool:
+        """Note a URI; tell whether it is new."""
+        found = self._tables.execute("INSERT OR IGNORE INTO seen VALUES (?)", (pack(uri),))
+        return found.rowcount > 0
+
+    def __contains__(self, uri: str) -> bool:
+        found = self._tables.execute("SELECT 1 FROM seen WHERE uri = ?", (pack(uri),))
+        return found.fetchone() is not None
+
+
+def _each_new(entries: Iterable[Entry], seen: _Seen | None) -> Iterator[Entry]:
+    """Yield what was not seen, and note it; of one listing alone nothing is noted."""
+    return (entry for entry in entries if seen is None or seen.add(entry.uri))
 
 
 def list_paths(source: object) -> Iterator[tuple[str, str | None]]:
     """Yield the relative path of every file, by which shards are told, and the URI if named."""
     listings, named = _divided(source)
-    seen: set[str] = set()
-    entries = chain.from_iterable(map(list_files, listings))
-    for found in _each_new(entries, seen, is_one=_is_one(listings, named)):
-        yield found.path, None
-    for uri in dict.fromkeys(named):
-        if uri not in seen:
-            yield (_url_name(uri) if is_url(uri) else uri.rpartition("/")[2]), uri
+    with closing(open_tables()) as tables:
+        seen = None if _is_one(listings, named) else _Seen(tables)
+        for found in _each_new(chain.from_iterable(map(list_files, listings)), seen):
+            yield found.path, None
+        for uri in dict.fromkeys(named):
+            if seen and uri not in seen:
+                yield (_url_name(uri) if is_url(uri) else uri.rpartition("/")[2]), uri
 
 
-def without_outputs(inputs: list[Input], targets: Sequence[str]) -> list[Input]:
-    """Leave out what a listing found that is another input's output: it was made, not given.
-
-    :param targets: the output of each input, in order.
-    """
-    makers = dict(zip(targets, inputs, strict=True))
-    return [
-        item
-        for item in inputs
-        if item.is_named or makers.get(item.inside or "", item) in (item, None)
-    ]
+def leave_out_outputs(tables: sqlite3.Connection) -> None:
+    """Leave out what a listing found that is another input's output: it was made, not given."""
+    tables.execute(
+        "UPDATE inputs SET is_left_out = TRUE WHERE NOT is_named AND inside IS NOT NULL AND EXISTS "
+        "(SELECT 1 FROM inputs AS maker WHERE maker.target = inputs.inside "
+        "AND maker.number != inputs.number)"
+    )
+    tables.execute("DELETE FROM inputs WHERE is_left_out")
 
 
-def check_not_inputs(inputs: Sequence[Input], targets: Sequence[str]) -> None:
+def check_not_inputs(tables: sqlite3.Connection) -> None:
     """Raise `ParameterError` where an output would be written over an input."""
-    inside = {item.inside: item for item in inputs if item.inside is not None}
-    if not inside:
-        return
-    for maker, target in zip(inputs, targets, strict=True):
-        if target in inside:
-            raise wrong(
-                "destination",
-                f"would have the result of {shown(maker.uri)} written over the input "
-                f"{shown(inside[target].uri)}; an input is never overwritten, so choose another "
-                "directory",
-            )
+    found = tables.execute(
+        "SELECT maker.uri, input.uri FROM inputs AS input JOIN inputs AS maker "
+        "ON maker.target = input.inside WHERE input.inside IS NOT NULL "
+        "ORDER BY maker.number LIMIT 1"
+    ).fetchone()
+    if found is not None:
+        maker, over = map(unpack, found)
+        raise wrong(
+            "destination",
+            f"would have the result of {shown(maker)} written over the input {shown(over)}; an "
+            "input is never overwritten, so choose another directory",
+        )

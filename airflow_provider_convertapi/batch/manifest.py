@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_convertapi.batch.record import Record
+from airflow_provider_convertapi.batch.tables import open_database, pack
 from airflow_provider_convertapi.storage import OWN_DIRECTORY, Folder
 
 if TYPE_CHECKING:
@@ -25,6 +27,12 @@ MANY_PARTS = 50
 _LINES_A_PART = 20_000
 _SALT_BYTES = 8
 _TRIES = 5
+
+_KEPT = "CREATE TABLE kept (key BLOB PRIMARY KEY, at TEXT, line BLOB) WITHOUT ROWID;"
+_KEEP = """
+INSERT INTO kept VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET at = excluded.at, line = excluded.line WHERE excluded.at >= at
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -98,21 +106,25 @@ class Manifest:
         if len(self.part_names()) <= MANY_PARTS:
             return
         read: set[str] = set()
-        winners: dict[tuple[Any, ...], Record] = {}
-        own: list[Record] = []
-        for name, record in self.records():
-            read.add(name)
-            if record.run_id == author.run_id:
-                own.append(record)
-                continue
-            key = (record.target, record.outcome, record.outputs)
-            if key not in winners or winners[key].when <= record.when:
-                winners[key] = record
-        kept = [*winners.values(), *own]
-        for start in range(0, len(kept), _LINES_A_PART):
-            self.write(part_name(author, "compacted"), kept[start : start + _LINES_A_PART])
+        with closing(open_database(_KEPT)) as database:
+            for name, record in self.records():
+                read.add(name)
+                row = (_compaction_key(record, author), record.when, record.to_line())
+                database.execute(_KEEP, row)
+            kept = database.execute("SELECT line FROM kept ORDER BY key")
+            while lines := kept.fetchmany(_LINES_A_PART):
+                self.files.write(
+                    part_name(author, "compacted"), b"".join(line for (line,) in lines)
+                )
         for name in read:
             self.files.delete(name)
+
+
+def _compaction_key(record: Record, author: Author) -> bytes:
+    """Return what only the last of several records has; of the author's run each is kept."""
+    if record.run_id == author.run_id:
+        return pack(f"{record.target}\0\0") + record.to_line()
+    return pack("\0".join((record.target, record.outcome, *record.outputs)))
 
 
 def _parse(name: str, data: bytes) -> Iterator[Record]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.converter import Converter
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.filetask import Action
+    from airflow_provider_convertapi.batch.items import Items
     from airflow_provider_convertapi.batch.recorder import Recorder
     from airflow_provider_convertapi.batch.summary import Summary
     from airflow_provider_convertapi.conversions.deferral import JobRef
@@ -76,7 +77,7 @@ class BatchRun:
     _progress: Progress | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def convert(self, items: list[Item]) -> None:
+    def convert(self, items: Items) -> None:
         """Convert the items; what happens to each is recorded, and counted in the summary."""
         self._work(self._begin_within_budget(items, FileTask.convert), len(items))
 

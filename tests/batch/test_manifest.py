@@ -23,6 +23,7 @@ from airflow_provider_convertapi.batch.manifest import (
 )
 from airflow_provider_convertapi.batch.record import Author, Record, parameters_digest
 from airflow_provider_convertapi.batch.recorder import Recorder
+from airflow_provider_convertapi.batch.tables import open_tables
 from airflow_provider_convertapi.errors import BatchFailedError
 from airflow_provider_convertapi.manifest import main, read_manifest
 from airflow_provider_convertapi.storage import Folder
@@ -143,12 +144,14 @@ def test_compaction_keeps_what_decisions_need(manifest: Manifest) -> None:
 
 def test_index_takes_the_last_word(manifest: Manifest) -> None:
     """Records come in any order, twice at times: the latest counts, and costs count once."""
-    index = Index(AUTHOR)
+    index = Index(open_tables(), AUTHOR)
     later = replace(RECORD, fingerprint="new", when="2026-12-01T00:00:00+00:00")
     for record in (later, RECORD, later):
         index.add(record)
 
-    assert later.match == index.converted["a.pdf"].match
+    conversion = index.conversion("a.pdf")
+    assert conversion is not None
+    assert later.match == conversion.match
     assert 2 == index.spent
 
 
