@@ -192,7 +192,7 @@ def remember(source: str, destination: str) -> dict[str, Any]:
     )
     context: Any = {"ti": TaskInstance(run_id="one"), "task": operator}
     batch: Batch = operator._batch(context)  # noqa: SLF001 - the night itself would take an hour
-    plan, author = batch.plan(only=False), batch.author
+    plan, task = batch.plan(only=False), batch.task
     when = datetime.now(UTC).isoformat(timespec="microseconds")
 
     def record(item: Item) -> Record:
@@ -205,11 +205,11 @@ def remember(source: str, destination: str) -> dict[str, Any]:
             parameters=plan.request_digest.digests[0],
             outcome="converted",
             when=when,
-            dag_id=author.dag_id,
-            task_id=author.task_id,
-            run_id=author.run_id,
-            map_index=author.map_index,
-            try_number=author.try_number,
+            dag_id=task.dag_id,
+            task_id=task.task_id,
+            run_id=task.run_id,
+            map_index=task.map_index,
+            try_number=task.number,
             outputs=(item.target,),
             sizes=(3,),
             cost=1,
@@ -222,7 +222,7 @@ def remember(source: str, destination: str) -> dict[str, Any]:
             output = Path(destination, item.target)
             output.parent.mkdir(parents=True, exist_ok=True)
             output.write_text("jpg")
-        manifest.write(part_name(author, sequence), map(record, part))
+        manifest.write(part_name(task, sequence), map(record, part))
         sequence += 1
     return {"parts": sequence}
 

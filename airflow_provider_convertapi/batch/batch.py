@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_convertapi.batch.converter import Converter, quiet
 from airflow_provider_convertapi.batch.parameter_files import all_files
 from airflow_provider_convertapi.batch.plan import plan_batch
-from airflow_provider_convertapi.batch.record import Author
 from airflow_provider_convertapi.batch.recorder import Recorder
 from airflow_provider_convertapi.batch.running import BatchRun
 from airflow_provider_convertapi.batch.shared_files import SharedFiles
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.plan import Plan
     from airflow_provider_convertapi.batch.request import BatchRequest
     from airflow_provider_convertapi.conversions.session import Session
+    from airflow_provider_convertapi.conversions.task import TaskTry
     from airflow_provider_convertapi.errors import (
         ConvertApiError,
     )
@@ -54,16 +54,9 @@ class Batch:
     _shared: SharedFiles | None = field(default=None, init=False)
 
     @property
-    def author(self) -> Author:
+    def task(self) -> TaskTry:
         """Return who writes the records."""
-        task = self.session.task
-        return Author(
-            dag_id=task.dag_id,
-            task_id=task.task_id,
-            run_id=task.run_id,
-            map_index=task.map_index,
-            try_number=task.number,
-        )
+        return self.session.task
 
     @property
     def log(self) -> logging.Logger:
@@ -75,9 +68,7 @@ class Batch:
 
         :param only: leave no trace, since nothing follows.
         """
-        plan = plan_batch(
-            self.request, self.author, first_try=self.session.task.first_number, keeps_salt=not only
-        )
+        plan = plan_batch(self.request, self.task, keeps_salt=not only)
         if not plan.source_files and self.request.on_empty == "fail":
             raise InputNotFoundError(
                 "source has no files, and on_empty='fail'. Look at the path and at what writes it."
@@ -131,7 +122,7 @@ class Batch:
         converter = Converter(self.session, self.request, self._shared, plan.file_parameters)
         recorder = Recorder(
             plan.state.manifest,
-            self.author,
+            self.task,
             plan.request_digest,
             self.request.destination.uri,
             self.request.from_format,
@@ -193,7 +184,7 @@ class Batch:
 
     def _compact(self, plan: Plan) -> None:
         try:
-            plan.state.manifest.compact(self.author)
+            plan.state.manifest.compact(self.task)
         except Exception as error:  # noqa: BLE001 - each store has its own; how the batch ended is what counts
             self.log.warning("The manifest could not be compacted; the next run does. %s", error)
 

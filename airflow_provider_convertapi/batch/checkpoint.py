@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from airflow_provider_convertapi.batch.decisions import Item
-    from airflow_provider_convertapi.batch.record import Author
+    from airflow_provider_convertapi.conversions.task import TaskTry
 
 URL = "url-"
 """How the fingerprint of a URL begins."""
@@ -72,15 +72,15 @@ class Checkpoint:
         )
 
 
-def checkpoint_name(author: Author) -> str:
+def checkpoint_name(task: TaskTry) -> str:
     """Return the name of this try's checkpoint."""
-    return f"{checkpoint_prefix(author)}{author.try_number}.jsonl"
+    return f"{checkpoint_prefix(task)}{task.number}.jsonl"
 
 
-def checkpoint_prefix(author: Author) -> str:
+def checkpoint_prefix(task: TaskTry) -> str:
     """Return how the checkpoints of all tries of this task instance begin."""
-    whose = json.dumps((author.dag_id, author.task_id, author.run_id))
-    return f"{name_prefix(author)}-{hashlib.sha256(whose.encode()).hexdigest()[:16]}-"
+    whose = json.dumps((task.dag_id, task.task_id, task.run_id))
+    return f"{name_prefix(task)}-{hashlib.sha256(whose.encode()).hexdigest()[:16]}-"
 
 
 def _as_line(value: object) -> bytes:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from airflow_provider_convertapi.batch.manifest import Manifest
-    from airflow_provider_convertapi.batch.record import Author, Record
+    from airflow_provider_convertapi.batch.record import Record
+    from airflow_provider_convertapi.conversions.task import TaskTry
     from airflow_provider_convertapi.storage import Found
 
 _CLEANED_AFTER = timedelta(minutes=1)
@@ -99,14 +100,14 @@ class Index:
     """What the manifest says of each output, as far as a plan needs it.
 
     :param tables: where it is kept.
-    :param author: whose own records are counted.
+    :param task: whose own records are counted.
     :param only_own_run: leave the records of other runs out.
     """
 
     def __init__(
-        self, tables: sqlite3.Connection, author: Author, *, only_own_run: bool = False
+        self, tables: sqlite3.Connection, task: TaskTry, *, only_own_run: bool = False
     ) -> None:
-        self._tables, self._author, self._only_own_run = tables, author, only_own_run
+        self._tables, self._task, self._only_own_run = tables, task, only_own_run
         self._own: deque[tuple[datetime, AnsweredAttempt]] = deque()
         self._has_numbered = False
         self.has_conversions = False
@@ -120,9 +121,9 @@ class Index:
 
     def add(self, record: Record) -> None:
         """Take in one record; the order does not matter."""
-        if record.is_of(self._author):
+        if record.is_of(self._task):
             self._count(record)
-        if self._only_own_run and record.run_id != self._author.run_id:
+        if self._only_own_run and record.run_id != self._task.run_id:
             self._add_overwritten(record)
         elif record.outcome == "converted":
             self._add_conversion(record)
@@ -300,7 +301,7 @@ class Index:
             return  # compaction may show a record twice
         if record.cost or record.charged:
             self._spend(record)
-        if record.try_number < self._author.try_number and record.outcome != "not_attempted":
+        if record.try_number < self._task.number and record.outcome != "not_attempted":
             answered = AnsweredAttempt(record.target, record.fingerprint, record.attempt)
             self._add_own(datetime.fromisoformat(record.when), answered)
 
@@ -317,7 +318,7 @@ class Index:
 
     @property
     def spent(self) -> int:
-        """Return the conversions that the author's task instance took, over all its tries."""
+        """Return the conversions that the task's task instance took, over all its tries."""
         query = "SELECT coalesce(sum(max(charged, most)), 0) FROM spending"
         return int(self._tables.execute(query).fetchone()[0])
 
@@ -336,7 +337,7 @@ class Index:
             self._own.popleft()
 
     def recent(self) -> dict[str, AnsweredAttempt]:
-        """Return by output what earlier tries of the author's task instance recorded last.
+        """Return by output what earlier tries of the task's task instance recorded last.
 
         One that was killed then may have left the documents of those at the service.
         """

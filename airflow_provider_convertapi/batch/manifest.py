@@ -16,7 +16,7 @@ from airflow_provider_convertapi.storage import OWN_DIRECTORY, Folder
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from airflow_provider_convertapi.batch.record import Author
+    from airflow_provider_convertapi.conversions.task import TaskTry
 
 MANIFEST = "manifest/"
 PLANS = "plans/"
@@ -96,11 +96,11 @@ class Manifest:
         """Publish a part."""
         self.files.write(name, b"".join(record.to_line() for record in records))
 
-    def compact(self, author: Author) -> None:
+    def compact(self, task: TaskTry) -> None:
         """Write all parts together, and remove them, where there are many.
 
         Only what no decision needs is lost: a file's records before its last conversion into
-        the same outputs and its last failure, save those of the author's own run.  Two tasks may
+        the same outputs and its last failure, save those of the task's own run.  Two tasks may
         do so at once: both write the same records, and each removes what it has read.
         """
         if len(self.part_names()) <= MANY_PARTS:
@@ -109,20 +109,18 @@ class Manifest:
         with closing(open_database(_KEPT)) as database:
             for name, record in self.records():
                 read.add(name)
-                row = (_compaction_key(record, author), record.when, record.to_line())
+                row = (_compaction_key(record, task), record.when, record.to_line())
                 database.execute(_KEEP, row)
             kept = database.execute("SELECT line FROM kept ORDER BY key")
             while lines := kept.fetchmany(_LINES_A_PART):
-                self.files.write(
-                    part_name(author, "compacted"), b"".join(line for (line,) in lines)
-                )
+                self.files.write(part_name(task, "compacted"), b"".join(line for (line,) in lines))
         for name in read:
             self.files.delete(name)
 
 
-def _compaction_key(record: Record, author: Author) -> bytes:
-    """Return what only the last of several records has; of the author's run each is kept."""
-    if record.run_id == author.run_id:
+def _compaction_key(record: Record, task: TaskTry) -> bytes:
+    """Return what only the last of several records has; of the task's run each is kept."""
+    if record.run_id == task.run_id:
         return pack(f"{record.target}\0\0") + record.to_line()
     return pack("\0".join((record.target, record.outcome, *record.outputs)))
 
@@ -195,13 +193,13 @@ class StateDirectory:
         return salt
 
 
-def part_name(author: Author, sequence: int | str) -> str:
+def part_name(task: TaskTry, sequence: int | str) -> str:
     """Return a name that no other part has."""
     number = f"{sequence:06d}" if isinstance(sequence, int) else sequence
-    return f"{name_prefix(author)}-{author.try_number}-{number}-{secrets.token_hex(4)}.jsonl"
+    return f"{name_prefix(task)}-{task.number}-{number}-{secrets.token_hex(4)}.jsonl"
 
 
-def name_prefix(author: Author) -> str:
+def name_prefix(task: TaskTry) -> str:
     """Return how the names of a task instance's files begin; two tasks may have it in common."""
-    task = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{author.dag_id}.{author.task_id}")[:100]
-    return f"{task}-{max(author.map_index, 0):04d}"
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{task.dag_id}.{task.task_id}")[:100]
+    return f"{name}-{max(task.map_index, 0):04d}"

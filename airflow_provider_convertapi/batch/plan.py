@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from airflow_provider_convertapi.batch.record import Author
     from airflow_provider_convertapi.batch.request import BatchRequest
+    from airflow_provider_convertapi.conversions.task import TaskTry
 
 _CANDIDATES = """
 SELECT inputs.uri, inputs.target, inputs.fingerprint,
@@ -113,10 +113,9 @@ class Plan:
         )
 
 
-def plan_batch(request: BatchRequest, author: Author, *, first_try: int, keeps_salt: bool) -> Plan:
+def plan_batch(request: BatchRequest, task: TaskTry, *, keeps_salt: bool) -> Plan:
     """List the inputs, name the outputs, compare both with the manifest.
 
-    :param first_try: the number of the first try since the task was last cleared.
     :param keeps_salt: whether a salt may be written where there is none yet.
     """
     state = StateDirectory.beside(request.destination.uri)
@@ -130,14 +129,14 @@ def plan_batch(request: BatchRequest, author: Author, *, first_try: int, keeps_s
         file_parameters=files,
     )
     with closing(open_tables()) as tables:
-        index = Index(tables, author, only_own_run=request.overwrite)
+        index = Index(tables, task, only_own_run=request.overwrite)
         index.read(state.manifest)
         _list_inputs(plan, request, tables, index)
         _name_outputs(request, tables, index)
         if index.has_conversions and plan.source_files:
             index.note_standing(list_everything(request.destination.uri))
         index.note_planned()
-        policy = _reuse_policy(request, author, first_try)
+        policy = _reuse_policy(request, task)
         _Comparison(plan, index, policy, _look(request)).run(tables)
     plan.started = time.time()
     return plan
@@ -246,14 +245,14 @@ def _look(request: BatchRequest) -> Callable[[str], int | None] | None:
     return lambda path: request.destination.sizes([place + path])[0]
 
 
-def _reuse_policy(request: BatchRequest, author: Author, first_try: int) -> ReusePolicy:
+def _reuse_policy(request: BatchRequest, task: TaskTry) -> ReusePolicy:
     return ReusePolicy(
-        run_id=author.run_id,
+        run_id=task.run_id,
         retry_failed=request.retry_failed,
         on_missing_output=request.on_missing_output,
         # Which step of a chain ran out of its time no record says.
         timeout=None if request.steps else request.service_timeout,
-        first_try=first_try,
+        first_try=task.first_number,
         collects=request.durable,
         hash_content=_hash_content if request.content_hash else None,
     )

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.decisions import Item, RequestDigest
     from airflow_provider_convertapi.batch.filetask import FileTask
     from airflow_provider_convertapi.batch.manifest import Manifest
-    from airflow_provider_convertapi.batch.record import Author
     from airflow_provider_convertapi.conversions.request import ConversionRequest
     from airflow_provider_convertapi.conversions.result import ConversionResult
+    from airflow_provider_convertapi.conversions.task import TaskTry
 
 _SECONDS = 5.0
 _ITEMS = 200
@@ -42,7 +42,7 @@ class Recorder:
     """
 
     manifest: Manifest
-    author: Author
+    task: TaskTry
     request_digest: RequestDigest
     destination: str
     from_format: str | None
@@ -115,7 +115,7 @@ class Recorder:
             self._due = time.monotonic() + _SECONDS
         if records:
             try:
-                self.manifest.write(part_name(self.author, self._sequence), records)
+                self.manifest.write(part_name(self.task, self._sequence), records)
             except BaseException:  # a task that is out of time, too, has one more go at it
                 with self._lock:
                     self._records = records + self._records
@@ -141,11 +141,11 @@ class Recorder:
             to_format=self.request_digest.to_format,
             parameters=self.request_digest.digests[0],
             when=datetime.now(UTC).isoformat(timespec="microseconds"),
-            dag_id=self.author.dag_id,
-            task_id=self.author.task_id,
-            run_id=self.author.run_id,
-            map_index=self.author.map_index,
-            try_number=self.author.try_number,
+            dag_id=self.task.dag_id,
+            task_id=self.task.task_id,
+            run_id=self.task.run_id,
+            map_index=self.task.map_index,
+            try_number=self.task.number,
             **what,
         )
 

@@ -232,10 +232,10 @@ class Waves:
         summary = Summary(
             reused=left.reused, failed=left.known, known=left.known, examples=list(left.examples)
         )
-        author, taken = self.batch.author, 0
+        task, taken = self.batch.task, 0
         manifest = StateDirectory.beside(self.batch.request.destination.uri).manifest
         for _, record in manifest.records():
-            is_mine = record.is_of(author) and record.try_number == author.try_number
+            is_mine = record.is_of(task) and record.try_number == task.number
             # A run that is tested again has the same try number, and a plan of its own.
             item = left.items.settle(record.target) if is_mine else None
             if item is not None:  # compaction may show one twice
@@ -248,13 +248,13 @@ class Waves:
 
     def _leave_plan(self) -> None:
         """Leave the plan beside the manifest, once."""
-        plan, author = self._plan, self.batch.author
+        plan, task = self._plan, self.batch.task
         assert plan is not None  # noqa: S101 - for the type checker
-        plans, name = plan.state.checkpoints, checkpoint_name(author)
+        plans, name = plan.state.checkpoints, checkpoint_name(task)
         if name in (there := plans.names()):
             return
         for old in there:
-            if old.startswith(checkpoint_prefix(author)):  # of a try that was killed
+            if old.startswith(checkpoint_prefix(task)):  # of a try that was killed
                 plans.delete(old)
         files = all_files(self.batch.request, plan.file_parameters)
         plans.write_lines(name, _checkpoint_of(plan, files).lines())
@@ -265,7 +265,7 @@ class Waves:
         given = (plain_text("source", uri) for uri in flatten(source))  # as the listing reads it
         urls = {url_fingerprint(uri): uri for uri in given if is_url(uri)}
         try:
-            return Checkpoint.read(plans.read_lines(checkpoint_name(self.batch.author)), urls.get)
+            return Checkpoint.read(plans.read_lines(checkpoint_name(self.batch.task)), urls.get)
         except (FileNotFoundError, ValueError) as error:
             raise ConversionInterrupted(
                 f"The plan beside the manifest cannot be read ({type(error).__name__}). The jobs "
@@ -308,7 +308,7 @@ class Waves:
 
     def _remove_plan(self) -> None:
         assert self._plan is not None  # noqa: S101 - for the type checker
-        self._plan.state.checkpoints.delete(checkpoint_name(self.batch.author))
+        self._plan.state.checkpoints.delete(checkpoint_name(self.batch.task))
 
 
 def _by_file(found: JobEvent) -> dict[str, tuple[JobRef, ...]]:
