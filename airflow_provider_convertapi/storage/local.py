@@ -7,6 +7,7 @@ import io
 import os
 import secrets
 import stat
+import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
 from airflow_provider_convertapi.storage.location import BLOCK, OWN_DIRECTORY, Found, State
+from airflow_provider_convertapi.storage.locks import is_at, locked, try_to_lock
 from airflow_provider_convertapi.storage.names import temporary_name
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
     from airflow_provider_convertapi.storage.location import Address
+
+_locks = threading.Semaphore(256)
+"""Each lock takes a descriptor, of which a process may have as few as 1,024."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +137,56 @@ class LocalLocation:
 
 
 class LocalPart:
-    """A result beside its local target."""
+    """A result beside its local target.
+
+    Its hidden name follows from the target's, so what a killed task left is found without a
+    listing.  While its task lives it is locked, and another task for this target takes another.
+    """
 
     def __init__(self, target: Path) -> None:
         self._target = target
+        self._lock: int | None = None
+        self._counted = False
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.staged = target.with_name(temporary_name(target.name, secrets.token_hex(4)))
+        self.staged = target.with_name(temporary_name(target.name))
 
     def open(self) -> BinaryIO:
         """Create the file with the mode that the umask allows."""
-        return io.BufferedWriter(_WrittenBack(self.staged, "x"))
+        with suppress(OSError), locked(self.staged):
+            self.staged.unlink()
+        file = self._create_locked()
+        if file is None:
+            name = temporary_name(self._target.name, secrets.token_hex(4))
+            self.staged = self._target.with_name(name)
+            file = _WrittenBack(self.staged, "x")
+        return io.BufferedWriter(file)
+
+    def _create_locked(self) -> _WrittenBack | None:
+        """Create and lock the file; None where another task has it, or too many are locked."""
+        self._counted = _locks.acquire(blocking=False)
+        if not self._counted:
+            return None
+        try:
+            file = _WrittenBack(self.staged, "x")
+        except FileExistsError:
+            self._release()
+            return None
+        self._lock = os.dup(file.fileno())  # the file is closed long before it is published
+        with suppress(BlockingIOError):  # taken for a leftover before it was locked
+            try_to_lock(self._lock)
+            if is_at(self._lock, self.staged):
+                return file
+        file.close()
+        self._release()
+        return None
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        if self._counted:
+            _locks.release()
+            self._counted = False
 
     def prepare(self) -> None:
         """Bring it to the disk: a name must not show what a power cut can still take away."""
@@ -154,6 +199,7 @@ class LocalPart:
             self.staged.replace(self._target)
         else:
             self._link()
+        self._release()
         # Some network file systems cannot, and a directory that is only writable cannot be opened.
         with suppress(OSError), _opened(self._target.parent) as directory:
             os.fsync(directory)
@@ -161,6 +207,7 @@ class LocalPart:
     def discard(self) -> None:
         """Remove the hidden file."""
         self.staged.unlink(missing_ok=True)
+        self._release()
 
     def _link(self) -> None:
         try:
