@@ -95,7 +95,9 @@ def test_triggerer_waits_it_out(
         return "none that matters"
 
     async def watch() -> list[bool]:
-        client = AsyncClient(convertapi_sandbox.url, token, pause=clock.apause, clock=clock)
+        client = AsyncClient(
+            convertapi_sandbox.url, token, pause=clock.apause, clock=clock, monotonic=clock
+        )
         watching = Watch(client, 10, 30, work.log)
         try:
             job_id = work.ids.job_id(job.attempt)
