@@ -77,8 +77,8 @@ class Client:
     session: requests.Session = field(init=False, repr=False)
     _last_use: float = field(default=0.0, init=False)
     _environment: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
-    """Read once: it stays what it was, and `requests` reads it anew for every request, which is 8 %
-    of what a small file costs (`bench/client.py`)."""
+    """Proxies and certificates, read once: `requests` would read them anew for every request, which
+    takes 5 to 10 % of a small file's time (`bench/client.py`)."""
 
     def __post_init__(self) -> None:
         self.session = new_session(self.auth(Credential.TOKEN))
