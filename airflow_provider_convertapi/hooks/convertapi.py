@@ -17,6 +17,7 @@ from airflow_provider_convertapi.conversions.session import Session
 from airflow_provider_convertapi.conversions.task import TaskTry
 from airflow_provider_convertapi.errors import ConnectionConfigError, ConversionInterrupted
 from airflow_provider_convertapi.failures import explicit_failures
+from airflow_provider_convertapi.hooks.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.hooks.credentials import Credentials
 from airflow_provider_convertapi.hooks.masking import mask, secrets_in, secrets_in_steps
 
@@ -124,12 +125,14 @@ class ConvertApiHook(BaseHook):
             renew=self._credentials.renew,
             http_timeout=settings.http_timeout,
             pause=self._pause,
+            clock=SYSTEM_CLOCK.time,
+            monotonic=SYSTEM_CLOCK.monotonic,
         )
 
     @cached_property
     def _credentials(self) -> Credentials:
         limit = self.task.execution_timeout
-        return Credentials(self.settings, limit, self._ask)
+        return Credentials(self.settings, limit, self._ask, SYSTEM_CLOCK.time)
 
     def _ask(self, endpoint: Endpoint[str]) -> str:
         return self.client.call(endpoint)  # made when it is asked: the client needs credentials

@@ -87,7 +87,9 @@ def test_triggerer_waits_it_out(begun: tuple[Chain, JobRef], convertapi_sandbox:
         return "none that matters"
 
     async def watch() -> list[bool]:
-        client = AsyncClient(convertapi_sandbox.url, token, pause=clock.apause, clock=clock)
+        client = AsyncClient(
+            convertapi_sandbox.url, token, pause=clock.apause, clock=clock, monotonic=clock
+        )
         poller = JobPoller(client, 10, 30, session.log)
         try:
             job_id = JobIds(session.key, job.derivation).job_id(job.attempt)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -187,7 +188,7 @@ def sent_asynchronously(url: str, call: Endpoint[Any]) -> bool:
         async def token(_: Any) -> str:
             return "token"
 
-        client = AsyncClient(url, token)
+        client = AsyncClient(url, token, clock=time.time, monotonic=time.monotonic)
         try:
             with pytest.raises(TransportError) as caught:
                 await client.send(call)

@@ -288,7 +288,7 @@ def test_other_trouble_with_the_token(
         raise error
 
     with pytest.raises(type(error)) as caught:
-        make_client(server.url, token=token, renew=lambda: True).send(SUBMIT)
+        make_client(server.url, token=token, renew=lambda _: True).send(SUBMIT)
     assert error is caught.value
     assert 1 == len(asked)
     assert [] == server.requests
