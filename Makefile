@@ -36,11 +36,11 @@ ui: .venv/installed ## The same, with Airflow's web server to click through
 test: ## Run the tests: the two suites below
 	$(MAKE) -k test-core test-airflow
 
-test-core: .venv-core/installed ## Run the tests that need no Airflow where there is none: the sandbox's
-	.venv-core/bin/python $(PYTEST) -m "$(MARK)" sandbox/tests
+test-core: .venv-core/installed ## Run the tests that need no Airflow where there is none
+	.venv-core/bin/python $(PYTEST) -m "$(MARK)" sandbox/tests tests/core
 
 test-airflow: .venv/installed ## Run all others on the newest Airflow
-	.venv/bin/python $(PYTEST) -m "$(MARK)" tests
+	.venv/bin/python $(PYTEST) -m "$(MARK)" --ignore tests/core tests
 
 coverage: .venv/installed ## Run every test, the long ones too, and measure branch coverage
 	.venv/bin/python -m coverage erase
@@ -54,6 +54,7 @@ test-long: ## Run the tests that take longer: batches, parity, engines, comparis
 test-floors: .venv-floors/installed ## Run the sandbox's tests with the oldest versions that it allows
 	.venv-floors/bin/python $(PYTEST) sandbox/tests
 
+# `tests/core` too: the oldest Airflow comes with older releases of what carries requests and answers.
 test-2.11: .venv-2.11/installed ## Run the tests on the oldest Airflow; the sandbox knows none
 	.venv-2.11/bin/python $(PYTEST) $(NOT_ON_2) tests
 
@@ -99,8 +100,9 @@ clean: ## Remove environments, caches and reports
 .venv/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
 	$(call install,-c constraints/airflow-3.3.txt $(EVERYTHING))
 
+# The provider comes without its dependencies, one of which is Airflow.
 .venv-core/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
-	$(call install,-c constraints/airflow-3.3.txt -e ./sandbox --group core)
+	$(call install,-c constraints/airflow-3.3.txt -e ./sandbox --group core,--no-deps -e .)
 
 .venv-floors/installed: pyproject.toml sandbox/pyproject.toml
 	mkdir -p build
@@ -114,11 +116,13 @@ clean: ## Remove environments, caches and reports
 .venv-2.11/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-2.11.txt
 	$(call install,-c constraints/airflow-2.11.txt $(SANDBOX_AND_TESTS))
 
-# Nothing is byte-compiled ahead of time: most of what is installed is never imported here.
+# $(1) and $(2), which may be empty, are what pip installs.  Nothing is byte-compiled ahead of time:
+# most of what is installed is never imported here.
 define install
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install -q --disable-pip-version-check $(PIP)
 	$(@D)/bin/python -m pip install -q --no-compile $(1)
+	$(if $(2),$(@D)/bin/python -m pip install -q --no-compile $(2))
 	touch $@
 endef
 

@@ -11,8 +11,8 @@ import pytest
 
 from airflow_provider_convertapi.api.client import Client
 from airflow_provider_convertapi.api.retry import Backoff
-from tests.unit.server import Answer, Script, Server
-from tests.unit.wire import make_certificate
+from tests.core.api.server import Answer, Script, Server
+from tests.core.api.wire import make_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,7 +22,7 @@ from airflow_provider_convertapi.errors import (
     UnexpectedAnswerError,
     UnsupportedFormatError,
 )
-from tests.unit.server import FILE_ID, JOB_ID, Memory, response
+from tests.core.api.server import FILE_ID, JOB_ID, Memory, response
 
 if TYPE_CHECKING:
     from collections.abc import Callable

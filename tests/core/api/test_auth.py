@@ -14,7 +14,7 @@ from airflow_provider_convertapi.api.auth import CurrentToken, find_jwt, mint
 from airflow_provider_convertapi.api.endpoints import request_token
 from airflow_provider_convertapi.api.wire import Credential
 from airflow_provider_convertapi.errors import AuthenticationError, UnexpectedAnswerError
-from tests.unit.server import response
+from tests.core.api.server import response
 
 SECRET = "an-api-token-of-more-than-32-bytes-in-all"
 KID = "11111111-2222-4333-8444-555555555555"

@@ -25,11 +25,11 @@ from airflow_provider_convertapi.errors import (
     TransportError,
     UnexpectedAnswerError,
 )
-from tests.unit.server import FILE_ID, JOB_ID, RESET, Memory, one_by_one, reply, reply_json
+from tests.core.api.server import FILE_ID, JOB_ID, RESET, Memory, one_by_one, reply, reply_json
 
 if TYPE_CHECKING:
-    from tests.unit.conftest import MakeClient, Serve
-    from tests.unit.server import Received
+    from tests.core.api.conftest import MakeClient, Serve
+    from tests.core.api.server import Received
 
 STORED = {"FileName": "a.pdf", "FileSize": 4, "FileId": FILE_ID}
 RUNNING = reply(202)

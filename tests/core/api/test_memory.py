@@ -9,7 +9,7 @@ import sys
 import threading
 from contextlib import suppress
 
-from tests.unit.server import FILE_ID, reply_json
+from tests.core.api.server import FILE_ID, reply_json
 
 SIZE = 200 * 1024 * 1024
 BLOCK = b"\x00" * (1 << 20)
