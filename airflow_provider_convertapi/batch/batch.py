@@ -68,7 +68,9 @@ class Batch:
 
         :param only: leave no trace, since nothing follows.
         """
-        plan = plan_batch(self.request, self.task, keeps_salt=not only)
+        plan = plan_batch(
+            self.request, self.task, now=self.session.clock.time(), keeps_salt=not only
+        )
         if not plan.source_files and self.request.on_empty == "fail":
             raise InputNotFoundError(
                 "source has no files, and on_empty='fail'. Look at the path and at what writes it."
@@ -126,6 +128,7 @@ class Batch:
             plan.request_digest,
             self.request.destination.uri,
             self.request.from_format,
+            self.session.clock,
         )
         wanted = len(plan.items)
         run = BatchRun(converter, recorder, summary, spent, wanted, self.log)

@@ -101,12 +101,19 @@ class Index:
 
     :param tables: where it is kept.
     :param task: whose own records are counted.
+    :param now: seconds since the epoch.
     :param only_own_run: leave the records of other runs out.
     """
 
     def __init__(
-        self, tables: sqlite3.Connection, task: TaskTry, *, only_own_run: bool = False
+        self,
+        tables: sqlite3.Connection,
+        task: TaskTry,
+        now: float,
+        *,
+        only_own_run: bool = False,
     ) -> None:
+        self._now = datetime.fromtimestamp(now, UTC)
         self._tables, self._task, self._only_own_run = tables, task, only_own_run
         self._own: deque[tuple[datetime, AnsweredAttempt]] = deque()
         self._has_numbered = False
@@ -307,7 +314,7 @@ class Index:
 
     def _spend(self, record: Record) -> None:
         """Count what a try took: it names the whole cost, also what an earlier one had paid."""
-        is_kept = datetime.fromisoformat(record.when) > datetime.now(UTC) - RETENTION
+        is_kept = datetime.fromisoformat(record.when) > self._now - RETENTION
         kept = record.cost - (record.error in _FOR_NOTHING) if is_kept else 0
         self._tables.execute(
             "INSERT INTO spending VALUES (?, ?, ?, ?, max(?, 0)) ON CONFLICT DO UPDATE SET "
@@ -342,7 +349,7 @@ class Index:
         One that was killed then may have left the documents of those at the service.
         """
         own = sorted(self._own, key=lambda one: one[0])
-        if not own or own[-1][0] < datetime.now(UTC) - RETENTION:
+        if not own or own[-1][0] < self._now - RETENTION:
             return {}  # since then its ids may have become another run's
         since = own[-1][0] - _CLEANED_AFTER
         return {answered.target: answered for when, answered in own if when >= since}

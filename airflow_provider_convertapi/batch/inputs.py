@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -85,12 +84,14 @@ class Inputs:
 
     :param request: what was asked.
     :param tables: those of the plan.
+    :param now: seconds since the epoch.
     :param is_output: tells whether a path, relative to the destination, was written by a batch.
     :param total: how many files the whole source has, all shards together; counted while reading.
     """
 
     request: BatchRequest
     tables: sqlite3.Connection
+    now: float
     is_output: Callable[[str], bool]
     total: int = 0
     _destination: str = field(init=False)
@@ -163,7 +164,7 @@ class Inputs:
                 f"is {least:g} s, but the store of {shown(found.uri)} does not say when a file "
                 "was written; leave min_age out",
             )
-        return time.time() - found.modified >= least
+        return self.now - found.modified >= least
 
 
 def url_fingerprint(url: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -81,7 +80,7 @@ class Plan:
     request_digest: RequestDigest
     state: StateDirectory
     file_parameters: Mapping[str, Source | str]
-    started: float = field(default_factory=time.time)
+    started: float
     source_files: int = 0
     items: Items = field(default_factory=Items)
     reused: int = 0
@@ -113,9 +112,10 @@ class Plan:
         )
 
 
-def plan_batch(request: BatchRequest, task: TaskTry, *, keeps_salt: bool) -> Plan:
+def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: bool) -> Plan:
     """List the inputs, name the outputs, compare both with the manifest.
 
+    :param now: seconds since the epoch.
     :param keeps_salt: whether a salt may be written where there is none yet.
     """
     state = StateDirectory.beside(request.destination.uri)
@@ -127,9 +127,10 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, keeps_salt: bool) -> Pla
         ),
         state=state,
         file_parameters=files,
+        started=now,
     )
     with closing(open_tables()) as tables:
-        index = Index(tables, task, only_own_run=request.overwrite)
+        index = Index(tables, task, now, only_own_run=request.overwrite)
         index.read(state.manifest)
         _list_inputs(plan, request, tables, index)
         _name_outputs(request, tables, index)
@@ -138,7 +139,6 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, keeps_salt: bool) -> Pla
         index.note_planned()
         policy = _reuse_policy(request, task)
         _Comparison(plan, index, policy, _look(request)).run(tables)
-    plan.started = time.time()
     return plan
 
 
@@ -146,7 +146,7 @@ def _list_inputs(
     plan: Plan, request: BatchRequest, tables: sqlite3.Connection, index: Index
 ) -> None:
     """Take in the inputs of this shard, each with the plain name of its output."""
-    inputs = Inputs(request, tables, index.is_output)
+    inputs = Inputs(request, tables, plan.started, index.is_output)
     naming = _naming(request)
     tables.executemany(
         "INSERT INTO inputs (uri, path, fingerprint, inside, is_named, target) "

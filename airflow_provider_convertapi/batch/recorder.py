@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.decisions import Item, RequestDigest
     from airflow_provider_convertapi.batch.filetask import FileTask
     from airflow_provider_convertapi.batch.manifest import Manifest
+    from airflow_provider_convertapi.clock import Clock
     from airflow_provider_convertapi.conversions.request import ConversionRequest
     from airflow_provider_convertapi.conversions.result import ConversionResult
     from airflow_provider_convertapi.conversions.task import TaskTry
@@ -46,11 +46,15 @@ class Recorder:
     request_digest: RequestDigest
     destination: str
     from_format: str | None
+    clock: Clock
     _records: list[Record] = field(default_factory=list, init=False)
     _documents: list[str] = field(default_factory=list, init=False)
     _sequence: int = field(default=0, init=False)
-    _due: float = field(default_factory=lambda: time.monotonic() + _SECONDS, init=False)
+    _due: float = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self._due = self.clock.monotonic() + _SECONDS
 
     def converted(self, task: FileTask, result: ConversionResult) -> None:
         """Record a conversion; its documents are deleted once the record is published."""
@@ -101,7 +105,7 @@ class Recorder:
     def is_due(self) -> bool:
         """Tell whether a part should be published now."""
         with self._lock:
-            late = time.monotonic() >= self._due
+            late = self.clock.monotonic() >= self._due
             return len(self._records) >= _ITEMS or (late and bool(self._records))
 
     def publish(self) -> list[str]:
@@ -112,7 +116,7 @@ class Recorder:
         with self._lock:
             records, self._records = self._records, []
             documents, self._documents = self._documents, []
-            self._due = time.monotonic() + _SECONDS
+            self._due = self.clock.monotonic() + _SECONDS
         if records:
             try:
                 self.manifest.write(part_name(self.task, self._sequence), records)
@@ -140,7 +144,7 @@ class Recorder:
             else self.from_format or extension_of(item.uri),
             to_format=self.request_digest.to_format,
             parameters=self.request_digest.digests[0],
-            when=datetime.now(UTC).isoformat(timespec="microseconds"),
+            when=datetime.fromtimestamp(self.clock.time(), UTC).isoformat(timespec="microseconds"),
             dag_id=self.task.dag_id,
             task_id=self.task.task_id,
             run_id=self.task.run_id,

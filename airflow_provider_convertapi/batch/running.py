@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.items import Items
     from airflow_provider_convertapi.batch.recorder import Recorder
     from airflow_provider_convertapi.batch.summary import Summary
+    from airflow_provider_convertapi.clock import Clock
     from airflow_provider_convertapi.conversions.deferral import JobRef
     from airflow_provider_convertapi.conversions.result import ConversionResult
 
@@ -129,6 +129,10 @@ class BatchRun:
         self._reserved = sum(item.needs(self._each) for item in items)
 
     @property
+    def _clock(self) -> Clock:
+        return self.converter.session.clock
+
+    @property
     def _each(self) -> int:
         return len(self.converter.request.to_formats)
 
@@ -160,7 +164,7 @@ class BatchRun:
         spare = min(SPARE, limit.most) if request.max_conversions is None else 0
         clients = [self.converter.session.new_client() for _ in range(limit.most + spare)]
         pool = self._pool = WorkerPool(
-            clients, tasks, limit, self._give_up, request.timeout, spare=spare
+            clients, tasks, limit, self._give_up, request.timeout, spare=spare, clock=self._clock
         )
         self._progress = self._new_progress()
         pool.add_cleanups(cleanups)
@@ -190,8 +194,8 @@ class BatchRun:
     def _new_progress(self) -> Progress:
         """Return what counts on from where the batch stands: a wave is only a part of it."""
         done = self.summary.converted + self.summary.failed - self.summary.known
-        elapsed = time.time() - self.converter.shared.since
-        return Progress(self.log, self.wanted - done, done, elapsed)
+        elapsed = self._clock.time() - self.converter.shared.since
+        return Progress(self.log, self._clock, self.wanted - done, done, elapsed)
 
     def _save(self) -> None:
         with suppress(Exception):  # what ended the batch is the one to tell

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.plan import Plan
     from airflow_provider_convertapi.batch.record import Record
+    from airflow_provider_convertapi.clock import Clock
 
 _SHOWN = 5
 _LOGGED = 20
@@ -136,6 +136,7 @@ class Progress:
     """
 
     log: logging.Logger
+    clock: Clock
     left: int
     done: int = 0
     elapsed: float = 0.0
@@ -145,7 +146,7 @@ class Progress:
     _logged: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        now = time.monotonic()
+        now = self.clock.monotonic()
         self._started, self._next = now - self.elapsed, now + self.interval
 
     def count(self) -> None:
@@ -163,7 +164,7 @@ class Progress:
 
     def tick(self, summary: Summary) -> None:
         """Log a line when it is time."""
-        now = time.monotonic()
+        now = self.clock.monotonic()
         if now < self._next:
             return
         self._next = now + self.interval

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
@@ -174,7 +173,7 @@ class Waves:
 
     def _deferral(self, waiting: Sequence[Waiting], *, more: bool) -> Deferral:
         timeout = self.batch.request.timeout
-        now = time.time()
+        now = self.batch.session.clock.time()
         return Deferral(
             jobs=[job for _, refs in waiting for job in refs],
             deadline=max(refs[-1].submitted or now for _, refs in waiting) + timeout,
@@ -190,7 +189,7 @@ class Waves:
     ) -> list[Waiting]:
         """Collect what is answered, by now too, or out of time; return what goes on."""
         run.underway.clear()
-        now, timeout = time.time(), self.batch.request.timeout
+        now, timeout = self.batch.session.clock.time(), self.batch.request.timeout
         jobs: list[tuple[Item, Sequence[JobRef], float | None]] = []
         for item, refs in outstanding:
             last = refs[-1]

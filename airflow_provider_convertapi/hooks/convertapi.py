@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,13 +10,13 @@ from airflow.providers.common.compat.sdk import BaseHook, conf
 
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.wire import Credential
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.connection import ConnectionSettings
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments
 from airflow_provider_convertapi.conversions.session import Session
 from airflow_provider_convertapi.conversions.task import TaskTry
 from airflow_provider_convertapi.errors import ConnectionConfigError, ConversionInterrupted
 from airflow_provider_convertapi.failures import explicit_failures
-from airflow_provider_convertapi.hooks.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.hooks.credentials import Credentials
 from airflow_provider_convertapi.hooks.masking import mask, secrets_in, secrets_in_steps
 
@@ -90,8 +89,8 @@ class ConvertApiHook(BaseHook):
         try:
             context = get_current_context()
         except Exception:  # noqa: BLE001 - the class differs between Airflow versions; each means "no task"
-            return TaskTry.outside(time.time())
-        return TaskTry.from_context(context, time.time())
+            return TaskTry.outside(SYSTEM_CLOCK.time())
+        return TaskTry.from_context(context, SYSTEM_CLOCK.time())
 
     @cached_property
     def session(self) -> Session:
@@ -104,6 +103,7 @@ class ConvertApiHook(BaseHook):
             is_geo_routed=settings.is_geo_routed,
             task=self.task,
             settle=settle_time(),
+            clock=SYSTEM_CLOCK,
             log=self._logger,
             new_client=self.new_client,
             stop=self.stop,

@@ -10,8 +10,8 @@ from airflow_provider_convertapi.api.aclient import AsyncClient
 from airflow_provider_convertapi.api.auth import CurrentToken, mint
 from airflow_provider_convertapi.api.endpoints import request_token
 from airflow_provider_convertapi.api.wire import Credential
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.connection import ConnectionSettings
-from airflow_provider_convertapi.hooks.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -5,13 +5,13 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments
 
 # Nothing else of ours: a DAG file that declares an operator must not pay for what a task needs.
@@ -109,7 +109,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
         hook = self._hook = ConvertApiHook(self.convertapi_conn_id)
-        hook.task = TaskTry.from_context({**context, "task": self}, time.time())
+        hook.task = TaskTry.from_context({**context, "task": self}, SYSTEM_CLOCK.time())
         hook.session.log = self._logger
         return hook.session
 
@@ -129,7 +129,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
 
         if self.execution_timeout:
-            latest = time.time() + self.execution_timeout.total_seconds() - _TRIGGER_MARGIN
+            latest = session.clock.time() + self.execution_timeout.total_seconds() - _TRIGGER_MARGIN
             deadline = min(deadline, latest)
         trigger = ConvertApiJobTrigger(
             convertapi_conn_id=self.convertapi_conn_id,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
+
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 
 # Nothing else of ours: a DAG file that declares a sensor must not pay for what a task needs.
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ class ConvertApiJobSensor(BaseSensorOperator):
         from airflow_provider_convertapi.hooks.convertapi import settle_time
 
         if not answer.unknown:
-            self._began = time.time()
-        elif time.time() - self._since(context) > settle_time():
+            self._began = SYSTEM_CLOCK.time()
+        elif SYSTEM_CLOCK.time() - self._since(context) > settle_time():
             raise ResultExpiredError(
                 f"ConvertAPI does not know the job that connection {self.convertapi_conn_id!r} "
                 "was asked for: it was never started, was deleted, is older than two hours, or "
@@ -131,7 +132,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
             if self.reschedule and hasattr(ti, "get_first_reschedule_date"):  # Airflow 3
                 first = ti.get_first_reschedule_date(context)
             started = first or ti.start_date
-            self._began = started.timestamp() if started else time.time()
+            self._began = started.timestamp() if started else SYSTEM_CLOCK.time()
         return self._began
 
     def _defer(self) -> None:
@@ -144,7 +145,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
             trigger=ConvertApiJobTrigger(
                 convertapi_conn_id=self.convertapi_conn_id,
                 key_check=hook.session.key_check,
-                deadline=time.time() + self.timeout,
+                deadline=SYSTEM_CLOCK.time() + self.timeout,
                 poll_interval=max(self.poke_interval, 1.0),  # 0 is allowed there, a busy loop here
                 settle=settle_time(),
                 sealed_job_id=seal(hook.session.key, self._checked_job_id()),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.storage.locks import locked, try_to_lock
 
 _PREFIX = "convertapi-"
@@ -47,6 +47,6 @@ def _remove_leftovers(directory: str) -> None:
     """Remove the spools of processes that were killed; once in a process."""
     for path in Path(directory).glob(f"{_PREFIX}*"):
         with suppress(OSError):
-            if path.stat().st_mtime < time.time() - _FRESH:
+            if path.stat().st_mtime < SYSTEM_CLOCK.time() - _FRESH:
                 with locked(path):
                     shutil.rmtree(path, ignore_errors=True)

@@ -24,6 +24,7 @@ from airflow_provider_convertapi.batch.manifest import (
 from airflow_provider_convertapi.batch.record import Record, parameters_digest
 from airflow_provider_convertapi.batch.recorder import Recorder
 from airflow_provider_convertapi.batch.tables import open_tables
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.conversions.task import TaskTry
 from airflow_provider_convertapi.errors import BatchFailedError
 from airflow_provider_convertapi.manifest import main, read_manifest
@@ -145,7 +146,7 @@ def test_compaction_keeps_what_decisions_need(manifest: Manifest) -> None:
 
 def test_index_takes_the_last_word(manifest: Manifest) -> None:
     """Records come in any order, twice at times: the latest counts, and costs count once."""
-    index = Index(open_tables(), TASK)
+    index = Index(open_tables(), TASK, now=0.0)
     later = replace(RECORD, fingerprint="new", when="2026-12-01T00:00:00+00:00")
     for record in (later, RECORD, later):
         index.add(record)
@@ -170,7 +171,7 @@ def test_records_outlive_a_part_that_could_not_be_written(tmp_path: Path) -> Non
     (tmp_path / "manifest").write_text("in the way")
     manifest = Manifest(Folder(f"{tmp_path}/manifest/"))
     digest = RequestDigest(to_format="pdf", digesting=lambda: ("salt:digest",))
-    recorder = Recorder(manifest, TASK, digest, f"{tmp_path}/", None)
+    recorder = Recorder(manifest, TASK, digest, f"{tmp_path}/", None, SYSTEM_CLOCK)
 
     def add(name: str) -> None:
         item = Item(f"/in/{name}.txt", f"{name}.pdf", "1-2")
