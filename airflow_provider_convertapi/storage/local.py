@@ -8,7 +8,7 @@ import os
 import secrets
 import stat
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -147,6 +147,7 @@ class LocalPart:
         self._target = target
         self._lock: int | None = None
         self._counted = False
+        self._waits = False
         target.parent.mkdir(parents=True, exist_ok=True)
         self.staged = target.with_name(temporary_name(target.name))
 
@@ -159,6 +160,7 @@ class LocalPart:
             name = temporary_name(self._target.name, secrets.token_hex(4))
             self.staged = self._target.with_name(name)
             file = _WrittenBack(self.staged, "x")
+        self._waits = True
         return io.BufferedWriter(file)
 
     def _create_locked(self) -> _WrittenBack | None:
@@ -199,6 +201,7 @@ class LocalPart:
             self.staged.replace(self._target)
         else:
             self._link()
+        self._waits = False  # the hidden name may be another task's from now on
         self._release()
         # Some network file systems cannot, and a directory that is only writable cannot be opened.
         with suppress(OSError), _opened(self._target.parent) as directory:
@@ -206,7 +209,9 @@ class LocalPart:
 
     def discard(self) -> None:
         """Remove the hidden file."""
-        self.staged.unlink(missing_ok=True)
+        if self._waits:
+            self.staged.unlink(missing_ok=True)
+            self._waits = False
         self._release()
 
     def _link(self) -> None:
@@ -221,8 +226,9 @@ class LocalPart:
 
     def _rename_to_new(self) -> None:
         """Look and rename; the lock makes it one step for every other task that does the same."""
-        with _opened(self._target.parent) as directory:
+        with ExitStack() as stack:
             with suppress(OSError):
+                directory = stack.enter_context(_opened(self._target.parent))
                 fcntl.flock(directory, fcntl.LOCK_EX)
             if os.path.lexists(self._target):
                 raise FileExistsError(self._target)

@@ -91,6 +91,20 @@ def test_published_file_is_not_a_leftover(local_store: DiskStore) -> None:
     assert local_store.read("a.pdf") == b"published"
 
 
+def test_published_part_does_not_take_the_next_one_with_it(local_store: DiskStore) -> None:
+    """Once a result has its name, the hidden name is free for another task, and stays its own."""
+    uri = local_store.uri + "a.pdf"
+    with Publication(Destination(local_store.uri), inputs=[], overwrite=True) as later:
+        with Publication(Destination(local_store.uri), inputs=[], overwrite=True) as first:
+            with first.stage(uri, 5) as sink:
+                sink.write(b"first")
+            first.publish()
+            with later.stage(uri, 5) as sink:
+                sink.write(b"later")
+        later.publish()
+    assert local_store.read("a.pdf") == b"later"
+
+
 def test_many_results_do_not_take_all_descriptors(local_store: DiskStore) -> None:
     """A document of a thousand pages is published by a process that may open fewer files."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
