@@ -81,8 +81,8 @@ class _Answer(HTTPResponse):
     """Read a head for what it is.
 
     `email`, which reads heads for `http.client`, looks for parts even there, and compiles a pattern
-    for the boundary of each multipart answer: 12 to 15 % of a small file's time, by
-    `bench/client.py`.
+    for the boundary of each multipart answer: that takes 12 to 15 % of a small file's time
+    (`bench/client.py`).
     """
 
     fp: Any
