@@ -6,7 +6,8 @@ import logging
 import re
 import secrets
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_convertapi.batch.record import Record
@@ -25,6 +26,7 @@ MANY_PARTS = 50
 """Parts above which a run that ends well writes them together."""
 
 _LINES_A_PART = 20_000
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 _SALT_BYTES = 8
 _TRIES = 5
 
@@ -46,6 +48,10 @@ class Files(Protocol):
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes; `FileNotFoundError` where it is gone."""
+        ...
+
+    def modified(self, name: str) -> float | None:
+        """Return when a file was written, in seconds since the epoch; None where nobody knows."""
         ...
 
     def write(self, name: str, data: bytes) -> None:
@@ -83,10 +89,26 @@ class Manifest:
                     vanished = True
                     continue
                 done.add(name)
-                yield from ((name, record) for record in _parse(name, data))
+                yield from ((name, record) for record in self._dated(name, _parse(name, data)))
             if not vanished:
                 return
         _log.warning("The manifest is being compacted again and again; some records were missed.")
+
+    def _dated(self, name: str, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield records; one whose time is still to come was written when its part was.
+
+        Its writer's clock was ahead: believed, it would win over all that is written until then.
+        """
+        now, written = _as_text(datetime.now(UTC)), ""
+        for record in records:
+            if record.when <= now:
+                yield record
+                continue
+            if not written:
+                modified = self.files.modified(name) or 0.0
+                written = _as_text(datetime.fromtimestamp(modified, UTC))
+            # The store's clock may be the one that is ahead: then nothing is known of the order.
+            yield replace(record, when=written if written <= now else _as_text(_LONG_AGO))
 
     def part_names(self) -> list[str]:
         """Return the names of the parts there are now."""
@@ -118,6 +140,10 @@ class Manifest:
                 )
         for name in read:
             self.files.delete(name)
+
+
+def _as_text(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")
 
 
 def _compaction_key(record: Record, author: Author) -> bytes:
