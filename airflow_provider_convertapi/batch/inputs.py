@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
@@ -45,6 +45,9 @@ _TEXT_OF_LIST = re.compile(
     r"""\[\s*( | '.*' | ".*" | \w+\(.*\) | \[.*\] )\s*\]""", re.DOTALL | re.VERBOSE
 )
 """What Python writes of a list: of texts, of paths such as ``PosixPath('a')``, of lists, empty."""
+
+_BRACKETS = re.compile(r"[^*?]*\[[^*?\[\]]*\][^*?]*")
+"""A name that is a glob only because of what it has in brackets."""
 
 _SIGNATURES = (
     ("X-Amz-Signature", "Algorithm Credential Date Expires SignedHeaders Security-Token", "X-Amz-"),
@@ -140,10 +143,7 @@ class Inputs:
             return Input(uri, _url_name(uri), 0, url_fingerprint(uri), None, True)
         place, where = self._destination, canonical(uri)
         inside = where[len(place) :] if where.startswith(place) else None
-        try:
-            found = next(iter(list_files(uri)), None)
-        except InputNotFoundError:
-            found = None
+        found = _first(uri)
         if found is None:
             name = uri.rstrip("/").rpartition("/")[2]
             return Input(uri, name, 0, MISSING, inside, True)
@@ -219,8 +219,22 @@ def _divided(source: object) -> tuple[list[str], list[str]]:
                 "render_template_as_native_obj=True",
             )
         is_listing = _is_listing(uri) or not (is_list or _is_file(uri))
-        (listings if is_listing else named).append(uri)
+        names_nothing = is_list and is_listing and _is_name_with_brackets(uri)
+        (listings if is_listing and not names_nothing else named).append(uri)
     return listings, named
+
+
+def _is_name_with_brackets(uri: str) -> bool:
+    """Tell whether a glob that matches nothing is the name of a missing file: ``a[1].docx``."""
+    name = uri.rpartition("/")[2]
+    return _BRACKETS.fullmatch(name) is not None and _first(uri) is None
+
+
+def _first(uri: str) -> Found | None:
+    """Return the first file that a URI lists, None where it lists none or names nothing."""
+    with suppress(InputNotFoundError):
+        return next(list_files(uri), None)
+    return None
 
 
 def _is_text_of_list(text: str) -> bool:

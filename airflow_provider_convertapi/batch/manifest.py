@@ -6,16 +6,19 @@ import logging
 import re
 import secrets
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.batch.tables import open_database, pack
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.storage import OWN_DIRECTORY, Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from airflow_provider_convertapi.clock import Clock
     from airflow_provider_convertapi.conversions.task import TaskTry
 
 MANIFEST = "manifest/"
@@ -25,6 +28,7 @@ MANY_PARTS = 50
 """Parts above which a run that ends well writes them together."""
 
 _LINES_A_PART = 20_000
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 _SALT_BYTES = 8
 _TRIES = 5
 
@@ -48,6 +52,10 @@ class Files(Protocol):
         """Return a file's bytes; `FileNotFoundError` where it is gone."""
         ...
 
+    def modified(self, name: str) -> float | None:
+        """Return when a file was written, in seconds since the epoch; None where nobody knows."""
+        ...
+
     def write(self, name: str, data: bytes) -> None:
         """Publish a file whole."""
         ...
@@ -65,6 +73,7 @@ class Manifest:
     """
 
     files: Files
+    clock: Clock = SYSTEM_CLOCK
 
     def records(self) -> Iterator[tuple[str, Record]]:
         """Yield each record with the name of its part.
@@ -83,10 +92,26 @@ class Manifest:
                     vanished = True
                     continue
                 done.add(name)
-                yield from ((name, record) for record in _parse(name, data))
+                yield from ((name, record) for record in self._dated(name, _parse(name, data)))
             if not vanished:
                 return
         _log.warning("The manifest is being compacted again and again; some records were missed.")
+
+    def _dated(self, name: str, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield records; one whose time is still to come was written when its part was.
+
+        Its writer's clock was ahead: believed, it would win over all that is written until then.
+        """
+        now, written = _as_text(datetime.fromtimestamp(self.clock.time(), UTC)), ""
+        for record in records:
+            if record.when <= now:
+                yield record
+                continue
+            if not written:
+                modified = self.files.modified(name) or 0.0
+                written = _as_text(datetime.fromtimestamp(modified, UTC))
+            # The store's clock may be the one that is ahead: then nothing is known of the order.
+            yield replace(record, when=written if written <= now else _as_text(_LONG_AGO))
 
     def part_names(self) -> list[str]:
         """Return the names of the parts there are now."""
@@ -116,6 +141,10 @@ class Manifest:
                 self.files.write(part_name(task, "compacted"), b"".join(line for (line,) in lines))
         for name in read:
             self.files.delete(name)
+
+
+def _as_text(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")
 
 
 def _compaction_key(record: Record, task: TaskTry) -> bytes:
@@ -162,6 +191,7 @@ class StateDirectory:
     """
 
     own: Folder
+    clock: Clock = SYSTEM_CLOCK
 
     @classmethod
     def beside(cls, destination: str) -> StateDirectory:
@@ -171,7 +201,7 @@ class StateDirectory:
     @property
     def manifest(self) -> Manifest:
         """Return the manifest."""
-        return Manifest(Folder(self.own.uri + MANIFEST))
+        return Manifest(Folder(self.own.uri + MANIFEST), self.clock)
 
     @property
     def checkpoints(self) -> Folder:

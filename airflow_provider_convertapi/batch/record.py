@@ -73,9 +73,10 @@ class Record:
             known = {name: value[name] for name in _NAMES if name in value}
             known["outputs"] = tuple(known.get("outputs") or ())
             known["sizes"] = tuple(known.get("sizes") or ())
-            return cls(**known)
+            record = cls(**known)
         except (ValueError, TypeError):
             return None
+        return record if isinstance(record.when, str) else None
 
     def is_of(self, task: TaskTry) -> bool:
         """Tell whether it is of the same task instance, whichever its try."""

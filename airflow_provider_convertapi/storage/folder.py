@@ -6,7 +6,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage.destination import Destination
+from airflow_provider_convertapi.storage.listing import list_files
 from airflow_provider_convertapi.storage.publication import Publication
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.uris import shown
@@ -39,6 +41,12 @@ class Folder:
         """Return a file's bytes; `FileNotFoundError` where it is gone."""
         with locate(self.uri + name, "destination").open() as file:
             return file.read()
+
+    def modified(self, name: str) -> float | None:
+        """Return when a file was written, in seconds since the epoch; None where nobody knows."""
+        with suppress(InputNotFoundError):  # gone
+            return next(list_files(self.uri + name)).modified
+        return None
 
     def read_lines(self, name: str) -> Iterator[bytes]:
         """Yield a file's lines; `FileNotFoundError` where it is gone."""
