@@ -1,21 +1,21 @@
-# Every target makes the environment that it needs, from nothing but Python (>= 3.11) and make.
-# Only what changed is done again: an environment is as old as pyproject.toml and its constraints.
+# Every target creates the environment that it needs; all you need is Python (>= 3.11) and make.
+# An environment is updated only if pyproject.toml or its constraints are newer.
 
 PYTHON ?= python3
-# One pip for all; --group needs 25.1.
+# The same pip everywhere; --group needs 25.1 or later.
 PIP := pip==26.3
 SANDBOX_AND_TESTS := -e . -e ./sandbox --group test
 EVERYTHING := $(SANDBOX_AND_TESTS) --group demo --group lint --group bench
 SOURCES := airflow_provider_convertapi sandbox tests dev example_dags bench
-# Two cores are what small machines have.
+# Small machines have two cores.
 PYTEST := -m pytest -n 2 --dist loadgroup
-# Which tests of a suite run; the others take minutes.
+# Which tests of a suite to run; the long ones take minutes.
 MARK := not long
-# Every minor that is supported, and three releases that hold back starlette.
+# Every supported minor release, and three releases that pin an older starlette.
 AIRFLOWS := 2.11.* 3.0.* 3.1.* 3.1.8 3.2.* 3.2.0 3.2.1 3.3.*
 
-# The page shows Airflow 3's import, and names that of Airflow 2 in a comment beside it.  The pool is
-# tested by asking Airflow 3's scheduler, and peers are compared once.
+# The page uses Airflow 3's import and mentions that of Airflow 2 only in a comment.  The test of the
+# pool needs Airflow 3's scheduler, and the comparison with other clients need not run twice.
 NOT_ON_2 := --deselect 'tests/docs/test_code_blocks.py::test_blocks_run[docs/sandbox.md]' \
 	--ignore tests/docs/test_sandbox_page.py \
 	--deselect tests/batch/test_pool.py --ignore tests/e2e/test_comparison.py
@@ -24,10 +24,10 @@ NOT_ON_2 := --deselect 'tests/docs/test_code_blocks.py::test_blocks_run[docs/san
 .PHONY: help demo ui test test-core test-airflow coverage test-long test-floors test-2.11 \
 	test-crash test-celery test-node lint bench constraints resolve clean
 
-help: ## Say what there is to make
+help: ## List the targets
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: .venv/installed ## Convert real documents in a real Airflow, with no account
+demo: .venv/installed ## Convert real documents in a real Airflow, without an account
 	.venv/bin/python dev/demo.py
 
 ui: .venv/installed ## The same, with Airflow's web server to click through
@@ -36,13 +36,13 @@ ui: .venv/installed ## The same, with Airflow's web server to click through
 test: ## Run the tests: the two suites below
 	$(MAKE) -k test-core test-airflow
 
-test-core: .venv-core/installed ## Run the tests that need no Airflow where there is none
+test-core: .venv-core/installed ## Run the tests that need no Airflow, in an environment without it
 	.venv-core/bin/python $(PYTEST) -m "$(MARK)" sandbox/tests tests/core
 
-test-airflow: .venv/installed ## Run all others on the newest Airflow
+test-airflow: .venv/installed ## Run all other tests, on the newest Airflow
 	.venv/bin/python $(PYTEST) -m "$(MARK)" --ignore tests/core tests
 
-coverage: .venv/installed ## Run every test, the long ones too, and measure branch coverage
+coverage: .venv/installed ## Run all of these tests and the long ones, and measure branch coverage
 	.venv/bin/python -m coverage erase
 	.venv/bin/python -m coverage run $(PYTEST)
 	.venv/bin/python -m coverage combine -q
@@ -55,13 +55,13 @@ test-floors: .venv-floors/installed ## Run the sandbox's tests with the oldest v
 	.venv-floors/bin/python $(PYTEST) sandbox/tests
 
 # `tests/core` too: the oldest Airflow comes with older releases of what carries requests and answers.
-test-2.11: .venv-2.11/installed ## Run the tests on the oldest Airflow; the sandbox knows none
+test-2.11: .venv-2.11/installed ## Run the provider's tests on the oldest supported Airflow
 	.venv-2.11/bin/python $(PYTEST) $(NOT_ON_2) tests
 
-test-crash: .venv/installed ## Kill the parts of a real Airflow while it converts; takes minutes
+test-crash: .venv/installed ## Kill components of a real Airflow while it converts; takes minutes
 	.venv/bin/python -m pytest tests/crash
 
-test-celery: .venv/celery ## Run batches on CeleryExecutor, and kill a worker; installs Redis and PostgreSQL, as root
+test-celery: .venv/celery ## Run batches on CeleryExecutor and kill a worker; installs Redis and PostgreSQL as root
 	tests/celery/install-servers
 	.venv/bin/python -m pytest tests/celery
 
@@ -79,11 +79,11 @@ lint: .venv/installed ## Check style, types, layers and spelling
 bench: .venv/installed ## Measure speed, memory and import time
 	.venv/bin/python dev/bench.py
 
-constraints: ## Resolve the newest versions of everything, and write constraints/ anew
+constraints: ## Resolve the newest versions of everything, and rewrite constraints/
 	$(call resolve,3.3,3.3.2,$(EVERYTHING) --group celery)
 	$(call resolve,2.11,2.11.2,$(SANDBOX_AND_TESTS))
 
-resolve: ## Find versions of everything beside each supported Airflow, and install nothing
+resolve: ## Check that everything can be installed with each supported Airflow, without installing it
 	rm -rf build/resolve
 	$(PYTHON) -m venv build/resolve
 	build/resolve/bin/python -m pip install -q --disable-pip-version-check $(PIP)
@@ -109,15 +109,15 @@ clean: ## Remove environments, caches and reports
 	sed -n 's/^  "\(.*\)>=\([0-9.]*\)", .*/\1==\2/p' sandbox/pyproject.toml > build/floors.txt
 	$(call install,-c build/floors.txt -e ./sandbox --group core)
 
-# One suite alone asks for these.
+# Only test-celery needs these.
 .venv/celery: .venv/installed
 	$(call install,-c constraints/airflow-3.3.txt --group celery)
 
 .venv-2.11/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-2.11.txt
 	$(call install,-c constraints/airflow-2.11.txt $(SANDBOX_AND_TESTS))
 
-# $(1) and $(2), which may be empty, are what pip installs.  Nothing is byte-compiled ahead of time:
-# most of what is installed is never imported here.
+# $(1) and $(2), which may be empty, are what pip installs.  Nothing
+# is byte-compiled at installation, because most of it is never imported here.
 define install
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install -q --disable-pip-version-check $(PIP)
@@ -126,7 +126,7 @@ define install
 	touch $@
 endef
 
-# $(1) names the constraints file, $(2) is its Airflow; the lines of comment above the pins stay.
+# $(1) names the constraints file, $(2) is its Airflow version.  The comment at the top is kept.
 define resolve
 	rm -rf build/resolve
 	$(PYTHON) -m venv build/resolve

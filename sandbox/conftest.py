@@ -1,4 +1,4 @@
-"""An environment for every test process that knows no proxies, accounts and connections."""
+"""An environment without proxies, accounts and connections for every test process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pytest
 
 LONG = Path(__file__).parent / "tests" / "engines"
-"""Tests that take minutes in all: `make test-long` runs them, `make test` does not."""
+"""Tests that take minutes in total: `make test-long` runs them, `make test` does not."""
 
 for name in list(os.environ):
     if name.startswith(("AIRFLOW", "CONVERTAPI")) or name.lower().endswith("_proxy"):

@@ -1,4 +1,4 @@
-"""A ConvertAPI on loopback that speaks the protocol, keeps the books and really converts."""
+"""A ConvertAPI on loopback that speaks its protocol, bills as it does and really converts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: a worker, or a pytest run without a sandbox, asks for nothing."""
+    """Import a name on first use: a worker, or a pytest run without a sandbox, uses none."""
     if name not in _HOMES:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
@@ -33,5 +33,5 @@ def __getattr__(name: str) -> Any:
     except ModuleNotFoundError:
         from convertapi_sandbox import requirements  # noqa: PLC0415 - rare
 
-        requirements.check()  # says all that is missing
+        requirements.check()  # names everything that is missing
         raise

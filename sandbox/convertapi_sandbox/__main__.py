@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from convertapi_sandbox.check import run  # noqa: PLC0415 - rare
 
         return run()
-    from convertapi_sandbox import Sandbox  # noqa: PLC0415 - what it needs is there, see above
+    from convertapi_sandbox import Sandbox  # noqa: PLC0415 - checked above
 
     try:
         settings = _settings(options)
@@ -54,11 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, AttributeError, OSError) as error:
         parser.error(str(error))
     try:
-        # Not an Event that the handler sets: a signal in the middle of its wait() would lock up.
+        # Not an Event set by the handler: a signal in the middle of its wait() would deadlock.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         for fault in faults:
             sandbox.add_fault(fault)
-        print(greeting(sandbox), flush=True)  # noqa: T201 - what it was started for
+        print(greeting(sandbox), flush=True)  # noqa: T201 - for the person who started it
         while True:
             time.sleep(3600)
     except KeyboardInterrupt:
@@ -82,15 +82,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--state", metavar="DIR", help="keep documents, finished jobs and the balance in DIR")
     add("--balance", type=int, default=1000, help="conversions on the account (default 1000)")
-    add("--latency", type=float, default=0.0, help="least seconds from arrival to result")
+    add("--latency", type=float, default=0.0, help="minimum seconds from arrival to result")
     add("--workers", type=int, help="processes that convert; default: one per processor")
-    add("--seed", type=int, help="make ids and dice repeatable")
+    add("--seed", type=int, help="make ids and random faults repeatable")
     add(
         "--allow-host",
         action="append",
         default=[],
         metavar="HOST[:PORT]",
-        help="host to fetch from, and to call web hooks of; none is allowed by default",
+        help="host to fetch from and to call web hooks on; none is allowed by default",
     )
     add(
         "--set",
@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="RULE",
         help='a fault, such as "POST /convert status=503 times=2"',
     )
-    add("--check", action="store_true", help="convert a built-in document with every pair, and end")
+    add("--check", action="store_true", help="convert a sample with every pair, and exit")
     return parser
 
 
@@ -122,7 +122,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 def _faults(options: argparse.Namespace) -> list[Fault]:
     rules = json.loads(Path(options.faults).read_text("utf-8")) if options.faults else []
     if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
-        msg = f"{options.faults}: a list of faults is expected"
+        msg = f"{options.faults}: expected a list of faults"
         raise ValueError(msg)
     for text in options.fault:
         method, path, *effects = shlex.split(text) + [""] * 2
@@ -134,7 +134,7 @@ def _faults(options: argparse.Namespace) -> list[Fault]:
 
 
 def _value(text: str) -> Any:
-    """Read a value as JSON where it is some, else as text."""
+    """Read a value as JSON if it is valid JSON, else as text."""
     try:
         return json.loads(text)
     except ValueError:
@@ -142,7 +142,7 @@ def _value(text: str) -> Any:
 
 
 def greeting(sandbox: Sandbox) -> str:
-    """Return what is printed when it serves: where, its credentials, and a line for Airflow."""
+    """Return what is printed at the start: address, credentials, and a line for Airflow."""
     connection = sandbox.airflow_connection_json
     return "\n".join(
         (

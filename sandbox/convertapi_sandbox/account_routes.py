@@ -1,4 +1,4 @@
-"""/token, /user: JWTs for the asking, and what the account holds."""
+"""/token and /user: JWTs on request, and the state of the account."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ _MAX_BODY = 1 << 16
 
 
 class AccountRoutes:
-    """The endpoints that tell of the account and issue tokens."""
+    """The endpoints that describe the account and issue tokens."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def routes(self) -> list[Route]:
-        """Return the routes, those of earlier years included."""
+        """Return the routes, including those of earlier years."""
         return [
             Route("/token/jwt", self.issue, methods=["POST"]),
             Route("/token/create", self.create_legacy, methods=["POST"]),
@@ -58,7 +58,7 @@ class AccountRoutes:
     # --- tokens ------------------------------------------------------------------------------
 
     async def issue(self, request: Request) -> Answer:
-        """Issue a JWT for the API token that asks."""
+        """Issue a JWT for the API token of the request."""
         credentials = self._state.credentials
         Exchange.of(request).entry.authorization_kind = credentials.minting(request).kind
         fields = await _fields(request)
@@ -73,7 +73,7 @@ class AccountRoutes:
         if fields["kid"] != credentials.kid:
             status = self._state.settings.wrong_kid_status
             code = BAD_JWT if status == UNAUTHORIZED else PARAMETER
-            raise ServiceError(status, code, "The Kid is not one of this token.")
+            raise ServiceError(status, code, "The Kid does not belong to this token.")
         return self._token_answer(credentials.issue(lifetime, fields.get("clientip") or None))
 
     def _token_answer(self, token: str) -> Answer:
@@ -83,7 +83,7 @@ class AccountRoutes:
         return json_answer(token if shape == "json_string" else {shape: token})
 
     async def create_legacy(self, request: Request) -> Answer:
-        """Create tokens as they were before JWTs; for the secret only."""
+        """Create tokens of the kind used before JWTs; only for the secret."""
         Exchange.of(request).entry.authorization_kind = self._state.credentials.administering(
             request
         ).kind
@@ -115,7 +115,7 @@ class AccountRoutes:
     # --- the account -------------------------------------------------------------------------
 
     async def user(self, request: Request) -> Answer:
-        """Tell what the account holds."""
+        """Describe the account."""
         Exchange.of(request).entry.authorization_kind = self._state.credentials.administering(
             request
         ).kind
@@ -138,7 +138,7 @@ class AccountRoutes:
         return json_answer(fields)
 
     async def statistic(self, request: Request) -> Answer:
-        """List the conversions between two dates, both included, as JSON or CSV."""
+        """List the conversions between two dates, inclusive, as JSON or CSV."""
         Exchange.of(request).entry.authorization_kind = self._state.credentials.administering(
             request
         ).kind
@@ -198,7 +198,7 @@ def _csv(rows: list[dict[str, Any]]) -> Answer:
 
 
 async def _fields(request: Request) -> dict[str, Any]:
-    """Return a small JSON or urlencoded body, its names in lower case."""
+    """Return a small JSON or urlencoded body, with its names in lower case."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -224,6 +224,6 @@ def _integer(value: Any) -> int | None:
 
 
 def _round_trip(seconds: float) -> str:
-    """Return a time as .NET writes it, with seven digits of a second."""
+    """Return a time as .NET writes it, with seven decimal places."""
     moment = datetime.fromtimestamp(seconds, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}0Z"

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from convertapi_sandbox.errors import ServiceError
 
-CHUNK = 1 << 20  # 64 KiB chunks were measured at a third of the speed
-_PACKET = 64 << 10  # bytes below which pieces go out as one
+CHUNK = 1 << 20  # with 64 KiB chunks, a third of the speed was measured
+_PACKET = 64 << 10  # bytes; smaller pieces are sent together
 _BASE64_CHUNK = 3 << 18  # a multiple of 3, so that the pieces join without padding
 
 JSON, MULTIPART, RAW = "application/json", "multipart/mixed", "application/octet-stream"
@@ -29,7 +29,7 @@ XML, TEXT_XML = "application/xml", "text/xml"
 
 @dataclass(frozen=True, slots=True)
 class FilePiece:
-    """The bytes of a file as a part of an answer, as they are or in base64."""
+    """The bytes of a file as part of an answer, raw or in base64."""
 
     path: Path
     size: int
@@ -38,7 +38,7 @@ class FilePiece:
 
     @property
     def length(self) -> int:
-        """Return the bytes that it adds to the answer."""
+        """Return how many bytes it adds to the answer."""
         return 4 * ((self.size + 2) // 3) if self.encoded else self.size
 
     def chunks(self) -> Iterator[bytes]:
@@ -59,10 +59,10 @@ class Answer:
 
     Attributes:
         status: HTTP status.
-        pieces: What the body is made of.
-        headers: Without Content-Length, which is known from the pieces.
+        pieces: The parts of the body.
+        headers: Without Content-Length, which is computed from the pieces.
         code: `Code` of an error body, for the journal.
-        finish: Called when the answer has gone, or failed to.
+        finish: Called when the answer was sent, or could not be sent.
     """
 
     status: int
@@ -73,11 +73,11 @@ class Answer:
 
     @property
     def length(self) -> int:
-        """Return the bytes of the body."""
+        """Return the number of bytes in the body."""
         return sum(len(p) if isinstance(p, bytes) else p.length for p in self.pieces)
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        """Send the answer, and note the Code that it holds."""
+        """Send the answer, and note its Code."""
         if self.code is not None and "exchange" in scope:
             scope["exchange"].entry.code = self.code
         headers = {"content-length": str(self.length), **self.headers}
@@ -95,7 +95,7 @@ class Answer:
             self.close()
 
     def _chunks(self) -> Iterator[bytes]:
-        """Yield the body, its small pieces together: each chunk is a packet, and wakes a caller."""
+        """Yield the body with small pieces combined: each chunk is a packet that wakes a caller."""
         held = bytearray()
         for piece in self.pieces:
             for chunk in (piece,) if isinstance(piece, bytes) else piece.chunks():
@@ -110,14 +110,14 @@ class Answer:
             yield bytes(held)
 
     def close(self) -> None:
-        """Let go of what the answer was made from; twice is once."""
+        """Release the sources of the answer; a second call does nothing."""
         if self.finish is not None:
             finish, self.finish = self.finish, None
             finish()
 
 
 def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
-    """Return an answer that holds JSON."""
+    """Return a JSON answer."""
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
     return Answer(
         status, [text], {"content-type": "application/json; charset=utf-8", **(headers or {})}
@@ -125,12 +125,12 @@ def json_answer(body: Any, status: int = 200, headers: Mapping[str, str] | None 
 
 
 def text_answer(text: str, status: int = 200) -> Answer:
-    """Return an answer of plain text."""
+    """Return a plain-text answer."""
     return Answer(status, [text.encode()], {"content-type": "text/plain; charset=utf-8"})
 
 
 def error_answer(error: ServiceError) -> Answer:
-    """Return the answer that an error becomes."""
+    """Return the answer for an error."""
     if error.code is None:
         return Answer(error.status, [], dict(error.headers))
     answer = json_answer(error.body(), error.status, error.headers)
@@ -141,9 +141,9 @@ def error_answer(error: ServiceError) -> Answer:
 def preferred(
     accept: str | None, offered: Iterable[str] = (JSON, MULTIPART, RAW, XML, TEXT_XML)
 ) -> str | None:
-    """Return the offered media type that an Accept header likes best.
+    """Return the offered media type that an Accept header prefers.
 
-    None for no header. A wildcard, and a header with nothing that is offered, mean the first one.
+    None without a header. A wildcard, or a header with no offered type, means the first one.
     """
     if accept is None:
         return None
@@ -168,7 +168,7 @@ def _quality(option: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:
-    """One result to tell of: its bytes for the asking, and its id and Url where it is stored."""
+    """One result: its bytes, read when needed, and its id and Url if it is stored."""
 
     name: str
     size: int
@@ -177,7 +177,7 @@ class ResultFile:
     url: str | None = None
 
     def described(self) -> dict[str, Any]:
-        """Return the fields that every answer names."""
+        """Return the fields that are in every answer."""
         fields: dict[str, Any] = {
             "FileName": self.name,
             "FileExt": names.extension(self.name),
@@ -190,7 +190,7 @@ class ResultFile:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """How a result is to be told: format, and the switches that shape it."""
+    """How to write a result: its format, and the switches that affect it."""
 
     kind: str = JSON
     extended_names: bool = True
@@ -200,7 +200,7 @@ class Style:
 def result_answer(cost: int, files: Sequence[ResultFile], style: Style) -> Answer:
     """Return the answer to a conversion that worked.
 
-    Raw bytes hold one result; where there are several, the answer is JSON.
+    Raw bytes can hold one result; if there are several, the answer is JSON.
     """
     if style.kind == RAW and len(files) == 1 and files[0].path:
         return raw_answer(files[0].path, files[0].name, style)
@@ -218,7 +218,7 @@ def result_answer(cost: int, files: Sequence[ResultFile], style: Style) -> Answe
 def raw_answer(
     path: Path, name: str, style: Style, headers: Mapping[str, str] | None = None
 ) -> Answer:
-    """Return the bytes of one file under its name."""
+    """Return the bytes of one file, with its name."""
     disposition = names.disposition(name, extended=style.extended_names)
     return Answer(
         200,
@@ -261,7 +261,7 @@ def _json(cost: int, files: Sequence[ResultFile], style: Style) -> Iterator[byte
 
 
 def _xml(cost: int, files: Sequence[ResultFile]) -> Iterator[bytes | FilePiece]:
-    """Yield the XML of the older content type pages."""
+    """Yield the XML described on the older content type pages."""
     yield f"<Conversion><ConversionCost>{cost}</ConversionCost><Files>".encode()
     for file in files:
         fields = "".join(f"<{k}>{escape(str(v))}</{k}>" for k, v in file.described().items())
@@ -275,6 +275,6 @@ def _xml(cost: int, files: Sequence[ResultFile]) -> Iterator[bytes | FilePiece]:
 
 
 def _piece(file: ResultFile, *, encoded: bool = False) -> FilePiece:
-    """Return the bytes of a result that is not stored, or is still there."""
-    path = cast("Path", file.path)  # who asks for bytes has seen that there are some
+    """Return the bytes of a result that is not stored, or still exists."""
+    path = cast("Path", file.path)  # callers check that the bytes exist
     return FilePiece(path, path.stat().st_size, encoded)

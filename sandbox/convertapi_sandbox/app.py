@@ -1,4 +1,4 @@
-"""The ASGI application of a sandbox: every route, behind the door."""
+"""The ASGI application of a sandbox: every route, behind the front."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def build(state: State, connections: Connections) -> Front:
-    """Return the application that serves from a state, over connections that it may close."""
+    """Return the application that serves a state, over connections that it may close."""
     groups = (ConvertRoutes, FileRoutes, AccountRoutes, InfoRoutes, Control)
     routes = [route for group in groups for route in group(state).routes()]
     return Front(Router(routes=routes, redirect_slashes=False), state, connections)

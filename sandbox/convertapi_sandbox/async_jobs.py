@@ -1,4 +1,4 @@
-"""Asynchronous jobs: what is remembered of a conversion after its POST was answered.
+"""Asynchronous jobs: conversions that go on after their POST was answered.
 
 A job keeps its answer (status, Code or the list of results) after its documents are deleted.
 """
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Outcome:
-    """How a conversion ended: results, or the error that is its answer; and what it cost."""
+    """How a conversion ended: its results or its error, and its cost."""
 
     cost: int = 0
     files: list[ResultFile] = field(default_factory=list)
     error: ServiceError | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the outcome as JSON can hold it."""
+        """Return the outcome as JSON values."""
         error = self.error and [self.error.status, self.error.code, self.error.message]
         files = [[f.name, f.size, f.path and f.path.name, f.file_id] for f in self.files]
         return {"cost": self.cost, "files": files, "error": error}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], folder: Path) -> Outcome:
-        """Return the outcome that `as_dict` described; unstored results lie in `folder`."""
+        """Return the outcome that `as_dict` described; unstored results are in `folder`."""
         files = [
             ResultFile(name, size, folder / path if path else None, file_id)
             for name, size, path, file_id in values["files"]
@@ -62,14 +62,14 @@ class Job:
         store: StoreFile of its start.
         started: Unix seconds.
         visible_at: Unix seconds before which a poll gets 404.
-        fault: The injected fault of its start, where it shapes the answers.
+        fault: The injected fault of its start, if it affects the answers.
         outcome: None while it runs.
         polls: Polls answered so far.
-        polls_left: Polls that still answer 202 although the work is done.
+        polls_left: Further polls that answer 202 although the conversion is done.
         open_polls: Polls being answered now.
-        folder: Where its work is done, and then its unstored results; None where there are none.
-        hook: URL to call at its end; None for none.
-        task: The work; None for a job of an earlier run of the sandbox.
+        folder: Where it converts, and later its unstored results; None if there are none.
+        hook: URL to call when it ends, or None.
+        task: The running conversion; None for a job of an earlier run of the sandbox.
     """
 
     id: str
@@ -96,9 +96,9 @@ class Job:
 
 
 class Jobs:
-    """The jobs that are known now; `persistent` keeps finished ones over a restart.
+    """The jobs that are known now; `persistent` keeps finished ones across restarts.
 
-    A job that ran when the sandbox ended is unknown afterwards, as an expired one is.
+    A job that was running when the sandbox stopped is unknown afterwards, like an expired one.
     """
 
     def __init__(
@@ -120,11 +120,11 @@ class Jobs:
 
     @property
     def running(self) -> int:
-        """Return how many are at work."""
+        """Return how many are running."""
         return len(self._tasks)
 
     def find(self, job_id: str) -> Job | None:
-        """Return a job that is known and not too old."""
+        """Return a job that is known and has not expired."""
         job = self._jobs.get(job_id)
         if job is None or job.finished is None:
             return job
@@ -134,7 +134,7 @@ class Jobs:
         return job
 
     def start(self, job: Job, work: Coroutine[Any, Any, Outcome]) -> None:
-        """Make a job known and begin its work; its folder is ours from now on."""
+        """Register a job and start it; this object now owns its folder."""
         self.forget(job.id)
         self._jobs[job.id] = job
         job.task = asyncio.create_task(self._run(job, work))
@@ -146,20 +146,20 @@ class Jobs:
         if job.folder is not None:
             try:
                 job.folder = self._keep(outcome, job.folder)
-            except OSError as error:  # a disk that fails: what is lost is paid for
+            except OSError as error:  # the disk failed: the conversion is billed all the same
                 lost = ServiceError(SERVER_ERROR, FAILED, f"Conversion failed: {error.strerror}.")
                 outcome = Outcome(cost=outcome.cost, error=lost)
         job.finished = time.time()
         job.outcome = outcome
         if self._jobs.get(job.id) is not job:
-            self._drop(job)  # deleted, or reset, while it ran
+            self._drop(job)  # it was deleted, or the sandbox reset, while it ran
         elif self._persistent:
             self._save(job, outcome)
         if job.hook and (outcome.error is None or self._settings.webhook_on_failure):
             await fetch.call(job.hook, {"JobId": job.id})
 
     def _keep(self, outcome: Outcome, work: Path) -> Path | None:
-        """Move the results that are not stored out of the folder of the work, and remove that."""
+        """Move results that are not stored out of the working folder, and remove it."""
         kept = None
         if any(file.file_id is None for file in outcome.files):
             kept = (work / "out").rename(self._folder / uuid4().hex)
@@ -173,7 +173,7 @@ class Jobs:
     def forget(self, job_id: str) -> bool:
         """Forget a job with its unstored results; return whether it was known.
 
-        Its work goes on where it runs: what is begun is billed.
+        If it is running it goes on, because a conversion that has started is billed.
         """
         job = self._jobs.pop(job_id, None)
         if job is None:
@@ -184,7 +184,7 @@ class Jobs:
         return True
 
     def forget_of_document(self, file_id: str) -> None:
-        """Forget the job whose result a document was."""
+        """Forget the job that made a document."""
         for job in self:
             if job.outcome and any(file.file_id == file_id for file in job.outcome.files):
                 self.forget(job.id)
@@ -195,7 +195,7 @@ class Jobs:
             self.forget(job_id)
 
     async def close(self) -> None:
-        """Stop waiting for whatever still runs."""
+        """Stop waiting for jobs that still run."""
         for task in list(self._tasks):
             task.cancel()
         for task in list(self._tasks):

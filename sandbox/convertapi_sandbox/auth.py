@@ -1,7 +1,7 @@
-"""Who is asking: API token, JWT, master token, and the credentials of earlier years.
+"""Credentials: API token, JWT, master token, and those of earlier years.
 
 https://docs.convertapi.com/docs/authentication. Uploads, downloads, job polls and converter
-information ask for nothing: there the id is the key.
+information need no credentials: the id is the key.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _JWT_DOTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An accepted credential: its kind, and the claims where it is a JWT."""
+    """An accepted credential: its kind, and its claims if it is a JWT."""
 
     kind: str
     claims: Mapping[str, Any] | None = None
 
 
 class Credentials:
-    """The account's credentials, and the checks of those that a request carries."""
+    """The account's credentials, and the checks of a request's credentials."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -58,7 +58,7 @@ class Credentials:
         self.reset()
 
     def reset(self) -> None:
-        """Go back to the ready credentials."""
+        """Restore the built-in credentials."""
         self.token, self.kid, self.master_token, self.secret = (
             API_TOKEN,
             KID,
@@ -68,18 +68,18 @@ class Credentials:
         self._legacy_tokens.clear()
 
     def rotate(self) -> str:
-        """Revoke the API token at once and return the new one."""
+        """Revoke the API token immediately and return the new one."""
         self.token = f"sandbox-token-{secrets.token_hex(20)}"
         return self.token
 
     def now(self) -> float:
-        """Return the service's own idea of the Unix time."""
+        """Return the Unix time by the service's clock."""
         return time.time() + self._settings.clock_offset
 
-    # --- what an endpoint asks for -----------------------------------------------------------
+    # --- what an endpoint needs --------------------------------------------------------------
 
     def converting(self, request: Request) -> Caller:
-        """Return who may convert, or raise the 401 that tells why not."""
+        """Return the credential for a conversion, or raise the 401 that says why it is refused."""
         caller = self._caller(request)
         if caller.kind == "master" and not self._settings.master_token_may_convert:
             raise self._refused()
@@ -88,18 +88,18 @@ class Credentials:
         return caller
 
     def administering(self, request: Request) -> Caller:
-        """Return who may read the account: the master token, once also the secret."""
+        """Return the credential that may read the account: master token, once also the secret."""
         caller = self._caller(request)
         if caller.kind not in ("master", "secret"):
             raise ServiceError(
                 UNAUTHORIZED,
                 self._settings.admin_refusal_code,
-                "This endpoint needs the master token; the token is not accepted.",
+                "This endpoint needs the master token; this token is not accepted.",
             )
         return caller
 
     def minting(self, request: Request) -> Caller:
-        """Return who may ask for a JWT: the API token only."""
+        """Return the credential that may request a JWT: only the API token."""
         caller = self._caller(request)
         if caller.kind != "api_token":
             raise self._refused()
@@ -174,7 +174,7 @@ class Credentials:
         return self.token.encode()
 
     def _claims(self, value: str, request: Request) -> dict[str, Any]:
-        """Return the claims of a JWT that holds, or raise 401/4012."""
+        """Return the claims of a valid JWT, or raise 401/4012."""
         import jwt  # noqa: PLC0415 - brings cryptography: 0.1 s that a start does not need
 
         try:
@@ -208,15 +208,15 @@ class Credentials:
         }
         for name, value in times.items():
             if isinstance(value, bool) or not isinstance(value, int):
-                raise _bad_jwt(f"{name} is no integer")
+                raise _bad_jwt(f"{name} is not an integer")
         if times["exp"] <= now - leeway:
             raise _bad_jwt("expired")
         for name in ("nbf", "iat"):
             if times.get(name, 0) > now + leeway:
-                raise _bad_jwt(f"{name} lies in the future")
+                raise _bad_jwt(f"{name} is in the future")
         longest = self._settings.jwt_max_lifetime
         if longest is not None and times["exp"] - times.get("iat", now) > longest:
-            raise _bad_jwt("it lives too long")
+            raise _bad_jwt("its lifetime is too long")
 
     def _allowed(self, listed: str, client: str) -> bool:
         for item in (entry.strip() for entry in listed.split(",")):
@@ -231,7 +231,7 @@ class Credentials:
     # --- tokens of earlier years -------------------------------------------------------------
 
     def create_legacy(self, lifetime: float) -> tuple[str, float]:
-        """Return the id of a new legacy token and its end in Unix seconds."""
+        """Return the id of a new legacy token and its expiry in Unix seconds."""
         token_id, end = secrets.token_hex(4), time.time() + lifetime
         self._legacy_tokens[token_id] = end
         return token_id, end

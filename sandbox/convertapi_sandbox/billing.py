@@ -1,8 +1,8 @@
-"""The account: what was bought, what is spent, and who may still spend.
+"""The account: conversions bought, conversions spent, and whether more are allowed.
 
-A processed conversion is billed whether or not it succeeds (terms of service); a place is
-reserved before the work and settled after it, so that a quota of N ends at exactly N, however many
-come at once.
+A processed conversion is billed whether or not it succeeds (terms of service). It is reserved
+before it starts and settled when it ends, so that a quota of N ends at exactly N, however many
+start at the same time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Account:
-    """Conversions bought and consumed; `file` keeps them over a restart, None forgets them."""
+    """Conversions bought and consumed; `file` keeps them across restarts, unless it is None."""
 
     def __init__(self, balance: int, settings: Settings, file: Path | None) -> None:
         self._initial = balance
@@ -34,7 +34,7 @@ class Account:
 
     @property
     def balance(self) -> int:
-        """Return the conversions left; below 0 only where overage is billed."""
+        """Return the conversions left; below 0 only if overage is billed."""
         return self.total - self.consumed
 
     @balance.setter
@@ -43,26 +43,26 @@ class Account:
         self._save()
 
     def reset(self) -> None:
-        """Go back to the balance of the start, with nothing consumed."""
+        """Restore the initial balance, with nothing consumed."""
         self._period += 1
         self.total, self.consumed, self._reserved = self._initial, 0, 0
         self._save()
 
     def reserve(self) -> int:
-        """Set one conversion aside and return its receipt, or raise the quota refusal."""
+        """Reserve one conversion and return its receipt, or raise the quota refusal."""
         if self.balance - self._reserved < 1 and not self._settings.overage:
             raise quota_refusal(self._settings)
         self._reserved += 1
         return self._period
 
     def holds(self, receipt: int) -> bool:
-        """Tell whether a reservation is of this side of the last reset."""
+        """Tell whether a reservation was made after the last reset."""
         return receipt == self._period
 
     def settle(self, receipt: int, cost: int) -> None:
-        """Bill what a reserved conversion came to; 0 gives the place back.
+        """Bill the cost of a reserved conversion; 0 cancels the reservation.
 
-        Work that was begun before a reset changes nothing after it.
+        A conversion that started before a reset changes nothing after it.
         """
         if not self.holds(receipt):
             return
@@ -71,7 +71,7 @@ class Account:
             self.bill(cost)
 
     def bill(self, cost: int) -> None:
-        """Add to what is consumed."""
+        """Add to the consumed conversions."""
         self.consumed += cost
         self._save()
 

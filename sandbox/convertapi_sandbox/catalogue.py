@@ -1,6 +1,6 @@
-"""Which conversions exist: the catalogue of converters in `catalogue.json` beside this file.
+"""Which conversions exist: the catalogue of converters in `catalogue.json`.
 
-A route's canonical name is "source/to/destination"; other names lead to it, since clients put the
+A route's canonical name is "source/to/destination"; it has aliases, because clients put the
 extension of their file, or an older name, into the path.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# Sources that stand for a family of formats; a converter of the format itself goes first.
+# Sources that stand for a family of formats; a converter of the format itself takes precedence.
 FAMILIES = ("template", "email", "images", "image", "pdfa", "office", "file")
 _SOURCE_NAMES = {"any": "file", "url": "web"}
 _TARGET_NAMES = {
@@ -28,7 +28,7 @@ _TARGET_NAMES = {
     "jpeg": "jpg",
     "tif": "tiff",
 }
-# Extensions of a source, where the catalogue's own lists (read for a part of it only) have none.
+# Extensions of a source for which the catalogue lists none (it has lists for some sources only).
 _EXTENSIONS: Mapping[str, tuple[str, ...]] = {
     "dotx": ("dotx", "dot"),
     "email": ("eml", "msg"),
@@ -45,7 +45,7 @@ _EXTENSIONS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-# Destinations that are no format, with the extension of their results; "" is that of the source.
+# Destinations that are not a format, with the extension of their results; "" is the source's.
 _DEEDS: Mapping[str, str] = {
     **dict.fromkeys(("compare", "compress", "protect", "unprotect"), ""),
     **dict.fromkeys(("crop", "delete-pages", "fdf-import", "flatten", "merge", "pdfa"), "pdf"),
@@ -61,7 +61,7 @@ _DEEDS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter of a converter: its type, and what it may hold."""
+    """One parameter of a converter: its type, and the values that it allows."""
 
     name: str
     type: str
@@ -83,9 +83,9 @@ class Converter:
     """One route of the service.
 
     Attributes:
-        source, target: The canonical names in its path.
+        source, target: Canonical names, as in its path.
         complete: Whether every parameter is known; otherwise some may be missing.
-        extensions: Extensions of the inputs that it takes; empty for any.
+        extensions: Extensions of its inputs; empty for any.
         results: Extensions of the results.
         timeout: Default of `Timeout` in seconds.
         parameters: By canonical name, without the common ones.
@@ -122,7 +122,7 @@ def converters() -> Mapping[str, Converter]:
 def _converter(route: str, item: Mapping[str, Any]) -> Converter:
     source, target = route.split("/to/")
     parameters = {name: _parameter(name, spec) for name, spec in item["parameters"].items()}
-    if source == "web":  # the pruned lists leave out what every web converter needs
+    if source == "web":  # the lists omit what every web converter needs
         parameters.setdefault("Url", Parameter("Url", "string", required=True))
     listed = [
         e for name in ("File", "Files") if name in parameters for e in parameters[name].extensions
@@ -155,9 +155,9 @@ def _parameter(name: str, spec: Mapping[str, Any]) -> Parameter:
 
 
 def resolve(source: str, target: str) -> Converter | None:
-    """Return the converter that two names in a path lead to, None where there is none.
+    """Return the converter for two names in a path, None if there is none.
 
-    Case does not matter; old names and the extensions that a converter lists lead to it too.
+    Case does not matter; old names and the extensions listed for a converter are aliases.
     """
     source, target = source.lower(), target.lower()
     source, target = _SOURCE_NAMES.get(source, source), _TARGET_NAMES.get(target, target)
@@ -170,15 +170,15 @@ def _takers(extension: str, target: str) -> Iterator[Converter]:
 
 
 def _generality(converter: Converter) -> int:
-    """Rank a converter of one format before those of a family."""
+    """Rank a converter of one format above those of a family."""
     return FAMILIES.index(converter.source) + 1 if converter.source in FAMILIES else 0
 
 
 def borrowed(converter: Converter, name: str) -> Parameter | None:
-    """Return a parameter that an incompletely known converter probably has too.
+    """Return a parameter that a converter with an incomplete list probably has too.
 
-    Its relatives are asked: those whose list is complete, of the same source, then of the same
-    destination, then the others. `name` is compared without regard to case.
+    It is looked up in converters whose list is complete: first those of the same source, then of
+    the same destination, then the others. The case of `name` does not matter.
     """
     if converter.complete:
         return None

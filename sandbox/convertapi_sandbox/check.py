@@ -1,4 +1,4 @@
-"""`--check`: send a built-in document through every conversion, and print what became of it."""
+"""`--check`: convert a built-in document with every pair, and print the results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one pair: its results, or why there are none; and the seconds that it took."""
+    """The outcome of one pair: its results, or why there are none; and its duration in seconds."""
 
     source: str
     target: str
@@ -33,7 +33,7 @@ class Outcome:
 
 
 async def outcomes(folder: Path, pairs: Iterable[tuple[str, str]]) -> list[Outcome]:
-    """Convert a sample by each pair, all workers at once; the results go into `folder`."""
+    """Convert a sample with each pair, on all workers; the results go into `folder`."""
     pool = Pool()
     try:
         return await asyncio.gather(*(_convert(pool, pair, folder) for pair in pairs))

@@ -1,4 +1,4 @@
-"""An event loop that wakes in time: a service that takes 200 ms does not take 201."""
+"""An event loop with exact timers: a service that takes 200 ms does not take 201."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import select
 import selectors
 import sys
 
-_MOST_DESCRIPTORS = 1024  # the kernel's select() takes no higher number
+_MOST_DESCRIPTORS = 1024  # select() accepts no higher number
 
 if sys.platform == "linux":
 
     class _Selector(selectors.EpollSelector):
-        """epoll that waits to the microsecond; by itself it rounds up to the millisecond."""
+        """epoll with timeouts exact to the microsecond; it normally rounds up to milliseconds."""
 
         def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
             if timeout is not None and timeout > 0 and self.fileno() < _MOST_DESCRIPTORS:
@@ -25,5 +25,5 @@ else:  # elsewhere the selector is exact
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
-    """Return an event loop whose timers are as exact as the machine's."""
+    """Return an event loop whose timers are as exact as the machine allows."""
     return asyncio.SelectorEventLoop(_Selector())

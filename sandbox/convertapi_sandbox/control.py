@@ -1,4 +1,4 @@
-"""Steering and inspecting a sandbox: the same operations in its process and from another one."""
+"""Controlling and inspecting a sandbox, from its own process or from another one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _READING = frozenset({"faults", "journal", "settings", "status"})
 
 
 class Control:
-    """Operations on a state, by name; arguments and results are what JSON can hold."""
+    """Operations on a state, by name; arguments and results are JSON values."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -42,7 +42,7 @@ class Control:
         }
 
     def perform(self, operation: str, arguments: Mapping[str, Any]) -> Any:
-        """Do one operation; LookupError where there is none of that name."""
+        """Run one operation; LookupError if there is none of that name."""
         if operation not in self._operations:
             msg = f"no such operation: {operation!r}; known: {', '.join(self._operations)}"
             raise LookupError(msg)
@@ -89,12 +89,12 @@ class Control:
     # --- from another process ----------------------------------------------------------------
 
     def routes(self) -> list[Route]:
-        """Return the route that carries the operations over HTTP."""
+        """Return the route that offers the operations over HTTP."""
         return [Route("/_sandbox/{operation}", self._serve, methods=["GET", "POST"])]
 
     async def _serve(self, request: Request) -> Answer:
         operation = request.path_params["operation"]
-        # What a page in a browser may send without being asked is not what changes anything.
+        # A web page can make a browser send other content types without asking the user.
         kind = request.headers.get("content-type", "").partition(";")[0]
         if request.method == "GET" and operation not in _READING:
             return json_answer({"error": f"{operation} is a POST"}, 405)

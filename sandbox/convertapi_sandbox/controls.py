@@ -1,4 +1,4 @@
-"""What a user says to a sandbox, in his own process or in another one."""
+"""What a user does with a sandbox, in the same process or from another one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class Controls(ABC):
-    """The controls of a sandbox: what it is reached by, what it has seen, how it misbehaves."""
+    """The controls of a sandbox: its address, what it has seen, and how it misbehaves."""
 
     @abstractmethod
     def _control(self, operation: str, **arguments: Any) -> Any:
-        """Do one operation and return its result."""
+        """Run one operation and return its result."""
 
     @property
     @abstractmethod
@@ -46,7 +46,7 @@ class Controls(ABC):
 
     @property
     def token(self) -> str:
-        """Return the API token, which is the key of self-signed JWTs too."""
+        """Return the API token, which is also the key of self-signed JWTs."""
         return str(self._status("token"))
 
     @property
@@ -85,7 +85,7 @@ class Controls(ABC):
 
     @property
     def billed(self) -> int:
-        """Return the conversions billed so far; exact under every fault."""
+        """Return the conversions billed so far; exact even with faults."""
         return int(self._status("billed"))
 
     @property
@@ -117,19 +117,19 @@ class Controls(ABC):
     # --- how it misbehaves -------------------------------------------------------------------
 
     def fail(self, match: str, **rule: Any) -> None:
-        """Put a fault in force.
+        """Add a fault.
 
         Args:
             match: "METHOD /path", as `Fault.match`.
             rule: The other attributes of `Fault`: status, code, drop, truncate, times, skip, ...
 
         Raises:
-            ValueError: The rule is one that could never act.
+            ValueError: The rule could never have an effect.
         """
         self.add_fault(Fault(match=match, **rule))
 
     def add_fault(self, fault: Fault) -> None:
-        """Put a fault in force that was made before."""
+        """Add a fault that already exists."""
         self._control("fail", **fault.as_dict())
 
     def clear_faults(self) -> None:
@@ -137,15 +137,15 @@ class Controls(ABC):
         self._control("clear_faults")
 
     def jobs_take(self, polls: int) -> None:
-        """Let each new job answer 202 to its first polls, whether or not its work is done."""
+        """Let each new job answer 202 to its first polls, even if it is done."""
         self._control("settings", job_polls=polls)
 
     def job_visible_after(self, seconds: float) -> None:
-        """Let each new job be unknown (404) for some seconds after its start."""
+        """Let each new job be unknown (404) for so many seconds after its start."""
         self._control("settings", job_visible_after=float(seconds))
 
     def throttle_above(self, conversions: int | None) -> None:
-        """Answer 503 while as many conversions are open, jobs included; None for no limit."""
+        """Answer 503 while that many conversions are open, including jobs; None for no limit."""
         self._control("settings", throttle_above=conversions)
 
     def vanish_job(self, job_id: str | None = None) -> None:
@@ -153,7 +153,7 @@ class Controls(ABC):
         self._control("vanish_job", job_id=job_id)
 
     def expire_files(self, file_id: str | None = None) -> None:
-        """Delete a stored document as if its time were over; None for all."""
+        """Delete a stored document as if it had expired; None for all."""
         self._control("expire_files", file_id=file_id)
 
     def rotate_token(self) -> str:
@@ -161,5 +161,5 @@ class Controls(ABC):
         return str(self._control("rotate_token"))
 
     def reset(self) -> None:
-        """Forget journal, faults, documents and jobs; balance, tokens and switches go back."""
+        """Clear journal, faults, documents and jobs; restore balance, tokens and switches."""
         self._control("reset")

@@ -1,4 +1,4 @@
-"""One conversion: what is asked is checked, the work is done, and the account pays for it."""
+"""One conversion: the request is checked, the document converted, and the account billed."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = "The sandbox has no engine for it; the real service converts it."
 _PAGE = "page.html"
-_FORGOTTEN = ServiceError(SERVER_ERROR, FAILED, "The sandbox was reset meanwhile.")
+_FORGOTTEN = ServiceError(SERVER_ERROR, FAILED, "The sandbox was reset while it converted.")
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """An input that has to be fetched when the work begins."""
+    """An input that must be fetched before the conversion starts."""
 
     url: str
     path: Path
@@ -60,7 +60,7 @@ Input = InputFile | Remote | ServiceError
 
 @dataclass(slots=True)
 class Order:
-    """A conversion that was accepted: what to do, with what, and who asked."""
+    """A conversion that was accepted: its parameters, inputs and caller."""
 
     converter: Converter
     checked: Checked
@@ -73,18 +73,18 @@ class Order:
 
 
 class Conversions:
-    """Accepts and does the conversions of one sandbox."""
+    """Accepts and runs the conversions of one sandbox."""
 
     def __init__(self, state: State) -> None:
         self._state = state
 
     def spool(self) -> Spool:
-        """Make the folder that a request's documents go to."""
+        """Create the folder for a request's documents."""
         settings = self._state.settings
         return Spool(self._state.scratch.take(), settings.max_file_size, settings.too_large_status)
 
     def converter(self, source: str, target: str) -> Converter:
-        """Return what two names in a path lead to, or raise the refusal of an unknown pair."""
+        """Return the converter for two names in a path, or raise the refusal of an unknown pair."""
         converter = catalogue.resolve(source, target)
         if converter is None:
             status = self._state.settings.unknown_pair_status
@@ -128,7 +128,7 @@ class Conversions:
         return self._reference(str(value), spool, allowed)
 
     def _reference(self, text: str, spool: Spool, allowed: frozenset[str]) -> Input:
-        """Return the document that a text names: a Url, or the id of a stored document."""
+        """Return the document for a text: a Url, or the id of a stored document."""
         text = text.strip()
         if fetch.is_url(text):
             file_id = fetch.own_file_id(text, self.origins)
@@ -150,7 +150,7 @@ class Conversions:
 
     @property
     def origins(self) -> tuple[str, ...]:
-        """Return the origins that are this sandbox."""
+        """Return the origins of this sandbox."""
         port = self._state.origin.rpartition(":")[2]
         own = (self._state.origin, f"http://localhost:{port}", self._state.settings.public_url)
         return tuple(origin for origin in own if origin)
@@ -164,15 +164,15 @@ class Conversions:
                 f"The file type {extension[:20]!r} is not supported by this converter.",
             )
 
-    # --- the work ----------------------------------------------------------------------------
+    # --- the conversion ----------------------------------------------------------------------
 
     def reserve(self, order: Order) -> None:
-        """Ask the biller for the conversion, or raise the refusal of an exhausted quota."""
+        """Reserve the conversion, or raise the refusal for an exhausted quota."""
         order.exchange.entry.paid = True
         order.receipt = self._state.account.reserve()
 
     async def perform(self, order: Order) -> Outcome:
-        """Do the work of a reserved order and bill it; never raises."""
+        """Run a reserved conversion and bill it; never raises."""
         started = time.monotonic()
         outcome = await self._outcome(order)
         left = order.exchange.began + self._state.settings.latency - time.monotonic()
@@ -198,7 +198,7 @@ class Conversions:
             return Outcome(error=error)
         except EngineError as error:
             return Outcome(error=ServiceError(error.status, error.code, error.message))
-        except Exception as error:  # noqa: BLE001 - whatever breaks an engine is a failed conversion
+        except Exception as error:  # noqa: BLE001 - any error of an engine is a failed conversion
             return Outcome(
                 error=ServiceError(
                     SERVER_ERROR, FAILED, f"Conversion failed: {type(error).__name__}."
@@ -220,7 +220,7 @@ class Conversions:
         return await self._state.pool.convert(job)
 
     async def _there(self, item: Input, converter: Converter | None) -> InputFile:
-        """Return an input that lies on disk, fetching it where it is remote."""
+        """Return an input on disk, after fetching it if it is remote."""
         if isinstance(item, ServiceError):
             raise item
         if isinstance(item, InputFile):
@@ -232,7 +232,7 @@ class Conversions:
         return InputFile(item.path, name)
 
     def _cost(self, outcome: Outcome) -> int:
-        """Return what an outcome costs: a success its price, a processed failure one."""
+        """Return the cost of an outcome: the price of a success, or one for a processed failure."""
         if outcome.error is None:
             return self._state.settings.conversion_cost
         if outcome.error.status == SERVER_ERROR:
@@ -257,7 +257,7 @@ class Conversions:
         return results
 
     def _names(self, order: Order, outputs: list[EngineOutput]) -> list[str]:
-        """Return the names of results: FileName or the engine's, those that are equal numbered."""
+        """Return the names of results: FileName or the engine's; equal names are numbered."""
         proposed = [names.safe(output.name) for output in outputs]
         if order.checked.file_name is not None:
             proposed = [_renamed(name, order.checked.file_name) for name in proposed]
@@ -282,7 +282,7 @@ class Conversions:
         return f"{origin.rstrip('/')}/d/{file.file_id}/{name}"
 
     def _note(self, order: Order, outcome: Outcome, seconds: float) -> None:
-        """Keep the line that GET /user/statistic tells of this conversion."""
+        """Record this conversion for GET /user/statistic."""
         first = order.files[0] if order.files else None
         self._state.statistics.append(
             {
@@ -299,6 +299,6 @@ class Conversions:
 
 
 def _renamed(name: str, wanted: str) -> str:
-    """Return the base name that a caller wants with the extension that a result has."""
+    """Return the base name that a caller wants, with the extension of the result."""
     extension = names.split(name)[1]
     return names.safe(f"{wanted.removesuffix(f'.{extension}')}.{extension}")

@@ -43,14 +43,14 @@ _RUNNING = 202
 
 
 class ConvertRoutes:
-    """The endpoints that convert, and those that tell of jobs."""
+    """The endpoints that convert, and those of jobs."""
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._conversions = Conversions(state)
 
     def routes(self) -> list[Route]:
-        """Return the routes, older ones included."""
+        """Return the routes, including older ones."""
         pair = "/convert/{source}/to/{target}"
         return [
             Route(pair, self.convert, methods=["POST", "GET"]),
@@ -59,7 +59,7 @@ class ConvertRoutes:
             Route("/async" + pair + "/converter/{name}", self.start, methods=["POST"]),
             Route("/async/job/{job_id}", self.poll, methods=["GET"]),
             Route("/async/job/{job_id}", self.delete_job, methods=["DELETE"]),
-            # Where jobs were before 2022; still in old client code.
+            # The path of jobs before 2022; old client code still uses it.
             Route("/job/{job_id}", self.poll, methods=["GET"]),
             Route("/job/{job_id}", self.delete_job, methods=["DELETE"]),
         ]
@@ -79,7 +79,7 @@ class ConvertRoutes:
                 form = await self._conversions.read(request, spool)
                 order = self._conversions.accept(converter, form, spool, exchange)
                 self._conversions.reserve(order)
-                # Work that is begun goes on, and is billed, though nobody waits for it any more.
+                # A conversion that has started goes on, and is billed, even if its caller has gone.
                 outcome = await asyncio.shield(self._conversions.perform(order))
             answer = self._answer(outcome, self._kind(request, order), exchange.fault)
         except BaseException as error:
@@ -104,7 +104,7 @@ class ConvertRoutes:
 
     @asynccontextmanager
     async def _at_work(self) -> AsyncIterator[None]:
-        """Count a conversion while it is open, or refuse it where there are too many."""
+        """Count a conversion while it is open, or refuse it if there are too many."""
         self._throttle()
         self._state.at_work += 1
         try:
@@ -126,7 +126,7 @@ class ConvertRoutes:
         return self._state.at_work + self._state.jobs.running
 
     def _bill_refused(self, error: BaseException, exchange: Exchange) -> None:
-        """Bill a 400 or 415 that came before the work, where the terms are read so."""
+        """Bill a refusal (400 or 415) if the switch for it is set."""
         refused = isinstance(error, ServiceError) and error.status in (BAD_REQUEST, UNSUPPORTED)
         if refused and self._state.settings.bill_refused:
             exchange.entry.paid, exchange.entry.cost = True, 1
@@ -135,7 +135,7 @@ class ConvertRoutes:
     def _kind(self, request: Request, order: Order) -> str:
         """Return the format of the answer that the request asks for."""
         if request.method == "GET":
-            # A link in a page: whatever a browser says that it accepts, it wants the file.
+            # A link in a web page: the browser wants the file, whatever its Accept header says.
             accept = request.headers.get("accept", "")
             return answers.JSON if accept.startswith(answers.JSON) else answers.RAW
         return self._format(request.headers.get("accept"), store=order.checked.store)
@@ -170,7 +170,7 @@ class ConvertRoutes:
     # --- asynchronous ------------------------------------------------------------------------
 
     async def start(self, request: Request) -> Answer:
-        """Accept a job and answer with its id, before the work is done."""
+        """Accept a job and answer with its id, before it is done."""
         exchange = Exchange.of(request)
         spool = self._conversions.spool()
         try:
@@ -185,13 +185,13 @@ class ConvertRoutes:
             self._bill_refused(error, exchange)
             raise
         if job.folder != spool.folder:
-            self._state.scratch.give_back(spool.folder)  # joined a job that was there
+            self._state.scratch.give_back(spool.folder)  # joined an existing job
         if exchange.fault is not None and exchange.fault.waits_for_work and job.task is not None:
             await asyncio.wait({job.task})
         return json_answer({"JobId": job.id})
 
     def _begin(self, request: Request, converter: Converter, form: Form, spool: Spool) -> Job:
-        """Return the job that a start leads to: a new one, or the known one of that id."""
+        """Return the job for a start: a new one, or the existing one with that id."""
         exchange, settings = Exchange.of(request), self._state.settings
         job_id, hook = self._job_parameters(form)
         exchange.entry.job_id = job_id
@@ -199,7 +199,7 @@ class ConvertRoutes:
         if known is not None and settings.known_job_id == "join":
             return known
         if known is not None and settings.known_job_id == "refuse":
-            raise parameter_error({"JobId": ["A job with this JobId exists."]})
+            raise parameter_error({"JobId": ["A job with this JobId already exists."]})
         accept, fault = request.headers.get("accept"), exchange.fault
         visible_at = time.time() + settings.job_visible_after
         job = Job(job_id, accept, False, visible_at=visible_at, fault=fault, hook=hook)
@@ -229,7 +229,7 @@ class ConvertRoutes:
         return str(job_id or self._state.ids.new()), str(hook) if hook else None
 
     async def poll(self, request: Request) -> Answer:
-        """Answer 202 while a job runs, then with its results or its error, again and again."""
+        """Answer 202 while a job runs, then its results or its error, as often as it is polled."""
         exchange, settings = Exchange.of(request), self._state.settings
         job = self._job(request)
         if job.visible_at > time.time():
@@ -256,7 +256,7 @@ class ConvertRoutes:
         return answer
 
     def _job(self, request: Request) -> Job:
-        """Return the job that a path names; no job and an expired one are both unknown."""
+        """Return the job in a path; an expired job is unknown, like one that never existed."""
         job_id = Exchange.of(request).entry.job_id = request.path_params["job_id"]
         job = self._state.jobs.find(job_id)
         if job is None:
@@ -267,7 +267,7 @@ class ConvertRoutes:
         self._state.jobs.forget(job.id)
 
     async def delete_job(self, request: Request) -> Answer:
-        """Forget a job; what it is doing is finished and billed all the same."""
+        """Forget a job; if it is running, it still ends and is billed."""
         job = self._job(request)
         if self._state.settings.job_delete_takes_documents and job.outcome is not None:
             for file in job.outcome.files:
@@ -277,5 +277,5 @@ class ConvertRoutes:
 
 
 async def _refused(error: ServiceError) -> Outcome:
-    """Be the work of a job that is refused in its answer, not at its start."""
+    """Return a refusal as a job's outcome, for a job that is not refused at its start."""
     return Outcome(error=error)

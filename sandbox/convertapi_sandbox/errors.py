@@ -21,9 +21,9 @@ TIMED_OUT, FAILED, FILE_UNREACHABLE, BAD_FILE_ID, UNEXPECTED = 5000, 5001, 5008,
 
 
 class ServiceError(Exception):
-    """An answer that is no success; raised anywhere, turned into a body in one place.
+    """An unsuccessful answer; raised anywhere, turned into a body in one place.
 
-    `code` None means a body without any JSON. `headers` go out with the answer.
+    With `code` None the body has no JSON. `headers` are added to the answer.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ServiceError(Exception):
 
 
 def parameter_error(invalid: Mapping[str, Sequence[str]]) -> ServiceError:
-    """Return the 400/4000 that names each parameter with what is wrong with it."""
+    """Return the 400/4000 that names each invalid parameter and what is wrong with it."""
     return ServiceError(BAD_REQUEST, PARAMETER, "Parameter validation error.", invalid)
 
 
@@ -60,6 +60,6 @@ def bad_request(code: int, message: str) -> ServiceError:
 
 
 def not_found(what: str, settings: Settings) -> ServiceError:
-    """Return the 404 of a document, job or endpoint that is not, or no longer, there."""
+    """Return the 404 of a document, job or endpoint that does not exist, or no longer exists."""
     code = None if settings.not_found_body == "empty" else NOT_FOUND
     return ServiceError(NOT_FOUND, code, f"There is no such {what}; it may have expired.")

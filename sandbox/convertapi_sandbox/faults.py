@@ -1,4 +1,4 @@
-"""Faults on demand: rules that make the service misbehave, counted or seeded."""
+"""Faults on demand: rules that make the service misbehave, a number of times or at random."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ class Fault:
     """One rule. Several effects in one rule act together.
 
     Attributes:
-        match: "METHOD /path", where the path is a whole one, the beginning of one up to a slash,
-            or a pattern with `*`; the method may be `*` too.
-        times: Requests that it acts on; None for no end.
-        skip: Matching requests that it lets pass first.
+        match: "METHOD /path", where the path is complete, the beginning of one up to a slash, or a
+            pattern with `*`; the method may also be `*`.
+        times: Number of requests that it acts on; None for all.
+        skip: Number of matching requests that it lets pass first.
         probability: Share of the remaining requests that it acts on, drawn from the sandbox's seed.
-        status, code, message: The answer. A status alone is answered with a JSON error body.
-        headers: Added to the answer, whoever makes it.
-        html, empty, body, content_type: What the answer holds instead of JSON.
+        status, code, message: The answer. A status alone gets a JSON error body.
+        headers: Added to the answer, also to one of the service.
+        html, empty, body, content_type: The body of the answer instead of JSON.
         redirect: Where the answer points to (302, or `status`).
         drop: Close the connection without an answer: "before" anything is done, or "after_work",
-            when the work is done, billed and stored.
-        after_work: The same for an answer: do the work and bill it, then answer as the rule says.
+            after the conversion was done, billed and stored.
+        after_work: Convert and bill first, then answer as the rule says.
         delay: Seconds to wait before anything else.
         truncate: Bytes of the answer's body after which the connection closes.
-        stall: Seconds to fall silent, after `truncate` bytes where given, else before the body.
+        stall: Seconds of silence, after `truncate` bytes if given, else before the body.
         verdict: Code with which the conversion itself ends: billed, and kept as the job's answer.
             With a `status` other than 500 nothing is billed.
-        names: Names of the results, in place of the right ones.
+        names: Names of the results, instead of the right ones.
         wrong_size: Bytes by which the announced size differs from the true one.
         url_host: Host, or origin, of the result URLs.
         hits: Requests that it has acted on so far.
@@ -69,7 +69,7 @@ class Fault:
     hits: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse a rule that could never act, or that says two things at once."""
+        """Refuse a rule that could never act, or that contradicts itself."""
         method, _, path = self.match.partition(" ")
         if method not in METHODS or not path.startswith(("/", "*")):
             msg = f'a fault matches "METHOD /path", not {self.match!r}'
@@ -101,23 +101,23 @@ class Fault:
 
     @property
     def answers(self) -> bool:
-        """Tell whether the rule has an answer of its own, in place of the service's."""
+        """Tell whether the rule replaces the service's answer."""
         if self.html or self.empty or self.body is not None or self.redirect is not None:
             return True
         return self.status is not None and self.verdict is None
 
     @property
     def waits_for_work(self) -> bool:
-        """Tell whether the work has to be done first, for nothing or for another answer."""
+        """Tell whether the conversion is done first, and its answer then dropped or replaced."""
         return self.drop == "after_work" or (self.answers and self.after_work)
 
     def matches(self, method: str, path: str) -> bool:
-        """Tell whether a request is one that the rule is about."""
+        """Tell whether the rule applies to a request."""
         wanted, _, pattern = self.match.partition(" ")
         return wanted in ("*", method) and path_matches(pattern, path)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the rule as JSON can hold it."""
+        """Return the rule as JSON values."""
         values = asdict(self)
         if self.body is not None:
             values["body"] = {"base64": base64.b64encode(self.body).decode()}
@@ -125,7 +125,7 @@ class Fault:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Fault:
-        """Return the rule that JSON describes; ValueError names what it does not know."""
+        """Return the rule that JSON describes; ValueError names unknown attributes."""
         unknown = set(values) - {item.name for item in fields(cls)}
         if unknown:
             msg = f"a fault has no {', '.join(sorted(unknown))}"
@@ -140,19 +140,19 @@ class Fault:
 
 
 class Faults:
-    """The rules in force, oldest first; one request meets at most one of them."""
+    """The rules in force, oldest first; at most one of them acts on a request."""
 
     def __init__(self, seed: int | None) -> None:
         self._seed = seed
         self.clear()
 
     def clear(self) -> None:
-        """Forget all rules and start the dice again."""
+        """Remove all rules and restart the random numbers."""
         self.rules: list[Fault] = []
-        self._random = random.Random(self._seed)  # noqa: S311 - dice, not secrets
+        self._random = random.Random(self._seed)  # noqa: S311 - not for secrets
 
     def add(self, fault: Fault) -> None:
-        """Put a rule in force."""
+        """Add a rule."""
         self.rules.append(fault)
 
     def take(self, method: str, path: str) -> Fault | None:

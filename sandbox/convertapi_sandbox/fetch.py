@@ -25,13 +25,13 @@ _CHUNK = 1 << 20
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Answers a redirect as the failure that it is: its target was not allowed by anybody."""
+    """Treats a redirect as a failure, because nobody allowed its target."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
 
-# No proxy either: it would be one more host that nobody allowed.
+# No proxy: it would be another host that nobody allowed.
 _OPENER = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))
 
 
@@ -52,7 +52,7 @@ def allowed(url: str, settings: Settings) -> bool:
 
 
 def unreachable(url: str) -> ServiceError:
-    """Return the 500/5008 of a remote file that cannot be had."""
+    """Return the 500/5008 of a remote file that cannot be read."""
     return ServiceError(
         SERVER_ERROR,
         FILE_UNREACHABLE,
@@ -62,7 +62,7 @@ def unreachable(url: str) -> ServiceError:
 
 
 def own_file_id(url: str, origins: tuple[str, ...]) -> str | None:
-    """Return the file id of a URL that the sandbox itself gave out; None for any other."""
+    """Return the file id in a URL of the sandbox itself; None for any other URL."""
     for origin in origins:
         match = re.match(re.escape(origin.rstrip("/")) + r"/d/([a-z0-9]{32})(?:[/?].*)?$", url)
         if match:
@@ -76,7 +76,7 @@ async def download(
     """Fetch a document into a file and return its name.
 
     Raises:
-        ServiceError: 500/5008 for a host that is not allowed, or any trouble.
+        ServiceError: 500/5008 if the host is not allowed, or the document cannot be fetched.
     """
     if not allowed(url, settings):
         raise unreachable(url)
@@ -105,7 +105,7 @@ def _copy(source: IO[bytes], sink: IO[bytes], limit: int | None) -> None:
 
 
 async def call(url: str, body: Mapping[str, Any]) -> int | None:
-    """POST JSON to a web hook; return its status, None where it could not be reached."""
+    """POST JSON to a web hook; return its status, None if it could not be reached."""
     data = json.dumps(body).encode()
     request = urllib.request.Request(  # noqa: S310 - http, see is_url()
         _quoted(url), data=data, headers={"Content-Type": "application/json"}, method="POST"

@@ -1,6 +1,6 @@
-"""/upload and /d: stored documents go in, out, and away.
+"""/upload and /d: documents are stored, downloaded and deleted.
 
-The id is the key: nobody is asked for credentials here.
+These endpoints need no credentials: the id is the key.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class FileRoutes:
         self._state = state
 
     def routes(self) -> list[Route]:
-        """Return the routes; a name after the id is decoration."""
+        """Return the routes; a name after the id is ignored."""
         return [
             Route("/upload", self.upload, methods=["POST"]),
             Route("/upload-from-url", self.upload, methods=["POST"]),
@@ -88,12 +88,12 @@ class FileRoutes:
             )
         known = self._state.store.find(file_id, self._state.settings.file_lifetime)
         if known is not None and self._state.settings.known_file_id == "refuse":
-            raise ServiceError(BAD_REQUEST, PARAMETER, "A file with this fileId exists.")
+            raise ServiceError(BAD_REQUEST, PARAMETER, "A file with this fileId already exists.")
 
     async def _receive(
         self, request: Request, query: Mapping[str, str], spool: Spool
     ) -> tuple[Path, str]:
-        """Write the document of an upload to disk; return where it lies, and its name."""
+        """Write the document of an upload to disk; return its path and its name."""
         if query.get("url"):
             return await self._fetch(query, spool)
         kind = request.headers.get("content-type", "")
@@ -103,7 +103,7 @@ class FileRoutes:
             for part in parts:
                 if part.path is not None:
                     return part.path, part.filename or ""
-            raise bad_request(PARAMETER, "The form has no file.")
+            raise bad_request(PARAMETER, "The form contains no file.")
         header = request.headers.get("content-disposition")
         if header is None and not query.get("filename"):
             raise bad_request(NO_DISPOSITION, "No content disposition provided.")
@@ -132,9 +132,9 @@ class FileRoutes:
         return name
 
     def _told(self, document: Document, accept: str | None) -> Answer:
-        """Tell of an upload: JSON, or the bare id for text/plain and where there is no Accept.
+        """Answer an upload: JSON, or the bare id for text/plain and without an Accept header.
 
-        Two official clients send no Accept and take the whole body for the id.
+        Two official clients send no Accept header and use the whole body as the id.
         """
         if (answers.preferred(accept, (_JSON, _PLAIN)) or _PLAIN) == _PLAIN:
             return text_answer(document.id)
@@ -179,7 +179,7 @@ class FileRoutes:
         return answer
 
     async def delete(self, request: Request) -> Answer:
-        """Delete a document; what is known of the job it came from stays."""
+        """Delete a document; the job that made it stays known."""
         document = self._document(request)
         self._state.store.delete(document.id)
         if self._state.settings.job_dies_with_documents:

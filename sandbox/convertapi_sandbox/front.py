@@ -1,4 +1,4 @@
-"""The door: every request is noted here, meets its fault here, and gets an answer in any case."""
+"""The entrance: it logs every request, applies its fault, and always answers."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ _ERROR_PAGE = "<html><head><title>{0}</title></head><body><h1>{0}</h1><hr>nginx<
 
 @dataclass(slots=True)
 class Exchange:
-    """One request on its way: its line in the journal, its fault, its caller's address.
+    """One request in progress: its journal entry, its fault, its caller's address.
 
     Attributes:
-        began: Monotonic time at which it arrived.
+        began: Monotonic time of arrival.
     """
 
     entry: Entry
@@ -56,7 +56,7 @@ class Exchange:
 
     @classmethod
     def of(cls, request: Request) -> Exchange:
-        """Return the exchange that a request belongs to."""
+        """Return the exchange of a request."""
         exchange: Exchange = request.scope["exchange"]
         return exchange
 
@@ -82,7 +82,7 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        scope["app"] = self  # lets Starlette raise its 404 and 405 instead of answering them
+        scope["app"] = self  # makes Starlette raise its 404 and 405 instead of answering
         body = _Body(scope, receive, self._connections, self.body_timeout)
         if scope["path"].startswith(CONTROL):
             await self._serve(scope, body, send)
@@ -99,7 +99,7 @@ class Front:
                 await self._serve(scope, body, out)
         except _DroppedError:
             await _gone(receive)
-        except asyncio.CancelledError:  # the sandbox stops
+        except asyncio.CancelledError:  # the sandbox is stopping
             self._connections.abort(scope, at_once=True)
             raise
         finally:
@@ -113,7 +113,7 @@ class Front:
         if fault.drop == "before":
             self._drop(scope)
         if fault.waits_for_work:
-            # The work is done, billed and stored as ever; only its answer is not the one sent.
+            # The conversion was done, billed and stored as usual; only its answer is not sent.
             await self._serve(scope, body, _nowhere)
             if fault.drop == "after_work":
                 entry.code = None
@@ -135,7 +135,7 @@ class Front:
         raise _DroppedError
 
     async def _serve(self, scope: Scope, body: _Body, send: Send) -> None:
-        """Run the routes; whatever goes wrong becomes an answer from the error table."""
+        """Run the routes; any error becomes an answer from the error table."""
         started = False
 
         async def watched(message: Message) -> None:
@@ -152,7 +152,7 @@ class Front:
             raise
         except Exception as error:
             if started:
-                raise  # there is no answer to give any more: the server closes the connection
+                raise  # an answer has begun, so the server closes the connection
             answer = error_answer(self._as_error(error))
             await body.drain()
             await self._send(answer, scope, body, send)
@@ -178,11 +178,11 @@ class Front:
 
 
 class _CutError(Exception):
-    """The answer has been sent up to where a fault cuts it."""
+    """The answer has been sent up to the point where a fault cuts it off."""
 
 
 class _Body:
-    """The body of a request: watched for silence, drained before an early answer."""
+    """The body of a request: it times out, and is drained before an early answer."""
 
     def __init__(
         self, scope: Scope, receive: Receive, connections: Connections, timeout: float
@@ -195,11 +195,11 @@ class _Body:
         self._left = int(length) if length.isdigit() else 0
         self.bulk: Bulk | None = None
         self.complete = False
-        # A caller who waits for "100 Continue" has sent nothing yet, and need not.
+        # A caller that waits for "100 Continue" has not sent a body, and need not.
         self._wanted = (b"expect", b"100-continue") not in scope["headers"]
 
     async def receive(self) -> Message:
-        """Return the next message; TimeoutError after too long a silence in the body."""
+        """Return the next message; TimeoutError if the body stops for too long."""
         self._wanted = True
         async with asyncio.timeout(self._timeout):
             message = await self._next()
@@ -211,7 +211,7 @@ class _Body:
         if self.bulk is not None and self.bulk.left:
             if block := await self.bulk.read():
                 return {"type": "http.request", "body": block, "more_body": self.bulk.left > 0}
-            self.bulk.left = 0  # the caller has gone; the server will say so
+            self.bulk.left = 0  # the caller has gone; the server reports it next
         message = await self._receive()
         self._left -= len(message.get("body", b""))
         large = "exchange" in self._scope and self._left > BULK
@@ -220,12 +220,12 @@ class _Body:
         return message
 
     def close(self) -> None:
-        """Let go of the connection's socket."""
+        """Release the connection's socket."""
         if self.bulk is not None:
             self.bulk.close()
 
     async def drain(self) -> None:
-        """Read the rest, so that a caller who is still sending gets to read the answer."""
+        """Read the rest, so that a caller that is still sending can read the answer."""
         try:
             while self._wanted and not self.complete:
                 await self.receive()
@@ -234,7 +234,7 @@ class _Body:
 
 
 class _Sender:
-    """Sends an answer, noting its status first, and spoiling it where a fault says so."""
+    """Sends an answer, after logging its status, and corrupts it if a fault says so."""
 
     def __init__(
         self, send: Send, scope: Scope, state: State, connections: Connections, body: _Body
@@ -252,7 +252,7 @@ class _Sender:
     async def __call__(self, message: Message) -> None:
         """Pass one message on."""
         if not self._connections.is_open(self._scope):
-            raise _DroppedError  # or a whole file would be read for nobody
+            raise _DroppedError  # otherwise a whole file would be read for nothing
         if message["type"] == "http.response.start":
             self._start(message)
             await self._send(message)
@@ -268,7 +268,7 @@ class _Sender:
         await self._send(message)
 
     def _start(self, message: MutableMapping[str, Any]) -> None:
-        # Before the first byte goes out: who has the answer finds it in the journal.
+        # Before the first byte is sent: a caller that has the answer finds it in the journal.
         self._exchange.entry.status = message["status"]
         date = formatdate(self._state.credentials.now(), usegmt=True)
         headers = [*message.get("headers", []), (b"date", date.encode())]
@@ -281,11 +281,11 @@ class _Sender:
 
 
 async def _nowhere(_: Message) -> None:
-    """Take an answer that nobody is to get."""
+    """Swallow an answer that must not be sent."""
 
 
 async def _gone(receive: Receive) -> None:
-    """Wait until the server has noticed that the connection is closed."""
+    """Wait until the server notices that the connection is closed."""
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -297,7 +297,7 @@ def _check_headers(scope: Scope) -> None:
 
 
 def fault_answer(fault: Fault) -> Answer:
-    """Return the answer that a rule has of its own."""
+    """Return the answer that a rule defines."""
     status = fault.status
     if fault.redirect is not None:
         return Answer(status or 302, [], {"location": fault.redirect})

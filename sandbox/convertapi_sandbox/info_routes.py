@@ -1,6 +1,6 @@
 """/info: which converters there are, and what they take.
 
-The catalogue is the service's, not the sandbox's own: a pair without an engine here is in it too.
+The catalogue is the service's: it includes pairs for which the sandbox has no engine.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
 
 
 class InfoRoutes:
-    """The endpoints that describe the converters; nobody is asked who he is."""
+    """The endpoints that describe the converters; they need no credentials."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -57,7 +57,7 @@ class InfoRoutes:
         ]
 
     async def listed(self, request: Request) -> Answer:
-        """List the converters between two formats, either of which may be `*`."""
+        """List the converters between two formats; each may be `*`."""
         source, target = (request.path_params.get(name, "*") for name in ("source", "target"))
         return json_answer([_described(item) for item in _between(source, target)])
 
@@ -69,7 +69,7 @@ class InfoRoutes:
         raise not_found("converter", self._state.settings)
 
     async def can_convert(self, request: Request) -> Answer:
-        """Answer 200 where there is a converter, 404 where there is none."""
+        """Answer 200 if there is a converter, 404 if there is none."""
         if catalogue.resolve(**request.path_params) is None:
             raise not_found("converter", self._state.settings)
         return Answer(200, [], {})

@@ -1,4 +1,4 @@
-"""What a worker may not do: outlive the server, open a network connection, eat the machine."""
+"""The limits of a worker: it cannot outlive the server, open connections, or use too much."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import struct
 import sys
 
 MEMORY = 2 << 30  # bytes of address space of a worker
-CHILD_MEMORY = 1 << 30  # the same of a program that it runs
+CHILD_MEMORY = 1 << 30  # the same for a program that it runs
 FILE_SIZE = 4 << 30  # bytes of the largest file that it may write
-STEP_SECONDS = 8  # wall clock of a conversion but for its pages, frames and files
+STEP_SECONDS = 8  # wall clock of a conversion, without its pages, frames and files
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 1, 38, 22, 2
 _EACCES, _AF_UNIX = 13, 1
@@ -26,10 +26,10 @@ _confined = False
 
 
 def confine(parent: int) -> None:
-    """Confine this process for good; what it starts inherits it.
+    """Confine this process for good; its children inherit the limits.
 
     Args:
-        parent: Process id of the server. Where it is gone already, this process ends.
+        parent: Process id of the server. If it has already ended, this process ends.
     """
     global _confined  # noqa: PLW0603 - a property of the process
     _confined = True
@@ -39,18 +39,18 @@ def confine(parent: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     limit_memory(MEMORY)
     _lower(resource.RLIMIT_FSIZE, FILE_SIZE)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file too large is an OSError, not a death
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a file too large is an OSError then
     forbid_network()
 
 
 def step(seconds: int = STEP_SECONDS) -> None:
-    """Begin a step: a worker still in it after so many seconds is ended by the kernel.
+    """Start a step: the kernel ends the worker if it is still in it after so many seconds.
 
-    A conversion is one step, save that each page drawn, each frame and each file of many begins a
-    new one: so a long document has its time, and a bomb does not.
+    A conversion is one step, but each page, frame and file starts a new one: so a long document has
+    enough time, and a bomb does not.
 
-    An alarm ends C code as well, which no Python signal handler can; 0 calls it off. Elsewhere than
-    in a confined worker nothing happens.
+    An alarm also ends C code, which a Python signal handler cannot; 0 cancels it. Outside of a
+    confined worker this does nothing.
     """
     if _confined:
         signal.alarm(seconds)
@@ -68,16 +68,16 @@ def _lower(kind: int, value: int) -> None:
 
 
 def die_with_parent() -> None:
-    """Let the kernel end this process when its parent ends, however that happens (Linux only)."""
+    """Make the kernel end this process when its parent ends, for whatever reason (Linux only)."""
     if sys.platform == "linux":
         _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def forbid_network() -> bool:
-    """Refuse every socket but local ones from now on; tell whether this system can.
+    """Refuse all but local sockets from now on; return whether this system can.
 
-    A document's reference to a host is dropped long before. This is the second wall: no mistake of
-    ours, and no library's, opens a connection. Linux on x86-64 and ARM64 only.
+    References from a document to a host are removed long before. This is the second line of
+    defence against a mistake in our code or in a library. Linux on x86-64 and ARM64 only.
     """
     known = _ARCHITECTURES.get(platform.machine())
     if sys.platform != "linux" or known is None:

@@ -1,4 +1,4 @@
-"""What travels between the protocol side of the sandbox and its engines."""
+"""What the protocol side of the sandbox and its engines exchange."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# Parameters of a conversion by canonical name, typed, only those that the caller gave.
+# Parameters of a conversion by canonical name, typed; only those that the caller gave.
 Parameters = Mapping[str, str | int | float | bool]
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """One document to convert: where it lies, and the name (with extension) its owner gave it."""
+    """One document to convert: its path, and the name (with extension) that its owner gave it."""
 
     path: Path
     name: str
@@ -28,11 +28,11 @@ class EngineJob:
     Attributes:
         source: Canonical source of the catalogue's route, such as "docx", "pdf" or "file".
         target: Canonical destination of the route, such as "pdf", "merge" or "zip".
-        files: The `File`, or the `Files[i]` in their order.
+        files: The `File`, or the `Files[i]` in order.
         extra_files: Other file parameters by canonical name, such as "OverlayFile".
         parameters: Canonical names, typed and checked, only those that the caller gave.
         folder: The job's own scratch folder. It exists; outputs go to its subfolder "out".
-        timeout: Seconds after which the conversion is given up (Code 5000).
+        timeout: Seconds after which the conversion is stopped (Code 5000).
     """
 
     source: str
@@ -46,10 +46,10 @@ class EngineJob:
 
 @dataclass(frozen=True, slots=True)
 class EngineOutput:
-    """One result: where it lies, and the name that the engine proposes for it.
+    """One result: its path, and the name that the engine proposes for it.
 
-    Pages and the like, which differ in their number only, carry equal names: the server numbers
-    them in its own style. Whatever has a name of its own (members of an archive) carries that.
+    Results that differ only in their number, such as pages, have equal names: the server numbers
+    them. Results with names of their own, such as members of an archive, keep them.
     """
 
     path: Path

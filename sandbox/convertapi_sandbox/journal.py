@@ -1,4 +1,4 @@
-"""The journal: every request that reached the sandbox, and what it led to."""
+"""The journal: every request that reached the sandbox, and its outcome."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Entry:
         query: Query parameters, last value of each, names as they were sent.
         headers: Request headers, names in lower case.
         at: Unix time of arrival.
-        status: Status of the answer; None while there is none, and for ever where it was dropped.
-        code: `Code` of the answer's error body; None for none.
-        job_id: The asynchronous job it started, joined, polled or deleted; None for none.
-        paid: Whether the biller was asked for a conversion, granted (billed) or refused (403).
-        cost: Conversions billed for it, known when its work has ended.
+        status: Status of the answer; None until there is one, and always if it was dropped.
+        code: `Code` of the answer's error body, or None.
+        job_id: The asynchronous job that it started, joined, polled or deleted, or None.
+        paid: Whether it asked for a conversion that is billed, granted or refused (403).
+        cost: Conversions billed for it, known when the conversion has ended.
         authorization_kind: "jwt", "api_token", "master", "secret", "token", or None for anonymous.
-            A credential counts only where it was accepted.
-        claims: Claims of an accepted JWT; None without.
-        fault: Name of the injected fault that acted on it; None for none.
+            Only an accepted credential counts.
+        claims: Claims of an accepted JWT, or None.
+        fault: Name of the injected fault that acted on it, or None.
     """
 
     method: str
@@ -51,7 +51,7 @@ class Entry:
     fault: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the entry as JSON can hold it."""
+        """Return the entry as JSON values."""
         return asdict(self)
 
     @classmethod
@@ -101,13 +101,13 @@ class Journal:
         self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
 
     def begin(self, scope: Mapping[str, Any]) -> Entry:
-        """Note a request that has just arrived."""
+        """Record a request that has just arrived."""
         entry = Entry.from_scope(scope)
         self._entries.append(entry)
         return entry
 
     def entries(self) -> Requests:
-        """Return what was noted, oldest first."""
+        """Return the entries, oldest first."""
         return Requests(self._entries)
 
     def clear(self) -> None:
@@ -116,7 +116,7 @@ class Journal:
 
 
 def path_matches(pattern: str, path: str) -> bool:
-    """Tell whether a path is the pattern, lies below it, or matches its wildcards."""
+    """Tell whether a path equals the pattern, is below it, or matches its wildcards."""
     return (
         path == pattern or path.startswith(pattern.rstrip("/") + "/") or fnmatchcase(path, pattern)
     )

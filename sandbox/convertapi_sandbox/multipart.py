@@ -40,7 +40,7 @@ class Part:
 
     @property
     def text(self) -> str:
-        """Return what a part without a filename holds."""
+        """Return the text of a part without a filename."""
         return self.data.decode("utf-8", "replace")
 
 
@@ -127,7 +127,7 @@ async def read(stream: AsyncIterator[bytes], content_type: str, spool: Spool) ->
         spool: Where the parts with a filename go.
 
     Raises:
-        ServiceError: 400/4000 for a body that is no whole form.
+        ServiceError: 400/4000 for a body that is not a complete form.
     """
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary:
@@ -136,7 +136,7 @@ async def read(stream: AsyncIterator[bytes], content_type: str, spool: Spool) ->
     try:
         parser = MultipartParser(boundary, collector.callbacks())
         async for chunk in stream:
-            parser.write(bytes(chunk))  # it searches, which a view of a buffer cannot be
+            parser.write(bytes(chunk))  # the parser searches it, and a memoryview has no find()
     except FormParserError as error:
         raise bad_request(PARAMETER, f"The multipart form cannot be read: {error}.") from error
     finally:

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from urllib.parse import quote, unquote
 
 _PARAMETER = re.compile(r';\s*([A-Za-z0-9_-]+\*?)\s*=\s*("(?:[^"\\]|\\.)*"|[^;"\s]*)')
-# RFC 5987: what may stand unescaped in an extended value. The service loses a name that has
-# anything else in it, such as raw parentheses (issue 28 of its Node.js client).
+# RFC 5987: characters that need no escape in an extended value. The service loses a name with any
+# other raw character, such as parentheses (issue 28 of its Node.js client).
 _EXTENDED = re.compile(
     r"(?i)(utf-8|iso-8859-1)'[^']*'((?:[A-Za-z0-9!#$&+.^_`|~-]|%[0-9A-Fa-f]{2})*)"
 )
@@ -38,7 +38,7 @@ def disposition_names(header: str) -> dict[str, str]:
 
 
 def _utf8(value: str) -> str:
-    """Read header text as the UTF-8 that clients mean, where HTTP delivers Latin-1."""
+    """Decode header text as the UTF-8 that clients send; HTTP delivers it as Latin-1."""
     try:
         return value.encode("latin-1").decode("utf-8")
     except UnicodeError:

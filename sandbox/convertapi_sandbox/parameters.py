@@ -1,4 +1,4 @@
-"""Parameters checked as the catalogue says: types, allowed values, ranges, what is required."""
+"""Parameters, checked against the catalogue: types, allowed values, ranges, required ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMMON = {
         Parameter("FileName", "string", min=1, max=200),
     )
 }
-# Not parameters of a converter, but legal in every request.
+# Not parameters of a converter, but allowed in every request.
 _CONTROL = frozenset({"async", "auth", "apikey", "download", "jobid", "secret", "token", "webhook"})
 _REQUIRED = "The {} field is required."
 _EMPTY_FILE = "File size must be greater than 0 bytes."
@@ -38,12 +38,12 @@ class Checked:
     """The parameters of one conversion, typed.
 
     Attributes:
-        inputs: What is converted, in order; the text of a Url or a file id, or a document.
+        inputs: What is converted, in order: documents, or the text of a Url or file id.
         extra_files: Other file parameters by canonical name.
         values: The converter's own parameters, only those that were given.
         timeout: Seconds.
         store: StoreFile.
-        file_name: FileName; None where it was not given.
+        file_name: FileName; None if it was not given.
     """
 
     timeout: float
@@ -58,7 +58,7 @@ def check(form: Form, converter: Converter, settings: Settings) -> Checked:
     """Return the parameters of a request, typed and under their canonical names.
 
     Raises:
-        ServiceError: 400/4000 with everything that is wrong in InvalidParameters.
+        ServiceError: 400/4000 with all invalid parameters in InvalidParameters.
     """
     invalid: dict[str, list[str]] = {}
     checked = Checked(timeout=converter.timeout)
@@ -133,9 +133,9 @@ def _require(checked: Checked, converter: Converter, invalid: dict[str, list[str
 
 
 def _typed(parameter: Parameter, value: Value) -> Typed:
-    """Return a value as its type; ValueError says what is wrong with it."""
+    """Convert a value to its type; ValueError says what is wrong with it."""
     if isinstance(value, Upload):
-        raise ValueError(f"The field {parameter.name} takes a value, not a file.")  # noqa: TRY004 - one kind of refusal
+        raise ValueError(f"The field {parameter.name} takes a value, not a file.")  # noqa: TRY004 - one class for all refusals
     return _READERS.get(parameter.type, _text)(parameter, value)
 
 

@@ -1,4 +1,4 @@
-"""pytest fixture `convertapi_sandbox`: one sandbox for the whole run, fresh for every test."""
+"""The pytest fixture `convertapi_sandbox`: one server per run, emptied before each test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONNECTION_VARIABLE = "AIRFLOW_CONN_CONVERTAPI_DEFAULT"
 
 @pytest.fixture(scope="session")
 def _convertapi_sandbox_server() -> Iterator[Sandbox]:
-    from convertapi_sandbox import Sandbox  # noqa: PLC0415 - most runs need none
+    from convertapi_sandbox import Sandbox  # noqa: PLC0415 - most test runs do not need it
 
     with Sandbox() as sandbox:
         yield sandbox
@@ -26,10 +26,10 @@ def _convertapi_sandbox_server() -> Iterator[Sandbox]:
 def convertapi_sandbox(
     _convertapi_sandbox_server: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> Sandbox:
-    """Return a running sandbox with nothing in it, which the default connection points to.
+    """Return a running, empty sandbox, to which the default connection points.
 
-    The server is the session's; its journal, faults, documents, jobs, balance and switches are
-    put back before each test. AIRFLOW_CONN_CONVERTAPI_DEFAULT is set for the test.
+    The server runs for the session; its journal, faults, documents, jobs, balance and switches
+    are reset before each test. AIRFLOW_CONN_CONVERTAPI_DEFAULT is set for the test.
     """
     sandbox = _convertapi_sandbox_server
     sandbox.reset()

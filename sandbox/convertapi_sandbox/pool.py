@@ -1,4 +1,4 @@
-"""Worker processes: started when there is work, ended at a timeout, replaced after a crash."""
+"""Worker processes: started on demand, ended at a timeout, replaced after a crash."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-JOBS_PER_WORKER = 200  # then a new one: what the libraries leak stays small
-# Where libraries lie, and by which coverage.py measures processes of processes.
+JOBS_PER_WORKER = 200  # then it is replaced, to limit what the libraries leak
+# They say where libraries are, and let coverage.py measure child processes.
 _KEPT = ("LD_LIBRARY_PATH", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
-_GRACE = 10.0  # seconds for a worker without work to end
+_GRACE = 10.0  # seconds for an idle worker to end
 _LONGEST_LINE = 16 << 20  # bytes of an answer that names thousands of pages
 
 
 class Pool:
     """Converts documents in worker processes.
 
-    It belongs to one event loop. A worker is started with the first job that finds none free.
+    It belongs to one event loop. A worker is started when a job finds none free.
 
     Args:
-        workers: How many at once; None means one for each core.
-        path: Where they look for LibreOffice, as in PATH; None means the server's own PATH.
+        workers: How many to run; None means one for each core.
+        path: Where they look for LibreOffice, in the form of PATH; None means the server's PATH.
     """
 
     def __init__(self, workers: int | None = None, path: str | None = None) -> None:
@@ -52,11 +52,11 @@ class Pool:
         self._closed = False
 
     async def convert(self, job: EngineJob) -> list[EngineOutput]:
-        """Convert one job; waiting for a free worker does not count as its time.
+        """Convert one job; the time spent waiting for a worker does not count.
 
         Raises:
-            EngineError: What the service's error table says: 5000 at the timeout, 5001 for a
-                worker that crashed, and the engines' own verdicts.
+            EngineError: As in the service's error table: 5000 at the timeout, 5001 for a worker
+                that crashed, and the engines' own verdicts.
         """
         async with self._free:
             worker = await self._take()
@@ -73,13 +73,13 @@ class Pool:
         return _outputs(reply, status)
 
     async def close(self) -> None:
-        """End every worker, at work or not, and wait until they are gone."""
+        """End every worker, busy or idle, and wait until they are gone."""
         self._closed = True
         idle, self._idle = self._idle, []
         for worker in self._workers.difference(idle):
             worker.kill()
         await asyncio.gather(*map(self._dismiss, idle))
-        for _ in range(self._size):  # whoever converts now ends its own worker before it leaves
+        for _ in range(self._size):  # a running conversion ends its own worker
             await self._free.acquire()
         for _ in range(self._size):
             self._free.release()
@@ -94,7 +94,7 @@ class Pool:
             await self._discard(worker)
         worker = await _Worker.start(self._path)
         self._workers.add(worker)
-        if self._closed:  # meanwhile
+        if self._closed:  # while the worker started
             await self._discard(worker)
             raise verdicts.closed()
         return worker
@@ -109,7 +109,7 @@ class Pool:
         return None
 
     async def _dismiss(self, worker: _Worker) -> int:
-        """Let a worker without work go, and see that it does."""
+        """End an idle worker, and make sure that it ends."""
         await worker.ask_to_end()
         return await self._discard(worker)
 
@@ -139,7 +139,7 @@ class _Worker:
             *command,
             stdin=PIPE,
             stdout=PIPE,
-            stderr=DEVNULL,  # libraries chatter; a traceback of ours comes in the answer
+            stderr=DEVNULL,  # libraries print to it; our own traceback is in the answer
             cwd=folder,
             env=_environment(folder, path),
             limit=_LONGEST_LINE,
@@ -149,11 +149,11 @@ class _Worker:
 
     @property
     def alive(self) -> bool:
-        """Tell whether the process runs, as far as the event loop has heard."""
+        """Tell whether the process runs, as far as the event loop knows."""
         return self._process.returncode is None
 
     async def ask(self, job: EngineJob) -> dict[str, Any] | None:
-        """Return the answer to one job, None if the process died over it."""
+        """Return the answer to one job, None if the process died."""
         assert self._process.stdin  # noqa: S101 - for the type checker: both are pipes
         assert self._process.stdout  # noqa: S101 - the same
         self.jobs += 1
@@ -167,29 +167,29 @@ class _Worker:
         return reply
 
     async def ask_to_end(self) -> None:
-        """Close its input, at which it ends by itself, and give it a moment."""
+        """Close its input, which makes it end, and wait for a while."""
         assert self._process.stdin  # noqa: S101 - the same
         self._process.stdin.close()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), _GRACE)
 
     def kill(self) -> None:
-        """Kill the process with everything it started."""
-        # macOS says EPERM for a group of zombies.
+        """Kill the process and everything that it started."""
+        # macOS raises EPERM for a group of zombies.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
     async def end(self) -> int:
         """Kill the process, wait for it, and return its status."""
         self.kill()
-        # Reads until the pipes are closed, so that nothing of them is left to the event loop.
+        # Reads until the pipes are closed, so that the event loop need not clean them up.
         await self._process.communicate()
         shutil.rmtree(self._folder, ignore_errors=True)
         return self._process.returncode or 0
 
 
 def _environment(folder: Path, path: str) -> dict[str, str]:
-    """Return a worker's environment: nothing of the server's own but _KEPT."""
+    """Return a worker's environment: of the server's, only _KEPT."""
     kept = {key: os.environ[key] for key in _KEPT if key in os.environ}
     scratch = str(folder)
     return kept | {

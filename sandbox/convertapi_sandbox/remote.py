@@ -12,21 +12,21 @@ from convertapi_sandbox.faults import Fault
 from convertapi_sandbox.journal import Entry, Requests
 
 _TIMEOUT = 10.0
-# A proxy of the environment has nothing to do between two processes of one machine.
+# A proxy from the environment must not be used between two processes on one machine.
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class RemoteSandbox(Controls):
-    """A running sandbox, reached by its URL; it has what `Sandbox` has, save for its life.
+    """A running sandbox, reached by its URL: a `Sandbox` that cannot be started or stopped.
 
-    Raises, from everything it does:
-        ValueError: The sandbox refuses what was asked for.
-        OSError: No sandbox answers there.
+    Every method and attribute raises:
+        ValueError: The sandbox refuses the request.
+        OSError: No sandbox answers at the URL.
     """
 
     def __init__(self, url: str) -> None:
         if not url.startswith(("http://", "https://")):
-            msg = f"the URL of a sandbox begins with http://, not {url!r}"
+            msg = f"the URL of a sandbox must begin with http://, not {url!r}"
             raise ValueError(msg)
         self._url = url.rstrip("/")
 
@@ -66,12 +66,12 @@ class RemoteSettings:
         object.__setattr__(self, "_sandbox", sandbox)
 
     def __getattr__(self, name: str) -> Any:
-        """Return what a switch is set to."""
+        """Return the value of a switch."""
         try:
             return self._sandbox._control("settings")[name]  # noqa: SLF001 - the other half of it
         except KeyError:
             raise AttributeError(name) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set a switch; ValueError where there is none of that name or value."""
+        """Set a switch; ValueError if the name or the value does not exist."""
         self._sandbox._control("settings", **{name: value})  # noqa: SLF001 - the other half of it

@@ -1,4 +1,4 @@
-"""What a caller asks for, in any of the five forms that ConvertAPI reads.
+"""The parameters of a request, in any of the five forms that ConvertAPI accepts.
 
 Forms: https://docs.convertapi.com (request content types): multipart/form-data, JSON `Parameters`,
 urlencoded, octet-stream with Content-Disposition, and the query alone. Names are case-insensitive;
@@ -42,14 +42,14 @@ _INDEXED = re.compile(r"(.+?)\[(\d*)\]")
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A document that came inside the request; `name` as the caller gave it."""
+    """A document that was sent in the request; `name` is the caller's."""
 
     path: Path
     name: str
 
     @property
     def size(self) -> int:
-        """Return its bytes."""
+        """Return its size in bytes."""
         return self.path.stat().st_size
 
 
@@ -58,13 +58,13 @@ Value = str | bool | int | float | Upload
 
 @dataclass(slots=True)
 class Form:
-    """The parameters of one request, looked up by name without regard to case."""
+    """The parameters of one request; the case of a name does not matter."""
 
     _values: dict[str, list[tuple[int, Value]]] = field(default_factory=dict)
     _names: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, value: Value) -> None:
-        """Add a value; `Name[i]` is the i-th of an array, a repeated name the next one."""
+        """Add a value; `Name[i]` is the i-th of an array, and a repeated name adds the next one."""
         indexed = _INDEXED.fullmatch(name)
         base, index = (indexed[1], indexed[2]) if indexed else (name, None)
         values = self._values.setdefault(_key(base, array=indexed is not None), [])
@@ -73,17 +73,17 @@ class Form:
         self._names.setdefault(_key(base, array=indexed is not None), name)
 
     def last(self, name: str) -> Value | None:
-        """Return the value of a single parameter, the last one where it came twice."""
+        """Return the value of a single parameter; if it was sent twice, the last one."""
         values = self._values.get(_key(name))
         return values[-1][1] if values else None
 
     def array(self, name: str) -> list[Value]:
-        """Return the values of an array in the order of their indexes."""
+        """Return the values of an array, ordered by index."""
         found = self._values.get(_key(name, array=True), []) + self._values.get(_key(name), [])
         return [value for _, value in sorted(found, key=lambda item: item[0])]
 
     def items(self) -> Iterator[tuple[str, Value]]:
-        """Return each single parameter under its name as sent."""
+        """Return each single parameter under the name that was sent."""
         for key, values in self._values.items():
             if not key.endswith("[]"):
                 yield self._names[key], values[-1][1]
@@ -94,7 +94,7 @@ def _key(name: str, *, array: bool = False) -> str:
 
 
 def lower_query(request: Request) -> dict[str, str]:
-    """Return the query parameters of a request under their names in lower case."""
+    """Return the query parameters of a request, with lower-case names."""
     return {name.lower(): value for name, value in request.query_params.items()}
 
 
@@ -145,7 +145,7 @@ async def _whole(stream: AsyncIterator[bytes], limit: int) -> bytes:
 async def _add_raw(
     form: Form, request: Request, stream: AsyncIterator[bytes], spool: Spool, kind: str
 ) -> None:
-    """Take the body as the one `File`, or as nothing where it is empty."""
+    """Take the body as the only `File`, or as nothing if it is empty."""
     header = request.headers.get("content-disposition")
     name = names.disposition_names(header).get("filename") if header else None
     path, sink = spool.open(name or "")
@@ -153,7 +153,7 @@ async def _add_raw(
         async for chunk in stream:
             sink.write(chunk)
     if not path.stat().st_size and header is None:
-        path.unlink()  # the query was the whole request
+        path.unlink()  # the query holds the whole request
         return
     if kind not in ("application/octet-stream", "") and header is None:
         raise ServiceError(UNSUPPORTED, UNSUPPORTED, f"The content type {kind!r} is not supported.")
@@ -189,7 +189,7 @@ def _add_json_item(form: Form, item: dict[str, Any], spool: Spool) -> None:
 
 
 def _file_value(value: dict[str, Any], spool: Spool) -> Value:
-    """Return the document of a JSON file value, or the text of its Url or Id."""
+    """Return the document in a JSON file value, or the text of its Url or Id."""
     for reference in ("url", "id"):
         if value.get(reference):
             return str(value[reference])

@@ -1,4 +1,4 @@
-"""What must be installed before a sandbox serves: without an engine it would bill for nothing."""
+"""Packages that a sandbox needs before it starts: without an engine it would bill failures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shlex
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
-# The module that is imported, and the requirement that brings it, as pyproject.toml has it.
+# Each module that is imported, and its requirement in pyproject.toml.
 REQUIREMENTS = {
     "starlette": "starlette>=0.46",
     "uvicorn": "uvicorn>=0.34",
@@ -24,11 +24,11 @@ REQUIREMENTS = {
 
 
 def check() -> None:
-    """Find every package in a version that works; none is imported, which would take a second.
+    """Check the version of every package, without importing them, which would take a second.
 
     Raises:
-        ImportError: Some are missing or too old. Its text names them all, and the command that
-            installs them.
+        ImportError: Some are missing or too old. The message names all of them and the command
+            that installs them.
     """
     faults = {needed: _fault(module, needed) for module, needed in REQUIREMENTS.items()}
     wanting = {needed: fault for needed, fault in faults.items() if fault}
@@ -41,7 +41,7 @@ def check() -> None:
 
 
 def _fault(module: str, needed: str) -> str:
-    """Say what is wrong with a package; nothing, if it will do."""
+    """Say what is wrong with a package; "" if nothing is."""
     name, _, floor = needed.partition(">=")
     try:
         found = version(name)

@@ -1,6 +1,6 @@
-"""Built-in documents: one of each format that the sandbox reads, made on the spot.
+"""Built-in documents: one of each format that the sandbox reads, made on demand.
 
-`check` sends them through every conversion, and tests begin with them.
+`check` converts them with every pair, and tests use them as inputs.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _SHEET = b"spreadsheetml.sheet.main"
 
 
 def _pandoc(form: str) -> bytes:
-    """Return the sample text as pandoc writes it in a format of Office."""
+    """Return the sample text in an Office format, written by pandoc."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sample"
         pypandoc.convert_text(_MARKDOWN, form, "markdown", outputfile=str(path), extra_args=["-s"])
@@ -81,7 +81,7 @@ def _pandoc(form: str) -> bytes:
 
 
 def _relabelled(package: bytes, old: bytes, new: bytes) -> bytes:
-    """Return an Office file with another content type; templates and shows differ in no more."""
+    """Return an Office file with another content type: templates and shows differ only in that."""
     target = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(package)) as source, zipfile.ZipFile(target, "w") as archive:
         for member in source.infolist():
@@ -93,7 +93,7 @@ def _relabelled(package: bytes, old: bytes, new: bytes) -> bytes:
 
 
 def _converted(form: str, source: str) -> bytes:
-    """Return a sample as LibreOffice writes it in a format that only LibreOffice knows."""
+    """Return a sample in a format that only LibreOffice can write."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"sample.{source}"
         path.write_bytes(content(source))
@@ -105,7 +105,7 @@ def _converted(form: str, source: str) -> bytes:
             "--convert-to",
             form,
         ]
-        subprocess.run([*command, "--outdir", folder, str(path)], check=True, capture_output=True)  # noqa: S603 - no shell; all of it is ours
+        subprocess.run([*command, "--outdir", folder, str(path)], check=True, capture_output=True)  # noqa: S603 - no shell; the arguments are ours
         return path.with_suffix(f".{form}").read_bytes()
 
 
@@ -135,7 +135,7 @@ def _image(form: str) -> bytes:
 
 
 def _psd() -> bytes:
-    """Return a Photoshop file of one flat picture, which Pillow reads but does not write."""
+    """Return a Photoshop file with one flat picture; Pillow can read it but not write it."""
     width, height = SIZE
     head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, height, width, 8, 3)
     planes = b"".join(band.tobytes() for band in _picture().split())
@@ -211,7 +211,7 @@ _MAKERS: Mapping[str, Callable[[], bytes]] = {
     "xlsx": _workbook,
     "xltx": lambda: _relabelled(_workbook(), _SHEET, b"spreadsheetml.template.main"),
     "zip": _zip,
-    # Wanted only where LibreOffice is there.
+    # Needed only if LibreOffice is installed.
     "doc": partial(_converted, "doc", "docx"),
     "odg": partial(_converted, "odg", "svg"),
     "odp": partial(_converted, "odp", "pptx"),

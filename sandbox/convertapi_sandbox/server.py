@@ -1,4 +1,4 @@
-"""A sandbox that runs: its thread, its socket, and the `Sandbox` that users hold."""
+"""The running sandbox: its thread, its socket, and the class `Sandbox` for users."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _STOP_GRACE = 1
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the process belongs to somebody else."""
+    """uvicorn without its signal handlers, because the process is the user's."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Any:
@@ -46,22 +46,22 @@ class _Server(uvicorn.Server):
 
 
 class Sandbox(Controls):
-    """A ConvertAPI on loopback that really converts, in a thread of its own.
+    """A ConvertAPI on loopback that really converts, in its own thread.
 
     Use it as a context manager, or call `start` and `stop`.
 
     Args:
         balance: Conversions on the account.
-        latency: Least seconds from the arrival of a conversion to its result.
+        latency: Minimum seconds from the arrival of a conversion to its result.
         workers: Processes that convert; None for one per processor.
         state: Folder that keeps documents, finished jobs and the balance for the next start; None
             for a temporary one.
-        settings: Switches for what the documentation leaves open; None for the likeliest readings.
-        host: Address to listen on. Any other than a loopback one needs `unsafe_host`.
+        settings: Switches for what the documentation leaves open; None for the defaults.
+        host: Address to listen on. An address other than loopback needs `unsafe_host`.
         port: 0 for a free one.
-        seed: Makes ids and dice repeatable; None for chance.
-        unsafe_host: Allow an address that other machines reach. The credentials are public: do so
-            in a closed network only.
+        seed: Makes ids and random faults repeatable; None for random ones.
+        unsafe_host: Allow an address that other machines can reach. The credentials are public, so
+            use it only in a closed network.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Sandbox(Controls):
     ) -> None:
         if not unsafe_host and not _is_loopback(host):
             msg = (
-                f"the sandbox listens on loopback only, not on {host!r}; unsafe_host=True allows it"
+                f"the sandbox listens only on loopback, not on {host!r}; unsafe_host=True allows it"
             )
             raise ValueError(msg)
         settings = settings or Settings()
@@ -104,7 +104,7 @@ class Sandbox(Controls):
 
         return RemoteSandbox(url)
 
-    # --- life --------------------------------------------------------------------------------
+    # --- start and stop--------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         self.start()
@@ -114,15 +114,15 @@ class Sandbox(Controls):
         self.stop()
 
     def start(self) -> None:
-        """Listen and serve; returns when requests are answered.
+        """Start serving; returns when the sandbox answers requests.
 
         Raises:
             ImportError: A package that the server or an engine needs is missing or too old.
             OSError: The port is taken, or the address is not one of this machine.
-            RuntimeError: It is running already.
+            RuntimeError: It is already running.
         """
         if self._thread is not None:
-            msg = "this sandbox is running already"
+            msg = "this sandbox is already running"
             raise RuntimeError(msg)
         requirements.check()
         family = socket.AF_INET6 if ":" in self._address[0] else socket.AF_INET
@@ -156,9 +156,9 @@ class Sandbox(Controls):
             log_config=None,
             log_level=logging.CRITICAL,
             access_log=False,
-            proxy_headers=False,  # who calls is who is connected, not what a header says
+            proxy_headers=False,  # the caller is the peer of the connection, whatever a header says
             server_header=False,
-            date_header=False,  # the service's own clock tells the date
+            date_header=False,  # the answers carry the date of the service's clock
             timeout_keep_alive=60,
             timeout_graceful_shutdown=_STOP_GRACE,
             backlog=512,
@@ -171,7 +171,7 @@ class Sandbox(Controls):
             await self._state.close()
 
     def stop(self) -> None:
-        """End the server and its workers; a temporary folder is deleted. Twice is once."""
+        """Stop server and workers, delete a temporary folder; a second call does nothing."""
         if self._thread is None:
             return
         self._server.should_exit = True
@@ -180,13 +180,13 @@ class Sandbox(Controls):
         if self._temporary:
             shutil.rmtree(self._served_from, ignore_errors=True)
 
-    # --- what Controls asks for --------------------------------------------------------------
+    # --- what Controls needs -----------------------------------------------------------------
 
     def _control(self, operation: str, **arguments: Any) -> Any:
         return self._in_loop(lambda: self._operations.perform(operation, arguments))
 
     def _in_loop(self, function: Callable[[], T]) -> T:
-        """Run a function where the state is served from, between two steps of it."""
+        """Run a function in the thread that serves the state, between two requests."""
         loop = self._running()
 
         async def call() -> T:
@@ -203,7 +203,7 @@ class Sandbox(Controls):
 
     @property
     def folder(self) -> Path:
-        """Return where documents and jobs lie."""
+        """Return the folder of documents and jobs."""
         self._running()
         return self._served_from
 

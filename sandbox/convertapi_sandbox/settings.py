@@ -1,4 +1,4 @@
-"""What ConvertAPI's documentation leaves open: one switch per fact, set to the likeliest reading.
+"""What ConvertAPI's documentation leaves open: a switch per question, set to the likeliest answer.
 
 Sources, named in short beside the switches: the product's reference pages at docs.convertapi.com
 and help.convertapi.com, its OpenAPI document as archived publicly in 2026, the code of its official
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-# Public, so that everybody's examples work: they open nothing but a sandbox.
+# Public, so that examples work everywhere: they are valid only for a sandbox.
 API_TOKEN = "sandbox-token-0123456789abcdef0123456789"  # noqa: S105 - public
 KID = "11111111-2222-4333-8444-555555555555"
 MASTER_TOKEN = "sandbox-master-token-0123456789abcdef0123"  # noqa: S105 - public
@@ -19,16 +19,16 @@ LEGACY_SECRET = "sandbox-secret-0123456789abcdef0123456789"  # noqa: S105 - publ
 
 @dataclass(slots=True)
 class Settings:
-    """Switches of a sandbox; assign to them at any time, `Sandbox.reset()` puts them back.
+    """Switches of a sandbox; assign to them at any time. `Sandbox.reset()` restores them.
 
-    Times are seconds. An unknown name raises AttributeError, a value that is not among the listed
-    ones ValueError.
+    Times are seconds. An unknown name raises AttributeError, and a value that is not listed raises
+    ValueError.
     """
 
     # --- credentials -------------------------------------------------------------------------
     # Secret and Token as bearer or as query parameters: superseded, still in the documentation.
     legacy_credentials: bool = True
-    # The response code page tells 4013 (missing) from 4011 (invalid); clients report 4013 for both.
+    # The response code page distinguishes 4013 (missing) and 4011 (invalid); clients report 4013.
     invalid_token_code: Literal[4013, 4011, 4010] = 4013
     # The master token is documented for administrative endpoints only.
     master_token_may_convert: bool = False
@@ -36,7 +36,7 @@ class Settings:
     admin_refusal_code: int = 4010
     # False answers 401/4015, "user inactive", to every conversion.
     account_active: bool = True
-    # Clock leeway and longest life of a JWT: undocumented. None: no limit.
+    # Clock leeway and longest lifetime of a JWT: undocumented. None: no limit.
     jwt_leeway: float = 0.0
     jwt_max_lifetime: float | None = None
     # How the token's text becomes the HMAC key of a JWT: undocumented.
@@ -55,17 +55,17 @@ class Settings:
         "AccessToken",
         "access_token",
     ] = "token"  # noqa: S105 - a shape
-    # Status and Code where the Kid is not the token's: undocumented, by analogy with a bad JWT.
+    # Status and Code if the Kid does not belong to the token: undocumented, as for a bad JWT.
     wrong_kid_status: Literal[401, 400] = 401
 
     # --- money -------------------------------------------------------------------------------
-    # The authentication page says 403; the older response code page 401 with Code 4014.
+    # The authentication page says 403; the older response code page says 401 with Code 4014.
     quota_status: Literal[403, 401] = 403
     # Code in the body of the 403: undocumented, by analogy with the 503 body.
     quota_code: Literal[403, 4014] = 403
-    # Paid plans bill what is over the quota instead of refusing it.
+    # Paid plans bill conversions over the quota instead of refusing them.
     overage: bool = False
-    # Conversions that one success costs: mostly 1, "one or more" in the terms.
+    # Conversions that one success costs: usually 1, "one or more" in the terms.
     conversion_cost: int = 1
     # Whether a 400 or 415 of a conversion counts as processed and is billed: unknown.
     bill_refused: bool = False
@@ -73,25 +73,25 @@ class Settings:
     # --- asynchronous jobs -------------------------------------------------------------------
     # A second POST with the id of a known job: undocumented.
     known_job_id: Literal["join", "refuse", "bill"] = "join"
-    # Polls that answer 202 although the work is done.
+    # Polls that answer 202 although the conversion is done.
     job_polls: int = 0
-    # Seconds during which a new job is still answered 404.
+    # Seconds during which polls of a new job still answer 404.
     job_visible_after: float = 0.0
-    # Where refusals (400, 403, 415) of a job land: in the answer of the POST, or in the job.
+    # Where refusals (400, 403, 415) of a job are reported: by the POST, or by the job.
     job_refusals_at: Literal["start", "job"] = "start"
     # Seconds a finished job is kept: two hours in the 2021 documentation.
     job_lifetime: float = 7200.0
-    # Whether the first 200 is also the last one: undocumented.
+    # Whether a finished job answers 200 only once: undocumented.
     job_consumed_by_read: bool = False
     # Whether deleting a result document makes its job unknown: undocumented.
     job_dies_with_documents: bool = False
     # Whether deleting a job deletes its stored results too: undocumented.
     job_delete_takes_documents: bool = False
-    # Whether the Accept header of the start or of the poll picks the format of the result.
+    # Whether the Accept header of the start or of the poll decides the format of the result.
     job_format_from: Literal["start", "poll"] = "start"
-    # A second poll while one of the same job is open: 503 in the 2021 documentation.
+    # A second poll while another one of the same job is open: 503 in the 2021 documentation.
     concurrent_polls: Literal["allowed", "refused"] = "allowed"
-    # Seconds that the second and each further poll of one job is held: five in 2021.
+    # Seconds for which the second and later polls of one job are held: five in 2021.
     poll_hold: float = 0.0
     # The web hook is documented for success only.
     webhook_on_failure: bool = False
@@ -107,7 +107,7 @@ class Settings:
     url_brackets: Literal["raw", "quoted"] = "raw"
     # Names in Content-Disposition: filename* (a client's test) or filename (documentation).
     disposition: Literal["extended", "quoted"] = "extended"
-    # ConversionTime beside ConversionCost, as old pages show.
+    # ConversionTime in addition to ConversionCost, as old pages show.
     conversion_time: bool = False
     # Old account fields (Secret, ApiKey, Status, SecondsLeft) in GET /user.
     legacy_user_fields: bool = False
@@ -118,7 +118,7 @@ class Settings:
     unknown_pair_status: Literal[400, 415, 404] = 400
     # Parameters that the converter does not have: undocumented, clients send what they like.
     unknown_parameters: Literal["ignored", "refused"] = "ignored"
-    # One lone File sent to a converter of Files: a client does so, another one avoids it.
+    # A single File sent to a converter of Files: one client does so, another one avoids it.
     lone_file: Literal["refused", "accepted"] = "refused"
     # Byte ranges of downloads: undocumented.
     byte_ranges: bool = False
@@ -133,12 +133,12 @@ class Settings:
     too_large_status: Literal[413, 400, 415] = 413
 
     # --- load --------------------------------------------------------------------------------
-    # Conversions at work at once, above which the answer is 503. None: no limit.
+    # Number of open conversions above which the answer is 503. None: no limit.
     throttle_above: int | None = None
     throttle_status: Literal[503, 429] = 503
     # Seconds in a Retry-After header of the throttle answer. None: no header, as documented.
     retry_after: int | None = None
-    # Least seconds from the arrival of a conversion to its result.
+    # Minimum seconds from the arrival of a conversion to its result.
     latency: float = 0.0
     # Seconds by which the service's clock is ahead: its Date header and its checks of a JWT.
     clock_offset: float = 0.0
@@ -146,7 +146,7 @@ class Settings:
     # --- surroundings ------------------------------------------------------------------------
     # Hosts ("name" or "name:port", comma separated) that may be fetched from or called.
     allow_hosts: str = ""
-    # Origin in result URLs. None: where the sandbox listens.
+    # Origin in result URLs. None: the address on which the sandbox listens.
     public_url: str | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -1,4 +1,4 @@
-"""Documents that come inside a request, on their way to disk."""
+"""Documents sent in a request, on their way to disk."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_KEPT = frozenset({"out", "work"})  # what every conversion makes in its folder
+_KEPT = frozenset({"out", "work"})  # every conversion creates these in its folder
 _MOST_FREE = 64
 
 
 class Scratch:
-    """Folders of requests, emptied and used again.
+    """Folders of requests, emptied and reused.
 
-    Removing a folder takes 4 ms where the disk discards what is freed: most of a small conversion.
+    Removing a folder takes 4 ms on a disk that discards freed blocks: most of a small conversion.
     """
 
     def __init__(self, root: Path) -> None:
@@ -31,7 +31,7 @@ class Scratch:
         root.mkdir(parents=True)
 
     def take(self) -> Path:
-        """Return an empty folder; who takes it gives it back, once."""
+        """Return an empty folder; the caller must give it back, once."""
         if self._free:
             return self._free.pop()
         self._made += 1
@@ -40,7 +40,7 @@ class Scratch:
         return folder
 
     def give_back(self, folder: Path) -> None:
-        """Empty a folder for the next one who takes it."""
+        """Empty a folder for the next caller."""
         if len(self._free) >= _MOST_FREE:
             shutil.rmtree(folder, ignore_errors=True)
             return
@@ -61,7 +61,7 @@ def _remove(path: Path) -> None:
 
 
 class Spool:
-    """Puts documents that come inside a request into the folder of its job."""
+    """Writes documents sent in a request to the folder of its job."""
 
     def __init__(self, folder: Path, limit: int | None, too_large: int) -> None:
         self.folder = folder
@@ -70,7 +70,7 @@ class Spool:
         self._count = 0
 
     def place(self, name: str) -> Path:
-        """Return where the next input may lie; of the caller's name it has the extension only."""
+        """Return the path of the next input; it has only the extension of the caller's name."""
         extension = re.sub(r"[^a-z0-9]", "", names.extension(name))[:10]
         self._count += 1
         return self.folder / f"{self._count}.{extension or 'bin'}"
@@ -82,7 +82,7 @@ class Spool:
 
 
 class Sink:
-    """A document on its way to disk, up to the largest size that is allowed."""
+    """A document on its way to disk, up to the largest allowed size."""
 
     def __init__(self, path: Path, limit: int | None, too_large: int) -> None:
         self._file = path.open("xb")
@@ -98,7 +98,7 @@ class Sink:
         self._file.write(data)
 
     def close(self) -> None:
-        """Write out what is left, and let go of the file; twice is once."""
+        """Write the rest and close the file; a second call does nothing."""
         self._file.close()
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Everything a sandbox knows, in one place; touched only by the thread that serves it."""
+"""The whole state of a sandbox; only the thread that serves it may touch it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class State:
     """The account, its credentials, documents, jobs and journal, and the rules in force.
 
     Args:
-        folder: Where documents and jobs lie; the caller's to delete.
+        folder: The folder of documents and jobs; the caller deletes it.
         balance: Conversions at the start.
-        settings: Switches; a copy of them comes back with `reset`.
+        settings: Switches; `reset` restores a copy of them.
         workers: Worker processes; None for as many as there are processors.
-        seed: Makes ids and dice repeatable; None for chance.
+        seed: Makes ids and random faults repeatable; None for random ones.
         persistent: Keep documents, finished jobs and the balance for the next start.
     """
 
@@ -62,13 +62,13 @@ class State:
     def pool(self) -> Pool:
         """Return the worker processes, started with the first conversion."""
         if self._pool is None:
-            from convertapi_sandbox.pool import Pool  # noqa: PLC0415 - quicker start
+            from convertapi_sandbox.pool import Pool  # noqa: PLC0415 - starts faster
 
             self._pool = Pool(self._workers)
         return self._pool
 
     def reset(self) -> None:
-        """Forget journal, faults, documents and jobs; balance, tokens and switches go back."""
+        """Clear journal, faults, documents and jobs; restore balance, tokens and switches."""
         self.journal.clear()
         self.faults.clear()
         self.jobs.clear()
@@ -80,7 +80,7 @@ class State:
             setattr(self.settings, name, value)
 
     async def close(self) -> None:
-        """End the workers and whatever they were doing."""
+        """End the workers and their conversions."""
         await self.jobs.close()
         if self._pool is not None:
             await self._pool.close()

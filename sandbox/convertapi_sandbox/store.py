@@ -1,6 +1,6 @@
-"""Stored documents: uploads and kept results, by ids of 32 characters, for three hours.
+"""Stored documents: uploads and stored results, under ids of 32 characters, for three hours.
 
-No path ever comes from a request: a document lies under its id in a folder of the sandbox's own.
+A path never comes from a request: each document is stored under its id in the sandbox's folder.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Ids:
     """Draws ids; the same seed gives the same ids."""
 
     def __init__(self, seed: int | None) -> None:
-        self._random = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 - wanted repeatable
+        self._random = random.SystemRandom() if seed is None else random.Random(seed)  # noqa: S311 - repeatable on purpose
 
     def new(self) -> str:
         """Return an id of 32 lower-case letters and digits."""
@@ -52,7 +52,7 @@ class Ids:
 
 
 class Store:
-    """Documents on disk below one folder; `persistent` keeps their names beside them."""
+    """Documents on disk in one folder; `persistent` also stores their names."""
 
     def __init__(self, folder: Path, ids: Ids, *, persistent: bool) -> None:
         self._folder = folder
@@ -69,11 +69,11 @@ class Store:
         return iter(list(self._documents.values()))
 
     def path(self, document: Document) -> Path:
-        """Return where the bytes of a document lie."""
+        """Return the path of a document's bytes."""
         return self._folder / document.id
 
     def find(self, file_id: str, lifetime: float) -> Document | None:
-        """Return a document that is there and not older than `lifetime` seconds."""
+        """Return a document that exists and is not older than `lifetime` seconds."""
         document = self._documents.get(file_id)
         if document is not None and time.time() - document.created > lifetime:
             self.delete(file_id)
@@ -81,7 +81,7 @@ class Store:
         return document
 
     def adopt(self, path: Path, name: str, file_id: str | None = None) -> Document:
-        """Take over a finished file under a given or new id, replacing what had that id."""
+        """Store a finished file under a given or new id, replacing a document with that id."""
         document = Document(file_id or self._ids.new(), name, path.stat().st_size, time.time())
         path.replace(self.path(document))
         if self._persistent:
@@ -90,14 +90,14 @@ class Store:
         return document
 
     def link(self, document: Document, target: Path) -> None:
-        """Give a job its own name for the bytes, so that deleting the document cannot hurt it."""
+        """Link the bytes into a job's folder, so that the job outlives the document."""
         try:
             os.link(self.path(document), target)
         except OSError:  # pragma: no cover - a file system without hard links
             shutil.copyfile(self.path(document), target)
 
     def delete(self, file_id: str) -> bool:
-        """Delete a document; return whether it was there."""
+        """Delete a document; return whether it existed."""
         document = self._documents.pop(file_id, None)
         if document is None:
             return False
@@ -112,7 +112,7 @@ class Store:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a small file whole or not at all."""
+    """Write a small file completely or not at all."""
     part = path.with_suffix(".tmp")
     part.write_text(text, "utf-8")
     part.replace(path)

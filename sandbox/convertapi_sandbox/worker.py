@@ -1,4 +1,4 @@
-"""A worker: a process that converts one document after another, as its server asks.
+"""A worker: a process that converts one document after another for its server.
 
 `python -m convertapi_sandbox.worker PARENT` reads one JSON line per job from
 standard input and answers each with one line. The engines' libraries are made of C, C++ and Rust:
@@ -22,11 +22,11 @@ from convertapi_sandbox.jobs import EngineError, EngineJob, InputFile
 if TYPE_CHECKING:
     from convertapi_sandbox.jobs import EngineOutput
 
-RECURSION_LIMIT = 3000  # a syntax tree nested deeper than its walkers can follow is a damaged file
+RECURSION_LIMIT = 3000  # a deeper syntax tree counts as a damaged file
 
 
 def encode(job: EngineJob) -> bytes:
-    """Return a job as the line that a worker reads."""
+    """Encode a job as the line that a worker reads."""
     text = json.dumps(
         {
             "source": job.source,
@@ -58,7 +58,7 @@ def decode(line: str) -> EngineJob:
 
 
 def answer(job: EngineJob) -> dict[str, Any]:
-    """Convert and return what `reply` understands; only a dying process gives no answer."""
+    """Convert and return what `reply` understands; only a process that dies gives no answer."""
     isolation.step()
     try:
         outputs = _convert(job)
@@ -66,11 +66,11 @@ def answer(job: EngineJob) -> dict[str, Any]:
     except EngineError as error:
         return _refusal(error)
     except MemoryError:
-        # What is left of the heap is in pieces: the next job gets a new worker.
+        # The heap is fragmented now, so the next job gets a new worker.
         return {**_refusal(verdicts.too_much_memory()), "retire": True}
     except RecursionError:
         return _refusal(verdicts.damaged("It is nested too deeply."))
-    except Exception as error:  # noqa: BLE001 - a library's error on a strange document is its verdict
+    except Exception as error:  # noqa: BLE001 - any error of a library is the verdict on the document
         return {**_refusal(verdicts.failed(error)), "trace": traceback.format_exc()}
     finally:
         isolation.step(0)
@@ -84,7 +84,7 @@ def _convert(job: EngineJob) -> list[EngineOutput]:
     module = importlib.import_module(f"convertapi_sandbox.engines.{engine}")
     outputs: list[EngineOutput] = module.convert(job)
     if not outputs:
-        raise verdicts.failed("There is no result.")
+        raise verdicts.failed("The conversion made no result.")
     return outputs
 
 
@@ -93,7 +93,7 @@ def _refusal(error: EngineError) -> dict[str, Any]:
 
 
 def serve(jobs: TextIO, answers: TextIO) -> None:
-    """Answer jobs until there are no more."""
+    """Convert jobs until there are no more."""
     for line in jobs:
         reply = answer(decode(line))
         answers.write(json.dumps(reply) + "\n")

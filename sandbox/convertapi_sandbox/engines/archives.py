@@ -1,4 +1,4 @@
-"""Zip archives packed and unpacked, and presentations that are archives of another label."""
+"""Zip archives, packed and unpacked, and presentations that differ only in their content type."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MAX_UNPACKED = 2 << 30  # bytes of all members together
 _MAX_RATIO = 200  # deflate reaches 1032; text seldom more than 20
-_FREE = 64 << 20  # bytes that may unpack at whatever ratio
+_FREE = 64 << 20  # bytes that may unpack at any ratio
 _CHUNK = 1 << 20
 _LEVELS = {
     "NoCompression": (zipfile.ZIP_STORED, None),
@@ -29,7 +29,7 @@ _PRESENTATION = b"application/vnd.openxmlformats-officedocument.presentationml"
 
 
 def convert(job: EngineJob) -> list[EngineOutput]:
-    """Pack, unpack, or label anew."""
+    """Pack, unpack, or change the content type."""
     results = Results(job)
     match job.target:
         case "zip":
@@ -95,25 +95,25 @@ def _unpack(job: EngineJob, results: Results) -> None:
 def _member(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, password: str, room: int, results: Results
 ) -> int:
-    """Write one member and return how many bytes may still be unpacked."""
+    """Write one member and return how many more bytes may be unpacked."""
     name = PurePosixPath(member.filename.replace("\\", "/")).name or "file"
     suffix = PurePosixPath(name).suffix[1:].lower()
     try:
         opened = archive.open(member, pwd=password.encode() or None)
-    except RuntimeError:  # zipfile's word for a password that does not fit
+    except RuntimeError:  # zipfile raises it for a wrong password
         raise verdicts.wrong_password() from None
     with opened, results.place(suffix if suffix.isalnum() else "bin", name).open("wb") as target:
         while chunk := opened.read(_CHUNK):
             isolation.step()
             room -= len(chunk)
             if room < 0:
-                raise verdicts.damaged("It unpacks to more than the sandbox takes.")
+                raise verdicts.damaged("It unpacks to more than the sandbox allows.")
             target.write(chunk)
     return room
 
 
 def _relabel(job: EngineJob, results: Results) -> None:
-    """Write a template or a show as a presentation: they differ in one content type."""
+    """Write a template or a show as a presentation: only one content type differs."""
     source = job.files[0].path
     limits.check_package(source, password=job.parameters.get("Password"))
     with (

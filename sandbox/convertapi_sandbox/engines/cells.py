@@ -1,4 +1,4 @@
-"""Cells of a sheet as people see them: dates, thousands and decimals by their number format."""
+"""Cells of a sheet as they are displayed: dates, thousands and decimals by number format."""
 
 from __future__ import annotations
 
@@ -58,5 +58,5 @@ class Formatter:
             text = f"{value:{group}.{len(decimals[1]) if decimals else 0}f}"
         else:
             text = f"{value:.15g}"
-        # Both separators at once: the second must not see what the first has written.
+        # Both separators in one pass: the second must not replace what the first has written.
         return text.translate({ord(","): self._thousands, ord("."): self._decimal})

@@ -1,4 +1,4 @@
-"""PDF pages cropped: to what they show, to a size, or by margins; and drawn as SVG."""
+"""PDF pages cropped: to their content, to a size, or by margins."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 
-_FINE = 72  # pixels per inch when looking for what a page shows: one is a point
-_SMALLEST = 1.0  # points that have to be left
+_FINE = 72  # pixels per inch when looking for the content of a page: one pixel is a point
+_SMALLEST = 1.0  # points; the least that must be left
 
 
 def convert(job: EngineJob) -> list[EngineOutput]:
@@ -34,7 +34,7 @@ def convert(job: EngineJob) -> list[EngineOutput]:
 
 
 def _boxes(job: EngineJob, document: pikepdf.Pdf, numbers: list[int]) -> list[Box]:
-    """Return what is to be left of each page."""
+    """Return the box to keep of each page."""
     parameters = job.parameters
     whole = [_box(document.pages[number]) for number in numbers]
     unit = paper.POINTS_PER[str(parameters.get("MeasurementUnit", "in"))]
@@ -74,7 +74,7 @@ def _anchored(box: Box, size: tuple[float, float], parameters: Parameters) -> Bo
 
 
 def _automatic(job: EngineJob, whole: list[Box], padding: float) -> list[Box]:
-    """Return the boxes of what the pages show, each its own or one that holds them all."""
+    """Return the boxes of the pages' content, one for each page or a common one."""
     parameters = {
         key: value for key, value in job.parameters.items() if key in ("PageRange", "Password")
     }

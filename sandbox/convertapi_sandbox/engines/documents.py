@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
 
 
-# Sources that stand for several formats: the file's own extension says which.
+# Sources that stand for several formats: the file's extension says which.
 FAMILIES = frozenset({"file", "office"})
 _WRITTEN = frozenset({"docx", "html", "md", "odt", "pptx", "rtf", "txt", "xlsx"})
 _HONOURED_BY_LIBREOFFICE = frozenset({"PageRange", "Password"})
@@ -56,14 +56,14 @@ def convert(job: EngineJob) -> list[EngineOutput]:
 
 
 def kind(job: EngineJob) -> str:
-    """Return the format of a job's document: older Office formats go by the newer ones' names."""
+    """Return the format of a job's document; older Office formats are named like the newer ones."""
     extension = PurePosixPath(job.files[0].name).suffix[1:].lower()
     own = job.source in FAMILIES or extension in libreoffice.ONLY
     return extension if own else job.source
 
 
 def _engine(name: str) -> Any:
-    """Return an engine, loaded now: all together would take half a second of the first document."""
+    """Import an engine: importing all of them would delay the first document by half a second."""
     return import_module(f"convertapi_sandbox.engines.{name}")
 
 
@@ -77,7 +77,7 @@ def _pdf(job: EngineJob, results: Results) -> None:
 
 def _pictures(job: EngineJob, results: Results) -> None:
     pages = _engine("pages")
-    # What concerns the pages, not the pictures that are made of them.
+    # Parameters of the pages, not of the pictures that are made of them.
     parameters = {key: value for key, value in job.parameters.items() if key in _ABOUT_PAPER}
     for content in _pdfs(job, results.scratch, parameters):
         with pages.Opened(content, {}) as document:
@@ -85,7 +85,7 @@ def _pictures(job: EngineJob, results: Results) -> None:
 
 
 def _pdfs(job: EngineJob, folder: Path, parameters: Parameters) -> list[bytes]:
-    """Return a document as PDF; a mail whose attachments are not to be merged as several."""
+    """Return a document as PDF; a mail with unmerged attachments becomes several PDFs."""
     if kind(job) != "eml":
         return [pdf(job.files[0], kind(job), folder, parameters)]
     parts = list(_mail(job.files[0], folder, parameters))
@@ -93,10 +93,10 @@ def _pdfs(job: EngineJob, folder: Path, parameters: Parameters) -> list[bytes]:
 
 
 def pdf(file: InputFile, form: str, folder: Path, parameters: Parameters) -> bytes:
-    """Return a document of whatever format as PDF.
+    """Return a document of any format as PDF.
 
-    LibreOffice goes first where it is there. Our own engines take what it cannot read, and what
-    asks for more than it honours.
+    LibreOffice is tried first if it is installed. Our own engines convert what it cannot read, and
+    requests with parameters that it does not support.
     """
     plain = not set(parameters) - _HONOURED_BY_LIBREOFFICE
     if libreoffice.program() and form in libreoffice.ONLY:
@@ -127,7 +127,7 @@ def _mail(file: InputFile, folder: Path, parameters: Parameters) -> Iterator[byt
         place.mkdir()
         (place / "content").write_bytes(mail.content(part))
         form = PurePosixPath(name).suffix[1:].lower()
-        try:  # a mail within a mail is none of _MAKERS
+        try:  # a mail within a mail is not in _MAKERS
             yield pdf(InputFile(place / "content", name), form, place, {})
         except EngineError:
             if not parameters.get("IgnoreAttachmentErrors"):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from convertapi_sandbox.jobs import Parameters
 
 _INCH = 72  # points
-_SCREEN = 96  # pixels per inch of a picture that does not say
+_SCREEN = 96  # pixels per inch of a picture that does not state it
 _LEAST_DENSITY = 10
 _CONVERTED = ("rgb", "srgb", "gray")
 
@@ -38,10 +38,10 @@ def picture(
 
     Args:
         frame: The frame, upright.
-        original: The file it is from; a JPEG that needs no change is used unchanged.
+        original: The file it comes from; a JPEG that needs no change is used as it is.
         parameters: Rotate and ColorSpace.
         folder: Where to write.
-        number: Which page it will be.
+        number: The number of its page.
     """
     density = frame.info.get("dpi", (_SCREEN, _SCREEN))[0]
     density = float(density) if density and density >= _LEAST_DENSITY else _SCREEN
@@ -55,7 +55,7 @@ def picture(
         (folder / name).write_bytes(original)
     else:
         name = f"page-{number}.png"
-        if angle:  # clockwise, as the service's parameters count
+        if angle:  # clockwise, like the service's parameters
             frame = frame.convert("RGBA").rotate(
                 -angle, expand=True, resample=Image.Resampling.BICUBIC
             )
@@ -68,7 +68,7 @@ def picture(
 
 
 def _is_turned(original: bytes) -> bool:
-    """Tell whether a file's EXIF data asks to be turned."""
+    """Tell whether a file's EXIF data asks for a rotation."""
     with Image.open(io.BytesIO(original)) as image:
         return int(image.getexif().get(0x0112, 1)) != 1
 
@@ -82,12 +82,12 @@ def drawing(svg: bytes, folder: Path, number: int) -> Placed:
 
 
 def pdf(pages: Sequence[Placed], parameters: Parameters, folder: Path) -> bytes:
-    """Return pictures as PDF, one on each page.
+    """Return pictures as PDF, one per page.
 
     Args:
-        pages: What to show.
+        pages: The pictures.
         parameters: PageSize, PageOrientation, MarginHorizontal and MarginVertical (mm), Pdfa.
-        folder: Where the pictures lie.
+        folder: The folder of the pictures.
     """
     lines = ["#set align(center + horizon)", *(_page(item, parameters) for item in pages)]
     source = folder / "pages.typ"

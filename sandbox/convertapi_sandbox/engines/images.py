@@ -1,4 +1,4 @@
-"""Pictures into each other, into PDF, and joined."""
+"""Pictures converted into each other and into PDF, compressed, and joined."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def frames(file: InputFile, parameters: Parameters, folder: Path) -> list[Image.
     """Return the frames or pages of a picture, upright.
 
     Raises:
-        EngineError: 5002 where it is damaged, no picture, or unpacks to too much.
+        EngineError: 5002 if it is damaged, not a picture, or unpacks to too much.
     """
     isolation.step()
     data = file.path.read_bytes()
@@ -88,7 +88,7 @@ def _all_frames(image: Image.Image) -> list[Image.Image]:
 
 
 def _into(job: EngineJob, results: Results) -> None:
-    """Write pictures in another format: all frames into one file where it can hold them."""
+    """Write pictures in another format: all frames into one file if it can hold them."""
     found = [
         scaled(frame, job.parameters)
         for file in job.files
@@ -123,7 +123,7 @@ def _animation(found: list[Image.Image], parameters: Parameters, results: Result
 
 
 def scaled(image: Image.Image, parameters: Parameters) -> Image.Image:
-    """Return a picture in the size that ImageWidth and ImageHeight ask for."""
+    """Return a picture in the size given by ImageWidth and ImageHeight."""
     wide, high = parameters.get("ImageWidth"), parameters.get("ImageHeight")
     if (wide is None and high is None) or not parameters.get("ScaleImage", True):
         return image
@@ -149,12 +149,12 @@ def _pdf(job: EngineJob, results: Results) -> None:
 
 def pdf(file: InputFile, form: str, folder: Path, parameters: Parameters) -> bytes:
     """Return a picture as PDF."""
-    del form  # Pillow sees for itself
+    del form  # Pillow detects the format
     return album((file,), parameters, folder)
 
 
 def album(files: Sequence[InputFile], parameters: Parameters, folder: Path) -> bytes:
-    """Return pictures as PDF, a page for each frame; JPEG files go in as they are."""
+    """Return pictures as PDF, a page for each frame; JPEG files are included unchanged."""
     pages: list[imagepages.Placed] = []
     for file in files:
         data = file.path.read_bytes()
@@ -168,7 +168,7 @@ def album(files: Sequence[InputFile], parameters: Parameters, folder: Path) -> b
 
 
 def _compress(job: EngineJob, results: Results) -> None:
-    """Write a JPEG smaller: without metadata, and but for "Lossless" with a lower quality."""
+    """Write a smaller JPEG: without metadata and, except for "Lossless", with a lower quality."""
     file, level = job.files[0], str(job.parameters.get("CompressionLevel", "Good"))
     (image,) = frames(file, job.parameters, results.scratch)[:1]
     quality = _COMPRESSION[level]
@@ -183,7 +183,7 @@ def _compress(job: EngineJob, results: Results) -> None:
 
 
 def _orientation(image: Image.Image) -> bytes:
-    """Return EXIF data that says how the picture is held, and nothing else; empty if upright."""
+    """Return EXIF data with only the orientation of the picture; empty if it is upright."""
     kept, orientation = Image.Exif(), image.getexif().get(0x0112, 1)
     if orientation == 1:
         return b""

@@ -1,4 +1,4 @@
-"""JPEG files without what is not the picture, byte for byte the same picture."""
+"""JPEG files reduced to the picture itself, which stays the same byte for byte."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def stripped(data: bytes, exif: bytes = b"") -> bytes:
 
     Args:
         data: The file.
-        exif: An APP1 segment's content to put in, such as the orientation; empty for none.
+        exif: The content of an APP1 segment to add, such as the orientation; empty for none.
 
     Raises:
-        EngineError: 5002 where its segments do not add up.
+        EngineError: 5002 if its segments are inconsistent.
     """
     kept = [data[:2]]
     if exif:
@@ -29,7 +29,7 @@ def stripped(data: bytes, exif: bytes = b"") -> bytes:
     place = 2
     while place + 4 <= len(data):
         if data[place] != _MARK:
-            raise verdicts.damaged("Its segments do not add up.")
+            raise verdicts.damaged("Its segments are inconsistent.")
         marker = data[place + 1]
         if marker == _MARK:  # padding
             place += 1

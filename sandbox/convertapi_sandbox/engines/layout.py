@@ -1,4 +1,4 @@
-"""A document's syntax tree on typst's pages, tried again without whatever typst refuses."""
+"""A document's syntax tree set by typst, and set again without anything that typst refuses."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def pdf(file: InputFile, kind: str, folder: Path, parameters: Parameters) -> byt
     Args:
         file: The document.
         kind: Its format, one of READERS.
-        folder: Where to work; the root of everything that typst may see.
-        parameters: Page, margins and what else the converter honours.
+        folder: The working folder, and the root of all files that typst may see.
+        parameters: Page, margins and the other parameters of the converter.
     """
     reader, document = reading.READERS[kind], file.path
     found = reading.read(document, reader, folder, parameters.get("Password"))
@@ -44,7 +44,7 @@ def pdf(file: InputFile, kind: str, folder: Path, parameters: Parameters) -> byt
 
 
 class _Typeset:
-    """One document on its way through typst, tried again without what typst refuses."""
+    """One document for typst, set again without anything that typst refuses."""
 
     def __init__(
         self, found: Tree, page: Page, folder: Path, parameters: Parameters, reader: str
@@ -58,7 +58,7 @@ class _Typeset:
         self._titled = reader not in ("html", "epub")
 
     def pdf(self) -> bytes:
-        """Return the PDF; pictures in ways of their own and exotic formulas go if they must."""
+        """Return the PDF; broken pictures and exotic formulas are dropped if necessary."""
         kept = {"pictures": True, "math": True}
         while True:
             try:
@@ -102,12 +102,12 @@ class _Typeset:
 
 
 def _no_picture(source: str, sizes: dict[str, str]) -> None:
-    """Let every picture go."""
+    """Drop all pictures."""
     del source, sizes
 
 
 def _titled(cleaned: Tree) -> list[Any]:
-    """Return the blocks with the title that the metadata holds above them."""
+    """Return the blocks, preceded by the title in the metadata."""
     title = tree.heading(cleaned)
     if not title:
         return list(cleaned["blocks"])
@@ -125,7 +125,7 @@ def _shown(blocks: list[Any], hidden: set[int]) -> list[Any]:
 
 
 def _slides(blocks: list[Any]) -> list[Any]:
-    """Return the blocks with a page break before each slide; pandoc gives each a heading."""
+    """Return the blocks with a page break before each slide; pandoc adds a heading to each."""
     pages: list[Any] = []
     for block in blocks:
         if block.get("t") == "Header" and pages:

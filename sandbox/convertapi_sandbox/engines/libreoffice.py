@@ -1,7 +1,7 @@
-"""LibreOffice, where it is installed: what it knows better than we do, and what only it knows.
+"""LibreOffice, if it is installed: formats that it converts better, or that only it converts.
 
-The command line is used, with one profile for each worker: a profile shared by two processes loses
-documents. Its exit status says little, so what counts is whether the file is there.
+The command line is used, with one profile per worker, because a profile shared by two processes
+loses documents. The exit status is not reliable, so what counts is whether the file exists.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from pathlib import Path
 from convertapi_sandbox import isolation
 from convertapi_sandbox.engines import limits, verdicts
 
-# Office formats that our own engines read too.
+# Office formats that our own engines can read too.
 ALSO = frozenset({"docx", "dotx", "odt", "rtf", "pptx", "ppsx", "potx", "xlsx", "xltx"})
-# Those that only LibreOffice reads.
+# Formats that only LibreOffice can read.
 ONLY = frozenset({"doc", "dot", "xls", "xlt", "ppt", "pps", "pot", "ods", "odp", "odg"})
 
-_SECONDS = 40  # its start alone takes two
+_SECONDS = 40  # starting it takes two
 _PACKAGES = frozenset(
     {"docx", "dotx", "odt", "pptx", "ppsx", "potx", "xlsx", "xltx", "ods", "odp", "odg"}
 )
-# No macros, and no link or picture that lies outside of the document.
+# No macros, and no links or pictures from outside the document.
 _SETTINGS = """<?xml version="1.0" encoding="UTF-8"?>
 <oor:items xmlns:oor="http://openoffice.org/2001/registry"
   xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
@@ -39,7 +39,7 @@ _SETTINGS = """<?xml version="1.0" encoding="UTF-8"?>
 
 @cache
 def program() -> str | None:
-    """Return the path of `soffice`, None where LibreOffice is not installed."""
+    """Return the path of `soffice`, None if LibreOffice is not installed."""
     return shutil.which("soffice")
 
 
@@ -53,7 +53,7 @@ def convert(document: Path, form: str, target: str, folder: Path) -> bytes:
         folder: Where to work.
 
     Raises:
-        EngineError: 5003 for an encrypted document, 5002 where LibreOffice makes nothing of it.
+        EngineError: 5003 for an encrypted document, 5002 if LibreOffice cannot read it.
     """
     if form in _PACKAGES:
         limits.check_package(document)

@@ -1,4 +1,4 @@
-"""Bombs found before a library meets them: archives, XML and pictures that unpack to too much."""
+"""Bombs found before a library opens them: archives, XML and pictures that unpack to too much."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HEAD = 100
 _OLE = bytes.fromhex("d0cf11e0a1b11ae1")  # a compound file: old Office, or a wrapper of encryption
 _ENCRYPTED = "EncryptedPackage".encode("utf-16-le")
 _XML = (".xml", ".rels", ".xhtml", ".html", ".htm", ".opf", ".ncx", ".svg", ".vml")
-# No office format needs entity declarations; what has them wants to blow up or to read a file.
+# No office format needs entity declarations; documents with them try to explode or to read files.
 _ENTITY = tuple("<!ENTITY".encode(code) for code in ("ascii", "utf-16-le", "utf-16-be"))
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 
@@ -27,15 +27,15 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedErro
 def check_package(document: Path, *, password: object = None) -> None:
     """Check a document that is a zip archive of XML parts (docx, xlsx, pptx, odt, epub).
 
-    Every part is unpacked and counted, since the sizes in its directory may lie.
+    Every part is unpacked and measured, because the sizes in its directory may be wrong.
 
     Args:
         document: The file.
-        password: What the caller gave; no engine here can use it.
+        password: The caller's password; no engine here can use it.
 
     Raises:
-        EngineError: 5003 for an encrypted one, 415 if there is a password for it, 5002 for a bomb
-            or what is no such archive.
+        EngineError: 5003 for an encrypted document, 415 if there is a password for it, 5002 for a
+            bomb or anything that is not such an archive.
     """
     _refuse_encrypted(document, password)
     try:
@@ -46,14 +46,14 @@ def check_package(document: Path, *, password: object = None) -> None:
 
 
 def check_rtf(document: Path) -> None:
-    """Check that a document is Rich Text at all: programs take any text for it.
+    """Check that a document is Rich Text; programs would accept any text.
 
     Raises:
-        EngineError: 5002 where it is none.
+        EngineError: 5002 if it is not.
     """
     with document.open("rb") as file:
         if not file.read(_HEAD).lstrip().startswith(rb"{\rtf"):
-            raise verdicts.damaged("It is no Rich Text.")
+            raise verdicts.damaged("It is not Rich Text.")
 
 
 def _refuse_encrypted(document: Path, password: object) -> None:
@@ -87,7 +87,7 @@ def _check_members(archive: zipfile.ZipFile) -> None:
 
 
 def refuse_entities(xml: bytes) -> None:
-    """Refuse XML that declares entities, in whichever encoding.
+    """Refuse XML that declares entities, in any encoding.
 
     Raises:
         EngineError: 5002.

@@ -1,4 +1,4 @@
-"""Mails: their text as a web page, their attachments as files, their headers as JSON."""
+"""Emails: text as a web page, attachments as files, headers as JSON."""
 
 from __future__ import annotations
 
@@ -50,25 +50,25 @@ def parsed(path: Path) -> EmailMessage:
     """Return a mail.
 
     Raises:
-        EngineError: 5002 where there is no header of a mail in it.
+        EngineError: 5002 if it has no email headers.
     """
     data = path.read_bytes()
     if data.startswith(bytes.fromhex("d0cf11e0")):
         raise verdicts.unsupported("msg files of Outlook")
-    if data.lower().count(b"boundary=") > _MAX_NESTED:  # the parser is slow where they nest
+    if data.lower().count(b"boundary=") > _MAX_NESTED:  # the parser is slow on nested parts
         raise verdicts.damaged(f"It has more than {_MAX_NESTED} parts within parts.")
     message = email.message_from_bytes(data, policy=email.policy.default)
     if not any(
         message.get(key) for key in ("From", "To", "Date", "Subject", "Received", "Message-ID")
     ):
-        raise verdicts.damaged("It has no headers of a mail.")
+        raise verdicts.damaged("It has no email headers.")
     if sum(1 for _ in message.walk()) > _MAX_PARTS:
         raise verdicts.damaged(f"It has more than {_MAX_PARTS} parts.")
     return message
 
 
 def attachments(message: EmailMessage, *, inline: bool) -> Iterator[EmailMessage]:
-    """Yield the attached parts; with `inline` those too that the text shows."""
+    """Yield the attached parts; with `inline`, also those shown in the text."""
     for part in message.walk():
         if part.is_multipart():
             continue
@@ -85,7 +85,7 @@ def content(part: EmailMessage) -> bytes:
 
 
 def page(message: EmailMessage) -> str:
-    """Return a mail as a web page: its headers, and its text with the pictures it brings along."""
+    """Return an email as a web page: its headers, and its text with the embedded pictures."""
     rows = "".join(
         f"<p><strong>{header}:</strong> {html.escape(str(message[header]))}</p>"
         for header in _HEADERS
@@ -100,15 +100,15 @@ def page(message: EmailMessage) -> str:
 
 
 def archived_page(path: Path) -> str:
-    """Return the page of an MHTML file with the pictures that the file brings along.
+    """Return the page of an MHTML file with the pictures embedded in the file.
 
     Raises:
-        EngineError: 5002 where there is no page in it.
+        EngineError: 5002 if it contains no page.
     """
     message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
     pages = [part for part in message.walk() if part.get_content_type() == "text/html"]
     if not pages:
-        raise verdicts.damaged("It holds no web page.")
+        raise verdicts.damaged("It contains no web page.")
     text = _with_pictures(_text(pages[0]), message)
     for part in message.walk():
         place = part.get("Content-Location")
@@ -131,7 +131,7 @@ def _text(body: Any) -> str:
 
 
 def _with_pictures(text: str, message: EmailMessage) -> str:
-    """Return HTML in which cid: references are the pictures themselves."""
+    """Return HTML in which the pictures replace cid: references."""
     pictures = {
         part["Content-ID"].strip("<> "): part
         for part in message.walk()
@@ -148,7 +148,7 @@ def _with_pictures(text: str, message: EmailMessage) -> str:
 
 
 def name(part: EmailMessage, number: int, *, by_cid: bool = False) -> str:
-    """Return an attachment's file name, or one made up for it."""
+    """Return an attachment's file name, or a generated one."""
     cid = str(part.get("Content-ID", "")).strip("<> ")
     given = part.get_filename() or ""
     if (by_cid and cid) or not given:

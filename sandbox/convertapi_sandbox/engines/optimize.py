@@ -1,4 +1,4 @@
-"""PDF files made smaller, and what is inside them."""
+"""PDF files made smaller, and their contents extracted."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _PRESETS: Mapping[str, tuple[int, int] | None] = {
     "ebook": (150, 75),
     "printer": (300, 85),
 }
-_BITS = 8  # of a colour: what is written anew
+_BITS = 8  # per colour of pictures that are rewritten
 _MAX_DEPTH = 10  # of forms within forms
 
 
 def convert(job: EngineJob) -> list[EngineOutput]:
-    """Do one of _DEEDS to a PDF."""
+    """Apply one of _DEEDS to a PDF."""
     results = Results(job)
     try:
         _DEEDS[job.target](job, results)
@@ -104,9 +104,9 @@ def _drop(dictionary: Any, key: str) -> None:
 
 
 def _shrink_pictures(document: pikepdf.Pdf, resolution: int, quality: int) -> None:
-    """Write pictures anew where that makes them smaller.
+    """Rewrite pictures if that makes them smaller.
 
-    None is shown larger than a page, so as many pixels as the largest has at `resolution` suffice.
+    No picture is shown larger than a page: the pixels of the largest page at `resolution` suffice.
     """
     boxes = [[float(value) for value in page.mediabox] for page in document.pages]
     longest = max(max(box[2] - box[0], box[3] - box[1]) for box in boxes) / _INCH * resolution
@@ -120,7 +120,7 @@ def _shrink(stream: Any, longest: int, quality: int) -> None:
     try:
         picture = pikepdf.PdfImage(stream)
         limits.check_pixels(picture.width, picture.height)
-        # Masks, palettes and inks of print stay as they are.
+        # Masks, palettes and printing inks are left as they are.
         plain = picture.bits_per_component == _BITS and picture.mode in ("L", "RGB")
         if not plain or picture.image_mask or "/Decode" in stream:
             return
@@ -139,7 +139,7 @@ def _shrink(stream: Any, longest: int, quality: int) -> None:
 
 
 def _share_pictures(document: pikepdf.Pdf) -> None:
-    """Let pages share pictures that are equal in every byte, those of their masks included."""
+    """Let pages share pictures that are equal in every byte, including their masks."""
     first: dict[object, Any] = {}
     for page in document.pages:
         resources: Any = page.resources.get("/XObject", {})
@@ -148,7 +148,7 @@ def _share_pictures(document: pikepdf.Pdf) -> None:
 
 
 def _signature(item: Any, depth: int = 0) -> object:
-    """Return what two objects have in common when they mean the same, and else do not."""
+    """Return a key that is equal for two objects if and only if they mean the same."""
     if depth > _MAX_DEPTH:
         return id(item)
     if isinstance(item, pikepdf.Stream | pikepdf.Dictionary):
@@ -161,7 +161,7 @@ def _signature(item: Any, depth: int = 0) -> object:
 
 
 def _rasterize(job: EngineJob, results: Results) -> None:
-    """Write each page as one picture."""
+    """Turn each page into one picture."""
     resolution = int(job.parameters.get("Resolution", 300))
     placed = []
     with pages.Opened(job.files[0].path, job.parameters) as document:
@@ -176,7 +176,7 @@ def _rasterize(job: EngineJob, results: Results) -> None:
 
 
 def _extract_images(job: EngineJob, results: Results) -> None:
-    """Write each picture of the pages once, JPEG files as they lie in the PDF."""
+    """Write each picture of the pages once; JPEG files as they are in the PDF."""
     parameters = job.parameters
     least = (
         int(parameters.get("MinimumImageWidth", 0)),
@@ -209,13 +209,13 @@ def _extract(item: Any, seen: set[bytes], form: str, results: Results) -> None:
             return
         image = item.get_bitmap().to_pil()
     except PdfiumError:
-        return  # a picture that nobody can show, such as one of an unknown compression
+        return  # a picture that cannot be decoded, such as one with an unknown compression
     target = "png" if form == "default" else form
     raster.save([image], target, results.place(target), {"ImageQuality": 90})
 
 
 def _meta(job: EngineJob, results: Results) -> None:
-    """Write what the document says about itself, as JSON."""
+    """Write the document's metadata as JSON."""
     document = surgery.input_of(job)
     info = {str(key)[1:]: str(value) for key, value in document.docinfo.items()}
     box = [float(value) for value in document.pages[0].mediabox]

@@ -67,7 +67,7 @@ class Opened:
 
     def _verdict(self, error: pdfium.PdfiumError) -> EngineError:
         content = self._input if isinstance(self._input, bytes) else self._input.read_bytes()
-        # pdfium's error may be that of an earlier file, where this one fails without any.
+        # pdfium may report the error of an earlier file if this one fails without an error.
         if error.err_code != raw.FPDF_ERR_PASSWORD or b"/Encrypt" not in content:
             return verdicts.damaged(str(error))
         return verdicts.wrong_password() if self._password else verdicts.protected()
@@ -96,7 +96,7 @@ def each(document: pdfium.PdfDocument, parameters: Parameters) -> Iterator[pdfiu
 def draw(
     document: pdfium.PdfDocument, target: str, parameters: Parameters, results: Results
 ) -> None:
-    """Draw the pages of PageRange: a file for each, or one TIFF of several pages."""
+    """Draw the pages of PageRange: one file per page, or one TIFF with several pages."""
     pictures = images(document, parameters)
     if target == "tiff" and parameters.get("MultiPage", True):
         raster.save(list(pictures), target, results.place(target), parameters)
@@ -114,7 +114,7 @@ def images(document: pdfium.PdfDocument, parameters: Parameters) -> Iterator[Ima
 
 def _drawn(page: pdfium.PdfPage, parameters: Parameters) -> Image.Image:
     box, turn = str(parameters.get("CropTo", "BoundingBox")), parameters.get("Rotate", "default")
-    if box != "BoundingBox":  # which is what a viewer shows
+    if box != "BoundingBox":  # the BoundingBox is what a viewer shows
         page.set_cropbox(*getattr(page, f"get_{box.lower()}")())
     if turn == "none":
         page.set_rotation(0)
@@ -134,13 +134,13 @@ def _drawn(page: pdfium.PdfPage, parameters: Parameters) -> Image.Image:
     image: Image.Image = bitmap.to_pil()
     if goal and image.size != goal:
         image = image.resize(goal, Image.Resampling.LANCZOS)
-    if not isinstance(turn, str) and turn:  # some converters take any angle, clockwise
+    if not isinstance(turn, str) and turn:  # some converters accept any angle, clockwise
         image = image.rotate(-turn, expand=True, fillcolor=background)
     return image
 
 
 def _goal(width: float, height: float, parameters: Parameters) -> tuple[int, int] | None:
-    """Return the pixels that ImageWidth and ImageHeight ask for, None where neither is given."""
+    """Return the pixels given by ImageWidth and ImageHeight, None if neither is given."""
     wide, high = parameters.get("ImageWidth"), parameters.get("ImageHeight")
     if wide is None and high is None:
         return None
@@ -166,7 +166,7 @@ def texts(document: pdfium.PdfDocument, parameters: Parameters | None = None) ->
 
 
 def blank(document: pdfium.PdfDocument) -> list[int]:
-    """Return the pages on which nothing can be seen."""
+    """Return the blank pages."""
     small: Parameters = {"ImageResolution": 36, "ColorSpace": "gray"}
     return [
         number
@@ -176,7 +176,7 @@ def blank(document: pdfium.PdfDocument) -> list[int]:
 
 
 def _read(document: pdfium.PdfDocument, parameters: Parameters, results: Results) -> None:
-    """Write the text of the pages: one file, or one for each page with SplitPages.
+    """Write the text of the pages: one file, or with SplitPages one per page.
 
     Raises:
         EngineError: 415 for scanned pages without text, unless OcrMode is "never".
@@ -191,7 +191,7 @@ def _read(document: pdfium.PdfDocument, parameters: Parameters, results: Results
 
 
 def _flatten(document: pdfium.PdfDocument, results: Results) -> None:
-    """Draw form fields and annotations into the pages, where nobody can change them."""
+    """Draw form fields and annotations into the pages, so that they cannot be changed."""
     document.init_forms()
     for page in each(document, {}):
         if raw.FPDFPage_Flatten(page, raw.FLAT_NORMALDISPLAY) == raw.FLATTEN_FAIL:

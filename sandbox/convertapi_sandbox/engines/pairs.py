@@ -1,4 +1,4 @@
-"""Which engine makes which conversion, with which parameters, by the catalogue's names."""
+"""Which engine does which conversion with which parameters, by their names in the catalogue."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _RASTER = "bmp gif jpg png psd svg tiff webp"
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Pairs that one engine makes and that honour the same parameters."""
+    """Pairs that have the same engine and honour the same parameters."""
 
     engine: str
     sources: str
@@ -143,7 +143,7 @@ ROWS = (
     Row("surgery", "pdf", "unprotect", "Password"),
 )
 
-# What LibreOffice adds where `soffice` is on the path.
+# Pairs that LibreOffice adds if `soffice` is on the PATH.
 LIBREOFFICE_ROWS = (
     Row("documents", "odg odp ods", "pdf", "PageRange"),
     Row("documents", "odp ods", "jpg png", _PAGE_PICTURE),
@@ -152,10 +152,10 @@ LIBREOFFICE_ROWS = (
     Row("documents", "xls", "xlsx"),
 )
 
-# Values that ask for what happens anyway; None stands for any value.
+# Values that ask for what the engine does anyway; None stands for any value.
 _HARMLESS: Mapping[str, tuple[Value, ...] | None] = {
     "AdBlock": (False,),
-    "AutoColumnFit": None,  # columns are always as wide as what stands in them
+    "AutoColumnFit": None,  # columns are always as wide as their content
     "AutoPageFit": (False,),
     "AutoRotate": (False,),
     "Background": (False,),
@@ -164,7 +164,7 @@ _HARMLESS: Mapping[str, tuple[Value, ...] | None] = {
     "ColorSpace": ("default", "Default"),
     "ConvertHiddenSlides": (False,),
     "ConvertMarkups": (False,),
-    "ConvertMetadata": None,  # what has no place for it, writes none
+    "ConvertMetadata": None,  # formats without metadata ignore it
     "ConvertSpeakerNotes": ("Disabled",),
     "CookieConsentBlock": (False,),
     "CropTo": ("BoundingBox",),
@@ -177,16 +177,16 @@ _HARMLESS: Mapping[str, tuple[Value, ...] | None] = {
     "FontSubset": (True,),
     "Height": (0,),
     "HorizontalAlignment": ("center",),
-    "ImageResolution": None,  # where pictures keep their pixels
+    "ImageResolution": None,  # if pictures keep their pixels
     "IncludeFormatting": (False,),
     "InlineImages": (True,),
     "JavaScript": (False,),
     "ListBulletChar": ("-",),
     "LoadLazyContent": (False,),
-    "OcrEngine": None,  # nothing is recognised, which OcrMode says
+    "OcrEngine": None,  # there is no OCR; OcrMode says so
     "OcrLanguage": None,
     "OcrMode": ("auto", "never"),
-    "Password": None,  # formats that have none ignore it
+    "Password": None,  # formats without passwords ignore it
     "Pdfa": (False,),
     "PdfaVersion": ("none",),
     "PreservePdfa": (False,),
@@ -210,7 +210,7 @@ _HARMLESS: Mapping[str, tuple[Value, ...] | None] = {
     "Wysiwyg": (False,),
     "Zoom": (1,),
 }
-# Values that cannot be honoured although the parameter is.
+# Values that cannot be honoured although other values of the parameter can.
 _REFUSED: Mapping[str, tuple[Value, ...]] = {
     "BitDepth": ("2", "4", "16"),
     "BookmarkMode": ("bookmarks",),
@@ -233,7 +233,7 @@ def unsupported_parameters(source: str, target: str, parameters: Mapping[str, Va
     Args:
         source: Canonical source of a pair in PAIRS.
         target: Canonical destination.
-        parameters: By canonical name, typed; those that ask for what happens anyway are fine.
+        parameters: By canonical name, typed; values that ask for what happens anyway are fine.
     """
     honoured = _BY_PAIR[source, target].parameters.split()
     return [
@@ -250,7 +250,7 @@ def _can(name: str, value: Value, target: str) -> bool:
 
 
 def _is_harmless(name: str, value: Value, target: str) -> bool:
-    if name not in _HARMLESS or (name == "Password" and target == "zip"):  # which it would lock
+    if name not in _HARMLESS or (name == "Password" and target == "zip"):  # it would lock it
         return False
     values = _HARMLESS[name]
     return values is None or value in values

@@ -1,7 +1,7 @@
-"""pandoc, the program: a document into its syntax tree, a syntax tree into a document.
+"""pandoc, the program: reads a document into a syntax tree, and writes one as a document.
 
-Always `--sandbox` (no file but the named one, no network), always an explicit format, with limits
-of its own on memory, and without the user's data directory.
+Always with `--sandbox` (no network, no file but the named one), an explicit format, a separate
+limit on memory, and without the user's data directory.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _PATH = re.compile(r"\"?/[^\s\"]*\"?")
 
 
 def read(document: Path, reader: str, folder: Path) -> Tree:
-    """Return a document's syntax tree; its pictures come to lie in `folder`/media.
+    """Return a document's syntax tree; its pictures are written to `folder`/media.
 
     Raises:
-        EngineError: 5002 where pandoc cannot read it.
+        EngineError: 5002 if pandoc cannot read it.
     """
     command = ["-f", reader, "-t", "json", "--extract-media=media", str(document.resolve())]
     output = _run(command, folder, b"")
@@ -62,7 +62,7 @@ def _run(arguments: Sequence[str], folder: Path, text: bytes) -> bytes:
     if done.returncode < 0:
         raise verdicts.crashed()
     message = done.stderr.decode("utf-8", "replace").strip()
-    # The folders of this machine are nobody's business.
+    # Messages must not reveal the folders of this machine.
     raise verdicts.damaged(_PATH.sub("the document", message)[-_LONGEST_MESSAGE:])
 
 

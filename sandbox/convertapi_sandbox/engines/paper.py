@@ -1,4 +1,4 @@
-"""Paper: sizes by name, margins, and the page that parameters ask for; lengths are points."""
+"""Paper: sizes by name, margins, and the page described by parameters; lengths in points."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SIZES = {
     "statement": (139.7, 215.9),
     "executive": (184.15, 266.7),
 }  # fmt: skip
-_LARGEST = 14400.0  # points: what a PDF page may measure
+_LARGEST = 14400.0  # points; the limit for a PDF page
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Page:
 
     @property
     def box(self) -> tuple[float, float]:
-        """Return width and height of what the margins leave, at least a finger's breadth."""
+        """Return width and height within the margins, but at least a few points."""
         return (
             max(self.width - self.left - self.right, 36.0),
             max(self.height - self.top - self.bottom, 36.0),
@@ -52,7 +52,7 @@ class Page:
     def typst(self) -> str:
         """Return the arguments of typst's `page`."""
         box = self.box
-        # Margins that leave nothing are shrunk: a page of them alone would go on for ever.
+        # Margins that leave no room are shrunk: otherwise the text would never end.
         across = min(1.0, (self.width - box[0]) / max(self.left + self.right, 0.01))
         along = min(1.0, (self.height - box[1]) / max(self.top + self.bottom, 0.01))
         return (
@@ -69,7 +69,7 @@ def size(name: str) -> tuple[float, float]:
 
 
 def oriented(width: float, height: float, orientation: object) -> tuple[float, float]:
-    """Turn a size as "portrait" or "landscape" says; anything else leaves it."""
+    """Turn a size to "portrait" or "landscape"; any other value leaves it unchanged."""
     if (orientation == "portrait" and width > height) or (
         orientation == "landscape" and height > width
     ):
@@ -78,10 +78,10 @@ def oriented(width: float, height: float, orientation: object) -> tuple[float, f
 
 
 def asked_for(page: Page, parameters: Parameters, unit: float = MM) -> Page:
-    """Return the page with what the parameters change.
+    """Return the page with the changes that the parameters ask for.
 
     Args:
-        page: What the document or the converter begins with.
+        page: The page of the document, or the converter's default.
         parameters: PageSize, PageWidth and PageHeight (mm), PageOrientation, the four margins,
             MarginHorizontal and MarginVertical.
         unit: Points in one unit of a margin.

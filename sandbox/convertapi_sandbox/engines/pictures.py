@@ -1,4 +1,4 @@
-"""Pictures inside documents: only those that are part of them, checked, in known formats."""
+"""Pictures inside documents: only embedded ones, checked, and in known formats."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Pictures:
     """Decides on the pictures of one document; pass it to `tree.clean`.
 
     Args:
-        folder: Where pandoc put the document's media, and where ours go.
-        box: Width and height in points that a picture may take: it becomes a file, for typst.
+        folder: Where pandoc put the document's media, and where ours are written.
+        box: Maximum width and height in points for a picture that becomes a file, for typst.
             None: it becomes a data URI, for pandoc.
     """
 
@@ -40,7 +40,7 @@ class Pictures:
         self._known: dict[str, tuple[str, tuple[float, float]] | None] = {}
 
     def __call__(self, source: str, sizes: dict[str, str]) -> tuple[str, dict[str, str]] | None:
-        """Return the picture's new source and sizes, None where it has to go."""
+        """Return the picture's new source and sizes, None if it must be removed."""
         if source not in self._known:
             self._known[source] = self._take(source)
         known = self._known[source]
@@ -66,7 +66,7 @@ class Pictures:
             EOFError,
         ) as error:
             if isinstance(error, EngineError) and "unpacks" in error.message:
-                raise  # a bomb; anything else is only a picture that nobody can show
+                raise  # a bomb; any other error only means a picture that cannot be shown
             return None
         if self._box is None:
             encoded = base64.b64encode(content).decode()
@@ -91,7 +91,7 @@ class Pictures:
 def _fit(
     natural: tuple[float, float], sizes: dict[str, str], box: tuple[float, float]
 ) -> dict[str, str]:
-    """Return the width within the box; the proportions are the picture's own."""
+    """Return the width within the box; the picture keeps its proportions."""
     width = _points(sizes.get("width"), box[0])
     height = _points(sizes.get("height"), box[1])
     ratio = natural[0] / natural[1] if natural[1] else 1.0

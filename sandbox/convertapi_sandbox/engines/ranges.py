@@ -10,15 +10,15 @@ _PART = re.compile(r"(\d{1,9}|last)?\s*(-)?\s*(\d{1,9}|last)?")
 
 
 def pages(text: str, count: int, *, name: str = "PageRange") -> list[int]:
-    """Return the numbers of the pages, from 0, each once and in the order of the document.
+    """Return the numbers of the pages, from 0, without duplicates, in the order of the document.
 
     Args:
-        text: A range; what lies beyond the document is left out.
+        text: A range; pages beyond the end of the document are ignored.
         count: How many pages there are.
         name: The parameter, for the error.
 
     Raises:
-        EngineError: 400/4000 where the text is no range, or none of its pages exists.
+        EngineError: 400/4000 if the text is not a range, or none of its pages exists.
     """
     found: set[int] = set()
     for part in filter(None, (piece.strip().lower() for piece in re.split(r"[,;]", text))):
@@ -33,11 +33,11 @@ def _part(part: str, count: int, name: str) -> range:
         return range(1 if part == "even" else 0, count, 2)
     match = _PART.fullmatch(part)
     if not match or not (match[1] or match[3]):
-        raise verdicts.bad_parameter(name, f"{part[:80]!r} is no page range.")
+        raise verdicts.bad_parameter(name, f"{part[:80]!r} is not a page range.")
     first = _number(match[1] or "1", count)
     last = _number(match[3] or "last", count) if match[2] else first
     if first < 1 or (last < first and match[1] and match[3]):
-        raise verdicts.bad_parameter(name, f"{part[:80]!r} is no page range.")
+        raise verdicts.bad_parameter(name, f"{part[:80]!r} is not a page range.")
     return range(first - 1, min(last, count))
 
 

@@ -1,4 +1,4 @@
-"""Pictures written to files: format, quality, colours and resolution as the parameters ask."""
+"""Pictures written to files in the format, quality, colours and resolution of the parameters."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ _TOUCHED_UP = ("TransparentColor", "BackgroundColor", "AlphaColor")
 
 
 def color(parameters: Parameters, name: str, default: str | None = None) -> tuple[int, ...] | None:
-    """Return a colour parameter (a name, #rgb, #rrggbb, rgb(...)) as RGB, None where not given.
+    """Return a colour parameter (a name, #rgb, #rrggbb, rgb(...)) as RGB, None if not given.
 
     Raises:
-        EngineError: 400/4000 where it is no colour.
+        EngineError: 400/4000 if it is not a colour.
     """
     text = str(parameters.get(name, default or ""))
     if not text or text.lower() == "transparent":
@@ -50,7 +50,7 @@ def color(parameters: Parameters, name: str, default: str | None = None) -> tupl
     try:
         return ImageColor.getcolor(text, "RGB")  # type: ignore[return-value]  # RGB is a tuple
     except ValueError:
-        raise verdicts.bad_parameter(name, f"{text[:80]!r} is no colour.") from None
+        raise verdicts.bad_parameter(name, f"{text[:80]!r} is not a colour.") from None
 
 
 def save(images: Sequence[Image.Image], target: str, path: Path, parameters: Parameters) -> None:
@@ -59,7 +59,7 @@ def save(images: Sequence[Image.Image], target: str, path: Path, parameters: Par
     Args:
         images: At least one.
         target: "jpg", "png", "webp", "tiff", "gif" or "pnm".
-        path: Where to.
+        path: The file to write.
         parameters: ImageQuality, ImageResolution, ColorSpace, CompressionLevel, TiffType and so on.
     """
     ready = [_in_colors(_transparent(image, parameters), target, parameters) for image in images]
@@ -149,7 +149,7 @@ def _options(target: str, mode: str, parameters: Parameters) -> dict[str, Any]:
         case "jpg":
             return {"quality": quality, "dpi": (resolution, resolution)}
         case "png":
-            level = int(parameters.get("CompressionLevel", 1))  # 1: half as long, hardly larger
+            level = int(parameters.get("CompressionLevel", 1))  # 1: half the time, hardly larger
             return {"compress_level": level, "dpi": (resolution, resolution)}
         case "webp":
             return {"quality": quality, "method": 2}  # the default, 4, takes twice as long

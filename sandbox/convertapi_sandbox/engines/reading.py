@@ -1,4 +1,4 @@
-"""Documents read by pandoc: bombs refused first, encodings settled, the page they ask for found."""
+"""Documents read by pandoc, after checks for bombs and encoding; and the page they ask for."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def read(document: Path, reader: str, folder: Path, password: object = None) -> 
     """Return a document's syntax tree, not yet cleaned; checks for bombs come first.
 
     Raises:
-        EngineError: 5002 for what is no such document, and what `limits.check_package` says.
+        EngineError: 5002 for a file of another kind, and the errors of `limits.check_package`.
     """
     if reader in _PACKAGES:
         limits.check_package(document, password=password)
@@ -56,7 +56,7 @@ def read(document: Path, reader: str, folder: Path, password: object = None) -> 
         document.write_text(webpage.safe(content) if reader == "html" else content, "utf-8")
     found = pandoc.read(document, reader, folder)
     if reader == "gfm" and tree.has_raw_html(found):
-        # Only an HTML reader knows what the HTML in a Markdown file means.
+        # Only an HTML reader understands the HTML in a Markdown file.
         page = folder / "decoded.html"
         page.write_text(webpage.safe(pandoc.write(found, "html", folder).decode()), "utf-8")
         found = pandoc.read(page, "html", folder)
@@ -64,7 +64,7 @@ def read(document: Path, reader: str, folder: Path, password: object = None) -> 
 
 
 def page(document: Path, reader: str) -> Page:
-    """Return the page that the document itself asks for, else the converter's usual one."""
+    """Return the page that the document defines, else the converter's default."""
     if reader == "docx":
         return _page_of_docx(document)
     if reader == "pptx":
@@ -105,7 +105,7 @@ def _page_of_docx(document: Path) -> Page:
 
 
 def _page_of_odt(document: Path) -> Page:
-    """Return the page of the first layout, which is the one that documents begin with."""
+    """Return the page of the first layout, with which documents begin."""
     layout = re.search(r"<style:page-layout-properties\b[^>]*>", _part(document, "styles.xml"))
     found = re.findall(
         r'\bfo:(page-width|page-height|margin-top|margin-right|margin-bottom|margin-left)="([\d.]+)(in|cm|mm|pt)"',
@@ -144,7 +144,7 @@ def _page_of_pptx(document: Path) -> Page:
 
 
 def hidden_slides(document: Path) -> set[int]:
-    """Return the numbers, from 1, of a presentation's slides that are not to be shown."""
+    """Return the numbers, from 1, of a presentation's hidden slides."""
     relations = dict(
         re.findall(
             r'<Relationship\b(?=[^>]*\bId="([^"]+)")(?=[^>]*\bTarget="/?(?:ppt/)?([^"]+)")[^>]*>',

@@ -1,4 +1,4 @@
-"""Where a job's results go: into its folder, named after its first document."""
+"""The results of a job, in its folder, named after its first document."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class Results:
     """The results of one job.
 
     Attributes:
-        scratch: A folder for the engine's own use, seen by nobody else.
+        scratch: A folder for the engine's own use.
         stem: Base name of the first document.
-        outputs: What was added, in order.
+        outputs: The results added so far, in order.
     """
 
     def __init__(self, job: EngineJob) -> None:
@@ -30,11 +30,11 @@ class Results:
         self._folder = job.folder / "out"
 
     def place(self, extension: str, name: str | None = None) -> Path:
-        """Return where to write the next result, which counts from now on.
+        """Add a result and return the path to write it to.
 
         Args:
-            extension: Of the file on the disk, and of its name.
-            name: Its whole name; None names it after the first document.
+            extension: The extension of the file on disk and of its name.
+            name: Its complete name; None names it after the first document.
         """
         path = self._folder / f"{len(self.outputs)}.{extension}"
         self.outputs.append(EngineOutput(path, name or f"{self.stem}.{extension}"))

@@ -1,4 +1,4 @@
-"""Sheets on pages: tables set by typst, broken by rows and, where they are too wide, by columns."""
+"""Sheets on pages: tables set by typst, split by rows and, if they are too wide, by columns."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from convertapi_sandbox.jobs import InputFile, Parameters
 
 MAX_CELLS = 60_000  # on paper; some 500 pages
-_LETTER = 4.9  # points that a letter of 9 points takes, on the average
+_LETTER = 4.9  # points; the average width of a letter of 9 points
 _GAP = 9.0
 _WIDEST = 220.0
 _SIZE = 9.0
 
-# The cells are data, read from a file; no letter of them is code.
+# The cells are data, read from a file; none of them is code.
 _TEMPLATE = """
 #let data = json("sheets.json")
 #set text(font: ("Libertinus Serif", "DejaVu Sans Mono"), size: data.size * 1pt)
@@ -55,7 +55,7 @@ def pdf(file: InputFile, form: str, folder: Path, parameters: Parameters) -> byt
     """Return a workbook or a CSV file as PDF; each sheet begins a page.
 
     Raises:
-        EngineError: 5001 where there are more cells than MAX_CELLS.
+        EngineError: 5001 if there are more cells than MAX_CELLS.
     """
     csv = form == "csv"
     found = [_csv(file.path, parameters)] if csv else sheets.workbook(file.path, parameters)
@@ -79,7 +79,7 @@ def _csv(document: Path, parameters: Parameters) -> Sheet:
     for number, row in enumerate(rows):
         for column, value in enumerate(row):
             is_number = bool(sheets.NUMBER.fullmatch(value))
-            if number and value:  # the first row is mostly a heading
+            if number and value:  # the first row is usually a heading
                 numeric[column] = numeric[column] and is_number
             if is_number and "DecimalSeparator" in parameters:
                 row[column] = show(float(value) if "." in value else int(value))
@@ -111,7 +111,7 @@ def _widths(sheet: Sheet, scale: float) -> list[float]:
 
 
 def _fitting(widths: list[float], room: float) -> Iterator[tuple[int, int]]:
-    """Yield ranges of columns that fit into so many points."""
+    """Yield ranges of columns that fit into a width in points."""
     start, used = 0, 0.0
     for number, width in enumerate(widths):
         if number > start and used + width > room:

@@ -50,13 +50,11 @@ _ISO = {"DateFormat": "iso", "ThousandsSeparator": ""}
 
 @dataclass(slots=True)
 class Sheet:
-    """One sheet: its name, rows of text, and how it wants to be printed."""
+    """One sheet: its name, its rows of text, and its print settings."""
 
     name: str
     rows: list[list[str]]
-    numeric: list[bool] = field(
-        default_factory=list
-    )  # columns of numbers, which stand to the right
+    numeric: list[bool] = field(default_factory=list)  # columns of numbers, which are right-aligned
     landscape: bool = False
 
 
@@ -83,11 +81,11 @@ def workbook(path: Path, parameters: Parameters) -> list[Sheet]:
             what `Formatter` takes.
 
     Raises:
-        EngineError: 5002 where it is damaged, 5003 where it is encrypted.
+        EngineError: 5002 if it is damaged, 5003 if it is encrypted.
     """
     limits.check_package(path, password=parameters.get("Password"))
     try:
-        # By content: openpyxl refuses a file by the extension of its name.
+        # Opened as a stream: openpyxl refuses some files because of their extension.
         content = io.BytesIO(path.read_bytes())
         values = openpyxl.load_workbook(content, data_only=True)
         formulas = openpyxl.load_workbook(content) if _has_formulas(path) else values
@@ -98,7 +96,7 @@ def workbook(path: Path, parameters: Parameters) -> list[Sheet]:
 
 
 def _has_formulas(path: Path) -> bool:
-    """Tell whether there are formulas: their last results and they themselves are read apart."""
+    """Tell whether there are formulas: openpyxl reads them or their last results, never both."""
     with zipfile.ZipFile(path) as archive:
         names = [name for name in archive.namelist() if name.startswith("xl/worksheets/")]
         return any(b"<f>" in data or b"<f " in data for data in map(archive.read, names))
@@ -133,7 +131,7 @@ def _sheet(values: Any, formulas: Any, parameters: Parameters) -> Sheet:
     for row, sources in zip(values.iter_rows(**area), formulas.iter_rows(**area), strict=True):
         shown = []
         for column, (cell, source) in enumerate(zip(row, sources, strict=True)):
-            # A formula that no program has calculated yet stands there as itself.
+            # A formula that was never calculated is shown itself.
             value = cell.value if cell.value is not None else source.value
             shown.append(show(value, cell.number_format))
             if value is not None and rows:  # the first row is mostly a heading
@@ -144,7 +142,7 @@ def _sheet(values: Any, formulas: Any, parameters: Parameters) -> Sheet:
 
 
 def _area(sheet: Any, parameters: Parameters) -> dict[str, int]:
-    """Return the cells to show: the print area where there is one, else all."""
+    """Return the cells to show: the print area if there is one, else all."""
     area = {"min_row": 1, "max_row": sheet.max_row, "min_col": 1, "max_col": sheet.max_column}
     printed = None if parameters.get("ClearPrintArea") else sheet.print_area
     if printed:
@@ -174,7 +172,7 @@ def separated(path: Path, delimiter: str | None) -> list[list[str]]:
         delimiter: One character, or None to find out.
 
     Raises:
-        EngineError: 5002 where it is no text, or larger than a sheet.
+        EngineError: 5002 if it is not text, or larger than a sheet.
     """
     content = text.decode(path.read_bytes())
     delimiter = delimiter or _sniffed(content)
@@ -189,7 +187,7 @@ def separated(path: Path, delimiter: str | None) -> list[list[str]]:
     except csv.Error as error:
         raise verdicts.damaged(str(error)) from None
     width = max(map(len, rows), default=0)
-    if width * len(rows) > MAX_CELLS:  # one long row would stretch all of them
+    if width * len(rows) > MAX_CELLS:  # one long row makes all of them longer
         raise verdicts.damaged(f"It has more than {MAX_CELLS:,} cells.")
     return [row + [""] * (width - len(row)) for row in rows]
 
@@ -209,7 +207,7 @@ def _from_csv(job: EngineJob, results: Results) -> None:
     delimiter = str(job.parameters.get("Delimiter", ","))
     delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter.lower(), delimiter)
     if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise verdicts.bad_parameter("Delimiter", "give one character.")
+        raise verdicts.bad_parameter("Delimiter", "must be a single character.")
     rows = separated(job.files[0].path, delimiter)
     typed = job.parameters.get("CellType", "text") == "general"
     _write({"Sheet1": rows}, results.place("xlsx"), typed=typed)
@@ -219,7 +217,7 @@ def _from_html(job: EngineJob, results: Results) -> None:
     """Write each table of a page as a sheet.
 
     Raises:
-        EngineError: 50020 where there is no table.
+        EngineError: 50020 if there is no table.
     """
     found = reading.read(job.files[0].path, "html", results.scratch)
     tables = list(_tables(found["blocks"]))
@@ -244,7 +242,7 @@ def _tables(node: Any) -> Iterator[list[list[str]]]:
 
 
 def _write(sheets: Mapping[str, list[list[str]]], path: Path, *, typed: bool) -> None:
-    """Write sheets of text, with numbers as numbers where `typed` says so; never formulas."""
+    """Write sheets of text, with numbers as numbers if `typed`; never formulas."""
     book = openpyxl.Workbook(write_only=True)
     for name, rows in sheets.items():
         sheet = book.create_sheet(name)

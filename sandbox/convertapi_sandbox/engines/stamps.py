@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     )
 
 
-# The text is data: typst reads it from a file, no letter of it is code. The page is as large as the
-# text, turned or not, so that nothing is cut off.
+# The text is data: typst reads it from a file, and none of it is code. The page is as large as the
+# text, rotated or not, so that nothing is cut off.
 _TEMPLATE = """
 #let stamps = json("stamps.json")
 #set page(width: auto, height: auto, margin: 1pt, fill: none)
@@ -180,7 +180,7 @@ def _form(document: pikepdf.Pdf, page: pikepdf.Page, parameters: Parameters) -> 
 
 def _translucent(document: pikepdf.Pdf, form: Any, opacity: float) -> Any:
     name = pikepdf.Name
-    form.Group = pikepdf.Dictionary(S=name.Transparency)  # or letters that overlap would add up
+    form.Group = pikepdf.Dictionary(S=name.Transparency)  # else overlaps would look darker
     state = pikepdf.Dictionary(Type=name.ExtGState, ca=opacity, CA=opacity)
     return document.make_stream(
         b"/Opacity gs /Stamp Do",
@@ -198,13 +198,13 @@ def _lay(page: pikepdf.Page, stamp: Stamp, parameters: Parameters) -> None:
     name = str(parameters.get("PageBox", "mediabox"))
     left, bottom, right, top = (float(value) for value in getattr(page, name, page.mediabox))
     turned = int(page.rotation) % 360
-    # As the reader sees the page: of this width and height, from its own lower left corner.
+    # As the page is displayed: its width and height, from its lower left corner.
     size = (top - bottom, right - left) if turned % 180 else (right - left, top - bottom)
     unit = _unit(parameters)
     across = _ACROSS[str(parameters.get("HorizontalAlignment", "center"))]
     upward = _UPWARD[str(parameters.get("VerticalAlignment", "center"))]
     x = (size[0] - stamp.width) * across + float(parameters.get("OffsetX", 0)) * unit
-    # Downward, as a reader counts.
+    # Counted downward.
     y = (size[1] - stamp.height) * upward - float(parameters.get("OffsetY", 0)) * unit
     corners = _on_page((x, y, x + stamp.width, y + stamp.height), size, turned)
     place = pikepdf.Rectangle(*(a + b for a, b in zip(corners, (left, bottom) * 2, strict=True)))
@@ -215,7 +215,7 @@ def _lay(page: pikepdf.Page, stamp: Stamp, parameters: Parameters) -> None:
 def _on_page(
     seen: tuple[float, float, float, float], size: tuple[float, float], turned: int
 ) -> tuple[float, float, float, float]:
-    """Return a rectangle as the page has it, which is shown turned clockwise by so many degrees."""
+    """Return a rectangle in the coordinates of a page that is displayed turned clockwise."""
     x0, y0, x1, y1 = seen
     width, height = size
     return {

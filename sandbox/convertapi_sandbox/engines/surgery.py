@@ -1,4 +1,4 @@
-"""PDF files cut, joined, turned and locked by pikepdf."""
+"""PDF files split, merged, rotated and protected by pikepdf."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _REVISIONS: Mapping[str, Literal[2, 3, 4, 6]] = {
     "Aes128Bit": 4,
     "Aes256Bit": 6,
 }
-_UNICODE = 6  # the revision from which passwords may be any text
+_UNICODE = 6  # since this revision, passwords may be any text
 _PERMISSIONS = {
     "AssembleDocument": ("modify_assembly",),
     "CopyContents": ("extract",),
@@ -49,7 +49,7 @@ _ZOOMS: Mapping[str, list[Any]] = {
 
 
 def convert(job: EngineJob) -> list[EngineOutput]:
-    """Do one of _DEEDS to a PDF."""
+    """Apply one of _DEEDS to a PDF."""
     results = Results(job)
     try:
         _DEEDS[job.target](job, results)
@@ -76,12 +76,12 @@ def opened(path: Path, password: object = "") -> pikepdf.Pdf:
 
 
 def input_of(job: EngineJob) -> pikepdf.Pdf:
-    """Return a job's document, open."""
+    """Open a job's document."""
     return opened(job.files[0].path, job.parameters.get("Password", ""))
 
 
 def selected(job: EngineJob, document: pikepdf.Pdf) -> list[int]:
-    """Return the pages of PageRange, from 0; all of them where it is not given."""
+    """Return the pages of PageRange, from 0; all of them if it is not given."""
     return ranges.pages(str(job.parameters.get("PageRange", "1-last")), len(document.pages))
 
 
@@ -101,7 +101,7 @@ def cut(content: bytes, page_range: object, path: Path) -> None:
 
 
 def joined(documents: Sequence[bytes]) -> bytes:
-    """Return PDFs of our own as one."""
+    """Merge PDFs that we made ourselves."""
     if len(documents) == 1:
         return documents[0]
     merged, parts = pikepdf.Pdf.new(), [pikepdf.Pdf.open(io.BytesIO(item)) for item in documents]
@@ -113,7 +113,7 @@ def joined(documents: Sequence[bytes]) -> bytes:
 
 
 def pdf(file: InputFile, form: str, folder: Path, parameters: Mapping[str, Any]) -> bytes:
-    """Return a PDF without its password, read and written anew so that a damaged one is found."""
+    """Return a PDF without its password, read and rewritten so that a damaged one is detected."""
     del form, folder
     target = io.BytesIO()
     save(opened(file.path, parameters.get("Password", "")), target, encryption=False)
@@ -143,7 +143,7 @@ def _merge(job: EngineJob, results: Results) -> None:
 
 
 def _resized(document: pikepdf.Pdf, parameters: Mapping[str, Any]) -> pikepdf.Pdf:
-    """Return a document whose pages are fitted, centred, onto the paper that is asked for."""
+    """Return a document whose pages are scaled and centred on the requested paper."""
     name = str(parameters.get("PageSize", "default"))
     for number in range(len(document.pages)):
         page = document.pages[number]
@@ -187,7 +187,7 @@ def _split(job: EngineJob, results: Results) -> None:
 
 
 def _parts(job: EngineJob, document: pikepdf.Pdf) -> Iterator[list[int]]:
-    """Yield the pages of each part, by the first of the ways that is asked for."""
+    """Yield the pages of each part, by the first of the requested ways."""
     parameters, count = job.parameters, len(document.pages)
     if "ExtractPages" in parameters:
         for number in ranges.pages(str(parameters["ExtractPages"]), count, name="ExtractPages"):
@@ -204,10 +204,10 @@ def _parts(job: EngineJob, document: pikepdf.Pdf) -> Iterator[list[int]]:
 
 
 def _by_pattern(pattern: str, count: int) -> Iterator[list[int]]:
-    """Yield parts of so many pages, "3,2" for three, two, three, two and so on."""
+    """Yield parts of given numbers of pages: "3,2" means three, two, three, two and so on."""
     if not re.fullmatch(r"\s*[1-9]\d{0,5}\s*(,\s*[1-9]\d{0,5}\s*)*", pattern):
         raise verdicts.bad_parameter(
-            "SplitByPattern", f"{pattern[:80]!r} is no list of page counts."
+            "SplitByPattern", f"{pattern[:80]!r} is not a list of page counts."
         )
     lengths = [int(length) for length in pattern.split(",")]
     start, turn = 0, 0
@@ -224,7 +224,7 @@ def _from_starts(starts: list[int], count: int) -> Iterator[list[int]]:
 
 
 def _matching(job: EngineJob) -> list[int]:
-    """Return the pages whose text matches SplitByTextPattern: a part begins with each."""
+    """Return the pages whose text matches SplitByTextPattern; each begins a part."""
     try:
         pattern = re.compile(str(job.parameters["SplitByTextPattern"]))
     except re.error as error:
@@ -280,7 +280,7 @@ def _protect(job: EngineJob, results: Results) -> None:
     restricted = document.is_encrypted and not document.owner_password_matched
     if parameters.get("RespectOwnerPassword") and restricted:
         raise verdicts.wrong_password()
-    # Without an owner password of its own, whoever knows the user's would have every right.
+    # Without a separate owner password, the user password would give every right.
     encryption = pikepdf.Encryption(
         user=user,
         owner=owner or secrets.token_hex(16),
@@ -308,7 +308,7 @@ def _unprotect(job: EngineJob, results: Results) -> None:
 
 
 def _pdf(job: EngineJob, results: Results) -> None:
-    """Write a PDF anew, with another version, other metadata or another first view."""
+    """Rewrite a PDF with another version, other metadata or another initial view."""
     document = input_of(job)
     keys = ("Title", "Subject", "Author", "Creator", "Keywords")
     given = {key: str(job.parameters[f"Pdf{key}"]) for key in keys if f"Pdf{key}" in job.parameters}

@@ -18,7 +18,7 @@ _EMBEDDED = re.compile(rb'<image xlink:href="data:image/svg\+xml;base64,([^"]+)"
 
 
 def convert(job: EngineJob) -> list[EngineOutput]:
-    """Write PDF pages as SVG, one file for each."""
+    """Write PDF pages as SVG, one file per page."""
     results = Results(job)
     document = surgery.input_of(job)
     surgery.save(document, results.scratch / "pages.pdf", encryption=False)
@@ -38,13 +38,13 @@ def convert(job: EngineJob) -> list[EngineOutput]:
 
 
 def _inner(page: bytes) -> bytes:
-    """Return the drawing of the PDF page, which typst wraps into one of its own."""
+    """Return the drawing of the PDF page, which typst wraps into another one."""
     found = _EMBEDDED.search(page)
     return base64.b64decode(found[1]) if found else page
 
 
 def _sized(svg: bytes, parameters: Parameters) -> bytes:
-    """Return an SVG with the width and height in pixels that are asked for."""
+    """Return an SVG with the requested width and height in pixels."""
     wanted = {name: parameters.get(f"Image{name.title()}") for name in ("width", "height")}
     if not any(wanted.values()):
         return svg

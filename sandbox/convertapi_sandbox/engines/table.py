@@ -1,7 +1,6 @@
-"""The tables of the documentation, made from what the engines say of themselves.
+"""The tables of the documentation, generated from the table of engines.
 
-`python -m convertapi_sandbox.engines.table PAGE` writes them into a page, between
-its markers.
+`python -m convertapi_sandbox.engines.table PAGE` writes them into a page, between its markers.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _LIBRARIES = {
     "surgery": "pikepdf",
     "svgpages": "typst",
 }
-_OTHERS = {  # sources that the engine of documents sends elsewhere
+_OTHERS = {  # sources that the engine for documents passes on to another one
     "csv": "openpyxl, typst",
     "eml": "email, pandoc, typst, pdfium",
     "file": "as the file's format",
@@ -45,7 +44,7 @@ _OTHERS = {  # sources that the engine of documents sends elsewhere
 
 
 def tables() -> dict[str, str]:
-    """Return each table in Markdown, by the name of its marker."""
+    """Return the tables in Markdown, by the name of their markers."""
     return {
         "pairs": _pairs(ROWS),
         "libreoffice": _pairs(LIBREOFFICE_ROWS),
@@ -90,7 +89,7 @@ def _missing() -> str:
 
 
 def written(page: str) -> str:
-    """Return a page with its tables written anew.
+    """Return a page with its tables rewritten.
 
     Raises:
         ValueError: A marker is missing.

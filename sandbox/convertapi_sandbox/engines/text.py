@@ -25,9 +25,9 @@ _CHARSET = re.compile(rb"""(?i)<meta[^>]{0,200}charset\s*=\s*["']?([\w-]{2,40})"
 _LINE_ENDS = {"crlf": "\r\n", "cr": "\r", "lfcr": "\n\r", "lf": "\n"}
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 _LONGEST = 20_000_000  # characters: some 10,000 pages
-_LETTER = 0.602  # width of the font's letters, in its size
-_BLOCK = 50  # lines that are set at once: one paragraph of 20,000 would take minutes
-# The text is data, read from a file; no letter of it is code. A string keeps its spaces and lines.
+_LETTER = 0.602  # width of the font's letters as a share of its size
+_BLOCK = 50  # lines in a paragraph: setting one of 20,000 lines would take minutes
+# The text is data, read from a file; none of it is code. A string keeps its spaces and lines.
 _TEMPLATE = """
 #set text(font: "DejaVu Sans Mono", hyphenate: false, ligatures: false)
 #set smartquote(enabled: false)
@@ -40,16 +40,16 @@ _TEMPLATE = """
 
 
 def decode(data: bytes, *, html: bool = False) -> str:
-    """Return text by its byte order mark, its `<meta charset>`, as UTF-8, else as Windows-1252.
+    """Decode text by its byte order mark or `<meta charset>`, as UTF-8, else as Windows-1252.
 
     Raises:
-        EngineError: 5002 where it is no text at all.
+        EngineError: 5002 if it is not text.
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _plain(data.decode(encoding, "replace"))
     if b"\x00" in data:
-        raise verdicts.damaged("It is no text.")
+        raise verdicts.damaged("It is not text.")
     declared = _CHARSET.search(data[:4096]) if html else None
     for encoding in filter(None, (declared and declared[1].decode(), "utf-8", "cp1252")):
         try:
@@ -71,7 +71,7 @@ def encode(text: str, parameters: Mapping[str, object]) -> bytes:
 
 def pdf(file: InputFile, form: str, folder: Path, parameters: Parameters) -> bytes:
     """Return plain text as PDF, line by line in a fixed-width font; a form feed begins a page."""
-    del form  # every plain text is alike
+    del form  # all plain texts are the same
     page = paper.asked_for(Page(), parameters)
     size = float(parameters.get("FontSize", 10))
     columns = max(int(page.box[0] / (size * _LETTER)), 8)
@@ -84,7 +84,7 @@ def pdf(file: InputFile, form: str, folder: Path, parameters: Parameters) -> byt
 def _pages(file: InputFile, columns: int) -> list[list[str]]:
     """Return the parts between form feeds, each in blocks of lines.
 
-    A word longer than a line is broken where the line ends, or it would run off the page.
+    A word longer than a line is broken at the end of the line, so that it stays on the page.
     """
     content = decode(file.path.read_bytes()).expandtabs(8)
     if len(content) > _LONGEST:
@@ -94,6 +94,6 @@ def _pages(file: InputFile, columns: int) -> list[list[str]]:
 
 
 def _blocks(lines: list[str]) -> list[str]:
-    # An empty line at the end of a block would take no room.
+    # An empty line at the end of a block would have no height.
     filled = [line or " " for line in lines]
     return ["\n".join(filled[start : start + _BLOCK]) for start in range(0, len(filled), _BLOCK)]

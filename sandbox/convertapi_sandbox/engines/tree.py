@@ -1,8 +1,8 @@
-"""A document's syntax tree made safe: what pandoc read, without what could reach out of it.
+"""A document's syntax tree made safe: without anything that refers to the outside.
 
-Gone are raw blocks, attributes that writers turn into code (`typst:...`), pictures that are not
-part of the document, links that lead nowhere, and the metadata that templates would run.
-https://hackage.haskell.org/package/pandoc-types has the tree.
+It removes raw blocks, attributes that writers turn into code (`typst:...`), pictures that are not
+part of the document, broken links, and the metadata that templates would run.
+https://hackage.haskell.org/package/pandoc-types describes the tree.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from convertapi_sandbox.engines.pandoc import Tree
 
-# Gives a picture's new source and attributes, or None where it has to go.
+# Returns a picture's new source and attributes, or None if it must be removed.
 Picture = Callable[[str, dict[str, str]], tuple[str, dict[str, str]] | None]
 
 _SAFE_ID = re.compile(r"[^A-Za-z0-9_.-]")
@@ -27,12 +27,12 @@ _EMPTY_ATTR: list[Any] = ["", [], []]
 
 
 def clean(tree: Tree, picture: Picture, *, math: bool = True) -> Tree:
-    """Return the tree without anything that reaches out of the document.
+    """Return the tree without anything that refers to the outside of the document.
 
     Args:
         tree: What pandoc read.
         picture: Decides on each picture.
-        math: Keep formulas; otherwise their source stands as text.
+        math: Keep formulas; otherwise show their source as text.
     """
     walk = _Cleaner(picture, _goals(tree["blocks"]), math=math)
     meta = {key: walk.value(tree["meta"][key]) for key in _META if key in tree["meta"]}
@@ -40,7 +40,7 @@ def clean(tree: Tree, picture: Picture, *, math: bool = True) -> Tree:
 
 
 def has_raw_html(tree: Tree) -> bool:
-    """Tell whether there is HTML in it that only an HTML reader understands."""
+    """Tell whether it contains HTML that only an HTML reader understands."""
 
     def search(node: Any) -> bool:
         if isinstance(node, list):
@@ -97,7 +97,7 @@ def _inlines(meta: Any) -> list[list[Any]]:
 
 
 def _goals(blocks: Any) -> frozenset[str]:
-    """Return the identifiers that links lead to and that exist."""
+    """Return the identifiers that exist and to which links lead."""
     wanted: set[str] = set()
     there: set[str] = set()
 
@@ -130,7 +130,7 @@ def _is_attr(node: list[Any]) -> bool:
 
 
 class _Cleaner:
-    """One walk over a tree; it remembers which identifiers it has let through."""
+    """One walk over a tree; it remembers which identifiers it has kept."""
 
     def __init__(self, picture: Picture, goals: frozenset[str], *, math: bool) -> None:
         self._picture = picture
@@ -155,7 +155,7 @@ class _Cleaner:
         return node
 
     def _element(self, node: dict[str, Any]) -> list[Any]:
-        """Return what stands for an element, which may be nothing."""
+        """Return the replacement of an element, which may be nothing."""
         match node["t"]:
             case "RawBlock":
                 kept: list[Any] = []
@@ -191,7 +191,7 @@ class _Cleaner:
             kept = f"#{goal}" if goal in self._goals else ""
         else:
             kept = goal if _OPEN.match(goal) else ""
-        # The identifier stays, so that a link's goal may be a link.
+        # The identifier is kept, because the target of a link may be a link.
         attr = self._attr(attr)
         wrapped: dict[str, Any] = (
             {"t": "Link", "c": [attr, inlines, [kept, ""]]}

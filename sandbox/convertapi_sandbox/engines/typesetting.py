@@ -1,8 +1,8 @@
 """typst: a syntax tree, or data in a fixed template, into PDF pages.
 
-Nothing of a document is ever typst code of its own: pandoc escapes it, or it is read as data. The
-root is the job's folder, packages have no place to come from, and only the fonts inside typst are
-used, so that the same document has the same pages everywhere.
+No part of a document is ever typst code: pandoc escapes it, or it is read as data. The root is the
+job's folder, packages cannot be loaded, and only the fonts included in typst are used, so that the
+same document has the same pages everywhere.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["TypstError", "pdf", "quoted", "render", "setup", "standard"]
 Standard = Literal["a-1b", "a-2b", "a-3a", "a-3b"]
 SERIF = ("Libertinus Serif", "DejaVu Sans Mono")
 
-# What pandoc's typst writer expects to be there, and a plain look.
+# Definitions that pandoc's typst writer expects, and a plain look.
 PREAMBLE = """
 #set smartquote(enabled: false)
 #let horizontalrule = line(start: (25%, 0%), end: (75%, 0%), stroke: 0.5pt)
@@ -55,17 +55,17 @@ def render(
     output: Literal["pdf", "png", "svg"] = "pdf",
     ppi: float | None = None,
 ) -> Any:
-    """Return what a typst file becomes: bytes, or a list of them for several PNG or SVG pages.
+    """Compile a typst file: return bytes, or a list of them for several PNG or SVG pages.
 
     Args:
-        source: The file; its folder is the root beyond which it sees nothing.
+        source: The file; it cannot see anything outside its folder.
         standards: A PDF standard such as "a-3a"; None for plain PDF.
-        tags: Write a tagged PDF, which takes typst much longer.
+        tags: Write a tagged PDF, which takes much longer.
         output: "pdf", "png" or "svg".
         ppi: Pixels per inch of a PNG.
 
     Raises:
-        TypstError: As typst says it.
+        TypstError: The error of typst.
     """
     compiler = typst.Compiler(
         input=str(source),
@@ -79,16 +79,16 @@ def render(
         format=output,
         ppi=ppi,
         pdf_standards=standards or [],
-        pdf_tags=tags or bool(standards and standards.endswith("a")),  # which asks for them
+        pdf_tags=tags or bool(standards and standards.endswith("a")),  # level A requires tags
         timestamp=0,  # the same document, the same bytes
     )
 
 
 def pdf(source: Path, *, standards: Standard | None = None, tags: bool = False) -> bytes:
-    """Return a typst file as PDF.
+    """Compile a typst file to PDF.
 
     Raises:
-        EngineError: 5001 with typst's words.
+        EngineError: 5001 with typst's message.
     """
     try:
         document: bytes = render(source, standards=standards, tags=tags)
@@ -102,9 +102,9 @@ def setup(page: Page, *, title: str = "", size: float = 11, outline: bool = True
 
     Args:
         page: The paper.
-        title: Goes into the PDF's metadata.
-        size: Points of the body's letters.
-        outline: Make bookmarks of the headings.
+        title: The title in the PDF's metadata.
+        size: Font size of the body in points.
+        outline: Turn headings into bookmarks.
     """
     fonts = ", ".join(f'"{name}"' for name in SERIF)
     return (

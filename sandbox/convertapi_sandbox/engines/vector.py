@@ -20,7 +20,7 @@ _MAX_BYTES = 32 << 20
 _DROPPED = frozenset({"script", "foreignObject", "handler", "listener", "iframe", "audio", "video"})
 _INLINE_PICTURE = re.compile(r"(?i)\s*data:image/(png|jpe?g|gif|webp)[;,]")
 _OUTSIDE_URL = re.compile(r"""(?i)url\(\s*+(?!['"]?\s*#)[^)]*\)|@import[^;]*;?|src\s*\([^)]*\)""")
-# HTML knows no capital letters and no namespaces; a browser puts both right as well.
+# HTML has no upper case and no namespaces; browsers correct both as well.
 _CAPITALS = {
     name.lower(): name
     for name in (
@@ -41,7 +41,7 @@ def safe(data: bytes) -> bytes:
     """Return an SVG without scripts and without anything that is not part of it.
 
     Raises:
-        EngineError: 5002 where it is no SVG, declares entities or is absurdly large.
+        EngineError: 5002 if it is not an SVG, declares entities or is absurdly large.
     """
     if len(data) > _MAX_BYTES:
         raise verdicts.damaged("The SVG is too large.")
@@ -53,16 +53,16 @@ def safe(data: bytes) -> bytes:
     except (etree.XMLSyntaxError, ValueError) as error:
         raise verdicts.damaged(str(error)) from None
     if etree.QName(root).localname != "svg":
-        raise verdicts.damaged("It is no SVG.")
+        raise verdicts.damaged("It is not an SVG.")
     for element in list(root.iter()):
         _clean(element)
-    # Only the root element: processing instructions (xml-stylesheet) and the DTD stay behind.
+    # Only the root element: processing instructions (xml-stylesheet) and the DTD are dropped.
     content = bytes(etree.tostring(root, encoding="utf-8"))
     return content if etree.QName(root).namespace else _as_xml(content)
 
 
 def _as_xml(content: bytes) -> bytes:
-    """Return a drawing from within a web page as one that stands on its own."""
+    """Return a drawing from a web page as a standalone one."""
     content = content.replace(b"<svg", b'<svg xmlns="http://www.w3.org/2000/svg"', 1)
     return _LOWER.sub(lambda found: found[1] + _CAPITALS[found[2]], content)
 
@@ -89,7 +89,7 @@ def _clean(element: etree._Element) -> None:
 
 
 def png(svg: bytes, folder: Path, *, resolution: float) -> bytes:
-    """Return a safe SVG as a PNG with transparency, 96 units of it to the inch."""
+    """Return a safe SVG as a PNG with transparency, at 96 units per inch."""
     source = _page(svg, folder)
     try:
         image: bytes = typesetting.render(source, output="png", ppi=resolution)

@@ -1,6 +1,6 @@
 """The engines' refusals: status, Code and text of the service's table of response codes.
 
-Source: https://docs.convertapi.com/docs/response-codes. Texts name no path of this machine.
+Source: https://docs.convertapi.com/docs/response-codes. The texts contain no path of this machine.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ def step_too_long() -> EngineError:
 
 
 def failed(error: BaseException | str) -> EngineError:
-    """Return 5001 with a library's own words, shortened."""
+    """Return 5001 with a library's message, shortened."""
     text = error if isinstance(error, str) else f"{type(error).__name__}: {error}"
     return EngineError(_PROCESSED, 5001, f"Conversion failed. {' '.join(text.split())[:300]}")
 
 
 def crashed() -> EngineError:
-    """Return 5001: the process that converted is gone."""
+    """Return 5001: the converting process died."""
     return failed("The converter crashed on this file.")
 
 
@@ -46,14 +46,14 @@ def too_much_memory() -> EngineError:
 
 
 def damaged(detail: str = "") -> EngineError:
-    """Return 5002: the file cannot be read as what its name says."""
+    """Return 5002: the file cannot be read in the format of its name."""
     text = " ".join(f"The file is damaged or of another format. {detail}".split())
     return EngineError(_PROCESSED, 5002, text[:300])
 
 
 def protected() -> EngineError:
     """Return 5003: the file needs a password, and none was given."""
-    return EngineError(_PROCESSED, 5003, "The file is password protected. Give its Password.")
+    return EngineError(_PROCESSED, 5003, "The file is password protected. Provide its Password.")
 
 
 def wrong_password() -> EngineError:
@@ -67,7 +67,7 @@ def every_page_deleted() -> EngineError:
 
 
 def unicode_password(algorithm: str) -> EngineError:
-    """Return 5006: older algorithms take passwords of Latin letters only."""
+    """Return 5006: older algorithms accept only passwords of Latin letters."""
     text = f"The algorithm {algorithm} does not support Unicode passwords."
     return EngineError(_PROCESSED, 5006, text)
 
@@ -78,7 +78,7 @@ def no_images() -> EngineError:
 
 
 def nothing_to_extract() -> EngineError:
-    """Return 50020: there is nothing inside."""
+    """Return 50020: there is nothing to extract."""
     return EngineError(_PROCESSED, 50020, "There is nothing to extract.")
 
 
@@ -88,6 +88,6 @@ def bad_parameter(name: str, detail: str) -> EngineError:
 
 
 def unsupported(what: str) -> EngineError:
-    """Return 415: the sandbox cannot do this, the real service can."""
+    """Return 415: the sandbox cannot do this, but the real service can."""
     text = f"The sandbox cannot convert {what}; the real service can."
     return EngineError(_UNSUPPORTED, 415, text)

@@ -1,7 +1,7 @@
 """HTML made regular and safe before pandoc reads it.
 
-pandoc takes only what is written out, and people leave out end tags; a browser's parser puts them
-in. What could run, load something or become code of another language is left out here already.
+pandoc needs explicit end tags, which people leave out, and a browser's parser adds. Anything that
+could run, load something or become code of another language is removed here already.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _KEPT = frozenset({
     "width",
 })  # fmt: skip
 _SPANS = {"colspan": 1000, "rowspan": 65534}  # the most that the HTML standard allows
-_MOST_CELLS = 200_000  # that spans may add up to
+_MOST_CELLS = 200_000  # the most that spans may add up to
 _DOCTYPE = re.compile(r"(?is)<!DOCTYPE[^>\[]*(\[.*?\]\s*)?>")
 _TOO_DEEP = "Excessive depth"
 
 
 def safe(page: str) -> str:
-    """Return a page with all its end tags and without what it must not do.
+    """Return a page with all its end tags and without anything unsafe.
 
     Raises:
-        EngineError: 5002 where it is nested too deeply or its tables are absurdly large.
+        EngineError: 5002 if it is nested too deeply or its tables are absurdly large.
     """
     parser = html.HTMLParser(
         encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True
@@ -50,7 +50,7 @@ def safe(page: str) -> str:
 
 
 def _clean(root: html.HtmlElement, spared: set[html.HtmlElement]) -> None:
-    """Leave out every attribute that pandoc has no use for, save in drawings, which come later."""
+    """Remove attributes that pandoc does not use, except in drawings, which are cleaned later."""
     cells = 0
     for element in root.iter():
         for name, value in [] if element in spared else list(element.attrib.items()):

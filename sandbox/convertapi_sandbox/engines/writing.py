@@ -31,7 +31,7 @@ _TWIPS_PER_MM = 1440 / 25.4
 
 
 def write(job: EngineJob, form: str, folder: Path) -> bytes:
-    """Return a document in the format that the job asks for."""
+    """Return a document in the job's target format."""
     document, target = job.files[0].path, job.target
     if form in _PLAIN and target == "txt":
         return text.encode(text.decode(document.read_bytes()), job.parameters)
@@ -44,7 +44,7 @@ def write(job: EngineJob, form: str, folder: Path) -> bytes:
 
 
 def _tree(document: Path, form: str, folder: Path, password: object) -> Tree:
-    """Return a document's syntax tree, cleaned, its pictures inside it."""
+    """Return a document's syntax tree, cleaned, with its pictures embedded."""
     if form in _PLAIN:
         return _lines(text.decode(document.read_bytes()))
     if form == "mhtml":
@@ -55,7 +55,7 @@ def _tree(document: Path, form: str, folder: Path, password: object) -> Tree:
         raise verdicts.unsupported(form)
     reader = reading.READERS[form]
     found = reading.read(document, reader, folder, password)
-    if reader == "html":  # a browser shows the title of a page in its frame, not in the text
+    if reader == "html":  # a browser shows a page's title outside the text
         found = {**found, "meta": {}}
     return tree.clean(found, Pictures(folder, None))
 
@@ -72,7 +72,7 @@ def _lines(content: str) -> Tree:
 
 
 def _with_title(found: Tree) -> Tree:
-    """Return a tree whose title stands in its text, for formats without a place for it."""
+    """Return a tree with its title in the text, for formats that have no title."""
     return {**found, "meta": {}, "blocks": [*tree.heading(found), *found["blocks"]]}
 
 
