@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from airflow_provider_convertapi.api.aclient import AsyncClient
 from airflow_provider_convertapi.api.ids import JobIds
 from airflow_provider_convertapi.conversions.cancellation import cancel, cancel_jobs
+from airflow_provider_convertapi.conversions.chain import Chain
 from airflow_provider_convertapi.conversions.running import prepare, proceed
 from tests.tries import checked_conversion
 
@@ -18,8 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_convertapi.api.wire import Credential
-    from airflow_provider_convertapi.conversions.chain import Chain
-    from airflow_provider_convertapi.conversions.direct import DirectConversion
     from airflow_provider_convertapi.conversions.job import Job
     from convertapi_sandbox import Sandbox
     from tests.core.conversions.worker import Worker
@@ -27,23 +27,34 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("tests.core.cancellation")
 
 
-@pytest.fixture
-def begun(sandbox: Sandbox, worker: Worker, tmp_path: Path) -> Chain | DirectConversion:
-    """Begin a conversion whose input is uploaded, and let its job run."""
-    sandbox.jobs_take(polls=1000)
-    large = tmp_path / "large.txt"
+def begin(sandbox: Sandbox, worker: Worker, folder: Path, polls: int) -> Chain:
+    """Begin a conversion whose input is uploaded; its job answers the first polls with 202."""
+    sandbox.jobs_take(polls=polls)
+    large = folder / "large.txt"
     large.write_text("a line of text\n" * 80_000)
     conversion = checked_conversion(
-        source=large, to_format="zip", destination=tmp_path / "o.zip", timeout=20
+        source=large, to_format="zip", destination=folder / "o.zip", timeout=20
     )
     session = worker.session()
     chain = prepare(session, conversion)
+    assert isinstance(chain, Chain)
     proceed(session, conversion, chain, defers=True)
-    assert (1, 1) == (len(sandbox.jobs), len(sandbox.requests.filter(path="/upload")))
+    assert (1, True) == (len(sandbox.jobs), "large.txt" in names(sandbox))
     return chain
 
 
-def only(begun: Chain | DirectConversion) -> tuple[Job, tuple[str, ...]]:
+@pytest.fixture
+def begun(sandbox: Sandbox, worker: Worker, tmp_path: Path) -> Chain:
+    """Begin a conversion whose job goes on running."""
+    return begin(sandbox, worker, tmp_path, polls=1000)
+
+
+def names(sandbox: Sandbox) -> list[str]:
+    """Return the names of the documents that the service has."""
+    return [file["name"] for file in sandbox.files.values()]
+
+
+def only(begun: Chain) -> tuple[Job, tuple[str, ...]]:
     """Return its one job."""
     [found] = begun.jobs
     return found
@@ -55,8 +66,21 @@ def test_worker_cancels(sandbox: Sandbox, begun: Chain, caplog: pytest.LogCaptur
 
     cancel(*only(begun))
 
-    assert ({}, {}) == (sandbox.jobs, sandbox.files)
+    assert ({}, False) == (sandbox.jobs, "large.txt" in names(sandbox))
     assert "It may be billed" in caplog.text
+
+
+def test_result_is_deleted_too(sandbox: Sandbox, worker: Worker, tmp_path: Path) -> None:
+    """A job that is done has a result by now, which goes before its record does."""
+    job, uploads = only(begin(sandbox, worker, tmp_path, polls=0))
+    limit = time.monotonic() + 20
+    while not job.look(0).conversion and time.monotonic() < limit:
+        time.sleep(0.02)
+    assert 2 == len(sandbox.files)
+
+    cancel(job, uploads)
+
+    assert ({}, {}) == (sandbox.jobs, sandbox.files)
 
 
 def test_cancelled_job_is_paid_anew(
@@ -110,5 +134,5 @@ def test_triggerer_cancels(
 
     asyncio.run(run())
 
-    assert ({}, {}) == (sandbox.jobs, sandbox.files)
+    assert ({}, False) == (sandbox.jobs, "large.txt" in names(sandbox))
     assert "It may be billed" in caplog.text

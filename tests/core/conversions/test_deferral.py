@@ -103,7 +103,11 @@ def test_input_is_gone_when_it_resumes(
     """The job carries on without its source, and its upload is deleted all the same."""
     source = tmp_path / "source.txt"
     source.write_text("a line of text\n" * (80_000 if is_large else 1))
-    given = {"source": source, "to_format": "zip", "destination": tmp_path / "o.zip"}
+    given: dict[str, Any] = {
+        "source": source,
+        "to_format": "zip",
+        "destination": tmp_path / "o.zip",
+    }
     session = worker.session()
     event = worker.wait_for(session.key_check, begin(session, **given))
     source.unlink()
@@ -116,7 +120,7 @@ def test_input_is_gone_when_it_resumes(
 
 def test_token_was_changed_meanwhile(sandbox: Sandbox, worker: Worker, letter: Path) -> None:
     """Jobs that another token keyed cannot be found, and nothing is submitted in their place."""
-    given = {"source": letter, "destination": letter.parent / "o.pdf"}
+    given: dict[str, Any] = {"source": letter, "destination": letter.parent / "o.pdf"}
     session = worker.session()
     event = worker.wait_for(session.key_check, begin(session, **given))
     worker.token = sandbox.rotate_token()
@@ -129,7 +133,11 @@ def test_token_was_changed_meanwhile(sandbox: Sandbox, worker: Worker, letter: P
 
 def test_job_is_unknown_after_a_deferral(sandbox: Sandbox, worker: Worker, letter: Path) -> None:
     """A job that was accepted once is never submitted anew by itself."""
-    given = {"source": letter, "destination": letter.parent / "o.pdf", "poll_interval": 0.1}
+    given: dict[str, Any] = {
+        "source": letter,
+        "destination": letter.parent / "o.pdf",
+        "poll_interval": 0.1,
+    }
     session = worker.session()
     jobs = begin(session, **given)
     sandbox.vanish_job()

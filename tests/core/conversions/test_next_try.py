@@ -57,7 +57,7 @@ def test_killed_while_the_job_runs(
     sandbox: Sandbox, worker: Worker, start_worker: StartWorker, letter: Path
 ) -> None:
     """The job outlives its task, and the next try collects it without paying."""
-    given = {"source": letter, "destination": letter.parent / "letter.pdf"}
+    given: dict[str, Any] = {"source": letter, "destination": letter.parent / "letter.pdf"}
     sandbox.jobs_take(polls=10)
     process = start_worker(mode="durable", **given)
     wait_until(lambda: bool(sandbox.jobs))
@@ -74,7 +74,11 @@ def test_killed_between_two_steps(
     sandbox: Sandbox, worker: Worker, start_worker: StartWorker, texts: list[Path]
 ) -> None:
     """The next try finds the first step done and pays for the second alone."""
-    given = {"source": texts, "destination": texts[0].parent / "all.pdf", "steps": MERGE}
+    given: dict[str, Any] = {
+        "source": texts,
+        "destination": texts[0].parent / "all.pdf",
+        "steps": MERGE,
+    }
     sandbox.fail("POST /async/convert/pdf/to/merge", delay=60, drop="before")
     process = start_worker(mode="durable", **given)
     wait_until(lambda: ["done"] * 3 == states(sandbox))
@@ -93,9 +97,12 @@ def test_stopped_while_it_waits(sandbox: Sandbox, worker: Worker, letter: Path, 
     """A task that is stopped leaves its job, which the next try collects, in either mode."""
     out = letter.parent / "letter.pdf"
     sandbox.jobs_take(polls=3)
-    stopper = threading.Thread(
-        target=lambda: (wait_until(lambda: bool(sandbox.jobs)), worker.session().stop())
-    )
+
+    def stop() -> None:
+        wait_until(lambda: bool(sandbox.jobs))
+        worker.session().stop()
+
+    stopper = threading.Thread(target=stop)
     stopper.start()
     with pytest.raises(ConversionInterrupted):
         worker.convert("durable", source=letter, destination=out, poll_interval=5)
@@ -111,7 +118,7 @@ def test_stopped_while_it_waits(sandbox: Sandbox, worker: Worker, letter: Path, 
 @pytest.mark.parametrize("mode", ["durable", "deferred"])
 def test_finished_before(sandbox: Sandbox, worker: Worker, letter: Path, mode: str) -> None:
     """A task that is run again after it published finds its output, and pays nothing."""
-    given = {"source": letter, "destination": letter.parent / "letter.pdf"}
+    given: dict[str, Any] = {"source": letter, "destination": letter.parent / "letter.pdf"}
     first = worker.convert(mode, **given)
 
     second = worker.convert(mode, number=2, **given)
@@ -134,7 +141,7 @@ def test_output_removed_since(sandbox: Sandbox, worker: Worker, letter: Path) ->
 
 def test_further_attempt_is_the_last(sandbox: Sandbox, worker: Worker, letter: Path) -> None:
     """A verdict that may change is paid for once more; a second one is final, and stays so."""
-    given = {"source": letter, "destination": letter.parent / "letter.pdf"}
+    given: dict[str, Any] = {"source": letter, "destination": letter.parent / "letter.pdf"}
     sandbox.fail("POST /async/convert/*", verdict=50050, times=2)
     with pytest.raises(TransientConversionError):
         worker.convert("durable", **given)
