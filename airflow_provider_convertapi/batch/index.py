@@ -1,4 +1,7 @@
-"""What the manifest says of each output, and what a task instance spent, as a plan needs it."""
+"""What the manifest says of each output, and what a task instance spent, as a plan needs it.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
