@@ -103,18 +103,15 @@ def test_input_is_gone_when_it_resumes(
     """The job carries on without its source, and its upload is deleted all the same."""
     source = tmp_path / "source.txt"
     source.write_text("a line of text\n" * (80_000 if is_large else 1))
-    given: dict[str, Any] = {
-        "source": source,
-        "to_format": "zip",
-        "destination": tmp_path / "o.zip",
-    }
+    out = tmp_path / "o.zip"
+    given: dict[str, Any] = {"source": source, "to_format": "zip", "destination": out}
     session = worker.session()
     event = worker.wait_for(session.key_check, begin(session, **given))
     source.unlink()
 
     result = worker.resume(event, **given)
 
-    assert ([str(tmp_path / "o.zip")], 1) == (result.outputs, result.charged)
+    assert ([str(out)], 1) == (result.outputs, result.charged)
     assert (1, {}) == (sandbox.billed, sandbox.files)
 
 

@@ -57,13 +57,12 @@ class Worker:
 
     def session(self, number: int = 1) -> Session:
         """Open the session of a try of the one task."""
-        names = {"dag_id": "d", "run_id": "r", "task_id": "t"}
         return Session(
             conn_id="converter",
             key=self.token,
             namespace="",
             is_geo_routed=False,
-            task=TaskTry(**names, number=number, started=time.time()),
+            task=TaskTry(dag_id="d", run_id="r", task_id="t", number=number, started=time.time()),
             settle=SETTLE,
             log=LOG,
             new_client=self._new_client,
