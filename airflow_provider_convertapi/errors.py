@@ -36,6 +36,30 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+__all__ = [
+    "AuthenticationError",
+    "BatchFailedError",
+    "BudgetExceededError",
+    "ConnectionConfigError",
+    "ConversionError",
+    "ConversionInterrupted",
+    "ConversionTimeoutError",
+    "ConvertApiError",
+    "InputChangedError",
+    "InputNotFoundError",
+    "OutputExistsError",
+    "ParameterError",
+    "QuotaExhaustedError",
+    "ResultExpiredError",
+    "ResultLostError",
+    "ThrottledError",
+    "TransientBatchFailedError",
+    "TransientConversionError",
+    "TransportError",
+    "UnexpectedAnswerError",
+    "UnsupportedFormatError",
+]
+
 
 class ConvertApiError(Exception):
     """Base of all errors of this provider.
