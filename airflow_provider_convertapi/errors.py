@@ -48,6 +48,30 @@ Concern = Literal["document", "request", "result", "files", "account", "run", "s
 - ``service``: the service, or the way to it
 """
 
+__all__ = [
+    "AuthenticationError",
+    "BatchFailedError",
+    "BudgetExceededError",
+    "ConnectionConfigError",
+    "ConversionError",
+    "ConversionInterrupted",
+    "ConversionTimeoutError",
+    "ConvertApiError",
+    "InputChangedError",
+    "InputNotFoundError",
+    "OutputExistsError",
+    "ParameterError",
+    "QuotaExhaustedError",
+    "ResultExpiredError",
+    "ResultLostError",
+    "ThrottledError",
+    "TransientBatchFailedError",
+    "TransientConversionError",
+    "TransportError",
+    "UnexpectedAnswerError",
+    "UnsupportedFormatError",
+]
+
 
 class ConvertApiError(Exception):
     """Base of all errors of this provider.

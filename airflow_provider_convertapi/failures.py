@@ -18,6 +18,22 @@ from airflow_provider_convertapi.errors import ConvertApiError, QuotaExhaustedEr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+__all__ = [
+    "AuthenticationFailure",
+    "BatchFailedFailure",
+    "BudgetExceededFailure",
+    "ConnectionConfigFailure",
+    "ConversionFailure",
+    "InputNotFoundFailure",
+    "OutputExistsFailure",
+    "ParameterFailure",
+    "QuotaExhaustedFailure",
+    "ResultExpiredFailure",
+    "ResultLostFailure",
+    "UnexpectedAnswerFailure",
+    "UnsupportedFormatFailure",
+]
+
 
 class ConnectionConfigFailure(errors.ConnectionConfigError, AirflowFailException):
     """`ConnectionConfigError` that ends the task."""

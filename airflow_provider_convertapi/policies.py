@@ -17,6 +17,8 @@ else:
     except ImportError:  # Airflow before 3.3
         RetryDecision, RetryPolicy = None, object
 
+__all__ = ["ConvertApiRetryPolicy"]
+
 
 class ConvertApiRetryPolicy(RetryPolicy):
     """Retry what another try can change, when it can: ``retry_policy=ConvertApiRetryPolicy()``.

@@ -78,11 +78,11 @@ def ways(url: str, folder: Path) -> dict[str, Convert]:
         return hook.convert(str(source), "pdf", str(target), durable=False)
 
     def reading_the_environment() -> object:
-        forgetful.client._environment = {}  # noqa: SLF001 - as it is before the first request
+        forgetful.open_session().client._environment = {}  # noqa: SLF001 - as it is before the first request
         return convert(forgetful)
 
     ours, with_library_heads, forgetful = ConvertApiHook(), ConvertApiHook(), ConvertApiHook()
-    with_library_heads.client.session.mount("http://", HTTPAdapter(max_retries=0))
+    with_library_heads.open_session().client.session.mount("http://", HTTPAdapter(max_retries=0))
     return {
         "as it is": lambda: convert(ours),
         "heads read by http.client": lambda: convert(with_library_heads),

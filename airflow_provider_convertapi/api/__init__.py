@@ -2,6 +2,8 @@
 
 The client is imported by its own name (`airflow_provider_convertapi.api.client`), so that
 importing this package loads no HTTP library.
+
+This module may change from release to release.
 """
 
 from __future__ import annotations

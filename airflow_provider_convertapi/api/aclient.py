@@ -1,4 +1,7 @@
-"""Carry endpoints with `aiohttp`: short calls that cost nothing, from an event loop of many."""
+"""Carry endpoints with `aiohttp`: short calls that cost nothing, from an event loop of many.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Tokens: short-lived JWTs that we sign ourselves, and the answer of `POST /token/jwt`.
 
 Claims, algorithm and their spelling: https://docs.convertapi.com/docs/authentication
+
+This module may change from release to release.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Carry endpoints with `requests`: pooled, timed, streamed, never sent twice by accident."""
+"""Carry endpoints with `requests`: pooled, timed, streamed, never sent twice by accident.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A `requests` session for one ConvertAPI host: where tokens go, how bodies travel, what broke."""
+"""A `requests` session for one ConvertAPI host: where tokens go, how bodies travel, what broke.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 An endpoint is a request and a parse function that owns the meaning of every status.  Sources of
 the facts: ConvertAPI's documentation and OpenAPI document, and the behaviour of its official
 clients.
+
+This module may change from release to release.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""One try of a batch: plan, run, concluded."""
+"""One try of a batch: plan, run, concluded.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A plan that waits beside the manifest, so that a task that resumes lists nothing again."""
+"""A plan that waits beside the manifest, so that a task that resumes lists nothing again.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Decide what a batch converts: what is new, changed, missing, or failed for a passing reason."""
+"""Decide what a batch converts: what is new, changed, missing, or failed for a passing reason.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

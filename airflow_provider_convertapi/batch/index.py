@@ -1,6 +1,6 @@
 """What the manifest says of each output, and what a task instance spent, as a plan needs it.
 
-Internal: this module may change with any release.
+This module may change from release to release.
 """
 
 from __future__ import annotations

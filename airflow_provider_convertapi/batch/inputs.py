@@ -1,4 +1,7 @@
-"""Find the files of a batch: a directory, a glob, or a list of files, directories and URLs."""
+"""Find the files of a batch: a directory, a glob, or a list of files, directories and URLs.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

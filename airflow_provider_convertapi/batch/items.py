@@ -1,6 +1,6 @@
 """The files that a batch converts: on the disk, read in pieces, by output.
 
-Internal: this module may change with any release.
+This module may change from release to release.
 """
 
 from __future__ import annotations

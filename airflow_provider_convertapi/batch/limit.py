@@ -1,4 +1,7 @@
-"""How many conversions at a time, and when to ask for one: arithmetic only, no clock, no sleep."""
+"""How many conversions at a time, and when to ask for one: arithmetic only, no clock, no sleep.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

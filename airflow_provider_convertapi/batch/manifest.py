@@ -1,4 +1,7 @@
-"""The manifest: immutable parts of JSON lines beside the outputs, written by many tasks at once."""
+"""The manifest: immutable parts of JSON lines beside the outputs, written by many tasks at once.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Name every output of a batch before anything is paid, and find those that collide."""
+"""Name every output of a batch before anything is paid, and find those that collide.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Plan a batch: everything that can be known before anything is paid."""
+"""Plan a batch: everything that can be known before anything is paid.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

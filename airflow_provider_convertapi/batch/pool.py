@@ -1,4 +1,7 @@
-"""Threads that work through a batch: bounded, paced, and stopped as one."""
+"""Threads that work through a batch: bounded, paced, and stopped as one.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

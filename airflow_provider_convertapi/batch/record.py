@@ -1,4 +1,7 @@
-"""What a batch remembers of each file: one JSON line, no secrets, no ids."""
+"""What a batch remembers of each file: one JSON line, no secrets, no ids.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

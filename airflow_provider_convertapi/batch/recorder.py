@@ -1,4 +1,7 @@
-"""Write the manifest while a batch runs; documents go only once their record is safe."""
+"""Write the manifest while a batch runs; documents go only once their record is safe.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Run a batch: convert, publish, record, delete the documents, many files at a time."""
+"""Run a batch: convert, publish, record, delete the documents, many files at a time.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

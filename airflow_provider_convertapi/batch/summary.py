@@ -1,4 +1,7 @@
-"""Count what became of a batch, and say so while it runs."""
+"""Count what became of a batch, and say so while it runs.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The tables of a plan: on the disk, so that memory does not grow with the files of a batch.
 
-Internal: this module may change with any release.
+This module may change from release to release.
 """
 
 from __future__ import annotations

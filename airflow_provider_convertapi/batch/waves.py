@@ -1,4 +1,7 @@
-"""A batch that waits in the triggerer: waves of jobs, resumed from manifest and derived ids."""
+"""A batch that waits in the triggerer: waves of jobs, resumed from manifest and derived ids.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The secrets that requests carry: the API token, the master token, and JWTs made of the first."""
+"""The secrets that requests carry: the API token, the master token, and JWTs made of the first.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

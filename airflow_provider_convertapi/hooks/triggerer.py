@@ -1,4 +1,7 @@
-"""Reach ConvertAPI from a triggerer: many triggers, one event loop, nothing that blocks it."""
+"""Reach ConvertAPI from a triggerer: many triggers, one event loop, nothing that blocks it.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.deferral import JobRef
     from airflow_provider_convertapi.conversions.job import Job
     from airflow_provider_convertapi.conversions.session import Session
-    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 Arguments = TypeVar("Arguments", bound=ConversionArguments)
 
@@ -65,7 +64,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     cancel_on_kill: bool
     plan_only: bool
     _arguments_class: type[Arguments]
-    _hook: ConvertApiHook | None
+    _session: Session | None
 
     def _keep(
         self,
@@ -82,7 +81,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         self.cancel_on_kill = cancel_on_kill
         self.plan_only = plan_only
         self._arguments_class = type(arguments)
-        self._hook = None
+        self._session = None
         for name, value in arguments.items().items():
             setattr(self, name, value)
 
@@ -108,10 +107,10 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         from airflow_provider_convertapi.conversions.task import TaskTry
         from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
-        hook = self._hook = ConvertApiHook(self.convertapi_conn_id)
-        hook.task = TaskTry.from_context({**context, "task": self}, SYSTEM_CLOCK.time())
-        hook.session.log = self._logger
-        return hook.session
+        task = TaskTry.from_context({**context, "task": self}, SYSTEM_CLOCK.time())
+        hook = ConvertApiHook(self.convertapi_conn_id)
+        self._session = hook.open_session(task, self._logger)
+        return self._session
 
     @property
     def _logger(self) -> logging.Logger:
@@ -190,5 +189,5 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
     def on_kill(self) -> None:
         """Tell the running `execute` to stop; a submitted job stays for the next try to collect."""
-        if self._hook:
-            self._hook.stop()
+        if self._session:
+            self._session.stop()

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_convertapi.api.endpoints import JobAnswer
+    from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.errors import ConvertApiError
-    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+__all__ = ["ConvertApiJobSensor"]
 
 _JOB_ID = re.compile(r"[a-z0-9]{32}")
 _HIDDEN = "***"
@@ -101,7 +103,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
 
         with explicit_failures():
             try:
-                answer = self._hook().session.client.send(get_job(self._checked_job_id()))
+                answer = self._open_session().client.send(get_job(self._checked_job_id()))
             except (ThrottledError, TransportError) as error:
                 self.log.warning("A poll had no answer; the job goes on. %s", error)
                 return False
@@ -137,18 +139,17 @@ class ConvertApiJobSensor(BaseSensorOperator):
 
     def _defer(self) -> None:
         from airflow_provider_convertapi.api.ids import seal
-        from airflow_provider_convertapi.hooks.convertapi import settle_time
         from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
 
-        hook = self._hook()
+        session = self._open_session()
         self.defer(
             trigger=ConvertApiJobTrigger(
                 convertapi_conn_id=self.convertapi_conn_id,
-                key_check=hook.session.key_check,
+                key_check=session.key_check,
                 deadline=SYSTEM_CLOCK.time() + self.timeout,
                 poll_interval=max(self.poke_interval, 1.0),  # 0 is allowed there, a busy loop here
-                settle=settle_time(),
-                sealed_job_id=seal(hook.session.key, self._checked_job_id()),
+                settle=session.settle,
+                sealed_job_id=seal(session.key, self._checked_job_id()),
             ),
             method_name="execute_complete",
             timeout=self.execution_timeout,
@@ -166,10 +167,10 @@ class ConvertApiJobSensor(BaseSensorOperator):
                 raise AirflowSkipException("Skipping due to soft_fail or never_fail.") from error
             raise
 
-    def _hook(self) -> ConvertApiHook:
+    def _open_session(self) -> Session:
         from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
-        return ConvertApiHook(self.convertapi_conn_id)
+        return ConvertApiHook(self.convertapi_conn_id).open_session()
 
     def _checked_job_id(self) -> str:
         from airflow_provider_convertapi.errors import ParameterError

@@ -1,4 +1,7 @@
-"""A directory of small files of our own: listed, read, written whole, deleted."""
+"""A directory of small files of our own: listed, read, written whole, deleted.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The local disk."""
+"""The local disk.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

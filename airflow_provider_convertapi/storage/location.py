@@ -1,4 +1,7 @@
-"""What every place where files lie can do, whatever kind of store it belongs to."""
+"""What every place where files lie can do, whatever kind of store it belongs to.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

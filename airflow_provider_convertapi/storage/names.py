@@ -1,4 +1,7 @@
-"""File names that the service gives are data: make them safe, and distinct, on every store."""
+"""File names that the service gives are data: make them safe, and distinct, on every store.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

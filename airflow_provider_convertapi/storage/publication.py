@@ -3,6 +3,8 @@
 Closing a file publishes what was written so far, even after an exception, and fsspec's
 transactions belong to all threads at once.  So a result is staged first, checked against the size
 that was announced, and shows up in one step once every result of its conversion is staged.
+
+This module may change from release to release.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Stores that fsspec reaches, as they commonly are: with directories, and not atomic."""
+"""Stores that fsspec reaches, as they commonly are: with directories, and not atomic.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.connection import ConnectionSettings
     from airflow_provider_convertapi.conversions.deferral import Status
 
+__all__ = ["ConvertApiJobTrigger"]
+
 _SPREAD = 0.1
 """Seconds over which triggers begin: a triggerer that starts makes a thousand of them at once."""
 

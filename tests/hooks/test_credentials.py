@@ -28,7 +28,7 @@ def poll_from_threads(hook: ConvertApiHook) -> list[Any]:
     start = Barrier(THREADS)
 
     def poll() -> Any:
-        with closing(hook.new_client()) as client:
+        with closing(hook.open_session().new_client()) as client:
             start.wait()
             return client.send(JOB)
 
@@ -58,7 +58,7 @@ def test_threads_that_are_refused_at_once(
     monkeypatch.setenv("AIRFLOW_CONN_CONVERTAPI_DEFAULT", json.dumps(connection))
     masked = mocker.spy(sdk, "mask_secret")
     hook = make_hook()
-    hook.client.send(JOB)
+    hook.open_session().client.send(JOB)
     # Long enough for a token that is made then to be another one; its times are whole seconds.
     sandbox.fail("GET /async/job/*", status=401, code=4012, times=THREADS, delay=1.1)
 

@@ -106,7 +106,7 @@ def test_throttling_for_ever_ends_at_the_timeout(
 def test_refused_connection_is_tried_again(make_hook: MakeHook, letter: Path) -> None:
     """Where no byte left, the request may be sent again: the error says that nothing was sent."""
     hook = make_hook()
-    hook.client.base_url = "http://127.0.0.1:9"
+    hook.open_session().client.base_url = "http://127.0.0.1:9"
 
     with pytest.raises(Exception, match="no connection"):
         hook.convert(letter, "pdf", letter.parent / "o.pdf", durable=False, timeout=3)
@@ -140,7 +140,7 @@ def _direct(hook: ConvertApiHook, source: Path, permit: _Permit) -> DirectConver
         source=source, destination=target, durable=False, overwrite=False
     )
     settings = JobSettings(may_be_known=False, is_second_attempt=False, permit=permit)
-    return DirectConversion(conversion, hook.session, settings, logging.getLogger("t"))
+    return DirectConversion(conversion, hook.open_session(), settings, logging.getLogger("t"))
 
 
 def test_permit_is_free_with_the_last_byte(make_hook: MakeHook, letter: Path) -> None:

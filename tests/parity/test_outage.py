@@ -53,7 +53,7 @@ def begun(convertapi_sandbox: Sandbox, tmp_path: Path) -> tuple[Chain, JobRef]:
     conversion = checked_conversion(
         source=tmp_path / "letter.txt", destination=tmp_path / "letter.pdf"
     )
-    chain: Any = prepare(ConvertApiHook().session, conversion)
+    chain: Any = prepare(ConvertApiHook().open_session(), conversion)
     [job] = chain.proceed(defers=True)
     while convertapi_sandbox.at_work:
         time.sleep(0.02)
