@@ -27,6 +27,12 @@ _CLEANED_AFTER = timedelta(minutes=1)
 """How long after its record a document may lie at the service: records are published every few
 seconds, and documents go then, between two files."""
 
+_IS_OUTPUT = """
+SELECT NULL FROM further WHERE path = ?1 AND to_format = ?2
+UNION ALL SELECT NULL FROM overwritten WHERE path = ?1 AND to_format = ?2
+UNION ALL SELECT outputs FROM conversions WHERE target = ?1 AND to_format = ?2
+"""
+
 _FOR_NOTHING = frozenset({"ConversionError", "TransientConversionError", "ResultLostError"})
 """Errors of which one conversion has nothing to show."""
 
@@ -131,23 +137,26 @@ class Index:
 
     def _add_overwritten(self, record: Record) -> None:
         self._tables.executemany(
-            "INSERT INTO overwritten VALUES (?1, ?2) ON CONFLICT DO UPDATE SET "
-            "target = excluded.target WHERE target != path",  # whose own it is wins
-            ((pack(path), pack(record.target)) for path in record.outputs),
+            "INSERT INTO overwritten VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "target = excluded.target, to_format = excluded.to_format "
+            "WHERE target != path",  # whose own it is wins
+            ((pack(path), pack(record.target), pack(record.to_format)) for path in record.outputs),
         )
 
     def _add_conversion(self, record: Record) -> None:
         self.has_conversions = True
-        target = pack(record.target)
+        target, to_format = pack(record.target), pack(record.to_format)
         as_planned = record.outputs == (record.target,) and len(record.sizes) == 1
         if not as_planned:
-            further = ((pack(path), target) for path in record.outputs if path != record.target)
-            self._tables.executemany("INSERT OR REPLACE INTO further VALUES (?, ?)", further)
+            further = (pack(path) for path in record.outputs if path != record.target)
+            rows = ((path, target, to_format) for path in further)
+            self._tables.executemany("INSERT OR REPLACE INTO further VALUES (?, ?, ?)", rows)
         outputs = dict(zip(record.outputs, record.sizes, strict=False))
         self._tables.execute(
-            "INSERT INTO conversions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "INSERT INTO conversions VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
             "match = excluded.match, match_seen = excluded.match_seen, source = excluded.source, "
-            "outputs = excluded.outputs, at = excluded.at WHERE excluded.at >= at",
+            "outputs = excluded.outputs, at = excluded.at, to_format = excluded.to_format "
+            "WHERE excluded.at >= at",
             (
                 target,
                 record.match,
@@ -155,6 +164,7 @@ class Index:
                 hash(record.source),
                 record.sizes[0] if as_planned else json.dumps(outputs),
                 record.when,
+                to_format,
             ),
         )
 
@@ -189,9 +199,13 @@ class Index:
         )
         return row and LastConversion.from_row(row)
 
-    def is_output(self, path: str) -> bool:
-        """Tell whether a path, relative to the destination, was written by a batch."""
-        return bool(path) and bool(self._makers(path))
+    def is_output(self, path: str, to_format: str) -> bool:
+        """Tell whether a batch wrote a path, relative to the destination, in this format."""
+        row = self._tables.execute(_IS_OUTPUT, (pack(path), pack(to_format))).fetchone()
+        if row is None:
+            return False
+        # The output that was planned may not be among those that were written.
+        return not isinstance(row[0], str) or path in json.loads(row[0])
 
     def is_from(self, target: str, source: str) -> bool | None:
         """Tell whether an output was made from this source, or was to be; None: from none."""

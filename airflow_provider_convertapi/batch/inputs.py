@@ -88,13 +88,14 @@ class Inputs:
 
     :param request: what was asked.
     :param tables: those of the plan.
-    :param is_output: tells whether a path, relative to the destination, was written by a batch.
+    :param is_output: tells whether a batch wrote a path, relative to the destination, in a format:
+        what the conversion that is asked for has made is not its input.
     :param total: how many files the whole source has, all shards together; counted while reading.
     """
 
     request: BatchRequest
     tables: sqlite3.Connection
-    is_output: Callable[[str], bool]
+    is_output: Callable[[str, str], bool]
     total: int = 0
     _destination: str = field(init=False)
 
@@ -117,10 +118,11 @@ class Inputs:
             found = [entry for entry in pool.map(self._named, names) if entry]
         named = {record_uri(one.uri) if is_url(one.uri) else one.uri: one for one in found}
         seen = None if _is_one(listings, names) else _Seen(self.tables)
+        to_format = self.request.to_formats[-1]
         for entry in _each_new(chain.from_iterable(map(self._listing, listings)), seen):
             if entry.uri in named:
                 yield replace(entry, is_named=True)
-            elif not self.is_output(entry.inside or ""):
+            elif entry.inside is None or not self.is_output(entry.inside, to_format):
                 yield entry
         yield from (entry for uri, entry in named.items() if seen and uri not in seen)
 
