@@ -56,8 +56,11 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes; `FileNotFoundError` where it is gone."""
-        with locate(self.uri + name, "destination").open() as file:
-            return file.read()
+        location = locate(self.uri + name, "destination")
+        if isinstance(location, LocalLocation):
+            return location.path.read_bytes()
+        data: bytes = location.fs.cat_file(location.path)  # to open it would ask for its size first
+        return data
 
     def modified(self, name: str) -> float | None:
         """Return when a file was written, in seconds since the epoch; None where nobody knows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from airflow_provider_convertapi.storage import Folder
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.batch.nights import Night
 
 
@@ -153,3 +156,27 @@ def test_output_stays_in_the_destination(night: Night, url: str, output: str) ->
     plan = night.run(source=[f"https://example.com/{url}"], plan_only=True)
 
     assert [output] == [example["output"] for example in plan["examples"]]
+
+
+def test_what_is_left_out_is_counted(night: Night, said: Callable[[], str]) -> None:
+    """By reason, once for the whole batch."""
+    night.write("a.txt", "b.txt", "young.md")
+    os.utime(night.source / "a.txt", (0, 0))
+    os.utime(night.source / "b.txt", (0, 0))
+    here = str(night.source)
+    night.run(destination=here, source=f"{here}/*.txt")
+    for path in night.source.glob("*.pdf"):
+        os.utime(path, (0, 0))
+    night.run(destination=f"{here}/zip", to_format="zip", source=f"{here}/a.txt")
+    said()
+
+    night.run(TaskInstance(run_id="two"), destination=here, min_age=3600)
+
+    told = said()
+    assert "2 files: 0 to convert" in told
+    assert "Left out of the listing: 2 younger than min_age, 2 outputs of this conversion." in told
+
+    zipped = {"source": f"{here}/**/a.[tz]*", "destination": f"{here}/zip", "to_format": "zip"}
+    night.run(TaskInstance(run_id="two"), **zipped)
+
+    assert "Left out of the listing: 1 in the destination." in said()
