@@ -31,12 +31,17 @@ _AT_ONCE = 1000
 
 
 def shard_of(path: str, shards: int) -> int:
-    """Return which of `shards` a file belongs to, counted from 0, the same for ever.
+    """Return which of `shards` a file belongs to, counted from 0, the same for ever."""
+    return shard_number(path) % shards
+
+
+def shard_number(path: str) -> int:
+    """Return the number of 64 bits by which a file's shard is told.
 
     The path goes without its extension, so that `a.docx` and `a.odt`, which may collide, meet.
     """
     digest = hashlib.sha256(without_extension(path).encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8], "big") % shards
+    return int.from_bytes(digest[:8], "big")
 
 
 @dataclass(frozen=True, slots=True)

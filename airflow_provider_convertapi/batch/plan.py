@@ -204,9 +204,9 @@ class _Comparison:
                 if self._is_to_convert(item, row):
                     yield item
                 elif item.target in recent:
-                    answered = recent[item.target]
-                    settled = Item(item.uri, item.target, answered.fingerprint)
-                    self.plan.uncleaned.append((settled, answered.attempt))
+                    fingerprint, attempt = recent[item.target]
+                    settled = Item(item.uri, item.target, fingerprint)
+                    self.plan.uncleaned.append((settled, attempt))
 
         self.plan.items.extend(to_convert())
 
