@@ -93,6 +93,8 @@ class Batch:
             plan.reused,
             plan.known,
         )
+        if left_out := [f"{count} {reason}" for reason, count in plan.left_out.items() if count]:
+            self.log.info("Left out of the listing: %s.", ", ".join(left_out))
 
     def preview(self, plan: Plan) -> dict[str, Any]:
         """Return the plan: totals, and a few files as examples."""

@@ -28,6 +28,12 @@ _CLEANED_AFTER = timedelta(minutes=1)
 """How long after its record a document may lie at the service: records are published every few
 seconds, and documents go then, between two files."""
 
+_IS_OUTPUT = """
+SELECT NULL FROM further WHERE path = ?1 AND to_format = ?2
+UNION ALL SELECT NULL FROM overwritten WHERE path = ?1 AND to_format = ?2
+UNION ALL SELECT outputs FROM conversions WHERE target = ?1 AND to_format = ?2
+"""
+
 _FOR_NOTHING = frozenset({"ConversionError", "TransientConversionError", "ResultLostError"})
 """Errors of which one conversion has nothing to show."""
 
@@ -87,15 +93,6 @@ class LastFailure:
         return cls(match, match_seen, bool(bars), unpack(run_id), *rest)
 
 
-@dataclass(frozen=True, slots=True)
-class AnsweredAttempt:
-    """A conversion that has an answer, by what its job's id is derived from."""
-
-    target: str
-    fingerprint: str
-    attempt: int
-
-
 class Index:
     """What the manifest says of each output, as far as a plan needs it.
 
@@ -115,7 +112,7 @@ class Index:
     ) -> None:
         self._now = datetime.fromtimestamp(now, UTC)
         self._tables, self._task, self._only_own_run = tables, task, only_own_run
-        self._own: deque[tuple[datetime, AnsweredAttempt]] = deque()
+        self._own: deque[tuple[datetime, str, tuple[str, int]]] = deque()
         self._has_numbered = False
         self.has_conversions = False
 
@@ -139,55 +136,56 @@ class Index:
 
     def _add_overwritten(self, record: Record) -> None:
         self._tables.executemany(
-            "INSERT INTO overwritten VALUES (?1, ?2) ON CONFLICT DO UPDATE SET "
-            "target = excluded.target WHERE target != path",  # whose own it is wins
-            ((pack(path), pack(record.target)) for path in record.outputs),
+            "INSERT INTO overwritten VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "target = excluded.target, to_format = excluded.to_format "
+            "WHERE target != path",  # whose own it is wins
+            ((pack(path), pack(record.target), pack(record.to_format)) for path in record.outputs),
         )
 
     def _add_conversion(self, record: Record) -> None:
         self.has_conversions = True
-        target = pack(record.target)
+        target, to_format = pack(record.target), pack(record.to_format)
         as_planned = record.outputs == (record.target,) and len(record.sizes) == 1
         if not as_planned:
-            further = ((pack(path), target) for path in record.outputs if path != record.target)
-            self._tables.executemany("INSERT OR REPLACE INTO further VALUES (?, ?)", further)
+            further = (pack(path) for path in record.outputs if path != record.target)
+            rows = ((path, target, to_format) for path in further)
+            self._tables.executemany("INSERT OR REPLACE INTO further VALUES (?, ?, ?)", rows)
         outputs = dict(zip(record.outputs, record.sizes, strict=False))
-        self._tables.execute(
-            "INSERT INTO conversions VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "match = excluded.match, match_seen = excluded.match_seen, source = excluded.source, "
-            "outputs = excluded.outputs, at = excluded.at WHERE excluded.at >= at",
-            (
-                target,
-                record.match,
-                record.match_seen,
-                hash(record.source),
-                record.sizes[0] if as_planned else json.dumps(outputs),
-                record.when,
-            ),
+        self._put(
+            "conversions",
+            target,
+            record.when,
+            record.match,
+            record.match_seen,
+            hash(record.source),
+            record.sizes[0] if as_planned else json.dumps(outputs),
+            to_format,
         )
 
     def _add_failure(self, record: Record) -> None:
+        self._put(
+            "failures",
+            pack(record.target),
+            record.when,
+            record.match,
+            record.match_seen,
+            hash(record.source),
+            record.bars,
+            pack(record.run_id),
+            record.try_number,
+            record.attempt,
+            record.error or "",
+            record.code,
+            record.timeout,
+        )
+
+    def _put(self, table: str, *row: object) -> None:
+        """Keep a row, which begins with output and time, unless a later one of it is there."""
+        values = ", ".join(f"?{number}" for number in range(1, len(row) + 1))
         self._tables.execute(
-            "INSERT INTO failures VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET match = excluded.match, match_seen = excluded.match_seen, "
-            "source = excluded.source, bars = excluded.bars, at = excluded.at, "
-            "run_id = excluded.run_id, try_number = excluded.try_number, "
-            "attempt = excluded.attempt, error = excluded.error, code = excluded.code, "
-            "timeout = excluded.timeout WHERE excluded.at >= at",
-            (
-                pack(record.target),
-                record.match,
-                record.match_seen,
-                hash(record.source),
-                record.bars,
-                record.when,
-                pack(record.run_id),
-                record.try_number,
-                record.attempt,
-                record.error or "",
-                record.code,
-                record.timeout,
-            ),
+            f"INSERT OR REPLACE INTO {table} SELECT {values} WHERE NOT EXISTS "  # noqa: S608 - both are ours
+            f"(SELECT 1 FROM {table} WHERE target = ?1 AND at > ?2)",
+            row,
         )
 
     def conversion(self, target: str) -> LastConversion | None:
@@ -197,9 +195,13 @@ class Index:
         )
         return row and LastConversion.from_row(row)
 
-    def is_output(self, path: str) -> bool:
-        """Tell whether a path, relative to the destination, was written by a batch."""
-        return bool(path) and bool(self._makers(path))
+    def is_output(self, path: str, to_format: str) -> bool:
+        """Tell whether a batch wrote a path, relative to the destination, in this format."""
+        row = self._tables.execute(_IS_OUTPUT, (pack(path), pack(to_format))).fetchone()
+        if row is None:
+            return False
+        # The output that was planned may not be among those that were written.
+        return not isinstance(row[0], str) or path in json.loads(row[0])
 
     def is_from(self, target: str, source: str) -> bool | None:
         """Tell whether an output was made from this source, or was to be; None: from none."""
@@ -309,8 +311,7 @@ class Index:
         if record.cost or record.charged:
             self._spend(record)
         if record.try_number < self._task.number and record.outcome != "not_attempted":
-            answered = AnsweredAttempt(record.target, record.fingerprint, record.attempt)
-            self._add_own(datetime.fromisoformat(record.when), answered)
+            self._add_own(datetime.fromisoformat(record.when), record)
 
     def _spend(self, record: Record) -> None:
         """Count what a try took: it names the whole cost, also what an earlier one had paid."""
@@ -338,21 +339,22 @@ class Index:
         found = (self._tables.execute(query, (pack(target), match)).fetchone() for match in matches)
         return max((row[0] for row in found if row), default=0)
 
-    def _add_own(self, when: datetime, answered: AnsweredAttempt) -> None:
-        self._own.append((when, answered))
+    def _add_own(self, when: datetime, record: Record) -> None:
+        self._own.append((when, record.target, (record.fingerprint, record.attempt)))
         while self._own[0][0] < when - _CLEANED_AFTER:  # parts come in their order, nearly
             self._own.popleft()
 
-    def recent(self) -> dict[str, AnsweredAttempt]:
-        """Return by output what earlier tries of the task's task instance recorded last.
+    def recent(self) -> dict[str, tuple[str, int]]:
+        """Return what earlier tries of the task instance recorded last.
 
-        One that was killed then may have left the documents of those at the service.
+        One that was killed then may have left the documents of those at the service: by output
+        the fingerprint and the attempt, which its jobs' ids are derived from.
         """
-        own = sorted(self._own, key=lambda one: one[0])
+        own = sorted(self._own)
         if not own or own[-1][0] < self._now - RETENTION:
             return {}  # since then its ids may have become another run's
         since = own[-1][0] - _CLEANED_AFTER
-        return {answered.target: answered for when, answered in own if when >= since}
+        return {target: answered for when, target, answered in own if when >= since}
 
     def _one(self, query: str, path: str) -> Any:
         return self._tables.execute(query, (pack(path),)).fetchone()

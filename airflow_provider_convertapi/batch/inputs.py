@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 MISSING = "missing"
 """Fingerprint of a listed file that is not there."""
+
+OWN_OUTPUT = "outputs of this conversion"
+"""Why a file of a listing is left out."""
 
 _AT_ONCE = 8
 """Files of a list that are looked up at a time."""
@@ -91,15 +95,18 @@ class Inputs:
     :param request: what was asked.
     :param tables: those of the plan.
     :param now: seconds since the epoch.
-    :param is_output: tells whether a path, relative to the destination, was written by a batch.
+    :param is_output: tells whether a batch wrote a path, relative to the destination, in a format:
+        what the conversion that is asked for has made is not its input.
     :param total: how many files the whole source has, all shards together; counted while reading.
+    :param left_out: how many more were listed and left out, by reason; counted as well.
     """
 
     request: BatchRequest
     tables: sqlite3.Connection
     now: float
-    is_output: Callable[[str], bool]
+    is_output: Callable[[str, str], bool]
     total: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     _destination: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -121,10 +128,13 @@ class Inputs:
             found = [entry for entry in pool.map(self._named, names) if entry]
         named = {record_uri(one.uri) if is_url(one.uri) else one.uri: one for one in found}
         seen = None if _is_one(listings, names) else _Seen(self.tables)
+        to_format = self.request.to_formats[-1]
         for entry in _each_new(chain.from_iterable(map(self._listing, listings)), seen):
             if entry.uri in named:
                 yield replace(entry, is_named=True)
-            elif not self.is_output(entry.inside or ""):
+            elif entry.inside is not None and self.is_output(entry.inside, to_format):
+                self.left_out[OWN_OUTPUT] += 1
+            else:
                 yield entry
         yield from (entry for uri, entry in named.items() if seen and uri not in seen)
 
@@ -135,8 +145,8 @@ class Inputs:
         inner = root[len(place) :] if root.startswith(place) else None
         for found in list_files(uri):
             if holds_destination and (root + found.path).startswith(place):
-                continue
-            if self._is_old_enough(found):
+                self.left_out["in the destination"] += 1
+            elif self._is_old_enough(found):
                 inside = None if inner is None else inner + found.path
                 yield Input(found.uri, found.path, found.size, found.fingerprint, inside, False)
 
@@ -167,7 +177,9 @@ class Inputs:
                 f"is {least:g} s, but the store of {shown(found.uri)} does not say when a file "
                 "was written; leave min_age out",
             )
-        return self.now - found.modified >= least
+        is_old = self.now - found.modified >= least
+        self.left_out["younger than min_age"] += not is_old
+        return is_old
 
 
 def url_fingerprint(url: str) -> str:
@@ -283,14 +295,18 @@ def list_paths(source: object) -> Iterator[tuple[str, str | None]]:
                 yield (_url_name(uri) if is_url(uri) else uri.rpartition("/")[2]), uri
 
 
-def leave_out_outputs(tables: sqlite3.Connection) -> None:
-    """Leave out what a listing found that is another input's output: it was made, not given."""
-    tables.execute(
+def leave_out_outputs(tables: sqlite3.Connection) -> int:
+    """Leave out what a listing found that is another input's output: it was made, not given.
+
+    Return how many files those are.
+    """
+    found = tables.execute(
         "UPDATE inputs SET is_left_out = TRUE WHERE NOT is_named AND inside IS NOT NULL AND EXISTS "
         "(SELECT 1 FROM inputs AS maker WHERE maker.target = inputs.inside "
         "AND maker.number != inputs.number)"
     )
     tables.execute("DELETE FROM inputs WHERE is_left_out")
+    return found.rowcount
 
 
 def check_not_inputs(tables: sqlite3.Connection) -> None:

@@ -6,7 +6,7 @@ This module may change from release to release.
 from __future__ import annotations
 
 import hashlib
-import posixpath
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +16,7 @@ from airflow_provider_convertapi.api.converters import (
 )
 from airflow_provider_convertapi.batch.tables import pack, unpack
 from airflow_provider_convertapi.errors import ParameterError
+from airflow_provider_convertapi.storage import OWN_DIRECTORY
 
 if TYPE_CHECKING:
     import sqlite3
@@ -25,16 +26,25 @@ OnCollision = Literal["fail", "suffix"]
 
 _SHOWN = 5
 _DIGITS = 8
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_LEADS_AWAY = re.compile(rf"(?:^|/)(?:\.{{0,2}}|{OWN_DIRECTORY})(?:/|$)", re.IGNORECASE)
+"""A part of a path that names no directory below, or that of our own files."""
+
 _AT_ONCE = 1000
 
 
 def shard_of(path: str, shards: int) -> int:
-    """Return which of `shards` a file belongs to, counted from 0, the same for ever.
+    """Return which of `shards` a file belongs to, counted from 0, the same for ever."""
+    return shard_number(path) % shards
+
+
+def shard_number(path: str) -> int:
+    """Return the number of 64 bits by which a file's shard is told.
 
     The path goes without its extension, so that `a.docx` and `a.odt`, which may collide, meet.
     """
     digest = hashlib.sha256(without_extension(path).encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8], "big") % shards
+    return int.from_bytes(digest[:8], "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +79,8 @@ class Naming:
         for to_format in self.to_formats:
             made = f"x.{result_extension(made, to_format)}"
         name = self.safe(f"{stem}.{made[2:]}")
-        return posixpath.join(path.rpartition("/")[0], name)
+        directory, slash, _ = path.rpartition("/")
+        return f"{_safe_directory(directory)}/{name}" if slash else name
 
     def assign(
         self,
@@ -133,6 +144,17 @@ class Naming:
         had = [choice for choice in choices if made[choice]]
         free = [choice for choice in choices if made[choice] is None and not is_taken(choice)]
         return [*had[-1:], *free, choices[-1]][0]
+
+
+def _safe_directory(path: str) -> str:
+    """Return the directory of an output: within the destination, and not that of our own files.
+
+    What is harmless stays as it is, since an output that is renamed is paid for once more.
+    """
+    path = _CONTROL.sub("_", path)
+    if _LEADS_AWAY.search(path) is None:
+        return path
+    return "/".join(f"_{part}" if _LEADS_AWAY.search(part) else part for part in path.split("/"))
 
 
 def _find_colliding(tables: sqlite3.Connection) -> bool:

@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from airflow_provider_convertapi.batch.decisions import (
 from airflow_provider_convertapi.batch.index import Index, LastConversion, LastFailure
 from airflow_provider_convertapi.batch.inputs import (
     MISSING,
+    OWN_OUTPUT,
     Inputs,
     check_not_inputs,
     leave_out_outputs,
@@ -72,6 +74,7 @@ class Plan:
     :param file_parameters: the files among the parameters, by name, found.
     :param started: seconds since the epoch at which the batch began.
     :param source_files: how many files the whole source has, all shards together.
+    :param left_out: how many more were listed and left out, by reason.
     :param items: what is to be converted, by output.
     :param reused: how many outputs stand from earlier.
     :param known: how many failures are known and paid for; `known_examples` names a few.
@@ -85,6 +88,7 @@ class Plan:
     file_parameters: Mapping[str, Source | str]
     started: float
     source_files: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     items: Items = field(default_factory=Items)
     reused: int = 0
     known: int = 0
@@ -136,7 +140,7 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
         index = Index(tables, task, now, only_own_run=request.overwrite)
         index.read(state.manifest)
         _list_inputs(plan, request, tables, index)
-        _name_outputs(request, tables, index)
+        _name_outputs(plan, request, tables, index)
         if index.has_conversions and plan.source_files:
             index.note_standing(list_everything(request.destination.uri))
         index.note_planned()
@@ -166,17 +170,19 @@ def _list_inputs(
             for entry in inputs.read()
         ),
     )
-    plan.source_files = inputs.total
+    plan.source_files, plan.left_out = inputs.total, inputs.left_out
 
 
 def _naming(request: BatchRequest) -> Naming:
     return Naming(request.to_formats, request.on_collision, safe_name)
 
 
-def _name_outputs(request: BatchRequest, tables: sqlite3.Connection, index: Index) -> None:
+def _name_outputs(
+    plan: Plan, request: BatchRequest, tables: sqlite3.Connection, index: Index
+) -> None:
     """Give each input its output; leave out inputs that are outputs themselves."""
     tables.execute("CREATE INDEX by_target ON inputs (target)")
-    leave_out_outputs(tables)
+    plan.left_out[OWN_OUTPUT] += leave_out_outputs(tables)
     _naming(request).assign(tables, record_uri, index.is_from)
     check_not_inputs(tables)
 
@@ -200,9 +206,9 @@ class _Comparison:
                 if self._is_to_convert(item, row):
                     yield item
                 elif item.target in recent:
-                    answered = recent[item.target]
-                    settled = Item(item.uri, item.target, answered.fingerprint)
-                    self.plan.uncleaned.append((settled, answered.attempt))
+                    fingerprint, attempt = recent[item.target]
+                    settled = Item(item.uri, item.target, fingerprint)
+                    self.plan.uncleaned.append((settled, attempt))
 
         self.plan.items.extend(to_convert())
 

@@ -16,14 +16,15 @@ CREATE TABLE inputs (
     target BLOB, is_left_out INT DEFAULT 0
 );
 CREATE TABLE conversions (
-    target BLOB PRIMARY KEY, match BLOB, match_seen BLOB, source INT, outputs, at TEXT
+    target BLOB PRIMARY KEY, at TEXT, match BLOB, match_seen BLOB, source INT, outputs,
+    to_format BLOB
 ) WITHOUT ROWID;
 CREATE TABLE failures (
-    target BLOB PRIMARY KEY, match BLOB, match_seen BLOB, source INT, bars INT, at TEXT,
+    target BLOB PRIMARY KEY, at TEXT, match BLOB, match_seen BLOB, source INT, bars INT,
     run_id BLOB, try_number INT, attempt INT, error TEXT, code INT, timeout INT
 ) WITHOUT ROWID;
-CREATE TABLE further (path BLOB PRIMARY KEY, target BLOB) WITHOUT ROWID;
-CREATE TABLE overwritten (path BLOB PRIMARY KEY, target BLOB) WITHOUT ROWID;
+CREATE TABLE further (path BLOB PRIMARY KEY, target BLOB, to_format BLOB) WITHOUT ROWID;
+CREATE TABLE overwritten (path BLOB PRIMARY KEY, target BLOB, to_format BLOB) WITHOUT ROWID;
 CREATE TABLE standing (path BLOB PRIMARY KEY, size INT) WITHOUT ROWID;
 CREATE TABLE numbered (stem BLOB, path BLOB, PRIMARY KEY (stem, path)) WITHOUT ROWID;
 CREATE TABLE counted (target BLOB, at TEXT, PRIMARY KEY (target, at)) WITHOUT ROWID;

@@ -42,8 +42,7 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes; `FileNotFoundError` where it is gone."""
-        with locate(self.uri + name, "destination").open() as file:
-            return file.read()
+        return locate(self.uri + name, "destination").read()
 
     def modified(self, name: str) -> float | None:
         """Return when a file was written, in seconds since the epoch; None where nobody knows."""

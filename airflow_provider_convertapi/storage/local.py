@@ -108,6 +108,10 @@ class LocalLocation:
         """Return the names in the directory."""
         return [path.name for path in self.path.iterdir()]
 
+    def read(self) -> bytes:
+        """Return the bytes of a small file."""
+        return self.path.read_bytes()
+
     def delete(self) -> None:
         """Delete the file."""
         self.path.unlink()

@@ -170,6 +170,9 @@ class Location(Protocol):
     def names(self) -> list[str]:
         """Return the names of the files in the directory; `FileNotFoundError` as above."""
 
+    def read(self) -> bytes:
+        """Return the bytes of a small file; `FileNotFoundError` where it is gone."""
+
     def delete(self) -> None:
         """Delete the file; `FileNotFoundError` where it is gone."""
 

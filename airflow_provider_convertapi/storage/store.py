@@ -146,6 +146,11 @@ class StoreLocation:
             str(info["name"]).rpartition("/")[2] for info in infos if info["type"] != "directory"
         ]
 
+    def read(self) -> bytes:
+        """Return the bytes of a small file, in one request: opening it would ask for its size."""
+        data: bytes = self.fs.cat_file(self.path)
+        return data
+
     def delete(self) -> None:
         """Delete the file."""
         self.fs.rm_file(self.path)

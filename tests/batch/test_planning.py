@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from airflow_provider_convertapi.storage import Folder
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.batch.nights import Night
 
 
@@ -117,3 +120,63 @@ def test_missing_file_with_brackets_in_its_name_fails(night: Night) -> None:
         night.run(source=[str(night.source / "a.txt"), str(night.source / "report[1].docx")])
 
     assert {"a.pdf": "converted", "report[1].pdf": "failed"} == night.outcomes()
+
+
+def test_output_of_another_conversion_is_an_input(night: Night) -> None:
+    """Text to PDF, then PDF to pictures in one folder: each batch leaves out its own outputs."""
+    night.write("a.txt")
+    here = str(night.source)
+    night.run(destination=here)
+
+    summaries = [
+        night.run(
+            TaskInstance(run_id=run_id), source=f"{here}/*.*df", destination=here, to_format="jpg"
+        )
+        for run_id in ("two", "three")
+    ]
+
+    assert [(1, 0), (0, 1)] == [(one["converted"], one["reused"]) for one in summaries]
+    last = night.run(TaskInstance(run_id="four"), source=f"{here}/*[!g]", destination=here)
+    assert (0, 1) == (last["converted"], last["reused"])
+
+
+@pytest.mark.parametrize(
+    ("url", "output"),
+    [
+        pytest.param("a%2F..%2F..%2Fevil.txt", "a/_../_../evil.pdf", id="parent"),
+        pytest.param("%2Fetc%2Fevil.txt", "_/etc/evil.pdf", id="root"),
+        pytest.param(".%2Fevil.txt", "_./evil.pdf", id="here"),
+        pytest.param("_convertapi%2Fmanifest%2Fx.txt", "__convertapi/manifest/x.pdf", id="own"),
+        pytest.param("a%0Ab%2Fx.txt", "a_b/x.pdf", id="control"),
+        pytest.param("2026%2Fx.y%2Fb.txt", "2026/x.y/b.pdf", id="harmless"),
+    ],
+)
+def test_output_stays_in_the_destination(night: Night, url: str, output: str) -> None:
+    """Every part of an output's path is cleaned, wherever the name comes from."""
+    plan = night.run(source=[f"https://example.com/{url}"], plan_only=True)
+
+    assert [output] == [example["output"] for example in plan["examples"]]
+
+
+def test_what_is_left_out_is_counted(night: Night, said: Callable[[], str]) -> None:
+    """By reason, once for the whole batch."""
+    night.write("a.txt", "b.txt", "young.md")
+    os.utime(night.source / "a.txt", (0, 0))
+    os.utime(night.source / "b.txt", (0, 0))
+    here = str(night.source)
+    night.run(destination=here, source=f"{here}/*.txt")
+    for path in night.source.glob("*.pdf"):
+        os.utime(path, (0, 0))
+    night.run(destination=f"{here}/zip", to_format="zip", source=f"{here}/a.txt")
+    said()
+
+    night.run(TaskInstance(run_id="two"), destination=here, min_age=3600)
+
+    told = said()
+    assert "2 files: 0 to convert" in told
+    assert "Left out of the listing: 2 younger than min_age, 2 outputs of this conversion." in told
+
+    zipped = {"source": f"{here}/**/a.[tz]*", "destination": f"{here}/zip", "to_format": "zip"}
+    night.run(TaskInstance(run_id="two"), **zipped)
+
+    assert "Left out of the listing: 1 in the destination." in said()
