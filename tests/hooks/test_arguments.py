@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pypdfium2
 import pytest
@@ -50,8 +50,10 @@ def test_steps_of_a_later_try(sandbox: Sandbox, make_hook: MakeHook, letter: Pat
 
 def test_steps_are_checked(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:
     """A step without its format is refused before anything is sent."""
+    steps: Any = [{"format": "merge"}]
+
     with pytest.raises(ParameterError, match=r"steps\[0\] must be a mapping with to_format"):
-        make_hook().convert(letter, "pdf", letter.parent / "o.pdf", steps=[{"format": "merge"}])
+        make_hook().convert(letter, "pdf", letter.parent / "o.pdf", steps=steps)
 
     assert [] == list(sandbox.requests)
 
@@ -77,7 +79,9 @@ def test_timedelta_must_be_above_zero(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path, name: str
 ) -> None:
     """No time at all is refused, and named."""
+    given: Any = {name: timedelta(0)}
+
     with pytest.raises(ParameterError, match=rf"{name} is .*above 0"):
-        make_hook().convert(letter, "pdf", letter.parent / "o.pdf", **{name: timedelta(0)})
+        make_hook().convert(letter, "pdf", letter.parent / "o.pdf", **given)
 
     assert [] == list(sandbox.requests)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from convertapi_sandbox import Sandbox
 
-SHORT = {"timeout": timedelta(seconds=1.5), "poll_interval": timedelta(milliseconds=100)}
+SHORT: dict[str, Any] = {
+    "timeout": timedelta(seconds=1.5),
+    "poll_interval": timedelta(milliseconds=100),
+}
 
 
 @pytest.fixture
@@ -40,7 +43,11 @@ def single(letter: Path, **arguments: Any) -> Any:
     """Make the operator for one conversion."""
     from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 
-    given = {"source": str(letter), "to_format": "pdf", "destination": f"{letter}.pdf"}
+    given: dict[str, Any] = {
+        "source": str(letter),
+        "to_format": "pdf",
+        "destination": f"{letter}.pdf",
+    }
     return ConvertApiOperator(task_id="convert", **given, **arguments)
 
 
@@ -48,9 +55,9 @@ def batch(letter: Path, **arguments: Any) -> Any:
     """Make the operator for a folder."""
     from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 
-    given = {"source": str(letter.parent), "to_format": "pdf"}
-    destination = str(letter.parents[1] / "out")
-    return ConvertApiBatchOperator(task_id="convert", **given, destination=destination, **arguments)
+    given: dict[str, Any] = {"source": str(letter.parent), "to_format": "pdf"}
+    given["destination"] = str(letter.parents[1] / "out")
+    return ConvertApiBatchOperator(task_id="convert", **given, **arguments)
 
 
 def polls(sandbox: Sandbox) -> int:
