@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from convertapi_sandbox import Sandbox
 
-SHORT = {"timeout": timedelta(seconds=1.5), "poll_interval": timedelta(milliseconds=100)}
+SHORT: dict[str, Any] = {
+    "timeout": timedelta(seconds=1.5),
+    "poll_interval": timedelta(milliseconds=100),
+}
 
 
 @pytest.fixture
