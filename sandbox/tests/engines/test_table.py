@@ -1,4 +1,4 @@
-"""The documentation's tables are what the engines say of themselves."""
+"""The tables in the documentation match the engines."""
 
 from __future__ import annotations
 
