@@ -49,12 +49,12 @@ only make it slower."""
 RAMP = 0.5
 BUSY_CAPACITY, BUSY_FLIGHT, BUSY_SHARE = 4, 32, 0.1
 PART = 200  # records in a part of a manifest
-PAIR = ("png", "jpg")  # the cheapest that the sandbox really makes: its own work is not measured
+PAIR = ("png", "jpg")  # the cheapest real conversion, because the sandbox's work is not measured
 
 
 @contextmanager
 def sandbox_process(latency: float) -> Iterator[str]:
-    """Run a sandbox in a process of its own, and give its URL."""
+    """Run a sandbox in its own process, and yield its URL."""
     command = [sys.executable, "-m", "convertapi_sandbox", "--balance", "1000000"]
     command += ["--latency", str(latency)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -69,7 +69,7 @@ def sandbox_process(latency: float) -> Iterator[str]:
 
 @contextmanager
 def s3_process(objects: int) -> Iterator[str]:
-    """Run an S3 server in a process of its own, with a bucket of so many objects."""
+    """Run an S3 server in its own process, with a bucket of so many objects."""
     command = [sys.executable, __file__, "--s3", str(objects)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -98,7 +98,7 @@ def serve_s3(objects: int) -> None:
         endpoint_url=url,
         region_name="us-east-1",
         aws_access_key_id="x",
-        aws_secret_access_key="x",  # noqa: S106 - of a server on loopback
+        aws_secret_access_key="x",  # noqa: S106 - for a server on loopback
     )
     client.create_bucket(Bucket="bucket")
     backend = s3_backends["123456789012"]["aws"]
@@ -127,7 +127,7 @@ def execute(run_id: str = "run", **arguments: Any) -> dict[str, Any]:
 
 
 def convert(source: str, destination: str, mode: str, url: str, files: int) -> dict[str, Any]:
-    """Convert a batch here, after a small one that loads everything; return what was measured."""
+    """Convert a batch in this process, after a small one that warms up; return the figures."""
     common: dict[str, Any] = {
         "to_format": PAIR[1],
         "durable": mode == "durable",
@@ -239,7 +239,7 @@ STEPS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 def apart(step: str, *arguments: Any) -> dict[str, Any]:
-    """Do a step in a process of its own, and return what it measured."""
+    """Run a step in its own process, and return its figures."""
     command = [sys.executable, str(Path(__file__)), "--step", step, *map(str, arguments)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -247,7 +247,7 @@ def apart(step: str, *arguments: Any) -> dict[str, Any]:
 
 
 def report(what: str, measured: dict[str, Any], files: int, latency: float, share: float) -> bool:
-    """Print a run beside its limit; tell whether it is as good as it should be."""
+    """Print a run and its limit; tell whether it is good enough."""
     limit = files * latency / CONCURRENCY
     reached = limit / measured["seconds"]
     most = MOST_MEMORY + MEMORY_PER_SLOT * CONCURRENCY
@@ -273,7 +273,7 @@ def make_files(folder: Path, count: int) -> None:
 
 
 def compare_speed(folder: Path, files: int) -> bool:
-    """Print ours in both modes, on the disk and on S3, beside the SDK and mapped tasks."""
+    """Print ours in both modes, on disk and on S3, and the SDK and mapped tasks for comparison."""
     source, few = folder / "in", folder / "few"
     make_files(source, files)
     make_files(few, max(files // 5, peers.MAPPED))
@@ -301,7 +301,7 @@ def compare_speed(folder: Path, files: int) -> bool:
             f"{'mapped HttpOperator':24} {mapped['tasks']} tasks, one process: {each:.2f} s each, "
             f"so {each * files:.0f} s for {files}; {DIRECT_LATENCY * files:.0f} s of that overlap"
         )
-    # What ours takes for a file does not grow with what the service takes.
+    # Our time per file does not depend on the service's.
     with sandbox_process(SLOWER_LATENCY) as url:
         slower = apart("convert", source, f"{folder}/slower/", "direct", url, files)
         report("direct, disk", slower, files, SLOWER_LATENCY, 0)
@@ -345,7 +345,7 @@ def report_plan(name: str, night: dict[str, Any], bare: dict[str, Any] | None = 
 
 
 def compare_busy(folder: Path) -> bool:
-    """Print how a service that takes four at a time is found out."""
+    """Print how a batch adapts to a service that takes four conversions at a time."""
     from convertapi_sandbox import Sandbox
 
     source = folder / "busy"
@@ -361,7 +361,7 @@ def compare_busy(folder: Path) -> bool:
         )  # fmt: skip
         seconds = time.monotonic() - started
         requests = list(sandbox.requests)
-    # What was on its way when the first refusal came had not heard of it: the ramp is that long.
+    # Requests under way at the first refusal cannot take it into account: the ramp lasts that long.
     first = next(entry.at for entry in requests if entry.status == 503)  # noqa: PLR2004 - busy
     after = [entry.status for entry in requests if entry.at > first + RAMP]
     share = after.count(503) / len(after)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# A line for every trigger would bury the figures.
+# A log line for every trigger would hide the figures.
 os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "ERROR"
 
 import psutil
@@ -41,13 +41,13 @@ TICK = 0.002
 
 @dataclass
 class Collections:
-    """How long the interpreter has collected garbage."""
+    """The time that the interpreter spends on garbage collection."""
 
     seconds: float = 0.0
     _begin: float = 0.0
 
     def __call__(self, phase: str, _: dict[str, int]) -> None:
-        """Be told by the interpreter."""
+        """Receive the interpreter's callback."""
         if phase == "start":
             self._begin = time.perf_counter()
         else:
@@ -68,13 +68,13 @@ class Turn:
 
     @property
     def ours(self) -> float:
-        """Return the lateness that is not the interpreter's own."""
+        """Return the delay without garbage collection."""
         return self.late - self.collecting
 
 
 @contextmanager
 def sandbox() -> Iterator[Any]:
-    """Run a sandbox in a process of its own, in which every job runs."""
+    """Run a sandbox in its own process, in which every job keeps running."""
     command = [sys.executable, "-m", "convertapi_sandbox"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -90,7 +90,7 @@ def sandbox() -> Iterator[Any]:
 
 
 def trigger(jobs: range, seconds: float, token: str) -> Any:
-    """Make a trigger as a triggerer does, from arguments."""
+    """Make a trigger from its arguments, as a triggerer does."""
     from airflow_provider_convertapi.api.ids import key_check
     from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
 
@@ -140,7 +140,7 @@ async def watch(triggers: list[Any]) -> list[Turn]:
 
 
 def measure(name: str, service: Any, waves: list[range], seconds: float) -> float:
-    """Watch the jobs and print what it took; return the longest stall in seconds."""
+    """Watch the jobs and print the figures; return the longest stall in seconds."""
     process = psutil.Process()
     service.reset()
     service.fail("GET /async/job/*", status=202, empty=True, times=None)
@@ -161,10 +161,10 @@ def measure(name: str, service: Any, waves: list[range], seconds: float) -> floa
 
 
 def main(count: int = 1000, seconds: float = 40.0) -> int:
-    """Measure, print, and fail where the loop was held up for longer than the target."""
+    """Measure, print, and fail if the loop was blocked for longer than the target."""
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     with sandbox() as service:
-        # What a triggerer imports once is no stall of a triggerer that runs.
+        # Imports happen once, so they are not counted as a stall.
         asyncio.run(watch([trigger(range(1), 1, service.token)]))
         half = count // 2
         stalls = [

@@ -23,7 +23,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Hundreds of failures on purpose: what Airflow says of each would bury the figures.
+# Hundreds of failures on purpose: Airflow's log of each would hide the figures.
 os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "CRITICAL"
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _tries(convert: Callable[..., None], sources: Path, outputs: Path, number: i
     for attempt in range(1, TRIES + 1):
         try:
             convert(number, sources / f"{number}.txt", outputs / f"{number}.zip", attempt)
-        except BaseException:  # noqa: BLE001, S112 - the SDK's errors are no `Exception`; any is a failed try
+        except BaseException:  # noqa: BLE001, S112 - the SDK's errors are not `Exception`s; any is a failed try
             continue
         return True
     return False
@@ -101,7 +101,7 @@ def _is_right(path: Path, number: int) -> bool:
 
 
 def ours(number: int, source: Path, target: Path, attempt: int) -> None:
-    """Convert as a task's try would, durable."""
+    """Convert in durable mode, as a task's try would."""
     from airflow_provider_convertapi.conversions.task import TaskTry
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 

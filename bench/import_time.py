@@ -1,6 +1,6 @@
-"""What declaring our operators adds to the parsing of a DAG file, beside a peer's operator.
+"""What importing our operators adds to the parsing of a DAG file, compared with a peer's.
 
-Each figure is the median of fresh processes in which `airflow.sdk` is imported already.
+Each figure is the median of fresh processes in which `airflow.sdk` is already imported.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ print(time.perf_counter() - start, len(set(sys.modules) - before))
 
 
 def measure(module: str) -> tuple[float, int] | None:
-    """Return the median time in seconds and the modules that it loads; None where it is missing."""
+    """Return the median time in seconds and the modules that it loads; None if it is missing."""
     seconds, loaded = [], 0
     for _ in range(PROCESSES):
         run = subprocess.run(

@@ -1,4 +1,4 @@
-"""One large file: speed beside `curl` on the same server, and memory above an idle process.
+"""One large file: speed compared with `curl` on the same server, and memory above idle.
 
 Speed: `ConvertApiHook.upload` and `download` against `curl`, in turn, medians of three.  Ours does
 not call a file published before it is on the disk (fsync), so curl's is flushed too.
@@ -41,7 +41,7 @@ SMALL, LARGE = "small", "large"
 
 
 def make_file(path: Path, megabytes: int) -> None:
-    """Write a file that no compression makes smaller."""
+    """Write an incompressible file."""
     block = os.urandom(MEBIBYTE)
     with path.open("wb") as stream:
         for _ in range(megabytes):
@@ -50,7 +50,7 @@ def make_file(path: Path, megabytes: int) -> None:
 
 @contextmanager
 def sandbox_process() -> Iterator[str]:
-    """Run a sandbox in a process of its own and give its URL: it must not share our interpreter."""
+    """Run a sandbox in its own process, not in our interpreter; yield its URL."""
     command = [sys.executable, "-m", "convertapi_sandbox", "--balance", "1000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -63,7 +63,7 @@ def sandbox_process() -> Iterator[str]:
 
 
 def compare_speed(url: str, folder: Path, megabytes: int) -> bool:
-    """Print upload and download beside curl; tell whether both reach 0.8 of it."""
+    """Print upload and download compared with curl; tell whether both reach 0.8 of it."""
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
     source, mine, theirs = (folder / name for name in (f"{LARGE}.txt", "ours.bin", "curl.bin"))
@@ -94,7 +94,7 @@ def _curl_to_disk(url: str, path: Path) -> None:
 
 
 def _note(seconds: dict[str, list[float]], name: str, action: Callable[[], T]) -> T:
-    """Do it, and note under the name how many seconds it took."""
+    """Call a function, and record its seconds under a name."""
     started = time.monotonic()
     result = action()
     seconds.setdefault(name, []).append(time.monotonic() - started)
@@ -143,7 +143,7 @@ def convert(source: str, out: str, mode: str) -> None:
 
 
 def compare_memory(folder: Path) -> bool:
-    """Print what conversions take, on the disk and on S3; tell whether all is within the limit."""
+    """Print the memory of conversions, on disk and on S3; tell whether all are within the limit."""
     documents = [folder / f"{name}.txt" for name in (SMALL, LARGE)]
     documents[0].write_text("small\n")
     good = True

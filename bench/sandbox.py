@@ -1,4 +1,4 @@
-"""The sandbox itself: start, first conversion, and 1 GB through it beside `cp` on the same disk.
+"""The sandbox itself: start, first conversion, and 1 GB compared with `cp` on the same disk.
 
 Limits: starts in 0.5 s, converts its first document within 2 s, carries documents at no less than
 half of `cp`'s speed in constant memory.  The caller is a bare socket.  Two more are printed without
@@ -32,7 +32,7 @@ CURL = shutil.which("curl") or "curl"
 START, FIRST, SHARE_OF_CP, MOST_MEMORY = 0.5, 2.0, 0.5, 64
 MEBIBYTE = BLOCK = 1 << 20
 STORED, SENT = "d" * 32, "u" * 32  # ids of documents
-BOUNDARY = "-" * 24 + "d74496d66958873e"  # as curl makes them; a short one is found more slowly
+BOUNDARY = "-" * 24 + "d74496d66958873e"  # as curl makes them; the search for a short one is slower
 FORM = (
     f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="a"; filename="large.bin"\r\n\r\n',
     f"\r\n--{BOUNDARY}--\r\n",
@@ -47,7 +47,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def start(folder: Path) -> tuple[subprocess.Popen[str], str]:
-    """Start a sandbox in a process of its own, on the disk of `folder`; give its URL too."""
+    """Start a sandbox in its own process, on the disk of `folder`; also return its URL."""
     command = [sys.executable, "-m", "convertapi_sandbox", "--state", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     if process.stdout is None:
@@ -76,7 +76,7 @@ def carry(url: str, folder: Path, megabytes: int) -> dict[str, float]:
         for _ in range(megabytes):
             stream.write(block)
     upload(url, source, STORED)
-    os.sync()  # or the disk would be busy with them while we measure
+    os.sync()  # otherwise the disk would be busy writing them while we measure
     commands = {
         "cp": ["cp", str(source), str(target)],
         "curl, upload": [
@@ -111,7 +111,7 @@ def ask(url: str, method: str, path: str, headers: str = "") -> socket.socket:
 
 
 def upload(url: str, source: Path, file_id: str, form: tuple[str, str] = ("", "")) -> None:
-    """Send a file as it is, or as the one part of a form."""
+    """Send a file as it is, or as the only part of a form."""
     size = source.stat().st_size + len("".join(form))
     kind = f"multipart/form-data; boundary={BOUNDARY}" if any(form) else "application/octet-stream"
     headers = f"Content-Type: {kind}\r\nContent-Length: {size}\r\n"
@@ -139,7 +139,7 @@ def download(url: str, target: Path, file_id: str) -> None:
 
 
 def peak(pid: int) -> int:
-    """Return the most MB that a process has held."""
+    """Return the peak memory of a process in MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     found = re.search(r"VmHWM:\s+(\d+)", status)
     return int(found[1]) // 1024 if found else 0

@@ -2,7 +2,7 @@
 
     python bench/storage_memory.py [MIB_LOCAL] [MIB_S3] [MIB_SFTP]
 
-Servers and measured work run in processes of their own.  "Above idle" is the highest resident
+Servers and measured code run in separate processes.  "Above idle" is the highest resident
 size of the working process minus the one it had once imports and connections were done (Linux).
 """
 
@@ -55,7 +55,7 @@ asyncio.run(serve())
 
 
 def measure(uri: str, mebibytes: int) -> dict[str, float]:
-    """Publish a file of zeros to `uri`, read it again; return MiB above idle and seconds."""
+    """Publish a file of zeros to `uri` and read it; return MiB above idle and seconds."""
     from airflow_provider_convertapi.storage import (
         BLOCK,
         Destination,

@@ -1,4 +1,4 @@
-"""Run every benchmark of bench/ in a process of its own, and print what each measured.
+"""Run every benchmark of bench/ in its own process, and print the figures.
 
 ``python dev/bench.py NAME ...`` runs only those named, for example ``import_time``.
 """
@@ -21,7 +21,7 @@ BENCH = Path(__file__).resolve().parent.parent / "bench"
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Have all that a benchmark and its processes make in one folder, which is removed after."""
+    """Make a benchmark and its processes write to one folder, which is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         os.environ["TMPDIR"] = tempfile.tempdir = name
         os.environ.setdefault("AIRFLOW_HOME", name)

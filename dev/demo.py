@@ -3,7 +3,7 @@
 Starts a sandbox of ConvertAPI and an S3 server on loopback, makes a fresh Airflow home, runs the
 nightly example on three nights and every other example once, shows what came out, and checks that
 it is what the README promises.
-With ``--ui`` it starts Airflow's web server, too, and keeps all of it running to click through.
+With ``--ui`` it also starts Airflow's web server, and keeps everything running to click through.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SENTENCES = {
     "minutes": "The ferry runs every twenty minutes from April",
     "notes": "Salt has reached the wiring of the fog horn",
 }
-"""What a reader must find in the PDF of each document."""
+"""Text that the PDF of each document must contain."""
 
 WHOLES = {
     "merged": tuple(SENTENCES.values()),
@@ -45,25 +45,25 @@ WHOLES = {
     "ferry-company": ("Berth at the north pier", "a new rope ladder"),
     "sailing-club": ("Winter storage of two dinghies",),
 }
-"""The same of each PDF that is made of several documents."""
+"""The same for each PDF that is made of several documents."""
 
 LOCKED = {"harbour.pdf", "chained.pdf"}
 
 
 @dataclass(slots=True)
 class Report:
-    """What the demo shows, and whether it is as promised."""
+    """The output of the demo, and its checks."""
 
     stage: Stage
     screen: TextIO
     broken: int = field(default=0)
 
     def say(self, line: str = "") -> None:
-        """Print a line to the person who watches."""
+        """Print a line for the user."""
         print(line, file=self.screen, flush=True)
 
     def check(self, promise: str, *, kept: bool) -> None:
-        """Print a promise and whether it was kept."""
+        """Print a promise, and whether it was kept."""
         self.broken += not kept
         self.say(f"  {'ok    ' if kept else 'BROKEN'}  {promise}")
 
@@ -87,7 +87,7 @@ class Report:
         self.say(f"  PDFs and manifest: {', '.join(map(_shown, where))}")
 
     def table(self, runs: list[Run]) -> None:
-        """Print each output: its DAG, size, pages, what it cost and where it lies."""
+        """Print each output: its DAG, size, pages, cost and path."""
         row = "{:<21} {:<18} {:>8}  {:<14} {:>4}  {}"
         self.say(row.format("DAG", "file", "size", "holds", "cost", "where it lies"))
         for run in runs:
@@ -109,7 +109,7 @@ class Report:
         return run.dag_id, name, _size(content), holds, cost, _shown(uri).removesuffix(name)
 
     def quota(self, run: Run) -> None:
-        """Show how an exhausted quota reads."""
+        """Show the error of an exhausted quota."""
         self.say("quota_exhausted failed, as it should; its last log line:")
         self.say(f"  {run.error}")
 

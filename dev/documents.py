@@ -1,4 +1,4 @@
-"""Open what the examples made, as a reader would."""
+"""Open the documents that the examples made."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def measure(name: str, content: bytes, password: str | None = None) -> str:
-    """Say how large a document is to its reader: pages, pixels or words."""
+    """Describe the size of a document: pages, pixels or words."""
     if name.endswith(".pdf"):
         return pages_in(content, password=password)
     if name.endswith(".jpg"):
@@ -19,7 +19,7 @@ def measure(name: str, content: bytes, password: str | None = None) -> str:
 
 
 def pages_in(*pdfs: bytes, password: str | None = None) -> str:
-    """Say how many pages there are."""
+    """Return the number of pages."""
     pages = sum(len(pypdfium2.PdfDocument(pdf, password)) for pdf in pdfs)
     return f"{pages} page{'s' if pages > 1 else ''}"
 

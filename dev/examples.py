@@ -1,4 +1,4 @@
-"""Run the example DAGs as Airflow runs them, in this process, and read what they say."""
+"""Run the example DAGs in this process, as Airflow does, and read their logs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ORDER = (
     "quota_exhausted",
 )
 CONF = {"fan_out_shards": {"files_per_shard": 1}}
-"""What a run is given: with so few documents there would be one shard."""
+"""The configuration of a run: by default, so few documents would be a single shard."""
 
 _CONVERTED = re.compile(
     r"Converted .+? into (.+)\. Cost: \d+ conversion\(s\); charged now: (\d+)\."
@@ -41,7 +41,7 @@ _BATCH = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What a task's log says of one conversion."""
+    """What a task's log says about one conversion."""
 
     outputs: list[str]
     charged: int
@@ -49,7 +49,7 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What the log says of a batch, all its shards together."""
+    """What the log says about a batch, over all its shards."""
 
     converted: int
     reused: int
@@ -67,7 +67,7 @@ class Batch:
         return self.manifest.partition("_convertapi/")[0]
 
     def outputs(self) -> list[str]:
-        """Return the URIs of the outputs, as the manifest has them."""
+        """Return the URIs of the outputs, as recorded in the manifest."""
         from airflow_provider_convertapi.manifest import read_manifest
 
         records = read_manifest(self.manifest)
@@ -91,18 +91,18 @@ class Run:
 
     @property
     def charged(self) -> int:
-        """Return the conversions that the tasks say they paid for."""
+        """Return the number of conversions that the tasks report as paid."""
         single = sum(conversion.charged for conversion in self.conversions)
         return single + (self.batch.charged if self.batch else 0)
 
     def outputs(self) -> list[str]:
-        """Return the URIs of all that it made or found made."""
+        """Return the URIs of all outputs that it made or reused."""
         single = [uri for conversion in self.conversions for uri in conversion.outputs]
         return single + (self.batch.outputs() if self.batch else [])
 
 
 def prepare() -> dict[str, DAG]:
-    """Make Airflow's database and return the example DAGs by their id."""
+    """Create Airflow's database, and return the example DAGs by id."""
     from airflow.dag_processing.dagbag import DagBag
     from airflow.utils.db import initdb
 
@@ -114,7 +114,7 @@ def prepare() -> dict[str, DAG]:
 
 
 def run(dag: DAG, log: Path) -> Run:
-    """Run a DAG to its end, retries included."""
+    """Run a DAG to its end, including retries."""
     sys.stdout.flush()
     start = log.stat().st_size
     dag_run: DagRun = dag.test(run_conf=CONF.get(dag.dag_id))

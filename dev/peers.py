@@ -1,4 +1,4 @@
-"""What a batch is compared with: a bare loop, the official SDK in threads, mapped HttpOperators."""
+"""Peers of a batch: a bare loop, the official SDK in threads, and mapped HttpOperators."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAPPED = 12
 class Connections:
     """Count the TCP connections that this process opens to a server, for as long as it lives.
 
-    Told by Python itself: a thread that looks takes its turns from the threads that are measured.
+    Python's own audit events report them, because a polling thread would slow the measured ones.
     """
 
     def __init__(self, url: str) -> None:
@@ -40,9 +40,9 @@ class Connections:
 
 
 def bare(source: str, url: str, pair: str, concurrency: int, ramp: float) -> dict[str, Any]:
-    """Post every file over a connection for each thread, and do nothing with the answers.
+    """Post every file, over one connection per thread, and ignore the answers.
 
-    What no program can beat here: the service and its caller share this machine's processors.
+    No program can be faster here, because the service and its caller share the processors.
 
     :param ramp: seconds over which the threads start, as ours do.
     """
@@ -111,7 +111,7 @@ def with_sdk(source: str, url: str, pair: str, concurrency: int) -> dict[str, An
 def with_http_operator(source: str, url: str, pair: str) -> dict[str, Any]:
     """Convert with mapped HttpOperator tasks, as a DAG does, one after another in this process.
 
-    On a real Airflow they overlap; what each takes beside the conversion, they still take.
+    On a real Airflow they overlap, but each still needs its time in addition to the conversion.
     """
     import base64
     import warnings
@@ -120,7 +120,7 @@ def with_http_operator(source: str, url: str, pair: str) -> dict[str, Any]:
     os.environ.update(AIRFLOW_HOME=home, AIRFLOW__CORE__DAGS_FOLDER=home)
     token = json.loads(os.environ["AIRFLOW_CONN_CONVERTAPI_DEFAULT"])["password"]
     os.environ["AIRFLOW_CONN_BENCH_HTTP"] = json.dumps({"conn_type": "http", "host": url})
-    warnings.simplefilter("ignore")  # what Airflow says of itself
+    warnings.simplefilter("ignore")  # warnings from Airflow's own code
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.providers.http.operators.http import HttpOperator

@@ -31,7 +31,7 @@ def s3_server() -> Iterator[str]:
 
 
 def filled(url: str, documents: Iterable[Path]) -> Any:
-    """Make the buckets of the example, put the documents into one, and return a client."""
+    """Create the buckets of the example, put the documents into one, and return a client."""
     client = boto3.client(
         "s3",
         endpoint_url=url,

@@ -1,4 +1,4 @@
-"""What the examples need around them: a ConvertAPI, an S3 and an Airflow home, on this machine."""
+"""The surroundings of the examples: a ConvertAPI, an S3 and an Airflow home, on this machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "example_dags"
 DOCUMENTS = ROOT / "dev" / "documents"
 OFFICE_DOCUMENTS = [DOCUMENTS / name for name in ("report.docx", "minutes.md", "notes.txt")]
-PASSWORD = "lighthouse-112"  # noqa: S105 - of a demo document; shown to whoever runs the demo
+PASSWORD = "lighthouse-112"  # noqa: S105 - opens a demo document; the demo shows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Stage:
 
     @property
     def documents(self) -> Path:
-        """Return the directory from which the examples read: a copy, to be played with."""
+        """Return the directory from which the examples read: a copy, to play with."""
         return self.home / "documents"
 
     @property
@@ -51,12 +51,12 @@ class Stage:
 
     @property
     def log(self) -> Path:
-        """Return the file that takes everything that Airflow says."""
+        """Return the file for all of Airflow's output."""
         return self.home / "airflow.log"
 
 
 def clear(home: Path) -> None:
-    """Empty a home of what the last run left there, and lay out the documents anew."""
+    """Remove what the last run left in a home, and copy the documents again."""
     shutil.rmtree(home, ignore_errors=True)
     (home / "results").mkdir(parents=True)
     shutil.copytree(DOCUMENTS, home / "documents")
@@ -84,7 +84,7 @@ def set_stage(home: Path) -> Iterator[Stage]:
 
 
 def _forget_own_airflow() -> None:
-    """Leave alone whatever Airflow, account or proxy the caller's shell points to."""
+    """Ignore the Airflow, account and proxy of the caller's shell."""
     for name in list(os.environ):
         if name.startswith(("AIRFLOW", "AWS_")) or name.lower().endswith("_proxy"):
             del os.environ[name]

@@ -1,4 +1,4 @@
-"""Airflow's web server over the stage, to click through."""
+"""Airflow's web server with the examples, to click through."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
 import psutil  # Airflow's own dependency
-import requests  # noqa: TID253 - a script of its own
+import requests  # noqa: TID253 - a script, not a DAG file
 
 from dev.examples import ORDER
 
@@ -75,7 +75,7 @@ def _free_port() -> int:
 
 @contextmanager
 def _airflow(stage: Stage, url: str) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Run the parts of Airflow; stop each process that belongs to them at the end."""
+    """Run Airflow's components; at the end, stop all of their processes."""
     parts: list[subprocess.Popen[bytes]] = []
     environment = os.environ | _settings(url)
     with stage.log.open("ab") as log:
@@ -86,7 +86,7 @@ def _airflow(stage: Stage, url: str) -> Iterator[list[subprocess.Popen[bytes]]]:
                     env=environment,
                     stdout=log,
                     stderr=subprocess.STDOUT,
-                    start_new_session=True,  # Ctrl-C reaches us alone, and we stop the rest
+                    start_new_session=True,  # Ctrl-C reaches only us, and we stop the rest
                 )
                 parts.append(part)
             yield parts
@@ -110,7 +110,7 @@ def _settings(url: str) -> dict[str, str]:
 
 
 def _stop(parts: list[subprocess.Popen[bytes]]) -> None:
-    # Whatever Airflow starts is in one of these sessions, even when its parent ended before it.
+    # All processes of Airflow are in one of these sessions, even if their parent ended before them.
     sessions = {part.pid for part in parts}
     family = [p for p in psutil.process_iter() if _session_of(p.pid) in sessions]
     for member in family:
@@ -125,7 +125,7 @@ def _stop(parts: list[subprocess.Popen[bytes]]) -> None:
 def _session_of(pid: int) -> int | None:
     try:
         return os.getsid(pid)
-    except OSError:  # it ended meanwhile
+    except OSError:  # it has already ended
         return None
 
 

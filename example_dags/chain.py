@@ -1,8 +1,8 @@
-"""A chain at the service: documents to PDF, merged, protected, and only the end comes back.
+"""A chain at the service: documents to PDF, merged, protected; only the result is downloaded.
 
-Each step takes what the one before made by its id, so that no byte moves in between, and each is a
-job that a retry finds again. Three documents, one merge and one password are five conversions. The
-password lives in the Airflow Variable `report_password`.
+Each step takes the results of the one before by id, so nothing is downloaded in between, and each
+is a job that a retry finds again. Three documents, one merge and one password are five conversions.
+The password is in the Airflow Variable `report_password`.
 """
 
 from __future__ import annotations

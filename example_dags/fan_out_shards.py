@@ -1,4 +1,4 @@
-"""A bucket of many thousands: one mapped task for each thousand files, on any worker.
+"""A bucket with many thousands of files: one mapped task per thousand files, on any worker.
 
 A file belongs to a shard by its path alone, and all shards write into one destination and one
 manifest: shards may move between workers, and tomorrow there may be more of them. The pool bounds
@@ -32,7 +32,7 @@ with DAG(
 
     @task
     def divide(source: str, files_per_shard: str) -> list[dict[str, object]]:
-        """Look at the bucket, and return the shards to map over."""
+        """List the bucket, and return the shards to map over."""
         from airflow_provider_convertapi.shards import find_shards
 
         return find_shards(source, files_per_shard=int(files_per_shard))

@@ -1,4 +1,4 @@
-"""The hook, in a task of your own.
+"""The hook, in your own task.
 
 `ConvertApiHook` does in a `@task` what the operator does: a retry looks for the conversion before
 it pays, and a permanent failure burns no retries.
@@ -26,7 +26,7 @@ with DAG(
 
     @task
     def count_words(source: str, destination: str) -> int:
-        """Convert a PDF to text and return how many words it holds."""
+        """Convert a PDF to text, and return the number of words."""
         from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
         [text] = ConvertApiHook().convert(source, "txt", destination)

@@ -38,7 +38,7 @@ with DAG(
 
     @task
     def per_customer(results: str) -> list[dict[str, object]]:
-        """Return what to merge: the PDFs of each customer, and where the whole goes."""
+        """Return what to merge: each customer's PDFs, and the destination of the result."""
         customers = sorted(path for path in Path(results, "parts").glob("[!_]*") if path.is_dir())
         return [
             {

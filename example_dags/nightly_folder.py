@@ -1,8 +1,8 @@
 """A folder every night: only what is new.
 
-Converts what is new, changed, missing, or failed for a passing reason last night; the rest is
-"reused, no charge". The manifest beside the PDFs remembers every file. A night that would take more
-than 1,000 conversions is refused before anything is paid.
+Converts what is new, changed, missing, or failed with a transient error last night; the rest is
+"reused, no charge". The manifest next to the PDFs records every file. A run that would need more
+than 1,000 conversions fails before anything is paid.
 """
 
 from __future__ import annotations

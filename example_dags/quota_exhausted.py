@@ -1,8 +1,8 @@
-"""What an exhausted quota looks like.
+"""An exhausted quota.
 
 This DAG fails on purpose: its connection belongs to an account with no conversions left.
-The task has three retries and uses none of them, for no retry buys conversions.
-Its last log line names the connection, what is left undone, and what to do.
+The task has three retries and uses none of them, because a retry cannot buy conversions.
+Its last log line names the connection, what was not converted, and what to do.
 """
 
 from __future__ import annotations

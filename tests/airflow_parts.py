@@ -1,4 +1,4 @@
-"""A real Airflow in processes of its own, reached as a user reaches it.
+"""A real Airflow in separate processes, used as a user does.
 
 Its parts are started, killed and started again by their names; its runs are triggered and watched
 through its API.
@@ -31,7 +31,7 @@ STEP_LIMIT = 120.0
 
 
 def wait_for(what: str, ready: Callable[[], Any], limit: float = STEP_LIMIT) -> Any:
-    """Return the first true value; fail with what was waited for."""
+    """Return the first true value; on timeout, fail with a description of it."""
     end = time.monotonic() + limit
     while time.monotonic() < end:
         if value := ready():
@@ -41,7 +41,7 @@ def wait_for(what: str, ready: Callable[[], Any], limit: float = STEP_LIMIT) -> 
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody listens on."""
+    """Return a free port on loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -57,7 +57,7 @@ def session_of(pid: int) -> int | None:
 
 
 def task_process(service: Sandbox) -> psutil.Process:
-    """Return the process of the task that talks to the service now."""
+    """Return the process of the task that is connected to the service."""
     port = int(service.url.rpartition(":")[2])
 
     def find() -> psutil.Process | None:
@@ -73,7 +73,7 @@ def task_process(service: Sandbox) -> psutil.Process:
 
 @dataclass
 class Part:
-    """One command of Airflow, which stays.
+    """One long-running command of Airflow.
 
     :param command: what follows ``airflow``.
     :param environment: what is its own in the environment.
@@ -85,7 +85,7 @@ class Part:
 
 
 def core_parts() -> dict[str, Part]:
-    """Return what every Airflow has."""
+    """Return the components of every Airflow."""
     return {
         "api-server": Part(("api-server",)),
         "scheduler": Part(("scheduler", "--skip-serve-logs")),
@@ -96,7 +96,7 @@ def core_parts() -> dict[str, Part]:
 
 @dataclass
 class Airflow:
-    """An Airflow that runs.
+    """A running Airflow.
 
     :param home: the directory below which all of it lies.
     """
@@ -114,7 +114,7 @@ class Airflow:
 
     @contextmanager
     def running(self, dag_ids: Iterable[str]) -> Iterator[None]:
-        """Make its database, start every part, wait until it knows the DAGs; end every part."""
+        """Create its database, start all components, wait for its DAGs; stop them at the end."""
         subprocess.run(
             [sys.executable, "-m", "airflow", "db", "migrate"],
             env=self.environment,
@@ -145,7 +145,7 @@ class Airflow:
             )
 
     def wait_for(self, what: str, ready: Callable[[], bool]) -> None:
-        """Wait for something that starts; fail at once when one of its parts has ended."""
+        """Wait for a condition; fail immediately when a component has ended."""
 
         def is_ready() -> bool:
             for name, part in self.parts.items():
@@ -156,7 +156,7 @@ class Airflow:
         wait_for(what, is_ready, START_LIMIT)
 
     def kill(self, name: str) -> None:
-        """End one part at once, with all that it started: that is in its session."""
+        """Kill one component with everything that it started, which is in its session."""
         process, self.parts[name].process = self.parts[name].process, None
         if process is None:
             return
@@ -174,7 +174,7 @@ class Airflow:
         return answer.json() if answer.content else None
 
     def _known(self) -> set[str]:
-        """Return the DAGs that it knows, none while it starts."""
+        """Return the DAGs that it knows; none while it is starting."""
         try:
             token = self.session.get(f"{self.url}/auth/token", timeout=10).json()["access_token"]
             self.session.headers["Authorization"] = f"Bearer {token}"
@@ -214,7 +214,7 @@ class Run:
         return [task["state"] for task in self.tasks()]
 
     def wait(self, state: str, limit: float = STEP_LIMIT) -> list[dict[str, Any]]:
-        """Wait until every task is in a state; fail at once when one has failed for good."""
+        """Wait until every task is in a state; fail immediately when one has failed for good."""
 
         def reached() -> bool:
             states = self.states()
@@ -242,11 +242,11 @@ class Run:
         )
 
     def logs(self) -> list[Path]:
-        """Return the files into which its tries wrote."""
+        """Return the log files of its tries."""
         return sorted(self.airflow.home.glob(f"**/run_id={self.run_id}/**/*.log"))
 
     def log(self) -> str:
-        """Return what its tries wrote."""
+        """Return the logs of its tries."""
         return "\n".join(file.read_text(encoding="utf-8") for file in self.logs())
 
 
@@ -265,7 +265,7 @@ def settings(home: Path, service: Sandbox, dags: Path) -> tuple[str, dict[str, s
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-        # A worker that is gone is missed after these seconds, not after five minutes.
+        # A dead worker is detected after so many seconds, not after five minutes.
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "3",

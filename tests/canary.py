@@ -1,4 +1,4 @@
-"""The canary: no secret that the sandbox ever saw or issued is found where people can read.
+"""The canary: no secret that the sandbox saw or issued appears where people can read it.
 
 After every test that converts through Airflow's side of the package (hooks, operators, triggers,
 sensors, batches, example DAGs), its captured output and logs and the metadata database are
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from convertapi_sandbox import Sandbox
 
 WATCHED = ("hooks", "operators", "deferral", "parity", "batch", "e2e")
-"""Folders of tests whose subject must not leak; the others test what makes the secrets."""
+"""Folders of tests that must not leak secrets; the others test the code that creates them."""
 
 _ID = re.compile(r"/(?:d|job)/([a-z0-9]{32})")
 
 
 def secrets_of(sandbox: Sandbox) -> set[str]:
-    """Return what opens something: tokens that requests carried, ids that they named."""
+    """Return the secrets: tokens and ids in requests."""
     found = {sandbox.token, sandbox.master_token, *sandbox.files, *sandbox.jobs}
     for entry in sandbox.requests:
         found.add(entry.headers.get("authorization", "").removeprefix("Bearer "))

@@ -33,7 +33,7 @@ AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="airflow-home-"))
 _SETTINGS = {
     "AIRFLOW_HOME": str(AIRFLOW_HOME),
     "AIRFLOW__CORE__DAGS_FOLDER": str(AIRFLOW_HOME / "dags"),  # empty: `dag.test()` parses it
-    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "0",  # none: pytest's own is there for what hangs
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "0",  # none: pytest's timeout is enough
     "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(bytes(32)).decode(),
     "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # the default asks a name server
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -55,7 +55,7 @@ _isolate_environment()
 
 
 LONG = ("batch", "parity")
-"""Folders whose tests take minutes in all: `make test-long` runs them, `make test` does not."""
+"""Folders whose tests take minutes in total: `make test-long` runs them, `make test` does not."""
 
 
 ON_REQUEST = ("crash", "celery")
@@ -63,7 +63,7 @@ ON_REQUEST = ("crash", "celery")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out what runs on request only."""
+    """Skip folders that run only on request."""
     here = Path(__file__).parent
     folder = next((here / f for f in ON_REQUEST if collection_path == here / f), None)
     if folder is None:
@@ -87,7 +87,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(scope="session")
 def airflow_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Migrate the metadata database of this process: the first makes it, the others copy it."""
+    """Prepare this process's metadata database: the first process migrates it, others copy it."""
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     template, own = shared / "airflow.db", AIRFLOW_HOME / "airflow.db"
@@ -109,7 +109,7 @@ def _migrate() -> None:
 
 
 def _copy_database(source: Path, target: Path) -> None:
-    """Copy with SQLite's own means, since Airflow's pool may hold `target` open."""
+    """Copy with SQLite's backup, because Airflow's pool may hold `target` open."""
     reader, writer = sqlite3.connect(source), sqlite3.connect(target)
     try:
         reader.backup(writer)
@@ -119,7 +119,7 @@ def _copy_database(source: Path, target: Path) -> None:
 
 
 class RunDag(Protocol):
-    """What the fixture `run_dag` gives."""
+    """The type of the fixture `run_dag`."""
 
     def __call__(
         self,
@@ -140,7 +140,7 @@ class RunDag(Protocol):
 
 @pytest.fixture
 def run_dag(airflow_db: Path) -> RunDag:
-    """Run DAGs through `dag.test()`, alike on every Airflow."""
+    """Run DAGs with `dag.test()`, in the same way on every Airflow."""
 
     def run(
         dag: DAG | Path,
@@ -173,7 +173,7 @@ def _when(logical_date: datetime | None) -> dict[str, Any]:
 
 def _load(path: Path) -> DAG:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Airflow 3.2 moved it, and 2.11 knows the old place only
+        warnings.simplefilter("ignore")  # Airflow 3.2 moved it; 2.11 has only the old location
         from airflow.models.dagbag import DagBag
 
     bag = DagBag(path)
@@ -184,7 +184,7 @@ def _load(path: Path) -> DAG:
 
 
 def _serialize(dag: DAG) -> None:
-    """Write `dag` to the database, without which Airflow 3 makes no run of it."""
+    """Write `dag` to the database, because Airflow 3 needs it there to create a run."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
 

@@ -1,4 +1,4 @@
-"""Tries of one task, worker and triggerer included, without a scheduler and a database.
+"""Tries of one task, including worker and triggerer, without a scheduler or a database.
 
 What travels between the two passes through Airflow's own encryption and serialisation, and each
 side works on an operator of its own, as two processes would.
@@ -39,7 +39,7 @@ class TaskInstance:
     xcom: dict[str, Any] = field(default_factory=dict)
 
     def xcom_push(self, *, key: str, value: Any) -> None:
-        """Keep a value; a second one of the same key would be an error in Airflow."""
+        """Store a value; a second one with the same key would be an error in Airflow."""
         assert key not in self.xcom
         self.xcom[key] = value
 
@@ -113,13 +113,13 @@ def _passport(operator: Any) -> dict[str, object]:
 
 
 def resume(operator: Any, method: str, payload: Any, ti: TaskInstance) -> Any:
-    """Resume a deferred task with what its trigger had to say."""
+    """Resume a deferred task with its trigger's event."""
     context = {"ti": ti, "task": operator}
     return operator.resume_execution(method, {"event": payload}, context)
 
 
 def reborn(trigger: BaseTrigger) -> BaseTrigger:
-    """Return the trigger as a triggerer makes it anew from the row in the database."""
+    """Return the trigger as a triggerer creates it from the row in the database."""
     from airflow.models.trigger import Trigger
 
     row = Trigger.from_object(trigger)

@@ -1,4 +1,4 @@
-"""A fresh ConvertAPI, and an empty folder for a night."""
+"""A fresh sandbox, and an empty folder for a night."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SETTLE = 0.3
 
 @pytest.fixture
 def sandbox(convertapi_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """Give a fresh ConvertAPI, and a short settle time."""
+    """Provide a fresh sandbox and a short settle time."""
     monkeypatch.setenv("AIRFLOW__CONVERTAPI__SETTLE", str(SETTLE))
     return convertapi_sandbox
 
 
 @pytest.fixture
 def night(sandbox: Sandbox, tmp_path: Path) -> Night:
-    """Give an empty folder, and somewhere for its conversions."""
+    """Provide an empty folder, and somewhere for its conversions."""
     (tmp_path / "in").mkdir()
     return Night(tmp_path / "in", tmp_path / "out", sandbox)
 
@@ -36,7 +36,7 @@ def night(sandbox: Sandbox, tmp_path: Path) -> Night:
 def said(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
     """Return what was logged since the last call.
 
-    Airflow 2 logs to the stream that stood when it was imported, which may not be this test's.
+    Airflow 2 logs to the stream that was set when it was imported, which may not be this test's.
     """
     from airflow import __version__
 

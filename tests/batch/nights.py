@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Night:
-    """A folder, its conversion, and what is left of both.
+    """A folder, and its conversion night after night.
 
     :param source: the folder of documents.
     :param out: where their conversions go.
@@ -48,7 +48,7 @@ class Night:
         return summary
 
     def stop_when(self, due: Callable[[], bool], ti: TaskInstance, **arguments: Any) -> None:
-        """Run a try, tell it to stop once `due`, and see that it ends as one that was stopped."""
+        """Run a try, tell it to stop once `due`, and check that it ends with the error for that."""
         operator = self._operator(arguments)
         with ThreadPoolExecutor(1) as worker:
             running = worker.submit(execute, operator, ti)
@@ -60,7 +60,7 @@ class Night:
                 running.result(timeout=15)
 
     def resume(self, ti: TaskInstance, event: Any, **arguments: Any) -> dict[str, Any]:
-        """Resume one that had deferred, on an operator of its own, as another process does."""
+        """Resume a deferred try on a new operator, as another process does."""
         operator = self._operator(arguments)
         context = {"ti": ti, "task": operator}
         summary: dict[str, Any] = operator.resume_execution(
@@ -75,22 +75,22 @@ class Night:
         return ConvertApiBatchOperator(task_id="batch", poll_interval=0.5, **{**given, **arguments})
 
     def outputs(self) -> list[str]:
-        """Return what lies in the destination beside our own records."""
+        """Return the files in the destination, without our own records."""
         found = (path for path in self.out.rglob("*") if path.is_file())
         names = (str(path.relative_to(self.out)) for path in found)
         return sorted(name for name in names if not name.startswith("_convertapi/"))
 
     def records(self) -> list[Record]:
-        """Return the last word of the manifest on each output."""
+        """Return the last record of each output in the manifest."""
         from airflow_provider_convertapi.manifest import read_manifest
 
         return read_manifest(str(self.out))
 
     def outcomes(self) -> dict[str, str]:
-        """Return what the manifest says became of each output."""
+        """Return the status of each output in the manifest."""
         return {record.target: record.outcome for record in self.records()}
 
     @property
     def paid(self) -> int:
-        """Return how many paid requests reached the service, answered well or not."""
+        """Return how many paid requests reached the service, successful or not."""
         return sum(entry.paid for entry in self.sandbox.requests)

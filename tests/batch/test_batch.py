@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def test_second_night_pays_for_nothing(night: Night) -> None:
-    """An unchanged folder costs nothing, and not a single request."""
+    """An unchanged folder costs nothing and makes no request."""
     night.write("a.txt", "sub/b.txt")
     first = night.run(TaskInstance(run_id="one"))
     asked = len(night.sandbox.requests)
@@ -41,7 +41,7 @@ def test_second_night_pays_for_nothing(night: Night) -> None:
 
 @pytest.fixture
 def touched() -> Iterator[list[tuple[str, str]]]:
-    """Give what this process lists and opens, as Python's own audit tells it: event and path."""
+    """Provide the files that this process lists and opens, as audit events: event and path."""
     seen: list[tuple[str, str]] = []
     listening = True
 
@@ -72,7 +72,7 @@ def test_second_night_lists_each_directory_once(
 
 
 def test_nothing_is_left_at_the_service(night: Night) -> None:
-    """Documents are deleted once the manifest holds their records; uploads, too."""
+    """Documents and uploads are deleted once the manifest has their records."""
     night.write("a.txt")
     (night.source / "large.txt").write_bytes(bytes(1024 * 1024 + 1))
 
@@ -97,7 +97,7 @@ def test_new_changed_and_missing_files_are_converted(night: Night) -> None:
 
 
 def test_output_that_was_moved_away_is_ignored(night: Night) -> None:
-    """`on_missing_output="ignore"` is for outputs that somebody takes away."""
+    """`on_missing_output="ignore"` is for outputs that are moved away."""
     night.write("a.txt")
     night.run(TaskInstance(run_id="one"))
     (night.out / "a.pdf").unlink()
@@ -109,7 +109,7 @@ def test_output_that_was_moved_away_is_ignored(night: Night) -> None:
 
 
 def test_output_of_another_size_is_made_anew(night: Night) -> None:
-    """A torn output, whoever tore it, does not count as standing."""
+    """A truncated output does not count as present, whatever the reason."""
     night.write("a.txt")
     night.run(TaskInstance(run_id="one"))
     whole = (night.out / "a.pdf").read_bytes()
@@ -123,9 +123,9 @@ def test_output_of_another_size_is_made_anew(night: Night) -> None:
 
 
 def test_file_that_nobody_of_ours_wrote_is_spared(night: Night) -> None:
-    """Somebody's file in the way is a failure of that file, found before anything is paid.
+    """A foreign file in the way fails only that file, before anything is paid.
 
-    What it takes to pay for the whole folder anew is no advice for one file.
+    The message must not advise `overwrite`, which would pay for the whole folder again.
     """
     night.write("a.txt", "b.txt")
     night.out.mkdir()
@@ -142,7 +142,7 @@ def test_file_that_nobody_of_ours_wrote_is_spared(night: Night) -> None:
 
 
 def test_overwrite_ignores_records_of_other_runs(night: Night) -> None:
-    """`overwrite=True` with another key converts, and pays, everything anew; a retry does not."""
+    """`overwrite=True` with another key converts and pays everything again; a retry does not."""
     night.write("a.txt")
     night.run(TaskInstance(run_id="one"))
 
@@ -155,7 +155,7 @@ def test_overwrite_ignores_records_of_other_runs(night: Night) -> None:
 
 
 def test_parameters_are_part_of_what_is_remembered(night: Night) -> None:
-    """Other parameters convert anew; their values stay out of the manifest."""
+    """Other parameters convert again; their values are not in the manifest."""
     night.write("a.txt")
     night.run(TaskInstance(run_id="one"), parameters={"UserPassword": "correct horse"})
 
@@ -188,7 +188,7 @@ def test_hopeless_file_is_paid_once(night: Night) -> None:
 
 
 def test_hopeless_file_is_paid_again_when_asked_or_changed(night: Night) -> None:
-    """`retry_failed` pays once more, and once only; a new version of the file always does."""
+    """`retry_failed` pays once more, and only once; a new version of the file is always paid."""
     night.write("a.txt")
     night.sandbox.fail("POST /async/convert/*", verdict=5002, times=2)
 
@@ -210,7 +210,7 @@ def test_hopeless_file_is_paid_again_when_asked_or_changed(night: Night) -> None
 @pytest.mark.parametrize("durable", [True, False], ids=["durable", "direct"])
 @pytest.mark.parametrize("status", [404, 405, 413])
 def test_refusal_of_one_night_bars_nothing(night: Night, status: int, durable: bool) -> None:
-    """A wrong host and a proxy's limit are nobody's document: the next run converts all."""
+    """A wrong host and a proxy's limit are not held against a file: the next run converts all."""
     night.write("a.txt", "b.txt")
     prefix = "/async" if durable else ""
     night.sandbox.fail(f"POST {prefix}/convert/*", status=status, times=None)
@@ -226,7 +226,7 @@ def test_refusal_of_one_night_bars_nothing(night: Night, status: int, durable: b
 
 @pytest.mark.parametrize("status", [400, 415])
 def test_refused_file_is_not_asked_for_again(night: Night, status: int) -> None:
-    """What the service says of a file and its parameters stands until one of them changes."""
+    """A verdict on a file and its parameters stays valid until one of them changes."""
     night.write("a.txt")
     night.sandbox.fail("POST /async/convert/*", status=status, times=1)
     with pytest.raises(BatchFailedError):
@@ -240,7 +240,7 @@ def test_refused_file_is_not_asked_for_again(night: Night, status: int) -> None:
 
 @pytest.mark.parametrize("durable", [True, False], ids=["durable", "direct"])
 def test_larger_timeout_lifts_what_ran_out_of_time(night: Night, durable: bool) -> None:
-    """The second attempt had twice the time: what has no more than that is not paid again."""
+    """The second attempt had twice the time: with no longer `Timeout` it is not paid again."""
     night.write("a.txt")
     night.sandbox.fail("POST */convert/*", verdict=5000, times=2)
     given = {"durable": durable, "failure_policy": "never"}
@@ -282,7 +282,7 @@ def test_passing_failure_is_worth_another_try(night: Night) -> None:
     ],
 )
 def test_failure_policy_decides(night: Night, policy: str | float, fails: bool) -> None:
-    """Whatever it says, every file is attempted, and the manifest tells what happened to each."""
+    """With any policy, every file is attempted, and the manifest says what happened to each."""
     night.write("a.txt", "b.txt", "c.txt", "d.txt")
     night.sandbox.fail("POST /async/convert/*", verdict=5002, times=1)
 
@@ -306,7 +306,7 @@ def test_two_inputs_of_one_output_are_refused(night: Night) -> None:
 
 
 def test_suffix_keeps_collisions_apart_for_ever(night: Night) -> None:
-    """A name does not depend on what else exists: who had it keeps it, whoever comes or goes."""
+    """A file keeps its output name, whatever other files appear or disappear."""
     night.write("a.txt", "b.txt")
     night.run(TaskInstance(run_id="one"), on_collision="suffix")
     night.write("a.md")
@@ -321,7 +321,7 @@ def test_suffix_keeps_collisions_apart_for_ever(night: Night) -> None:
 
 
 def test_flat_list_keeps_equal_names_apart(night: Night) -> None:
-    """Two files of one name in a list get a digest of where they lie; each is converted once."""
+    """Two files with one name in a list get a digest of their location; each is converted once."""
     night.write("x/a.txt", "y/a.txt")
     source = [str(night.source / "x/a.txt"), str(night.source / "y/a.txt")]
 
@@ -333,7 +333,7 @@ def test_flat_list_keeps_equal_names_apart(night: Night) -> None:
 
 
 def test_equal_names_stay_apart_when_one_is_gone(night: Night) -> None:
-    """A name with a digest is kept, paid once, also where nothing collides with it any more."""
+    """A name with a digest is kept, and paid once, even if nothing collides with it any more."""
     night.write("x/a.txt", "y/a.txt")
     source = [str(night.source / "x/a.txt"), str(night.source / "y/a.txt")]
     night.run(TaskInstance(run_id="one"), source=source, on_collision="suffix")
@@ -346,7 +346,7 @@ def test_equal_names_stay_apart_when_one_is_gone(night: Night) -> None:
 
 
 def test_failed_file_of_an_equal_name_stays_known(night: Night) -> None:
-    """So is the name of a file that failed: it is not paid again under another one."""
+    """The name of a failed file is kept, too: it is not paid again under another name."""
     night.write("x/a.txt", "y/a.txt")
     source = [str(night.source / "x/a.txt"), str(night.source / "y/a.txt")]
     given = {"on_collision": "suffix", "failure_policy": "never"}
@@ -368,7 +368,7 @@ def test_failed_file_of_an_equal_name_stays_known(night: Night) -> None:
     ],
 )
 def test_file_of_several_entries_is_one_input(night: Night, entries: list[str]) -> None:
-    """However many entries of a list have a file, it is converted and paid once, in one shard."""
+    """A file in several entries of a list is converted and paid once, in one shard."""
     night.write("a.txt", "sub/x.txt")
     source = [f"{night.source}{entry}" for entry in entries]
 
@@ -384,7 +384,7 @@ def test_file_of_several_entries_is_one_input(night: Night, entries: list[str]) 
 
 
 def test_listed_file_that_is_named_too_stays_an_input(night: Night) -> None:
-    """What a list names is no output to be left out, even where a listing has it as well."""
+    """A file that a list names is not left out as an output, even if a listing finds it as well."""
     night.write("a.txt", "a.pdf")
 
     with pytest.raises(ParameterError, match=r"a\.\w+ and a\.\w+ to a\.pdf"):
@@ -396,7 +396,7 @@ def test_listed_file_that_is_named_too_stays_an_input(night: Night) -> None:
 
 
 def test_outputs_inside_the_source_are_no_inputs(night: Night) -> None:
-    """The destination may lie in the source: its files and our records are never converted."""
+    """The destination may be inside the source: its files and our records are never converted."""
     night.write("a.txt", "sub/b.txt")
     night.out = night.source / "converted"
     night.run(TaskInstance(run_id="one"))
@@ -408,7 +408,7 @@ def test_outputs_inside_the_source_are_no_inputs(night: Night) -> None:
 
 
 def test_destination_may_be_the_source(night: Night) -> None:
-    """Outputs beside their inputs are told from inputs, also before the manifest knows them."""
+    """Outputs next to their inputs are not taken for inputs, even before the manifest has them."""
     night.write("a.txt")
     night.out = night.source
     night.run(TaskInstance(run_id="one"))
@@ -424,7 +424,7 @@ def test_destination_may_be_the_source(night: Night) -> None:
 
 @pytest.mark.parametrize("listed", [True, False])
 def test_output_over_an_input_is_refused(night: Night, listed: bool) -> None:
-    """A tool that keeps the format would write over its own input: nothing is sent."""
+    """A tool that keeps the format would overwrite its own input, so nothing is sent."""
     (night.source / "a.pdf").write_bytes(b"%PDF-")
     source = [str(night.source / "a.pdf")] if listed else str(night.source)
 
@@ -436,7 +436,7 @@ def test_output_over_an_input_is_refused(night: Night, listed: bool) -> None:
 
 
 def test_hidden_files_and_young_files_are_left_alone(night: Night) -> None:
-    """Locks of office programs, hidden files and files still being written are no inputs."""
+    """Lock files of office programs, hidden files and files still being written are not inputs."""
     night.write("old.txt", "young.txt", "~$old.txt", ".hidden.txt", ".cache/x.txt")
     hour_ago = time.time() - 3600
     os.utime(night.source / "old.txt", (hour_ago, hour_ago))
@@ -478,7 +478,7 @@ def test_budget_is_checked_before_anything_is_paid(night: Night) -> None:
 
 
 def test_budget_bounds_all_tries(night: Night) -> None:
-    """What an earlier try paid for counts, so that retries do not multiply the budget."""
+    """The conversions of earlier tries count, so that retries do not multiply the budget."""
     night.write("a.txt", "b.txt", "c.txt")
     night.sandbox.fail("POST /async/convert/*", verdict=5008, times=1)
     with pytest.raises(TransientBatchFailedError):
@@ -491,7 +491,7 @@ def test_budget_bounds_all_tries(night: Night) -> None:
 
 
 def test_budget_ends_a_batch_that_costs_more_than_planned(night: Night) -> None:
-    """Conversions that cost two each stop when the budget is used up; what is done is saved."""
+    """Conversions that cost two each stop when the budget is used up; finished ones are saved."""
     night.write("a.txt", "b.txt", "c.txt", "d.txt")
     night.sandbox.settings.conversion_cost = 2
 
@@ -532,7 +532,7 @@ def test_empty_source_succeeds_skips_or_fails(night: Night) -> None:
 )
 @pytest.mark.parametrize("nested", [False, True])
 def test_text_of_a_list_is_refused(night: Night, text: str, nested: bool) -> None:
-    """A list that a template rendered to text is no glob that matches nothing."""
+    """A list that a template rendered to text is refused, not taken for a glob without matches."""
     with pytest.raises(ParameterError, match=r"source is the text of a list.*\.output"):
         night.run(source=[text] if nested else text)
 
@@ -551,13 +551,13 @@ def test_brackets_of_a_glob_are_no_list(
 
 
 def test_missing_directory_is_an_error(night: Night) -> None:
-    """A directory that is not there is a wrong path, not an empty source."""
+    """A missing directory is a wrong path, not an empty source."""
     with pytest.raises(InputNotFoundError, match="does not exist"):
         night.run(source=str(night.source / "no-such"))
 
 
 def test_listed_file_that_is_missing_fails_alone(night: Night) -> None:
-    """The other files of a list are converted; the task fails for a reason that may pass."""
+    """The other files of a list are converted; the task fails with a transient error."""
     night.write("a.txt")
 
     with pytest.raises(TransientBatchFailedError, match="InputNotFoundError"):
@@ -567,7 +567,7 @@ def test_listed_file_that_is_missing_fails_alone(night: Night) -> None:
 
 
 def test_source_that_changes_meanwhile_is_not_sent(night: Night) -> None:
-    """A file written between listing and turn is left for the next try, unpaid."""
+    """A file written after the listing is left for the next try, unpaid."""
     night.write("a.txt", "b.txt")
     night.sandbox.fail("POST /async/convert/*", delay=1.0, times=1)
 
@@ -588,7 +588,7 @@ def test_source_that_changes_meanwhile_is_not_sent(night: Night) -> None:
 
 
 def test_content_hash_survives_a_touch(night: Night) -> None:
-    """With `content_hash` a new time alone does not make a new file."""
+    """With `content_hash`, a new modification time alone does not make a new file."""
     night.write("a.txt")
     night.run(TaskInstance(run_id="one"), content_hash=True)
     os.utime(night.source / "a.txt", (1, 1))

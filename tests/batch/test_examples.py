@@ -27,7 +27,7 @@ pytestmark = [
 
 @pytest.fixture
 def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give a folder of documents, to which the examples point."""
+    """Provide a folder of documents, to which the examples point."""
     folder = tmp_path / "documents"
     for name in ("a.txt", "b.md", "deep/c.txt", "invoices/north/2.txt", "invoices/north/1.md"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Give a client of an S3 server with a bucket of six documents."""
+    """Provide a client of an S3 server with a bucket of six documents."""
     import boto3
 
     with s3_server() as url:

@@ -1,4 +1,4 @@
-"""Five hundred files: faults of every kind, a worker killed twice, a quota that ends early."""
+"""Five hundred files: faults of every kind, a worker killed twice, a quota that runs out."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ SUBMITS: list[dict[str, Any]] = [
     *SLOW,
     *UNREADABLE,
     {"truncate": 5},
-    {"status": 503, "code": 503},  # without Retry-After: it waits for five seconds
+    {"status": 503, "code": 503},  # without Retry-After, the batch waits for five seconds
     {"names": ["../../evil.zip"]},
     {"url_host": "127.0.0.1:9"},
 ]
@@ -89,10 +89,10 @@ verdict, a wrong size announced by the job itself, a redirect of a download or a
 
 
 def inject(sandbox: Sandbox) -> None:
-    """Let every fifth submit meet a fault, and some of the other requests one of every kind."""
+    """Inject a fault into every fifth submit, and faults of every kind into other requests."""
     for number in range(FILES // 5):
         kind = SUBMITS[number % len(SUBMITS)]
-        # Three submits of one file that are lost undone are too many for one try: these are rare.
+        # Three lost submits of one file are too many for one try, so these are rare.
         if number % 20 == 10:
             kind = [*UNDONE, {"redirect": "http://127.0.0.1:9/"}][number // 20 % 4]
         add(sandbox, "POST /async/convert", 5, number, kind)
@@ -123,7 +123,7 @@ def one_try(night: Night, number: int, deferrable: bool) -> subprocess.Popen[byt
 
 
 def log_of(night: Night, number: int) -> Path:
-    """Return where a try logs."""
+    """Return the log file of a try."""
     return night.source.with_name(f"try-{number}.log")
 
 
@@ -147,7 +147,7 @@ def is_right(night: Night, name: str) -> bool:
 
 
 def output_of(name: str) -> str:
-    """Return what the output of a file is called."""
+    """Return the name of a file's output."""
     return name.replace(".txt", ".zip")
 
 
@@ -164,7 +164,7 @@ def test_every_fault_and_two_kills(
     """Every output holds its input, each file is billed once and recorded, and nothing is left."""
     night.write(*NAMES, text="This is {name}.\n")
     night.write(*LARGE, text="This is {name}." + 1024 * 1024 * " ")
-    night.sandbox.settings.known_job_id = "bill"  # so that a submit too many is seen
+    night.sandbox.settings.known_job_id = "bill"  # so that a superfluous submit is detected
     inject(night.sandbox)
 
     for number, moment in enumerate(moments, start=1):
@@ -194,7 +194,7 @@ def run(night: Night, mode: str, ti: TaskInstance) -> dict[str, Any]:
 
 @pytest.mark.parametrize("mode", ["direct", "durable", "deferrable"])
 def test_quota_ends_early(night: Night, mode: str) -> None:
-    """What it allowed is saved and the rest is named; a clear converts that rest, and pays it."""
+    """The finished files are saved and the rest is reported; the cleared task converts the rest."""
     night.write(*NAMES)
     night.sandbox.balance = BALANCE
 

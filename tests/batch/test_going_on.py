@@ -1,4 +1,4 @@
-"""Batches that end while their jobs go on: what they say, what they leave, what they delete."""
+"""Batches that end while their jobs go on: what they report, what they leave, what they delete."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def stamped(night: Night, *names: str) -> dict[str, Any]:
 
 
 def refuse_tokens(night: Night, *, after_submits: int) -> None:
-    """Have every poll refused once so many jobs were submitted, and none of them end before."""
+    """Refuse every poll once so many jobs were submitted, and let none of them end before."""
     while night.paid < after_submits:
         time.sleep(0.01)
     night.sandbox.fail(POLL, status=401, code=4013, times=None)
@@ -77,7 +77,7 @@ def refuse_tokens(night: Night, *, after_submits: int) -> None:
 def test_token_is_refused_while_jobs_run(
     night: Night, deferrable: bool, steps: list[dict[str, Any]] | None
 ) -> None:
-    """Jobs that were submitted are told from files that were not, and a clear pays for none."""
+    """The error counts submitted jobs separately, and the cleared task does not pay for them."""
     from airflow.providers.common.compat.sdk import TaskDeferred
 
     night.write("a.txt", "b.txt", "c.txt", "d.txt", "e.txt")
@@ -106,7 +106,7 @@ def test_token_is_refused_while_jobs_run(
 
 
 def test_quota_after_a_step_that_was_paid(night: Night) -> None:
-    """Files of which a step was paid are told from those that cost nothing."""
+    """The error counts files with a paid step separately from those that cost nothing."""
     night.write("a.txt", "b.txt")
     night.sandbox.balance = 3
 
@@ -115,7 +115,7 @@ def test_quota_after_a_step_that_was_paid(night: Night) -> None:
 
 
 def test_steps_that_were_paid_before_the_quota_ended_are_counted(night: Night) -> None:
-    """What the summary says was paid is what was billed, files that are halfway included."""
+    """The cost in the summary is what was billed, including files that are halfway through."""
     night.write("a.txt", "b.txt")
     night.sandbox.balance = 3
 
@@ -128,7 +128,7 @@ def test_steps_that_were_paid_before_the_quota_ended_are_counted(night: Night) -
 @pytest.mark.parametrize("cancels", [False, True], ids=["leaves", "cancels"])
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferrable"])
 def test_execution_timeout_on_the_last_try(night: Night, deferrable: bool, cancels: bool) -> None:
-    """Jobs go on to be collected by a clear, or with `cancel_on_kill` none is left."""
+    """Jobs go on and the cleared task collects them, or with `cancel_on_kill` none is left."""
     night.write("a.txt", "b.txt")
     night.sandbox.jobs_take(polls=1000)
     given = {"deferrable": deferrable, "cancel_on_kill": cancels}
@@ -163,7 +163,7 @@ def submitted_and_answered(night: Night, ti: TaskInstance, **given: Any) -> Any:
 
 @pytest.mark.parametrize("cancels", [False, True], ids=["leaves", "cancels"])
 def test_trigger_out_of_time_on_the_last_try(night: Night, cancels: bool) -> None:
-    """The same where `execution_timeout` passes in the triggerer."""
+    """The same if `execution_timeout` passes in the triggerer."""
     night.write("a.txt", "b.txt")
     night.sandbox.jobs_take(polls=1000)
     given = {"deferrable": True, "cancel_on_kill": cancels}
@@ -187,7 +187,7 @@ def test_jobs_out_of_time_on_the_last_try(night: Night) -> None:
 
 
 def test_records_are_safe_before_threads_have_ended(night: Night) -> None:
-    """A task that is out of time writes its records at once: it may be killed while it waits."""
+    """A task that is out of time writes its records immediately: it may be killed while it waits."""
     night.write("a.txt", "b.txt")
     night.sandbox.fail("POST /convert/*", skip=1, delay=4.0)
     recorded: list[float] = []
@@ -241,7 +241,7 @@ def test_late_chain_is_looked_at_once_more(night: Night) -> None:
 def test_late_retries_are_warned_about(
     night: Night, said: Callable[[], str], deferrable: bool
 ) -> None:
-    """A retry after ConvertAPI's memory of two hours pays anew for what was in flight."""
+    """A retry after two hours, when ConvertAPI has forgotten the jobs, pays again for them."""
     night.write("a.txt")
     late: dict[str, Any] = {"retries": 1, "retry_delay": timedelta(hours=3)}
     if deferrable:
@@ -253,7 +253,7 @@ def test_late_retries_are_warned_about(
 
 
 def test_manifest_is_compacted_on_nights_that_fail(night: Night) -> None:
-    """A folder with one hopeless file fails every night; its manifest does not grow for ever."""
+    """A folder with one hopeless file fails every night; its manifest does not grow forever."""
     night.write("a.txt", "b.txt")
     night.sandbox.fail("POST /async/convert/*", verdict=5002, times=1)
     with pytest.raises(BatchFailedError):

@@ -1,4 +1,4 @@
-"""What fails after it was paid: counted, said, and not paid for again by itself."""
+"""Failures after payment: counted, reported, and not paid again without being asked."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_file_in_the_way_is_paid_for_once(night: Night, durable: bool) -> None:
 
 
 def test_cleared_task_fetches_what_had_no_place(night: Night) -> None:
-    """Once the file is moved away a clear takes the paid result, for nothing."""
+    """Once the file is moved away, the cleared task collects the paid result for free."""
     put_in_the_way(night)
     with pytest.raises(BatchFailedError):
         run(night, 2)
@@ -67,7 +67,7 @@ def test_cleared_task_fetches_what_had_no_place(night: Night) -> None:
 
 
 def test_budget_holds_for_what_cannot_be_fetched(night: Night) -> None:
-    """In direct mode a clear would pay anew, and the budget counts what is gone."""
+    """In direct mode the cleared task would pay again, and the budget counts what was lost."""
     put_in_the_way(night)
     with pytest.raises(BatchFailedError):
         run(night, 2, durable=False, max_conversions=1)
@@ -81,7 +81,7 @@ def test_budget_holds_for_what_cannot_be_fetched(night: Night) -> None:
 
 
 def test_another_night_pays_again_when_told_to(night: Night) -> None:
-    """`retry_failed` pays once more for a result that had no place."""
+    """`retry_failed` pays once more for a result whose name was taken."""
     put_in_the_way(night)
     with pytest.raises(BatchFailedError):
         run(night, 2)
@@ -94,7 +94,7 @@ def test_another_night_pays_again_when_told_to(night: Night) -> None:
 
 
 def test_result_of_a_wrong_size_is_paid_for_once(night: Night) -> None:
-    """A retry fetches it again for nothing, and the next night leaves it alone."""
+    """A retry fetches it again for free, and the next night leaves it alone."""
     night.write("a.txt")
     night.sandbox.fail("POST /async/convert/*", wrong_size=1)
 
@@ -110,7 +110,7 @@ def test_result_of_a_wrong_size_is_paid_for_once(night: Night) -> None:
 
 
 def test_lost_answer_counts(night: Night) -> None:
-    """What may have been billed is in the summary and in the budget."""
+    """Conversions that may have been billed count in the summary and in the budget."""
     night.write("a.txt", "b.txt", "c.txt")
     night.sandbox.fail("POST /convert/*", drop="after_work")
 
@@ -122,7 +122,7 @@ def test_lost_answer_counts(night: Night) -> None:
 
 
 def test_lost_result_is_not_paid_for_by_a_retry(night: Night) -> None:
-    """What the service lost after it took the job counts, and waits for a clear."""
+    """A job that the service accepted and lost counts, and is only repeated when cleared."""
     night.write("a.txt", "b.txt")
     night.sandbox.settings.latency = 0.5
     night.sandbox.fail("POST /async/convert/*", verdict=5008, skip=1)

@@ -1,4 +1,4 @@
-"""Several results of one file, and what else is called like them."""
+"""Several results of one file, and other files with the same names."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_further_result_spares_another_shards_output(night: Night, durable: bool
 
 @MODES
 def test_further_result_spares_a_file_of_somebody_else(night: Night, durable: bool) -> None:
-    """Only what a batch wrote for a file is replaced by its results."""
+    """A file's results replace only what a batch wrote for it."""
     write_pages(night, "scan.pdf", 100)
     run(night, 1, durable=durable)
     (night.out / "scan-2.jpg").write_text("mine")
@@ -116,7 +116,7 @@ def test_pages_may_come_and_go(night: Night) -> None:
 
 
 def test_name_of_a_former_page_may_be_taken(night: Night) -> None:
-    """Whose picture it was once does not count: it is converted, and paid, once."""
+    """An earlier owner of the picture does not count: it is converted, and paid, once."""
     write_pages(night, "scan.pdf", 100, 200)
     run(night, 1)
     write_pages(night, "scan.pdf", 300)

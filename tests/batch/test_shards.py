@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Give a folder of 25 files."""
+    """Provide a folder of 25 files."""
     for number in range(25):
         place = tmp_path / "in" / str(number % 3)
         place.mkdir(parents=True, exist_ok=True)

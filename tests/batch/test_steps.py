@@ -61,7 +61,7 @@ def test_first_format_is_part_of_what_is_remembered(night: Night) -> None:
 
 
 def test_step_that_fails_costs_what_it_costs(night: Night) -> None:
-    """The record of a file that failed in its second step holds both conversions."""
+    """The record of a file that failed in its second step counts both conversions."""
     night.write("a.txt")
     night.sandbox.fail("POST /async/convert/pdf/to/protect", verdict=5001)
 
@@ -132,7 +132,7 @@ def test_budget_counts_every_step(night: Night) -> None:
 
 
 def test_file_of_a_step_is_uploaded_once(night: Night) -> None:
-    """A stamp for every file travels once; no file travels between its steps."""
+    """A stamp for every file is uploaded once; no file is transferred between its steps."""
     night.write("stamp.txt")
     night.run(destination=str(night.source.parent))
     (night.source / "stamp.txt").unlink()
@@ -157,7 +157,7 @@ def test_steps_need_jobs(night: Night) -> None:
 
 
 def test_password_of_a_step_stays_out_of_records(night: Night) -> None:
-    """What a step was asked is known by a keyed digest only."""
+    """A step's parameters are stored only as a keyed digest."""
     night.write("a.txt")
     night.run(steps=STEPS)
 

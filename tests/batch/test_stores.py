@@ -44,7 +44,7 @@ def s3_client() -> Iterator[Any]:
 
 @pytest.fixture
 def bucket(s3_client: Any, request: pytest.FixtureRequest) -> Callable[[], list[str]]:
-    """Give six documents in a place of this test's own, and what returns the keys of its PDFs."""
+    """Provide six documents, and a function for the keys of their PDFs."""
     place = request.node.name
     for number in range(6):
         key = f"{place}/in/{number % 2}/{number}.txt"
@@ -60,7 +60,7 @@ def bucket(s3_client: Any, request: pytest.FixtureRequest) -> Callable[[], list[
 
 @pytest.fixture
 def s3_requests(s3_client: Any) -> Iterator[list[str]]:
-    """Give the requests that reach the S3 server from now on: method, path and query."""
+    """Provide the requests that reach the S3 server from now on: method, path and query."""
     seen: list[str] = []
 
     class Note(logging.Handler):
@@ -78,7 +78,7 @@ def s3_requests(s3_client: Any) -> Iterator[list[str]]:
 
 @pytest.fixture
 def places(request: pytest.FixtureRequest) -> dict[str, str]:
-    """Give source and destination of this test."""
+    """Provide source and destination of this test."""
     place = f"s3://s3_batches@{BUCKET}/{request.node.name}"
     return {"source": f"{place}/in/", "destination": f"{place}/out/"}
 
@@ -90,7 +90,7 @@ PDFS = [f"{number % 2}/{number}.pdf" for number in (0, 2, 4, 1, 3, 5)]
 def test_bucket_is_converted_once(
     night: Night, bucket: Callable[[], list[str]], places: dict[str, str], mode: str
 ) -> None:
-    """In every mode the second night finds everything in the bucket, and asks nobody."""
+    """In every mode the second night finds everything in the bucket, and sends no request."""
     if mode == "deferrable":
         first, _ = run_deferred(night, TaskInstance(run_id="one"), defer_batch=3, **places)
     else:
@@ -150,7 +150,7 @@ def test_changed_and_missing_objects_are_converted(
 def test_object_of_somebody_else_is_spared(
     night: Night, bucket: Callable[[], list[str]], places: dict[str, Any], s3_client: Any
 ) -> None:
-    """An object in the way fails its file alone, unpaid."""
+    """An object in the way fails only its file, unpaid."""
     base = places["destination"].removeprefix(f"s3://s3_batches@{BUCKET}/")
     s3_client.put_object(Bucket=BUCKET, Key=f"{base}0/0.pdf", Body=b"mine")
 
@@ -165,7 +165,7 @@ def test_object_of_somebody_else_is_spared(
 def test_destination_inside_the_source_bucket(
     night: Night, bucket: Callable[[], list[str]], places: dict[str, str]
 ) -> None:
-    """Outputs below the listed prefix are no inputs of the next night."""
+    """Outputs below the listed prefix are not inputs of the next night."""
     inside = {**places, "destination": f"{places['source']}converted/"}
 
     night.run(TaskInstance(run_id="one"), **inside)

@@ -33,7 +33,7 @@ class _Pages(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def pages(night: Night) -> Iterator[list[str]]:
-    """Give two documents whose URLs differ in their queries alone."""
+    """Provide two documents whose URLs differ in their queries alone."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Pages) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -69,7 +69,7 @@ def test_waves_convert_everything(night: Night) -> None:
 
 
 def test_wave_that_is_collected_at_once_is_not_the_last(night: Night) -> None:
-    """What an earlier try had submitted is settled when it is met; the files after it come too."""
+    """Jobs of an earlier try are collected in turn; the files after them are converted too."""
     from airflow.providers.common.compat.sdk import TaskDeferred
 
     night.write(*NAMES)
@@ -128,7 +128,7 @@ def test_trigger_arguments_open_nothing(night: Night) -> None:
 
 
 def test_quota_ends_in_a_wave(night: Night) -> None:
-    """What is in flight is saved before the task fails; a clear converts the rest only."""
+    """What is in flight is saved before the task fails; the cleared task converts only the rest."""
     night.write(*NAMES)
     night.sandbox.balance = 11
 
@@ -157,7 +157,7 @@ def test_failures_survive_resumes(night: Night) -> None:
 
 
 def test_next_try_collects_what_a_lost_task_had_submitted(night: Night) -> None:
-    """A task that never resumes leaves its jobs to the next try, which pays for none again."""
+    """A task that never resumes leaves its jobs to the next try, which does not pay again."""
     from airflow.providers.common.compat.sdk import TaskDeferred
 
     night.write(*NAMES)
@@ -171,7 +171,7 @@ def test_next_try_collects_what_a_lost_task_had_submitted(night: Night) -> None:
 
 
 def test_lost_plan_is_for_the_next_try(night: Night) -> None:
-    """A task whose plan somebody removed ends with an error that another try mends, unpaid."""
+    """A task whose plan was removed fails with a transient error, and the next try pays nothing."""
     from airflow.providers.common.compat.sdk import TaskDeferred
 
     night.write("a.txt")
@@ -260,7 +260,7 @@ def test_urls_stay_out_of_the_plan(night: Night) -> None:
 
 
 def test_url_with_a_line_end_is_resumed(night: Night) -> None:
-    """A URL from a file or an XCom brings its line end along; the plan knows it all the same."""
+    """A URL from a file or an XCom may end with a newline; the plan recognises it all the same."""
     night.sandbox.settings.allow_hosts = "127.0.0.1"
     url = f"{night.sandbox.url}/web/to/pdf/openapi\n"
 
@@ -285,7 +285,7 @@ STAMPED = 6
 
 @pytest.fixture
 def stamped(night: Night) -> dict[str, Any]:
-    """Give a batch of PDFs that get a stamp, in waves of four; `stamp.pdf` lies beside them."""
+    """Provide a batch of PDFs that get a stamp, in waves of four; `stamp.pdf` lies beside them."""
     names = [f"{number}.txt" for number in range(STAMPED)]
     night.write(*names)
     pages = night.source.parent / "pages"

@@ -45,7 +45,7 @@ def is_whole(night: Night) -> bool:
 @pytest.mark.parametrize("durable", [True, False], ids=["durable", "direct"])
 @pytest.mark.parametrize("status", [403, 401])
 def test_quota_ends_in_the_middle(night: Night, durable: bool, status: Literal[403, 401]) -> None:
-    """What is done is saved, what is left is said, and a clear pays for nothing twice."""
+    """Finished files are saved, the rest reported; the cleared task pays for nothing twice."""
     night.write(*NAMES)
     night.sandbox.balance = 23
     night.sandbox.settings.quota_status = status
@@ -82,7 +82,7 @@ def test_quota_may_leave_the_rest_for_later(night: Night) -> None:
 
 
 def test_refused_token_stops_at_once(night: Night) -> None:
-    """A token that is not accepted is true of every file: what is in flight, and one error."""
+    """A refused token concerns every file: those in flight are finished, and there is one error."""
     night.write(*NAMES)
     night.sandbox.rotate_token()
 
@@ -94,7 +94,7 @@ def test_refused_token_stops_at_once(night: Night) -> None:
 
 
 def test_faults_of_every_kind(night: Night) -> None:
-    """With every fifth request at fault, each output is right and each file billed once."""
+    """With a fault in every fifth request, each output is right and each file is billed once."""
     night.write(*NAMES)
     sandbox = night.sandbox
     for share, rule in (
@@ -126,7 +126,7 @@ def test_faults_of_every_kind(night: Night) -> None:
 
 
 def test_busy_service_sets_the_pace(night: Night) -> None:
-    """A service that takes four at a time is found out: few refusals, and no file fails."""
+    """The batch adapts to a service that takes four at a time: few refusals, and no file fails."""
     night.write(*NAMES)
     night.sandbox.throttle_above(4)
     night.sandbox.settings.retry_after = 1
@@ -206,7 +206,7 @@ def test_told_to_stop(night: Night) -> None:
 
 
 def test_told_to_stop_while_others_wait(night: Night) -> None:
-    """Who waits for a turn when the task is told to stop sends nothing, whatever ends before."""
+    """A file that waits for a permit when the task is told to stop sends nothing."""
     night.write("a.txt", "b.txt", "c.txt")
     night.sandbox.fail("POST /convert/*", verdict=5001, times=1)
     night.sandbox.settings.latency = 0.5
@@ -248,7 +248,7 @@ def test_told_to_stop_for_good(night: Night) -> None:
 
 
 def test_lost_answer_is_not_sent_again_by_itself(night: Night) -> None:
-    """In direct mode it may have been billed: a retry leaves it, a clear or another run pays."""
+    """In direct mode it may have been billed: a retry skips it, clearing or another run pays."""
     night.write("a.txt", "b.txt")
     sandbox = night.sandbox
     sandbox.fail("POST /convert/*", drop="after_work", times=1)

@@ -38,14 +38,14 @@ _HIDDEN = re.compile(r"\\\\x((?:[0-9a-f]{2}){16,})|([A-Za-z0-9+/]{32,}={0,2})")
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Sandbox]:
-    """Give the ConvertAPI that this Airflow's connection points to."""
+    """Provide the ConvertAPI that this Airflow's connection points to."""
     with Sandbox() as sandbox:
         yield sandbox
 
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[Any]:
-    """Give a client of an S3 server; this process, too, has an Airflow connection to it."""
+    """Provide a client of an S3 server; this process, too, has an Airflow connection to it."""
     with s3_server() as url, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", airflow_connection(url))
         yield filled(url, [])
@@ -127,7 +127,7 @@ def _worker(home: Path) -> Part:
 
 @pytest.fixture
 def cluster(_cluster: Cluster, service: Sandbox) -> Iterator[Cluster]:
-    """Give the running Airflow with both its workers, and its ConvertAPI with nothing in it.
+    """Provide the running Airflow with both its workers, and its ConvertAPI with nothing in it.
 
     Afterwards nothing that Airflow wrote or sent may hold a token or an id: logs, the database and
     whatever has passed the broker.
@@ -201,5 +201,5 @@ class Bucket:
 
 @pytest.fixture
 def bucket(s3: Any, request: pytest.FixtureRequest) -> Bucket:
-    """Give a place in S3 of the test's own."""
+    """Provide a place in S3 of the test's own."""
     return Bucket(s3, request.node.name)

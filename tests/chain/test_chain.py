@@ -33,14 +33,14 @@ PROTECT: list[dict[str, Any]] = [
 
 @pytest.fixture
 def sandbox(convertapi_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """Give a fresh ConvertAPI, and a short settle time."""
+    """Provide a fresh sandbox and a short settle time."""
     monkeypatch.setenv("AIRFLOW__CONVERTAPI__SETTLE", "0.2")
     return convertapi_sandbox
 
 
 @pytest.fixture
 def texts(tmp_path: Path) -> list[str]:
-    """Give three documents of two kinds."""
+    """Provide three documents of two kinds."""
     paths = [tmp_path / name for name in ("a.txt", "b.md", "c.txt")]
     for path in paths:
         path.write_text(f"This is {path.name}.\n")
@@ -49,7 +49,7 @@ def texts(tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def make(sandbox: Sandbox, texts: list[str], tmp_path: Path) -> Any:
-    """Give what makes an operator; arguments win over those of a merge."""
+    """Provide a function that makes an operator; its arguments override those of a merge."""
 
     def operator(**arguments: Any) -> Any:
         from airflow_provider_convertapi.operators.convert import ConvertApiOperator
@@ -93,7 +93,7 @@ def run_deferred(make: Callable[[], Any], ti: TaskInstance) -> Any:
 def test_each_source_then_all_of_them(
     make: Any, sandbox: Sandbox, tmp_path: Path, deferrable: bool
 ) -> None:
-    """Three documents become PDFs, then one, in their order; no byte moves in between."""
+    """Three documents become PDFs, then one, in order; nothing is downloaded in between."""
     ti = TaskInstance()
     steps = MERGE + PROTECT
 
@@ -112,7 +112,7 @@ def test_each_source_then_all_of_them(
 
 
 def test_clear_of_a_finished_chain_costs_nothing(make: Any, sandbox: Sandbox) -> None:
-    """The last step is looked at first: its output stands, so nothing is made anew."""
+    """The last step is checked first: its output exists, so nothing is converted again."""
     execute(make(), TaskInstance())
     ti = TaskInstance(2)
 
@@ -138,7 +138,7 @@ def test_retry_pays_for_what_is_left(make: Any, sandbox: Sandbox) -> None:
 
 
 def test_failure_names_the_step_and_what_was_paid(make: Any, sandbox: Sandbox) -> None:
-    """A verdict on a later step says which, and what the steps before it took; nothing is left."""
+    """A verdict on a later step names it and the cost of the steps before; nothing is left."""
     sandbox.fail("POST /async/convert/pdf/to/merge", verdict=5001)
 
     with pytest.raises(ConversionError, match=r"Step 2 of 2 failed: .*took 3 conversion") as failed:
@@ -232,7 +232,7 @@ def test_intermediates_stay_for_another_try(make: Any, sandbox: Sandbox) -> None
 
 
 def test_intermediate_that_is_gone_is_said(make: Any, sandbox: Sandbox) -> None:
-    """What the service deleted meanwhile is no reason to pay again by itself."""
+    """Documents that the service has deleted are not a reason to pay again without being asked."""
     sandbox.fail("POST /async/convert/pdf/to/merge", drop="before", times=None)
     with pytest.raises(Exception, match="Step 2"):
         execute(make(), TaskInstance(1, 1))
@@ -245,7 +245,7 @@ def test_intermediate_that_is_gone_is_said(make: Any, sandbox: Sandbox) -> None:
 
 
 def test_quota_ends_between_steps(make: Any, sandbox: Sandbox) -> None:
-    """The error names the step; a clear pays for the rest only."""
+    """The error names the step; the cleared task pays only for the rest."""
     sandbox.balance = 3
 
     with pytest.raises(QuotaExhaustedError, match="Step 2 of 2"):

@@ -24,7 +24,7 @@ DAG_IDS = ("on_worker", "limited", "deferred", "deferred_cancel", "twenty", "wav
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Sandbox]:
-    """Give the ConvertAPI that this Airflow's connection points to."""
+    """Provide the ConvertAPI that this Airflow's connection points to."""
     with Sandbox() as sandbox:
         yield sandbox
 
@@ -49,7 +49,7 @@ def _running(service: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def airflow(_running: Airflow, service: Sandbox) -> Iterator[Airflow]:
-    """Give the running Airflow, and its ConvertAPI with nothing in it.
+    """Provide the running Airflow, and its ConvertAPI with nothing in it.
 
     Afterwards nothing that Airflow wrote may hold a token or an id: logs, XCom, rendered fields,
     rows of triggers.
@@ -87,7 +87,7 @@ class Conversion:
 
 @pytest.fixture
 def conversion(tmp_path: Path) -> Conversion:
-    """Give a document to convert."""
+    """Provide a document to convert."""
     (tmp_path / "out").mkdir()
     (tmp_path / "letter.txt").write_text("Dear reader, this is a letter.\n")
     return Conversion(

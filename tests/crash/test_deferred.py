@@ -42,7 +42,7 @@ def test_triggerer_restarts_with_twenty_tasks(
 def test_running_deferred_task_is_cleared(
     airflow: Airflow, service: Sandbox, conversion: Conversion
 ) -> None:
-    """A clear that races with the old trigger finds the running job, and pays nothing."""
+    """A task cleared while its old trigger runs finds the running job, and pays nothing."""
     service.settings.latency = 30
     run = airflow.trigger("deferred", **conversion.params())
     run.wait("deferred")
@@ -58,7 +58,7 @@ def test_running_deferred_task_is_cleared(
 def test_deferred_task_is_ended_by_a_user(
     airflow: Airflow, service: Sandbox, conversion: Conversion, dag_id: str, jobs: int
 ) -> None:
-    """Marked failed, a task leaves its job to a clear; with `cancel_on_kill` it deletes it."""
+    """A task marked failed leaves its job for a later try; with `cancel_on_kill` it deletes it."""
     service.settings.latency = 30
     run = airflow.trigger(dag_id, **conversion.params())
     run.wait("deferred")

@@ -25,14 +25,14 @@ MakeTrigger = Callable[..., Any]
 
 @pytest.fixture
 def sandbox(convertapi_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """Give a fresh ConvertAPI, and a short settle time."""
+    """Provide a fresh sandbox and a short settle time."""
     monkeypatch.setenv("AIRFLOW__CONVERTAPI__SETTLE", str(SETTLE))
     return convertapi_sandbox
 
 
 @pytest.fixture
 def letter(tmp_path: Path) -> Path:
-    """Give a small text document."""
+    """Provide a small text document."""
     path = tmp_path / "in" / "letter.txt"
     path.parent.mkdir()
     path.write_text("Dear reader, this is a letter.\n")

@@ -96,7 +96,7 @@ def test_both_clients_say_the_same(convertapi_sandbox: Sandbox, fault: dict[str,
 
 
 def test_silence_is_given_up(convertapi_sandbox: Sandbox) -> None:
-    """A service that falls silent costs `http_timeout` seconds, not for ever."""
+    """A service that falls silent costs `http_timeout` seconds at most."""
     convertapi_sandbox.fail("GET /async/job/*", stall=20)
 
     error = failure_of(
@@ -145,7 +145,7 @@ def test_throttling_is_waited_out(convertapi_sandbox: Sandbox) -> None:
 
 
 def test_missing_document_is_no_error(convertapi_sandbox: Sandbox) -> None:
-    """What is gone already counts as deleted."""
+    """A document that is already gone counts as deleted."""
     assert call(convertapi_sandbox.url, delete_file("d" * 32)) is False
 
 
@@ -265,7 +265,7 @@ def certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
 
 
 def test_proxy_that_speaks_no_http(monkeypatch: pytest.MonkeyPatch) -> None:
-    """SOCKS is nothing that aiohttp knows: such a proxy is left alone."""
+    """A SOCKS proxy is ignored, because aiohttp does not support it."""
     direct: list[str] = []
 
     async def main() -> None:

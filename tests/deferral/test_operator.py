@@ -54,7 +54,7 @@ def make(sandbox: Sandbox, letter: Path) -> Callable[..., Callable[[], Any]]:
 
 @pytest.fixture
 def pages(tmp_path: Path) -> Path:
-    """Give a PDF of three pages."""
+    """Provide a PDF of three pages."""
     document = pypdfium2.PdfDocument.new()
     for _ in range(3):
         document.new_page(200, 100)
@@ -178,7 +178,7 @@ def test_uploads_are_deleted_after_a_deferral(make: Any, sandbox: Sandbox, tmp_p
 
 
 def test_source_may_be_gone_by_then(make: Any, sandbox: Sandbox, letter: Path) -> None:
-    """What is underway needs its source no more."""
+    """A running job does not need its source any more."""
     outputs = run_try(make(), deferred=letter.unlink)
 
     assert [str(letter.with_suffix(".pdf"))] == outputs
@@ -210,7 +210,7 @@ def test_quota_at_the_submit_never_defers(make: Any, sandbox: Sandbox) -> None:
 def test_changed_token_never_submits(
     make: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A token that was rotated meanwhile makes other ids: that is said, and nothing is sent."""
+    """A rotated token gives other ids: the error says so, and nothing is sent."""
 
     def rotate() -> None:
         sandbox.rotate_token()
@@ -242,7 +242,7 @@ def test_job_key_outlives_a_changed_token(
 
 
 def test_unknown_job_is_never_submitted_anew(make: Any, sandbox: Sandbox) -> None:
-    """A job that the service accepted and forgot is `ResultExpiredError`."""
+    """A job that the service accepted and forgot raises `ResultExpiredError`."""
     with pytest.raises(ResultExpiredError):
         run_try(make(), deferred=sandbox.vanish_job)
     assert 1 == submits(sandbox)
@@ -286,7 +286,7 @@ def test_triggerer_that_cannot_watch_leaves_it_to_the_worker(
     ],
 )
 def test_event_that_is_none_of_ours(make: Any, sandbox: Sandbox, event: Any) -> None:
-    """Such an event is a clear, transient error: the next try collects the job."""
+    """Such an event raises a clear, transient error: the next try collects the job."""
     with pytest.raises(ConversionInterrupted, match="no event that this version understands"):
         resume(make()(), "execute_complete", event, TaskInstance())
     assert [] == sandbox.requests

@@ -78,7 +78,7 @@ def test_raises_the_verdict(job_id: Callable[[], str], sandbox: Sandbox, deferra
 def test_stored_quota_refusal(
     job_id: Callable[[], str], sandbox: Sandbox, deferrable: bool
 ) -> None:
-    """A job that was refused for want of conversions says so."""
+    """The error of a job that was refused because no conversions are left says so."""
     sandbox.settings.job_refusals_at = "job"
     sandbox.balance = 0
 
@@ -99,7 +99,7 @@ def test_soft_fail_skips(job_id: Callable[[], str], sandbox: Sandbox, deferrable
 
 @MODES
 def test_unknown_job_is_said_after_the_settle_time(sandbox: Sandbox, deferrable: bool) -> None:
-    """A job that does not appear is no reason to wait for days."""
+    """The sensor does not wait for days for a job that does not appear."""
     begin = time.monotonic()
 
     with pytest.raises(ResultExpiredError):
@@ -125,7 +125,7 @@ def test_rescheduled_sensor_counts_from_its_first_start(sandbox: Sandbox) -> Non
 def test_job_may_become_visible_late(
     job_id: Callable[[], str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, deferrable: bool
 ) -> None:
-    """Within the settle time a 404 is no answer."""
+    """Within the settle time a 404 is not an answer."""
     monkeypatch.setenv("AIRFLOW__CONVERTAPI__SETTLE", "5")
     sandbox.job_visible_after(0.7)
 
@@ -171,7 +171,7 @@ def test_what_is_no_job_id(sandbox: Sandbox, deferrable: bool, wrong: str) -> No
 
 
 def test_finished_job_is_not_deferred(job_id: Callable[[], str], sandbox: Sandbox) -> None:
-    """A job that is done costs no trip to the triggerer."""
+    """A finished job needs no deferral."""
     job = job_id()
     while sandbox.jobs[job]["state"] == "running":
         time.sleep(0.02)

@@ -117,7 +117,7 @@ def test_first_polls_are_close_together(
 def test_waits_for_a_job_that_becomes_visible_late(
     make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
 ) -> None:
-    """A 404 within the settle time is no answer."""
+    """A 404 within the settle time is not an answer."""
     sandbox.job_visible_after(0.8)
     job = start_job()
 
@@ -153,7 +153,7 @@ def test_fires_when_a_job_vanishes(
 def test_outage_is_waited_out(
     make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox, fault: dict[str, Any]
 ) -> None:
-    """Polls without an answer are borne for as long as the deadline allows, not a few times."""
+    """Polls without an answer are tolerated until the deadline, not just a few times."""
     job = start_job()
     sandbox.fail("GET /async/job/*", times=12, **fault)
 
@@ -166,7 +166,7 @@ def test_outage_is_waited_out(
 def test_outage_ends_with_the_deadline(
     make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
 ) -> None:
-    """An outage without end is a timeout: the job stays, and nothing is sent anew."""
+    """An outage without end is a timeout: the job stays, and nothing is sent again."""
     job = start_job()
     sandbox.fail("GET /async/job/*", times=None, drop="before")
 
@@ -234,7 +234,7 @@ def test_never_two_polls_of_one_job(
 def test_deadline_outlives_a_restart(
     make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
 ) -> None:
-    """A triggerer that takes the trigger up anew goes on towards the same deadline."""
+    """A triggerer that restarts the trigger keeps the same deadline."""
     sandbox.jobs_take(polls=1000)
     trigger = make_trigger([start_job()], seconds=1.2)
 

@@ -1,4 +1,4 @@
-"""The README shows of the demo what the demo prints."""
+"""The README shows the demo's real output."""
 
 from __future__ import annotations
 

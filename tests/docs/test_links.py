@@ -17,7 +17,7 @@ HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
 def links(page: Path) -> list[str]:
-    """Return where a page's links lead, those into the web left out."""
+    """Return the targets of a page's links, without those into the web."""
     found = LINK.findall(CODE.sub("", page.read_text(encoding="utf-8")))
     return [link for link in found if "://" not in link]
 
@@ -42,7 +42,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_readme_leads_to_every_page() -> None:
-    """No page is there that nobody finds."""
+    """The README links to every page."""
     linked = {(ROOT / link.partition("#")[0]).resolve() for link in links(ROOT / "README.md")}
 
     assert [] == [page.name for page in DOCS if page not in linked]

@@ -19,7 +19,7 @@ BLOCK = re.compile(r"^```python\n# (\S+\.py)\n(.*?)^```$", re.MULTILINE | re.DOT
 @pytest.mark.long
 @pytest.mark.timeout(300)  # three DAG runs in an Airflow of their own, on a busy machine
 def test_user_tests_pass(tmp_path: Path, airflow_db: Path) -> None:
-    """The DAG and the tests of the page, in files of their own, pass in a fresh Airflow home."""
+    """The DAG and the tests on the page, in separate files, pass in a fresh Airflow home."""
     files = dict(BLOCK.findall(PAGE))
     for name, code in files.items():
         path = tmp_path / name

@@ -25,7 +25,7 @@ _AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
 @pytest.fixture
 def sandbox(convertapi_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """Give a fresh ConvertAPI, and a short settle time."""
+    """Provide a fresh sandbox and a short settle time."""
     monkeypatch.setenv("AIRFLOW__CONVERTAPI__SETTLE", "0.2")
     return convertapi_sandbox
 
@@ -40,7 +40,7 @@ def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def said(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
-    """Give a function that returns what was logged since it was called last."""
+    """Provide a function that returns what was logged since it was called last."""
 
     def read() -> str:
         # Airflow 3 writes task logs to stdout; Airflow 2 hands them to `logging`.
@@ -53,7 +53,7 @@ def said(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) ->
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Give a client of an S3 server that holds the documents, with the connection `s3_example`.
+    """Provide a client of an S3 server that holds the documents, with the connection `s3_example`.
 
     Airflow keeps one store for each connection id and process: the id must be this server's alone.
     """

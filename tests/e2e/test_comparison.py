@@ -85,7 +85,7 @@ every_way = pytest.mark.parametrize("way", MAKERS)
 
 @pytest.fixture
 def credentials(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """Give the sandbox, known to all three ways."""
+    """Provide the sandbox, known to all three ways."""
     import convertapi
 
     connection = {
@@ -204,7 +204,7 @@ def test_cleared_task(
 def test_result_that_is_gone(
     run_dag: RunDag, credentials: Sandbox, tmp_path: Path, way: str, make_dag: MakeDag
 ) -> None:
-    """What stands at the destination when the service answers 404 to the download."""
+    """The content of the destination when the service answers 404 to the download."""
     credentials.fail("GET /d", status=404, times=None)
     credentials.fail("HEAD /d", status=404, times=None)
 
@@ -221,7 +221,7 @@ def test_result_that_is_gone(
 def test_download_that_breaks_off(
     run_dag: RunDag, credentials: Sandbox, tmp_path: Path, way: str, make_dag: MakeDag
 ) -> None:
-    """What stands at the destination after one try whose download broke off once."""
+    """The content of the destination after one try whose download was interrupted once."""
     credentials.fail("GET /d", truncate=5000, times=1)
     dag = make_dag()
     for task in dag.tasks:

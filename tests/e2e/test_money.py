@@ -76,7 +76,7 @@ def test_damaged_document_is_paid_once(
 def test_lost_answer_is_paid_once(
     run_dag: RunDag, sandbox: Sandbox, tmp_path: Path, make_dag: MakeDag
 ) -> None:
-    """Where the answer to a submit is lost, the job is looked for and found."""
+    """If the response to a submit is lost, the job is looked for and found."""
     sandbox.fail("POST /async/convert", drop="after_work", times=1)
 
     run = run_dag(make_dag(f"lost_{make_dag.__name__}", **arguments(tmp_path)))
@@ -94,7 +94,7 @@ def test_clear_of_a_finished_task_costs_nothing(
     clear_and_run: ClearAndRun,
     make_dag: MakeDag,
 ) -> None:
-    """A clear finds the conversion and its output, pays nothing, and says so."""
+    """A cleared task finds the conversion and its output, pays nothing, and says so."""
     dag = make_dag(f"cleared_{make_dag.__name__}", **arguments(tmp_path))
     run = run_dag(dag)
     published = (tmp_path / "report.pdf").stat()
@@ -118,7 +118,7 @@ def test_clear_after_the_output_was_removed_costs_one_more(
     clear_and_run: ClearAndRun,
     make_dag: MakeDag,
 ) -> None:
-    """Who removes an output and clears its task gets it again, for exactly one conversion."""
+    """After an output is removed, clearing its task makes it again, for exactly one conversion."""
     dag = make_dag(f"removed_{make_dag.__name__}", **arguments(tmp_path))
     output = tmp_path / "report.pdf"
     run = run_dag(dag)

@@ -22,7 +22,7 @@ MakeHook = Callable[..., "ConvertApiHook"]
 
 @pytest.fixture
 def sandbox(convertapi_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """Give a fresh ConvertAPI, and a short settle time."""
+    """Provide a fresh sandbox and a short settle time."""
     monkeypatch.setenv("AIRFLOW__CONVERTAPI__SETTLE", str(SETTLE))
     return convertapi_sandbox
 
@@ -44,7 +44,7 @@ def make_hook(sandbox: Sandbox) -> MakeHook:
 
 @pytest.fixture
 def letter(tmp_path: Path) -> Path:
-    """Give a small text document."""
+    """Provide a small text document."""
     path = tmp_path / "in" / "letter.txt"
     path.parent.mkdir()
     path.write_text("Dear reader, this is a letter.\n")

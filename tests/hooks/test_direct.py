@@ -21,8 +21,8 @@ from airflow_provider_convertapi.errors import (
     ResultLostError,
     ThrottledError,
 )
-from tests.tries import checked_conversion
 from tests.core.api.wire import Proxy
+from tests.tries import checked_conversion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -270,7 +270,7 @@ def test_existing_output_is_found_before_paying(
 def test_overwrite_false_accepts_our_own_output(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path
 ) -> None:
-    """A clear with `overwrite=False` finds our own file and is content."""
+    """A cleared task with `overwrite=False` accepts its own file."""
     out = letter.parent / "letter.pdf"
     make_hook().convert(letter, "pdf", out, overwrite=False)
 

@@ -44,7 +44,7 @@ def test_unknown_job_is_submitted(sandbox: Sandbox, make_hook: MakeHook, letter:
 def test_finished_and_published_job_is_reused(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path
 ) -> None:
-    """A clear of a finished task finds its outputs and pays nothing."""
+    """A finished task that is cleared finds its outputs and pays nothing."""
     out = letter.parent / "letter.pdf"
     make_hook().convert(letter, "pdf", out)
 
@@ -72,7 +72,7 @@ def test_consumed_job_is_paid_once_more(
 def test_half_published_output_is_collected_again(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path
 ) -> None:
-    """An old file of the same name is no proof while the results can still be fetched."""
+    """An old file of the same name proves nothing while the results can still be fetched."""
     out = letter.parent / "letter.pdf"
     sandbox.fail("GET /d", status=500, times=50)
     with pytest.raises(TransportError):

@@ -51,7 +51,7 @@ def test_quota_in_either_dress(
 def test_quota_refusal_stored_in_the_job(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path
 ) -> None:
-    """A refusal that lands in the job was not paid: once there is quota the clear converts."""
+    """A refusal reported by the job was not paid: with quota, the cleared task converts."""
     sandbox.settings.job_refusals_at = "job"
     sandbox.balance = 0
     out = letter.parent / "letter.pdf"
@@ -68,7 +68,7 @@ def test_quota_refusal_stored_in_the_job(
 def test_parameter_refusal_stored_in_the_job(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path
 ) -> None:
-    """A 400 that lands in the job is its verdict: raised again on a clear, and sent once."""
+    """A 400 reported by the job is its verdict: a cleared task raises it without sending."""
     sandbox.settings.job_refusals_at = "job"
     bad = {"FontSize": 900}
     for number in (1, 2):
@@ -173,7 +173,7 @@ def test_hostile_answer(
 
 
 def test_result_url_on_another_host(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:
-    """A result `Url` elsewhere is never visited: results are fetched by id at our own host."""
+    """A result `Url` on another host is never used: results are fetched by id from our host."""
     sandbox.fail("POST /async/convert", url_host="127.0.0.1:9")
     out = letter.parent / "letter.pdf"
 

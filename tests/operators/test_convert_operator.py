@@ -24,7 +24,7 @@ def _short_settle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def letter(tmp_path: Path) -> Path:
-    """Give a small text document."""
+    """Provide a small text document."""
     path = tmp_path / "letter.txt"
     path.write_text("Dear reader.\n")
     return path

@@ -1,4 +1,4 @@
-"""What is secret in a mapped task is masked as in any other."""
+"""Secrets of a mapped task are masked as in any other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.conftest import RunDag
 
 SECRET = f"session={secrets.token_hex(16)}"
-"""Made anew each time: Airflow stores the code of DAG files, and so this file."""
+"""Different in each run, because Airflow stores the code of DAG files, and so of this file."""
 
 
 def test_rendered_fields_of_a_mapped_task(

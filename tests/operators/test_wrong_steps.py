@@ -1,4 +1,4 @@
-"""Steps that are none: the field is named, and what they hold is masked all the same."""
+"""Invalid steps: the error names the field, and their contents are masked all the same."""
 
 from __future__ import annotations
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from convertapi_sandbox import Sandbox
 
 FAILED_POLLS = 12
-"""They take more than 30 s in the rhythm of `poll_interval=10`."""
+"""They take more than 30 s with `poll_interval=10`."""
 
 
 @dataclass
 class Clock:
-    """Time that passes when somebody waits."""
+    """A clock that advances only when someone waits."""
 
     now: float = 1_000_000.0
 

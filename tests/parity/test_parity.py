@@ -123,7 +123,7 @@ def locked_file(world: World, **parameters: str) -> Mapping[str, Any]:
 
 
 def wrong_password(world: World) -> Mapping[str, Any]:
-    """Give a password that does not open the PDF."""
+    """Provide a password that does not open the PDF."""
     return locked_file(world, Password="wrong-password")
 
 

@@ -1,4 +1,4 @@
-"""The engines, asked through a pool of workers, as the server asks them."""
+"""The engines, used through a pool of workers, as in the server."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 
 class Made(list[bytes]):
-    """The results of a conversion: their bytes in order, and their names."""
+    """The results of a conversion: their bytes, in order, and their names."""
 
     def __init__(self, outputs: list[EngineOutput]) -> None:
         super().__init__(output.path.read_bytes() for output in outputs)
@@ -44,7 +44,7 @@ class Made(list[bytes]):
 
 
 class Loop:
-    """An event loop in a thread of its own, as the sandbox has one."""
+    """An event loop in its own thread, as in the sandbox."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -52,11 +52,11 @@ class Loop:
         self._thread.start()
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Begin some work."""
+        """Start a coroutine."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do some work and return its result."""
+        """Run a coroutine and return its result."""
         return self.start(work).result()
 
     def stop(self) -> None:
@@ -68,7 +68,7 @@ class Loop:
 
 @pytest.fixture(scope="session")
 def loop() -> Iterator[Loop]:
-    """Give an event loop that runs in another thread."""
+    """Return an event loop that runs in another thread."""
     running = Loop()
     yield running
     running.stop()
@@ -76,14 +76,14 @@ def loop() -> Iterator[Loop]:
 
 @pytest.fixture(scope="session")
 def pool(loop: Loop) -> Iterator[Pool]:
-    """Give a pool of two workers, kept for all tests, that find no LibreOffice anywhere."""
+    """Return a pool of two workers for all tests, which cannot find LibreOffice."""
     workers = Pool(2, path="")
     yield workers
     loop.run(workers.close())
 
 
 class Convert(Protocol):
-    """What the fixture `convert` gives."""
+    """The type of the fixture `convert`."""
 
     def __call__(
         self,
@@ -104,7 +104,7 @@ class Convert(Protocol):
 
 
 class Prepare(Protocol):
-    """What the fixture `prepare` gives: the same, but for the job instead of its results."""
+    """The type of the fixture `prepare`, which makes the job and does not run it."""
 
     def __call__(
         self,
@@ -113,7 +113,7 @@ class Prepare(Protocol):
         *contents: bytes,
         **options: Any,
     ) -> EngineJob:
-        """Return a job in a folder of its own."""
+        """Return a job in its own folder."""
         ...
 
 
@@ -174,18 +174,18 @@ def convert(finish: Callable[[EngineJob], Made], prepare: Prepare) -> Convert:
 
 
 class Refused(Protocol):
-    """What the fixture `refused` gives."""
+    """The type of the fixture `refused`."""
 
     def __call__(
         self, source: str, target: str, *contents: bytes, **options: Any
     ) -> tuple[int, int]:
-        """Return status and Code of a conversion that does not work."""
+        """Return status and Code of a conversion that fails."""
         ...
 
 
 @pytest.fixture
 def refused(convert: Convert) -> Refused:
-    """Convert what cannot be converted."""
+    """Convert, and return the error."""
 
     def run(source: str, target: str, *contents: bytes, **options: Any) -> tuple[int, int]:
         with pytest.raises(EngineError) as caught:
@@ -260,7 +260,7 @@ def read() -> Reader:
 
 
 class Edited(Protocol):
-    """What the fixture `edited` gives."""
+    """The type of the fixture `edited`."""
 
     def __call__(self, form: str, changes: Mapping[str, bytes | tuple[bytes, bytes]]) -> bytes:
         """Return a sample that is an archive, with members added or parts of them replaced."""

@@ -56,7 +56,7 @@ def mail(*attachments: tuple[str, bytes]) -> bytes:
 def test_zip_keeps_equal_names_apart(
     finish: Callable[[EngineJob], Made], prepare: Prepare, read: Reader
 ) -> None:
-    """Files of one name are all there, whatever the case, and without their folders."""
+    """Files with the same name, in any case, are all included, without their folders."""
     job = prepare("file", "zip", b"one", b"two", b"three")
     names = ("a.txt", "x/A.txt", "a.txt")
     files = tuple(InputFile(f.path, name) for f, name in zip(job.files, names, strict=True))
@@ -81,7 +81,7 @@ def test_zip_compression(convert: Convert, read: Reader, level: str, smaller: bo
 
 
 def test_extract_takes_names_without_folders(convert: Convert) -> None:
-    """A member's folder is left behind, and no name climbs out."""
+    """Folders of members are dropped, and no name leads out of the folder."""
     made = convert("zip", "extract", zipped({"x/a.txt": b"1", "../../b.txt": b"2", "/c": b"3"}))
 
     assert [b"1", b"2", b"3"] == list(made)
@@ -90,7 +90,7 @@ def test_extract_takes_names_without_folders(convert: Convert) -> None:
 
 
 def test_extract_with_a_password(convert: Convert, refused: Refused) -> None:
-    """Without one 5003, with a wrong one 5007."""
+    """Without a password 5003, with a wrong one 5007."""
     assert b"content" == convert("zip", "extract", LOCKED_ZIP, Password="secret").only
     assert (500, 5003) == refused("zip", "extract", LOCKED_ZIP)
     assert (500, 5007) == refused("zip", "extract", LOCKED_ZIP, Password="wrong")
@@ -110,7 +110,7 @@ def test_archive_in_an_archive_stays_one(convert: Convert) -> None:
 
 
 def test_mail_into_pdf_with_its_attachments(convert: Convert, read: Reader) -> None:
-    """Merged into one file, or one for each."""
+    """Attachments are merged into one file, or become one file each."""
     content = mail(("a.txt", b"first file"), ("b.csv", b"x,1"), ("c.png", samples.content("png")))
 
     merged = read.text(convert("eml", "pdf", content).only)
@@ -147,7 +147,7 @@ def test_mail_shows_the_pictures_it_brings(convert: Convert, read: Reader) -> No
 
 
 def test_attachments_of_a_mail(convert: Convert, refused: Refused) -> None:
-    """Under their own names; 50020 where there is none."""
+    """Attachments keep their names; 50020 if there are none."""
     made = convert("email", "extract", mail(("ä/../b.txt", b"1"), ("c", b"2")), name="m.eml")
 
     assert [b"1", b"2"] == list(made)
@@ -156,7 +156,7 @@ def test_attachments_of_a_mail(convert: Convert, refused: Refused) -> None:
 
 
 def test_headers_of_a_mail(convert: Convert) -> None:
-    """As JSON, with a list of what is attached."""
+    """The metadata is JSON, with a list of the attachments."""
     about = json.loads(convert("email", "metadata", mail(("a.txt", b"12345")), name="m.eml").only)
 
     assert "Invoice" == about["Subject"]
@@ -215,7 +215,7 @@ def test_mail_without_text(convert: Convert, read: Reader) -> None:
 
 
 def test_saved_page_brings_its_pictures(convert: Convert, read: Reader) -> None:
-    """An MHTML file names them by their places."""
+    """An MHTML file refers to its pictures by location."""
     page = MIMEMultipart("related")
     page.attach(MIMEText('<p>saved <img src="http://example.com/a.png"></p>', "html"))
     picture = MIMEImage(samples.content("png"))

@@ -38,7 +38,7 @@ _RELATIONS = "http://schemas.openxmlformats.org/package/2006/relationships"
 
 
 class Canary:
-    """The file, the server, and whether anybody has come near.
+    """The file, the server, and whether either was touched.
 
     Attributes:
         places: URLs and paths by which a document may name them.
@@ -76,7 +76,7 @@ class Canary:
 
     @property
     def was_read(self) -> bool:
-        """Tell whether the file was opened or the server asked, since the last question."""
+        """Tell whether the file was opened or the server was contacted since the last call."""
         try:
             opened = bool(os.read(self._watch, 1 << 16))
         except BlockingIOError:
@@ -93,14 +93,14 @@ class Canary:
 
 @pytest.fixture(scope="module")
 def canary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canary]:
-    """Give a canary that nobody has seen yet."""
+    """Return a canary that was not touched yet."""
     one = Canary(tmp_path_factory.mktemp("cage"))
     yield one
     one.close()
 
 
 def said(made: Made) -> str:
-    """Return all that results say: PDF text and pictures, members of archives, and their bytes."""
+    """Return all contents of results: PDF text, pictures, members of archives, and their bytes."""
     parts = [content.decode("latin-1") for content in made]
     for content in made:
         if content.startswith(b"PK"):
@@ -436,7 +436,7 @@ PAIRS = (
 def test_no_document_reads_the_canary(
     convert: Convert, edited: Edited, canary: Canary, pair: str
 ) -> None:
-    """Whatever a document names, and by whichever way, stays outside."""
+    """Nothing that a document refers to is read, whatever the way of referring to it."""
     source, target = pair.split("-", 1)
 
     made = convert(source, target, document(source, canary.places, edited, entities=False))
@@ -451,7 +451,7 @@ def test_no_document_reads_the_canary(
 def test_external_entities_are_refused(
     refused: Refused, edited: Edited, canary: Canary, pair: str
 ) -> None:
-    """No format of Office needs them, and none of them is looked up."""
+    """No Office format needs entities, and none is resolved."""
     source, target = pair.split("-", 1)
     content = document(source, canary.places, edited, entities=True)
 
@@ -463,7 +463,7 @@ def test_external_entities_are_refused(
 def test_pdf_with_parts_outside(
     convert: Convert, edited: Edited, canary: Canary, pair: str
 ) -> None:
-    """Streams in other files are not fetched, whether that is an error or not."""
+    """Streams in other files are not read, whether that is an error or not."""
     source, target = pair.split("-", 1)
     with contextlib.suppress(EngineError):
         assert MARK not in said(convert(source, target, pdf(canary.places)))
@@ -472,7 +472,7 @@ def test_pdf_with_parts_outside(
 
 
 def test_the_canary_would_be_seen(canary: Canary, tmp_path: Path) -> None:
-    """Opening the file, or connecting to the server, is noticed."""
+    """The canary detects that the file is opened or the server contacted."""
     path = Path(canary.places[6])
     assert MARK in path.read_text()
     assert canary.was_read
@@ -486,6 +486,6 @@ def test_the_canary_would_be_seen(canary: Canary, tmp_path: Path) -> None:
 
 
 def test_samples_hold_what_the_canaries_change() -> None:
-    """The members that the documents above replace are in the samples."""
+    """The samples contain the members that the documents above replace."""
     with zipfile.ZipFile(io.BytesIO(samples.content("epub"))) as archive:
         assert {"EPUB/content.opf", "EPUB/styles/stylesheet1.css"} <= set(archive.namelist())

@@ -48,7 +48,7 @@ def blue(read: Reader, pdf: bytes) -> int:
 def test_paper(
     convert: Convert, read: Reader, source: str, parameters: dict[str, str], size: tuple[int, int]
 ) -> None:
-    """The document's own paper, the converter's usual one, or what is asked for."""
+    """The paper is the document's, the converter's default, or the requested one."""
     pdf = convert(source, "pdf", samples.content(source), **parameters).only
 
     assert size == read.sizes(pdf)[0]
@@ -74,7 +74,7 @@ def test_word_says_its_own_paper_and_margins(
 
 @pytest.mark.parametrize("source", ["html", "md", "txt"])
 def test_margins_are_millimetres(convert: Convert, read: Reader, source: str) -> None:
-    """Nothing is printed above and left of them."""
+    """Nothing is printed in the margins above and to the left."""
     pdf = convert(source, "pdf", samples.content(source), MarginTop=100, MarginLeft=50).only
 
     page = read.drawn(pdf)
@@ -98,7 +98,7 @@ def test_page_range_of_a_document(convert: Convert, read: Reader) -> None:
 
 
 def test_plain_text_keeps_lines_and_spaces(convert: Convert, read: Reader) -> None:
-    """Columns stay columns; nothing in it is markup; a long word is broken, not lost."""
+    """Columns stay aligned; nothing is markup; a long word is broken, not lost."""
     content = "a   b\n    c #let *x* $y$ <b>\n\n" + "w" * 300
 
     (text,) = read.text(convert("txt", "pdf", content.encode(), FontSize=8).only)
@@ -123,14 +123,14 @@ def test_font_size_of_plain_text(convert: Convert, read: Reader) -> None:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 def test_text_in_any_encoding(convert: Convert, read: Reader, encoding: str) -> None:
-    """By its mark, as UTF-8, else as Windows writes it."""
+    """Text is decoded by its byte order mark, as UTF-8, else as Windows-1252."""
     pdf = convert("txt", "pdf", "Grüße € naïve".encode(encoding)).only
 
     assert "Grüße € naïve" in read.text(pdf)[0]
 
 
 def test_html_declares_its_encoding(convert: Convert, read: Reader) -> None:
-    """A page that says so is read as Cyrillic."""
+    """A page is decoded with the charset that it declares."""
     page = '<meta charset="windows-1251"><p>Привет</p>'.encode("windows-1251")
 
     assert "Привет" in read.text(convert("html", "pdf", page).only)[0]
@@ -187,7 +187,7 @@ def test_picture_that_nobody_can_show_is_left_out(convert: Convert, read: Reader
 
 
 def test_links_lead_on_and_dead_ones_are_text(convert: Convert, read: Reader) -> None:
-    """A link whose goal pandoc drops does not stop the document."""
+    """A link whose target pandoc drops does not make the document fail."""
     page = b"""<p><a href="#here">to it</a> <a href="#nowhere">dead</a>
     <a href="https://example.com/">out</a> <a href="file:///etc/passwd">file</a>
     <a href="javascript:alert(1)">script</a></p><h2 id="here">goal</h2><h2 id="here">again</h2>"""
@@ -256,7 +256,7 @@ def test_tags_on_request(convert: Convert, read: Reader) -> None:
 
 
 def test_html_inside_markdown(convert: Convert, read: Reader) -> None:
-    """Its tags are understood, its scripts are gone."""
+    """HTML in Markdown is interpreted, and scripts are removed."""
     page = b"""# Title\n\nline<br>break and <b>bold</b>\n
 <table><tr><td>cell one</td></tr></table>\n\n<script>alert("scripted")</script>\n"""
 
@@ -269,7 +269,7 @@ def test_html_inside_markdown(convert: Convert, read: Reader) -> None:
 
 
 def test_formulas(convert: Convert, read: Reader) -> None:
-    """Mathematics are set; what cannot be stands as its source."""
+    """Formulas are typeset; those that cannot be are shown as their source."""
     html = b"<p>sum <math><mfrac><mi>a</mi><mi>b</mi></mfrac></math> end</p>"
 
     (text,) = read.text(convert("html", "pdf", html).only)
@@ -301,7 +301,7 @@ def test_formula_that_cannot_be_set_stands_as_its_source(convert: Convert, read:
 def test_picture_that_typst_refuses_is_left_out(
     convert: Convert, read: Reader, picture: bytes
 ) -> None:
-    """Where another library took it."""
+    """A broken picture is dropped, even if another library accepted it."""
     data = base64.b64encode(picture).decode()
     page = f'<p>before <img src="data:image/png;base64,{data}"> after</p>'
 
@@ -356,13 +356,13 @@ def test_any_file_by_its_extension(convert: Convert, read: Reader, name: str, fo
 
 
 def test_unknown_extension_says_who_can(refused: Refused) -> None:
-    """The sandbox does not pretend."""
+    """What the sandbox cannot do is refused, not faked."""
     assert (415, 415) == refused("file", "pdf", b"AC1015", name="plan.dwg")
     assert (415, 415) == refused("file", "pdf", b"x", name="nothing")
 
 
 def test_older_office_formats_need_libreoffice(refused: Refused) -> None:
-    """A doc sent to docx/to/pdf is no damaged docx."""
+    """A doc sent to docx/to/pdf is not reported as a damaged docx."""
     assert (415, 415) == refused(
         "docx", "pdf", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" * 64, name="a.doc"
     )
@@ -388,7 +388,7 @@ def test_picture_formats_of_a_document(convert: Convert, read: Reader) -> None:
 
 
 def test_output_is_a_file_in_the_job_s_folder(convert: Convert) -> None:
-    """Results lie in "out", under the name of the first document."""
+    """Results are in "out", with the name of the first document."""
     made = convert("md", "pdf", b"x", name="a.b c.md")
 
     assert ["a.b c.pdf"] == made.names
@@ -411,7 +411,7 @@ def test_uncompressed_tiff_of_a_document(convert: Convert, read: Reader) -> None
 
 
 def test_pictures_of_older_formats_are_shown(convert: Convert, read: Reader) -> None:
-    """A BMP is written anew, as it is in a docx from a page."""
+    """A BMP is converted for a docx made of a web page."""
     data = base64.b64encode(samples.content("bmp")).decode()
     page = f'<p><img src="data:image/bmp;base64,{data}"></p>'.encode()
 
@@ -480,5 +480,5 @@ def test_older_format_into_text(refused: Refused) -> None:
 
 
 def test_too_deep_a_list(refused: Refused) -> None:
-    """Pandoc follows further than we do: that is an answer, not a crash."""
+    """Deeper nesting than we support, but pandoc reads, is an answer and not a crash."""
     assert (500, 5002) == refused("md", "html", b">" * 1200 + b"x")

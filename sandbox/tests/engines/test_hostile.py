@@ -1,4 +1,4 @@
-"""Bombs and injections: each ends in a Code of the error table, soon, and does no harm."""
+"""Bombs and injections: each ends quickly with a Code of the error table, and does no harm."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def bombs(edited: Edited) -> dict[str, tuple[str, str, bytes]]:
     word = {"word/document.xml": bytes(260 << 20)}
     odt = zipfile.ZipFile(io.BytesIO(samples.content("odt"))).read("content.xml")
     return {
-        # The first ones take all the time that there is, each in a pool of its own.
+        # The first ones use up the whole time limit, each in its own pool.
         "svg with a slow filter": (
             "svg",
             "pdf",
@@ -209,7 +209,7 @@ def deep_stream() -> bytes:
 def test_every_bomb_ends_in_a_code_within_ten_seconds(
     loop: Loop, prepare: Prepare, edited: Edited
 ) -> None:
-    """By a limit on what it unpacks to, on memory, or on time; the next conversion works."""
+    """A limit on size, memory or time stops each bomb, and the next conversion works."""
     jobs = {
         name: prepare(source, target, content)
         for name, (source, target, content) in bombs(edited).items()
@@ -224,7 +224,7 @@ def test_every_bomb_ends_in_a_code_within_ten_seconds(
         return name, 0, time.monotonic() - started
 
     async def explode() -> list[tuple[str, int, float]]:
-        pools = [Pool(1, path="") for _ in range(4)]  # a bomb waits for nobody: its time is its own
+        pools = [Pool(1, path="") for _ in range(4)]  # a bomb must not wait for another
         names = list(jobs)
 
         async def some(number: int) -> list[tuple[str, int, float]]:
@@ -249,7 +249,7 @@ def test_every_bomb_ends_in_a_code_within_ten_seconds(
 def test_attributes_never_become_code(
     convert: Convert, read: Reader, element: str, attribute: str
 ) -> None:
-    """Writers take such attributes for code of the typesetter's; none of them comes that far."""
+    """Writers turn such attributes into typst code; none of them gets that far."""
     page = f"<{element} {attribute}>inner</{element}>"
     if element == "td":
         page = f"<table><tr>{page}</tr></table>"
@@ -277,7 +277,7 @@ def test_attributes_never_become_code(
     ],
 )
 def test_text_never_becomes_code(convert: Convert, read: Reader, code: str) -> None:
-    """In Markdown and in plain text, the typesetter's own language is text."""
+    """Typst code in Markdown and in plain text is only text."""
     for source in ("md", "txt"):
         pdf_ = convert(source, "pdf", f"before\n\n{code}\n\nafter".encode()).only
         text = " ".join(" ".join(read.text(pdf_)).split())

@@ -204,7 +204,7 @@ def test_svg_has_the_resolution(convert: Convert, read: Reader) -> None:
 
 
 def test_large_picture(convert: Convert, read: Reader) -> None:
-    """A picture of 48 million pixels is none too large."""
+    """A picture of 48 million pixels is not too large."""
     large = stored(Image.new("L", (8000, 6000), 200))
 
     assert (8000, 6000) == read.image(convert("png", "jpg", large).only).size
@@ -235,7 +235,7 @@ def test_palette_is_scaled_in_full_color(convert: Convert, read: Reader) -> None
 
 
 def test_lossless_compression_keeps_the_orientation(convert: Convert, read: Reader) -> None:
-    """A thumbnail and a place go, how the picture is held stays."""
+    """Thumbnail and location are removed, the orientation is kept."""
     exif = Image.Exif()
     exif[0x0112], exif[0x010E] = 6, "a description"
     held = stored(Image.new("RGB", (40, 20)), "JPEG", exif=exif, comment=b"a comment")
@@ -256,7 +256,7 @@ def test_lossless_compression_keeps_the_orientation(convert: Convert, read: Read
 def test_lossless_compression_of_a_damaged_picture(
     convert: Convert, refused: Refused, damage: bytes
 ) -> None:
-    """What does not add up is damaged; padding is none."""
+    """A file with inconsistent segments is damaged; padding is allowed."""
     if damage[2:4] == b"\xff\xff":
         assert convert("jpg", "compress", damage, CompressionLevel="Lossless")
     else:
@@ -271,7 +271,7 @@ def test_compressed_svg_is_left_to_the_service(refused: Refused) -> None:
 
 
 def test_svg_that_refers_to_itself_is_drawn(convert: Convert, read: Reader) -> None:
-    """Gradients and pictures of its own stay; only what lies outside goes."""
+    """Its gradients and embedded pictures stay; only references to the outside are removed."""
     inner = base64.b64encode(stored(Image.new("RGB", (10, 10), "red"))).decode()
     drawing = f"""<svg xmlns="http://www.w3.org/2000/svg" width="96" height="96">
     <linearGradient id="g"><stop offset="0" stop-color="#0f0"/></linearGradient>
@@ -341,7 +341,7 @@ def test_too_large_a_drawing(refused: Refused) -> None:
     ids=["no marker", "no picture", "nothing"],
 )
 def test_segments_that_do_not_add_up(content: bytes) -> None:
-    """Whatever a reader of pictures makes of it."""
+    """The file is damaged, and the Code says so."""
     with pytest.raises(EngineError) as caught:
         jpegfile.stripped(content)
     assert 5002 == caught.value.code

@@ -39,7 +39,7 @@ def test_no_connection_is_opened() -> None:
 
 
 def test_memory_is_limited() -> None:
-    """An allocation beyond the limit fails where it is made."""
+    """An allocation beyond the limit raises MemoryError."""
     done = confined("""
     try:
         bytearray(isolation.MEMORY)
@@ -51,7 +51,7 @@ def test_memory_is_limited() -> None:
 
 
 def test_step_ends_what_hangs() -> None:
-    """In C code too, which no signal handler of Python interrupts."""
+    """A step ends also in C code, which a Python signal handler cannot interrupt."""
     done = confined("""
     isolation.step(1)
     import re
@@ -62,7 +62,7 @@ def test_step_ends_what_hangs() -> None:
 
 
 def test_step_is_nothing_elsewhere() -> None:
-    """A process that is no worker sets no alarm."""
+    """A process that is not a worker sets no alarm."""
     program = textwrap.dedent("""
     import signal
     from convertapi_sandbox import isolation
@@ -77,7 +77,7 @@ def test_step_is_nothing_elsewhere() -> None:
 
 
 def test_orphan_ends_at_once() -> None:
-    """A worker whose server is gone already does not begin."""
+    """A worker whose server has already ended does not start."""
     program = textwrap.dedent("""
     from convertapi_sandbox import isolation
     isolation.confine(parent=2**22 + 1)
@@ -91,7 +91,7 @@ def test_orphan_ends_at_once() -> None:
 
 
 def test_too_large_a_file_is_an_error() -> None:
-    """The process lives on and can say so."""
+    """The process goes on and can report it."""
     done = confined("""
     import tempfile
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

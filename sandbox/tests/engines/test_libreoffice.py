@@ -1,6 +1,6 @@
-"""LibreOffice goes first where it is installed: which jobs it gets, and how it is called.
+"""LibreOffice is used first if it is installed: which jobs it gets, and how it is called.
 
-A program of the same name and manners stands in for it, so that these tests run everywhere.
+A program with the same name and options replaces it, so that these tests run everywhere.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if mode == "work":
 
 
 class Installed:
-    """A LibreOffice of ours: what it shall do, and how it was called."""
+    """A fake LibreOffice: what it does, and how it was called."""
 
     def __init__(self, folder: Path, result: bytes) -> None:
         self.folder = folder
@@ -71,10 +71,10 @@ class Installed:
 
 
 class ConvertHere(Protocol):
-    """What the fixture `convert_here` gives."""
+    """The type of the fixture `convert_here`."""
 
     def __call__(self, source: str, target: str, *contents: bytes, **options: Any) -> bytes:
-        """Return the one result of a conversion where LibreOffice is installed."""
+        """Return the only result of a conversion with LibreOffice."""
         ...
 
 
@@ -89,7 +89,7 @@ def installed(tmp_path: Path, finish: Callable[..., list[bytes]], prepare: Prepa
 
 @pytest.fixture
 def there(installed: Installed, loop: Loop) -> Iterator[Pool]:
-    """Give a pool of one worker that finds it."""
+    """Return a pool of one worker that finds it."""
     pool = Pool(1, path=str(installed.folder))
     yield pool
     loop.run(pool.close())
@@ -97,7 +97,7 @@ def there(installed: Installed, loop: Loop) -> Iterator[Pool]:
 
 @pytest.fixture
 def convert_here(loop: Loop, there: Pool, prepare: Prepare) -> ConvertHere:
-    """Convert where LibreOffice is installed."""
+    """Convert with LibreOffice."""
 
     def run(source: str, target: str, *contents: bytes, **options: Any) -> bytes:
         (output,) = loop.run(there.convert(prepare(source, target, *contents, **options)))
@@ -128,7 +128,7 @@ def test_other_files_do_not(convert_here: ConvertHere, installed: Installed, sou
 def test_what_it_does_not_honour_is_ours(
     convert_here: ConvertHere, installed: Installed, read: Reader
 ) -> None:
-    """A page range is cut afterwards; PDF/A and a worksheet are asked of our own engines."""
+    """A page range is cut afterwards; PDF/A and a worksheet need our own engines."""
     convert_here("docx", "pdf", samples.content("docx"), PageRange="1")
     assert 1 == len(installed.calls)
     pdf = convert_here("xlsx", "pdf", samples.content("xlsx"), WorksheetIndex=2)
@@ -159,7 +159,7 @@ def test_older_formats_work(convert_here: ConvertHere, read: Reader) -> None:
 def test_one_profile_for_each_worker_without_macros_and_links(
     convert_here: ConvertHere, installed: Installed
 ) -> None:
-    """Kept for the next conversion, and gone with the worker."""
+    """The profile is kept for the next conversion, and removed with the worker."""
     convert_here("docx", "pdf", samples.content("docx"))
     convert_here("odt", "pdf", samples.content("odt"))
 
@@ -172,7 +172,7 @@ def test_one_profile_for_each_worker_without_macros_and_links(
 
 
 def test_bombs_do_not_reach_it(convert_here: ConvertHere, installed: Installed) -> None:
-    """What is checked before pandoc reads it is checked before LibreOffice does."""
+    """Documents are checked before LibreOffice reads them, as before pandoc does."""
     for source in ("docx", "rtf"):
         with pytest.raises(EngineError):
             convert_here(source, "pdf", b"junk")
@@ -182,7 +182,7 @@ def test_bombs_do_not_reach_it(convert_here: ConvertHere, installed: Installed) 
 def test_it_ends_with_its_worker(
     loop: Loop, there: Pool, prepare: Prepare, installed: Installed
 ) -> None:
-    """A timeout leaves no LibreOffice at work."""
+    """A timeout also ends LibreOffice."""
     installed.shall("hang")
     job = prepare("docx", "pdf", samples.content("docx"), timeout=3)
 
@@ -206,7 +206,7 @@ def _runs(pid: int) -> bool:
 
 
 def test_pairs_that_only_it_makes(installed: Installed) -> None:
-    """They are offered where it is, and only there."""
+    """Its pairs are offered only if it is installed."""
     program = textwrap.dedent("""
     from convertapi_sandbox.engines import PAIRS
     print(("doc", "docx") in PAIRS, ("ods", "pdf") in PAIRS, ("docx", "pdf") in PAIRS)
@@ -226,7 +226,7 @@ def test_pairs_that_only_it_makes(installed: Installed) -> None:
 
 
 def test_samples_of_its_own_formats(installed: Installed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--check` has it make the documents that nothing else makes."""
+    """`--check` uses it to make samples that nothing else can make."""
     monkeypatch.setenv("PATH", str(installed.folder))
 
     assert (installed.folder / "result").read_bytes() == samples.content("doc")

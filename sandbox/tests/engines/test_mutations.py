@@ -1,4 +1,4 @@
-"""Three hundred damaged documents: an answer from the error table each time, and soon."""
+"""Three hundred damaged documents: each gets an answer from the error table quickly."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def documents(chance: random.Random) -> list[tuple[str, str, bytes]]:
 
 @pytest.mark.slow
 def test_every_damaged_document_gets_an_answer(loop: Loop, prepare: Prepare) -> None:
-    """A result or a Code, within ten seconds; whoever comes next is served as usual."""
+    """A result or a Code within ten seconds, and the next conversion works as usual."""
     jobs = [prepare(*one) for one in documents(random.Random(SEED))]
     assert 300 == len(jobs)
 
@@ -116,7 +116,7 @@ def test_every_damaged_document_gets_an_answer(loop: Loop, prepare: Prepare) -> 
         return 0, time.monotonic() - started
 
     async def all_answers() -> list[tuple[int, float]]:
-        pool, turns = Pool(4), asyncio.Semaphore(4)  # so that waiting is no part of the time
+        pool, turns = Pool(4), asyncio.Semaphore(4)  # so that waiting does not count
 
         async def one(job: EngineJob) -> tuple[int, float]:
             async with turns:

@@ -36,7 +36,7 @@ def test_page_range_chooses_pages(
 
 @pytest.mark.parametrize("text", ["0", "a", "1-2-3", "5-4", "9", "-", "1..2"])
 def test_senseless_page_range_is_a_parameter_error(refused: Refused, text: str) -> None:
-    """What names no page is refused, not ignored."""
+    """A range without a page is refused, not ignored."""
     assert (400, 4000) == refused("pdf", "jpg", PDF, PageRange=text)
 
 
@@ -112,7 +112,7 @@ def test_background_shows_where_the_page_is_empty(convert: Convert, read: Reader
 
 
 def test_unknown_color_is_a_parameter_error(refused: Refused) -> None:
-    """A colour that is none is not ignored."""
+    """An invalid colour is refused, not ignored."""
     assert (400, 4000) == refused("pdf", "png", PDF, BackgroundColor="reddish")
 
 
@@ -169,7 +169,7 @@ def test_scanned_page_is_not_taken_for_an_empty_one(convert: Convert, refused: R
 
 
 def test_svg_has_the_size_that_is_asked_for(convert: Convert) -> None:
-    """ImageWidth and ImageHeight stand in the drawing."""
+    """ImageWidth and ImageHeight are set in the drawing."""
     made = convert("pdf", "svg", PDF, PageRange="1", ImageWidth=300)
 
     assert b'width="300"' in made.only
@@ -209,7 +209,7 @@ def test_flattened_form_has_no_fields(convert: Convert, read: Reader) -> None:
 
 
 def test_rotation_of_the_page_itself(convert: Convert, read: Reader) -> None:
-    """A page that says it is turned is shown so, unless Rotate says "none"."""
+    """A page with a rotation is drawn rotated, unless Rotate is "none"."""
     turned = convert("pdf", "rotate", PDF, Angle="90").only
     options = {"PageRange": "1", "ImageResolution": 72}
 
@@ -226,12 +226,12 @@ def test_webp_is_turned_by_any_angle(convert: Convert, read: Reader) -> None:
 
 
 def test_empty_page_has_no_text(convert: Convert) -> None:
-    """Nothing on it is no scan."""
+    """A blank page is not a scan."""
     assert b"\n" == convert("pdf", "txt", convert("txt", "pdf", b"").only).only
 
 
 def test_broken_page_is_named(convert: Convert) -> None:
-    """The second page is no page at all."""
+    """The second page is not a page object."""
     with pikepdf.Pdf.open(io.BytesIO(PDF)) as document:
         document.Root.Pages.Kids[1] = pikepdf.Dictionary(Type=pikepdf.Name.Font)
         target = io.BytesIO()

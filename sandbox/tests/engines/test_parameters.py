@@ -1,4 +1,4 @@
-"""Which parameters the sandbox takes: none that it would ignore where somebody would miss it."""
+"""Which parameters the sandbox accepts: none that it would silently ignore."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     "pair", [pair for row in pairs.ROWS for pair in row.pairs()], ids="-to-".join
 )
 def test_defaults_of_the_catalogue_are_taken(pair: tuple[str, str]) -> None:
-    """Who says what the service does anyway is not refused, but for what only a browser does."""
+    """A default value is not refused, except for features of a browser."""
     converter = converters()["/to/".join(pair)]
     defaults = {
         name: parameter.default
@@ -76,5 +76,5 @@ def test_a_zip_with_a_password_would_not_be_encrypted() -> None:
 
 
 def test_pair_that_is_none(refused: Refused) -> None:
-    """The engines refuse what their table does not have, whoever asks."""
+    """The engines refuse a parameter that is not in their table."""
     assert (415, 415) == refused("pdf", "docx", b"%PDF-")

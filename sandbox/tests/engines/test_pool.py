@@ -46,7 +46,7 @@ def workers() -> set[int]:
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "It never became so."
@@ -63,7 +63,7 @@ def crew(loop: Loop) -> Iterator[Pool]:
 
 @pytest.fixture
 def endless(prepare: Prepare) -> Callable[..., EngineJob]:
-    """Make jobs that take for ever: the pattern tries every way to part a row of letters."""
+    """Make jobs that never end: the pattern tries every way to split a row of letters."""
     document = pikepdf.Pdf.new()
     document.add_blank_page()
     font = pikepdf.Dictionary(
@@ -100,7 +100,7 @@ def test_timeout_is_5000_and_the_next_conversion_works(
 def test_step_without_end_is_5000(
     loop: Loop, crew: Pool, prepare: Prepare, endless: Callable[..., EngineJob]
 ) -> None:
-    """What the kernel's alarm ends was too slow, whatever its Timeout."""
+    """A step that the kernel's alarm ends was too slow, whatever its Timeout."""
     others = workers()
     running = loop.start(crew.convert(endless()))
     wait_for(lambda: bool(workers() - others))
@@ -118,7 +118,7 @@ def test_step_without_end_is_5000(
 def test_crash_is_5001_and_the_next_conversion_works(
     loop: Loop, prepare: Prepare, endless: Callable[..., EngineJob], number: int
 ) -> None:
-    """A worker that dies takes its own conversion along, not that of another."""
+    """A worker that dies fails only its own conversion."""
     others, pool = workers(), Pool(2)
     doomed = loop.start(pool.convert(endless()))
     wait_for(lambda: bool(workers() - others))
@@ -137,7 +137,7 @@ def test_crash_is_5001_and_the_next_conversion_works(
 
 
 def test_worker_that_died_at_rest_is_replaced(loop: Loop, prepare: Prepare) -> None:
-    """Nobody's conversion fails because of it."""
+    """No conversion fails because of it."""
     others, pool = workers(), Pool(1)
     loop.run(pool.convert(prepare("png", "jpg")))
     (pid,) = workers() - others
@@ -151,7 +151,7 @@ def test_worker_that_died_at_rest_is_replaced(loop: Loop, prepare: Prepare) -> N
 def test_cancelled_conversion_ends_its_worker(
     loop: Loop, prepare: Prepare, endless: Callable[..., EngineJob]
 ) -> None:
-    """A caller that goes away leaves nothing at work."""
+    """A conversion ends when its caller goes away."""
     others, pool = workers(), Pool(1)
     running = loop.start(pool.convert(endless()))
     wait_for(lambda: bool(workers() - others))
@@ -165,7 +165,7 @@ def test_cancelled_conversion_ends_its_worker(
 
 
 def test_program_of_a_worker_ends_with_it(loop: Loop, prepare: Prepare) -> None:
-    """A timeout while pandoc runs leaves no pandoc."""
+    """A timeout while pandoc runs also ends pandoc."""
     others, pool = workers(), Pool(1)
     slow = prepare("md", "pdf", b"*a_ [" * 300_000, timeout=2)
     running = loop.start(pool.convert(slow))
@@ -220,7 +220,7 @@ def test_close_ends_all_work_and_leaves_no_process(
 
 
 def test_close_without_work(loop: Loop) -> None:
-    """A pool that nobody asked for anything has started nothing; closing twice is fine."""
+    """An unused pool has started no worker; it can be closed twice."""
     others, pool = workers(), Pool(2)
     loop.run(pool.close())
     loop.run(pool.close())
@@ -240,7 +240,7 @@ def test_no_more_workers_than_asked_for(loop: Loop, prepare: Prepare) -> None:
 
 
 def test_worker_retires(loop: Loop, prepare: Prepare) -> None:
-    """After many conversions a new one takes over, unnoticed."""
+    """After many conversions a new worker takes over, without an effect on results."""
     others, pool = workers(), Pool(1)
 
     async def many() -> None:
@@ -319,7 +319,7 @@ asyncio.run(main())
 
 
 def test_worker_does_not_outlive_a_killed_server(tmp_path: Path) -> None:
-    """Even where the server has no time to say so."""
+    """Workers end even if the server is killed."""
     command = [sys.executable, "-c", _SERVER, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as server:
         assert server.stdout
@@ -340,7 +340,7 @@ def test_worker_ends_when_it_hears_nothing_more() -> None:
 
 
 def test_pool_in_a_loop_of_its_own(prepare: Prepare) -> None:
-    """It binds to whichever loop asks first, in the main thread as well."""
+    """It binds to the first loop that uses it, also in the main thread."""
 
     async def once() -> int:
         pool = Pool(1)

@@ -85,7 +85,7 @@ def test_cells_as_people_see_them(
 
 
 def test_formula_shows_its_result_or_itself(convert: Convert, read: Reader) -> None:
-    """No formula is calculated here: what no program has calculated is shown as it is."""
+    """Formulas are not calculated: one without a stored result is shown itself."""
     content = book((1, 2, "=A1+B1"))
 
     assert "=A1+B1" in read.text(convert("xlsx", "pdf", content).only)[0]
@@ -155,7 +155,7 @@ def test_print_area(convert: Convert, read: Reader) -> None:
 
 
 def test_empty_workbook_is_an_empty_page(convert: Convert, read: Reader) -> None:
-    """Nothing is no error."""
+    """An empty sheet is not an error."""
     assert [""] == [t.strip() for t in read.text(convert("xlsx", "pdf", book()).only)]
 
 
@@ -212,7 +212,7 @@ def test_tables_of_a_web_page(convert: Convert, refused: Refused) -> None:
 
 
 def test_cells_are_text_not_code(convert: Convert, read: Reader) -> None:
-    """What looks like the typesetter's own language is printed as it is."""
+    """Text that looks like typst code is printed as it is."""
     (text,) = read.text(convert("xlsx", "pdf", book(('#read("x") *a* $y$ [z]',))).only)
 
     assert '#read("x") *a* $y$ [z]' in " ".join(text.split())
@@ -236,7 +236,7 @@ def test_csv_numbers_with_other_separators(convert: Convert, read: Reader) -> No
 
 
 def test_too_many_cells_for_paper(refused: Refused) -> None:
-    """It says so at once, instead of setting pages for minutes."""
+    """It is refused immediately, instead of typesetting for minutes."""
     assert (500, 5001) == refused("csv", "pdf", b"a,b,c\n" * 20_001)
 
 

@@ -91,12 +91,12 @@ def test_split(
     ids=str,
 )  # fmt: skip
 def test_senseless_split_is_a_parameter_error(refused: Refused, parameters: dict[str, str]) -> None:
-    """What cannot be understood is not ignored."""
+    """An invalid value is refused, not ignored."""
     assert (400, 4000) == refused("pdf", "split", PDF, **parameters)
 
 
 def test_delete_pages(convert: Convert, read: Reader, refused: Refused) -> None:
-    """Some go, all of them cannot, and none is no request."""
+    """Some pages are deleted; deleting all, or none, is an error."""
     assert [1, 3] == pages(read, convert("pdf", "delete-pages", PDF, PageRange="2").only)
     assert (500, 5005) == refused("pdf", "delete-pages", PDF, PageRange="1-last")
     assert (400, 4000) == refused("pdf", "delete-pages", PDF)
@@ -281,7 +281,7 @@ def red_points(page: Image.Image) -> list[tuple[int, int]]:
 
 
 def test_text_watermark_is_text_not_code(convert: Convert, read: Reader) -> None:
-    """What looks like the typesetter's own language is printed as it is."""
+    """Text that looks like typst code is printed as it is."""
     text = '#read("/etc/passwd") *a* $x$ "b" \\ %'
 
     made = convert("pdf", "text-watermark", PDF, Text=text, FontSize=10)

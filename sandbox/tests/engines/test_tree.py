@@ -1,4 +1,4 @@
-"""The filter between pandoc and what writes: what it takes out, and what it leaves."""
+"""The filter between pandoc's readers and the writers: what it removes, and what it keeps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def para(*inlines: dict[str, Any]) -> dict[str, Any]:
 
 
 def cleaned(*blocks: dict[str, Any], meta: dict[str, Any] | None = None, **options: Any) -> Any:
-    """Return a tree of some blocks after the filter, which lets no picture through."""
+    """Return a tree of some blocks after the filter, which removes pictures."""
     found = {"pandoc-api-version": [1, 23], "meta": meta or {}, "blocks": list(blocks)}
     return tree.clean(found, lambda _source, _sizes: None, **options)
 
@@ -46,14 +46,14 @@ def test_a_line_break_of_html_stays_one() -> None:
 
 
 def test_citations_become_their_text() -> None:
-    """There is no list of literature to look them up in."""
+    """Citations stay text, because there is no bibliography."""
     cite = {"t": "Cite", "c": [[{"citationId": "x"}], [text("[1]")]]}
 
     assert [para(text("[1]"))] == cleaned(para(cite))["blocks"]
 
 
 def test_attributes_are_taken_out_of_every_element() -> None:
-    """Identifiers that nothing leads to, unsafe classes, and all keys and values."""
+    """Unused identifiers, unsafe classes, and all keys and values are removed."""
     nasty = ["id", ["good", 'bad"]'], [["typst:text:fill", "panic()"], ["style", "x"]]]
     elements: list[dict[str, Any]] = [
         {"t": "Header", "c": [1, nasty, [text("h")]]},

@@ -57,7 +57,7 @@ def test_file_under_another_extension(refused: Refused) -> None:
 
 @pytest.mark.parametrize("source", ["docx", "pdf", "png", "zip", "svg", "rtf"])
 def test_empty_file(refused: Refused, source: str) -> None:
-    """No bytes are no document."""
+    """An empty file is not a document."""
     target = {"pdf": "txt", "zip": "extract", "png": "jpg"}.get(source, "pdf")
     assert (500, 5002) == refused(source, target, b"")
 
@@ -84,7 +84,7 @@ def test_encrypted_member_of_an_office_file(refused: Refused) -> None:
 
 
 def test_messages_name_no_path_of_this_machine(convert: Convert, tmp_path: object) -> None:
-    """What goes out to a client says nothing about the server's folders."""
+    """Messages to clients contain no folders of the server."""
     for source in ("docx", "rtf", "pdf", "png", "xlsx", "svg"):
         with pytest.raises(EngineError) as caught:
             convert(source, "jpg" if source != "svg" else "png", b"junk")
@@ -113,7 +113,7 @@ def test_too_large_for_the_memory(
     """5001, and the next conversion has a new worker."""
     job = prepare("md", "pdf", b"start")
     with job.files[0].path.open("r+b") as file:
-        file.truncate(3 << 30)  # a hole takes no room on the disk
+        file.truncate(3 << 30)  # a sparse file takes no space on the disk
 
     with pytest.raises(EngineError) as caught:
         finish(job)
@@ -125,7 +125,7 @@ def test_too_large_for_the_memory(
 
 @pytest.mark.parametrize("target", ["jpg", "svg", "compress", "merge", "text-watermark", "rotate"])
 def test_pdf_with_a_broken_page(convert: Convert, target: str) -> None:
-    """A result or 5002, whichever library looks at it."""
+    """A result or 5002, whichever library reads it."""
     with pikepdf.Pdf.open(io.BytesIO(samples.content("pdf"))) as document:
         document.pages[1].obj.MediaBox = pikepdf.Name.Nothing
         document.pages[1].obj.Resources = 7

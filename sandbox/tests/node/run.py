@@ -22,7 +22,7 @@ README = HERE.parents[1] / "README.md"
 
 
 def main() -> int:
-    """Install the client where it is not yet, and run its tests; return their exit status."""
+    """Install the client if necessary, and run its tests; return their exit status."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         sys.exit("node and npm are needed (Node.js 20 or newer)")
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _run_readme(node: str, sandbox: Sandbox) -> None:
-    """Run what the README tells users of the client; it saves a PDF."""
+    """Run the README's lines for users of the client; they save a PDF."""
     [code] = re.findall(r"^```js\n(.*?)^```$", README.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     script, result = BUILD / "readme.mjs", BUILD / "note.pdf"
     script.write_text(code.replace("http://127.0.0.1:8765", sandbox.url), "utf-8")

@@ -1,4 +1,4 @@
-"""A sandbox per test module's needs, and callers that speak to it over a real socket."""
+"""A sandbox for the tests, and clients that talk to it over a real socket."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from convertapi_sandbox import Sandbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# One page each; as small as the engines take them, so that the protocol is what takes time.
+# One page each, and as small as possible, so that the protocol takes most of the time.
 MARKDOWN = b"# Title\n\nA sentence.\n"
 JSON_HEADERS = {"Accept": "application/json"}
 
 
 class Caller(requests.Session):
-    """A session bound to a sandbox: paths instead of URLs, the API token unless told otherwise."""
+    """A session bound to a sandbox: it takes paths, and sends the API token by default."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ def _server() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(_server: Sandbox) -> Sandbox:
-    """Return the session's sandbox with nothing in it."""
+    """Return the session's sandbox, emptied."""
     _server.reset()
     return _server
 
@@ -62,7 +62,7 @@ def caller(sandbox: Sandbox) -> Iterator[Caller]:
 
 @pytest.fixture
 def zipped(caller: Caller) -> Callable[..., requests.Response]:
-    """Return a call of the quickest conversion: one small file into an archive."""
+    """Return a function for the fastest conversion: one small file into an archive."""
 
     def convert(path: str = "/convert/file/to/zip", **kwargs: Any) -> requests.Response:
         kwargs.setdefault("files", {"Files[0]": ("notes.txt", b"some notes")})
@@ -73,7 +73,7 @@ def zipped(caller: Caller) -> Callable[..., requests.Response]:
 
 @pytest.fixture
 def poll(caller: Caller) -> Callable[..., requests.Response]:
-    """Return a call that polls a job until its answer is not 202."""
+    """Return a function that polls a job until its answer is not 202."""
 
     def until_done(job_id: str, **kwargs: Any) -> requests.Response:
         deadline = time.monotonic() + 20

@@ -43,7 +43,7 @@ def master(sandbox: Sandbox) -> dict[str, str]:
 def test_token_answer_has_many_shapes(
     caller: requests.Session, sandbox: Sandbox, shape: str
 ) -> None:
-    """The answer of POST /token/jwt is undocumented: every shape that it may have can be had."""
+    """The answer of POST /token/jwt is undocumented: the switch offers every likely shape."""
     sandbox.settings.token_answer = shape  # type: ignore[assignment]  # each is listed
 
     answer = caller.post("/token/jwt", json={"kid": sandbox.kid, "expiresInSec": "60"})
@@ -68,7 +68,7 @@ def test_token_answer_has_many_shapes(
 def test_bad_token_request(
     caller: requests.Session, body: Any, status: int, code: int, invalid: list[str]
 ) -> None:
-    """What is missing is named; a Kid that is not the token's is refused."""
+    """Missing fields are named; a Kid that does not belong to the token is refused."""
     answer = caller.post("/token/jwt", json=body)
 
     assert (status, code) == (answer.status_code, answer.json()["Code"])
@@ -90,7 +90,7 @@ def test_only_the_api_token_mints(
 def test_token_life_and_leeway_have_switches(
     sandbox: Sandbox, zipped: Call, signed: Callable[..., str]
 ) -> None:
-    """Leeway, longest life, networks in clientIp and the key's encoding are switches."""
+    """Leeway, longest lifetime, networks in clientIp and the key's encoding are switches."""
     now = int(datetime.now(UTC).timestamp())
     expired = {"Authorization": f"Bearer {signed(exp=now - 5)}"}
     network = {"Authorization": f"Bearer {signed(clientIp='127.0.0.0/8')}"}
@@ -121,7 +121,7 @@ def test_codes_of_refusals(
 
 
 def test_quota_refusal_of_older_pages(sandbox: Sandbox, zipped: Call) -> None:
-    """401 with Code 4014 is what the response code page still says."""
+    """The response code page still says 401 with Code 4014."""
     sandbox.balance = 0
     sandbox.settings.quota_status = 401
 
@@ -129,7 +129,7 @@ def test_quota_refusal_of_older_pages(sandbox: Sandbox, zipped: Call) -> None:
 
 
 def test_overage_is_billed_instead_of_refused(sandbox: Sandbox, zipped: Call) -> None:
-    """Paid plans go on below zero."""
+    """Paid plans continue below zero."""
     sandbox.balance = 0
     sandbox.settings.overage = True
 
@@ -138,7 +138,7 @@ def test_overage_is_billed_instead_of_refused(sandbox: Sandbox, zipped: Call) ->
 
 
 def test_quota_may_refuse_in_the_job(sandbox: Sandbox, zipped: Call, poll: Call) -> None:
-    """The refusal can land in the job instead of the start's answer; it costs nothing there."""
+    """A refusal can be reported by the job instead of by its start; it costs nothing."""
     sandbox.balance = 0
     sandbox.settings.job_refusals_at = "job"
 
@@ -229,7 +229,7 @@ def test_legacy_credentials(caller: requests.Session, sandbox: Sandbox, zipped: 
 def test_legacy_token_limits(
     caller: requests.Session, sandbox: Sandbox, fields: dict[str, str], bad: str
 ) -> None:
-    """The limits of the old token endpoint hold."""
+    """The limits of the old token endpoint are enforced."""
     headers = {"Authorization": f"Bearer {sandbox.secret}"}
 
     assert [bad] == list(

@@ -1,4 +1,4 @@
-"""Credentials: who may convert, who may look at the account, and each claim of a JWT."""
+"""Credentials: who may convert, who may read the account, and each claim of a JWT."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_jwt_converts_and_its_claims_are_noted(
 def test_bad_jwt_is_refused(
     sandbox: Sandbox, zipped: Call, signed: Callable[..., str], claims: dict[str, Any]
 ) -> None:
-    """Whatever is wrong with a JWT: 401 with Code 4012, and nothing is billed."""
+    """Any invalid JWT: 401 with Code 4012, and nothing is billed."""
     answer = zipped(headers=bearer(signed(**claims)))
 
     assert (401, 4012) == (answer.status_code, answer.json()["Code"])
@@ -72,8 +72,8 @@ def test_bad_jwt_is_refused(
         pytest.param({"Authorization": "Bearer "}, 4013, id="empty"),
         pytest.param({"Authorization": "Bearer wrong"}, 4013, id="wrong"),
         pytest.param({"Authorization": "Digest abc"}, 4013, id="another scheme"),
-        pytest.param({"Authorization": "Basic ***"}, 4017, id="basic that is no base64"),
-        pytest.param({"Authorization": "Bearer a.b.c"}, 4012, id="no JWT at all"),
+        pytest.param({"Authorization": "Basic ***"}, 4017, id="basic that is not base64"),
+        pytest.param({"Authorization": "Bearer a.b.c"}, 4012, id="not a JWT"),
     ],
 )
 def test_missing_or_wrong_credentials(
@@ -106,7 +106,7 @@ def test_master_token_reads_the_account_and_does_not_convert(
 def test_rotated_token_is_dead_with_its_jwts(
     sandbox: Sandbox, zipped: Call, signed: Callable[..., str]
 ) -> None:
-    """After `rotate_token` the old token and what it signed are refused; the new one works."""
+    """After `rotate_token` the old token and its JWTs are refused; the new token works."""
     old, old_jwt = sandbox.token, signed()
 
     new = sandbox.rotate_token()

@@ -29,8 +29,8 @@ COMMAND = [sys.executable, "-m", "convertapi_sandbox"]
 
 @contextmanager
 def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run the command, and give its process and what it says first."""
-    # As a user starts it: compiled once, and not measured by coverage.
+    """Run the command; yield its process and its first line."""
+    # As for a user: compiled once, and not measured by coverage.
     left_out = ("PYTHONDONTWRITEBYTECODE", "COV")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
     with subprocess.Popen(
@@ -49,7 +49,7 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def test_command_line(tmp_path: Path) -> None:
-    """The command prints where it serves and a ready connection, and obeys its options."""
+    """The command prints its address and a connection to paste, and applies its options."""
     rules = tmp_path / "faults.json"
     rules.write_text(json.dumps([{"match": "GET /user", "status": 500, "code": 50050}]), "utf-8")
     options = ["--balance", "7", "--faults", str(rules), "--fault", "GET /info status=503 times=2"]
@@ -100,7 +100,7 @@ def test_bad_options(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    """A bad option ends the command with status 2 and a line that says why."""
+    """A bad option makes the command exit with status 2 and a line that says why."""
     (tmp_path / "object").write_text("{}", "utf-8")
     (tmp_path / "nameless").write_text('[{"status": 500}]', "utf-8")
     known = {"taken": sandbox.url.rpartition(":")[2]}
@@ -113,7 +113,7 @@ def test_bad_options(
 
 
 def test_starts_at_once() -> None:
-    """From the command to a served socket, in processor time: test machines are busy ones."""
+    """The start takes little processor time; wall time says nothing on a busy test machine."""
     times = []
     for _ in range(3):  # the first one compiles
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -123,7 +123,7 @@ def test_starts_at_once() -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
-    assert min(times) < 1.5  # twice what it takes on a quiet machine, and more for a busy one
+    assert min(times) < 1.5  # more than twice its time on a quiet machine
 
 
 USER_TEST = """
@@ -146,7 +146,7 @@ def test_none():
 
 
 def test_fixture(tmp_path: Path) -> None:
-    """The fixture serves a whole run from one server, fresh for each test."""
+    """The fixture uses one server for a whole run, and empties it for each test."""
     (tmp_path / "test_user.py").write_text(USER_TEST.format(url=str(tmp_path / "url")), "utf-8")
     plugin = "convertapi_sandbox.plugin"
 

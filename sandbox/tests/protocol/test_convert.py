@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def test_json_answer_holds_the_document(sandbox: Sandbox, zipped: Call) -> None:
-    """Without StoreFile the result travels in the answer, in base64, and nothing is stored."""
+    """Without StoreFile the result is in the answer, in base64, and nothing is stored."""
     answer = zipped()
 
     body = answer.json()
@@ -42,7 +42,7 @@ def test_json_answer_holds_the_document(sandbox: Sandbox, zipped: Call) -> None:
 def test_stored_result_has_an_id_and_a_url(
     sandbox: Sandbox, caller: requests.Session, zipped: Call
 ) -> None:
-    """With StoreFile=true the answer names where the result lies instead of holding it."""
+    """With StoreFile=true the answer has the URL of the result instead of its bytes."""
     [file] = zipped(data={"StoreFile": "true"}).json()["Files"]
 
     download = caller.get(file["Url"])
@@ -91,7 +91,7 @@ def test_failed_conversion_is_billed(sandbox: Sandbox, caller: requests.Session)
 def test_exhausted_quota_refuses_and_bills_nothing(
     sandbox: Sandbox, zipped: Call, path: str
 ) -> None:
-    """At a balance of 0 the answer is 403; the journal says that the biller was asked."""
+    """At a balance of 0 the answer is 403; the journal says that billing was asked."""
     sandbox.balance = 0
 
     answer = zipped(path)
@@ -112,7 +112,7 @@ def test_journal_tells_what_a_request_led_to(sandbox: Sandbox, zipped: Call) -> 
 
 
 def test_reset_forgets_everything(sandbox: Sandbox, zipped: Call) -> None:
-    """Journal, faults, documents, balance and switches go back to the start."""
+    """Journal, faults, documents, balance and switches are reset."""
     sandbox.settings.token_answer = "text"
     sandbox.fail("GET /user", status=500)
     zipped(data={"StoreFile": "true"})

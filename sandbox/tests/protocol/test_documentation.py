@@ -12,7 +12,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text("utf-8")
 
 
 def test_every_switch_is_in_the_table() -> None:
-    """Each switch is listed with its default, and no other."""
+    """The page lists exactly the switches, with their defaults."""
     table = PAGE[PAGE.index("| switch |") : PAGE.index("## What it cannot do")]
 
     told = dict(re.findall(r"^\| `(\w+)` \| `(.*?)` \|", table, re.MULTILINE))
@@ -23,7 +23,7 @@ def test_every_switch_is_in_the_table() -> None:
 
 
 def test_every_effect_is_told() -> None:
-    """Each attribute of a fault is in the page."""
+    """Each attribute of a fault is on the page."""
     told = set(re.findall(r"`(\w+)(?:=[^`]*)?`", PAGE))
 
     assert {field.name for field in fields(Fault)} - {"match", "hits"} <= told

@@ -1,4 +1,4 @@
-"""Faults on demand: what each does to an answer, and that the books stay exact under it."""
+"""Faults on demand: what each does to an answer, and that billing stays exact."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ START = f"/async/convert/file/to/zip?JobId={JOB}"
 
 
 def test_status_is_answered_as_often_as_told(sandbox: Sandbox, zipped: Call) -> None:
-    """A counted rule lets `skip` requests pass, acts on `times`, and then has had its day."""
+    """A counted rule lets `skip` requests pass, acts on `times`, and then stops."""
     sandbox.fail(CONVERT, status=503, code=503, skip=1, times=2, headers={"Retry-After": "7"})
 
     answers = [zipped() for _ in range(4)]
@@ -45,7 +45,7 @@ def test_status_is_answered_as_often_as_told(sandbox: Sandbox, zipped: Call) -> 
     ],
 )
 def test_match(sandbox: Sandbox, zipped: Call, match: str, hit: bool) -> None:
-    """A rule is about a method and a path, the beginning of one up to a slash, or a pattern."""
+    """A rule matches a method and a path, the beginning of one up to a slash, or a pattern."""
     sandbox.fail(match, status=500)
 
     assert (500 if hit else 200) == zipped().status_code
@@ -81,7 +81,7 @@ def test_answers_of_another_kind(
     body: bytes,
     after_work: bool,
 ) -> None:
-    """HTML, nothing, nonsense or a redirect is sent instead, before the work or after it."""
+    """HTML, nothing, nonsense or a redirect is sent instead, before or after the conversion."""
     sandbox.fail(CONVERT, after_work=after_work, **rule)
 
     answer = zipped(allow_redirects=False)
@@ -113,7 +113,7 @@ def test_dropped_connection(sandbox: Sandbox, zipped: Call, drop: str, billed: i
 def test_job_whose_start_was_not_answered(
     sandbox: Sandbox, zipped: Call, caller: requests.Session
 ) -> None:
-    """After `after_work` the job is there, done and billed, though its start got no answer."""
+    """After `after_work` the job exists, done and billed, although its start got no answer."""
     sandbox.fail("POST /async/convert", drop="after_work")
 
     with pytest.raises(requests.ConnectionError):
@@ -129,7 +129,7 @@ def test_job_whose_start_was_not_answered(
     "accept", ["application/json", "multipart/mixed", "application/octet-stream"]
 )
 def test_truncated_answer(sandbox: Sandbox, zipped: Call, accept: str) -> None:
-    """The body ends after N bytes although more was announced; what was done is billed."""
+    """The body ends after N bytes although more was announced; the conversion is billed."""
     sandbox.fail(CONVERT, truncate=60)
 
     with pytest.raises(requests.exceptions.ChunkedEncodingError, match="60 bytes read"):
@@ -139,7 +139,7 @@ def test_truncated_answer(sandbox: Sandbox, zipped: Call, accept: str) -> None:
 
 
 def test_truncated_download(sandbox: Sandbox, zipped: Call, caller: requests.Session) -> None:
-    """A download can end early, once; it is whole afterwards, and never cut beyond its end."""
+    """A download can end early once; the next one is complete, and is not cut beyond its end."""
     [file] = zipped(data={"StoreFile": "true"}).json()["Files"]
     sandbox.fail("GET /d", truncate=10)
     sandbox.fail("GET /d", truncate=10_000)
@@ -197,7 +197,7 @@ def test_wrong_size_is_announced(sandbox: Sandbox, zipped: Call, caller: request
 def test_hostile_names(
     sandbox: Sandbox, zipped: Call, poll: Call, caller: requests.Session, name: str
 ) -> None:
-    """Results can bear any name, in direct answers, in jobs and in downloads."""
+    """Results can have any name, in direct answers, in jobs and in downloads."""
     sandbox.fail(CONVERT, names=[name])
     sandbox.fail("POST /async/convert", names=[name])
     sandbox.fail("GET /d", names=[name])
@@ -248,7 +248,7 @@ def test_brackets_in_urls(sandbox: Sandbox, zipped: Call, brackets: str, url_end
 def test_verdict(
     sandbox: Sandbox, zipped: Call, poll: Call, rule: dict[str, int], status: int, cost: int
 ) -> None:
-    """A conversion can end in any Code: billed where it was processed, kept as the job's answer."""
+    """A conversion can end with any Code: billed if processed, and kept as the job's answer."""
     sandbox.fail("POST /async/convert", **rule)
     zipped(START)
 
@@ -260,7 +260,7 @@ def test_verdict(
 
 
 def test_poll_faults(sandbox: Sandbox, zipped: Call, poll: Call) -> None:
-    """Polls fail without touching the job."""
+    """Polls fail without affecting the job."""
     zipped(START)
     poll(JOB)
     sandbox.fail("GET /async/job", status=503, times=2)
@@ -270,7 +270,7 @@ def test_poll_faults(sandbox: Sandbox, zipped: Call, poll: Call) -> None:
 
 
 def test_seeded_dice() -> None:
-    """The same seed throws the same dice and makes the same ids."""
+    """The same seed gives the same random faults and the same ids."""
     seen = []
     for _ in range(2):
         with Sandbox(workers=1, seed=7) as server:
@@ -299,12 +299,12 @@ def test_seeded_dice() -> None:
 def test_rule_that_cannot_act(
     sandbox: Sandbox, match: str, rule: dict[str, Any], complaint: str
 ) -> None:
-    """A rule that would never act is refused where it is made."""
+    """A rule that could never act is refused when it is created."""
     with pytest.raises(ValueError, match=complaint):
         sandbox.fail(match, **rule)
 
 
 def test_unknown_effect(sandbox: Sandbox) -> None:
-    """A misspelt effect is an error, not a rule without effect."""
+    """A misspelled effect is an error, not a rule without effect."""
     with pytest.raises(TypeError, match="statsu"):
         sandbox.fail("POST /convert", statsu=500)

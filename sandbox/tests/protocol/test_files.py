@@ -1,4 +1,4 @@
-"""/upload and /d: raw, form and remote uploads; the answers that clients depend on; deletion."""
+"""/upload and /d: raw, form and remote uploads; answers on which clients depend; deletion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMED = {"Content-Disposition": "attachment; filename*=UTF-8''my%20file.docx"}
 
 @pytest.fixture
 def upload(caller: requests.Session) -> Call:
-    """Return a call that uploads a few bytes raw."""
+    """Return a function that uploads a few raw bytes."""
 
     def raw(path: str = "/upload", data: Any = b"0123456789", **kwargs: Any) -> requests.Response:
         kwargs.setdefault("headers", NAMED)
@@ -33,7 +33,7 @@ def upload(caller: requests.Session) -> Call:
 
 
 def test_upload_answers_with_json(sandbox: Sandbox, upload: Call) -> None:
-    """The answer tells name, extension, size, id and a URL without a name."""
+    """The answer has name, extension, size, id, and a URL without the name."""
     body = upload().json()
 
     assert {
@@ -48,7 +48,7 @@ def test_upload_answers_with_json(sandbox: Sandbox, upload: Call) -> None:
 
 @pytest.mark.parametrize("accept", ["text/plain", None])
 def test_bare_id_for_plain_text_and_for_no_accept(upload: Call, accept: str | None) -> None:
-    """Two official clients send no Accept header and take the whole body for the id."""
+    """Two official clients send no Accept header and use the whole body as the id."""
     answer = upload(headers=NAMED | {"Accept": accept, "Authorization": None})
 
     assert "text/plain; charset=utf-8" == answer.headers["content-type"]
@@ -62,7 +62,7 @@ def test_anything_means_json(upload: Call) -> None:
 
 @pytest.mark.parametrize("field", ["file", "FileData"])
 def test_upload_as_a_form(caller: requests.Session, sandbox: Sandbox, field: str) -> None:
-    """Whatever part has a filename is the document."""
+    """The part with a filename is the document, whatever its name."""
     body = caller.post("/upload", files={field: ("a.txt", b"abc")}, data={"x": "y"}).json()
 
     assert {body["FileId"]: {"name": "a.txt", "size": 3}} == sandbox.files
@@ -91,7 +91,7 @@ def test_upload_as_a_form(caller: requests.Session, sandbox: Sandbox, field: str
 def test_names_of_uploads(
     upload: Call, sandbox: Sandbox, path: str, headers: dict[str, str], name: str
 ) -> None:
-    """The query's name wins over filename*, which wins over filename; none of them is a path."""
+    """The query's name takes precedence over filename*, and that over filename; none is a path."""
     upload(path, headers=headers)
 
     assert [name] == [file["name"] for file in sandbox.files.values()]
@@ -126,7 +126,7 @@ def test_refused_upload(
 
 
 def test_chosen_id(upload: Call, sandbox: Sandbox) -> None:
-    """A caller's id is used; a second upload under it replaces the first, or is refused."""
+    """A caller's id is used; a second upload with it replaces the first one, or is refused."""
     path = f"/upload?fileId={FILE_ID}"
     assert FILE_ID == upload(path).json()["FileId"]
     assert 200 == upload(path, data=b"longer than before").status_code
@@ -138,7 +138,7 @@ def test_chosen_id(upload: Call, sandbox: Sandbox) -> None:
 
 
 def test_download_headers(upload: Call, caller: requests.Session) -> None:
-    """GET and HEAD tell name, extension and size; a name in the path is decoration."""
+    """GET and HEAD return name, extension and size; a name in the path is ignored."""
     url = upload().json()["Url"]
 
     answer, head = (
@@ -190,7 +190,7 @@ def test_ranges_only_where_switched_on(
 
 @pytest.mark.parametrize("suffix", ["", "/my%20file.docx"])
 def test_delete(upload: Call, caller: requests.Session, suffix: str) -> None:
-    """DELETE answers 200, then 404, with the name part or without."""
+    """DELETE answers 200, then 404, with or without the name in the path."""
     url = upload().json()["Url"] + suffix
 
     statuses = [caller.delete(url, headers={"Authorization": None}).status_code for _ in range(2)]
@@ -203,7 +203,7 @@ def test_delete(upload: Call, caller: requests.Session, suffix: str) -> None:
     "path", ["/d/" + "0" * 32, "/d/..%2f..%2fetc%2fpasswd", "/d/../../etc/passwd"]
 )
 def test_unknown_file(caller: requests.Session, sandbox: Sandbox, path: str) -> None:
-    """An id that is none is a 404, whatever it looks like; its body can be empty."""
+    """An unknown or malformed id is a 404; its body can be empty."""
     assert 404 == caller.get(path).json()["Code"]
 
     sandbox.settings.not_found_body = "empty"
@@ -222,7 +222,7 @@ def test_documents_expire(upload: Call, caller: requests.Session, sandbox: Sandb
 
 
 def test_caller_who_stops_stores_nothing(sandbox: Sandbox) -> None:
-    """A connection closed in the middle of a body leaves no document and no trace on disk."""
+    """A connection closed in the middle of a body leaves no document and nothing on disk."""
     host, port = sandbox.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(

@@ -24,7 +24,7 @@ DATA = base64.b64encode(b"some notes").decode()
 
 
 def listed(answer: requests.Response) -> dict[str, bytes]:
-    """Return name and content of what an answered archive holds."""
+    """Return the names and contents of an answered archive."""
     assert 200 == answer.status_code, answer.text
     [file] = answer.json()["Files"]
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(file["FileData"]))) as archive:
@@ -38,7 +38,7 @@ def parameters(*items: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def uploaded(caller: requests.Session) -> dict[str, str]:
-    """Upload one document and return what the service tells of it."""
+    """Upload one document and return the answer."""
     headers = {"Content-Disposition": 'attachment; filename="notes.txt"'}
     answer = caller.post("/upload", data=b"some notes", headers=headers)
     told: dict[str, str] = answer.json()
@@ -46,7 +46,7 @@ def uploaded(caller: requests.Session) -> dict[str, str]:
 
 
 def test_multipart_files(caller: requests.Session) -> None:
-    """Array parts carry an index, which says their order."""
+    """Array parts have an index, which gives their order."""
     files = {"Files[1]": ("b.txt", b"second"), "files[0]": ("a.txt", b"first")}
 
     assert {"a.txt": b"first", "b.txt": b"second"} == listed(caller.post(ZIP, files=files))
@@ -116,7 +116,7 @@ def test_octet_stream_is_the_file(caller: requests.Session) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_query_is_enough(caller: requests.Session, uploaded: dict[str, str], method: str) -> None:
-    """A query alone converts what it names; GET answers with the bytes, for links in pages."""
+    """A query without a body converts; GET answers with the bytes, for links in web pages."""
     answer = caller.request(
         method, ZIP, params={"Files[0]": uploaded["Url"]}, headers={"Accept": "*/*"}
     )
@@ -139,7 +139,7 @@ def test_link_that_is_to_be_shown(caller: requests.Session, uploaded: dict[str, 
 
 
 def test_query_and_body_combine(caller: requests.Session) -> None:
-    """`?storefile=true` beside a body is what three official clients send."""
+    """`?storefile=true` in addition to a body is what three official clients send."""
     answer = caller.post(ZIP + "?storefile=true", files={"Files[0]": ("a.txt", b"x")})
 
     assert "FileId" in answer.json()["Files"][0]
@@ -151,7 +151,7 @@ def test_query_and_body_combine(caller: requests.Session) -> None:
         pytest.param("0" * 32, 5009, id="unknown id"),
         pytest.param("report.docx", 5009, id="a local path sent as text"),
         pytest.param("http://127.0.0.1:9/x.txt", 5008, id="a host that is not allowed"),
-        pytest.param("{origin}/d/" + "0" * 32, 5008, id="an expired URL of our own"),
+        pytest.param("{origin}/d/" + "0" * 32, 5008, id="an expired URL of the sandbox"),
     ],
 )
 def test_document_that_cannot_be_had(
@@ -165,7 +165,7 @@ def test_document_that_cannot_be_had(
 
 
 def multipart(*headers: str) -> dict[str, Any]:
-    """Return a whole form, whose one part has further headers."""
+    """Return a complete form, whose only part has additional headers."""
     lines = ["--b", 'Content-Disposition: form-data; name="File"; filename="a.txt"', *headers]
     return {
         "data": "\r\n".join([*lines, "", "text", "--b--", ""]),
@@ -243,7 +243,7 @@ def multipart(*headers: str) -> dict[str, Any]:
 def test_unreadable_request(
     caller: requests.Session, sandbox: Sandbox, kwargs: dict[str, Any], status: int, code: int
 ) -> None:
-    """What cannot be read is refused with its Code, and never billed."""
+    """A body that cannot be read is refused with its Code, and never billed."""
     answer = caller.post("/convert/txt/to/pdf", **kwargs)
 
     assert (status, code) == (answer.status_code, answer.json()["Code"])
@@ -251,7 +251,7 @@ def test_unreadable_request(
 
 
 def test_two_files_for_a_converter_of_one(caller: requests.Session) -> None:
-    """Files for a single-input converter get the texts that its users have seen."""
+    """Files for a single-input converter get the messages that users have reported."""
     files = {"Files[0]": ("a.txt", b"x"), "Files[1]": ("b.txt", b"y")}
 
     body = caller.post("/convert/txt/to/pdf", files=files).json()
@@ -266,7 +266,7 @@ def test_two_files_for_a_converter_of_one(caller: requests.Session) -> None:
 
 
 def test_lone_file_for_a_converter_of_many(caller: requests.Session, sandbox: Sandbox) -> None:
-    """A lone File is refused where Files are wanted, unless the switch says otherwise."""
+    """A single File is refused by a converter of Files, unless the switch allows it."""
     files = {"File": ("a.txt", b"x")}
     assert ["Files"] == list(caller.post(ZIP, files=files).json()["InvalidParameters"])
 

@@ -1,4 +1,4 @@
-"""/info: what converters there are."""
+"""/info: the list of converters."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_list_of_all(caller: requests.Session) -> None:
     ],
 )
 def test_filtered_list(caller: requests.Session, path: str, count: int) -> None:
-    """Either side may be an alias or `*`; what is not there is an empty list."""
+    """Either side may be an alias or `*`; an unknown pair is an empty list."""
     assert count == len(caller.get(path).json())
 
 
@@ -67,7 +67,7 @@ def test_can_convert(caller: requests.Session, path: str, status: int) -> None:
 
 
 def test_openapi(caller: requests.Session) -> None:
-    """The OpenAPI document holds every route, or the one that is asked for."""
+    """The OpenAPI document contains every route, or the requested one."""
     whole, one = caller.get("/info/openapi").json(), caller.get("/info/openapi/doc/to/pdf").json()
 
     assert 299 == len(whole["paths"])

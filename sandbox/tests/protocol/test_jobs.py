@@ -22,7 +22,7 @@ START = f"/async/convert/file/to/zip?JobId={JOB}"
 
 
 def test_job_runs_and_keeps_its_answer(sandbox: Sandbox, zipped: Call, poll: Call) -> None:
-    """A job starts under the caller's id and answers its polls again and again."""
+    """A job starts with the caller's id and answers its polls any number of times."""
     started = zipped(START)
 
     first, second = poll(JOB), poll(JOB)
@@ -37,7 +37,7 @@ def test_job_runs_and_keeps_its_answer(sandbox: Sandbox, zipped: Call, poll: Cal
 
 
 def test_job_without_an_id_gets_one(zipped: Call, poll: Call) -> None:
-    """The service makes up 32 lower-case letters and digits where the caller gives none."""
+    """If the caller gives no id, the service generates 32 lower-case letters and digits."""
     job_id = zipped("/async/convert/file/to/zip").json()["JobId"]
 
     assert 32 == len(job_id)
@@ -55,7 +55,7 @@ def test_malformed_id_is_refused(sandbox: Sandbox, zipped: Call, job_id: str) ->
 
 
 def test_second_post_joins_the_known_job(sandbox: Sandbox, zipped: Call, poll: Call) -> None:
-    """A second POST of a known id answers with it, does no work and costs nothing."""
+    """A second POST with a known id returns that id, does not convert and costs nothing."""
     zipped(START)
     poll(JOB)
 
@@ -70,7 +70,7 @@ def test_second_post_joins_the_known_job(sandbox: Sandbox, zipped: Call, poll: C
 def test_second_post_can_be_read_otherwise(
     sandbox: Sandbox, zipped: Call, poll: Call, reading: str, status: int, billed: int
 ) -> None:
-    """A switch makes the service refuse a known id, or convert and bill it anew."""
+    """A switch makes the service refuse a known id, or convert and bill again."""
     sandbox.settings.known_job_id = reading  # type: ignore[assignment]  # each is listed
     zipped(START)
     poll(JOB)
@@ -83,7 +83,7 @@ def test_second_post_can_be_read_otherwise(
 def test_stored_results_outlive_in_the_record(
     sandbox: Sandbox, caller: requests.Session, zipped: Call, poll: Call
 ) -> None:
-    """Deleting the documents leaves the job's answer as it was: it is the receipt."""
+    """Deleting the documents does not change the job's answer, which is the receipt."""
     zipped(START, data={"StoreFile": "true"})
     before = poll(JOB)
 
@@ -110,7 +110,7 @@ def test_job_can_die_with_its_documents(
 def test_verdict_is_kept_as_the_jobs_answer(
     sandbox: Sandbox, caller: requests.Session, poll: Call
 ) -> None:
-    """A conversion that fails is billed once and tells its error at every poll."""
+    """A failed conversion is billed once and reports its error at every poll."""
     caller.post(
         f"/async/convert/pdf/to/merge?JobId={JOB}",
         files={"Files[0]": ("broken.pdf", b"%PDF-1.7 nothing else")},
@@ -142,7 +142,7 @@ def test_delete_forgets_a_job_once(caller: requests.Session, zipped: Call, poll:
 def test_jobs_take_as_many_polls_as_told(
     sandbox: Sandbox, caller: requests.Session, zipped: Call, poll: Call
 ) -> None:
-    """`jobs_take` counts the polls that answer 202, however quick the work is."""
+    """`jobs_take` counts the polls that answer 202, however fast the conversion is."""
     sandbox.jobs_take(polls=3)
     zipped(START)
     while sandbox.at_work:
@@ -185,7 +185,7 @@ def test_job_vanishes_on_demand(
 def test_documents_expire_on_demand(
     sandbox: Sandbox, caller: requests.Session, zipped: Call, poll: Call
 ) -> None:
-    """`expire_files` deletes documents as time would; the job still tells of them."""
+    """`expire_files` deletes documents as if they had expired; the job still lists them."""
     zipped(START, data={"StoreFile": "true"})
     [file] = poll(JOB).json()["Files"]
 
@@ -210,7 +210,7 @@ def test_job_expires_after_its_lifetime(
 def test_first_read_can_consume_a_job(
     sandbox: Sandbox, caller: requests.Session, zipped: Call, poll: Call
 ) -> None:
-    """A switch makes the first 200 the last one."""
+    """A switch makes a finished job answer 200 only once."""
     sandbox.settings.job_consumed_by_read = True
     zipped(START)
 
@@ -219,7 +219,7 @@ def test_first_read_can_consume_a_job(
 
 
 def test_polls_need_no_credentials(caller: requests.Session, zipped: Call, poll: Call) -> None:
-    """Whoever knows the id may poll."""
+    """Anyone who knows the id may poll."""
     zipped(START)
 
     assert 200 == poll(JOB, headers={"Authorization": None}).status_code

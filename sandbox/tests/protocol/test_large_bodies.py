@@ -46,7 +46,7 @@ def halves() -> Iterator[bytes]:
 def test_upload_is_stored_as_it_was_sent(
     caller: requests.Session, sandbox: Sandbox, body: dict[str, object]
 ) -> None:
-    """Whole and in order, one after another."""
+    """Bodies arrive complete and in order, one after another."""
     stored = []
     for _ in range(3):
         given = {name: value() if callable(value) else value for name, value in body.items()}
@@ -58,7 +58,7 @@ def test_upload_is_stored_as_it_was_sent(
 
 
 def test_connection_is_closed_after_it(caller: requests.Session) -> None:
-    """What came past the parser ends the connection's use, and says so; small ones keep it."""
+    """A body that bypassed the parser closes the connection, and says so; a small one keeps it."""
     large = caller.post("/upload?filename=a.bin", data=CONTENT)
     small = caller.post("/upload?filename=a.bin", data=b"few")
 
@@ -67,7 +67,7 @@ def test_connection_is_closed_after_it(caller: requests.Session) -> None:
 
 
 def test_early_refusal_is_readable(caller: requests.Session, sandbox: Sandbox) -> None:
-    """Who sends megabytes with a bad id, or more than may be, reads why that was refused."""
+    """A caller that sends megabytes with a bad id, or too many, can read why it was refused."""
     bad_id = caller.post("/upload?filename=a.bin&fileId=no", data=CONTENT)
     sandbox.settings.max_file_size = 1000
     too_large = caller.post("/upload?filename=a.bin", data=CONTENT)
@@ -88,7 +88,7 @@ def test_caller_who_goes_away_in_the_middle(caller: requests.Session, sandbox: S
 
 
 def test_silence_in_the_middle(impatient: Sandbox) -> None:
-    """A body that stops is answered with 408, and the connection is closed."""
+    """A body that stops gets a 408, and the connection is closed."""
     host, port = impatient.url.removeprefix("http://").split(":")
     head = f"POST /upload?filename=a.bin HTTP/1.1\r\nHost: x\r\nContent-Length: {SIZE}\r\n\r\n"
     with socket.create_connection((host, int(port)), timeout=10) as connection:

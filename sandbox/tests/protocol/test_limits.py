@@ -1,4 +1,4 @@
-"""Where requests are too large, or what the sandbox needs fails under it."""
+"""Requests that are too large, and a disk or host that fails."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_too_much(
     status: int,
     code: int,
 ) -> None:
-    """Memory is bounded: what is held there has a limit, and says so in a 4xx."""
+    """Anything held in memory has a limit, and a 4xx says so."""
     answer = caller.post(path, **kwargs)
 
     assert (status, code) == (answer.status_code, answer.json()["Code"])
@@ -110,7 +110,7 @@ def test_json_value_that_is_a_list(caller: requests.Session) -> None:
 def test_remote_file_that_is_too_large(
     sandbox: Sandbox, zipped: Call, caller: requests.Session
 ) -> None:
-    """A remote file above `max_file_size` is as one that cannot be had."""
+    """A remote file above `max_file_size` is treated like one that cannot be read."""
     with Sandbox(workers=1) as other:
         named = {"Content-Disposition": "attachment; filename=a.txt", "Accept": "*/*"}
         url = caller.post(other.url + "/upload", data=b"0123456789", headers=named).json()["Url"]
@@ -128,7 +128,7 @@ def test_remote_file_that_is_too_large(
     "url", ["http://127.0.0.1:99999/x.txt", "http:///x.txt", "https://[::1/x.txt"]
 )
 def test_remote_url_that_is_none(sandbox: Sandbox, zipped: Call, url: str) -> None:
-    """A URL that cannot be read is as one that cannot be had."""
+    """A malformed URL is treated like one that cannot be read."""
     sandbox.settings.allow_hosts = "127.0.0.1"
 
     assert 5008 == zipped(files=None, data={"Files[0]": url}).json()["Code"]
@@ -148,7 +148,7 @@ def test_remote_file_of_a_wrong_kind(
 
 @pytest.mark.parametrize("hook", ["http://127.0.0.1:9/", "{origin}/nowhere"])
 def test_web_hook_that_fails(sandbox: Sandbox, zipped: Call, poll: Call, hook: str) -> None:
-    """A hook that cannot be reached, or answers with an error, does the job no harm."""
+    """A web hook that cannot be reached, or answers with an error, does not affect the job."""
     sandbox.settings.allow_hosts = "127.0.0.1"
 
     params = {"WebHook": hook.format(origin=sandbox.url)}
@@ -162,7 +162,7 @@ def test_web_hook_that_fails(sandbox: Sandbox, zipped: Call, poll: Call, hook: s
 
 
 def test_networks_that_are_none(sandbox: Sandbox, zipped: Call, signed: Callable[..., str]) -> None:
-    """With networks switched on, an entry that is none matches nobody."""
+    """With networks switched on, an entry that is not a network matches nobody."""
     sandbox.settings.client_ip_networks = True
 
     answer = zipped(headers={"Authorization": f"Bearer {signed(clientIp='somewhere, 10.0.0.0/8')}"})
@@ -178,7 +178,7 @@ def test_wrong_basic_credentials(zipped: Call) -> None:
 
 
 def test_unknown_legacy_token(caller: requests.Session, sandbox: Sandbox) -> None:
-    """Deleting a token that is none is a 404."""
+    """Deleting an unknown token is a 404."""
     assert (
         404
         == caller.delete(
@@ -197,7 +197,7 @@ def fragile() -> Iterator[Sandbox]:
 def test_disk_that_fails(
     fragile: Sandbox, caller: requests.Session, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A failing disk is a failed conversion, billed; elsewhere Code 50050, and logged."""
+    """A failing disk makes a conversion fail, which is billed; elsewhere Code 50050, logged."""
     named = {"Content-Disposition": "attachment; filename=a.txt"}
     url = caller.post(fragile.url + "/upload", data=b"x", headers=named).json()["Url"]
     for name in ("files", "jobs"):

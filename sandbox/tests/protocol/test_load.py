@@ -1,4 +1,4 @@
-"""A service that is slow, busy, sold out, or whose clock is off."""
+"""A service that is slow or busy, has no conversions left, or has a wrong clock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def test_clock_that_is_off(sandbox: Sandbox, zipped: Call, signed: Callable[..., str]) -> None:
-    """The service's clock decides about a JWT, and its Date header tells how late it is there."""
+    """The service's clock decides whether a JWT is valid, and its Date header shows that clock."""
     token = {"Authorization": f"Bearer {signed()}"}
     sandbox.settings.clock_offset = 3600.0
 
@@ -33,7 +33,7 @@ def test_clock_that_is_off(sandbox: Sandbox, zipped: Call, signed: Callable[...,
 
 
 def test_quota_that_ends_at_n(sandbox: Sandbox, zipped: Call, poll: Call) -> None:
-    """However many come at once, exactly as many conversions are granted as are left."""
+    """However many requests arrive together, only as many are granted as are left."""
     sandbox.balance = 3
     sandbox.settings.latency = 0.2
 
@@ -47,21 +47,21 @@ def test_quota_that_ends_at_n(sandbox: Sandbox, zipped: Call, poll: Call) -> Non
 
 
 def test_latency_is_the_least_a_conversion_takes(sandbox: Sandbox, zipped: Call) -> None:
-    """`latency` is not added to the work: it is what the work takes at least."""
+    """`latency` is not added to a conversion: it is its minimum duration."""
     zipped()  # the worker has started
     sandbox.settings.latency = 0.3
     started = time.monotonic()
 
     zipped()
 
-    assert 0.3 <= time.monotonic() - started < 5  # a busy machine is no failure
+    assert 0.3 <= time.monotonic() - started < 5  # a busy machine must not fail the test
 
 
 @pytest.mark.parametrize(("retry_after", "header"), [(None, None), (4, "4")])
 def test_throttle_answers(
     sandbox: Sandbox, zipped: Call, retry_after: int | None, header: str | None
 ) -> None:
-    """The throttle's answer carries a Retry-After only where switched on; 429 is possible too."""
+    """The throttle's answer has a Retry-After only if switched on; the status can be 429."""
     sandbox.throttle_above(0)
     sandbox.settings.throttle_status = 429
     sandbox.settings.retry_after = retry_after

@@ -20,7 +20,7 @@ NAMED = {"Content-Disposition": "attachment; filename=large.txt", "Accept": "app
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[int, str]]:
-    """Serve in a process of its own, whose memory can be told from the caller's."""
+    """Serve in a separate process, so that its memory can be measured."""
     command = [sys.executable, "-m", "convertapi_sandbox", "--workers", "1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -29,7 +29,7 @@ def server() -> Iterator[tuple[int, str]]:
 
 
 def peak(pid: int) -> int:
-    """Return the most bytes that a process has held so far."""
+    """Return the peak memory of a process in bytes."""
     status = Path(f"/proc/{pid}/status").read_text("utf-8")
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     assert found

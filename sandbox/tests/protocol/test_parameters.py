@@ -1,4 +1,4 @@
-"""Routes and parameters: aliases, types, ranges, names of results, and what is refused."""
+"""Routes and parameters: aliases, types, ranges, names of results, and refusals."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def test_aliases_lead_to_the_converter(caller: requests.Session, route: str, nam
 
 
 def test_alternative_engine_is_the_same_here(zipped: Call) -> None:
-    """The older path that names an engine converts all the same."""
+    """The older path, with the name of an engine, works as well."""
     assert 200 == zipped("/convert/file/to/zip/converter/whatever").status_code
 
 
 @pytest.mark.parametrize(("status", "code"), [(400, 4000), (415, 415), (404, 404)])
 def test_unknown_pair(caller: requests.Session, sandbox: Sandbox, status: int, code: int) -> None:
-    """A pair that no converter knows is refused, with the status that the switch gives."""
+    """An unknown pair is refused with the status of the switch."""
     sandbox.settings.unknown_pair_status = status  # type: ignore[assignment]  # each is listed
 
     answer = caller.post("/convert/docx/to/mp3", files={"File": ("a.docx", b"x")})
@@ -91,7 +91,7 @@ def test_pair_without_an_engine_says_who_has_one(
 def test_invalid_parameters_are_named_together(
     zipped: Call, sandbox: Sandbox, data: dict[str, str], invalid: dict[str, list[str]]
 ) -> None:
-    """Everything that is wrong is told at once, under canonical names, and costs nothing."""
+    """All errors are reported together, under canonical names, and cost nothing."""
     body = zipped(data=data).json()
 
     assert (4000, invalid) == (body["Code"], body["InvalidParameters"])
@@ -99,21 +99,21 @@ def test_invalid_parameters_are_named_together(
 
 
 def test_required_parameter_is_asked_for(caller: requests.Session) -> None:
-    """A parameter that the catalogue requires, without a default, has to be there."""
+    """A parameter that is required and has no default must be given."""
     answer = caller.post("/convert/pdf/to/text-watermark", files={"File": ("a.pdf", b"%PDF")})
 
     assert {"Text": ["The Text field is required."]} == answer.json()["InvalidParameters"]
 
 
 def test_values_are_read_without_regard_to_case(zipped: Call) -> None:
-    """Allowed values and booleans may be in any case, empty ones are as if not sent."""
+    """Allowed values and booleans may be in any case; empty ones count as not sent."""
     answer = zipped(data={"compressionlevel": "OPTIMAL", "STOREFILE": "False", "Timeout": ""})
 
     assert 200 == answer.status_code
 
 
 def test_unknown_parameters(zipped: Call, sandbox: Sandbox) -> None:
-    """Parameters that no converter has are ignored, or refused where the switch says so."""
+    """Parameters that no converter has are ignored, or refused if the switch says so."""
     assert 200 == zipped(data={"Surprise": "1"}).status_code
 
     sandbox.settings.unknown_parameters = "refused"
@@ -133,7 +133,7 @@ def test_unknown_parameters(zipped: Call, sandbox: Sandbox) -> None:
     ],
 )
 def test_file_name_is_sanitised(zipped: Call, wanted: str, name: str) -> None:
-    """FileName is the base of the result's name; it holds no path and at most 200 bytes."""
+    """FileName is the base of the result's name, without a path and at most 200 bytes long."""
     [file] = zipped(data={"FileName": wanted}).json()["Files"]
 
     assert name == file["FileName"]
@@ -146,7 +146,7 @@ def test_file_name_is_sanitised(zipped: Call, wanted: str, name: str) -> None:
 def test_several_results_are_numbered(
     caller: requests.Session, sandbox: Sandbox, two_pages: bytes, style: str, names: list[str]
 ) -> None:
-    """Several results of one input are told apart by a number, in either documented style."""
+    """Several results of one input are numbered, in either documented style."""
     sandbox.settings.name_index = style  # type: ignore[assignment]  # each is listed
 
     answer = caller.post(
@@ -156,7 +156,7 @@ def test_several_results_are_numbered(
         headers={"Accept": "application/octet-stream"},
     )
 
-    files = answer.json()["Files"]  # raw bytes hold one result; several are told in JSON
+    files = answer.json()["Files"]  # raw bytes hold one result, so several are JSON
     assert names == [file["FileName"] for file in files]
     assert all(base64.b64decode(file["FileData"]).startswith(b"\xff\xd8") for file in files)
 
@@ -164,7 +164,7 @@ def test_several_results_are_numbered(
 def test_parameters_of_incompletely_known_converters_are_checked_by_their_relatives(
     caller: requests.Session, two_pages: bytes
 ) -> None:
-    """A list that lacks a parameter borrows its range from a converter that has it."""
+    """If a list lacks a parameter, its range is taken from a converter that has it."""
     answer = caller.post(
         "/convert/pdf/to/png",
         files={"File": ("doc.pdf", two_pages)},

@@ -30,12 +30,12 @@ def _configured(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     monkeypatch.setattr(convertapi, "api_credentials", sandbox.token)
     monkeypatch.setattr(convertapi, "conversion_timeout", None)
     yield
-    gc.collect()  # here, where its warnings are expected
+    gc.collect()  # now, while its warnings are expected
 
 
 @pytest.fixture
 def page(tmp_path: Path) -> str:
-    """Return the path of a small document whose name wants escaping."""
+    """Return the path of a small document whose name needs escaping."""
     path = tmp_path / "a note (1) é.md"
     path.write_bytes(b"# Title\n\nSome text.\n")
     return str(path)
@@ -54,7 +54,7 @@ def test_convert_a_file(page: str, tmp_path: Path, sandbox: Sandbox) -> None:
 
 
 def test_upload_a_stream(tmp_path: Path) -> None:
-    """An open stream is uploaded under the name it is given."""
+    """An open stream is uploaded under the given name."""
     stream = convertapi.UploadIO(io.BytesIO(b"# Title\n"), "stream.md")
 
     result = convertapi.convert("pdf", {"File": stream, "FileName": "renamed"})
@@ -66,7 +66,7 @@ def test_upload_a_stream(tmp_path: Path) -> None:
 
 
 def test_merge(two_pages: bytes, tmp_path: Path) -> None:
-    """Several files become one; uploads go in parallel."""
+    """Several files become one; the client uploads them in parallel."""
     paths = []
     for name in ("one.pdf", "two.pdf"):
         paths.append(str(tmp_path / name))
@@ -79,7 +79,7 @@ def test_merge(two_pages: bytes, tmp_path: Path) -> None:
 
 
 def test_zip_and_chain(page: str, tmp_path: Path, sandbox: Sandbox) -> None:
-    """A result is an input of the next conversion, by its URL; `zip` goes through `any`."""
+    """A result can be an input of the next conversion, by its URL; `zip` goes through `any`."""
     first = convertapi.convert("pdf", {"File": page})
     second = convertapi.convert("zip", {"Files": [first.file, page]})
 
@@ -90,7 +90,7 @@ def test_zip_and_chain(page: str, tmp_path: Path, sandbox: Sandbox) -> None:
 
 
 def test_several_results(two_pages: bytes, tmp_path: Path) -> None:
-    """Each page becomes a file of its own."""
+    """Each page becomes a separate file."""
     stream = convertapi.UploadIO(io.BytesIO(two_pages), "pages.pdf")
 
     result = convertapi.convert("jpg", {"File": stream, "ImageResolution": 20})
@@ -101,7 +101,7 @@ def test_several_results(two_pages: bytes, tmp_path: Path) -> None:
 
 
 def test_delete(page: str, sandbox: Sandbox) -> None:
-    """What the client stored can be deleted by the URL that it was told."""
+    """Documents that the client stored can be deleted by their URL."""
     file = convertapi.convert("pdf", {"File": page}).file
 
     assert 200 == requests.delete(file.url, timeout=9).status_code
@@ -118,7 +118,7 @@ def test_url_of_another_host_is_not_fetched(sandbox: Sandbox) -> None:
 
 
 def test_own_page_is_converted(sandbox: Sandbox) -> None:
-    """A page that lies at the sandbox itself is converted as `web`."""
+    """A page stored in the sandbox itself is converted as `web`."""
     page = convertapi.UploadIO(io.BytesIO(b"<h1>Title</h1>"), "page.html")
     url = f"{sandbox.url}/d/{page.file_id}"
 
@@ -126,7 +126,7 @@ def test_own_page_is_converted(sandbox: Sandbox) -> None:
 
 
 def test_user(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The account is told to the master token."""
+    """The master token can read the account."""
     monkeypatch.setattr(convertapi, "api_credentials", sandbox.master_token)
 
     assert 1000 == convertapi.user()["ConversionsTotal"]
@@ -188,7 +188,7 @@ def test_answer_that_is_no_json(page: str, sandbox: Sandbox) -> None:
 
 
 def test_truncated_download(page: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    """A download that ends early is an error, not a short file taken for whole."""
+    """A download that ends early is an error, not a truncated file."""
     file = convertapi.convert("pdf", {"File": page}).file
     sandbox.fail("GET /d", truncate=100)
 

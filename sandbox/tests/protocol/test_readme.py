@@ -1,4 +1,4 @@
-"""Every block of the README that can run does, against a sandbox with nothing in it."""
+"""Every block of the README that can run does so, against an empty sandbox."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from convertapi_sandbox import Sandbox
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-ADDRESS = "http://127.0.0.1:8765"  # of the sandbox that the page starts
+ADDRESS = "http://127.0.0.1:8765"  # the sandbox that the page starts
 BLOCK = re.compile(r"^(<!-- not run[^\n]*\n)?```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(language: str) -> list[str]:
-    """Return the blocks of a language, those that are not to be run left out."""
+    """Return the blocks of a language, without those marked as not run."""
     found = [
         code for excuse, name, code in BLOCK.findall(README) if name == language and not excuse
     ]
@@ -32,7 +32,7 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder with the note that the page makes."""
+    """Work in a folder with the note that the page creates."""
     (tmp_path / "note.md").write_text("# A note\n", "utf-8")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -57,7 +57,7 @@ def test_shell_blocks(sandbox: Sandbox, folder: Path) -> None:
 def test_python_blocks(sandbox: Sandbox, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """ConvertAPI's client saves a PDF; the context manager runs."""
     for name in ("base_uri", "api_credentials"):
-        monkeypatch.setattr(convertapi, name, None)  # put back afterwards
+        monkeypatch.setattr(convertapi, name, None)  # restored afterwards
 
     for code in blocks("python"):
         if "def test_" not in code:
@@ -68,7 +68,7 @@ def test_python_blocks(sandbox: Sandbox, folder: Path, monkeypatch: pytest.Monke
 
 
 def test_user_tests(folder: Path) -> None:
-    """The tests of the page pass, in a file of their own."""
+    """The tests on the page pass in a separate file."""
     [code] = [code for code in blocks("python") if "def test_" in code]
     (folder / "test_note.py").write_text(code, "utf-8")
 
@@ -83,7 +83,7 @@ def test_user_tests(folder: Path) -> None:
 
 
 def test_greeting(sandbox: Sandbox) -> None:
-    """What the page shows is what is printed, up to the line for Airflow."""
+    """The page shows what is printed, up to the line for Airflow."""
     [shown] = blocks("text")
 
     printed = greeting(sandbox).replace(sandbox.url, ADDRESS)

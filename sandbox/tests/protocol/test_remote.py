@@ -1,4 +1,4 @@
-"""What the sandbox asks of other hosts: documents and pages, and web hooks; allowed ones only."""
+"""Requests to other hosts: documents, pages and web hooks, on allowed hosts only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class _Remote(http.server.BaseHTTPRequestHandler):
-    """A host with one document, one redirect, and an ear for web hooks."""
+    """A host with one document and one redirect, which accepts web hooks."""
 
     seen: list[tuple[str, str, str | None, bytes]]
 
@@ -50,7 +50,7 @@ class _Remote(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def remote() -> Iterator[type[_Remote]]:
-    """Serve documents on another port, and return what was asked for there."""
+    """Serve documents on another port, and record the requests."""
     handler = type("Remote", (_Remote,), {"seen": []})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -65,7 +65,7 @@ def remote() -> Iterator[type[_Remote]]:
 def test_remote_upload_from_an_allowed_host(
     caller: requests.Session, sandbox: Sandbox, remote: Any
 ) -> None:
-    """A URL is fetched from a host that is allowed, with the one header that the caller names."""
+    """A URL is fetched from an allowed host, with the header that the caller gives."""
     url = f"http://127.0.0.1:{remote.port}/a%20b.txt"
     params = {"url": url, "headername": "X-Key", "headervalue": "v"}
     assert 500 == caller.post("/upload", params=params).status_code
@@ -81,7 +81,7 @@ def test_remote_upload_from_an_allowed_host(
 def test_redirect_of_an_allowed_host_is_not_followed(
     caller: requests.Session, sandbox: Sandbox, remote: Any
 ) -> None:
-    """Where a redirect leads to, nobody has allowed."""
+    """A redirect is not followed, because nobody allowed its target."""
     sandbox.settings.allow_hosts = f"127.0.0.1:{remote.port}"
 
     params = {"url": f"http://127.0.0.1:{remote.port}/moved.txt"}
@@ -92,7 +92,7 @@ def test_redirect_of_an_allowed_host_is_not_followed(
 
 
 def test_conversion_fetches_its_input(zipped: Call, sandbox: Sandbox, remote: Any) -> None:
-    """A URL as input is fetched when the work begins."""
+    """A URL as input is fetched when the conversion starts."""
     sandbox.settings.allow_hosts = "127.0.0.1"
 
     answer = zipped(files=None, data={"Files[0]": f"http://127.0.0.1:{remote.port}/a%20b.txt"})
@@ -104,7 +104,7 @@ def test_conversion_fetches_its_input(zipped: Call, sandbox: Sandbox, remote: An
 def test_page_of_an_allowed_host(
     caller: requests.Session, sandbox: Sandbox, remote: Any, source: str
 ) -> None:
-    """A web page is fetched from a host that is allowed, and converted as the HTML it is."""
+    """A web page is fetched from an allowed host, and converted as HTML."""
     url = f"http://127.0.0.1:{remote.port}/page"
     assert 5008 == caller.post(f"/convert/{source}/to/pdf", data={"Url": url}).json()["Code"]
 
@@ -118,7 +118,7 @@ def test_page_of_an_allowed_host(
 def test_web_hook_is_called_after_success(
     zipped: Call, caller: requests.Session, poll: Call, sandbox: Sandbox, remote: Any
 ) -> None:
-    """A web hook is told the id of a job that is done, of a failed one where switched on."""
+    """A web hook gets the id of a finished job and, if switched on, of a failed one."""
     hook = f"http://127.0.0.1:{remote.port}/hook"
     refused = zipped("/async/convert/file/to/zip", params={"WebHook": hook})
     assert ["WebHook"] == list(refused.json()["InvalidParameters"])

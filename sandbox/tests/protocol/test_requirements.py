@@ -31,7 +31,7 @@ FIXTURE_TEST = "def test_one(convertapi_sandbox):\n    convertapi_sandbox.url\n"
 
 
 def test_table_is_that_of_the_package() -> None:
-    """What is checked is what pip installs."""
+    """The checked requirements are those that pip installs."""
     project = tomllib.loads(PROJECT.read_text("utf-8"))["project"]
 
     assert project["dependencies"] == list(REQUIREMENTS.values())
@@ -52,7 +52,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("module", REQUIREMENTS)
 def test_command_without_a_package(module: str, tmp_path: Path) -> None:
-    """The command ends with one line that names the package and pip's command."""
+    """The command exits with one line that names the package and the pip command."""
     (tmp_path / "sitecustomize.py").write_text(WITHOUT.format(module=module), "utf-8")
 
     done = run(tmp_path, "-m", "convertapi_sandbox")
@@ -68,7 +68,7 @@ def test_command_without_a_package(module: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", ["--check", "--help"])
 def test_options_without_a_package(option: str, tmp_path: Path) -> None:
-    """No option is asked for in vain: the same line comes first."""
+    """The check comes first, whatever the options are."""
     (tmp_path / "sitecustomize.py").write_text(WITHOUT.format(module="typst"), "utf-8")
 
     done = run(tmp_path, "-m", "convertapi_sandbox", option)
@@ -79,7 +79,7 @@ def test_options_without_a_package(option: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", ["starlette", "typst"])
 def test_class_without_a_package(module: str, tmp_path: Path) -> None:
-    """The class raises before it listens."""
+    """The class raises an error before it listens."""
     (tmp_path / "sitecustomize.py").write_text(WITHOUT.format(module=module), "utf-8")
 
     done = run(tmp_path, "-c", START.format(port=0))
@@ -92,7 +92,7 @@ def test_class_without_a_package(module: str, tmp_path: Path) -> None:
 
 
 def test_fixture_without_a_package(tmp_path: Path) -> None:
-    """The test that asks for the fixture fails with the same words."""
+    """A test that uses the fixture fails with the same message."""
     (tmp_path / "sitecustomize.py").write_text(WITHOUT.format(module="pikepdf"), "utf-8")
     (tmp_path / "test_user.py").write_text(FIXTURE_TEST, "utf-8")
 
@@ -103,7 +103,7 @@ def test_fixture_without_a_package(tmp_path: Path) -> None:
 
 
 def test_old_and_missing_packages_are_all_named(tmp_path: Path) -> None:
-    """One message for everything, so that one command is enough."""
+    """One message names everything, so that one command is enough."""
     metadata = tmp_path / "typst-0.14.dist-info" / "METADATA"
     metadata.parent.mkdir()
     metadata.write_text("Metadata-Version: 2.1\nName: typst\nVersion: 0.14\n", "utf-8")

@@ -1,4 +1,4 @@
-"""A sandbox's life: start, restart with its state, another process, the command line."""
+"""Start, restart with saved state, and control from another process."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def polled(sandbox: Sandbox, job_id: str) -> requests.Response:
 
 
 def test_state_survives_a_restart(tmp_path: Path) -> None:
-    """Documents, finished jobs and the balance are there again; a job that ran is unknown."""
+    """Documents, finished jobs and the balance are restored; a job that was running is unknown."""
     with Sandbox(balance=5, workers=1, state=tmp_path) as first:
         convert(first, f"/async/convert/file/to/zip?JobId={JOB}", StoreFile="true")
         convert(first, f"/async/convert/file/to/zip?JobId={OTHER_JOB}")
@@ -61,7 +61,7 @@ def test_state_survives_a_restart(tmp_path: Path) -> None:
     with Sandbox(balance=99, workers=1, state=tmp_path) as second:
         again = [polled(second, JOB).json(), polled(second, OTHER_JOB).json()]
         for answer in answers[0]["Files"] + again[0]["Files"]:
-            del answer["Url"]  # the port is another one
+            del answer["Url"]  # the port has changed
         assert answers == again
         assert verdict.json() == polled(second, "c" * 32).json()
         assert 404 == polled(second, "d" * 32).status_code
@@ -88,7 +88,7 @@ def test_temporary_state_is_deleted() -> None:
 
 
 def test_stopped_sandbox_says_so() -> None:
-    """Asking one that does not run is an error that says what to do."""
+    """Using a sandbox that does not run is an error that says what to do."""
     server = Sandbox()
 
     with pytest.raises(RuntimeError, match="context manager"):
@@ -101,7 +101,7 @@ def test_stopped_sandbox_says_so() -> None:
 
 
 def test_stop_in_the_middle() -> None:
-    """A sandbox stops while it converts; who waits is told by a closed connection."""
+    """A sandbox can stop while it converts; the caller's connection is closed."""
     with Sandbox(workers=1, latency=60.0) as server, ThreadPoolExecutor() as callers:
         waiting = callers.submit(convert, server, "/convert/file/to/zip")
         convert(server, "/async/convert/file/to/zip")
@@ -122,7 +122,7 @@ def test_port_that_is_taken(sandbox: Sandbox) -> None:
 
 
 def test_connection_for_airflow(sandbox: Sandbox) -> None:
-    """The ready connection names type, Kid, token and host."""
+    """The connection contains type, Kid, token and host."""
     assert (
         {
             "conn_type": "convertapi",
@@ -148,20 +148,20 @@ def test_connection_for_airflow(sandbox: Sandbox) -> None:
 def test_switches_are_checked(
     sandbox: Sandbox, name: str, value: object, error: type[Exception]
 ) -> None:
-    """A misspelt switch, or a value that it does not have, is an error at once."""
+    """A misspelled switch, or a value that it does not have, is an error immediately."""
     with pytest.raises(error, match=name):
         setattr(sandbox.settings, name, value)
 
 
 def test_seconds_may_be_whole(sandbox: Sandbox) -> None:
-    """A switch of seconds takes a whole number too."""
+    """A switch in seconds also takes a whole number."""
     sandbox.settings.latency = 1
 
     assert 1 == sandbox.settings.latency
 
 
 def test_settings_of_the_start_come_back() -> None:
-    """`reset` goes back to the switches that the sandbox was made with."""
+    """`reset` restores the switches with which the sandbox was created."""
     with Sandbox(workers=1, latency=0.5, settings=Settings(token_answer="text")) as server:
         server.settings.token_answer = "Token"
         server.jobs_take(polls=2)
@@ -177,7 +177,7 @@ def test_settings_of_the_start_come_back() -> None:
 
 
 def test_attached_controls_do_the_same(sandbox: Sandbox) -> None:
-    """`Sandbox.attach` steers and inspects a running sandbox over its socket."""
+    """`Sandbox.attach` controls and inspects a running sandbox over its socket."""
     other = Sandbox.attach(sandbox.url + "/")
     convert(sandbox, f"/async/convert/file/to/zip?JobId={JOB}", StoreFile="true")
     polled(sandbox, JOB)
@@ -244,6 +244,6 @@ def test_control_endpoint(
     headers: dict[str, str],
     status: int,
 ) -> None:
-    """What a web page may send unasked changes nothing, and no control is in the journal."""
+    """A request that a web page can send changes nothing; the journal has no controls."""
     assert status == caller.request(method, f"/_sandbox/{operation}", headers=headers).status_code
     assert [] == sandbox.requests

@@ -1,4 +1,4 @@
-"""The other readings of what the documentation leaves open, and the older ways in."""
+"""The other settings of each switch, and the older endpoints."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ START = f"/async/convert/file/to/zip?JobId={JOB}"
     ],
 )
 def test_accept_picks_the_format(zipped: Call, accept: str | None, beginning: bytes) -> None:
-    """The best of what the Accept header names, JSON for what it does not; no header means raw."""
+    """The preferred type in the Accept header, JSON for unknown types; no header means raw."""
     assert zipped(headers={"Accept": accept}).content.startswith(beginning)
 
 
 def test_no_accept_may_mean_json(zipped: Call, sandbox: Sandbox) -> None:
-    """Without an Accept header the answer is JSON where stored, or where the switch says so."""
+    """Without an Accept header the answer is JSON if stored, or if the switch says so."""
     assert zipped(headers={"Accept": None}, data={"StoreFile": "true"}).json()["Files"]
 
     sandbox.settings.no_accept = "json"
@@ -71,7 +71,7 @@ def test_stored_and_raw(zipped: Call, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("stored", ["true", "false"])
 def test_xml_of_older_pages(zipped: Call, stored: str) -> None:
-    """The XML holds what the JSON holds."""
+    """The XML contains the same as the JSON."""
     answer = zipped(headers={"Accept": "application/xml"}, data={"StoreFile": stored})
 
     [file] = ET.fromstring(answer.content).findall("Files/File")
@@ -100,7 +100,7 @@ def test_older_spellings_of_answers(
 def test_whose_accept_counts(
     sandbox: Sandbox, zipped: Call, poll: Call, reading: Any, beginning: bytes
 ) -> None:
-    """The result has the format that its start asked for, or that the poll asks for."""
+    """The result has the format that its start requested, or that the poll requests."""
     sandbox.settings.job_format_from = reading
     zipped(START)
 
@@ -110,7 +110,7 @@ def test_whose_accept_counts(
 
 
 def test_older_way_to_a_job(zipped: Call, caller: requests.Session, poll: Call) -> None:
-    """`?Async=true` starts a job, and `/job/{id}` tells of it."""
+    """`?Async=true` starts a job, and `/job/{id}` returns it."""
     job_id = zipped("/convert/file/to/zip?async=True").json()["JobId"]
     poll(job_id)
 
@@ -121,7 +121,7 @@ def test_older_way_to_a_job(zipped: Call, caller: requests.Session, poll: Call) 
 def test_one_poll_at_a_time(
     sandbox: Sandbox, zipped: Call, poll: Call, caller: requests.Session
 ) -> None:
-    """A poll beside another one of the same job is a 503, and further polls are held."""
+    """A poll during another one of the same job is a 503, and later polls are held."""
     sandbox.settings.concurrent_polls = "refused"
     sandbox.settings.poll_hold = 0.5
     zipped(START)
@@ -144,7 +144,7 @@ def test_one_poll_at_a_time(
 def test_deleting_a_job_may_take_its_documents(
     sandbox: Sandbox, zipped: Call, poll: Call, caller: requests.Session
 ) -> None:
-    """The stored results outlive their job, or go with it."""
+    """The stored results outlive their job, or are deleted with it."""
     for takes, left in ((False, 1), (True, 1)):
         sandbox.settings.job_delete_takes_documents = takes
         zipped(START, data={"StoreFile": "true"})
@@ -156,7 +156,7 @@ def test_deleting_a_job_may_take_its_documents(
 def test_job_deleted_while_it_runs(
     sandbox: Sandbox, zipped: Call, caller: requests.Session
 ) -> None:
-    """What is begun is finished and billed; nobody gets to see it."""
+    """A job that has started is finished and billed, although its result is lost."""
     sandbox.settings.latency = 0.2
     zipped(START)
 
@@ -170,7 +170,7 @@ def test_job_deleted_while_it_runs(
 def test_work_of_before_a_reset_leaves_nothing_after_it(
     sandbox: Sandbox, caller: requests.Session, two_pages: bytes
 ) -> None:
-    """A reset is the end of everything that was before it: money, jobs, documents, statistics."""
+    """A reset clears everything: money, jobs, documents, statistics."""
     files = {"File": ("a.pdf", two_pages)}
     params = {"StoreFile": "true", "ImageResolution": "400"}
     caller.post("/async/convert/pdf/to/png", files=files, params=params)
@@ -213,10 +213,10 @@ def test_deleting_one_of_two(sandbox: Sandbox, zipped: Call, poll: Call, stored:
 # --- credentials ----------------------------------------------------------------------------------
 
 
-# Decoded, the ready token is a key of 30 bytes, which PyJWT warns of.
+# The decoded token is a key of 30 bytes; PyJWT warns about that.
 @pytest.mark.filterwarnings("ignore:The HMAC key is")  # of PyJWT from 2.11 on
 def test_key_of_a_jwt_may_be_base64(sandbox: Sandbox, zipped: Call) -> None:
-    """The token's text may be read as base64 to become the key of a JWT."""
+    """The key of a JWT may be the token's text, decoded as base64."""
     sandbox.settings.jwt_key = "base64"
     token = sandbox.token + "=" * (-len(sandbox.token) % 4)
     key = jwt.utils.base64url_decode(token)
@@ -236,7 +236,7 @@ def test_master_token_may_convert(sandbox: Sandbox, zipped: Call) -> None:
 
 @pytest.mark.parametrize(("status", "code"), [(401, 4012), (400, 4000)])
 def test_wrong_kid(caller: requests.Session, sandbox: Sandbox, status: Any, code: int) -> None:
-    """A Kid that is not the token's is refused either way."""
+    """A Kid that does not belong to the token is refused either way."""
     sandbox.settings.wrong_kid_status = status
 
     answer = caller.post("/token/jwt", json={"Kid": "x", "ExpiresInSec": 60})
@@ -248,7 +248,7 @@ def test_wrong_kid(caller: requests.Session, sandbox: Sandbox, status: Any, code
 
 
 def test_parameter_that_no_engine_honours(caller: requests.Session, sandbox: Sandbox) -> None:
-    """A parameter of the service that the sandbox cannot honour is refused, not overlooked."""
+    """A parameter of the service that the sandbox cannot honour is refused, not ignored."""
     answer = caller.post(
         "/convert/docx/to/pdf", files={"File": ("a.docx", b"x")}, data={"UpdateToc": "true"}
     )
@@ -260,7 +260,7 @@ def test_parameter_that_no_engine_honours(caller: requests.Session, sandbox: San
 
 
 def test_further_file_parameters(caller: requests.Session, two_pages: bytes) -> None:
-    """File parameters besides File are documents too, whichever way they come."""
+    """Other file parameters than File are also documents, in every form of request."""
     named = {"Content-Disposition": "attachment; filename=over.pdf"}
     overlay = caller.post("/upload", data=two_pages, headers=named).json()["FileId"]
     files = {"File": ("a.pdf", two_pages)}
@@ -274,7 +274,7 @@ def test_further_file_parameters(caller: requests.Session, two_pages: bytes) -> 
 
 
 def test_file_for_a_value(caller: requests.Session) -> None:
-    """A file where a value is wanted is refused."""
+    """A file is refused if a value is expected."""
     files = {"File": ("a.md", b"x"), "Timeout": ("t.txt", b"10")}
 
     answer = caller.post("/convert/md/to/pdf", files=files)
@@ -283,7 +283,7 @@ def test_file_for_a_value(caller: requests.Session) -> None:
 
 
 def test_equal_names_are_numbered(zipped: Call, caller: requests.Session) -> None:
-    """Of the results of one conversion, those with equal names are told apart; case is kept."""
+    """Results of one conversion with equal names are numbered; case is kept."""
     files = [("Files[0]", ("A.TXT", b"1")), ("Files[1]", ("b.txt", b"2"))]
     archive = zipped(files=files, headers={"Accept": "application/octet-stream"}).content
 

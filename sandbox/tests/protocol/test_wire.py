@@ -1,4 +1,4 @@
-"""Callers that break HTTP: a 4xx or a closed connection each time, never a hang or a traceback."""
+"""Callers that violate HTTP get a 4xx or a closed connection, never a hang or a traceback."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def impatient() -> Iterator[Sandbox]:
 
 
 def spoken(sandbox: Sandbox, data: bytes) -> bytes:
-    """Send bytes, and return all that comes back until the connection is closed."""
+    """Send bytes, and return everything received until the connection is closed."""
     host, port = sandbox.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         try:
@@ -60,7 +60,7 @@ POST = b"POST /upload?filename=a.txt HTTP/1.1\r\nHost: x\r\nConnection: close\r\
         pytest.param(b"NONSENSE\r\n\r\n", b"400", id="no HTTP"),
         pytest.param(b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", b"400", id="bytes in the path"),
         pytest.param(b"GET / HTTP/1.1\r\nBad Header: x\r\n\r\n", b"400", id="bad header name"),
-        pytest.param(POST + b"Content-Length: ten\r\n\r\n", b"400", id="length that is no number"),
+        pytest.param(POST + b"Content-Length: ten\r\n\r\n", b"400", id="length not a number"),
         pytest.param(POST + b"Content-Length: -5\r\n\r\n", b"400", id="negative length"),
         pytest.param(POST + b"Content-Length: 10\r\n\r\nhalf", b"408", id="half a body"),
         pytest.param(
@@ -90,7 +90,7 @@ def test_broken_http(
     heard = spoken(impatient, data)
 
     assert time.monotonic() - started < 3
-    # Closing on a caller who still sends may cost him the answer.
+    # A caller that is still sending may miss the answer if the connection is closed.
     assert heard[9:12] == status or (status == b"431" and not heard)
     assert {} == impatient.files
     assert [] == [record for record in caplog.records if record.levelno >= logging.ERROR]
@@ -113,7 +113,7 @@ PATHS = [
 
 
 def mutated(data: bytes, dice: random.Random) -> bytes:
-    """Return data with a few bytes changed, cut, doubled or put in."""
+    """Return data with a few bytes changed, removed, doubled or inserted."""
     changed = bytearray(data)
     for _ in range(dice.randint(1, 5)):
         place = dice.randrange(len(changed) + 1)
@@ -153,7 +153,7 @@ def test_mutated_requests(impatient: Sandbox, caplog: pytest.LogCaptureFixture) 
 
 
 def test_half_a_second_request(impatient: Sandbox) -> None:
-    """A connection that was of use is closed too, when its next request does not end."""
+    """A connection that was used is also closed if its next request does not end."""
     host, port = impatient.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(b"GET /info/a/to/b HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -167,7 +167,7 @@ def test_half_a_second_request(impatient: Sandbox) -> None:
 
 
 def test_no_web_sockets(sandbox: Sandbox) -> None:
-    """A request for another protocol is answered as the plain request that it also is."""
+    """A request to upgrade the protocol is answered as a plain request."""
     host, port = sandbox.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(
@@ -177,7 +177,7 @@ def test_no_web_sockets(sandbox: Sandbox) -> None:
 
 
 def test_early_answer_to_a_large_body(sandbox: Sandbox, caller: requests.Session) -> None:
-    """Who is refused while still sending gets to read why, and the connection goes on."""
+    """A caller refused while still sending can read why, and use the connection again."""
     body = b"x" * (1 << 20)
     headers = {"Authorization": "Bearer wrong", "Content-Disposition": "attachment; filename=a.txt"}
 
@@ -188,7 +188,7 @@ def test_early_answer_to_a_large_body(sandbox: Sandbox, caller: requests.Session
 
 
 def test_refused_before_the_body_is_asked_for(sandbox: Sandbox) -> None:
-    """Who waits for "100 Continue" is refused without sending a body."""
+    """A caller that waits for "100 Continue" is refused without sending a body."""
     heard = spoken(
         sandbox,
         b"POST /convert/txt/to/pdf HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n"
@@ -213,7 +213,7 @@ def test_refused_before_the_body_is_asked_for(sandbox: Sandbox) -> None:
     ],
 )
 def test_unknown_endpoint(caller: requests.Session, method: str, path: str, status: int) -> None:
-    """What is no endpoint is answered in JSON, with its status as Code."""
+    """An unknown endpoint is answered in JSON, with the status as Code."""
     answer = caller.request(method, path, headers={"Authorization": None})
 
     assert status == answer.status_code
@@ -223,7 +223,7 @@ def test_unknown_endpoint(caller: requests.Session, method: str, path: str, stat
 def test_engine_that_breaks_is_a_failed_conversion(
     caller: requests.Session, sandbox: Sandbox
 ) -> None:
-    """Whatever happens in the work: an answer from the error table, billed one."""
+    """Any error in a conversion gets an answer from the error table, and is billed."""
     answer = caller.post("/convert/pdf/to/txt", files={"File": ("a.pdf", b"\x00" * 1000)})
 
     assert 500 == answer.status_code
@@ -233,7 +233,7 @@ def test_engine_that_breaks_is_a_failed_conversion(
 
 @pytest.mark.parametrize("path", ["/convert/txt/to/pdf", "/async/convert/txt/to/pdf"])
 def test_client_that_leaves_while_it_sends(sandbox: Sandbox, path: str) -> None:
-    """A body that does not end is no conversion: nothing is billed or kept."""
+    """A body that does not end is not a conversion: nothing is billed or stored."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {sandbox.token}\r\n"
         "Content-Disposition: attachment; filename=a.txt\r\nContent-Length: 100\r\n\r\nhalf"
@@ -253,7 +253,7 @@ def test_client_that_leaves_while_it_sends(sandbox: Sandbox, path: str) -> None:
 
 
 def test_client_that_leaves_pays_for_begun_work(sandbox: Sandbox) -> None:
-    """Work that was begun is billed though its caller has gone; its journal line has no status."""
+    """A started conversion is billed although its caller has gone; its status is None."""
     sandbox.settings.latency = 0.2
     part = b'Content-Disposition: form-data; name="Files[0]"; filename="a.txt"'
     body = b"--b\r\n" + part + b"\r\n\r\nx\r\n--b--\r\n"
@@ -278,7 +278,7 @@ def test_client_that_leaves_pays_for_begun_work(sandbox: Sandbox) -> None:
 
 
 def test_latency_counts_from_the_arrival(sandbox: Sandbox) -> None:
-    """What a caller takes to send its body is part of it, not added to it."""
+    """The time that a caller takes to send its body counts towards the latency."""
     sandbox.settings.latency = 0.8
     head = (
         "POST /convert/txt/to/pdf HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
@@ -297,7 +297,7 @@ def test_latency_counts_from_the_arrival(sandbox: Sandbox) -> None:
 
 
 def test_small_answer_is_one_piece(sandbox: Sandbox) -> None:
-    """Parts and boundaries leave together: each packet wakes a caller."""
+    """Parts and boundaries are sent together, because each packet wakes the caller."""
     sent: list[bytes] = []
     pieces = [b"a" * 10, b"b" * 20, b"c" * (1 << 17), b"d"]
 
@@ -314,9 +314,9 @@ def test_small_answer_is_one_piece(sandbox: Sandbox) -> None:
     assert b"".join(pieces) == b"".join(sent)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="epoll alone counts in milliseconds")
+@pytest.mark.skipif(sys.platform != "linux", reason="only epoll counts in milliseconds")
 def test_timers_are_exact() -> None:
-    """A loop of the sandbox's wakes earlier than Python's own, and never too early."""
+    """The sandbox's event loop wakes earlier than Python's, but never too early."""
 
     async def shortest() -> float:
         seconds = []
@@ -332,7 +332,7 @@ def test_timers_are_exact() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "example.com", "::"])
 def test_other_hosts_only_in_so_many_words(host: str) -> None:
-    """A sandbox listens on loopback, unless `unsafe_host` says otherwise."""
+    """A sandbox listens only on loopback, unless `unsafe_host` allows more."""
     with pytest.raises(ValueError, match="loopback"):
         Sandbox(host=host)
 
