@@ -180,9 +180,9 @@ class StepJob:
         self.cost = self.charged = 0
         if attempt >= MAX_ATTEMPTS:
             raise ResultExpiredError(
-                f"{job.request.describe()} was attempted {MAX_ATTEMPTS} times in the two hours that "
-                "ConvertAPI remembers a job. Set or change `conversion_key` to convert and pay "
-                "again."
+                f"{job.request.describe()} was attempted {MAX_ATTEMPTS} times in the two hours for "
+                "which ConvertAPI remembers a job. Set or change `conversion_key` to convert and "
+                "pay again."
             )
         self.before_paying()
         self.attempt = self._next_attempt = attempt
