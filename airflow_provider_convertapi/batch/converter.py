@@ -1,4 +1,4 @@
-"""Convert one file of a batch, under ids that the next try, run or worker finds again.
+"""Convert one file of a batch, under ids that another try, run or worker derives again.
 
 This module may change from release to release.
 """
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.session import Session
 
 quiet = logging.getLogger(f"{__name__}.one")
-"""A batch tells its story in totals: a line for each file would bury what matters."""
+"""The log of single files: a batch logs totals, since a line for each file would bury them."""
 quiet.setLevel(logging.WARNING)
 
 
 @dataclass(slots=True)
 class Converter:
-    """Make the conversions of a batch.
+    """Prepare the conversions of a batch.
 
     :param file_parameters: the files among the parameters, by name, found.
     """
@@ -58,7 +58,7 @@ class Converter:
     # --- what is asked -----------------------------------------------------------------------
 
     def look_up(self, item: Item) -> CheckedConversion:
-        """Return what is asked of a file, which is looked at anew."""
+        """Return what is asked for a file, after another look at it."""
         source: Input = item.uri
         if not is_url(item.uri):
             source = self._as_planned(item, find_source(item.uri))
@@ -68,7 +68,7 @@ class Converter:
         return conversion
 
     def expect(self, item: Item) -> CheckedConversion:
-        """Return the same of a file whose job is under way: it may be gone by now."""
+        """Return the same for a file whose job is under way, since the file may be gone by now."""
         if is_url(item.uri):
             return self._conversion(item, item.uri)
         nowhere: Any = None
@@ -77,11 +77,11 @@ class Converter:
         return self._conversion(item, source)
 
     def _as_planned(self, item: Item, found: Source) -> Source:
-        """Return the file that the plan is about, or say that it is another one now."""
+        """Return the file as planned; `InputChangedError` where it was written since."""
         if found.fingerprint != (item.seen or item.fingerprint):
             raise InputChangedError(
                 f"{shown(found.uri)} was written since it was listed; nothing was paid. The next "
-                "try, or run, converts it; set min_age to leave files alone that are being written."
+                "try, or run, converts it; set min_age to skip files that are still being written."
             )
         return replace(found, fingerprint=item.fingerprint)
 
@@ -116,7 +116,7 @@ class Converter:
     def prepare(self, item: Item, permit: Permit, *, is_begun: bool) -> Chain | DirectConversion:
         """Return a file's conversion, ready to run.
 
-        :param is_begun: whether the service has a job of it: then the file is not looked at.
+        :param is_begun: whether the service has its job; then the file is not looked at.
         """
         conversion = self.expect(item) if is_begun else self.look_up(item)
         settings = JobSettings(
@@ -142,7 +142,7 @@ class Converter:
         )
 
     def _scope(self, item: Item) -> dict[str, str]:
-        """Return what a file's ids are made of beside its seed: no run, task, try or shard."""
+        """Return what a file's ids depend on beside its seed: no run, task, try or shard."""
         return {"destination": self.request.destination.uri, "output": item.target}
 
     def ids(self, item: Item) -> JobIds:
@@ -168,7 +168,7 @@ class Converter:
 
 
 def error_fields(error: BaseException) -> dict[str, Any]:
-    """Return what a record says of a failure."""
+    """Return what a record says about a failure."""
     code = getattr(error, "code", None)
     return {
         "error": type(error).__name__,
