@@ -126,7 +126,7 @@ class Recorder:
         if records:
             try:
                 self.manifest.write(part_name(self.task, self._sequence), records)
-            except BaseException:  # `BaseException`: a task that is out of time tries once more
+            except BaseException:  # also for a task that is out of time, which publishes once more
                 with self._lock:
                     self._records = records + self._records
                     self._documents = documents + self._documents

@@ -123,7 +123,7 @@ class Summary:
 
 
 def _is_transient(kind: type[BaseException] | None) -> bool:
-    """Tell whether another try may end differently although nothing is changed."""
+    """Tell whether another try may end differently, with no change made."""
     if kind is None or not issubclass(kind, ConvertApiError):
         return True  # for example an error of a store
     return kind.transient or kind.transient_in_batch

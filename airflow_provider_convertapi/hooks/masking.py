@@ -1,4 +1,4 @@
-"""What must not be shown, and telling Airflow so.
+"""Find what must not be shown, and register it with Airflow's masker.
 
 This module may change from release to release.
 """

@@ -1,4 +1,4 @@
-"""Single transfers and the connection test: what the hook does beside converting.
+"""Single transfers and the connection test: what the hook does besides converting.
 
 This module may change from release to release.
 """
@@ -45,7 +45,7 @@ def download(client: Client, file_id: str, destination: str, log: logging.Logger
 
 
 def probe(settings: ConnectionSettings, client: Client) -> tuple[bool, str]:
-    """Test a connection without spending a conversion; say what was proved, and where it ran."""
+    """Test a connection without spending a conversion; say what was shown, and on which host."""
     quick = replace(
         client, http_timeout=min(settings.http_timeout, _TEST_TIMEOUT), backoff=Backoff(attempts=1)
     )
