@@ -117,4 +117,5 @@ def explicit_failures(*, quota: str = "fail") -> Iterator[None]:
         failure = as_failure(error)
         if failure is error:
             raise
+        # Not `from error`: the log would show the same error twice.
         raise failure.with_traceback(error.__traceback__) from error.__cause__

@@ -139,6 +139,7 @@ def convert_directly(
         Request(
             "POST",
             _convert_path("/convert", source_format, target_format),
+            # The results come in the answer itself: https://www.convertapi.com/doc/content-types
             accept="multipart/mixed",
             body=FormBody([*fields, ("StoreFile", "false")]),
             timeout=timeout + DIRECT_MARGIN,

@@ -150,6 +150,7 @@ class Converter:
         return self._ids(item, self.expect(item).requests[0])
 
     def _ids(self, item: Item, request: ConversionRequest) -> JobIds:
+        # The same seed as `Chain` makes for its first step, or no job would be found again.
         seed = request.seed() | {
             "namespace": self.session.namespace,
             "key": self.request.conversion_key,

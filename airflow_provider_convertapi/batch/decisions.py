@@ -154,6 +154,7 @@ def decide(
     if failure is not None and is_failed:
         if not is_converted and _bars(failure, policy):
             return Decision.KNOWN
+        # It is paid for once more: the verdicts that the service still remembers must not end it.
         is_verdict = failure.bars and failure.error not in (_IN_THE_WAY, _UNREADABLE)
         item.barred_attempts = failure.attempt + 1 if is_verdict else 0
         item.is_second_attempt = failure.error == _TRANSIENT

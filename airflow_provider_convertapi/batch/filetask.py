@@ -84,6 +84,7 @@ class FileTask:
         """Collect what an earlier wave submitted, if it has an answer."""
         client, ref = self.converter.session.client, self.known[-1]
         ids = JobIds(self.converter.session.key, ref.derivation)
+        # A look is free and returns at once; `convert` would wait for a job that still runs.
         answer = client.call(get_job(ids.job_id(ref.attempt)))
         return self.convert() if answer.conversion or answer.verdict else None
 

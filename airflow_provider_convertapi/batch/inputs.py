@@ -126,6 +126,7 @@ class Inputs:
         listings, names = _divided(self.request.source)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             found = [entry for entry in pool.map(self._named, names) if entry]
+        # By what records call it: two signatures of one URL are one input, and paid once.
         named = {record_uri(one.uri) if is_url(one.uri) else one.uri: one for one in found}
         seen = None if _is_one(listings, names) else _Seen(self.tables)
         to_format = self.request.to_formats[-1]

@@ -85,7 +85,9 @@ class ConcurrencyLimit:
         :param number: what `start` returned for it.
         :param others: conversions that were running beside it.
         """
+        # Refusals of one round count once, since they were all started under the same limit.
         if number > self._round:
+            # The step above the ceiling was refused again, so the next one comes later.
             if self.limit == self._ceiling + 1:
                 self._patience = min(self._patience * 2, _LONGEST_WINDOW)
             self._round = self._started

@@ -100,6 +100,7 @@ class Naming:
         tables.execute("CREATE TABLE taken (target BLOB PRIMARY KEY) WITHOUT ROWID")
         if self.on_collision == "suffix":
             self._rename(tables, record_uri, is_from, "TRUE")
+        # New names may collide again, so this goes on until none do, or no free name is left.
         while _find_colliding(tables):
             if self.on_collision == "fail" or not _take(tables):
                 raise _collision(tables)

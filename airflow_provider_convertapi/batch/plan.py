@@ -207,6 +207,7 @@ class _Comparison:
                 if self._is_to_convert(item, row):
                     yield item
                 elif item.target in recent:
+                    # The try that settled it may have been killed before it deleted the documents.
                     fingerprint, attempt = recent[item.target]
                     settled = Item(item.uri, item.target, fingerprint)
                     self.plan.uncleaned.append((settled, attempt))
@@ -241,6 +242,7 @@ class _Comparison:
             matches = self.plan.request_digest.matches(source, item.fingerprint)
             item.prepaid = self.index.prepaid(item.target, matches)
         item.foreign_outputs = self.index.foreign_outputs(item.target)
+        # What was made from another source is not this one's to overwrite.
         if conversion is not None and conversion.is_from(source):
             item.own_outputs = self.index.own_outputs(item.target, conversion)
 

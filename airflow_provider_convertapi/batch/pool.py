@@ -112,6 +112,7 @@ class WorkerPool(Generic[Slot]):
     def start(self) -> None:
         """Start the threads."""
         for slot in self.slots:
+            # Daemons: one that hangs in a store must not keep the process of a killed task alive.
             thread = threading.Thread(target=self._work, args=(slot,), daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -212,6 +213,7 @@ class WorkerPool(Generic[Slot]):
         """Wait for something to do, a cleanup (no task) before a task; None when all is done."""
         with self._lock:
             while True:
+                # Cleanups come first: they are short, and no document should stay longer than needed.
                 if self._cleanups:
                     return None, None
                 if self._closing and self._is_done():
@@ -269,6 +271,7 @@ class WorkerPool(Generic[Slot]):
                 self._returned.append(task)
         except BaseException as error:  # noqa: BLE001 - as above
             self._fail(error)
+        # A task that failed may still hold it.
         permit.release()
         with self._lock:
             self._taken -= 1
@@ -293,6 +296,7 @@ class WorkerPool(Generic[Slot]):
     ) -> None:
         now = self.clock.monotonic()
         refusals = waiting.refusals + 1 if waiting else 1
+        # The time counts from the first refusal, however often the task is refused again.
         deadline = waiting.deadline if waiting else now + self.patience
         until = now + (self.backoff.delay(refusals, error) or 0)
         gives_up = until > deadline

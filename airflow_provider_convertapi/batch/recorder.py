@@ -149,6 +149,7 @@ class Recorder:
             if request
             else self.from_format or extension_of(item.uri),
             to_format=self.request_digest.to_format,
+            # Written under the first salt, read under all of them.
             parameters=self.request_digest.digests[0],
             when=datetime.fromtimestamp(self.clock.time(), UTC).isoformat(timespec="microseconds"),
             dag_id=self.task.dag_id,

@@ -177,6 +177,7 @@ class BatchRun:
         try:
             self._supervise(pool)
         except BaseException:
+            # Threads that wait raise `ConversionInterrupted`; their jobs go on for the next try.
             self.converter.session.stop()
             self._save()  # now and every second: Airflow may kill the task before the threads end
             for _ in range(_ABANDONED_AFTER):
@@ -214,6 +215,8 @@ class BatchRun:
             with self._lock:
                 if self._progress:
                     self._progress.tick(self.summary)
+        # Documents go only after their record is published: until then they are what a try that
+        # comes after a crash collects without paying.
         pool.add_cleanups(_deletions(self.recorder.publish()))
         pool.close()
 
@@ -276,6 +279,7 @@ class BatchRun:
     def _halt(self, error: ConvertApiError, task: FileTask) -> None:
         with self._lock:
             self._reserved -= task.item.needs(self._each)
+            # The first one is the cause, and is reported; other threads meet the same afterwards.
             self.halted = self.halted or error
             self._leave(task, error)
         if self._pool:

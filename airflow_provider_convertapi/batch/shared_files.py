@@ -54,6 +54,7 @@ class SharedFiles:
 
     def uploaded(self, client: Client) -> list[str]:
         """Return the ids of everything that may have been uploaded."""
+        # Of all generations since the batch began, since an earlier try may have uploaded some.
         generations = range(_generation(self.since), _generation(client.clock()) + 1)
         return [file_id for number in generations for file_id in self._ids(number).values()]
 

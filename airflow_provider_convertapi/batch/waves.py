@@ -113,6 +113,7 @@ class Waves:
     def resume(self, event: object) -> Deferral | dict[str, Any]:
         """Collect what has an answer, and submit the next wave."""
         found = JobEvent.parse(event, expected=None)
+        # First of all: with another key all ids differ, and every file would be paid again.
         self._check_key(found)
         left = self._read_plan()
         plan = self._plan = self._as_plan(left)
@@ -198,6 +199,7 @@ class Waves:
             last = refs[-1]
             is_late = last.submitted is not None and now - last.submitted > timeout
             seconds = timeout if last.derivation in answered else None
+            # Even where its time is over, a result that is there by now was paid: one more look.
             jobs.append((item, refs, _LAST_LOOK if is_late else seconds))
         if jobs:
             with self.batch.grouped(f"Collect {len(jobs)} files"):

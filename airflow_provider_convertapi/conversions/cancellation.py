@@ -36,6 +36,7 @@ def cancel(job: Job, uploads: Iterable[str]) -> None:
     """
     keys = list(uploads)
     try:
+        # All of them, since earlier tries may have left some.
         for attempt in range(MAX_ATTEMPTS):
             answer = job.look(attempt)
             for endpoint in _leftovers(job.ids, attempt, keys, answer):

@@ -83,6 +83,7 @@ def _publish(
     with target.publication() as publication:
         for uri, file in zip(uris, conversion.files, strict=True):
             fetch(client, publication, uri, file, log)
+        # Only once all results are staged, so that a failed download publishes none of them.
         return publication.publish()
 
 

@@ -167,6 +167,7 @@ class Job:
     def _poll(self, attempt: int) -> JobAnswer | None:
         """Poll once; None where no usable answer came.  Only the deadline limits the polls."""
         try:
+            # Not `call`: a poll that fails is repeated by the schedule of polls anyway.
             return self.client.send(get_job(self.ids.job_id(attempt)))
         except ThrottledError as error:
             self.client.pause(min(self.client.backoff.delay(1, error) or 0, self._left()))

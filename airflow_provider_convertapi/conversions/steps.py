@@ -64,6 +64,7 @@ def _request(
     stored: Mapping[str, str],
 ) -> ConversionRequest:
     first, length = conversion.requests[0], 1 + len(conversion.steps)
+    # The inputs are never read here: they are at the service, and `stored` has their ids.
     inputs = [InputFile(name, str(index), "") for index, (name, _) in enumerate(group)]
     kept = {str(index): out.file.file_id for index, (_, out) in enumerate(group) if out.file}
     for name, file in step.files.items():

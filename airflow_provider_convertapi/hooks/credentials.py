@@ -86,5 +86,6 @@ class Credentials:
                 lifetime=lifetime,
                 client_ip=client_ip,
             )
+        # Masked before it is used, so that no line of a log can show it.
         mask(token)
         return token

@@ -140,6 +140,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
             cancel_on_kill=self.cancel_on_kill,
             **how,
         )
+        # Airflow's own limit stays as well, for a triggerer that does not come back.
         self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
         raise AssertionError  # `defer` raises
 

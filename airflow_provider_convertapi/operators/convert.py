@@ -148,6 +148,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         arguments = self._arguments()
         with explicit_failures(quota=arguments.on_quota_exhausted):
             found = JobEvent.parse(event, expected=None)
+            # The service has the inputs by now, and what they were read from may be gone.
             conversion = check_conversion(arguments, find_inputs=False)
             if found.status == "error":
                 self.log.warning("The triggerer could not watch the job; this task waits for it.")
