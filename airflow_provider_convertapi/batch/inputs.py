@@ -92,7 +92,7 @@ class Input:
 class Inputs:
     """The inputs of a batch, read once, as a stream.
 
-    :param request: what was asked.
+    :param request: what was asked for.
     :param tables: the tables of the plan.
     :param now: seconds since the epoch.
     :param is_output: tells whether a batch wrote a path, relative to the destination, in a format:
@@ -168,7 +168,7 @@ class Inputs:
         return Input(found.uri, found.path, found.size, found.fingerprint, inside, True)
 
     def _is_old_enough(self, found: Found) -> bool:
-        """Tell whether a file is old enough not to be still in the making."""
+        """Tell whether a file is at least `min_age` old; a younger one may be incomplete."""
         least = self.request.min_age
         if not least:
             return True
@@ -222,7 +222,7 @@ def _url_name(url: str) -> str:
 
 
 def _divided(source: object) -> tuple[list[str], list[str]]:
-    """Return what has to be listed of a source, and the files and URLs that it names."""
+    """Divide a source into URIs to list, and the files and URLs that it names."""
     is_list = flatten(source) != [source]
     listings: list[str] = []
     named: list[str] = []

@@ -20,7 +20,7 @@ _AT_ONCE = 500
 
 
 class Items:
-    """The files to convert, by output; a million of them take no memory.
+    """The files to convert, by output; a million of them take hardly any memory.
 
     Any thread may read them.  Settled files stay in it, but `unsettled` leaves them out.
     """
@@ -56,7 +56,7 @@ class Items:
 
     @property
     def unsettled_count(self) -> int:
-        """Return how many those are."""
+        """Return how many files are unsettled."""
         return self._count - self._settled
 
     def settle(self, target: str) -> Item | None:

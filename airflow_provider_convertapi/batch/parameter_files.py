@@ -44,7 +44,7 @@ def all_files(request: BatchRequest, parameters: Mapping[str, Source | str]) -> 
 
 
 def of_first_step(request: BatchRequest, files: Files) -> Files:
-    """Return those of the first conversion."""
+    """Return the files of the first conversion."""
     return {name: files[name] for name in request.files}
 
 

@@ -213,7 +213,7 @@ class WorkerPool(Generic[Slot]):
         """Wait for something to do, a cleanup (no task) before a task; None when all is done."""
         with self._lock:
             while True:
-                # Cleanups come first: they are short, and no document should stay longer than needed.
+                # Cleanups come first: they are short, and no document should stay for long.
                 if self._cleanups:
                     return None, None
                 if self._closing and self._is_done():

@@ -69,7 +69,7 @@ async def cancel_jobs(
         async with asyncio.timeout(seconds):
             found = await asyncio.gather(*(one(*job) for job in jobs), return_exceptions=True)
     except TimeoutError:
-        log.warning(_NOT_CANCELLED, f"There was no time ({seconds:g} s).")
+        log.warning(_NOT_CANCELLED, f"There was not enough time ({seconds:g} s).")
         return
     errors = [error for error in found if isinstance(error, BaseException)]
     if errors:

@@ -55,7 +55,7 @@ class Chain:
     `proceed` may be called again after a transient error: it continues where it stopped.
 
     :param scope: whose conversion it is; part of the first step's seeds.
-    :param stored: ids of file parameters that lie at the service, by `Step.key_of`.
+    :param stored: ids of file parameters that are at the service, by `Step.key_of`.
     :param seconds: how long each job is waited for; None: the request's timeout.
     :param leaves_documents: collect the ids of documents in `documents`, for the caller to delete;
         False deletes the documents.

@@ -46,7 +46,7 @@ class ResultGoneError(Exception):
 
 
 def can_be_fetched(job: Job, conversion: Conversion) -> bool:
-    """Tell whether every result still lies at the service."""
+    """Tell whether every result is still at the service."""
     return all(
         job.client.call(find_file(file.file_id), until=job.deadline) is not None
         for file in conversion.files

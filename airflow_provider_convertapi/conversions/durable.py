@@ -152,8 +152,8 @@ class StepJob:
         elif answer.verdict:
             if answer.verdict.transient:
                 log.warning(
-                    "The last attempt ended with Code %s, which another one may change; that one "
-                    "is paid, too.",
+                    "The last attempt ended with Code %s; another one may end differently, and is "
+                    "paid, too.",
                     answer.verdict.code,
                 )
             # Another attempt has another id: under this one the service keeps its verdict.

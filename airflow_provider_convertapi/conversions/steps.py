@@ -33,7 +33,7 @@ def later_requests(
 
     :param number: the step, counted from 1.
     :param outputs: what the step before made.
-    :param stored: ids of file parameters that lie at the service, by `Step.key_of`.
+    :param stored: ids of file parameters that are at the service, by `Step.key_of`.
     """
     step = conversion.steps[number - 2]
     origin = step.from_format or _format_before(conversion, number)

@@ -23,7 +23,7 @@ def secrets_in(source: object, parameters: object) -> list[str]:
     """Return what must not be shown of a conversion's arguments.
 
     Passwords, cookies and headers among the parameters, and the queries of URLs: a signed URL
-    opens its file to everybody.
+    gives access to its file.
     """
     from airflow_provider_convertapi.conversions.checking import flatten
 
@@ -43,7 +43,7 @@ def secrets_in(source: object, parameters: object) -> list[str]:
 
 
 def secrets_in_steps(steps: object) -> list[str]:
-    """Return the same of steps; what is none is masked too, and refused when the task runs."""
+    """Return the same for steps, including those that are refused when the task runs."""
     from airflow_provider_convertapi.conversions.checking import flatten
 
     parameters = [step.get("parameters") for step in flatten(steps) if isinstance(step, Mapping)]

@@ -65,7 +65,7 @@ def _prove_token(settings: ConnectionSettings, client: Client) -> str:
         client.call(endpoints.request_token(settings.kid, _PROBE_LIFETIME, None))
         return f"{settings.base_url} accepts the API token and the Kid."
     client.call(endpoints.find_file(secrets.token_hex(16)))
-    return f"{settings.base_url} was reached; without a Kid the API token is not proved."
+    return f"{settings.base_url} was reached; without a Kid the API token cannot be verified."
 
 
 def _balance(client: Client) -> str:

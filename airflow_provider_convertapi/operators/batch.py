@@ -34,7 +34,7 @@ __all__ = ["ConvertApiBatchOperator"]
 
 
 class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
-    """Convert every file of a directory, a bucket or a list with ConvertAPI: only what is new.
+    """Convert the new and changed files of a directory, a bucket or a list with ConvertAPI.
 
     A manifest beside the outputs records each file, so that the next run, a retry, or clearing the
     task converts only what is new, changed or missing, or failed with a transient error, and
