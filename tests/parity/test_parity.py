@@ -199,7 +199,7 @@ def truncated_download(world: World) -> None:
 
 
 def unreadable_answer(world: World) -> None:
-    """Answer success with what is no answer."""
+    """Answer success with an invalid body."""
     world.sandbox.fail("GET /async/job/*", status=200, body=b"nonsense", times=None, skip=1)
     world.sandbox.fail("POST /convert/*", status=200, body=b"nonsense", after_work=True)
 
