@@ -17,11 +17,12 @@ AIRFLOWS := 2.11.* 3.0.* 3.1.* 3.1.8 3.2.* 3.2.0 3.2.1 3.3.*
 # The page uses Airflow 3's import and mentions that of Airflow 2 only in a comment.  The test of the
 # pool needs Airflow 3's scheduler, and the comparison with other clients need not run twice.
 NOT_ON_2 := --deselect 'tests/docs/test_code_blocks.py::test_blocks_run[docs/sandbox.md]' \
+	--ignore tests/docs/test_sandbox_page.py \
 	--deselect tests/batch/test_pool.py --ignore tests/e2e/test_comparison.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-core test-airflow coverage test-long test-2.11 test-crash test-celery \
-	test-node lint bench constraints resolve clean
+.PHONY: help demo ui test test-core test-airflow coverage test-long test-floors test-2.11 \
+	test-crash test-celery test-node lint bench constraints resolve clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -35,11 +36,11 @@ ui: .venv/installed ## The same, with Airflow's web server to click through
 test: ## Run the tests: the two suites below
 	$(MAKE) -k test-core test-airflow
 
-test-core: .venv-core/installed ## Run the sandbox's tests, in an environment without Airflow
-	.venv-core/bin/python $(PYTEST) -m "$(MARK)" sandbox/tests
+test-core: .venv-core/installed ## Run the tests that need no Airflow, in an environment without it
+	.venv-core/bin/python $(PYTEST) -m "$(MARK)" sandbox/tests tests/core
 
 test-airflow: .venv/installed ## Run all other tests, on the newest Airflow
-	.venv/bin/python $(PYTEST) -m "$(MARK)" tests
+	.venv/bin/python $(PYTEST) -m "$(MARK)" --ignore tests/core tests
 
 coverage: .venv/installed ## Run all of these tests and the long ones, and measure branch coverage
 	.venv/bin/python -m coverage erase
@@ -50,6 +51,10 @@ coverage: .venv/installed ## Run all of these tests and the long ones, and measu
 test-long: ## Run the tests that take longer: batches, parity, engines, comparison
 	$(MAKE) -k test-core test-airflow MARK=long
 
+test-floors: .venv-floors/installed ## Run the sandbox's tests with the oldest versions that it allows
+	.venv-floors/bin/python $(PYTEST) sandbox/tests
+
+# `tests/core` too: the oldest Airflow comes with older releases of what carries requests and answers.
 test-2.11: .venv-2.11/installed ## Run the provider's tests on the oldest supported Airflow
 	.venv-2.11/bin/python $(PYTEST) $(NOT_ON_2) tests
 
@@ -89,14 +94,20 @@ resolve: ## Check that everything can be installed with each supported Airflow, 
 	rm -rf build/resolve
 
 clean: ## Remove environments, caches and reports
-	rm -rf .venv .venv-core .venv-2.11 build dist .coverage* .*_cache
+	rm -rf .venv .venv-core .venv-floors .venv-2.11 build dist .coverage* .*_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
 	$(call install,-c constraints/airflow-3.3.txt $(EVERYTHING))
 
+# The provider comes without its dependencies, one of which is Airflow.
 .venv-core/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
-	$(call install,-c constraints/airflow-3.3.txt -e ./sandbox --group core)
+	$(call install,-c constraints/airflow-3.3.txt -e ./sandbox --group core,--no-deps -e .)
+
+.venv-floors/installed: pyproject.toml sandbox/pyproject.toml
+	mkdir -p build
+	sed -n 's/^  "\(.*\)>=\([0-9.]*\)", .*/\1==\2/p' sandbox/pyproject.toml > build/floors.txt
+	$(call install,-c build/floors.txt -e ./sandbox --group core)
 
 # Only test-celery needs these.
 .venv/celery: .venv/installed
@@ -105,11 +116,13 @@ clean: ## Remove environments, caches and reports
 .venv-2.11/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-2.11.txt
 	$(call install,-c constraints/airflow-2.11.txt $(SANDBOX_AND_TESTS))
 
-# Nothing is byte-compiled at installation, because most of it is never imported here.
+# $(1) and $(2), which may be empty, are what pip installs.  Nothing
+# is byte-compiled at installation, because most of it is never imported here.
 define install
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install -q --disable-pip-version-check $(PIP)
 	$(@D)/bin/python -m pip install -q --no-compile $(1)
+	$(if $(2),$(@D)/bin/python -m pip install -q --no-compile $(2))
 	touch $@
 endef
 

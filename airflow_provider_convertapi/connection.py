@@ -1,4 +1,7 @@
-"""Read an Airflow connection into checked settings; no I/O, and secrets in no representation."""
+"""Read an Airflow connection into checked settings; no I/O, and secrets in no representation.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

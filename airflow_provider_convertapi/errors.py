@@ -28,13 +28,49 @@ Those marked with a star are `transient`: another try can end differently withou
        `- TransientBatchFailedError
                                 *  some of them for a passing reason    the next try converts those
 
-Only the fields decide, never the text.  Each class hands all its fields to `args`, so that every
-instance survives pickling: the errors of tasks cross process borders.
+Only the facts and fields decide, never the text and never a list of classes elsewhere.  The facts
+stand on the classes, so that they can be looked up for a failure of which only the name was kept
+(`by_name`).  Each class hands all its fields to `args`, so that every instance survives pickling:
+the errors of tasks cross process borders.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
+
+Concern = Literal["document", "request", "result", "files", "account", "run", "service"]
+"""What an error is about.
+
+- ``document`` and ``request``: the service's verdict on the file, or on what was asked for it
+- ``result``: a conversion that may have been paid has left nothing
+- ``files``: inputs and outputs where they are stored
+- ``account`` and ``run``: what is true of every other file, too, so that nothing more is sent
+- ``service``: the service, or the way to it
+"""
+
+__all__ = [
+    "AuthenticationError",
+    "BatchFailedError",
+    "BudgetExceededError",
+    "ConnectionConfigError",
+    "ConversionError",
+    "ConversionInterrupted",
+    "ConversionTimeoutError",
+    "ConvertApiError",
+    "InputChangedError",
+    "InputNotFoundError",
+    "OutputExistsError",
+    "ParameterError",
+    "QuotaExhaustedError",
+    "ResultExpiredError",
+    "ResultLostError",
+    "ThrottledError",
+    "TransientBatchFailedError",
+    "TransientConversionError",
+    "TransportError",
+    "UnexpectedAnswerError",
+    "UnsupportedFormatError",
+]
 
 
 class ConvertApiError(Exception):
@@ -46,6 +82,30 @@ class ConvertApiError(Exception):
     transient: ClassVar[bool] = False
     """Whether another try can end differently without anybody's help."""
 
+    transient_in_batch: ClassVar[bool] = False
+    """Whether that is so for a file of a batch at least, whose next try lists the inputs anew."""
+
+    concerns: ClassVar[Concern] = "service"
+
+    paid: ClassVar[bool | None] = None
+    """Whether a conversion that ends so was billed; None where nobody can tell."""
+
+    bars_file: bool = False
+    """Whether a batch must not pay for the file again in later runs, until file or parameters
+    change."""
+
+    bars_paid_file: ClassVar[bool] = False
+    """Whether it must not once the file's conversion was paid: the next would end the same way."""
+
+    job_goes_on: ClassVar[bool] = False
+    """Whether a job that was submitted goes on at the service, for the next try to collect."""
+
+    code: int | None = None
+    """ConvertAPI's Code; None where the answer had none, or there was no answer."""
+
+    retry_after: float | None = None
+    """Seconds that the service asked to wait; None where it did not."""
+
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
@@ -53,9 +113,39 @@ class ConvertApiError(Exception):
     def __str__(self) -> str:
         return self.message
 
+    @property
+    def halts_batch(self) -> bool:
+        """Whether it is true of every other file, too, so that nothing more is sent."""
+        return self.concerns in ("account", "run")
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the service answered, and will not convert what it was sent."""
+        return self.concerns in ("document", "request")
+
+    @property
+    def is_verdict(self) -> bool:
+        """Whether the service has tried, and the document is what it could not convert."""
+        return self.concerns == "document"
+
+    @property
+    def is_answer_lost(self) -> bool:
+        """Whether the request may have been accepted, so that a look comes before anything else."""
+        return False
+
+
+def by_name(name: str | None) -> type[ConvertApiError] | None:
+    """Return the class of a failure that was recorded by its name; None for one of others."""
+    kind = globals().get(name or "")
+    is_ours = isinstance(kind, type) and issubclass(kind, ConvertApiError)
+    return kind if is_ours else None
+
 
 class ConnectionConfigError(ConvertApiError, ValueError):
     """A field of the connection is missing or wrong; the message names it."""
+
+    concerns = "account"
+    paid = False
 
 
 class ParameterError(ConvertApiError):
@@ -63,43 +153,59 @@ class ParameterError(ConvertApiError):
 
     :param message: names the parameter and the remedy.
     :param invalid: parameter or argument name -> what is wrong with it; empty when unknown.
-    :param lasting: whether the same request is refused for ever, so that a batch does not repeat
-        it in later runs; False where a proxy or a setting may have refused it (HTTP 413).
+    :param bars_file: False where the same request is not refused for ever, since a proxy or a
+        setting may have refused it (HTTP 413).
     """
 
+    concerns = "request"
+    bars_file = True
+
     def __init__(
-        self, message: str, invalid: dict[str, list[str]] | None = None, lasting: bool = True
+        self, message: str, invalid: dict[str, list[str]] | None = None, bars_file: bool = True
     ) -> None:
         super().__init__(message)
         self.invalid = invalid or {}
-        self.lasting = lasting
-        self.args = (message, self.invalid, lasting)
+        self.bars_file = bars_file
+        self.args = (message, self.invalid, bars_file)
 
 
 class UnsupportedFormatError(ConvertApiError):
     """The service does not convert this kind of file, or this pair of formats (HTTP 415).
 
-    :param lasting: as of `ParameterError`; False where the host may be the wrong one (404, 405).
+    :param bars_file: False where the host may be the wrong one (404, 405).
     """
 
-    def __init__(self, message: str, lasting: bool = True) -> None:
+    concerns = "request"
+    paid = False
+    bars_file = True
+
+    def __init__(self, message: str, bars_file: bool = True) -> None:
         super().__init__(message)
-        self.lasting = lasting
-        self.args = (message, lasting)
+        self.bars_file = bars_file
+        self.args = (message, bars_file)
 
 
 class InputNotFoundError(ConvertApiError):
     """A source or a file parameter is not where the task looked for it."""
+
+    transient_in_batch = True
+    concerns = "files"
+    paid = False
 
 
 class InputChangedError(ConvertApiError):
     """The source was written while the task looked at it; nothing was paid."""
 
     transient = True
+    concerns = "files"
+    paid = False
 
 
 class OutputExistsError(ConvertApiError):
     """A file that is not ours stands where an output would go, and `overwrite` is off."""
+
+    concerns = "files"
+    bars_paid_file = True
 
 
 class AuthenticationError(ConvertApiError):
@@ -107,6 +213,9 @@ class AuthenticationError(ConvertApiError):
 
     :param code: ConvertAPI's Code (4010-4013, 4015, 4017), None where the answer had none.
     """
+
+    concerns = "account"
+    paid = False
 
     def __init__(self, message: str, code: int | None = None) -> None:
         super().__init__(message)
@@ -117,6 +226,9 @@ class AuthenticationError(ConvertApiError):
 class QuotaExhaustedError(ConvertApiError):
     """No conversions are left on the account (HTTP 403, or Code 4014)."""
 
+    concerns = "account"
+    paid = False
+
 
 class ThrottledError(ConvertApiError):
     """The service is overloaded or the plan's concurrency is used up (HTTP 503 or 429).
@@ -125,6 +237,7 @@ class ThrottledError(ConvertApiError):
     """
 
     transient = True
+    paid = False
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -145,12 +258,22 @@ class TransportError(ConvertApiError):
         self.sent = sent
         self.args = (message, sent)
 
+    @property
+    def is_answer_lost(self) -> bool:
+        """Whether a byte was sent: from then on nobody can tell."""
+        return self.sent
+
 
 class ConversionError(ConvertApiError):
     """The service tried and could not convert this document; that is billed too.
 
     :param code: ConvertAPI's Code, for example 5002 (damaged) or 5003 (password protected).
     """
+
+    concerns = "document"
+    paid = True
+    bars_file = True
+    code: int
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -162,38 +285,72 @@ class TransientConversionError(ConversionError):
     """A verdict that one more attempt may change: Codes 5000, 5008, 5009 and 50050."""
 
     transient = True
+    bars_file = False
 
 
 class ConversionTimeoutError(ConvertApiError):
     """Our own `timeout` passed while the job went on; the next try collects it."""
 
     transient = True
+    job_goes_on = True
 
 
 class ConversionInterrupted(ConvertApiError):  # noqa: N818 - it is no fault, and the name is public
     """The task was told to stop while the job went on; the next try collects it."""
 
     transient = True
+    job_goes_on = True
+    concerns = "run"
 
 
 class ResultLostError(ConvertApiError):
     """A conversion was sent and its answer cannot be had any more; it may have been billed."""
 
+    concerns = "result"
+
 
 class ResultExpiredError(ConvertApiError):
     """The service accepted the job and does not know it, or its files, any more."""
 
+    concerns = "result"
+
 
 class UnexpectedAnswerError(ConvertApiError):
-    """The service answered something that this provider cannot understand."""
+    """The service answered something that this provider cannot understand.
+
+    :param refused: whether it was a 4xx all the same: it, or a proxy before it, did not take the
+        request.
+    """
+
+    bars_paid_file = True
+
+    def __init__(self, message: str, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
+        self.args = (message, refused)
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it was a 4xx."""
+        return self.refused
+
+    @property
+    def is_answer_lost(self) -> bool:
+        """Whether it was none: what cannot be read may stand for a job that was accepted."""
+        return not self.refused
 
 
 class BudgetExceededError(ConvertApiError):
     """The work would take more conversions than `max_conversions` allows."""
 
+    concerns = "run"
+    paid = False
+
 
 class BatchFailedError(ConvertApiError):
     """Files of a batch failed, more than its failure policy allows."""
+
+    concerns = "run"
 
 
 class TransientBatchFailedError(BatchFailedError):

@@ -18,6 +18,22 @@ from airflow_provider_convertapi.errors import ConvertApiError, QuotaExhaustedEr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+__all__ = [
+    "AuthenticationFailure",
+    "BatchFailedFailure",
+    "BudgetExceededFailure",
+    "ConnectionConfigFailure",
+    "ConversionFailure",
+    "InputNotFoundFailure",
+    "OutputExistsFailure",
+    "ParameterFailure",
+    "QuotaExhaustedFailure",
+    "ResultExpiredFailure",
+    "ResultLostFailure",
+    "UnexpectedAnswerFailure",
+    "UnsupportedFormatFailure",
+]
+
 
 class ConnectionConfigFailure(errors.ConnectionConfigError, AirflowFailException):
     """`ConnectionConfigError` that ends the task."""
@@ -73,21 +89,10 @@ class BatchFailedFailure(errors.BatchFailedError, AirflowFailException):
 
 _FAILURES: dict[type[ConvertApiError], type[ConvertApiError]] = {
     failure.__mro__[1]: failure
-    for failure in (
-        ConnectionConfigFailure,
-        ParameterFailure,
-        UnsupportedFormatFailure,
-        InputNotFoundFailure,
-        OutputExistsFailure,
-        AuthenticationFailure,
-        QuotaExhaustedFailure,
-        ConversionFailure,
-        ResultLostFailure,
-        ResultExpiredFailure,
-        UnexpectedAnswerFailure,
-        BudgetExceededFailure,
-        BatchFailedFailure,
-    )
+    for failure in list(globals().values())
+    if isinstance(failure, type)
+    and issubclass(failure, ConvertApiError)
+    and issubclass(failure, AirflowFailException)
 }
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.batch.record import Record, RecordStatus
 
+__all__ = ["main"]
+
 _OUTCOMES: tuple[RecordStatus, ...] = ("converted", "failed", "not_attempted")
 
 

@@ -7,12 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
 
-from airflow_provider_convertapi.errors import (
-    ConvertApiError,
-    QuotaExhaustedError,
-    ThrottledError,
-    TransientConversionError,
-)
+from airflow_provider_convertapi.errors import ConvertApiError, QuotaExhaustedError
 
 if TYPE_CHECKING:
     from airflow.sdk import RetryDecision, RetryPolicy
@@ -21,6 +16,8 @@ else:
         from airflow.providers.common.compat.sdk import RetryDecision, RetryPolicy
     except ImportError:  # Airflow before 3.3
         RetryDecision, RetryPolicy = None, object
+
+__all__ = ["ConvertApiRetryPolicy"]
 
 
 class ConvertApiRetryPolicy(RetryPolicy):
@@ -59,15 +56,15 @@ class ConvertApiRetryPolicy(RetryPolicy):
         context: Any = None,  # noqa: ARG002 - Airflow's signature
     ) -> RetryDecision:
         """Decide by the error's class and fields; Airflow calls it in the worker."""
-        if isinstance(exception, QuotaExhaustedError):
-            if self.quota_delay is None:
-                return RetryDecision.fail("No conversions are left on the account.")
+        if not isinstance(exception, ConvertApiError):
+            return RetryDecision.default()
+        if isinstance(exception, QuotaExhaustedError) and self.quota_delay is not None:
             return RetryDecision.retry(self.quota_delay, "Waiting for conversions to be bought.")
-        if isinstance(exception, ThrottledError) and exception.retry_after is not None:
+        if not exception.transient:
+            return RetryDecision.fail("Another try would change nothing.")
+        if exception.retry_after is not None:
             asked = timedelta(seconds=exception.retry_after)
             return RetryDecision.retry(asked, "ConvertAPI asked to wait.")
-        if isinstance(exception, TransientConversionError):
+        if exception.is_verdict:
             return RetryDecision.retry(reason="One more attempt may end differently.")
-        if isinstance(exception, ConvertApiError) and not exception.transient:
-            return RetryDecision.fail("Another try would change nothing.")
         return RetryDecision.default()

@@ -6,6 +6,8 @@ The connection form of Airflow 3.2 and later is made from `conn-fields` and `ui-
 :mod:`airflow_provider_convertapi.hooks.form` derives the form of older versions from the same.
 
 No field has a default: Airflow's form would prefill it, and save what was only shown.
+
+This module may change from release to release.
 """
 
 from __future__ import annotations

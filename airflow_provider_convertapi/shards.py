@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
+from collections import Counter
 from typing import Any
+
+__all__ = ["find_shards"]
 
 DEFAULT_SIZE = 1000
 
@@ -30,26 +34,32 @@ def find_shards(
     from airflow.providers.common.compat.sdk import conf  # noqa: PLC0415 - in a task, where it is loaded
 
     from airflow_provider_convertapi.batch.inputs import list_paths  # noqa: PLC0415 - as above
-    from airflow_provider_convertapi.batch.names import shard_of  # noqa: PLC0415 - as above
+    from airflow_provider_convertapi.batch.names import shard_number  # noqa: PLC0415 - as above
     from airflow_provider_convertapi.failures import explicit_failures  # noqa: PLC0415 - as above
 
+    numbers, uris = array("Q"), []  # of a directory of a million files, not their names
     with explicit_failures():
-        paths = list(list_paths(source))
+        for path, uri in list_paths(source):
+            numbers.append(shard_number(path))
+            if uri is not None:
+                uris.append(uri)
     limit = conf.getint("core", "max_map_length", fallback=1024)
     limit = min(most_shards or limit, limit)
-    count = max(1, min(-(-len(paths) // max(files_per_shard, 1)), limit))
-    members: list[list[str | None]] = [[] for _ in range(count)]
+    count = max(1, min(-(-len(numbers) // max(files_per_shard, 1)), limit))
+    sizes = Counter(number % count for number in numbers)
     shards: list[dict[str, Any]]
-    for path, uri in paths:
-        members[shard_of(path, count)].append(uri)
-    if paths and all(uri for _, uri in paths):
+    if numbers and len(uris) == len(numbers):
         # Of a list each shard has its own part: Airflow stores what is returned here.
-        members = [uris for uris in members if uris]
-        shards = [{"source": uris, "shard": [0, 1]} for uris in members]
+        members: dict[int, list[str]] = {index: [] for index in sorted(sizes)}
+        for number, uri in zip(numbers, uris, strict=True):
+            members[number % count].append(uri)
+        shards = [{"source": part, "shard": [0, 1]} for part in members.values()]
+        shares = [len(part) for part in members.values()]
     else:
         shards = [{"source": source, "shard": [index, count]} for index in range(count)]
+        shares = [sizes[index] for index in range(count)]
     if max_conversions is not None:
-        budgets = _divided(max_conversions, [len(uris) for uris in members])
+        budgets = _divided(max_conversions, shares)
         for shard, most in zip(shards, budgets, strict=True):
             shard["max_conversions"] = most
     return shards

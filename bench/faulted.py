@@ -106,13 +106,14 @@ def ours(number: int, source: Path, target: Path, attempt: int) -> None:
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
     hook = ConvertApiHook()
-    hook.task = TaskTry(
+    task = TaskTry(
         dag_id="faulted", run_id="bench", task_id=str(number), number=attempt, started=time.time()
     )
+    session = hook.open_session(task)
     try:
         hook.convert(source, "zip", target, poll_interval=1)
     finally:
-        hook.session.client.close()
+        session.client.close()
 
 
 def official_sdk(_number: int, source: Path, target: Path, _attempt: int) -> None:

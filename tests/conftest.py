@@ -1,7 +1,8 @@
 """A scratch Airflow for every test process, and DAG runs in it.
 
 The environment is set before anything imports Airflow, which reads it once.  Airflow itself is
-imported inside fixtures only: what needs none of it pays nothing for it.
+imported inside fixtures only: what needs none of it pays nothing for it, and the tests of
+`tests/core` run where there is none.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def run_dag(airflow_db: Path) -> RunDag:
     ) -> DagRun:
         if isinstance(dag, Path):
             dag = _load(dag)
-        if not _AIRFLOW_2:
+        if not _is_airflow_2():
             _serialize(dag)
         dag_run: DagRun = dag.test(run_conf=conf, **_when(logical_date))
         return dag_run
@@ -157,14 +158,15 @@ def run_dag(airflow_db: Path) -> RunDag:
     return run
 
 
-_AIRFLOW_2 = version("apache-airflow").startswith("2.")
+def _is_airflow_2() -> bool:
+    return version("apache-airflow").startswith("2.")
 
 
 def _when(logical_date: datetime | None) -> dict[str, Any]:
     """Name the run by its date: Airflow 3 makes the run id from `run_after`."""
     if logical_date is None:
         return {}
-    if _AIRFLOW_2:
+    if _is_airflow_2():
         return {"execution_date": logical_date}
     return {"logical_date": logical_date, "run_after": logical_date}
 

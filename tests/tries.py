@@ -44,8 +44,11 @@ class TaskInstance:
         self.xcom[key] = value
 
 
-def checked_conversion(**given: Any) -> CheckedConversion:
-    """Return a conversion as the hook checks it, with its default values."""
+def checked_conversion(*, find_inputs: bool = True, **given: Any) -> CheckedConversion:
+    """Return a conversion as the hook checks it, with its defaults for what is not given.
+
+    :param find_inputs: False where the job is under way, as `check_conversion` takes it.
+    """
     from airflow_provider_convertapi.conversions.arguments import ConversionArguments
     from airflow_provider_convertapi.conversions.checking import check_conversion
 
@@ -61,7 +64,7 @@ def checked_conversion(**given: Any) -> CheckedConversion:
         "overwrite": True,
         "conversion_key": None,
     }
-    return check_conversion(ConversionArguments(**{**defaults, **given}))
+    return check_conversion(ConversionArguments(**{**defaults, **given}), find_inputs=find_inputs)
 
 
 def nothing() -> None:

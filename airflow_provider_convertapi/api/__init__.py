@@ -2,11 +2,13 @@
 
 The client is imported by its own name (`airflow_provider_convertapi.api.client`), so that
 importing this package loads no HTTP library.
+
+This module may change from release to release.
 """
 
 from __future__ import annotations
 
-from airflow_provider_convertapi.api.auth import TokenIssuer, find_jwt, mint
+from airflow_provider_convertapi.api.auth import CurrentToken, find_jwt, mint
 from airflow_provider_convertapi.api.endpoints import Conversion, ConvertedFile, JobAnswer
 from airflow_provider_convertapi.api.ids import JobIds
 from airflow_provider_convertapi.api.retry import Backoff, poll_delays
@@ -17,12 +19,12 @@ __all__ = [
     "Conversion",
     "ConvertedFile",
     "Credential",
+    "CurrentToken",
     "Endpoint",
     "JobAnswer",
     "JobIds",
     "Request",
     "Response",
-    "TokenIssuer",
     "find_jwt",
     "mint",
     "poll_delays",

@@ -1,11 +1,13 @@
-"""Carry endpoints with `aiohttp`: short calls that cost nothing, from an event loop of many."""
+"""Carry endpoints with `aiohttp`: short calls that cost nothing, from an event loop of many.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import ssl
-import time
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -70,8 +72,8 @@ class AsyncClient:
     http_timeout: float = 60.0
     backoff: Backoff = field(default_factory=Backoff)
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
-    clock: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = field(kw_only=True)
+    monotonic: Callable[[], float] = field(kw_only=True)
     session: aiohttp.ClientSession = field(init=False, repr=False)
     _gate: asyncio.Lock = field(default_factory=asyncio.Lock, init=False, repr=False)
 

@@ -1,4 +1,7 @@
-"""Read a `multipart/mixed` answer as it arrives: one part a result, in constant memory."""
+"""Read a `multipart/mixed` answer as it arrives: one part a result, in constant memory.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Tokens: short-lived JWTs that we sign ourselves, and the answer of `POST /token/jwt`.
 
 Claims, algorithm and their spelling: https://docs.convertapi.com/docs/authentication
+
+This module may change from release to release.
 """
 
 from __future__ import annotations
@@ -50,36 +52,33 @@ def mint(secret: str, kid: str, *, now: float, lifetime: int, client_ip: str | N
 
 
 @dataclass(slots=True)
-class TokenIssuer:
-    """Hand out one token until it is about to expire, then the next.
+class CurrentToken:
+    """The token that everybody uses until it is about to expire or somebody is refused with it.
 
-    :param make: makes a token that lasts `lifetime` seconds; it signs one or asks for one.
+    It makes none, and knows no lock: each client waits for a new one in its own way.
+
     :param lifetime: seconds.
     :param clock: seconds since the epoch.
     """
 
-    make: Callable[[], str]
     lifetime: int
     clock: Callable[[], float]
     _token: str | None = field(default=None, repr=False)
     _renew_at: float = 0.0
 
-    def token(self) -> str:
-        """Return a token that is good for at least a tenth of its lifetime."""
-        return self.kept() or self.keep(self.make())
-
-    def kept(self) -> str | None:
-        """Return the last token while it is good for a tenth of its lifetime, else None."""
+    def get(self) -> str | None:
+        """Return the token while it is good for a tenth of its lifetime, else None."""
         return None if self.clock() >= self._renew_at else self._token
 
-    def keep(self, token: str) -> str:
-        """Hand out this new token from now on, wherever it comes from."""
+    def set(self, token: str) -> str:
+        """Let everybody use this new token from now on; return it."""
         self._token, self._renew_at = token, self.clock() + self.lifetime * 0.9
         return token
 
-    def forget(self) -> None:
-        """Make the next `token` a new one, since the service refused the last."""
-        self._token = None
+    def discard(self, refused: str) -> None:
+        """Let nobody use this token any more; one that has replaced it meanwhile stays."""
+        if self._token == refused:
+            self._token = None
 
 
 def find_jwt(response: Response) -> str | None:

@@ -1,9 +1,11 @@
-"""Carry endpoints with `requests`: pooled, timed, streamed, never sent twice by accident."""
+"""Carry endpoints with `requests`: pooled, timed, streamed, never sent twice by accident.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 import re
-import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -60,7 +62,8 @@ class Client:
 
     :param base_url: scheme and host, without a path.
     :param token: returns the secret for a kind of credential.
-    :param renew: makes the next token a new one; returns false where there is nothing to renew.
+    :param renew: told the secret that was refused, makes the next `token` another one; returns
+        false where there is nothing to renew.
     :param http_timeout: seconds without a byte before a request is given up.
     :param pause: waits the given seconds; may raise to interrupt.
     :param clock: seconds since the epoch; `monotonic`: seconds from anywhere.
@@ -68,17 +71,17 @@ class Client:
 
     base_url: str
     token: Callable[[Credential], str]
-    renew: Callable[[], bool] = lambda: False
+    renew: Callable[[str], bool] = lambda _: False
     http_timeout: float = 60.0
     backoff: Backoff = field(default_factory=Backoff)
-    pause: Callable[[float], None] = time.sleep
-    clock: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
+    pause: Callable[[float], None] = field(kw_only=True)
+    clock: Callable[[], float] = field(kw_only=True)
+    monotonic: Callable[[], float] = field(kw_only=True)
     session: requests.Session = field(init=False, repr=False)
     _last_use: float = field(default=0.0, init=False)
     _environment: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
-    """Read once: it stays what it was, and `requests` reads it anew for every request, which is 8 %
-    of what a small file costs (`bench/client.py`)."""
+    """Proxies and certificates, read once: `requests` would read them anew for every request, which
+    takes 5 to 10 % of a small file's time (`bench/client.py`)."""
 
     def __post_init__(self) -> None:
         self.session = new_session(self.auth(Credential.TOKEN))
@@ -160,7 +163,9 @@ class Client:
             return attempt(token)
         except AuthenticationError:
             # Only one that was had can be refused; the trouble of having one is another's.
-            if not tokens or request.credential is not Credential.TOKEN or not self.renew():
+            if not tokens or request.credential is not Credential.TOKEN:
+                raise
+            if not self.renew(tokens[-1]):
                 raise
         return attempt(token)
 

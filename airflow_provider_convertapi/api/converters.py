@@ -1,6 +1,8 @@
 """What ConvertAPI's converters take and give: the one catalogue of the client.
 
-It may change from release to release.  Source of the facts: ConvertAPI's OpenAPI document.
+Source of the facts: ConvertAPI's OpenAPI document.
+
+This module may change from release to release.
 """
 
 from __future__ import annotations

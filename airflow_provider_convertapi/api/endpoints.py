@@ -1,4 +1,7 @@
-"""Each call of ConvertAPI that this provider makes, described once."""
+"""Each call of ConvertAPI that this provider makes, described once.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

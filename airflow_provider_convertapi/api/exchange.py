@@ -1,4 +1,7 @@
-"""What a client does around one exchange, whichever library carries it: no socket, no clock."""
+"""What a client does around one exchange, whichever library carries it: no socket, no clock.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Request bodies: JSON, a raw file, `multipart/form-data` with files in it; read block by block."""
+"""Request bodies: JSON, a raw file, `multipart/form-data` with files in it; read block by block.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 An id opens a document without credentials at ConvertAPI, so it is a keyed hash (HMAC-SHA256) that
 nobody makes without the key: the API token, or the connection's `job_key`.
+
+This module may change from release to release.
 """
 
 from __future__ import annotations

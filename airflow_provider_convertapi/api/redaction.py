@@ -1,4 +1,7 @@
-"""What may be shown: an id opens a document at ConvertAPI, so texts and logs hold none."""
+"""What may be shown: an id opens a document at ConvertAPI, so texts and logs hold none.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""When to ask again: arithmetic only, no clock, no sleep."""
+"""When to ask again: arithmetic only, no clock, no sleep.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

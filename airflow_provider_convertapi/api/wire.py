@@ -3,6 +3,8 @@
 An endpoint is a request and a parse function that owns the meaning of every status.  Sources of
 the facts: ConvertAPI's documentation and OpenAPI document, and the behaviour of its official
 clients.
+
+This module may change from release to release.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Generic, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from airflow_provider_convertapi.api.redaction import shown
+from airflow_provider_convertapi.api.retry import RETENTION
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConversionError,
@@ -193,7 +196,7 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
             error = ParameterError(
                 f"{said}. That is more than it, or a proxy before it, takes. Raise the proxy's "
                 "limit, or give a smaller file; a batch tries it again in its next run.",
-                lasting=False,
+                bars_file=False,
             )
         case 415:
             error = UnsupportedFormatError(said)
@@ -201,7 +204,7 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
             error = UnsupportedFormatError(
                 f"{said}. It has no such converter; check both formats, and the connection's host. "
                 "A batch tries its files again in its next run.",
-                lasting=False,
+                bars_file=False,
             )
         case 429 | 503:
             error = ThrottledError(said, _retry_after(response))
@@ -225,7 +228,8 @@ def _server_error(code: int | None, said: str, *, verdicts: bool) -> ConvertApiE
 def _undocumented(response: Response, said: str) -> UnexpectedAnswerError:
     """Of a redirect, name the host where it leads, no more: the rest may hold an id."""
     if not 300 <= response.status < 400:
-        return UnexpectedAnswerError(f"That fits no documented case: {said}")
+        refused = 400 <= response.status < 500
+        return UnexpectedAnswerError(f"That fits no documented case: {said}", refused)
     try:
         target = urlsplit(response.headers.get("location", ""))
         where = f" to {shown(f'{target.scheme}://{target.hostname}')}" if target.hostname else ""
@@ -271,17 +275,20 @@ def _invalid_parameters(response: Response) -> dict[str, list[str]]:
 
 
 def _retry_after(response: Response) -> float | None:
-    """Return the seconds of a `Retry-After`, a number or a date; the service's clock counts."""
+    """Return the seconds of a `Retry-After`, a number or a date; the service's clock counts.
+
+    After the service's retention a waiting job is forgotten, so longer waits are no use to anybody.
+    """
     value = response.headers.get("retry-after", "")
-    seconds = whole_number(value)
-    if seconds is not None:
-        return float(seconds)
-    try:
-        until = parsedate_to_datetime(value)
-        now = parsedate_to_datetime(response.headers.get("date", ""))
-        return max((until - now).total_seconds(), 0.0)
-    except (TypeError, ValueError, OverflowError):  # no date, or only one with a time zone
-        return None
+    seconds: float | None = whole_number(value)
+    if seconds is None:
+        try:
+            until = parsedate_to_datetime(value)
+            now = parsedate_to_datetime(response.headers.get("date", ""))
+            seconds = max((until - now).total_seconds(), 0.0)
+        except (TypeError, ValueError, OverflowError):  # no date, or only one with a time zone
+            return None
+    return min(float(seconds), RETENTION.total_seconds())
 
 
 def unexpected(response: Response, wanted: str) -> UnexpectedAnswerError:

@@ -1,1 +1,4 @@
-"""Many conversions in one task: the plan, the run and the manifest."""
+"""Many conversions in one task: the plan, the run and the manifest.
+
+This module may change from release to release.
+"""

@@ -1,15 +1,18 @@
-"""One try of a batch: plan, run, concluded."""
+"""One try of a batch: plan, run, concluded.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.converter import Converter, quiet
 from airflow_provider_convertapi.batch.parameter_files import all_files
 from airflow_provider_convertapi.batch.plan import plan_batch
-from airflow_provider_convertapi.batch.record import Author
 from airflow_provider_convertapi.batch.recorder import Recorder
 from airflow_provider_convertapi.batch.running import BatchRun
 from airflow_provider_convertapi.batch.shared_files import SharedFiles
@@ -17,10 +20,7 @@ from airflow_provider_convertapi.batch.summary import Summary
 from airflow_provider_convertapi.conversions.collection import delete_files
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
-    BudgetExceededError,
-    ConversionInterrupted,
     ConversionTimeoutError,
-    InputChangedError,
     InputNotFoundError,
     QuotaExhaustedError,
 )
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.plan import Plan
     from airflow_provider_convertapi.batch.request import BatchRequest
     from airflow_provider_convertapi.conversions.session import Session
+    from airflow_provider_convertapi.conversions.task import TaskTry
     from airflow_provider_convertapi.errors import (
         ConvertApiError,
     )
@@ -56,16 +57,9 @@ class Batch:
     _shared: SharedFiles | None = field(default=None, init=False)
 
     @property
-    def author(self) -> Author:
+    def task(self) -> TaskTry:
         """Return who writes the records."""
-        task = self.session.task
-        return Author(
-            dag_id=task.dag_id,
-            task_id=task.task_id,
-            run_id=task.run_id,
-            map_index=task.map_index,
-            try_number=task.number,
-        )
+        return self.session.task
 
     @property
     def log(self) -> logging.Logger:
@@ -78,7 +72,7 @@ class Batch:
         :param only: leave no trace, since nothing follows.
         """
         plan = plan_batch(
-            self.request, self.author, first_try=self.session.task.first_number, keeps_salt=not only
+            self.request, self.task, now=self.session.clock.time(), keeps_salt=not only
         )
         if not plan.source_files and self.request.on_empty == "fail":
             raise InputNotFoundError(
@@ -99,6 +93,8 @@ class Batch:
             plan.reused,
             plan.known,
         )
+        if left_out := [f"{count} {reason}" for reason, count in plan.left_out.items() if count]:
+            self.log.info("Left out of the listing: %s.", ", ".join(left_out))
 
     def preview(self, plan: Plan) -> dict[str, Any]:
         """Return the plan: totals, and a few files as examples."""
@@ -111,7 +107,7 @@ class Batch:
             "manifest": self.manifest_uri(plan),
             "examples": [
                 {"source": shown(item.uri), "output": item.target}
-                for item in plan.items[:_EXAMPLES]
+                for item in islice(plan.items, _EXAMPLES)
             ],
         }
 
@@ -133,10 +129,11 @@ class Batch:
         converter = Converter(self.session, self.request, self._shared, plan.file_parameters)
         recorder = Recorder(
             plan.state.manifest,
-            self.author,
+            self.task,
             plan.request_digest,
             self.request.destination.uri,
             self.request.from_format,
+            self.session.clock,
         )
         wanted = len(plan.items)
         run = BatchRun(converter, recorder, summary, spent, wanted, self.log)
@@ -174,12 +171,13 @@ class Batch:
         run.record_not_attempted(left)
         manifest, summary = self.manifest_uri(plan), run.summary
         self._say(summary, manifest)
-        cancels = self.cancels and isinstance(run.halted, ConversionInterrupted | None)
+        goes_on = run.halted is not None and run.halted.job_goes_on
+        cancels = self.cancels and (run.halted is None or goes_on)
         if cancels:
             run.cancel()
         if cancels or not (run.goes_on or run.late):  # else jobs that go on still read them
             self._delete_shared()
-        if not isinstance(run.halted, ConversionInterrupted):
+        if not goes_on:
             self._compact(plan)  # whether or not it ends well: a folder may fail every night
         if run.halted is not None and not self._is_accepted(run.halted, summary):
             raise self._halted(run.halted, summary, manifest)
@@ -194,7 +192,7 @@ class Batch:
 
     def _compact(self, plan: Plan) -> None:
         try:
-            plan.state.manifest.compact(self.author)
+            plan.state.manifest.compact(self.task)
         except Exception as error:  # noqa: BLE001 - each store has its own; how the batch ended is what counts
             self.log.warning("The manifest could not be compacted; the next run does. %s", error)
 
@@ -241,9 +239,7 @@ class Batch:
                 f"and Kid (login), then clear this task. ({error})",
                 error.code,
             )
-        if isinstance(error, BudgetExceededError | InputNotFoundError | InputChangedError):
-            return type(error)(f"{error} {done}.")
-        return error
+        return error if error.job_goes_on else type(error)(f"{error} {done}.", *error.args[1:])
 
 
 def _of_halfway(summary: Summary) -> str:

@@ -1,19 +1,25 @@
-"""A plan that waits beside the manifest, so that a task that resumes lists nothing again."""
+"""A plan that waits beside the manifest, so that a task that resumes lists nothing again.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+import sqlite3
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.batch.decisions import Item, RequestDigest
+from airflow_provider_convertapi.batch.decisions import RequestDigest
+from airflow_provider_convertapi.batch.items import Items, as_item, as_row
 from airflow_provider_convertapi.batch.manifest import name_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from airflow_provider_convertapi.batch.record import Author
+    from airflow_provider_convertapi.batch.decisions import Item
+    from airflow_provider_convertapi.conversions.task import TaskTry
 
 URL = "url-"
 """How the fingerprint of a URL begins."""
@@ -29,7 +35,7 @@ class Checkpoint:
     :param known: how many failures were known, with examples.
     """
 
-    items: list[Item]
+    items: Items
     started: float
     spent: int
     reused: int
@@ -40,24 +46,25 @@ class Checkpoint:
     least_cost: int
     files: Mapping[str, list[str | int]] = field(default_factory=dict)
 
-    def to_bytes(self) -> bytes:
-        """Return the plan as lines of JSON; what may be secret in a URL is left out."""
-        head = {name: value for name, value in asdict(self).items() if name != "items"}
-        lines = [head, *(_as_row(item) for item in self.items)]
-        return b"".join(json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in lines)
+    def lines(self) -> Iterator[bytes]:
+        """Yield the plan as lines of JSON; what may be secret in a URL is left out."""
+        head = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "items"}
+        yield _as_line(head)
+        for item in self.items:
+            yield _as_line([None, *as_row(item)[1:]] if _is_of_url(item) else as_row(item))
 
     @classmethod
-    def from_bytes(cls, data: bytes, url: Callable[[str], str | None]) -> Checkpoint:
-        """Read what `to_bytes` wrote; `ValueError` where it is something else.
+    def read(cls, lines: Iterable[bytes], url: Callable[[str], str | None]) -> Checkpoint:
+        """Read what `lines` gave; `ValueError` where it is something else.
 
         :param url: returns the URL that has a fingerprint.
         """
-        lines = [json.loads(line) for line in data.splitlines()]
+        rows = (json.loads(line) for line in lines)
         try:
-            head: dict[str, Any] = lines[0]
+            head: dict[str, Any] = next(rows)
             head["digests"] = tuple(head["digests"])
-            return cls(items=[_as_item(row, url) for row in lines[1:]], **head)
-        except (TypeError, KeyError, IndexError) as error:
+            return cls(items=Items(_as_item(row, url) for row in rows), **head)
+        except (TypeError, KeyError, StopIteration, sqlite3.IntegrityError) as error:
             raise ValueError(str(error)) from None
 
     @property
@@ -68,26 +75,30 @@ class Checkpoint:
         )
 
 
-def checkpoint_name(author: Author) -> str:
+def checkpoint_name(task: TaskTry) -> str:
     """Return the name of this try's checkpoint."""
-    return f"{checkpoint_prefix(author)}{author.try_number}.jsonl"
+    return f"{checkpoint_prefix(task)}{task.number}.jsonl"
 
 
-def checkpoint_prefix(author: Author) -> str:
+def checkpoint_prefix(task: TaskTry) -> str:
     """Return how the checkpoints of all tries of this task instance begin."""
-    whose = json.dumps((author.dag_id, author.task_id, author.run_id))
-    return f"{name_prefix(author)}-{hashlib.sha256(whose.encode()).hexdigest()[:16]}-"
+    whose = json.dumps((task.dag_id, task.task_id, task.run_id))
+    return f"{name_prefix(task)}-{hashlib.sha256(whose.encode()).hexdigest()[:16]}-"
 
 
-def _as_row(item: Item) -> list[Any]:
-    uri = None if item.fingerprint.startswith(URL) else item.uri
-    row = [uri, item.target, item.fingerprint, item.seen, item.own_outputs, item.foreign_outputs]
-    return [*row, item.barred_attempts, item.is_second_attempt, item.prepaid]
+def _as_line(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def _is_of_url(item: Item) -> bool:
+    return item.fingerprint.startswith(URL)
 
 
 def _as_item(row: list[Any], url: Callable[[str], str | None]) -> Item:
-    uri, target, fingerprint, seen, ours, others, *rest = row
-    found = url(fingerprint) if uri is None else uri
-    if found is None:
-        raise ValueError(fingerprint)
-    return Item(found, target, fingerprint, seen, tuple(ours), tuple(others), *rest)
+    item = as_item(row)
+    if item.uri is None:
+        found = url(item.fingerprint)
+        if found is None:
+            raise ValueError(item.fingerprint)
+        item.uri = found
+    return item

@@ -1,18 +1,20 @@
-"""Decide what a batch converts: what is new, changed, missing, or failed for a passing reason."""
+"""Decide what a batch converts: what is new, changed, missing, or failed for a passing reason.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol
+from enum import Enum
+from typing import TYPE_CHECKING, Literal
 
-from airflow_provider_convertapi.api.converters import without_extension
 from airflow_provider_convertapi.batch.record import match_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from airflow_provider_convertapi.batch.index import Index, LastConversion, LastFailure
+    from airflow_provider_convertapi.batch.index import LastConversion, LastFailure
 
 OnMissingOutput = Literal["convert", "ignore"]
 
@@ -23,18 +25,15 @@ _IN_THE_WAY, _UNREADABLE = "OutputExistsError", "UnexpectedAnswerError"
 _TRANSIENT = "TransientConversionError"
 
 
-class Listed(Protocol):
-    """An input as its listing shows it."""
+class Decision(Enum):
+    """What becomes of a file.
 
-    @property
-    def uri(self) -> str:
-        """Where it lies."""
-        ...
+    `REUSE` what stands from earlier; `KNOWN`: its failure is known and paid for; `CONVERT` it.
+    """
 
-    @property
-    def fingerprint(self) -> str:
-        """What the listing says of its content."""
-        ...
+    REUSE = "reuse"
+    KNOWN = "known"
+    CONVERT = "convert"
 
 
 @dataclass(slots=True)
@@ -74,6 +73,18 @@ class Item:
         return max(cost - self.prepaid, charged)
 
 
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the manifest says of an output.
+
+    :param stands: tells whether all outputs of `conversion` are there as they were written.
+    """
+
+    conversion: LastConversion | None
+    failure: LastFailure | None
+    stands: Callable[[], bool]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestDigest:
     """What was asked of every file alike.
@@ -102,6 +113,7 @@ class RequestDigest:
 class ReusePolicy:
     """Which records settle a file.
 
+    :param run_id: the run that this is.
     :param retry_failed: permanent failures of other runs are paid once more.
     :param on_missing_output: ``convert`` an output that was removed, or ``ignore`` that it was.
     :param timeout: the user's own `Timeout`, seconds: a file that ran out of less is converted.
@@ -110,6 +122,7 @@ class ReusePolicy:
     :param hash_content: returns the fingerprint of a file's content; None: the listing's counts.
     """
 
+    run_id: str
     retry_failed: bool = False
     on_missing_output: OnMissingOutput = "convert"
     timeout: int | None = None
@@ -118,117 +131,56 @@ class ReusePolicy:
     hash_content: Callable[[str], str] | None = None
 
 
-@dataclass(slots=True)
-class Decisions:
-    """What the records settle, and what they leave to be converted.
-
-    :param items: what is to be converted, by output.
-    :param reused: how many outputs stand from earlier.
-    :param known: failures that are known and paid for, with a word on each.
-    :param uncleaned: what an earlier try of this task instance settled last, with the attempt:
-        documents of those may still lie at the service.
-    """
-
-    items: list[Item] = field(default_factory=list)
-    reused: int = 0
-    known: list[tuple[Item, str]] = field(default_factory=list)
-    uncleaned: list[tuple[Item, int]] = field(default_factory=list)
-
-
-def decide_all(
-    listed: Sequence[Listed],
-    targets: Sequence[str],
-    index: Index,
+def decide(
+    item: Item,
+    source: str,
+    history: History,
     digest: RequestDigest,
     policy: ReusePolicy,
-    record_uri: Callable[[str], str],
-) -> Decisions:
-    """Compare every input with what the manifest says of its output.
+) -> Decision:
+    """Compare a file with what the manifest says of its output; complete the item accordingly.
 
-    :param targets: the output of each input, in order.
-    :param record_uri: returns what records call an input.
+    :param source: what records call the file.
     """
-    decided, recent = Decisions(), index.recent()
-    outputs = _Outputs(targets, index)
-    for found, target in sorted(zip(listed, targets, strict=True), key=lambda pair: pair[1]):
-        item = Item(found.uri, target, found.fingerprint)
-        source = record_uri(found.uri)
-        converted, failed = index.converted.get(target), index.failed.get(target)
-        if failed is not None and _has_more_time(failed, policy):
-            failed = None  # another `Timeout` makes other jobs: nothing of it counts any more
-        known = [record for record in (converted, failed) if record is not None]
-        same = _those_of_this(known, item, source, digest, policy)
-        if converted in same and (_stands(converted) or policy.on_missing_output == "ignore"):
-            decided.reused += 1
-        elif failed in same and converted not in same and _bars(failed, index, policy):
-            decided.known.append((item, _word(failed)))
-        else:
-            if failed is not None and failed in same:
-                is_verdict = failed.bars and failed.error not in (_IN_THE_WAY, _UNREADABLE)
-                item.barred_attempts = failed.attempt + 1 if is_verdict else 0
-                item.is_second_attempt = failed.error == _TRANSIENT
-            _hash(item, policy)
-            if policy.collects and index.spent:
-                matches = digest.matches(source, item.fingerprint)
-                item.prepaid = index.spending.kept(target, matches)
-            item.foreign_outputs = outputs.of_others(target)
-            if converted is not None and converted.is_from(source):
-                item.own_outputs = outputs.of(target, converted)
-            decided.items.append(item)
-            continue
-        if target in recent:
-            settled = Item(found.uri, target, recent[target].fingerprint)
-            decided.uncleaned.append((settled, recent[target].attempt))
-    return decided
+    conversion, failure = history.conversion, history.failure
+    if failure is not None and _has_more_time(failure, policy):
+        failure = None  # another `Timeout` makes other jobs: nothing of it counts any more
+    is_converted, is_failed = _are_of_this(conversion, failure, item, source, digest, policy)
+    if is_converted and (policy.on_missing_output == "ignore" or history.stands()):
+        return Decision.REUSE
+    if failure is not None and is_failed:
+        if not is_converted and _bars(failure, policy):
+            return Decision.KNOWN
+        is_verdict = failure.bars and failure.error not in (_IN_THE_WAY, _UNREADABLE)
+        item.barred_attempts = failure.attempt + 1 if is_verdict else 0
+        item.is_second_attempt = failure.error == _TRANSIENT
+    _hash(item, policy)
+    return Decision.CONVERT
 
 
-class _Outputs:
-    """Whose each output is: a file may have several, of which the plan knows the first only.
-
-    :param planned: the output of each input.
-    """
-
-    def __init__(self, planned: Sequence[str], index: Index) -> None:
-        self._planned, self._index = frozenset(planned), index
-        self._numbered: defaultdict[str, list[str]] = defaultdict(list)
-        for path in {*planned, *index.outputs()}:
-            stem, dash, number = without_extension(path).rpartition("-")
-            if dash and number.isdecimal():
-                self._numbered[stem].append(path)
-
-    def of(self, target: str, converted: LastConversion) -> tuple[str, ...]:
-        """Return what was written for an output, by its last conversion or an earlier one."""
-        written = dict.fromkeys([*converted.sizes(target), *self._near(target)])
-        return tuple(path for path in written if path == target or self._is_of(path, target))
-
-    def of_others(self, target: str) -> tuple[str, ...]:
-        """Return what would be a numbered result of it, and is another file's."""
-        return tuple(path for path in self._near(target) if not self._is_of(path, target))
-
-    def _near(self, target: str) -> Sequence[str]:
-        return self._numbered.get(without_extension(target), ())
-
-    def _is_of(self, path: str, target: str) -> bool:
-        return path not in self._planned and self._index.makers(path) == {target}
-
-
-def _those_of_this(
-    known: Sequence[LastConversion | LastFailure],
+def _are_of_this(
+    conversion: LastConversion | None,
+    failure: LastFailure | None,
     item: Item,
     source: str,
     digest: RequestDigest,
     policy: ReusePolicy,
-) -> list[LastConversion | LastFailure | None]:
-    """Return the records that are of this very conversion; look at the content if need be."""
-    by_listing = digest.matches(source, item.fingerprint) if known else set()
-    same: list[LastConversion | LastFailure | None] = [
-        record for record in known if (record.match_seen or record.match) in by_listing
-    ]
-    if same or not known or policy.hash_content is None:
-        return same
-    _hash(item, policy)
-    by_content = digest.matches(source, item.fingerprint)
-    return [record for record in known if record.match in by_content]
+) -> tuple[bool, bool]:
+    """Tell which records are of this very conversion; look at the content if need be."""
+    if conversion is None and failure is None:
+        return False, False
+    matches = digest.matches(source, item.fingerprint)
+    same = tuple(
+        record is not None and (record.match_seen or record.match) in matches
+        for record in (conversion, failure)
+    )
+    if not any(same) and policy.hash_content is not None:
+        _hash(item, policy)
+        matches = digest.matches(source, item.fingerprint)
+        same = tuple(
+            record is not None and record.match in matches for record in (conversion, failure)
+        )
+    return same[0], same[1]
 
 
 def _hash(item: Item, policy: ReusePolicy) -> None:
@@ -236,31 +188,20 @@ def _hash(item: Item, policy: ReusePolicy) -> None:
         item.seen, item.fingerprint = item.fingerprint, policy.hash_content(item.uri)
 
 
-def _has_more_time(failed: LastFailure, policy: ReusePolicy) -> bool:
+def _has_more_time(failure: LastFailure, policy: ReusePolicy) -> bool:
     """Tell whether a file that ran out of time would have more of it now."""
-    return bool(failed.timeout and policy.timeout and policy.timeout > failed.timeout)
+    return bool(failure.timeout and policy.timeout and policy.timeout > failure.timeout)
 
 
-def _stands(converted: LastConversion | None) -> bool:
-    return converted is not None and converted.stands
-
-
-def _bars(failed: LastFailure | None, index: Index, policy: ReusePolicy) -> bool:
+def _bars(failure: LastFailure, policy: ReusePolicy) -> bool:
     """Tell whether a failure stands: paid for and permanent, or lost by this series of tries."""
-    if failed is None:
-        return False
     # Of this run, and no human cleared the task since.
-    own = failed.run_id == index.author.run_id
-    recent = own and failed.try_number >= policy.first_try
-    if failed.error in _LOST:
+    own = failure.run_id == policy.run_id
+    recent = own and failure.try_number >= policy.first_try
+    if failure.error in _LOST:
         # It may have been billed: paying anew is for a human, or another run, to decide.
         return recent
-    if own and (failed.error == _UNREADABLE or (failed.error == _IN_THE_WAY and not recent)):
+    if own and (failure.error == _UNREADABLE or (failure.error == _IN_THE_WAY and not recent)):
         # Of its job the same run fetches the result for free; a clear says: the place is free now.
         return False
-    return failed.bars and (recent or not policy.retry_failed)
-
-
-def _word(failed: LastFailure | None) -> str:
-    assert failed  # noqa: S101 - for the type checker
-    return failed.error + (f" (Code {failed.code})" if failed.code else "")
+    return failure.bars and (recent or not policy.retry_failed)

@@ -1,43 +1,55 @@
-"""What the manifest says of each output, and what a task instance spent, as a plan needs it."""
+"""What the manifest says of each output, and what a task instance spent, as a plan needs it.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
+import json
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.api.converters import without_extension
 from airflow_provider_convertapi.api.retry import RETENTION
+from airflow_provider_convertapi.batch.tables import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    import sqlite3
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from airflow_provider_convertapi.batch.manifest import Manifest
-    from airflow_provider_convertapi.batch.record import Author, Record
+    from airflow_provider_convertapi.batch.record import Record
+    from airflow_provider_convertapi.conversions.task import TaskTry
+    from airflow_provider_convertapi.storage import Found
 
 _CLEANED_AFTER = timedelta(minutes=1)
 """How long after its record a document may lie at the service: records are published every few
 seconds, and documents go then, between two files."""
 
+_IS_OUTPUT = """
+SELECT NULL FROM further WHERE path = ?1 AND to_format = ?2
+UNION ALL SELECT NULL FROM overwritten WHERE path = ?1 AND to_format = ?2
+UNION ALL SELECT outputs FROM conversions WHERE target = ?1 AND to_format = ?2
+"""
 
-@dataclass(slots=True)
+_FOR_NOTHING = frozenset({"ConversionError", "TransientConversionError", "ResultLostError"})
+"""Errors of which one conversion has nothing to show."""
+
+
+@dataclass(frozen=True, slots=True)
 class LastConversion:
-    """The last conversion into an output."""
+    """The last conversion into an output.
+
+    :param source: the hash of the source, in this process.
+    :param outputs: the size of each output; of the one that was planned its size alone.
+    """
 
     match: bytes
     match_seen: bytes | None
     source: int
-    """The hash of the source: of 100,000 files the names alone are megabytes."""
-    outputs: dict[str, int] | int
-    """The size of each output; of the one that was planned its size alone."""
-    when: str
-    standing: int = 0
-    """How many of the outputs stand with their sizes."""
-
-    @property
-    def stands(self) -> bool:
-        """Tell whether every output is there as it was written."""
-        return self.standing >= (1 if isinstance(self.outputs, int) else len(self.outputs))
+    outputs: Mapping[str, int] | int
 
     def is_from(self, source: str) -> bool:
         """Tell whether it was made from this source."""
@@ -47,21 +59,21 @@ class LastConversion:
         """Return what was written, with sizes; `target` is the output that was planned."""
         return {target: self.outputs} if isinstance(self.outputs, int) else self.outputs
 
-    def found(self, target: str, path: str, size: int) -> None:
-        """Note that a file stands in the destination."""
-        self.standing += self.sizes(target).get(path) == size
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> LastConversion:
+        """Return what a row of the table holds, as far as a plan needs it."""
+        match, match_seen, source, outputs = row
+        sizes = json.loads(outputs) if isinstance(outputs, str) else outputs
+        return cls(match, match_seen, source, sizes)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class LastFailure:
     """The last failure on the way to an output."""
 
     match: bytes
     match_seen: bytes | None
-    source: int
-    """The hash of the source, as above."""
     bars: bool
-    when: str
     run_id: str
     try_number: int
     attempt: int
@@ -69,89 +81,42 @@ class LastFailure:
     code: int | None
     timeout: int | None
 
-
-@dataclass(frozen=True, slots=True)
-class AnsweredAttempt:
-    """A conversion that has an answer, by what its job's id is derived from."""
-
-    target: str
-    fingerprint: str
-    attempt: int
-
-
-_FOR_NOTHING = frozenset({"ConversionError", "TransientConversionError", "ResultLostError"})
-"""Errors of which one conversion has nothing to show."""
-
-
-@dataclass(slots=True)
-class _File:
-    """What a file's conversion took.
-
-    :param charged: conversions, in all tries together.
-    :param most: the highest cost of a record: who collects what a killed try paid for says so.
-    :param kept: conversions whose results the next try finds.
-    """
-
-    charged: int = 0
-    most: int = 0
-    kept: int = 0
-
-
-@dataclass(slots=True)
-class Spending:
-    """What the records of one task instance say that it took from the balance.
-
-    A try names the whole cost of what it ends, also what an earlier one had paid of it.
-    """
-
-    _files: dict[tuple[str, bytes], _File] = field(default_factory=dict, init=False)
-
     @property
-    def total(self) -> int:
-        """Return the conversions."""
-        return sum(max(file.charged, file.most) for file in self._files.values())
+    def summary(self) -> str:
+        """Return what is said of it in a word."""
+        return self.error + (f" (Code {self.code})" if self.code else "")
 
-    def add(self, record: Record) -> None:
-        """Count a record of the task instance; each is to be given once, in any order."""
-        if not (record.cost or record.charged):
-            return
-        file = self._files.setdefault((record.target, record.match), _File())
-        file.charged += record.charged
-        file.most = max(file.most, record.cost)
-        if datetime.fromisoformat(record.when) > datetime.now(UTC) - RETENTION:
-            file.kept = max(file.kept, record.cost - (record.error in _FOR_NOTHING))
-
-    def kept(self, target: str, matches: Iterable[bytes]) -> int:
-        """Return the conversions of a file that were paid and that the next try finds done.
-
-        :param matches: what records of its conversion may be known by.
-        """
-        files = [self._files.get((target, match)) for match in matches]
-        return max((file.kept for file in files if file), default=0)
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> LastFailure:
+        """Return what a row of the table holds, as far as a plan needs it."""
+        match, match_seen, bars, run_id, *rest = row
+        return cls(match, match_seen, bool(bars), unpack(run_id), *rest)
 
 
-@dataclass(slots=True)
 class Index:
     """What the manifest says of each output, as far as a plan needs it.
 
-    :param author: whose own records are counted.
+    :param tables: where it is kept.
+    :param task: whose own records are counted.
+    :param now: seconds since the epoch.
     :param only_own_run: leave the records of other runs out.
     """
 
-    author: Author
-    only_own_run: bool = False
-    converted: dict[str, LastConversion] = field(default_factory=dict)
-    failed: dict[str, LastFailure] = field(default_factory=dict)
-    spending: Spending = field(default_factory=Spending)
-    _several: dict[str, str] = field(default_factory=dict)
-    _others: dict[str, str] = field(default_factory=dict)
-    _counted: set[int] = field(default_factory=set)
-    _own: deque[tuple[datetime, AnsweredAttempt]] = field(default_factory=deque)
+    def __init__(
+        self,
+        tables: sqlite3.Connection,
+        task: TaskTry,
+        now: float,
+        *,
+        only_own_run: bool = False,
+    ) -> None:
+        self._now = datetime.fromtimestamp(now, UTC)
+        self._tables, self._task, self._only_own_run = tables, task, only_own_run
+        self._own: deque[tuple[datetime, str, tuple[str, int]]] = deque()
+        self._has_numbered = False
+        self.has_conversions = False
 
-    @property
-    def spent(self) -> int:
-        """Return the conversions that the author's task instance took, over all its tries."""
-        return self.spending.total
+    # --- what records say ----------------------------------------------------------------------
 
     def read(self, manifest: Manifest) -> None:
         """Take in every record of the manifest."""
@@ -160,103 +125,236 @@ class Index:
 
     def add(self, record: Record) -> None:
         """Take in one record; the order does not matter."""
-        if record.is_of(self.author):
+        if record.is_of(self._task):
             self._count(record)
-        if self.only_own_run and record.run_id != self.author.run_id:
-            for path in record.outputs:
-                if self._others.get(path) != path:  # whose own it is wins
-                    self._others[path] = record.target
-            return
-        if record.outcome == "converted":
-            self._add_converted(record)
+        if self._only_own_run and record.run_id != self._task.run_id:
+            self._add_overwritten(record)
+        elif record.outcome == "converted":
+            self._add_conversion(record)
         elif record.outcome == "failed":
-            self._add_failed(record)
+            self._add_failure(record)
 
-    def _count(self, record: Record) -> None:
-        key = hash((record.target, record.when))
-        if key not in self._counted:  # compaction may show a record twice
-            self._counted.add(key)
-            self.spending.add(record)
-            if record.try_number < self.author.try_number and record.outcome != "not_attempted":
-                settled = AnsweredAttempt(record.target, record.fingerprint, record.attempt)
-                self._add_own(datetime.fromisoformat(record.when), settled)
+    def _add_overwritten(self, record: Record) -> None:
+        self._tables.executemany(
+            "INSERT INTO overwritten VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "target = excluded.target, to_format = excluded.to_format "
+            "WHERE target != path",  # whose own it is wins
+            ((pack(path), pack(record.target), pack(record.to_format)) for path in record.outputs),
+        )
 
-    def _add_own(self, when: datetime, settled: AnsweredAttempt) -> None:
-        self._own.append((when, settled))
-        while self._own[0][0] < when - _CLEANED_AFTER:  # parts come in their order, nearly
-            self._own.popleft()
-
-    def recent(self) -> dict[str, AnsweredAttempt]:
-        """Return by output what earlier tries of the author's task instance recorded last.
-
-        One that was killed then may have left the documents of those at the service.
-        """
-        own = sorted(self._own, key=lambda one: one[0])
-        if not own or own[-1][0] < datetime.now(UTC) - RETENTION:
-            return {}  # since then its ids may have become another run's
-        since = own[-1][0] - _CLEANED_AFTER
-        return {settled.target: settled for when, settled in own if when >= since}
-
-    def _add_converted(self, record: Record) -> None:
-        further = (path for path in record.outputs if path != record.target)
-        self._several.update(dict.fromkeys(further, record.target))
-        standing = self.converted.get(record.target)
-        if standing is not None and standing.when > record.when:
-            return
+    def _add_conversion(self, record: Record) -> None:
+        self.has_conversions = True
+        target, to_format = pack(record.target), pack(record.to_format)
         as_planned = record.outputs == (record.target,) and len(record.sizes) == 1
-        outputs: dict[str, int] | int = dict(zip(record.outputs, record.sizes, strict=False))
-        self.converted[record.target] = LastConversion(
+        if not as_planned:
+            further = (pack(path) for path in record.outputs if path != record.target)
+            rows = ((path, target, to_format) for path in further)
+            self._tables.executemany("INSERT OR REPLACE INTO further VALUES (?, ?, ?)", rows)
+        outputs = dict(zip(record.outputs, record.sizes, strict=False))
+        self._put(
+            "conversions",
+            target,
+            record.when,
             record.match,
             record.match_seen,
             hash(record.source),
-            record.sizes[0] if as_planned else outputs,
-            record.when,
+            record.sizes[0] if as_planned else json.dumps(outputs),
+            to_format,
         )
 
-    def _add_failed(self, record: Record) -> None:
-        standing = self.failed.get(record.target)
-        if standing is None or standing.when <= record.when:
-            self.failed[record.target] = LastFailure(
-                record.match,
-                record.match_seen,
-                hash(record.source),
-                record.bars,
-                record.when,
-                record.run_id,
-                record.try_number,
-                record.attempt,
-                record.error or "",
-                record.code,
-                record.timeout,
-            )
+    def _add_failure(self, record: Record) -> None:
+        self._put(
+            "failures",
+            pack(record.target),
+            record.when,
+            record.match,
+            record.match_seen,
+            hash(record.source),
+            record.bars,
+            pack(record.run_id),
+            record.try_number,
+            record.attempt,
+            record.error or "",
+            record.code,
+            record.timeout,
+        )
 
-    def is_output(self, path: str) -> bool:
-        """Tell whether a path, relative to the destination, was written by a batch."""
-        if path in self._several or path in self._others:
-            return True
-        return self._is_planned(path)
+    def _put(self, table: str, *row: object) -> None:
+        """Keep a row, which begins with output and time, unless a later one of it is there."""
+        values = ", ".join(f"?{number}" for number in range(1, len(row) + 1))
+        self._tables.execute(
+            f"INSERT OR REPLACE INTO {table} SELECT {values} WHERE NOT EXISTS "  # noqa: S608 - both are ours
+            f"(SELECT 1 FROM {table} WHERE target = ?1 AND at > ?2)",
+            row,
+        )
 
-    def _is_planned(self, path: str) -> bool:
-        return path in self.converted and path in self.converted[path].sizes(path)
+    def conversion(self, target: str) -> LastConversion | None:
+        """Return the last conversion into an output."""
+        row = self._one(
+            "SELECT match, match_seen, source, outputs FROM conversions WHERE target = ?", target
+        )
+        return row and LastConversion.from_row(row)
+
+    def is_output(self, path: str, to_format: str) -> bool:
+        """Tell whether a batch wrote a path, relative to the destination, in this format."""
+        row = self._tables.execute(_IS_OUTPUT, (pack(path), pack(to_format))).fetchone()
+        if row is None:
+            return False
+        # The output that was planned may not be among those that were written.
+        return not isinstance(row[0], str) or path in json.loads(row[0])
 
     def is_from(self, target: str, source: str) -> bool | None:
         """Tell whether an output was made from this source, or was to be; None: from none."""
-        known = self.converted.get(target) or self.failed.get(target)
-        return None if known is None else known.source == hash(source)
+        row = self._one("SELECT source FROM conversions WHERE target = ?", target) or self._one(
+            "SELECT source FROM failures WHERE target = ?", target
+        )
+        return None if row is None else bool(row[0] == hash(source))
 
-    def found(self, path: str, size: int) -> None:
-        """Note that a file stands in the destination."""
-        for target in {path, self._several.get(path, path)} & self.converted.keys():
-            self.converted[target].found(target, path, size)
+    # --- what stands, and whose it is ----------------------------------------------------------
 
-    def outputs(self) -> Iterator[str]:
-        """Yield every path that a batch wrote; some come twice."""
-        for paths in (self.converted, self._several, self._others):
-            yield from paths
+    def note_standing(self, files: Iterable[Found]) -> None:
+        """Take in what the destination holds."""
+        rows = ((pack(file.path), file.size) for file in files)
+        self._tables.executemany("INSERT OR REPLACE INTO standing VALUES (?, ?)", rows)
 
-    def makers(self, path: str) -> set[str]:
+    def note_planned(self) -> None:
+        """Take in which outputs are numbered, as those of a file with several results are."""
+        for table, column in (
+            ("inputs", "target"),
+            ("conversions", "target"),
+            ("further", "path"),
+            ("overwritten", "path"),
+        ):
+            dashed = f"SELECT {column} FROM {table} WHERE instr({column}, x'2d')"  # noqa: S608 - both are ours
+            numbered = self._numbered(path for (path,) in self._tables.execute(dashed))
+            self._tables.executemany("INSERT OR IGNORE INTO numbered VALUES (?, ?)", numbered)
+        found = self._tables.execute("SELECT 1 FROM numbered LIMIT 1")
+        self._has_numbered = found.fetchone() is not None
+
+    @staticmethod
+    def _numbered(paths: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+        for path in paths:
+            stem, dash, number = without_extension(unpack(path)).rpartition("-")
+            if dash and number.isdecimal():
+                yield pack(stem), path
+
+    def stands(
+        self,
+        target: str,
+        conversion: LastConversion,
+        look: Callable[[str], int | None] | None = None,
+    ) -> bool:
+        """Tell whether every output is there as it was written.
+
+        :param look: returns the size of an output that the destination's listing did not show.
+        """
+        return all(
+            self._standing_size(path, look) == size and self._is_for(path, target)
+            for path, size in conversion.sizes(target).items()
+        )
+
+    def _standing_size(self, path: str, look: Callable[[str], int | None] | None) -> int | None:
+        row = self._one("SELECT size FROM standing WHERE path = ?", path)
+        if row is not None:
+            return int(row[0])
+        return look(path) if look else None
+
+    def _is_for(self, path: str, target: str) -> bool:
+        """Tell whether it was written for this output last."""
+        row = path != target and self._one("SELECT target FROM further WHERE path = ?", path)
+        return not row or row[0] == pack(target)
+
+    def own_outputs(self, target: str, conversion: LastConversion) -> tuple[str, ...]:
+        """Return what was written for an output, by its last conversion or an earlier one."""
+        written = dict.fromkeys([*conversion.sizes(target), *self._near(target)])
+        return tuple(path for path in written if path == target or self._is_of(path, target))
+
+    def foreign_outputs(self, target: str) -> tuple[str, ...]:
+        """Return what would be a numbered result of it, and is another file's."""
+        return tuple(path for path in self._near(target) if not self._is_of(path, target))
+
+    def _near(self, target: str) -> list[str]:
+        if not self._has_numbered:
+            return []
+        stem = pack(without_extension(target))
+        found = self._tables.execute("SELECT path FROM numbered WHERE stem = ?", (stem,))
+        return [unpack(path) for (path,) in found]
+
+    def _is_of(self, path: str, target: str) -> bool:
+        if self._one("SELECT 1 FROM inputs WHERE target = ?", path):
+            return False
+        return self._makers(path) == {pack(target)}
+
+    def _makers(self, path: str) -> set[bytes]:
         """Return the outputs, as they were planned, whose conversions wrote a path."""
-        claims = [self._several.get(path), self._others.get(path)]
-        if self._is_planned(path):
-            claims.append(path)
-        return {target for target in claims if target is not None}
+        makers = {
+            target
+            for (target,) in self._tables.execute(
+                "SELECT target FROM further WHERE path = ?1 "
+                "UNION ALL SELECT target FROM overwritten WHERE path = ?1",
+                (pack(path),),
+            )
+        }
+        conversion = self.conversion(path)
+        if conversion is not None and path in conversion.sizes(path):
+            makers.add(pack(path))
+        return makers
+
+    # --- what was spent ------------------------------------------------------------------------
+
+    def _count(self, record: Record) -> None:
+        found = self._tables.execute(
+            "INSERT OR IGNORE INTO counted VALUES (?, ?)", (pack(record.target), record.when)
+        )
+        if not found.rowcount:
+            return  # compaction may show a record twice
+        if record.cost or record.charged:
+            self._spend(record)
+        if record.try_number < self._task.number and record.outcome != "not_attempted":
+            self._add_own(datetime.fromisoformat(record.when), record)
+
+    def _spend(self, record: Record) -> None:
+        """Count what a try took: it names the whole cost, also what an earlier one had paid."""
+        is_kept = datetime.fromisoformat(record.when) > self._now - RETENTION
+        kept = record.cost - (record.error in _FOR_NOTHING) if is_kept else 0
+        self._tables.execute(
+            "INSERT INTO spending VALUES (?, ?, ?, ?, max(?, 0)) ON CONFLICT DO UPDATE SET "
+            "charged = charged + excluded.charged, most = max(most, excluded.most), "
+            "kept = max(kept, excluded.kept)",
+            (pack(record.target), record.match, record.charged, record.cost, kept),
+        )
+
+    @property
+    def spent(self) -> int:
+        """Return the conversions that the task's task instance took, over all its tries."""
+        query = "SELECT coalesce(sum(max(charged, most)), 0) FROM spending"
+        return int(self._tables.execute(query).fetchone()[0])
+
+    def prepaid(self, target: str, matches: Iterable[bytes]) -> int:
+        """Return the conversions of a file that were paid and that the next try finds done.
+
+        :param matches: what records of its conversion may be known by.
+        """
+        query = "SELECT kept FROM spending WHERE target = ? AND match = ?"
+        found = (self._tables.execute(query, (pack(target), match)).fetchone() for match in matches)
+        return max((row[0] for row in found if row), default=0)
+
+    def _add_own(self, when: datetime, record: Record) -> None:
+        self._own.append((when, record.target, (record.fingerprint, record.attempt)))
+        while self._own[0][0] < when - _CLEANED_AFTER:  # parts come in their order, nearly
+            self._own.popleft()
+
+    def recent(self) -> dict[str, tuple[str, int]]:
+        """Return what earlier tries of the task instance recorded last.
+
+        One that was killed then may have left the documents of those at the service: by output
+        the fingerprint and the attempt, which its jobs' ids are derived from.
+        """
+        own = sorted(self._own)
+        if not own or own[-1][0] < self._now - RETENTION:
+            return {}  # since then its ids may have become another run's
+        since = own[-1][0] - _CLEANED_AFTER
+        return {target: answered for when, target, answered in own if when >= since}
+
+    def _one(self, query: str, path: str) -> Any:
+        return self._tables.execute(query, (pack(path),)).fetchone()

@@ -1,11 +1,15 @@
-"""Find the files of a batch: a directory, a glob, or a list of files, directories and URLs."""
+"""Find the files of a batch: a directory, a glob, or a list of files, directories and URLs.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
@@ -13,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 from airflow_provider_convertapi.batch.checkpoint import URL
 from airflow_provider_convertapi.batch.names import shard_of
+from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
 from airflow_provider_convertapi.conversions.checking import flatten, plain_text, wrong
 from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage import (
@@ -26,6 +31,7 @@ from airflow_provider_convertapi.storage import (
 )
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_provider_convertapi.batch.request import BatchRequest
@@ -36,6 +42,9 @@ if TYPE_CHECKING:
 MISSING = "missing"
 """Fingerprint of a listed file that is not there."""
 
+OWN_OUTPUT = "outputs of this conversion"
+"""Why a file of a listing is left out."""
+
 _AT_ONCE = 8
 """Files of a list that are looked up at a time."""
 
@@ -43,6 +52,9 @@ _TEXT_OF_LIST = re.compile(
     r"""\[\s*( | '.*' | ".*" | \w+\(.*\) | \[.*\] )\s*\]""", re.DOTALL | re.VERBOSE
 )
 """What Python writes of a list: of texts, of paths such as ``PosixPath('a')``, of lists, empty."""
+
+_BRACKETS = re.compile(r"[^*?]*\[[^*?\[\]]*\][^*?]*")
+"""A name that is a glob only because of what it has in brackets."""
 
 _SIGNATURES = (
     ("X-Amz-Signature", "Algorithm Credential Date Expires SignedHeaders Security-Token", "X-Amz-"),
@@ -81,27 +93,33 @@ class Inputs:
     """The inputs of a batch, read once, as a stream.
 
     :param request: what was asked.
-    :param is_output: tells whether a path, relative to the destination, was written by a batch.
+    :param tables: those of the plan.
+    :param now: seconds since the epoch.
+    :param is_output: tells whether a batch wrote a path, relative to the destination, in a format:
+        what the conversion that is asked for has made is not its input.
     :param total: how many files the whole source has, all shards together; counted while reading.
+    :param left_out: how many more were listed and left out, by reason; counted as well.
     """
 
     request: BatchRequest
-    is_output: Callable[[str], bool]
+    tables: sqlite3.Connection
+    now: float
+    is_output: Callable[[str, str], bool]
     total: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
     _destination: str = field(init=False)
 
     def __post_init__(self) -> None:
         place = canonical(self.request.destination.uri, field="destination")
         self._destination = f"{place.rstrip('/')}/"
 
-    def read(self) -> list[Input]:
-        """Return the inputs of this shard, each once."""
-        shard, found = self.request.shard, []
+    def read(self) -> Iterator[Input]:
+        """Yield the inputs of this shard, each once."""
+        shard = self.request.shard
         for entry in self._each_once():
             self.total += 1
             if shard.count == 1 or shard_of(entry.path, shard.count) == shard.index:
-                found.append(entry)
-        return found
+                yield entry
 
     def _each_once(self) -> Iterator[Input]:
         """Yield every input, with the path that the first listing that has it gives it."""
@@ -109,14 +127,16 @@ class Inputs:
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             found = [entry for entry in pool.map(self._named, names) if entry]
         named = {record_uri(one.uri) if is_url(one.uri) else one.uri: one for one in found}
-        seen: set[str] = set()
-        entries = chain.from_iterable(map(self._listing, listings))
-        for entry in _each_new(entries, seen, is_one=_is_one(listings, names)):
+        seen = None if _is_one(listings, names) else _Seen(self.tables)
+        to_format = self.request.to_formats[-1]
+        for entry in _each_new(chain.from_iterable(map(self._listing, listings)), seen):
             if entry.uri in named:
                 yield replace(entry, is_named=True)
-            elif not self.is_output(entry.inside or ""):
+            elif entry.inside is not None and self.is_output(entry.inside, to_format):
+                self.left_out[OWN_OUTPUT] += 1
+            else:
                 yield entry
-        yield from (entry for uri, entry in named.items() if uri not in seen)
+        yield from (entry for uri, entry in named.items() if seen and uri not in seen)
 
     def _listing(self, uri: str) -> Iterator[Input]:
         place = self._destination
@@ -125,8 +145,8 @@ class Inputs:
         inner = root[len(place) :] if root.startswith(place) else None
         for found in list_files(uri):
             if holds_destination and (root + found.path).startswith(place):
-                continue
-            if self._is_old_enough(found):
+                self.left_out["in the destination"] += 1
+            elif self._is_old_enough(found):
                 inside = None if inner is None else inner + found.path
                 yield Input(found.uri, found.path, found.size, found.fingerprint, inside, False)
 
@@ -136,10 +156,7 @@ class Inputs:
             return Input(uri, _url_name(uri), 0, url_fingerprint(uri), None, True)
         place, where = self._destination, canonical(uri)
         inside = where[len(place) :] if where.startswith(place) else None
-        try:
-            found = next(iter(list_files(uri)), None)
-        except InputNotFoundError:
-            found = None
+        found = _first(uri)
         if found is None:
             name = uri.rstrip("/").rpartition("/")[2]
             return Input(uri, name, 0, MISSING, inside, True)
@@ -160,7 +177,9 @@ class Inputs:
                 f"is {least:g} s, but the store of {shown(found.uri)} does not say when a file "
                 "was written; leave min_age out",
             )
-        return time.time() - found.modified >= least
+        is_old = self.now - found.modified >= least
+        self.left_out["younger than min_age"] += not is_old
+        return is_old
 
 
 def url_fingerprint(url: str) -> str:
@@ -215,8 +234,22 @@ def _divided(source: object) -> tuple[list[str], list[str]]:
                 "render_template_as_native_obj=True",
             )
         is_listing = _is_listing(uri) or not (is_list or _is_file(uri))
-        (listings if is_listing else named).append(uri)
+        names_nothing = is_list and is_listing and _is_name_with_brackets(uri)
+        (listings if is_listing and not names_nothing else named).append(uri)
     return listings, named
+
+
+def _is_name_with_brackets(uri: str) -> bool:
+    """Tell whether a glob that matches nothing is the name of a missing file: ``a[1].docx``."""
+    name = uri.rpartition("/")[2]
+    return _BRACKETS.fullmatch(name) is not None and _first(uri) is None
+
+
+def _first(uri: str) -> Found | None:
+    """Return the first file that a URI lists, None where it lists none or names nothing."""
+    with suppress(InputNotFoundError):
+        return next(list_files(uri), None)
+    return None
 
 
 def _is_text_of_list(text: str) -> bool:
@@ -229,50 +262,64 @@ def _is_one(listings: Sequence[str], named: Sequence[str]) -> bool:
     return len(listings) == 1 and not named
 
 
-def _each_new(entries: Iterable[Entry], seen: set[str], *, is_one: bool) -> Iterator[Entry]:
-    """Yield what was not seen, and remember it; of one listing alone nothing is remembered."""
-    for entry in entries:
-        if entry.uri not in seen:
-            if not is_one:
-                seen.add(entry.uri)
-            yield entry
+class _Seen:
+    """The URIs that were seen."""
+
+    def __init__(self, tables: sqlite3.Connection) -> None:
+        self._tables = tables
+
+    def add(self, uri: str) -> bool:
+        """Note a URI; tell whether it is new."""
+        found = self._tables.execute("INSERT OR IGNORE INTO seen VALUES (?)", (pack(uri),))
+        return found.rowcount > 0
+
+    def __contains__(self, uri: str) -> bool:
+        found = self._tables.execute("SELECT 1 FROM seen WHERE uri = ?", (pack(uri),))
+        return found.fetchone() is not None
+
+
+def _each_new(entries: Iterable[Entry], seen: _Seen | None) -> Iterator[Entry]:
+    """Yield what was not seen, and note it; of one listing alone nothing is noted."""
+    return (entry for entry in entries if seen is None or seen.add(entry.uri))
 
 
 def list_paths(source: object) -> Iterator[tuple[str, str | None]]:
     """Yield the relative path of every file, by which shards are told, and the URI if named."""
     listings, named = _divided(source)
-    seen: set[str] = set()
-    entries = chain.from_iterable(map(list_files, listings))
-    for found in _each_new(entries, seen, is_one=_is_one(listings, named)):
-        yield found.path, None
-    for uri in dict.fromkeys(named):
-        if uri not in seen:
-            yield (_url_name(uri) if is_url(uri) else uri.rpartition("/")[2]), uri
+    with closing(open_tables()) as tables:
+        seen = None if _is_one(listings, named) else _Seen(tables)
+        for found in _each_new(chain.from_iterable(map(list_files, listings)), seen):
+            yield found.path, None
+        for uri in dict.fromkeys(named):
+            if seen and uri not in seen:
+                yield (_url_name(uri) if is_url(uri) else uri.rpartition("/")[2]), uri
 
 
-def without_outputs(inputs: list[Input], targets: Sequence[str]) -> list[Input]:
+def leave_out_outputs(tables: sqlite3.Connection) -> int:
     """Leave out what a listing found that is another input's output: it was made, not given.
 
-    :param targets: the output of each input, in order.
+    Return how many files those are.
     """
-    makers = dict(zip(targets, inputs, strict=True))
-    return [
-        item
-        for item in inputs
-        if item.is_named or makers.get(item.inside or "", item) in (item, None)
-    ]
+    found = tables.execute(
+        "UPDATE inputs SET is_left_out = TRUE WHERE NOT is_named AND inside IS NOT NULL AND EXISTS "
+        "(SELECT 1 FROM inputs AS maker WHERE maker.target = inputs.inside "
+        "AND maker.number != inputs.number)"
+    )
+    tables.execute("DELETE FROM inputs WHERE is_left_out")
+    return found.rowcount
 
 
-def check_not_inputs(inputs: Sequence[Input], targets: Sequence[str]) -> None:
+def check_not_inputs(tables: sqlite3.Connection) -> None:
     """Raise `ParameterError` where an output would be written over an input."""
-    inside = {item.inside: item for item in inputs if item.inside is not None}
-    if not inside:
-        return
-    for maker, target in zip(inputs, targets, strict=True):
-        if target in inside:
-            raise wrong(
-                "destination",
-                f"would have the result of {shown(maker.uri)} written over the input "
-                f"{shown(inside[target].uri)}; an input is never overwritten, so choose another "
-                "directory",
-            )
+    found = tables.execute(
+        "SELECT maker.uri, input.uri FROM inputs AS input JOIN inputs AS maker "
+        "ON maker.target = input.inside WHERE input.inside IS NOT NULL "
+        "ORDER BY maker.number LIMIT 1"
+    ).fetchone()
+    if found is not None:
+        maker, over = map(unpack, found)
+        raise wrong(
+            "destination",
+            f"would have the result of {shown(maker)} written over the input {shown(over)}; an "
+            "input is never overwritten, so choose another directory",
+        )

@@ -1,4 +1,7 @@
-"""How many conversions at a time, and when to ask for one: arithmetic only, no clock, no sleep."""
+"""How many conversions at a time, and when to ask for one: arithmetic only, no clock, no sleep.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,11 @@ from airflow_provider_convertapi.api.retry import FIRST_POLL
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+FIRST_SPACING = 0.005
+"""Seconds between the first starts, so that they do not arrive in one burst."""
+
 RAMP = 0.5
-"""Seconds over which the first conversions start, so that they do not arrive in one burst."""
+"""Seconds over which conversions start after a refusal: what was too much is not sent at once."""
 
 _LONGEST_WINDOW = 32
 """Conversions, for each that may run at once, after which one more is tried at the latest."""
@@ -51,7 +57,9 @@ class ConcurrencyLimit:
 
         :param others: conversions that run.
         """
-        return RAMP / self.limit if others >= self._reached and self.limit > 1 else 0.0
+        if others < self._reached or self.limit == 1:
+            return 0.0
+        return RAMP / self.limit if self._round else FIRST_SPACING
 
     def start(self, others: int) -> int:
         """Note that a conversion starts; return its number, which `refused` wants back.

@@ -1,20 +1,28 @@
-"""The manifest: immutable parts of JSON lines beside the outputs, written by many tasks at once."""
+"""The manifest: immutable parts of JSON lines beside the outputs, written by many tasks at once.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 import logging
 import re
 import secrets
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_convertapi.batch.record import Record
+from airflow_provider_convertapi.batch.tables import open_database, pack
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.storage import OWN_DIRECTORY, Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from airflow_provider_convertapi.batch.record import Author
+    from airflow_provider_convertapi.clock import Clock
+    from airflow_provider_convertapi.conversions.task import TaskTry
 
 MANIFEST = "manifest/"
 PLANS = "plans/"
@@ -23,8 +31,15 @@ MANY_PARTS = 50
 """Parts above which a run that ends well writes them together."""
 
 _LINES_A_PART = 20_000
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 _SALT_BYTES = 8
 _TRIES = 5
+
+_KEPT = "CREATE TABLE kept (key BLOB PRIMARY KEY, at TEXT, line BLOB) WITHOUT ROWID;"
+_KEEP = """
+INSERT INTO kept VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET at = excluded.at, line = excluded.line WHERE excluded.at >= at
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +53,10 @@ class Files(Protocol):
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes; `FileNotFoundError` where it is gone."""
+        ...
+
+    def modified(self, name: str) -> float | None:
+        """Return when a file was written, in seconds since the epoch; None where nobody knows."""
         ...
 
     def write(self, name: str, data: bytes) -> None:
@@ -57,6 +76,7 @@ class Manifest:
     """
 
     files: Files
+    clock: Clock = SYSTEM_CLOCK
 
     def records(self) -> Iterator[tuple[str, Record]]:
         """Yield each record with the name of its part.
@@ -75,10 +95,26 @@ class Manifest:
                     vanished = True
                     continue
                 done.add(name)
-                yield from ((name, record) for record in _parse(name, data))
+                yield from ((name, record) for record in self._dated(name, _parse(name, data)))
             if not vanished:
                 return
         _log.warning("The manifest is being compacted again and again; some records were missed.")
+
+    def _dated(self, name: str, records: Iterable[Record]) -> Iterator[Record]:
+        """Yield records; one whose time is still to come was written when its part was.
+
+        Its writer's clock was ahead: believed, it would win over all that is written until then.
+        """
+        now, written = _as_text(datetime.fromtimestamp(self.clock.time(), UTC)), ""
+        for record in records:
+            if record.when <= now:
+                yield record
+                continue
+            if not written:
+                modified = self.files.modified(name) or 0.0
+                written = _as_text(datetime.fromtimestamp(modified, UTC))
+            # The store's clock may be the one that is ahead: then nothing is known of the order.
+            yield replace(record, when=written if written <= now else _as_text(_LONG_AGO))
 
     def part_names(self) -> list[str]:
         """Return the names of the parts there are now."""
@@ -88,31 +124,37 @@ class Manifest:
         """Publish a part."""
         self.files.write(name, b"".join(record.to_line() for record in records))
 
-    def compact(self, author: Author) -> None:
+    def compact(self, task: TaskTry) -> None:
         """Write all parts together, and remove them, where there are many.
 
         Only what no decision needs is lost: a file's records before its last conversion into
-        the same outputs and its last failure, save those of the author's own run.  Two tasks may
+        the same outputs and its last failure, save those of the task's own run.  Two tasks may
         do so at once: both write the same records, and each removes what it has read.
         """
         if len(self.part_names()) <= MANY_PARTS:
             return
         read: set[str] = set()
-        winners: dict[tuple[Any, ...], Record] = {}
-        own: list[Record] = []
-        for name, record in self.records():
-            read.add(name)
-            if record.run_id == author.run_id:
-                own.append(record)
-                continue
-            key = (record.target, record.outcome, record.outputs)
-            if key not in winners or winners[key].when <= record.when:
-                winners[key] = record
-        kept = [*winners.values(), *own]
-        for start in range(0, len(kept), _LINES_A_PART):
-            self.write(part_name(author, "compacted"), kept[start : start + _LINES_A_PART])
+        with closing(open_database(_KEPT)) as database:
+            for name, record in self.records():
+                read.add(name)
+                row = (_compaction_key(record, task), record.when, record.to_line())
+                database.execute(_KEEP, row)
+            kept = database.execute("SELECT line FROM kept ORDER BY key")
+            while lines := kept.fetchmany(_LINES_A_PART):
+                self.files.write(part_name(task, "compacted"), b"".join(line for (line,) in lines))
         for name in read:
             self.files.delete(name)
+
+
+def _as_text(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds")
+
+
+def _compaction_key(record: Record, task: TaskTry) -> bytes:
+    """Return what only the last of several records has; of the task's run each is kept."""
+    if record.run_id == task.run_id:
+        return pack(f"{record.target}\0\0") + record.to_line()
+    return pack("\0".join((record.target, record.outcome, *record.outputs)))
 
 
 def _parse(name: str, data: bytes) -> Iterator[Record]:
@@ -152,6 +194,7 @@ class StateDirectory:
     """
 
     own: Folder
+    clock: Clock = SYSTEM_CLOCK
 
     @classmethod
     def beside(cls, destination: str) -> StateDirectory:
@@ -161,7 +204,7 @@ class StateDirectory:
     @property
     def manifest(self) -> Manifest:
         """Return the manifest."""
-        return Manifest(Folder(self.own.uri + MANIFEST))
+        return Manifest(Folder(self.own.uri + MANIFEST), self.clock)
 
     @property
     def checkpoints(self) -> Folder:
@@ -183,13 +226,13 @@ class StateDirectory:
         return salt
 
 
-def part_name(author: Author, sequence: int | str) -> str:
+def part_name(task: TaskTry, sequence: int | str) -> str:
     """Return a name that no other part has."""
     number = f"{sequence:06d}" if isinstance(sequence, int) else sequence
-    return f"{name_prefix(author)}-{author.try_number}-{number}-{secrets.token_hex(4)}.jsonl"
+    return f"{name_prefix(task)}-{task.number}-{number}-{secrets.token_hex(4)}.jsonl"
 
 
-def name_prefix(author: Author) -> str:
+def name_prefix(task: TaskTry) -> str:
     """Return how the names of a task instance's files begin; two tasks may have it in common."""
-    task = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{author.dag_id}.{author.task_id}")[:100]
-    return f"{task}-{max(author.map_index, 0):04d}"
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{task.dag_id}.{task.task_id}")[:100]
+    return f"{name}-{max(task.map_index, 0):04d}"

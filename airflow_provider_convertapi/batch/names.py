@@ -1,10 +1,12 @@
-"""Name every output of a batch before anything is paid, and find those that collide."""
+"""Name every output of a batch before anything is paid, and find those that collide.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import posixpath
-from collections import Counter
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -12,24 +14,37 @@ from airflow_provider_convertapi.api.converters import (
     result_extension,
     without_extension,
 )
+from airflow_provider_convertapi.batch.tables import pack, unpack
 from airflow_provider_convertapi.errors import ParameterError
+from airflow_provider_convertapi.storage import OWN_DIRECTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Sequence
+    import sqlite3
+    from collections.abc import Callable, Sequence
 
 OnCollision = Literal["fail", "suffix"]
 
 _SHOWN = 5
 _DIGITS = 8
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_LEADS_AWAY = re.compile(rf"(?:^|/)(?:\.{{0,2}}|{OWN_DIRECTORY})(?:/|$)", re.IGNORECASE)
+"""A part of a path that names no directory below, or that of our own files."""
+
+_AT_ONCE = 1000
 
 
 def shard_of(path: str, shards: int) -> int:
-    """Return which of `shards` a file belongs to, counted from 0, the same for ever.
+    """Return which of `shards` a file belongs to, counted from 0, the same for ever."""
+    return shard_number(path) % shards
+
+
+def shard_number(path: str) -> int:
+    """Return the number of 64 bits by which a file's shard is told.
 
     The path goes without its extension, so that `a.docx` and `a.odt`, which may collide, meet.
     """
     digest = hashlib.sha256(without_extension(path).encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8], "big") % shards
+    return int.from_bytes(digest[:8], "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,60 +79,109 @@ class Naming:
         for to_format in self.to_formats:
             made = f"x.{result_extension(made, to_format)}"
         name = self.safe(f"{stem}.{made[2:]}")
-        return posixpath.join(path.rpartition("/")[0], name)
+        directory, slash, _ = path.rpartition("/")
+        return f"{_safe_directory(directory)}/{name}" if slash else name
 
-    def targets(
-        self, inputs: Sequence[tuple[str, str]], is_from: Callable[[str, str], bool | None]
-    ) -> list[str]:
-        """Return the relative output path of each input, in order; no two are equal.
+    def assign(
+        self,
+        tables: sqlite3.Connection,
+        record_uri: Callable[[str], str],
+        is_from: Callable[[str, str], bool | None],
+    ) -> None:
+        """Name the output of each input in the tables, which has its plain name; no two are equal.
 
-        :param inputs: relative path of each input, and what records call it.
+        :param record_uri: returns what records call an input.
         :param is_from: tells whether an output path was made from an input before, which keeps it
             then; None where it was made from none.
 
-        `ParameterError` lists what collides where that was not to be mended.
+        `ParameterError` lists what collides where nothing was to be done about it.
         """
-        taken: set[str] = set()
-        targets = [self._choice(path, source, is_from, taken) for path, source in inputs]
-        while colliding := {target for target, count in Counter(targets).items() if count > 1}:
-            if self.on_collision == "fail" or colliding <= taken:
-                raise _collision(colliding, targets, inputs)
-            taken |= colliding
-            targets = [
-                self._choice(path, source, is_from, taken) if target in colliding else target
-                for target, (path, source) in zip(targets, inputs, strict=True)
+        tables.execute("CREATE TABLE colliding (target BLOB PRIMARY KEY) WITHOUT ROWID")
+        tables.execute("CREATE TABLE taken (target BLOB PRIMARY KEY) WITHOUT ROWID")
+        if self.on_collision == "suffix":
+            self._rename(tables, record_uri, is_from, "TRUE")
+        while _find_colliding(tables):
+            if self.on_collision == "fail" or not _take(tables):
+                raise _collision(tables)
+            condition = "target IN (SELECT target FROM colliding)"
+            self._rename(tables, record_uri, is_from, condition)
+
+    def _rename(
+        self,
+        tables: sqlite3.Connection,
+        record_uri: Callable[[str], str],
+        is_from: Callable[[str, str], bool | None],
+        condition: str,
+    ) -> None:
+        def is_taken(target: str) -> bool:
+            query = "SELECT 1 FROM taken WHERE target = ?"
+            return tables.execute(query, (pack(target),)).fetchone() is not None
+
+        number = 0
+        query = (
+            f"SELECT number, path, uri FROM inputs WHERE number > ? AND {condition} "  # noqa: S608 - both are ours
+            f"ORDER BY number LIMIT {_AT_ONCE}"
+        )
+        while rows := tables.execute(query, (number,)).fetchall():
+            named = [
+                (pack(self._choice(unpack(path), record_uri(unpack(uri)), is_from, is_taken)), row)
+                for row, path, uri in rows
             ]
-        return targets
+            tables.executemany("UPDATE inputs SET target = ? WHERE number = ?", named)
+            number = rows[-1][0]
 
     def _choice(
         self,
         path: str,
         source: str,
         is_from: Callable[[str, str], bool | None],
-        taken: Container[str],
+        is_taken: Callable[[str], bool],
     ) -> str:
         """Return the name that an input had, else the first that nobody has."""
-        if self.on_collision == "fail":
-            return self.plain(path)
         choices = (self.plain(path), self.suffixed(path), self.hashed(path, source))
         made = {choice: is_from(choice, source) for choice in choices}
         # What it once collided with may be gone; its name stays, since another one pays anew.
         had = [choice for choice in choices if made[choice]]
-        free = [choice for choice in choices if made[choice] is None and choice not in taken]
+        free = [choice for choice in choices if made[choice] is None and not is_taken(choice)]
         return [*had[-1:], *free, choices[-1]][0]
 
 
-def _collision(
-    colliding: set[str], targets: Sequence[str], inputs: Sequence[tuple[str, str]]
-) -> ParameterError:
-    sources: Mapping[str, list[str]] = {target: [] for target in sorted(colliding)[:_SHOWN]}
-    for target, (path, _) in zip(targets, inputs, strict=True):
-        if target in sources:
-            sources[target].append(path)
-    shown = "; ".join(f"{' and '.join(paths[:3])} to {t}" for t, paths in sources.items())
-    more = f" and {len(colliding) - _SHOWN} more" if len(colliding) > _SHOWN else ""
+def _safe_directory(path: str) -> str:
+    """Return the directory of an output: within the destination, and not that of our own files.
+
+    What is harmless stays as it is, since an output that is renamed is paid for once more.
+    """
+    path = _CONTROL.sub("_", path)
+    if _LEADS_AWAY.search(path) is None:
+        return path
+    return "/".join(f"_{part}" if _LEADS_AWAY.search(part) else part for part in path.split("/"))
+
+
+def _find_colliding(tables: sqlite3.Connection) -> bool:
+    """Note the outputs that several inputs have; tell whether there are any."""
+    tables.execute("DELETE FROM colliding")
+    found = tables.execute(
+        "INSERT INTO colliding SELECT target FROM inputs GROUP BY target HAVING count(*) > 1"
+    )
+    return found.rowcount > 0
+
+
+def _take(tables: sqlite3.Connection) -> bool:
+    """Note that nobody gets what collides; tell whether that is news."""
+    found = tables.execute("INSERT OR IGNORE INTO taken SELECT target FROM colliding")
+    return found.rowcount > 0
+
+
+def _collision(tables: sqlite3.Connection) -> ParameterError:
+    [[count]] = tables.execute("SELECT count(*) FROM colliding")
+    several = []
+    for (target,) in tables.execute(f"SELECT target FROM colliding ORDER BY 1 LIMIT {_SHOWN}"):  # noqa: S608 - our own number
+        query = "SELECT path FROM inputs WHERE target = ? ORDER BY number LIMIT 3"
+        paths = [unpack(path) for (path,) in tables.execute(query, (target,))]
+        several.append(f"{' and '.join(paths)} to {unpack(target)}")
+    more = f" and {count - _SHOWN} more" if count > _SHOWN else ""
     complaint = (
-        f"would write several files to one output: {shown}{more}. Nothing was paid. Set "
-        "on_collision='suffix' to keep their extensions apart, or convert them in two tasks"
+        f"would write several files to one output: {'; '.join(several)}{more}. Nothing was paid. "
+        "Set on_collision='suffix' to keep their extensions apart, or convert them in two tasks"
     )
     return ParameterError(f"source {complaint}.", {"source": [complaint]})

@@ -1,4 +1,7 @@
-"""Where the results of one file of a batch go: the name is ours, not the service's."""
+"""Where the results of one file of a batch go: the name is ours, not the service's.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

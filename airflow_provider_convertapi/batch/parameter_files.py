@@ -1,4 +1,7 @@
-"""The files among the parameters of a batch and its steps: found, or as the plan remembers them."""
+"""The files among the parameters of a batch and its steps: found, or as the plan remembers them.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

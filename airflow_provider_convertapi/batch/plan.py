@@ -1,25 +1,40 @@
-"""Plan a batch: everything that can be known before anything is paid."""
+"""Plan a batch: everything that can be known before anything is paid.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.batch.decisions import RequestDigest, ReusePolicy, decide_all
-from airflow_provider_convertapi.batch.index import Index
+from airflow_provider_convertapi.batch.decisions import (
+    Decision,
+    History,
+    Item,
+    RequestDigest,
+    ReusePolicy,
+    decide,
+)
+from airflow_provider_convertapi.batch.index import Index, LastConversion, LastFailure
 from airflow_provider_convertapi.batch.inputs import (
     MISSING,
+    OWN_OUTPUT,
     Inputs,
     check_not_inputs,
+    leave_out_outputs,
     record_uri,
     url_fingerprint,
-    without_outputs,
 )
+from airflow_provider_convertapi.batch.items import Items
 from airflow_provider_convertapi.batch.manifest import StateDirectory
 from airflow_provider_convertapi.batch.names import Naming
 from airflow_provider_convertapi.batch.record import parameters_digest
+from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
 from airflow_provider_convertapi.errors import BudgetExceededError, InputNotFoundError
 from airflow_provider_convertapi.storage import (
     Source,
@@ -29,14 +44,23 @@ from airflow_provider_convertapi.storage import (
     safe_name,
     shown,
 )
+from airflow_provider_convertapi.storage.schemes import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    import sqlite3
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from airflow_provider_convertapi.batch.decisions import Item
-    from airflow_provider_convertapi.batch.inputs import Input
-    from airflow_provider_convertapi.batch.record import Author
     from airflow_provider_convertapi.batch.request import BatchRequest
+    from airflow_provider_convertapi.conversions.task import TaskTry
+
+_CANDIDATES = """
+SELECT inputs.uri, inputs.target, inputs.fingerprint,
+    conversions.match, conversions.match_seen, conversions.source, conversions.outputs,
+    failures.match, failures.match_seen, failures.bars, failures.run_id, failures.try_number,
+    failures.attempt, failures.error, failures.code, failures.timeout
+FROM inputs LEFT JOIN conversions USING (target) LEFT JOIN failures USING (target)
+ORDER BY inputs.target
+"""
 
 _EXAMPLES = 5
 
@@ -45,29 +69,31 @@ _EXAMPLES = 5
 class Plan:
     """What is to be done, and what a run needs to do it.
 
+    :param request_digest: what records match by; the first of its digests is written.
+    :param state: our own files beside the outputs.
+    :param file_parameters: the files among the parameters, by name, found.
+    :param started: seconds since the epoch at which the batch began.
+    :param source_files: how many files the whole source has, all shards together.
+    :param left_out: how many more were listed and left out, by reason.
     :param items: what is to be converted, by output.
     :param reused: how many outputs stand from earlier.
     :param known: how many failures are known and paid for; `known_examples` names a few.
     :param spent: conversions that this task instance took before.
     :param uncleaned: what an earlier try of it settled last, with the attempt: documents of those
         may still lie at the service.
-    :param request_digest: what records match by; the first of its digests is written.
-    :param state: our own files beside the outputs.
-    :param source_files: how many files the whole source has, all shards together.
-    :param file_parameters: the files among the parameters, by name, found.
-    :param started: seconds since the epoch at which the batch began.
     """
 
-    items: list[Item]
-    reused: int
-    known: int
-    known_examples: list[str]
-    spent: int
     request_digest: RequestDigest
     state: StateDirectory
-    source_files: int
     file_parameters: Mapping[str, Source | str]
     started: float
+    source_files: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    items: Items = field(default_factory=Items)
+    reused: int = 0
+    known: int = 0
+    known_examples: list[str] = field(default_factory=list)
+    spent: int = 0
     uncleaned: list[tuple[Item, int]] = field(default_factory=list)
 
     @property
@@ -78,7 +104,7 @@ class Plan:
     @property
     def least_cost(self) -> int:
         """Return the conversions that all files to convert still take at least."""
-        return sum(item.needs(self.request_digest.least_cost) for item in self.items)
+        return self.items.least_cost(self.request_digest.least_cost)
 
     def check_budget(self, most: int | None) -> None:
         """Raise `BudgetExceededError` where more would be paid than `most` conversions."""
@@ -93,51 +119,149 @@ class Plan:
         )
 
 
-def plan_batch(request: BatchRequest, author: Author, *, first_try: int, keeps_salt: bool) -> Plan:
+def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: bool) -> Plan:
     """List the inputs, name the outputs, compare both with the manifest.
 
-    :param first_try: the number of the first try since the task was last cleared.
+    :param now: seconds since the epoch.
     :param keeps_salt: whether a salt may be written where there is none yet.
     """
     state = StateDirectory.beside(request.destination.uri)
     files = find_file_parameters(request)
     digests = _digesting(request, files, state, keeps_salt=keeps_salt)
-    index = Index(author, only_own_run=request.overwrite)
-    index.read(state.manifest)
-    reader = Inputs(request, index.is_output)
-    inputs, targets = _named(request, index, reader.read())
-    if index.converted and inputs:
-        for found in list_everything(request.destination.uri):
-            index.found(found.path, found.size)
-    digest = RequestDigest(
-        to_format=request.to_formats[-1], digesting=digests, least_cost=len(request.to_formats)
-    )
-    policy = _reuse_policy(request, first_try)
-    decided = decide_all(inputs, targets, index, digest, policy, record_uri)
-    return Plan(
-        items=decided.items,
-        reused=decided.reused,
-        known=len(decided.known),
-        known_examples=[
-            f"{shown(item.uri)} (known: {word})" for item, word in decided.known[:_EXAMPLES]
-        ],
-        spent=index.spent,
-        uncleaned=decided.uncleaned,
-        request_digest=digest,
+    plan = Plan(
+        request_digest=RequestDigest(
+            to_format=request.to_formats[-1], digesting=digests, least_cost=len(request.to_formats)
+        ),
         state=state,
-        source_files=reader.total,
         file_parameters=files,
-        started=time.time(),
+        started=now,
     )
+    with closing(open_tables()) as tables:
+        index = Index(tables, task, now, only_own_run=request.overwrite)
+        index.read(state.manifest)
+        _list_inputs(plan, request, tables, index)
+        _name_outputs(plan, request, tables, index)
+        if index.has_conversions and plan.source_files:
+            index.note_standing(list_everything(request.destination.uri))
+        index.note_planned()
+        policy = _reuse_policy(request, task)
+        _Comparison(plan, index, policy, _look(request)).run(tables)
+    return plan
 
 
-def _reuse_policy(request: BatchRequest, first_try: int) -> ReusePolicy:
+def _list_inputs(
+    plan: Plan, request: BatchRequest, tables: sqlite3.Connection, index: Index
+) -> None:
+    """Take in the inputs of this shard, each with the plain name of its output."""
+    inputs = Inputs(request, tables, plan.started, index.is_output)
+    naming = _naming(request)
+    tables.executemany(
+        "INSERT INTO inputs (uri, path, fingerprint, inside, is_named, target) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (
+            (
+                pack(entry.uri),
+                pack(entry.path),
+                pack(entry.fingerprint),
+                None if entry.inside is None else pack(entry.inside),
+                entry.is_named,
+                pack(naming.plain(entry.path)),
+            )
+            for entry in inputs.read()
+        ),
+    )
+    plan.source_files, plan.left_out = inputs.total, inputs.left_out
+
+
+def _naming(request: BatchRequest) -> Naming:
+    return Naming(request.to_formats, request.on_collision, safe_name)
+
+
+def _name_outputs(
+    plan: Plan, request: BatchRequest, tables: sqlite3.Connection, index: Index
+) -> None:
+    """Give each input its output; leave out inputs that are outputs themselves."""
+    tables.execute("CREATE INDEX by_target ON inputs (target)")
+    plan.left_out[OWN_OUTPUT] += leave_out_outputs(tables)
+    _naming(request).assign(tables, record_uri, index.is_from)
+    check_not_inputs(tables)
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """Compare every input, by output, with what the manifest says of its output."""
+
+    plan: Plan
+    index: Index
+    policy: ReusePolicy
+    look: Callable[[str], int | None] | None
+
+    def run(self, tables: sqlite3.Connection) -> None:
+        """Fill the plan."""
+        self.plan.spent, recent = self.index.spent, self.index.recent()
+
+        def to_convert() -> Iterator[Item]:
+            for row in tables.execute(_CANDIDATES):
+                item = Item(unpack(row[0]), unpack(row[1]), unpack(row[2]))
+                if self._is_to_convert(item, row):
+                    yield item
+                elif item.target in recent:
+                    fingerprint, attempt = recent[item.target]
+                    settled = Item(item.uri, item.target, fingerprint)
+                    self.plan.uncleaned.append((settled, attempt))
+
+        self.plan.items.extend(to_convert())
+
+    def _is_to_convert(self, item: Item, row: Sequence[Any]) -> bool:
+        """Count a file that is settled, and complete one that is not."""
+        source = record_uri(item.uri)
+        conversion = LastConversion.from_row(row[3:7]) if row[3] is not None else None
+        failure = LastFailure.from_row(row[7:]) if row[7] is not None else None
+
+        def stands() -> bool:
+            return conversion is not None and self.index.stands(item.target, conversion, self.look)
+
+        digest, history = self.plan.request_digest, History(conversion, failure, stands)
+        decision = decide(item, source, history, digest, self.policy)
+        if decision is Decision.REUSE:
+            self.plan.reused += 1
+        elif decision is Decision.KNOWN:
+            self.plan.known += 1
+            if failure is not None and len(self.plan.known_examples) < _EXAMPLES:
+                said = f"{shown(item.uri)} (known: {failure.summary})"
+                self.plan.known_examples.append(said)
+        else:
+            self._complete(item, source, conversion)
+        return decision is Decision.CONVERT
+
+    def _complete(self, item: Item, source: str, conversion: LastConversion | None) -> None:
+        if self.policy.collects and self.plan.spent:
+            matches = self.plan.request_digest.matches(source, item.fingerprint)
+            item.prepaid = self.index.prepaid(item.target, matches)
+        item.foreign_outputs = self.index.foreign_outputs(item.target)
+        if conversion is not None and conversion.is_from(source):
+            item.own_outputs = self.index.own_outputs(item.target, conversion)
+
+
+def _look(request: BatchRequest) -> Callable[[str], int | None] | None:
+    """Return what tells an output's size, where a listing may not show all that is there.
+
+    It does not follow links to directories, and shows a name as the file system spells it.
+    """
+    place = request.destination.uri
+    if not locate(place, "destination").has_directories:
+        return None
+    return lambda path: request.destination.sizes([place + path])[0]
+
+
+def _reuse_policy(request: BatchRequest, task: TaskTry) -> ReusePolicy:
     return ReusePolicy(
+        run_id=task.run_id,
         retry_failed=request.retry_failed,
         on_missing_output=request.on_missing_output,
         # Which step of a chain ran out of its time no record says.
         timeout=None if request.steps else request.service_timeout,
-        first_try=first_try,
+        first_try=task.first_number,
         collects=request.durable,
         hash_content=_hash_content if request.content_hash else None,
     )
@@ -177,19 +301,7 @@ def _digesting(
     pool = ThreadPoolExecutor(1)
     digests = [pool.submit(parameters_digest, parameters, salt) for salt in salts]
     pool.shutdown(wait=False)  # it ends when they have
-    return lambda: tuple(digest.result() for digest in digests)
-
-
-def _named(
-    request: BatchRequest, index: Index, inputs: list[Input]
-) -> tuple[list[Input], list[str]]:
-    """Name the outputs; leave out inputs that are outputs themselves."""
-    naming = Naming(request.to_formats, request.on_collision, safe_name)
-    if any(item.inside is not None for item in inputs):
-        inputs = without_outputs(inputs, [naming.plain(item.path) for item in inputs])
-    targets = naming.targets([(item.path, record_uri(item.uri)) for item in inputs], index.is_from)
-    check_not_inputs(inputs, targets)
-    return inputs, targets
+    return cache(lambda: tuple(digest.result() for digest in digests))
 
 
 def _hash_content(uri: str) -> str:

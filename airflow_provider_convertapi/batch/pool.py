@@ -1,22 +1,26 @@
-"""Threads that work through a batch: bounded, paced, and stopped as one."""
+"""Threads that work through a batch: bounded, paced, and stopped as one.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 import heapq
 import threading
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow_provider_convertapi.api.retry import Backoff
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.errors import ThrottledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_provider_convertapi.batch.limit import ConcurrencyLimit
+    from airflow_provider_convertapi.clock import Clock
 
 Slot = TypeVar("Slot")
 
@@ -80,7 +84,7 @@ class WorkerPool(Generic[Slot]):
     patience: float
     backoff: Backoff = field(default_factory=Backoff)
     spare: int = SPARE
-    clock: Callable[[], float] = time.monotonic
+    clock: Clock = SYSTEM_CLOCK
     error: BaseException | None = field(default=None, init=False)
     _taken: int = field(default=0, init=False)
     _running: int = field(default=0, init=False)
@@ -158,9 +162,9 @@ class WorkerPool(Generic[Slot]):
             self._stopped = self._closing = True
             self._cleanups.clear()
             self._wake_all()
-        until = self.clock() + seconds
+        until = self.clock.monotonic() + seconds
         for thread in self._threads:
-            thread.join(max(until - self.clock(), 0))
+            thread.join(max(until - self.clock.monotonic(), 0))
         return not any(thread.is_alive() for thread in self._threads)
 
     # --- permits to be at the service --------------------------------------------------------
@@ -169,7 +173,7 @@ class WorkerPool(Generic[Slot]):
         """Wait until one more may go to the service; return its number."""
         with self._lock:
             while not self._stopped:
-                now = self.clock()
+                now = self.clock.monotonic()
                 if self._running < self.limit.limit and self._is_spread(now):
                     self._running += 1
                     return self.limit.start(self._running - 1)
@@ -192,7 +196,9 @@ class WorkerPool(Generic[Slot]):
             self.limit.ended()
             self._may_enter.notify(max(self.limit.limit - self._running, 0))
             self._may_take.notify(max(self.limit.limit + self.spare - self._taken, 0))
-        time.sleep(0)  # gives the interpreter away, or who was woken would wait for it meanwhile
+        self.clock.sleep(
+            0
+        )  # gives the interpreter away, or who was woken would wait for it meanwhile
 
     # --- threads -----------------------------------------------------------------------------
 
@@ -212,7 +218,7 @@ class WorkerPool(Generic[Slot]):
                     return None, None
                 if self._closing and self._is_done():
                     return None
-                now = self.clock()
+                now = self.clock.monotonic()
                 if not self._stopped and self._taken < self.limit.limit + self.spare:
                     begun = self._next_task(now)
                     if begun is not None:
@@ -287,7 +293,7 @@ class WorkerPool(Generic[Slot]):
         permit: Permit,
         error: ThrottledError,
     ) -> None:
-        now = self.clock()
+        now = self.clock.monotonic()
         refusals = waiting.refusals + 1 if waiting else 1
         deadline = waiting.deadline if waiting else now + self.patience
         until = now + (self.backoff.delay(refusals, error) or 0)

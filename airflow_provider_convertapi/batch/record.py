@@ -1,26 +1,21 @@
-"""What a batch remembers of each file: one JSON line, no secrets, no ids."""
+"""What a batch remembers of each file: one JSON line, no secrets, no ids.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.conversions.task import TaskTry
 
 RecordStatus = Literal["converted", "failed", "not_attempted"]
 
 _MATCH_LENGTH = 16
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Author:
-    """Who writes: a task instance's try."""
-
-    dag_id: str
-    task_id: str
-    run_id: str
-    map_index: int
-    try_number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,17 +76,18 @@ class Record:
             known = {name: value[name] for name in _NAMES if name in value}
             known["outputs"] = tuple(known.get("outputs") or ())
             known["sizes"] = tuple(known.get("sizes") or ())
-            return cls(**known)
+            record = cls(**known)
         except (ValueError, TypeError):
             return None
+        return record if isinstance(record.when, str) else None
 
-    def is_of(self, author: Author) -> bool:
+    def is_of(self, task: TaskTry) -> bool:
         """Tell whether it is of the same task instance, whichever its try."""
         return (self.dag_id, self.task_id, self.run_id, self.map_index) == (
-            author.dag_id,
-            author.task_id,
-            author.run_id,
-            author.map_index,
+            task.dag_id,
+            task.task_id,
+            task.run_id,
+            task.map_index,
         )
 
     @property

@@ -1,9 +1,11 @@
-"""Write the manifest while a batch runs; documents go only once their record is safe."""
+"""Write the manifest while a batch runs; documents go only once their record is safe.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -14,14 +16,7 @@ from airflow_provider_convertapi.batch.converter import error_fields
 from airflow_provider_convertapi.batch.inputs import record_uri
 from airflow_provider_convertapi.batch.manifest import part_name
 from airflow_provider_convertapi.batch.record import Record
-from airflow_provider_convertapi.errors import (
-    ConversionError,
-    OutputExistsError,
-    ParameterError,
-    TransientConversionError,
-    UnexpectedAnswerError,
-    UnsupportedFormatError,
-)
+from airflow_provider_convertapi.errors import ConvertApiError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,9 +24,10 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.decisions import Item, RequestDigest
     from airflow_provider_convertapi.batch.filetask import FileTask
     from airflow_provider_convertapi.batch.manifest import Manifest
-    from airflow_provider_convertapi.batch.record import Author
+    from airflow_provider_convertapi.clock import Clock
     from airflow_provider_convertapi.conversions.request import ConversionRequest
     from airflow_provider_convertapi.conversions.result import ConversionResult
+    from airflow_provider_convertapi.conversions.task import TaskTry
 
 _SECONDS = 5.0
 _ITEMS = 200
@@ -49,15 +45,19 @@ class Recorder:
     """
 
     manifest: Manifest
-    author: Author
+    task: TaskTry
     request_digest: RequestDigest
     destination: str
     from_format: str | None
+    clock: Clock
     _records: list[Record] = field(default_factory=list, init=False)
     _documents: list[str] = field(default_factory=list, init=False)
     _sequence: int = field(default=0, init=False)
-    _due: float = field(default_factory=lambda: time.monotonic() + _SECONDS, init=False)
+    _due: float = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self._due = self.clock.monotonic() + _SECONDS
 
     def converted(self, task: FileTask, result: ConversionResult) -> None:
         """Record a conversion; its documents are deleted once the record is published."""
@@ -77,15 +77,14 @@ class Recorder:
     def failed(self, task: FileTask, error: BaseException) -> None:
         """Record a failure; one for which nothing was asked of the service bars nothing."""
         cost, charged = task.bill
-        verdict = isinstance(error, ConversionError) and not error.transient
-        refused = isinstance(error, ParameterError | UnsupportedFormatError) and error.lasting
-        in_vain = cost > 0 and isinstance(error, OutputExistsError | UnexpectedAnswerError)
+        facts = error if isinstance(error, ConvertApiError) else ConvertApiError("")
+        bars = facts.bars_file or (cost > 0 and facts.bars_paid_file)
         record = self._record(
             task.item,
             task.request,
             outcome="failed",
-            timeout=_time_had(task.request, error, task.attempt),
-            bars=(verdict or refused or in_vain) and task.request is not None,
+            timeout=_time_had(task.request, facts, task.attempt),
+            bars=bars and task.request is not None,
             cost=cost,
             charged=charged,
             attempt=task.attempt,
@@ -109,7 +108,7 @@ class Recorder:
     def is_due(self) -> bool:
         """Tell whether a part should be published now."""
         with self._lock:
-            late = time.monotonic() >= self._due
+            late = self.clock.monotonic() >= self._due
             return len(self._records) >= _ITEMS or (late and bool(self._records))
 
     def publish(self) -> list[str]:
@@ -120,10 +119,10 @@ class Recorder:
         with self._lock:
             records, self._records = self._records, []
             documents, self._documents = self._documents, []
-            self._due = time.monotonic() + _SECONDS
+            self._due = self.clock.monotonic() + _SECONDS
         if records:
             try:
-                self.manifest.write(part_name(self.author, self._sequence), records)
+                self.manifest.write(part_name(self.task, self._sequence), records)
             except BaseException:  # a task that is out of time, too, has one more go at it
                 with self._lock:
                     self._records = records + self._records
@@ -148,20 +147,21 @@ class Recorder:
             else self.from_format or extension_of(item.uri),
             to_format=self.request_digest.to_format,
             parameters=self.request_digest.digests[0],
-            when=datetime.now(UTC).isoformat(timespec="microseconds"),
-            dag_id=self.author.dag_id,
-            task_id=self.author.task_id,
-            run_id=self.author.run_id,
-            map_index=self.author.map_index,
-            try_number=self.author.try_number,
+            when=datetime.fromtimestamp(self.clock.time(), UTC).isoformat(timespec="microseconds"),
+            dag_id=self.task.dag_id,
+            task_id=self.task.task_id,
+            run_id=self.task.run_id,
+            map_index=self.task.map_index,
+            try_number=self.task.number,
             **what,
         )
 
 
-def _time_had(request: ConversionRequest | None, error: BaseException, attempt: int) -> int | None:
+def _time_had(
+    request: ConversionRequest | None, error: ConvertApiError, attempt: int
+) -> int | None:
     """Return the seconds that the service had at most, where it ran out of them for good."""
-    is_timeout = isinstance(error, ConversionError) and error.code == TIMEOUT_CODE
-    if request is None or not is_timeout or isinstance(error, TransientConversionError):
+    if request is None or error.code != TIMEOUT_CODE or error.transient:
         return None
     # What is final was the second attempt, which in direct mode has no number.
     return request.timeout_for(max(attempt, 1))

@@ -1,9 +1,11 @@
-"""Run a batch: convert, publish, record, delete the documents, many files at a time."""
+"""Run a batch: convert, publish, record, delete the documents, many files at a time.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 import threading
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,11 +20,7 @@ from airflow_provider_convertapi.batch.summary import Progress
 from airflow_provider_convertapi.conversions.cancellation import cancel
 from airflow_provider_convertapi.conversions.collection import delete_files
 from airflow_provider_convertapi.errors import (
-    AuthenticationError,
     BudgetExceededError,
-    ConnectionConfigError,
-    ConversionInterrupted,
-    ConversionTimeoutError,
     ConvertApiError,
     QuotaExhaustedError,
     ThrottledError,
@@ -36,18 +34,12 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.converter import Converter
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.filetask import Action
+    from airflow_provider_convertapi.batch.items import Items
     from airflow_provider_convertapi.batch.recorder import Recorder
     from airflow_provider_convertapi.batch.summary import Summary
+    from airflow_provider_convertapi.clock import Clock
     from airflow_provider_convertapi.conversions.deferral import JobRef
     from airflow_provider_convertapi.conversions.result import ConversionResult
-
-_HALTING = (
-    QuotaExhaustedError,
-    AuthenticationError,
-    ConnectionConfigError,
-    ConversionInterrupted,
-)
-"""What is true of every other file, too: nothing more is sent."""
 
 _TICK = 0.1
 """Seconds after which the manifest and the log are looked after, at the latest."""
@@ -88,7 +80,7 @@ class BatchRun:
     _progress: Progress | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
-    def convert(self, items: list[Item]) -> None:
+    def convert(self, items: Items) -> None:
         """Convert the items; what happens to each is recorded, and counted in the summary."""
         self._work(self._begin_within_budget(items, FileTask.convert), len(items))
 
@@ -140,6 +132,10 @@ class BatchRun:
         self._reserved = sum(item.needs(self._each) for item in items)
 
     @property
+    def _clock(self) -> Clock:
+        return self.converter.session.clock
+
+    @property
     def _each(self) -> int:
         return len(self.converter.request.to_formats)
 
@@ -171,7 +167,7 @@ class BatchRun:
         spare = min(SPARE, limit.most) if request.max_conversions is None else 0
         clients = [self.converter.session.new_client() for _ in range(limit.most + spare)]
         pool = self._pool = WorkerPool(
-            clients, tasks, limit, self._give_up, request.timeout, spare=spare
+            clients, tasks, limit, self._give_up, request.timeout, spare=spare, clock=self._clock
         )
         self._progress = self._new_progress()
         pool.add_cleanups(cleanups)
@@ -201,8 +197,8 @@ class BatchRun:
     def _new_progress(self) -> Progress:
         """Return what counts on from where the batch stands: a wave is only a part of it."""
         done = self.summary.converted + self.summary.failed - self.summary.known
-        elapsed = time.time() - self.converter.shared.since
-        return Progress(self.log, self.wanted - done, done, elapsed)
+        elapsed = self._clock.time() - self.converter.shared.since
+        return Progress(self.log, self._clock, self.wanted - done, done, elapsed)
 
     def _save(self) -> None:
         with suppress(Exception):  # what ended the batch is the one to tell
@@ -226,14 +222,19 @@ class BatchRun:
             result = task.action(task)
         except (ThrottledError, StoppedError):
             raise
-        except _HALTING as error:
-            self._halt(error, task)
         except Exception as error:  # noqa: BLE001 - each store has errors of its own, and one file's are not another's
-            if isinstance(error, ConversionTimeoutError):
-                self.late.append(task)
-            self._failed(task, error)
+            self._ended_badly(task, error)
         else:
             self._succeeded(task, result)
+
+    def _ended_badly(self, task: FileTask, error: Exception) -> None:
+        facts = error if isinstance(error, ConvertApiError) else ConvertApiError("")
+        if facts.halts_batch:
+            self._halt(facts, task)
+            return
+        if facts.job_goes_on:
+            self.late.append(task)
+        self._failed(task, error)
 
     def _succeeded(self, task: FileTask, result: ConversionResult | None) -> None:
         if result is None:
@@ -281,7 +282,7 @@ class BatchRun:
         """Note what is left undone: a job that the service has may be paid, all else is not."""
         # A quota's refusal is a job's own answer, and unpaid, save that steps before it were paid.
         is_submitted = bool(task.refs) and not isinstance(error, QuotaExhaustedError)
-        if is_submitted or (task.jobs and isinstance(error, ConversionInterrupted)):
+        if is_submitted or (task.jobs and error is not None and error.job_goes_on):
             self.goes_on.append(task)
         else:
             self._halted_items.append(task.item)
@@ -304,7 +305,7 @@ class BatchRun:
         self._halted_items = []
         self.summary.not_attempted += len(items)
         self.summary.underway = len(self.goes_on) - len(unsent)
-        if self.halted is not None and not isinstance(self.halted, ConversionInterrupted):
+        if self.halted is not None and not self.halted.job_goes_on:
             self.recorder.not_attempted(items, self.halted)
         self.recorder.publish()
 

@@ -1,4 +1,7 @@
-"""File parameters that every file of a batch takes: uploaded once, deleted last."""
+"""File parameters that every file of a batch takes: uploaded once, deleted last.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

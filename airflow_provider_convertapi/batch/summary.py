@@ -1,17 +1,18 @@
-"""Count what became of a batch, and say so while it runs."""
+"""Count what became of a batch, and say so while it runs.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi import errors
 from airflow_provider_convertapi.errors import (
     BatchFailedError,
     ConvertApiError,
-    InputNotFoundError,
     TransientBatchFailedError,
+    by_name,
 )
 from airflow_provider_convertapi.storage import shown
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.plan import Plan
     from airflow_provider_convertapi.batch.record import Record
+    from airflow_provider_convertapi.clock import Clock
 
 _SHOWN = 5
 _LOGGED = 20
@@ -71,7 +73,7 @@ class Summary:
     def add_failure(self, item: Item, error: BaseException) -> None:
         """Count a file that failed."""
         self.failed += 1
-        self.passing += is_passing(type(error))
+        self.passing += _is_transient(type(error))
         if len(self.examples) < _SHOWN:
             self.examples.append(f"{shown(item.uri)} ({type(error).__name__}: {error})")
 
@@ -82,8 +84,7 @@ class Summary:
             self.converted += 1
         elif record.outcome == "failed":
             self.failed += 1
-            kind = getattr(errors, record.error or "", Exception)
-            self.passing += is_passing(kind)
+            self.passing += _is_transient(by_name(record.error))
             if len(self.examples) < _SHOWN:
                 self.examples.append(f"{record.source} ({record.error}: {record.message})")
 
@@ -121,11 +122,11 @@ class Summary:
         )
 
 
-def is_passing(kind: type[BaseException]) -> bool:
+def _is_transient(kind: type[BaseException] | None) -> bool:
     """Tell whether another try may end differently without anybody's help."""
-    if issubclass(kind, InputNotFoundError):
-        return True  # the next try lists anew
-    return kind.transient if issubclass(kind, ConvertApiError) else True
+    if kind is None or not issubclass(kind, ConvertApiError):
+        return True  # a store's own error, for example
+    return kind.transient or kind.transient_in_batch
 
 
 @dataclass(slots=True)
@@ -138,6 +139,7 @@ class Progress:
     """
 
     log: logging.Logger
+    clock: Clock
     left: int
     done: int = 0
     elapsed: float = 0.0
@@ -147,7 +149,7 @@ class Progress:
     _logged: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        now = time.monotonic()
+        now = self.clock.monotonic()
         self._started, self._next = now - self.elapsed, now + self.interval
 
     def count(self) -> None:
@@ -165,7 +167,7 @@ class Progress:
 
     def tick(self, summary: Summary) -> None:
         """Log a line when it is time."""
-        now = time.monotonic()
+        now = self.clock.monotonic()
         if now < self._next:
             return
         self._next = now + self.interval

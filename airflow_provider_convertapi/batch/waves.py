@@ -1,9 +1,12 @@
-"""A batch that waits in the triggerer: waves of jobs, resumed from manifest and derived ids."""
+"""A batch that waits in the triggerer: waves of jobs, resumed from manifest and derived ids.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.checkpoint import (
@@ -33,10 +36,11 @@ from airflow_provider_convertapi.errors import (
 from airflow_provider_convertapi.storage import is_url
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow_provider_convertapi.batch.batch import Batch
     from airflow_provider_convertapi.batch.decisions import Item
+    from airflow_provider_convertapi.batch.items import Items
     from airflow_provider_convertapi.batch.parameter_files import Files
     from airflow_provider_convertapi.batch.running import BatchRun
     from airflow_provider_convertapi.conversions.deferral import JobRef
@@ -72,6 +76,26 @@ Waiting = tuple["Item", tuple["JobRef", ...]]
 
 
 @dataclass(slots=True)
+class Fresh:
+    """Files that no wave had got to; they are read when they are taken."""
+
+    _items: Iterator[Item]
+    _count: int
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self.take(self._count))
+
+    def take(self, most: int) -> list[Item]:
+        """Return the next of them, and forget them."""
+        taken = list(islice(self._items, most))
+        self._count -= len(taken)
+        return taken
+
+
+@dataclass(slots=True)
 class Waves:
     """Submit a wave, let the task sleep, collect it, submit the next."""
 
@@ -84,7 +108,7 @@ class Waves:
         self._plan = plan
         run = self.batch.prepare(plan, Summary.of(plan), plan.spent)
         with self.batch.cancelling(run):
-            return self._next(run, plan.items, [])
+            return self._next(run, Fresh(iter(plan.items), len(plan.items)), [])
 
     def resume(self, event: object) -> Deferral | dict[str, Any]:
         """Collect what has an answer, and submit the next wave."""
@@ -92,10 +116,10 @@ class Waves:
         self._check_key(found)
         left = self._read_plan()
         plan = self._plan = self._as_plan(left)
-        summary, taken, settled = self._done(left)
+        summary, taken = self._done(left)
         run = self.batch.prepare(plan, summary, left.spent + taken)
         jobs = _by_file(found)
-        outstanding, fresh = self._sorted(run, left.items, settled, jobs)
+        outstanding, fresh = self._sorted(run, left.items, jobs)
         with self.batch.cancelling(run):
             return self._go_on(run, found, outstanding, fresh)
 
@@ -104,7 +128,7 @@ class Waves:
         run: BatchRun,
         found: JobEvent,
         outstanding: Sequence[Waiting],
-        fresh: Sequence[Item],
+        fresh: Fresh,
     ) -> Deferral | dict[str, Any]:
         """Collect what the trigger has seen an answer of, and submit the next wave."""
         answered = {
@@ -128,15 +152,14 @@ class Waves:
         return self._next(run, fresh, waiting)
 
     def _next(
-        self, run: BatchRun, fresh: Sequence[Item], waiting: list[Waiting]
+        self, run: BatchRun, fresh: Fresh, waiting: list[Waiting]
     ) -> Deferral | dict[str, Any]:
         """Submit as many as the wave has room for, and wait for them, or conclude."""
         assert self._plan is not None  # noqa: S101 - set by both callers; for the type checker
-        most, left = self.batch.request.defer_batch, list(fresh)
+        most = self.batch.request.defer_batch
         # Files that are settled when they are submitted leave room for others, or for a whole wave.
-        while left and len(waiting) < most and run.halted is None:
-            room = most - len(waiting)
-            wave, left = left[:room], left[room:]
+        while fresh and len(waiting) < most and run.halted is None:
+            wave = fresh.take(most - len(waiting))
             run.expect(item for item, _ in waiting)
             with self.batch.grouped(f"Submit {len(wave)} files"):
                 known = len(run.underway)
@@ -144,16 +167,16 @@ class Waves:
             waiting += [(task.item, tuple(task.refs)) for task in run.underway[known:]]
         if run.halted is None and waiting:
             self._leave_plan()
-            return self._deferral(waiting, more=bool(left))
+            return self._deferral(waiting, more=bool(fresh))
         if waiting:
             # Nothing more is sent; what is in flight may end, and is saved.
             self._collect(run, waiting, {refs[-1].derivation for _, refs in waiting})
         self._remove_plan()
-        return self.batch.conclude(self._plan, run, left)
+        return self.batch.conclude(self._plan, run, fresh)
 
     def _deferral(self, waiting: Sequence[Waiting], *, more: bool) -> Deferral:
         timeout = self.batch.request.timeout
-        now = time.time()
+        now = self.batch.session.clock.time()
         return Deferral(
             jobs=[job for _, refs in waiting for job in refs],
             deadline=max(refs[-1].submitted or now for _, refs in waiting) + timeout,
@@ -169,7 +192,7 @@ class Waves:
     ) -> list[Waiting]:
         """Collect what is answered, by now too, or out of time; return what goes on."""
         run.underway.clear()
-        now, timeout = time.time(), self.batch.request.timeout
+        now, timeout = self.batch.session.clock.time(), self.batch.request.timeout
         jobs: list[tuple[Item, Sequence[JobRef], float | None]] = []
         for item, refs in outstanding:
             last = refs[-1]
@@ -184,61 +207,59 @@ class Waves:
     def _sorted(
         self,
         run: BatchRun,
-        items: Sequence[Item],
-        settled: set[str],
+        items: Items,
         jobs: Mapping[str, tuple[JobRef, ...]],
-    ) -> tuple[list[Waiting], list[Item]]:
+    ) -> tuple[list[Waiting], Fresh]:
         """Tell files whose jobs are underway from files that no wave had got to.
 
         Waves follow the plan, so that the former are among the first of what is not settled.
         """
-        left = [item for item in items if item.target not in settled]
+        left = items.unsettled()
         outstanding: list[Waiting] = []
         fresh: list[Item] = []
-        for index, item in enumerate(left):
-            if len(outstanding) == len(jobs):
-                return outstanding, fresh + left[index:]
+        while len(outstanding) < len(jobs):
+            item = next(left, None)
+            if item is None:
+                break
             refs = jobs.get(run.converter.ids(item).derivation)
             if refs is None:
                 fresh.append(item)
             else:
                 outstanding.append((item, refs))
-        return outstanding, fresh
+        count = items.unsettled_count - len(outstanding)
+        return outstanding, Fresh(chain(fresh, left), count)
 
-    def _done(self, left: Checkpoint) -> tuple[Summary, int, set[str]]:
-        """Return what the records say that this try has done, what it took, and of which files."""
+    def _done(self, left: Checkpoint) -> tuple[Summary, int]:
+        """Return what the records say that this try has done, and took; settle those files."""
         summary = Summary(
             reused=left.reused, failed=left.known, known=left.known, examples=list(left.examples)
         )
-        author, taken, settled = self.batch.author, 0, set[str]()
-        items = {item.target: item for item in left.items}
-        for _, record in StateDirectory.beside(
-            self.batch.request.destination.uri
-        ).manifest.records():
-            is_mine = record.is_of(author) and record.try_number == author.try_number
+        task, taken = self.batch.task, 0
+        manifest = StateDirectory.beside(self.batch.request.destination.uri).manifest
+        for _, record in manifest.records():
+            is_mine = record.is_of(task) and record.try_number == task.number
             # A run that is tested again has the same try number, and a plan of its own.
-            item = items.get(record.target) if is_mine else None
-            if item is not None and record.target not in settled:  # compaction may show one twice
-                settled.add(record.target)
+            item = left.items.settle(record.target) if is_mine else None
+            if item is not None:  # compaction may show one twice
                 taken += item.newly_taken(record.cost, record.charged)
                 summary.add_record(record)
-        return summary, taken, settled
+        return summary, taken
 
     def _check_key(self, found: JobEvent) -> None:
         self.batch.session.check_key(found.key_check, f"{len(found.jobs)} jobs were")
 
     def _leave_plan(self) -> None:
         """Leave the plan beside the manifest, once."""
-        plan, author = self._plan, self.batch.author
+        plan, task = self._plan, self.batch.task
         assert plan is not None  # noqa: S101 - for the type checker
-        plans, name = plan.state.checkpoints, checkpoint_name(author)
+        plans, name = plan.state.checkpoints, checkpoint_name(task)
         if name in (there := plans.names()):
             return
         for old in there:
-            if old.startswith(checkpoint_prefix(author)):  # of a try that was killed
+            if old.startswith(checkpoint_prefix(task)):  # of a try that was killed
                 plans.delete(old)
         files = all_files(self.batch.request, plan.file_parameters)
-        plans.write(name, _checkpoint_of(plan, files).to_bytes())
+        plans.write_lines(name, _checkpoint_of(plan, files).lines())
 
     def _read_plan(self) -> Checkpoint:
         plans = StateDirectory.beside(self.batch.request.destination.uri).checkpoints
@@ -246,7 +267,7 @@ class Waves:
         given = (plain_text("source", uri) for uri in flatten(source))  # as the listing reads it
         urls = {url_fingerprint(uri): uri for uri in given if is_url(uri)}
         try:
-            return Checkpoint.from_bytes(plans.read(checkpoint_name(self.batch.author)), urls.get)
+            return Checkpoint.read(plans.read_lines(checkpoint_name(self.batch.task)), urls.get)
         except (FileNotFoundError, ValueError) as error:
             raise ConversionInterrupted(
                 f"The plan beside the manifest cannot be read ({type(error).__name__}). The jobs "
@@ -289,7 +310,7 @@ class Waves:
 
     def _remove_plan(self) -> None:
         assert self._plan is not None  # noqa: S101 - for the type checker
-        self._plan.state.checkpoints.delete(checkpoint_name(self.batch.author))
+        self._plan.state.checkpoints.delete(checkpoint_name(self.batch.task))
 
 
 def _by_file(found: JobEvent) -> dict[str, tuple[JobRef, ...]]:

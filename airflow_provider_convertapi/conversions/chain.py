@@ -208,31 +208,30 @@ class Chain:
     # --- what an earlier try has made --------------------------------------------------------
 
     def _find(self) -> ConversionResult | None:
-        """Look for what an earlier try, or run, has made of it before anything is submitted.
-
-        A first try looks at the last step alone, which is one free look: a task that was finished
-        before, and a final verdict on its end, are found there.
-        """
-        may_be_known = self.settings.may_be_known
-        self._find_from(1 if may_be_known else self._length)
-        if not may_be_known and self._length > 1:
-            if not self._steps[-1][0].is_known:
-                self._steps = []
-                return None
-            self._steps = []
-            self._find_from(1)
+        """Look for what an earlier try, or run, has made of it before anything is submitted."""
+        if not self._may_be_known():
+            return None
+        for number in range(1, self._length + 1):
+            steps = self._step(number, deque())
+            with self._naming_step(number):
+                for step in steps:
+                    step.find()  # raises a final verdict of any step, and of any sibling
         found = self._reuse()
         if found is None:
             self._keep_what_stands()
         return found
 
-    def _find_from(self, first: int) -> None:
-        """Look at every job of the steps from `first` on; raise a final verdict of any."""
-        for number in range(1, self._length + 1):
-            steps = self._step(number, deque())
-            with self._naming_step(number):
-                for step in steps if number >= first else ():
-                    step.find()
+    def _may_be_known(self) -> bool:
+        """Tell whether the service may know any of it.
+
+        On a first try one free look at the last step tells whether a run that was made again under
+        its name had got so far; a single conversion is looked at anyway.
+        """
+        if self.settings.may_be_known or self._length == 1:
+            return True
+        last = [self._step(number, deque()) for number in range(1, self._length + 1)][-1]
+        self._steps = []
+        return not last[0].job.look(0).unknown
 
     def _keep_what_stands(self) -> None:
         """Forget what cannot be used: results that are gone, and steps after them."""
@@ -310,7 +309,7 @@ class Chain:
         try:
             yield
         except ConvertApiError as error:
-            if isinstance(error, TransientConversionError) and error.code == _GONE:
+            if error.transient and error.code == _GONE:
                 self._check_inputs(number, paid, error)
             if number == 1:
                 raise
@@ -318,7 +317,7 @@ class Chain:
             said = f"Step {number} of {self._length} failed: {error.message}{before}"
             raise type(error)(said, *error.args[1:]) from error.__cause__
 
-    def _check_inputs(self, number: int, paid: int, error: ConversionError) -> None:
+    def _check_inputs(self, number: int, paid: int, error: ConvertApiError) -> None:
         client = self.session.client
         files = [output.file for output in self._outputs(number - 1) if output.file]
         if all(client.call(find_file(file.file_id)) is not None for file in files):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Self
 
 from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.answers import AnswerReader
@@ -19,22 +19,19 @@ from airflow_provider_convertapi.conversions.result import (
     with_remedy,
 )
 from airflow_provider_convertapi.errors import (
-    ConversionError,
     ConvertApiError,
     OutputExistsError,
-    ParameterError,
     ResultLostError,
     ThrottledError,
-    TransientConversionError,
     TransportError,
     UnexpectedAnswerError,
-    UnsupportedFormatError,
 )
 from airflow_provider_convertapi.storage import SizeMismatch
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Iterable, Iterator
+    from types import TracebackType
 
     from airflow_provider_convertapi.api.answers import PartHead
     from airflow_provider_convertapi.api.client import Client
@@ -71,8 +68,17 @@ class _Results:
             self.sizes.append(self._sink.tell())
         self._open.close()
 
-    def abandon(self, error: BaseException) -> None:
-        self._open.__exit__(type(error), error, error.__traceback__)
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give up the part that is being staged, where it did not end."""
+        self._open.__exit__(kind, error, traceback)
 
 
 @dataclass(slots=True)
@@ -138,11 +144,11 @@ class DirectConversion:
                 self._wait(unsent, error, deadline)
             except OutputExistsError as error:
                 raise paid_but_blocked(error, self.cost) if self.cost else error from None
-            except (ConversionError, ParameterError, UnsupportedFormatError) as error:
-                if isinstance(error, ConversionError):
-                    self.cost = 1
-                is_second = self.settings.is_second_attempt
-                again = isinstance(error, TransientConversionError) and not is_second
+            except ConvertApiError as error:
+                if not error.is_refusal:
+                    raise
+                self.cost = int(error.paid is True)
+                again = error.transient and not self.settings.is_second_attempt
                 raise with_remedy(error, self.request.describe(), again=again) from None
 
     def _endpoint(self) -> Endpoint[None]:
@@ -164,23 +170,27 @@ class DirectConversion:
             with self.client.stream(request, fresh=True, before=self._last_look) as (head, blocks):
                 results = _Results(self.conversion.target.destination, publication)
                 self.cost = 1
-                try:
-                    reader = AnswerReader(
-                        head.headers.get("content-type", ""), results.begin, results.end
-                    )
-                    reader.read(self._watched(head, blocks))
-                except BaseException as error:
-                    results.abandon(error)
-                    self.cost = max(results.cost, 1)
-                    if isinstance(error, UnexpectedAnswerError | SizeMismatch | TransportError):
-                        raise self._lost(error) from None
-                    if isinstance(error, ConvertApiError) or not isinstance(error, Exception):
-                        raise
-                    raise self._unsaved(error) from error
+                self._read(results, head, blocks)
             self.settings.permit.release()
-            self.cost = max(results.cost, 1)
             outputs = self._publish(publication)
             return ConversionResult(outputs, results.cost, results.cost, tuple(results.sizes))
+
+    def _read(self, results: _Results, head: Response, blocks: Iterable[bytes]) -> None:
+        """Stage the answer; whatever breaks now, the conversion is paid."""
+        try:
+            with results:
+                content_type = head.headers.get("content-type", "")
+                AnswerReader(content_type, results.begin, results.end).read(
+                    self._watched(head, blocks)
+                )
+        except (UnexpectedAnswerError, SizeMismatch, TransportError) as error:
+            raise self._lost(error) from None
+        except ConvertApiError:
+            raise
+        except Exception as error:
+            raise self._unsaved(error) from error
+        finally:
+            self.cost = max(results.cost, 1)
 
     def _publish(self, publication: Publication) -> list[str]:
         """Publish what was paid for; a store that fails is asked again: this is the only copy."""

@@ -18,7 +18,6 @@ from airflow_provider_convertapi.conversions.submission import Submission
 from airflow_provider_convertapi.errors import (
     ConversionError,
     ResultExpiredError,
-    TransientConversionError,
 )
 
 if TYPE_CHECKING:
@@ -104,15 +103,11 @@ class StepJob:
         """Tell whether no further attempt is worth its price."""
         if self.attempt < self.job.settings.barred_attempts:
             return False
-        answers = (self._answers or {}).values()
-        transient = [a for a in answers if isinstance(a.verdict, TransientConversionError)]
-        return (
-            not isinstance(verdict, TransientConversionError)
-            or len(transient) > 1
-            or self._cannot_be_longer(verdict)
-        )
+        verdicts = [answer.verdict for answer in (self._answers or {}).values()]
+        transient = sum(bool(other and other.transient) for other in verdicts)
+        return not verdict.transient or transient > 1 or self._cannot_be_longer(verdict)
 
-    def _cannot_be_longer(self, verdict: ConversionError) -> bool:
+    def _cannot_be_longer(self, verdict: ConvertApiError) -> bool:
         """Tell whether more time is what it needs, and there is no more."""
         enlarged = max(self._timeouts, 1) - 1
         return _is_timeout(verdict) and self.job.request.timeout_for(enlarged) >= MOST_TIMEOUT
@@ -120,11 +115,6 @@ class StepJob:
     @property
     def _timeouts(self) -> int:
         return sum(_is_timeout(answer.verdict) for answer in (self._answers or {}).values())
-
-    @property
-    def is_known(self) -> bool:
-        """Tell whether `find` has found anything."""
-        return bool(self._answers)
 
     @property
     def is_under_way(self) -> bool:
@@ -159,9 +149,9 @@ class StepJob:
             )
             self._submit(self.attempt + 1)
         elif answer.verdict:
-            if isinstance(answer.verdict, TransientConversionError):
+            if answer.verdict.transient:
                 log.warning(
-                    "The last attempt ended with Code %d, which one more may change: it is paid "
+                    "The last attempt ended with Code %s, which one more may change: it is paid "
                     "anew.",
                     answer.verdict.code,
                 )
@@ -234,14 +224,14 @@ class StepJob:
         if unpaid:
             self.cost = self.charged = 0
             return verdict
-        again = isinstance(verdict, TransientConversionError) and not self._is_second(verdict)
+        again = verdict.transient and not self._is_second(verdict)
         return with_remedy(verdict, self.job.request.describe(), again=again)
 
-    def _is_second(self, verdict: TransientConversionError) -> bool:
+    def _is_second(self, verdict: ConvertApiError) -> bool:
         if self._cannot_be_longer(verdict):
             return True
         earlier = self.job.look(self.attempt - 1).verdict if self.attempt else None
-        return isinstance(earlier, TransientConversionError)
+        return earlier is not None and earlier.transient
 
     # --- what it leaves ----------------------------------------------------------------------
 
@@ -266,4 +256,4 @@ class StepJob:
 
 
 def _is_timeout(verdict: ConvertApiError | None) -> bool:
-    return isinstance(verdict, ConversionError) and verdict.code == TIMEOUT_CODE
+    return verdict is not None and verdict.code == TIMEOUT_CODE

@@ -1,4 +1,7 @@
-"""Watch jobs in an event loop until there is something for a worker to read."""
+"""Watch jobs in an event loop until there is something for a worker to read.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

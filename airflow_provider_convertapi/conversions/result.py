@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from airflow_provider_convertapi.errors import (
     ConversionError,
     OutputExistsError,
-    ParameterError,
     TransientConversionError,
 )
 
@@ -43,7 +42,7 @@ def with_remedy(verdict: ConvertApiError, what: str, *, again: bool) -> ConvertA
     """
     said = f"{what}: {verdict}"
     if not isinstance(verdict, ConversionError):
-        if isinstance(verdict, ParameterError) and verdict.lasting:
+        if verdict.paid is None and verdict.bars_file:
             said += " It may have been billed (1 conversion)."
         return type(verdict)(said, *verdict.args[1:])
     said += " This was billed (1 conversion)."

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_convertapi.api.client import Client
+    from airflow_provider_convertapi.clock import Clock
     from airflow_provider_convertapi.conversions.task import TaskTry
 
 
@@ -41,6 +42,7 @@ class Session:
     is_geo_routed: bool
     task: TaskTry
     settle: float
+    clock: Clock
     log: logging.Logger
     new_client: Callable[[], Client] = field(repr=False)
     stop: Callable[[], None] = field(repr=False)

@@ -10,19 +10,10 @@ from typing import TYPE_CHECKING
 from airflow_provider_convertapi.api.endpoints import start_conversion
 from airflow_provider_convertapi.conversions.result import with_remedy
 from airflow_provider_convertapi.conversions.upload import store
-from airflow_provider_convertapi.errors import (
-    ConversionError,
-    ParameterError,
-    ThrottledError,
-    TransientConversionError,
-    TransportError,
-    UnexpectedAnswerError,
-    UnsupportedFormatError,
-)
+from airflow_provider_convertapi.errors import ConvertApiError, ThrottledError
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.job import Job
-    from airflow_provider_convertapi.errors import ConvertApiError
 
 _LOST_ANSWERS = 3
 """How often one try submits anew, under the same id, after a lost answer and no job."""
@@ -76,8 +67,12 @@ class Submission:
                 job.client.send(endpoint)
             except ThrottledError as error:
                 self._wait_out(error)
-            except (TransportError, UnexpectedAnswerError) as error:
-                if isinstance(error, TransportError) and not error.sent:
+            except ConvertApiError as error:
+                if error.is_refusal:
+                    if not self._is_known(after_lost_answer=lost > 0):
+                        raise self._final(error) from None
+                    return
+                if not error.is_answer_lost:
                     unsent += 1
                     self._wait_after(unsent, error)
                 elif self._found_after_lost_answer(error):
@@ -86,10 +81,6 @@ class Submission:
                     lost += 1
                     if lost == _LOST_ANSWERS:
                         raise
-            except (ParameterError, UnsupportedFormatError, ConversionError) as error:
-                if not self._is_known(after_lost_answer=lost > 0):
-                    raise self._final(error) from None
-                return
             else:
                 return
             request.check_unchanged()
@@ -117,7 +108,7 @@ class Submission:
         )
         job.client.pause(delay)
 
-    def _wait_after(self, failures: int, error: TransportError) -> None:
+    def _wait_after(self, failures: int, error: ConvertApiError) -> None:
         delay = self._job.client.backoff.delay(failures, error)
         if delay is None:
             raise error
@@ -138,6 +129,5 @@ class Submission:
 
     def _final(self, error: ConvertApiError) -> ConvertApiError:
         """Return a verdict that came with the submit; a second one of its kind is final."""
-        is_second = self._job.settings.is_second_attempt
-        again = isinstance(error, TransientConversionError) and not is_second
+        again = error.transient and not self._job.settings.is_second_attempt
         return with_remedy(error, self._job.request.describe(), again=again)

@@ -67,7 +67,7 @@ def store(
 
 def _delay(client: Client, failures: int, error: ConvertApiError) -> float | None:
     """Return the seconds before the next upload, None to give up."""
-    if isinstance(error, ParameterError):
+    if error.is_refusal:
         return 0.0 if failures == 1 else None  # a second refusal is not about a taken id
     if failures >= client.backoff.attempts:
         return None

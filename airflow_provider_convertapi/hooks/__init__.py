@@ -1,1 +1,4 @@
-"""Hooks: the connection in, authenticated calls out."""
+"""Hooks: the connection in, authenticated calls out.
+
+This module may change from release to release.
+"""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,6 +10,7 @@ from airflow.providers.common.compat.sdk import BaseHook, conf
 
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.wire import Credential
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.connection import ConnectionSettings
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments
 from airflow_provider_convertapi.conversions.session import Session
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         StepArguments,
     )
 
+__all__ = ["ConvertApiHook"]
+
 DEFAULT_SETTLE = 30.0
 
 
@@ -58,6 +60,7 @@ class ConvertApiHook(BaseHook):
         super().__init__(**kwargs)
         self.convertapi_conn_id = convertapi_conn_id
         self._stop = threading.Event()
+        self._opened: Session | None = None
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -73,72 +76,70 @@ class ConvertApiHook(BaseHook):
 
         return ui_field_behaviour()
 
+    def open_session(
+        self, task: TaskTry | None = None, log: logging.Logger | None = None
+    ) -> Session:
+        """Return what this hook converts with: for this provider's own operators and sensors.
+
+        It may change from release to release.  The first call opens it, later ones return the same.
+
+        :param task: the try that it works for; None: the one that Airflow is running, if any.
+        :param log: None: the hook's own.
+        """
+        if self._opened is None:
+            settings = self._settings
+            self._opened = Session(
+                conn_id=self.convertapi_conn_id,
+                key=settings.id_key,
+                namespace=settings.namespace,
+                is_geo_routed=settings.is_geo_routed,
+                task=task or _running_try(),
+                settle=settle_time(),
+                clock=SYSTEM_CLOCK,
+                log=log or self._logger,
+                new_client=self._new_client,
+                stop=self._stop.set,
+            )
+        return self._opened
+
     @cached_property
-    def settings(self) -> ConnectionSettings:
-        """The connection, read once and checked; `ConnectionConfigError` names a wrong field."""
+    def _settings(self) -> ConnectionSettings:
         settings = ConnectionSettings.from_connection(self.get_connection(self.convertapi_conn_id))
         for secret in settings.secrets:
             mask(secret)
         return settings
 
-    @cached_property
-    def task(self) -> TaskTry:
-        """The task that this hook works for; random outside of tasks."""
-        from airflow.providers.common.compat.sdk import get_current_context
-
-        try:
-            context = get_current_context()
-        except Exception:  # noqa: BLE001 - the class differs between Airflow versions; each means "no task"
-            return TaskTry.outside(time.time())
-        return TaskTry.from_context(context, time.time())
-
-    @cached_property
-    def session(self) -> Session:
-        """What this provider's own operators convert with; the task's one way to ConvertAPI."""
-        settings = self.settings
-        return Session(
-            conn_id=self.convertapi_conn_id,
-            key=settings.id_key,
-            namespace=settings.namespace,
-            is_geo_routed=settings.is_geo_routed,
-            task=self.task,
-            settle=settle_time(),
-            log=self._logger,
-            new_client=self.new_client,
-            stop=self.stop,
-        )
-
     @property
-    def client(self) -> Client:
-        """The task's HTTP client for this connection; made when it is first needed."""
-        return self.session.client
+    def _client(self) -> Client:
+        return self.open_session().client
 
-    def new_client(self) -> Client:
-        """Return another client, with a TCP connection of its own; its user closes it."""
+    def _new_client(self) -> Client:
         from airflow_provider_convertapi.api.client import Client
 
-        settings = self.settings
+        settings = self._settings
         return Client(
             settings.base_url,
             self._credentials.secret,
             renew=self._credentials.renew,
             http_timeout=settings.http_timeout,
             pause=self._pause,
+            clock=SYSTEM_CLOCK.time,
+            monotonic=SYSTEM_CLOCK.monotonic,
         )
 
     @cached_property
     def _credentials(self) -> Credentials:
-        limit = self.task.execution_timeout
-        return Credentials(self.settings, limit, self._ask)
+        limit = self.open_session().task.execution_timeout
+        return Credentials(self._settings, limit, self._ask, SYSTEM_CLOCK.time)
 
     def _ask(self, endpoint: Endpoint[str]) -> str:
-        return self.client.call(endpoint)  # made when it is asked: the client needs credentials
+        return self._client.call(endpoint)  # made when it is asked: the client needs credentials
 
     def get_conn(self) -> requests.Session:
         """Return a `requests.Session` that authenticates at the connection's host only."""
         with explicit_failures():
             self._credentials.secret(Credential.TOKEN)
-            return self.client.session
+            return self._client.session
 
     def issue_token(self, lifetime: int | None = None, client_ip: str | None = None) -> str:
         """Return a fresh JWT, for example for a browser; registered with Airflow's masker.
@@ -190,7 +191,7 @@ class ConvertApiHook(BaseHook):
         for secret in [*secrets_in(source, parameters), *secrets_in_steps(steps)]:
             mask(secret)
         with explicit_failures(quota=on_quota_exhausted):
-            return run(self.session, check_conversion(arguments)).outputs
+            return run(self.open_session(), check_conversion(arguments)).outputs
 
     @property
     def _logger(self) -> logging.Logger:
@@ -205,7 +206,7 @@ class ConvertApiHook(BaseHook):
         from airflow_provider_convertapi.storage import find_source
 
         with explicit_failures():
-            return self.client.call(endpoints.upload(find_source(str(source)))).file_id
+            return self._client.call(endpoints.upload(find_source(str(source)))).file_id
 
     def download(self, file_id: str, destination: Any) -> str:
         """Fetch a stored file, publish it whole, and return its URI.
@@ -217,27 +218,27 @@ class ConvertApiHook(BaseHook):
         from airflow_provider_convertapi.hooks.probe import download
 
         with explicit_failures():
-            return download(self.client, file_id, str(destination), self._logger)
+            return download(self._client, file_id, str(destination), self._logger)
 
     def delete(self, file_id: str) -> bool:
         """Delete a stored file at ConvertAPI; false where there was none."""
         with explicit_failures():
-            return self.client.call(endpoints.delete_file(file_id))
+            return self._client.call(endpoints.delete_file(file_id))
 
     def get_user(self) -> dict[str, Any]:
         """Return the account (`Active`, `ConversionsTotal`, …); needs the master token."""
         with explicit_failures():
             self._require_master_token()
-            return self.client.call(endpoints.get_user())
+            return self._client.call(endpoints.get_user())
 
     def get_statistics(self, start_date: str, end_date: str) -> list[dict[str, Any]]:
         """Return the conversions between two dates (`YYYY-MM-DD`); needs the master token."""
         with explicit_failures():
             self._require_master_token()
-            return self.client.call(endpoints.get_statistics(start_date, end_date))
+            return self._client.call(endpoints.get_statistics(start_date, end_date))
 
     def _require_master_token(self) -> None:
-        if not self.settings.master_token:
+        if not self._settings.master_token:
             raise ConnectionConfigError(
                 f"Connection {self.convertapi_conn_id!r}: extra master_token is empty, and "
                 "ConvertAPI shows the account "
@@ -249,13 +250,9 @@ class ConvertApiHook(BaseHook):
         from airflow_provider_convertapi.hooks.probe import probe
 
         try:
-            return probe(self.settings, self.client)
+            return probe(self._settings, self._client)
         except ConnectionConfigError as error:
             return False, str(error)
-
-    def stop(self) -> None:
-        """Make what this hook does end with `ConversionInterrupted`; jobs stay to be collected."""
-        self._stop.set()
 
     def _pause(self, seconds: float) -> None:
         if self._stop.wait(seconds) if seconds else self._stop.is_set():
@@ -264,6 +261,17 @@ class ConvertApiHook(BaseHook):
                 "next try collects it "
                 "without paying, and what nobody collects the service deletes within three hours."
             )
+
+
+def _running_try() -> TaskTry:
+    """Return the try of the task that Airflow is running here; a random one outside of tasks."""
+    from airflow.providers.common.compat.sdk import get_current_context
+
+    try:
+        context = get_current_context()
+    except Exception:  # noqa: BLE001 - the class differs between Airflow versions; each means "no task"
+        return TaskTry.outside(SYSTEM_CLOCK.time())
+    return TaskTry.from_context(context, SYSTEM_CLOCK.time())
 
 
 def settle_time() -> float:

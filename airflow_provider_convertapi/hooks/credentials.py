@@ -1,9 +1,11 @@
-"""The secrets that requests carry: the API token, the master token, and JWTs made of the first."""
+"""The secrets that requests carry: the API token, the master token, and JWTs made of the first.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api import auth, endpoints
@@ -22,10 +24,11 @@ _LIFETIME_MARGIN = 60
 
 
 class Credentials:
-    """The credentials of one connection; one JWT serves until it is about to expire.
+    """The credentials of one connection; all threads share a JWT until it is about to expire.
 
     :param execution_timeout: seconds that the task may run; None where it has no limit.
     :param ask: sends a call to the service, which makes the JWT with ``auth`` `jwt_remote`.
+    :param clock: seconds since the epoch.
     """
 
     def __init__(
@@ -33,14 +36,16 @@ class Credentials:
         settings: ConnectionSettings,
         execution_timeout: float | None,
         ask: Callable[[Endpoint[str]], str],
+        clock: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._ask = ask
+        self._clock = clock
         self.lifetime = settings.jwt_lifetime
         if execution_timeout is not None:
             self.lifetime = min(self.lifetime, int(execution_timeout) + _LIFETIME_MARGIN)
-        self._issuer = auth.TokenIssuer(self.new_token, self.lifetime, time.time)
-        self._minting = threading.Lock()
+        self._current = auth.CurrentToken(self.lifetime, clock)
+        self._renewing = threading.Lock()
 
     def secret(self, kind: Credential) -> str:
         """Return the secret of a kind, a JWT where the connection says so."""
@@ -48,14 +53,15 @@ class Credentials:
             return self._settings.master_token or ""
         if kind is Credential.API_TOKEN or self._settings.auth == "api_token":
             return self._settings.api_token
-        with self._minting:  # many threads, one token: the masker forgets none
-            return self._issuer.token()
+        with self._renewing:  # many threads, one token: Airflow's masker never forgets one
+            return self._current.get() or self._current.set(self.new_token())
 
-    def renew(self) -> bool:
-        """Forget a JWT that was refused; false where there is none to make anew."""
+    def renew(self, refused: str) -> bool:
+        """Use a JWT no more that was refused; false where there is none to make anew."""
         if self._settings.auth == "api_token":
             return False
-        self._issuer.forget()
+        with self._renewing:
+            self._current.discard(refused)
         return True
 
     def new_token(self, lifetime: int | None = None, client_ip: str | None = None) -> str:
@@ -76,7 +82,7 @@ class Credentials:
             token = auth.mint(
                 settings.api_token,
                 settings.kid,
-                now=time.time(),
+                now=self._clock(),
                 lifetime=lifetime,
                 client_ip=client_ip,
             )

@@ -1,6 +1,8 @@
 """The connection form of Airflow before 3.2, derived from `provider_info` so that both are one.
 
 Airflow 3.2 and later never call this: they read `provider_info` itself.
+
+This module may change from release to release.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What must not be shown, and telling Airflow so."""
+"""What must not be shown, and telling Airflow so.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Single transfers and the connection test: what the hook does beside converting."""
+"""Single transfers and the connection test: what the hook does beside converting.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,16 +1,19 @@
-"""Reach ConvertAPI from a triggerer: many triggers, one event loop, nothing that blocks it."""
+"""Reach ConvertAPI from a triggerer: many triggers, one event loop, nothing that blocks it.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.aclient import AsyncClient
-from airflow_provider_convertapi.api.auth import TokenIssuer, mint
+from airflow_provider_convertapi.api.auth import CurrentToken, mint
 from airflow_provider_convertapi.api.endpoints import request_token
 from airflow_provider_convertapi.api.wire import Credential
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.connection import ConnectionSettings
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 
-_issuers: dict[ConnectionSettings, TokenIssuer] = {}
+_tokens: dict[ConnectionSettings, CurrentToken] = {}
 """One JWT for all triggers of a connection in this process.
 
 Airflow's masker compiles its pattern anew for every secret and forgets none, so a JWT for each
@@ -33,9 +36,9 @@ async def read_settings(hook: ConvertApiHook) -> ConnectionSettings:
 
     found = await get_async_connection(hook.convertapi_conn_id, hook)
     settings = ConnectionSettings.from_connection(found)
-    if settings not in _issuers:
+    if settings not in _tokens:
         # Before the first `await`: a triggerer that starts comes by here a thousand times at once.
-        _issuers[settings] = TokenIssuer(lambda: _sign(settings), settings.jwt_lifetime, time.time)
+        _tokens[settings] = CurrentToken(settings.jwt_lifetime, SYSTEM_CLOCK.time)
         for secret in settings.secrets:
             await _mask(secret)
     return settings
@@ -45,7 +48,7 @@ def _sign(settings: ConnectionSettings) -> str:
     return mint(
         settings.api_token,
         settings.kid or "",
-        now=time.time(),
+        now=SYSTEM_CLOCK.time(),
         lifetime=settings.jwt_lifetime,
         client_ip=settings.client_ip,
     )
@@ -69,21 +72,23 @@ class _Shared:
 
     def __init__(self, settings: ConnectionSettings) -> None:
         self._settings = settings
-        self._issuer = _issuers[settings]
-        self._minting = asyncio.Lock()
+        self._current = _tokens[settings]
+        self._renewing = asyncio.Lock()
         self.users = 0
         self.client = AsyncClient(
             settings.base_url,
             self._credential,
             renew=self._renew,
             http_timeout=settings.http_timeout,
+            clock=SYSTEM_CLOCK.time,
+            monotonic=SYSTEM_CLOCK.monotonic,
         )
 
     async def _credential(self, kind: Credential) -> str:
         if kind is Credential.API_TOKEN or self._settings.auth == "api_token":
             return self._settings.api_token
-        async with self._minting:
-            return self._issuer.kept() or await self._new_token()
+        async with self._renewing:
+            return self._current.get() or self._current.set(await self._new_token())
 
     async def _new_token(self) -> str:
         settings = self._settings
@@ -91,15 +96,14 @@ class _Shared:
             endpoint = request_token(settings.kid or "", settings.jwt_lifetime, settings.client_ip)
             token = await self.client.call(endpoint)
         else:
-            token = self._issuer.make()
+            token = _sign(settings)
         await _mask(token)
-        return self._issuer.keep(token)
+        return token
 
     def _renew(self, refused: str) -> bool:
         if self._settings.auth == "api_token":
             return False
-        if self._issuer.kept() == refused:  # else somebody else has renewed it meanwhile
-            self._issuer.forget()
+        self._current.discard(refused)
         return True
 
 

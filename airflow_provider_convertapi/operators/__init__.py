@@ -1,1 +1,4 @@
-"""Operators: what a DAG declares."""
+"""Operators: what a DAG declares.
+
+This module may change from release to release.
+"""

@@ -5,13 +5,13 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments
 
 # Nothing else of ours: a DAG file that declares an operator must not pay for what a task needs.
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.deferral import JobRef
     from airflow_provider_convertapi.conversions.job import Job
     from airflow_provider_convertapi.conversions.session import Session
-    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 Arguments = TypeVar("Arguments", bound=ConversionArguments)
 
@@ -65,7 +64,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     cancel_on_kill: bool
     plan_only: bool
     _arguments_class: type[Arguments]
-    _hook: ConvertApiHook | None
+    _session: Session | None
 
     def _keep(
         self,
@@ -82,7 +81,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         self.cancel_on_kill = cancel_on_kill
         self.plan_only = plan_only
         self._arguments_class = type(arguments)
-        self._hook = None
+        self._session = None
         for name, value in arguments.items().items():
             setattr(self, name, value)
 
@@ -108,10 +107,10 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         from airflow_provider_convertapi.conversions.task import TaskTry
         from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
-        hook = self._hook = ConvertApiHook(self.convertapi_conn_id)
-        hook.task = TaskTry.from_context({**context, "task": self}, time.time())
-        hook.session.log = self._logger
-        return hook.session
+        task = TaskTry.from_context({**context, "task": self}, SYSTEM_CLOCK.time())
+        hook = ConvertApiHook(self.convertapi_conn_id)
+        self._session = hook.open_session(task, self._logger)
+        return self._session
 
     @property
     def _logger(self) -> logging.Logger:
@@ -129,7 +128,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
 
         if self.execution_timeout:
-            latest = time.time() + self.execution_timeout.total_seconds() - _TRIGGER_MARGIN
+            latest = session.clock.time() + self.execution_timeout.total_seconds() - _TRIGGER_MARGIN
             deadline = min(deadline, latest)
         trigger = ConvertApiJobTrigger(
             convertapi_conn_id=self.convertapi_conn_id,
@@ -190,5 +189,5 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
     def on_kill(self) -> None:
         """Tell the running `execute` to stop; a submitted job stays for the next try to collect."""
-        if self._hook:
-            self._hook.stop()
+        if self._session:
+            self._session.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import conf
@@ -168,7 +167,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         with self._cancelling(session, lambda: prepared.jobs):
             result = proceed(session, conversion, prepared, jobs, defers=self.deferrable)
         if isinstance(result, list):
-            self._defer_for(session, result, time.time() + conversion.timeout)
+            self._defer_for(session, result, session.clock.time() + conversion.timeout)
         return self._end(context, result)
 
     def _end(self, context: Context, result: ConversionResult) -> list[str]:

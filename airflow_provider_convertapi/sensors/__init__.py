@@ -1,1 +1,4 @@
-"""Sensors: what waits for ConvertAPI."""
+"""Sensors: what waits for ConvertAPI.
+
+This module may change from release to release.
+"""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
+
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 
 # Nothing else of ours: a DAG file that declares a sensor must not pay for what a task needs.
 if TYPE_CHECKING:
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_provider_convertapi.api.endpoints import JobAnswer
+    from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.errors import ConvertApiError
-    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+__all__ = ["ConvertApiJobSensor"]
 
 _JOB_ID = re.compile(r"[a-z0-9]{32}")
 _HIDDEN = "***"
@@ -100,7 +103,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
 
         with explicit_failures():
             try:
-                answer = self._hook().session.client.send(get_job(self._checked_job_id()))
+                answer = self._open_session().client.send(get_job(self._checked_job_id()))
             except (ThrottledError, TransportError) as error:
                 self.log.warning("A poll had no answer; the job goes on. %s", error)
                 return False
@@ -114,8 +117,8 @@ class ConvertApiJobSensor(BaseSensorOperator):
         from airflow_provider_convertapi.hooks.convertapi import settle_time
 
         if not answer.unknown:
-            self._began = time.time()
-        elif time.time() - self._since(context) > settle_time():
+            self._began = SYSTEM_CLOCK.time()
+        elif SYSTEM_CLOCK.time() - self._since(context) > settle_time():
             raise ResultExpiredError(
                 f"ConvertAPI does not know the job that connection {self.convertapi_conn_id!r} "
                 "was asked for: it was never started, was deleted, is older than two hours, or "
@@ -131,23 +134,22 @@ class ConvertApiJobSensor(BaseSensorOperator):
             if self.reschedule and hasattr(ti, "get_first_reschedule_date"):  # Airflow 3
                 first = ti.get_first_reschedule_date(context)
             started = first or ti.start_date
-            self._began = started.timestamp() if started else time.time()
+            self._began = started.timestamp() if started else SYSTEM_CLOCK.time()
         return self._began
 
     def _defer(self) -> None:
         from airflow_provider_convertapi.api.ids import seal
-        from airflow_provider_convertapi.hooks.convertapi import settle_time
         from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
 
-        hook = self._hook()
+        session = self._open_session()
         self.defer(
             trigger=ConvertApiJobTrigger(
                 convertapi_conn_id=self.convertapi_conn_id,
-                key_check=hook.session.key_check,
-                deadline=time.time() + self.timeout,
+                key_check=session.key_check,
+                deadline=SYSTEM_CLOCK.time() + self.timeout,
                 poll_interval=max(self.poke_interval, 1.0),  # 0 is allowed there, a busy loop here
-                settle=settle_time(),
-                sealed_job_id=seal(hook.session.key, self._checked_job_id()),
+                settle=session.settle,
+                sealed_job_id=seal(session.key, self._checked_job_id()),
             ),
             method_name="execute_complete",
             timeout=self.execution_timeout,
@@ -165,10 +167,10 @@ class ConvertApiJobSensor(BaseSensorOperator):
                 raise AirflowSkipException("Skipping due to soft_fail or never_fail.") from error
             raise
 
-    def _hook(self) -> ConvertApiHook:
+    def _open_session(self) -> Session:
         from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
-        return ConvertApiHook(self.convertapi_conn_id)
+        return ConvertApiHook(self.convertapi_conn_id).open_session()
 
     def _checked_job_id(self) -> str:
         from airflow_provider_convertapi.errors import ParameterError
@@ -187,6 +189,6 @@ def _final(verdict: ConvertApiError) -> ConvertApiError:
     """Return the verdict as what no further look changes."""
     from airflow_provider_convertapi.errors import ConversionError
 
-    if isinstance(verdict, ConversionError):
+    if verdict.code is not None and verdict.is_verdict:
         return ConversionError(f"The job ended with an error: {verdict}", verdict.code)
     return verdict

@@ -1,4 +1,7 @@
-"""Read sources from, and publish results to, the local disk and every store Airflow reaches."""
+"""Read sources from, and publish results to, the local disk and every store Airflow reaches.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Where results go, and what must not happen there."""
+"""Where results go, and what must not happen there.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Find the file system behind an Airflow connection."""
+"""Find the file system behind an Airflow connection.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

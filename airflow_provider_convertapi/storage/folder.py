@@ -1,14 +1,23 @@
-"""A directory of small files of our own: listed, read, written whole, deleted."""
+"""A directory of small files of our own: listed, read, written whole, deleted.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage.destination import Destination
+from airflow_provider_convertapi.storage.listing import list_files
 from airflow_provider_convertapi.storage.publication import Publication
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.uris import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +42,31 @@ class Folder:
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes; `FileNotFoundError` where it is gone."""
+        return locate(self.uri + name, "destination").read()
+
+    def modified(self, name: str) -> float | None:
+        """Return when a file was written, in seconds since the epoch; None where nobody knows."""
+        with suppress(InputNotFoundError):  # gone
+            return next(list_files(self.uri + name)).modified
+        return None
+
+    def read_lines(self, name: str) -> Iterator[bytes]:
+        """Yield a file's lines; `FileNotFoundError` where it is gone."""
         with locate(self.uri + name, "destination").open() as file:
-            return file.read()
+            yield from file
 
     def write(self, name: str, data: bytes) -> None:
         """Publish a file whole, over one that has the name."""
+        self._publish(name, [data], len(data))
+
+    def write_lines(self, name: str, lines: Iterable[bytes]) -> None:
+        """Publish a file of many lines whole, over one that has the name."""
+        self._publish(name, lines, None)
+
+    def _publish(self, name: str, blocks: Iterable[bytes], size: int | None) -> None:
         with Publication(Destination(self.uri), inputs=[], overwrite=True) as publication:
-            with publication.stage(self.uri + name, len(data)) as sink:
-                sink.write(data)
+            with publication.stage(self.uri + name, size) as sink:
+                sink.writelines(blocks)
             publication.publish()
 
     def delete(self, name: str) -> None:

@@ -1,4 +1,7 @@
-"""List the files below a directory, or those that match a glob, as a stream."""
+"""List the files below a directory, or those that match a glob, as a stream.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

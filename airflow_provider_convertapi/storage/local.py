@@ -1,4 +1,7 @@
-"""The local disk."""
+"""The local disk.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,15 @@ import io
 import os
 import secrets
 import stat
-from contextlib import contextmanager, suppress
+import threading
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
 from airflow_provider_convertapi.storage.location import BLOCK, OWN_DIRECTORY, Found, State
+from airflow_provider_convertapi.storage.locks import is_at, locked, try_to_lock
 from airflow_provider_convertapi.storage.names import temporary_name
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
@@ -21,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
     from airflow_provider_convertapi.storage.location import Address
+
+_locks = threading.Semaphore(256)
+"""Each lock takes a descriptor, of which a process may have as few as 1,024."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +108,10 @@ class LocalLocation:
         """Return the names in the directory."""
         return [path.name for path in self.path.iterdir()]
 
+    def read(self) -> bytes:
+        """Return the bytes of a small file."""
+        return self.path.read_bytes()
+
     def delete(self) -> None:
         """Delete the file."""
         self.path.unlink()
@@ -132,16 +144,58 @@ class LocalLocation:
 
 
 class LocalPart:
-    """A result beside its local target."""
+    """A result beside its local target.
+
+    Its hidden name follows from the target's, so what a killed task left is found without a
+    listing.  While its task lives it is locked, and another task for this target takes another.
+    """
 
     def __init__(self, target: Path) -> None:
         self._target = target
+        self._lock: int | None = None
+        self._counted = False
+        self._waits = False
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.staged = target.with_name(temporary_name(target.name, secrets.token_hex(4)))
+        self.staged = target.with_name(temporary_name(target.name))
 
     def open(self) -> BinaryIO:
         """Create the file with the mode that the umask allows."""
-        return io.BufferedWriter(_WrittenBack(self.staged, "x"))
+        with suppress(OSError), locked(self.staged):
+            self.staged.unlink()
+        file = self._create_locked()
+        if file is None:
+            name = temporary_name(self._target.name, secrets.token_hex(4))
+            self.staged = self._target.with_name(name)
+            file = _WrittenBack(self.staged, "x")
+        self._waits = True
+        return io.BufferedWriter(file)
+
+    def _create_locked(self) -> _WrittenBack | None:
+        """Create and lock the file; None where another task has it, or too many are locked."""
+        self._counted = _locks.acquire(blocking=False)
+        if not self._counted:
+            return None
+        try:
+            file = _WrittenBack(self.staged, "x")
+        except FileExistsError:
+            self._release()
+            return None
+        self._lock = os.dup(file.fileno())  # the file is closed long before it is published
+        with suppress(BlockingIOError):  # taken for a leftover before it was locked
+            try_to_lock(self._lock)
+            if is_at(self._lock, self.staged):
+                return file
+        file.close()
+        self._release()
+        return None
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+        if self._counted:
+            _locks.release()
+            self._counted = False
 
     def prepare(self) -> None:
         """Bring it to the disk: a name must not show what a power cut can still take away."""
@@ -154,13 +208,18 @@ class LocalPart:
             self.staged.replace(self._target)
         else:
             self._link()
+        self._waits = False  # the hidden name may be another task's from now on
+        self._release()
         # Some network file systems cannot, and a directory that is only writable cannot be opened.
         with suppress(OSError), _opened(self._target.parent) as directory:
             os.fsync(directory)
 
     def discard(self) -> None:
         """Remove the hidden file."""
-        self.staged.unlink(missing_ok=True)
+        if self._waits:
+            self.staged.unlink(missing_ok=True)
+            self._waits = False
+        self._release()
 
     def _link(self) -> None:
         try:
@@ -174,8 +233,9 @@ class LocalPart:
 
     def _rename_to_new(self) -> None:
         """Look and rename; the lock makes it one step for every other task that does the same."""
-        with _opened(self._target.parent) as directory:
+        with ExitStack() as stack:
             with suppress(OSError):
+                directory = stack.enter_context(_opened(self._target.parent))
                 fcntl.flock(directory, fcntl.LOCK_EX)
             if os.path.lexists(self._target):
                 raise FileExistsError(self._target)

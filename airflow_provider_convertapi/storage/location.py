@@ -1,4 +1,7 @@
-"""What every place where files lie can do, whatever kind of store it belongs to."""
+"""What every place where files lie can do, whatever kind of store it belongs to.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
@@ -166,6 +169,9 @@ class Location(Protocol):
 
     def names(self) -> list[str]:
         """Return the names of the files in the directory; `FileNotFoundError` as above."""
+
+    def read(self) -> bytes:
+        """Return the bytes of a small file; `FileNotFoundError` where it is gone."""
 
     def delete(self) -> None:
         """Delete the file; `FileNotFoundError` where it is gone."""

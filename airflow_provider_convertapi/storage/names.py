@@ -1,4 +1,7 @@
-"""File names that the service gives are data: make them safe, and distinct, on every store."""
+"""File names that the service gives are data: make them safe, and distinct, on every store.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
@@ -61,9 +64,9 @@ def distinct_names(names: Iterable[str]) -> list[str]:
     return result
 
 
-def temporary_name(name: str, token: str) -> str:
+def temporary_name(name: str, token: str = "") -> str:
     """Return the hidden name under which `name` waits for its publication."""
-    return f".{_cut(name, _LONGEST)}.{token}.part"
+    return f".{_cut(name, _LONGEST)}.{token}{'.' if token else ''}part"
 
 
 def _folded(name: str) -> str:

@@ -1,4 +1,7 @@
-"""Object stores: a put shows the whole object or nothing, and there are no directories."""
+"""Object stores: a put shows the whole object or nothing, and there are no directories.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -3,21 +3,21 @@
 Closing a file publishes what was written so far, even after an exception, and fsspec's
 transactions belong to all threads at once.  So a result is staged first, checked against the size
 that was announced, and shows up in one step once every result of its conversion is staged.
+
+This module may change from release to release.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from airflow_provider_convertapi.errors import InputChangedError, OutputExistsError
 from airflow_provider_convertapi.storage.location import BLOCK
 from airflow_provider_convertapi.storage.schemes import locate
+from airflow_provider_convertapi.storage.spool import Spool
 from airflow_provider_convertapi.storage.uris import shown
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Publication:
         self._overwrite = overwrite
         self._results: dict[str, _Staged] = {}
         self._published: set[str] = set()
-        self._spool: Path | None = None
+        self._spool = Spool()
 
     def __enter__(self) -> Self:
         return self
@@ -75,8 +75,7 @@ class Publication:
     ) -> None:
         for result in self._results.values():
             result.part.discard()
-        if self._spool is not None:
-            shutil.rmtree(self._spool, ignore_errors=True)
+        self._spool.remove()
 
     @contextmanager
     def stage(self, uri: str, size: int | None) -> Iterator[BinaryIO]:
@@ -92,7 +91,7 @@ class Publication:
         if uri in self._results:
             self._results.pop(uri).part.discard()
         target = locate(uri, self._destination.field)
-        part = target.part(self._spool_directory)
+        part = target.part(self._spool.directory)
         try:
             with part.open() as sink:
                 yield sink
@@ -133,11 +132,6 @@ class Publication:
             if replace or not self._is_published(uri, result):
                 raise OutputExistsError(self._in_the_way(result.target)) from error
         self._published.add(uri)
-
-    def _spool_directory(self) -> Path:
-        if self._spool is None:
-            self._spool = Path(tempfile.mkdtemp(prefix="convertapi-"))
-        return self._spool
 
     def _may_replace(self, uri: str) -> bool:
         return self._overwrite or self._destination.is_ours(uri)

@@ -1,4 +1,7 @@
-"""Which kind of store each scheme leads to: a new scheme is a row here."""
+"""Which kind of store each scheme leads to: a new scheme is a row here.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""SFTP servers, reached through sshfs."""
+"""SFTP servers, reached through sshfs.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Find a file to convert, and read it as often as needed."""
+"""Find a file to convert, and read it as often as needed.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

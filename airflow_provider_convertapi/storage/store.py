@@ -1,4 +1,7 @@
-"""Stores that fsspec reaches, as they commonly are: with directories, and not atomic."""
+"""Stores that fsspec reaches, as they commonly are: with directories, and not atomic.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
@@ -142,6 +145,11 @@ class StoreLocation:
         return [
             str(info["name"]).rpartition("/")[2] for info in infos if info["type"] != "directory"
         ]
+
+    def read(self) -> bytes:
+        """Return the bytes of a small file, in one request: opening it would ask for its size."""
+        data: bytes = self.fs.cat_file(self.path)
+        return data
 
     def delete(self) -> None:
         """Delete the file."""

@@ -1,4 +1,7 @@
-"""What users write where a file or a directory belongs, and how it may be shown."""
+"""What users write where a file or a directory belongs, and how it may be shown.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Triggers: what waits in the triggerer."""
+"""Triggers: what waits in the triggerer.
+
+This module may change from release to release.
+"""

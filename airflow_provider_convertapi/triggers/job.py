@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-import time
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: TID253 - imported in `execute`
 
 from airflow_provider_convertapi.api.ids import JobIds, key_check, unseal
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.conversions.cancellation import cancel_jobs
 from airflow_provider_convertapi.conversions.deferral import JobEvent, JobRef
 from airflow_provider_convertapi.conversions.polling import JobPoller
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.connection import ConnectionSettings
     from airflow_provider_convertapi.conversions.deferral import Status
+
+__all__ = ["ConvertApiJobTrigger"]
 
 _SPREAD = 0.1
 """Seconds over which triggers begin: a triggerer that starts makes a thousand of them at once."""
@@ -96,9 +98,9 @@ class ConvertApiJobTrigger(BaseTrigger):
             answered = await poller.wait_for(
                 jobs,
                 enough=max(1, math.ceil(self.share * len(jobs))),
-                seconds=max(ends - time.time(), 0),
+                seconds=max(ends - SYSTEM_CLOCK.time(), 0),
             )
-        is_late = not all(answered) and time.time() >= self.deadline
+        is_late = not all(answered) and SYSTEM_CLOCK.time() >= self.deadline
         return self._event("timeout" if is_late else "answered", answered)
 
     async def on_kill(self) -> None:

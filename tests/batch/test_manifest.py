@@ -21,8 +21,11 @@ from airflow_provider_convertapi.batch.manifest import (
     last_records,
     part_name,
 )
-from airflow_provider_convertapi.batch.record import Author, Record, parameters_digest
+from airflow_provider_convertapi.batch.record import Record, parameters_digest
 from airflow_provider_convertapi.batch.recorder import Recorder
+from airflow_provider_convertapi.batch.tables import open_tables
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
+from airflow_provider_convertapi.conversions.task import TaskTry
 from airflow_provider_convertapi.errors import BatchFailedError
 from airflow_provider_convertapi.manifest import main, read_manifest
 from airflow_provider_convertapi.storage import Folder
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 
     from tests.batch.nights import Night
 
-AUTHOR = Author(dag_id="d", task_id="t", run_id="r", map_index=3, try_number=1)
+TASK = TaskTry(dag_id="d", task_id="t", run_id="r", map_index=3, started=0.0)
 RECORD = Record(
     target="a.pdf",
     source="/in/a.txt",
@@ -103,12 +106,12 @@ def test_concurrent_writers_and_compaction_lose_nothing(manifest: Manifest) -> N
     missing: list[str] = []
 
     def write(writer: int) -> None:
-        author = replace(AUTHOR, map_index=writer, run_id=str(writer))
+        task = replace(TASK, map_index=writer, run_id=str(writer))
         for sequence in range(parts):
             number = writer * parts + sequence
-            manifest.write(part_name(author, sequence), [numbered(number)])
+            manifest.write(part_name(task, sequence), [numbered(number)])
             if sequence % 10 == 9:
-                manifest.compact(author)
+                manifest.compact(task)
             seen = {record.target for _, record in manifest.records()}
             missing.extend({numbered(n).target for n in range(writer * parts, number)} - seen)
 
@@ -133,7 +136,7 @@ def test_compaction_keeps_what_decisions_need(manifest: Manifest) -> None:
     manifest.write("failed.jsonl", [replace(RECORD, outcome="failed", when=early, run_id="x")])
     manifest.write("own.jsonl", [replace(RECORD, when=early, cost=2)])
 
-    manifest.compact(AUTHOR)
+    manifest.compact(TASK)
 
     kept = [record for _, record in manifest.records()]
     assert 1 == len(manifest.part_names())
@@ -143,12 +146,14 @@ def test_compaction_keeps_what_decisions_need(manifest: Manifest) -> None:
 
 def test_index_takes_the_last_word(manifest: Manifest) -> None:
     """Records come in any order, twice at times: the latest counts, and costs count once."""
-    index = Index(AUTHOR)
+    index = Index(open_tables(), TASK, now=0.0)
     later = replace(RECORD, fingerprint="new", when="2026-12-01T00:00:00+00:00")
     for record in (later, RECORD, later):
         index.add(record)
 
-    assert later.match == index.converted["a.pdf"].match
+    conversion = index.conversion("a.pdf")
+    assert conversion is not None
+    assert later.match == conversion.match
     assert 2 == index.spent
 
 
@@ -166,7 +171,7 @@ def test_records_outlive_a_part_that_could_not_be_written(tmp_path: Path) -> Non
     (tmp_path / "manifest").write_text("in the way")
     manifest = Manifest(Folder(f"{tmp_path}/manifest/"))
     digest = RequestDigest(to_format="pdf", digesting=lambda: ("salt:digest",))
-    recorder = Recorder(manifest, AUTHOR, digest, f"{tmp_path}/", None)
+    recorder = Recorder(manifest, TASK, digest, f"{tmp_path}/", None, SYSTEM_CLOCK)
 
     def add(name: str) -> None:
         item = Item(f"/in/{name}.txt", f"{name}.pdf", "1-2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,11 +13,25 @@ from airflow_provider_convertapi.api.converters import (
     without_extension,
 )
 from airflow_provider_convertapi.batch.names import Naming, shard_of
+from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
 from airflow_provider_convertapi.errors import ParameterError
 from airflow_provider_convertapi.storage import safe_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def assign(
+    naming: Naming, inputs: list[tuple[str, str]], is_from: Callable[[str, str], bool | None]
+) -> list[str]:
+    """Return the outputs of inputs, each given as its relative path and its URI."""
+    with closing(open_tables()) as tables:
+        for path, uri in inputs:
+            row = [pack(uri), pack(path), pack(naming.plain(path))]
+            tables.execute("INSERT INTO inputs (uri, path, target) VALUES (?, ?, ?)", row)
+        naming.assign(tables, str, is_from)
+        found = tables.execute("SELECT target FROM inputs ORDER BY number").fetchall()
+    return [unpack(target) for (target,) in found]
 
 
 def never(target: str, source: str) -> None:
@@ -46,7 +61,7 @@ def test_output_is_named_after_its_input(path: str, to_format: str, expected: st
     """The extension changes, the directories stay, the name is one that every store takes."""
     naming = Naming([to_format], "fail", safe_name)
 
-    assert [expected] == naming.targets([(path, path)], never)
+    assert [expected] == assign(naming, [(path, path)], never)
 
 
 def test_collisions_are_told_together() -> None:
@@ -54,15 +69,17 @@ def test_collisions_are_told_together() -> None:
     naming = Naming(["pdf"], "fail", safe_name)
 
     with pytest.raises(ParameterError, match=r"a\.docx and a\.odt to a\.pdf.*Nothing was paid"):
-        naming.targets([("a.docx", "1"), ("b.docx", "2"), ("a.odt", "3")], never)
+        assign(naming, [("a.docx", "1"), ("b.docx", "2"), ("a.odt", "3")], never)
 
 
 def test_suffix_is_the_inputs_own() -> None:
     """Only what collides gets its extension; what still collides gets a digest of its place."""
     naming = Naming(["pdf"], "suffix", safe_name)
 
-    targets = naming.targets(
-        [("a.docx", "1"), ("a.odt", "2"), ("b.odt", "3"), ("c.odt", "x/c"), ("c.odt", "y/c")], never
+    targets = assign(
+        naming,
+        [("a.docx", "1"), ("a.odt", "2"), ("b.odt", "3"), ("c.odt", "x/c"), ("c.odt", "y/c")],
+        never,
     )
 
     assert ["a.docx.pdf", "a.odt.pdf", "b.pdf"] == targets[:3]
@@ -74,7 +91,7 @@ def test_known_outputs_keep_their_names() -> None:
     """Who had the plain name before the other came keeps it."""
     naming = Naming(["pdf"], "suffix", safe_name)
 
-    targets = naming.targets([("a.docx", "new"), ("a.odt", "old")], made({"a.pdf": "old"}))
+    targets = assign(naming, [("a.docx", "new"), ("a.odt", "old")], made({"a.pdf": "old"}))
 
     assert ["a.docx.pdf", "a.pdf"] == targets
 
@@ -83,11 +100,11 @@ def test_names_do_not_depend_on_who_else_is_there() -> None:
     """Whoever is missing tonight: nobody gets a new name for that, and nobody another's."""
     naming = Naming(["pdf"], "suffix", safe_name)
     inputs = [("a.docx", "x/a.docx"), ("a.docx", "y/a.docx"), ("a", "?doc=1"), ("a", "?doc=2")]
-    together = naming.targets(inputs, never)
+    together = assign(naming, inputs, never)
     outputs = dict(zip(together, (source for _, source in inputs), strict=True))
 
-    alone = [naming.targets([one], made(outputs)) for one in inputs]
-    [late] = naming.targets([("a.docx", "z/a.docx")], made({"a.pdf": "x/a.docx"}))
+    alone = [assign(naming, [one], made(outputs)) for one in inputs]
+    [late] = assign(naming, [("a.docx", "z/a.docx")], made({"a.pdf": "x/a.docx"}))
 
     assert [[target] for target in together] == alone
     assert "a.docx.pdf" == late
@@ -99,7 +116,7 @@ def test_suffix_that_another_file_has_is_settled() -> None:
 
     names = ["a.odt", "a.docx", "a.odt.docx", "a.odt.docx.md", "a.odt.docx.md.txt"]
 
-    targets = naming.targets([(name, name) for name in names], never)
+    targets = assign(naming, [(name, name) for name in names], never)
 
     assert 5 == len(set(targets))
 
@@ -133,7 +150,7 @@ def test_shards_are_stable_and_even() -> None:
 
 def test_last_step_names_the_output() -> None:
     """The extension is the one that the steps end in."""
-    assert ["a.pdf"] == Naming(["pdf", "protect"], "fail", safe_name).targets(
-        [("a.txt", "")], never
+    assert ["a.pdf"] == assign(
+        Naming(["pdf", "protect"], "fail", safe_name), [("a.txt", "")], never
     )
-    assert ["a.zip"] == Naming(["pdf", "zip"], "fail", safe_name).targets([("a.txt", "")], never)
+    assert ["a.zip"] == assign(Naming(["pdf", "zip"], "fail", safe_name), [("a.txt", "")], never)

@@ -10,7 +10,12 @@ from collections.abc import Callable
 import pytest
 
 from airflow_provider_convertapi.api.retry import Backoff
-from airflow_provider_convertapi.batch.limit import ConcurrencyLimit, PollSchedule
+from airflow_provider_convertapi.batch.limit import (
+    FIRST_SPACING,
+    RAMP,
+    ConcurrencyLimit,
+    PollSchedule,
+)
 from airflow_provider_convertapi.batch.pool import SPARE, Permit, WorkerPool
 from airflow_provider_convertapi.errors import ThrottledError
 
@@ -68,14 +73,15 @@ def test_one_round_halves_once() -> None:
 
 
 def test_first_starts_are_spread() -> None:
-    """Half a second for the first, nothing for the others."""
+    """A few milliseconds between the first, nothing for the others."""
     limit = ConcurrencyLimit(10)
     spread = 0.0
     for others in range(10):
         spread += limit.spacing(others)
         limit.start(others)
 
-    assert pytest.approx(0.5) == spread
+    assert pytest.approx(10 * FIRST_SPACING) == spread
+    assert spread < 0.1
     assert 0 == limit.spacing(9)
 
 
@@ -85,7 +91,7 @@ def test_one_that_takes_the_place_of_another_does_not_wait() -> None:
     for others in range(4):
         limit.start(others)
 
-    assert (0.0, 0.05) == (limit.spacing(3), limit.spacing(4))
+    assert (0.0, FIRST_SPACING) == (limit.spacing(3), limit.spacing(4))
 
 
 def test_starts_are_spread_anew_after_a_refusal() -> None:
@@ -94,7 +100,7 @@ def test_starts_are_spread_anew_after_a_refusal() -> None:
     numbers = [limit.start(others) for others in range(16)]
     limit.refused(numbers[-1], 15)
 
-    assert 0.5 / 8 == limit.spacing(0)
+    assert RAMP / 8 == limit.spacing(0)
 
 
 def wait_for(duration: float, schedule: PollSchedule) -> tuple[int, float]:

@@ -90,6 +90,38 @@ def test_quota_ends_between_steps(night: Night) -> None:
     assert 4 == night.sandbox.billed
 
 
+def test_step_that_was_done_before_the_deferral_is_counted(night: Night) -> None:
+    """What a killed try had finished is found, and the next step is posted and counted once."""
+    night.write("a.txt")
+    night.sandbox.balance = 1
+    with pytest.raises(QuotaExhaustedError):
+        night.run(steps=STEPS)
+    night.sandbox.balance = 10
+
+    summary, _ = run_deferred(night, TaskInstance(2, 1), steps=STEPS)
+
+    assert (2, 1) == (night.sandbox.billed, summary["cost"])
+    assert 1 == len(
+        night.sandbox.requests.filter(method="POST", path="/async/convert/pdf/to/*")[1:]
+    )
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferrable"])
+def test_busy_service_at_a_later_step_is_not_counted(night: Night, deferrable: bool) -> None:
+    """A 503 costs nothing, at whichever step and however often."""
+    night.write("a.txt", "b.txt")
+    night.sandbox.fail(
+        "POST /async/convert/pdf/to/protect", status=503, headers={"Retry-After": "0"}, times=2
+    )
+
+    if deferrable:
+        summary, _ = run_deferred(night, steps=STEPS)
+    else:
+        summary = night.run(steps=STEPS)
+
+    assert 4 == summary["cost"] == night.sandbox.billed
+
+
 def test_budget_counts_every_step(night: Night) -> None:
     """Two files of two steps take four conversions at least."""
     night.write("a.txt", "b.txt")

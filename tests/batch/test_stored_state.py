@@ -58,7 +58,7 @@ def test_checkpoint_of_the_first_format() -> None:
     url = "https://example.com/c.docx?key=1"
     urls = {"url-00112233445566778899aabbccddeeff": url}
 
-    left = Checkpoint.from_bytes((DATA / "checkpoint.jsonl").read_bytes(), urls.get)
+    left = Checkpoint.read(Folder(f"{DATA}/").read_lines("checkpoint.jsonl"), urls.get)
 
     assert [
         Item(

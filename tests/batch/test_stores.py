@@ -126,6 +126,8 @@ def test_second_night_lists_each_object_once(
     # At the destination: six outputs, a part of the manifest, a salt.
     assert (2, 2) == (len(pages), len(walks) - len(pages))
     assert [] == [line for line in s3_requests if line.endswith((".txt", ".pdf"))]
+    assert ["GET"] == [line[:3] for line in s3_requests if line.endswith(".jsonl")]
+    assert 1 == s3_requests.count(f"HEAD /{BUCKET}")
     assert [] == [line for line in s3_requests if not line.startswith(("GET", "HEAD"))]
     assert asked == len(night.sandbox.requests)
 

@@ -151,6 +151,73 @@ def test_failure_names_the_step_and_what_was_paid(make: Any, sandbox: Sandbox) -
     assert {} == sandbox.files
 
 
+@pytest.mark.parametrize("number", [1, 2], ids=["run made anew", "cleared"])
+def test_verdict_of_a_later_step_is_raised_before_anything_is_paid(
+    make: Any, sandbox: Sandbox, number: int
+) -> None:
+    """A chain that failed for good costs nothing more, however often it is run again."""
+    sandbox.fail("POST /async/convert/pdf/to/merge", verdict=5001)
+    with pytest.raises(ConversionError, match="Step 2 of 2"):
+        execute(make(), TaskInstance())
+    assert 4 == sandbox.billed
+
+    for _ in range(3):
+        with pytest.raises(ConversionError, match=r"Step 2 of 2.*took 3 conversion"):
+            execute(make(), TaskInstance(number))
+
+    assert 4 == sandbox.billed
+
+
+def test_verdict_on_one_source_is_raised_before_the_others_are_paid(
+    make: Any, sandbox: Sandbox
+) -> None:
+    """Siblings are looked at as well as later steps."""
+    sandbox.fail("POST /async/convert/md/to/pdf", verdict=5001)
+    with pytest.raises(ConversionError):
+        execute(make(), TaskInstance())
+    billed = sandbox.billed
+
+    for number in (2, 3):
+        with pytest.raises(ConversionError):
+            execute(make(), TaskInstance(number))
+
+    assert billed == sandbox.billed
+
+
+def test_run_made_anew_finds_the_finished_chain(make: Any, sandbox: Sandbox) -> None:
+    """A first try looks at the last step, which is free."""
+    execute(make(), TaskInstance())
+
+    execute(make(), TaskInstance())
+
+    assert 4 == sandbox.billed
+
+
+def test_run_made_anew_uses_the_steps_that_are_done(make: Any, sandbox: Sandbox) -> None:
+    """A run that died between two steps is made anew: the first step is not paid again."""
+    sandbox.fail("POST /async/convert/pdf/to/merge", drop="before", times=None)
+    with pytest.raises(Exception, match="Step 2 of 2"):
+        execute(make(), TaskInstance())
+    sandbox.clear_faults()
+
+    execute(make(), TaskInstance())
+
+    assert 4 == sandbox.billed
+
+
+def test_refused_parameter_leaves_what_the_fixed_one_needs(make: Any, sandbox: Sandbox) -> None:
+    """After a 400 for a later step the results of the earlier ones stay."""
+    sandbox.fail("POST /async/convert/pdf/to/merge", status=400, code=4000, times=1)
+    with pytest.raises(ParameterError, match="Step 2 of 2"):
+        execute(make(), TaskInstance())
+    assert 3 == sandbox.billed
+
+    execute(make(steps=[{"to_format": "merge", "parameters": {"PageSize": "a4"}}]), TaskInstance(2))
+
+    assert 4 == sandbox.billed
+    assert {} == sandbox.files
+
+
 def test_intermediates_stay_for_another_try(make: Any, sandbox: Sandbox) -> None:
     """A verdict that one more attempt may change leaves what that needs."""
     sandbox.fail("POST /async/convert/pdf/to/merge", verdict=50050)

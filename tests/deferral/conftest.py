@@ -45,7 +45,7 @@ def start_job(sandbox: Sandbox, letter: Path) -> StartJob:
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
     from airflow_provider_convertapi.storage import find_source
 
-    client = ConvertApiHook().client
+    client = ConvertApiHook().open_session().client
 
     def start(derivation: str = "0" * 64, attempt: int = 0) -> list[Any]:
         job_id = JobIds(sandbox.token, derivation).job_id(attempt)

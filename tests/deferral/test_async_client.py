@@ -9,6 +9,7 @@ import ipaddress
 import logging
 import re
 import ssl
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from convertapi_sandbox import Sandbox
 
 JOB = get_job("j" * 32)
+TIMES: dict[str, Any] = {"clock": time.time, "monotonic": time.monotonic}
 QUICK = Backoff(base=0.01, jitter=lambda: 0.0)
 
 
@@ -45,7 +47,7 @@ def call(base_url: str, endpoint: Endpoint[Any], **options: Any) -> Any:
     """Make one call with a new client."""
 
     async def main() -> Any:
-        client = AsyncClient(base_url, token_of, **{"backoff": QUICK, **options})
+        client = AsyncClient(base_url, token_of, **{"backoff": QUICK, **TIMES, **options})
         try:
             return await client.call(endpoint)
         finally:
@@ -79,7 +81,9 @@ def test_both_clients_say_the_same(convertapi_sandbox: Sandbox, fault: dict[str,
     """Whatever the service does, both clients raise the same class for it, as often asked."""
     url = convertapi_sandbox.url
     convertapi_sandbox.fail("GET /async/job/*", times=None, **fault)
-    client = Client(url, lambda kind: f"secret-{kind.value}", backoff=QUICK)
+    client = Client(
+        url, lambda kind: f"secret-{kind.value}", backoff=QUICK, pause=time.sleep, **TIMES
+    )
 
     sync = failure_of(lambda: client.call(JOB))
     count = len(convertapi_sandbox.requests)
@@ -186,7 +190,7 @@ async def service(heads: list[str], context: ssl.SSLContext | None = None) -> As
 
 async def ask(base_url: str, endpoint: Endpoint[Any] = JOB) -> Any:
     """Make one call, once."""
-    client = AsyncClient(base_url, token_of)
+    client = AsyncClient(base_url, token_of, **TIMES)
     try:
         return await client.send(endpoint)
     finally:
@@ -320,7 +324,7 @@ def test_body_travels_with_its_length(convertapi_sandbox: Sandbox) -> None:
         async def token(_: Credential) -> str:
             return convertapi_sandbox.token
 
-        client = AsyncClient(convertapi_sandbox.url, token)
+        client = AsyncClient(convertapi_sandbox.url, token, **TIMES)
         try:
             return await client.call(request_token(convertapi_sandbox.kid, 60, None))
         finally:

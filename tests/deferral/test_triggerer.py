@@ -101,6 +101,26 @@ def test_refused_jwt_is_renewed_once(
     assert 2 == len(sandbox.requests.filter(method="POST", path="/token/jwt"))
 
 
+def test_triggers_that_are_refused_at_once(
+    make_trigger: MakeTrigger, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is refused says with which JWT, so that all of them share the next one, too."""
+    connect(monkeypatch, sandbox, auth="jwt_remote", namespace="refused at once")
+    fire(make_trigger(unknown_jobs(1), settle=0))
+    # Until the last has sent the first JWT, and long enough for the next to be another one.
+    sandbox.fail("GET /async/job/*", status=401, code=4012, times=16, delay=1.1)
+
+    async def together() -> None:
+        triggers = [make_trigger([job], settle=0) for job in unknown_jobs(16)]
+        await asyncio.gather(*(fired_payload(trigger) for trigger in triggers))
+
+    asyncio.run(together())
+
+    assert 16 == len(sandbox.requests.filter(method="GET", path="/async/job/*", status=401))
+    assert 2 == len(sandbox.requests.filter(method="POST", path="/token/jwt"))
+    assert 2 == len(bearers(sandbox))
+
+
 def test_refused_credential_is_the_workers(
     make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
 ) -> None:
@@ -273,7 +293,7 @@ def test_on_kill_is_over_in_time(sandbox: Sandbox, start_job: StartJob) -> None:
         return sandbox.token
 
     async def cancel() -> None:
-        client = AsyncClient(sandbox.url, token)
+        client = AsyncClient(sandbox.url, token, clock=time.time, monotonic=time.monotonic)
         jobs = [(JobIds(sandbox.token, job[0]), 0, ())]
         try:
             await cancel_jobs(client, jobs, logging.getLogger("test"), seconds=0.5)

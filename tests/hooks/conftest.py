@@ -36,7 +36,7 @@ def make_hook(sandbox: Sandbox) -> MakeHook:
     def make(try_number: int = 1, **names: Any) -> ConvertApiHook:
         hook = ConvertApiHook()
         identity = {"dag_id": "d", "run_id": "r", "task_id": "t", **names}
-        hook.task = TaskTry(**identity, number=try_number, started=time.time())
+        hook.open_session(TaskTry(**identity, number=try_number, started=time.time()))
         return hook
 
     return make

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,6 +21,7 @@ from airflow_provider_convertapi.errors import (
     ResultLostError,
     ThrottledError,
 )
+from tests.core.api.wire import Proxy
 from tests.tries import checked_conversion
 
 if TYPE_CHECKING:
@@ -81,6 +84,26 @@ def test_lost_answer_is_not_sent_again(
     assert ["letter.txt"] == [path.name for path in letter.parent.iterdir()]
 
 
+@pytest.mark.parametrize("drop", ["before", "after_work"])
+def test_lost_answer_behind_a_proxy(
+    sandbox: Sandbox,
+    make_hook: MakeHook,
+    letter: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    drop: str,
+) -> None:
+    """A proxy between us and the service does not make a sent request an unsent one."""
+    sandbox.fail("POST /convert", times=None, drop=drop)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with closing(Proxy(urlsplit(sandbox.url).port or 0)) as proxy:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+        with pytest.raises(ResultLostError, match="may have been billed"):
+            make_hook().convert(letter, "pdf", letter.parent / "letter.pdf", durable=False)
+
+    assert 1 == len(sandbox.requests)
+    assert (1 if drop == "after_work" else 0) == sandbox.billed
+
+
 def test_throttling_is_waited_out(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:
     """A 503 costs nothing, so the request is made again after the time that the service asked."""
     sandbox.fail("POST /convert", status=503, code=503, times=2, headers={"Retry-After": "0.1"})
@@ -106,7 +129,7 @@ def test_throttling_for_ever_ends_at_the_timeout(
 def test_refused_connection_is_tried_again(make_hook: MakeHook, letter: Path) -> None:
     """Where no byte left, the request may be sent again: the error says that nothing was sent."""
     hook = make_hook()
-    hook.client.base_url = "http://127.0.0.1:9"
+    hook.open_session().client.base_url = "http://127.0.0.1:9"
 
     with pytest.raises(Exception, match="no connection"):
         hook.convert(letter, "pdf", letter.parent / "o.pdf", durable=False, timeout=3)
@@ -140,7 +163,7 @@ def _direct(hook: ConvertApiHook, source: Path, permit: _Permit) -> DirectConver
         source=source, destination=target, durable=False, overwrite=False
     )
     settings = JobSettings(may_be_known=False, is_second_attempt=False, permit=permit)
-    return DirectConversion(conversion, hook.session, settings, logging.getLogger("t"))
+    return DirectConversion(conversion, hook.open_session(), settings, logging.getLogger("t"))
 
 
 def test_permit_is_free_with_the_last_byte(make_hook: MakeHook, letter: Path) -> None:

@@ -112,14 +112,15 @@ def test_refused_token_says_so_and_costs_nothing(
     assert 0 == sandbox.billed
 
 
-def test_lifetime_is_capped_by_the_task(sandbox: Sandbox, make_hook: MakeHook) -> None:
+def test_lifetime_is_capped_by_the_task(sandbox: Sandbox) -> None:
     """A task that may run 100 s gets a JWT of 100 s and a margin."""
     import jwt
 
     from airflow_provider_convertapi.conversions.task import TaskTry
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
-    hook = make_hook()
-    hook.task = TaskTry(dag_id="d", started=0.0, execution_timeout=100)
+    hook = ConvertApiHook()
+    hook.open_session(TaskTry(dag_id="d", started=0.0, execution_timeout=100))
 
     claims = jwt.decode(hook.issue_token(), sandbox.token, algorithms=["HS256"])
 
@@ -189,7 +190,7 @@ def test_stop_interrupts_a_waiting_conversion(
     """A stopped hook ends with `ConversionInterrupted`; the next try collects the job."""
     sandbox.jobs_take(polls=5)
     hook = make_hook()
-    hook.stop()
+    hook.open_session().stop()
     out = letter.parent / "o.pdf"
     with pytest.raises(ConversionInterrupted):
         hook.convert(letter, "pdf", out)
@@ -218,7 +219,6 @@ TESTS: list[Any] = [
 @pytest.mark.parametrize(("change", "good", "text"), TESTS)
 def test_connection_test(
     sandbox: Sandbox,
-    make_hook: MakeHook,
     monkeypatch: pytest.MonkeyPatch,
     change: dict[str, Any],
     good: bool,
@@ -227,10 +227,12 @@ def test_connection_test(
     """The Test button spends nothing, and says what is wrong and on which machine it ran."""
     import platform
 
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
     connect(monkeypatch, sandbox, **change)
     started = time.monotonic()
 
-    result, message = make_hook().test_connection()
+    result, message = ConvertApiHook().test_connection()
 
     assert (good, True) == (result, text in message)
     assert sandbox.token not in message

@@ -53,7 +53,7 @@ def begun(convertapi_sandbox: Sandbox, tmp_path: Path) -> tuple[Chain, JobRef]:
     conversion = checked_conversion(
         source=tmp_path / "letter.txt", destination=tmp_path / "letter.pdf"
     )
-    chain: Any = prepare(ConvertApiHook().session, conversion)
+    chain: Any = prepare(ConvertApiHook().open_session(), conversion)
     [job] = chain.proceed(defers=True)
     while convertapi_sandbox.at_work:
         time.sleep(0.02)
@@ -87,7 +87,9 @@ def test_triggerer_waits_it_out(begun: tuple[Chain, JobRef], convertapi_sandbox:
         return "none that matters"
 
     async def watch() -> list[bool]:
-        client = AsyncClient(convertapi_sandbox.url, token, pause=clock.apause, clock=clock)
+        client = AsyncClient(
+            convertapi_sandbox.url, token, pause=clock.apause, clock=clock, monotonic=clock
+        )
         poller = JobPoller(client, 10, 30, session.log)
         try:
             job_id = JobIds(session.key, job.derivation).job_id(job.attempt)

@@ -13,12 +13,12 @@ from airflow_provider_convertapi.api import (
     Conversion,
     ConvertedFile,
     Credential,
+    CurrentToken,
     Endpoint,
     JobAnswer,
     JobIds,
     Request,
     Response,
-    TokenIssuer,
     find_jwt,
     mint,
     poll_delays,
@@ -101,7 +101,7 @@ def tokens(response: Response) -> None:
     token = mint("secret", "kid", now=0.0, lifetime=60, client_ip=None)
     assert_type(token, str)
     assert_type(find_jwt(response), str | None)
-    assert_type(TokenIssuer(lambda: token, 60, lambda: 0.0).token(), str)
+    assert_type(CurrentToken(60, lambda: 0.0).set(token), str)
 
 
 def waits(error: ConvertApiError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,8 @@ import pytest
 
 from airflow_provider_convertapi.api.client import Client
 from airflow_provider_convertapi.api.retry import Backoff
-from tests.unit.server import Answer, Script, Server
-from tests.unit.wire import make_certificate
+from tests.core.api.server import Answer, Script, Server
+from tests.core.api.wire import make_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,8 @@ def make_client() -> Iterator[MakeClient]:
             settings: dict[str, Any] = {
                 "token": lambda kind: f"{TOKEN}-{kind.value}",
                 "pause": lambda _: None,
+                "clock": time.time,
+                "monotonic": time.monotonic,
                 "backoff": Backoff(jitter=lambda: 0.0),
                 "http_timeout": 5.0,
             }

@@ -22,7 +22,7 @@ from airflow_provider_convertapi.errors import (
     UnexpectedAnswerError,
     UnsupportedFormatError,
 )
-from tests.unit.server import FILE_ID, JOB_ID, Memory, response
+from tests.core.api.server import FILE_ID, JOB_ID, Memory, response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,8 +182,8 @@ def test_not_found_of_free_calls() -> None:
 
 def test_code_of_errors() -> None:
     """The Code is kept where a caller branches on it."""
-    assert 4012 == raised(POLL, 401, 4012).code  # type: ignore[attr-defined]
-    assert 5002 == raised(CONVERTING["submit"], 500, 5002).code  # type: ignore[attr-defined]
+    assert 4012 == raised(POLL, 401, 4012).code
+    assert 5002 == raised(CONVERTING["submit"], 500, 5002).code
     assert "HTTP 500, Code 5002: It is so." in str(raised(CONVERTING["submit"], 500, 5002))
 
 
@@ -310,7 +310,10 @@ def test_hostile_error_body() -> None:
         ("soon", None),
         ("-5", None),
         ("nan", None),
+        ("1000000000", 7200.0),
+        ("1" + "0" * 16, 7200.0),
         ("9" * 400, None),
+        ("Tue, 24 Nov 2099 10:00:30 GMT", 7200.0),
         ("Tue, 24 Nov 99999999999 10:00:30 GMT", None),
     ],
 )
@@ -322,6 +325,24 @@ def test_retry_after(header: str, seconds: float | None) -> None:
 
     assert isinstance(error, ThrottledError)
     assert seconds == error.retry_after
+
+
+@pytest.mark.parametrize("status", [402, 407, 409, 410, 418, 422, 451, 499])
+def test_refusals_without_a_class_of_their_own(status: int) -> None:
+    """Any 4xx is an answer: what was sent was not accepted, so nothing was lost."""
+    for endpoint in (*CONVERTING.values(), *FREE.values()):
+        error = raised(endpoint, status, None)
+
+        assert UnexpectedAnswerError is type(error)
+        assert (True, False) == (error.is_refusal, error.is_answer_lost)
+
+
+@pytest.mark.parametrize("status", [101, 204, 302, 307])
+def test_answers_that_say_nothing(status: int) -> None:
+    """What is neither a result nor a refusal leaves open whether the request was accepted."""
+    error = raised(CONVERTING["submit"], status, None)
+
+    assert (False, True) == (error.is_refusal, error.is_answer_lost)
 
 
 def test_retry_after_a_date_without_a_clock() -> None:

@@ -17,12 +17,12 @@ from airflow_provider_convertapi.errors import (
     ConvertApiError,
     UnexpectedAnswerError,
 )
-from tests.unit.server import FILE_ID, JOB_ID, RESET, Memory, reply, reply_json
+from tests.core.api.server import FILE_ID, JOB_ID, RESET, Memory, reply, reply_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.unit.conftest import MakeClient, Serve
+    from tests.core.api.conftest import MakeClient, Serve
 
 TOKEN = "the-token-of-the-connection"
 POLL = endpoints.get_job(JOB_ID)

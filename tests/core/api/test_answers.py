@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_convertapi.api.answers import AnswerReader, PartHead
 from airflow_provider_convertapi.errors import UnexpectedAnswerError
-from tests.unit.server import JOB_ID
+from tests.core.api.server import JOB_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

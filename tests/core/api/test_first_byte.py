@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,8 @@ import pytest
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.aclient import AsyncClient
 from airflow_provider_convertapi.errors import TransportError
-from tests.unit.server import FILE_ID, JOB_ID, Memory
-from tests.unit.wire import FAULTS, Proxy, Service
+from tests.core.api.server import FILE_ID, JOB_ID, Memory
+from tests.core.api.wire import FAULTS, Proxy, Service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.wire import Endpoint
-    from tests.unit.conftest import MakeClient
+    from tests.core.api.conftest import MakeClient
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:unclosed:ResourceWarning"  # Python leaves sockets open whose TLS handshake was broken
@@ -187,7 +188,7 @@ def sent_asynchronously(url: str, call: Endpoint[Any]) -> bool:
         async def token(_: Any) -> str:
             return "token"
 
-        client = AsyncClient(url, token)
+        client = AsyncClient(url, token, clock=time.time, monotonic=time.monotonic)
         try:
             with pytest.raises(TransportError) as caught:
                 await client.send(call)

@@ -20,7 +20,7 @@ from airflow_provider_convertapi.api.forms import (
 )
 from airflow_provider_convertapi.api.wire import BLOCK
 from airflow_provider_convertapi.errors import InputChangedError, ParameterError
-from tests.unit.server import Memory
+from tests.core.api.server import Memory
 
 if TYPE_CHECKING:
     from io import BytesIO

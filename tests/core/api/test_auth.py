@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_convertapi.api.auth import TokenIssuer, find_jwt, mint
+from airflow_provider_convertapi.api.auth import CurrentToken, find_jwt, mint
 from airflow_provider_convertapi.api.endpoints import request_token
 from airflow_provider_convertapi.api.wire import Credential
 from airflow_provider_convertapi.errors import AuthenticationError, UnexpectedAnswerError
-from tests.unit.server import response
+from tests.core.api.server import response
 
 SECRET = "an-api-token-of-more-than-32-bytes-in-all"
 KID = "11111111-2222-4333-8444-555555555555"
@@ -78,53 +78,42 @@ class Clock:
         return self.now
 
 
-def test_renewed_before_it_expires() -> None:
-    """One token serves for nine tenths of its life, then there is the next."""
+def test_replaced_before_it_expires() -> None:
+    """A token serves for nine tenths of its life; then there is to be another."""
     clock = Clock()
-    made: list[float] = []
+    current = CurrentToken(100, clock)
 
-    def make() -> str:
-        made.append(clock.now)
-        return f"token {len(made)}"
-
-    issuer = TokenIssuer(make, 100, clock)
+    assert None is current.get()
+    assert "first" == current.set("first")
     handed = []
-    for clock.now in (1000.0, 1050.0, 1089.9, 1090.0, 1179.9, 1180.0):
-        handed.append(issuer.token())
+    for clock.now in (1000.0, 1050.0, 1089.9, 1090.0):
+        handed.append(current.get())
+    current.set("second")
+    clock.now = 1179.9
 
-    assert ["token 1"] * 3 + ["token 2"] * 2 + ["token 3"] == handed
-    assert [1000.0, 1090.0, 1180.0] == made
-
-
-def test_forgotten_token_is_made_anew() -> None:
-    """A token that was refused is not handed out again."""
-    tokens = iter(["refused", "fresh"])
-    issuer = TokenIssuer(lambda: next(tokens), 100, Clock())
-
-    assert "refused" == issuer.token()
-    issuer.forget()
-
-    assert None is issuer.kept()
-    assert ["fresh", "fresh"] == [issuer.token(), issuer.token()]
+    assert ["first", "first", "first", None] == handed
+    assert "second" == current.get()
 
 
-def test_kept_token_from_elsewhere() -> None:
-    """A token may come from elsewhere; it is kept as long as one of its own."""
-    clock = Clock()
-    issuer = TokenIssuer(lambda: "own", 100, clock)
+def test_refused_token_is_used_no_more() -> None:
+    """Who is refused says with which token: one that has replaced it meanwhile stays."""
+    current = CurrentToken(100, Clock())
+    current.set("first")
 
-    assert None is issuer.kept()
-    assert "given" == issuer.keep("given") == issuer.kept() == issuer.token()
-    clock.now = 1090.0
-    assert None is issuer.kept()
+    current.discard("first")
+    assert None is current.get()
+    current.set("second")
+    current.discard("first")
+
+    assert "second" == current.get()
 
 
 def test_token_is_in_no_representation() -> None:
-    """Who prints an issuer sees no token."""
-    issuer = TokenIssuer(lambda: "secret-token", 100, Clock())
-    issuer.token()
+    """Whoever prints it sees no token."""
+    current = CurrentToken(100, Clock())
+    current.set("secret-token")
 
-    assert "secret-token" not in repr(issuer)
+    assert "secret-token" not in repr(current)
 
 
 JWT = mint(SECRET, KID, now=NOW, lifetime=LIFETIME)

@@ -14,7 +14,7 @@ from airflow_provider_convertapi.errors import (
     ResultLostError,
     UnexpectedAnswerError,
 )
-from tests.unit.server import FILE_ID, JOB_ID, Memory, response
+from tests.core.api.server import FILE_ID, JOB_ID, Memory, response
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.api.wire import Request

@@ -25,11 +25,11 @@ from airflow_provider_convertapi.errors import (
     TransportError,
     UnexpectedAnswerError,
 )
-from tests.unit.server import FILE_ID, JOB_ID, RESET, Memory, one_by_one, reply, reply_json
+from tests.core.api.server import FILE_ID, JOB_ID, RESET, Memory, one_by_one, reply, reply_json
 
 if TYPE_CHECKING:
-    from tests.unit.conftest import MakeClient, Serve
-    from tests.unit.server import Received
+    from tests.core.api.conftest import MakeClient, Serve
+    from tests.core.api.server import Received
 
 STORED = {"FileName": "a.pdf", "FileSize": 4, "FileId": FILE_ID}
 RUNNING = reply(202)
@@ -240,7 +240,8 @@ def tokens() -> Any:
     number = count(1)
     current = [next(number)]
 
-    def renew() -> bool:
+    def renew(refused: str) -> bool:
+        assert refused == f"TOKEN-{current[0]}"
         current[0] = next(number)
         return True
 
@@ -742,16 +743,17 @@ def test_kinds_of_credential(serve: Serve, make_client: MakeClient) -> None:
 
 
 def test_defaults_of_the_client() -> None:
-    """Without further words a client waits for real, and its backoff has jitter."""
+    """Without further words a client's backoff has jitter, and nothing can be renewed."""
     from airflow_provider_convertapi.api.client import Client
 
-    client = Client("http://127.0.0.1:9", lambda _: "t")
+    client = Client(
+        "http://127.0.0.1:9",
+        lambda _: "t",
+        pause=time.sleep,
+        clock=time.time,
+        monotonic=time.monotonic,
+    )
 
     assert Backoff() == client.backoff
-    assert (time.sleep, time.time, time.monotonic) == (
-        client.pause,
-        client.clock,
-        client.monotonic,
-    )
-    assert False is client.renew()
+    assert False is client.renew("t")
     client.close()

@@ -6,12 +6,15 @@ import copy
 import inspect
 import pickle
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_convertapi import errors
 from airflow_provider_convertapi.errors import ConvertApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CLASSES = [
     value
@@ -20,13 +23,14 @@ CLASSES = [
 ]
 
 FIELDS: dict[str, dict[str, Any]] = {
-    "ParameterError": {"invalid": {"PageRange": ["is no range"]}, "lasting": False},
-    "UnsupportedFormatError": {"lasting": False},
+    "ParameterError": {"invalid": {"PageRange": ["is no range"]}, "bars_file": False},
+    "UnsupportedFormatError": {"bars_file": False},
     "AuthenticationError": {"code": 4012},
     "ThrottledError": {"retry_after": 7.5},
     "TransportError": {"sent": False},
     "ConversionError": {"code": 5002},
     "TransientConversionError": {"code": 5000},
+    "UnexpectedAnswerError": {"refused": True},
 }
 """What instances carry beside their message."""
 
@@ -77,11 +81,64 @@ def test_wrong_connection_is_a_value_error() -> None:
 def test_defaults_of_fields() -> None:
     """What is not known has a value that says so; a request counts as sent unless it is proved."""
     assert {} == errors.ParameterError("m").invalid
-    assert True is errors.ParameterError("m").lasting
-    assert True is errors.UnsupportedFormatError("m").lasting
+    assert True is errors.ParameterError("m").bars_file
+    assert True is errors.UnsupportedFormatError("m").bars_file
     assert None is errors.AuthenticationError("m").code
     assert None is errors.ThrottledError("m").retry_after
     assert True is errors.TransportError("m").sent
+    assert False is errors.UnexpectedAnswerError("m").refused
+
+
+def names(fact: Callable[[ConvertApiError], object]) -> set[str]:
+    """Return the classes whose instances have a fact, without their common ending."""
+    instances = [
+        kind("m", 5001) if issubclass(kind, errors.ConversionError) else kind("m")
+        for kind in CLASSES
+    ]
+    return {type(error).__name__.removesuffix("Error") for error in instances if fact(error)}
+
+
+def test_facts_that_money_depends_on() -> None:
+    """Which errors were paid, which may have been, and which one must not pay for again."""
+    assert {"Conversion", "TransientConversion"} == names(lambda e: e.paid)
+    assert {"Transport", "UnexpectedAnswer"} == names(lambda e: e.is_answer_lost)
+    assert {"ResultLost", "ResultExpired"} == names(lambda e: e.concerns == "result")
+    assert {"Conversion", "Parameter", "UnsupportedFormat"} == names(lambda e: e.bars_file)
+    assert {"OutputExists", "UnexpectedAnswer"} == names(lambda e: e.bars_paid_file)
+    refusals = {"Conversion", "TransientConversion", "Parameter", "UnsupportedFormat"}
+    assert refusals == names(lambda e: e.is_refusal)
+    assert not {"Parameter", "Transport", "ResultLost"} & names(lambda e: e.paid is False)
+
+
+def test_facts_that_a_batch_depends_on() -> None:
+    """What ends a batch is true of every file; what a later try lists anew may be there then."""
+    account = {"QuotaExhausted", "Authentication", "ConnectionConfig"}
+    run = {"ConversionInterrupted", "BudgetExceeded", "BatchFailed", "TransientBatchFailed"}
+    assert account | run == names(lambda e: e.halts_batch)
+    assert {"InputNotFound"} == names(lambda e: e.transient_in_batch)
+
+
+def test_facts_of_an_instance() -> None:
+    """What an instance knows better than its class decides."""
+    unsent = errors.TransportError("m", sent=False)
+    refused = errors.UnexpectedAnswerError("m", refused=True)
+
+    assert (False, False) == (unsent.is_answer_lost, unsent.is_refusal)
+    assert (False, True) == (refused.is_answer_lost, refused.is_refusal)
+    assert not errors.ParameterError("m", bars_file=False).bars_file
+    assert not errors.UnsupportedFormatError("m", bars_file=False).bars_file
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_facts_by_name(kind: type[ConvertApiError]) -> None:
+    """Of a recorded failure the name is enough."""
+    assert kind is errors.by_name(kind.__name__)
+
+
+@pytest.mark.parametrize("name", [None, "", "OSError", "ClassVar", "Concern", "by_name", "__doc__"])
+def test_no_facts_by_name(name: str | None) -> None:
+    """An error of others, or none at all, has none."""
+    assert None is errors.by_name(name)
 
 
 def test_knows_no_airflow() -> None:

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_convertapi import errors, failures
 from airflow_provider_convertapi.errors import ConvertApiError, QuotaExhaustedError
 from airflow_provider_convertapi.failures import as_failure, explicit_failures
-from tests.unit.test_errors import CLASSES, make
+from tests.core.test_errors import CLASSES, make
 
 PERMANENT = [kind for kind in CLASSES if not kind.transient and kind is not ConvertApiError]
 TRANSIENT = [kind for kind in CLASSES if kind.transient]

@@ -21,13 +21,13 @@ from airflow_provider_convertapi.errors import (
     TransportError,
     UnexpectedAnswerError,
 )
-from tests.unit.server import FILE_ID, JOB_ID, RESET, Memory, one_by_one, reply, reply_json
+from tests.core.api.server import FILE_ID, JOB_ID, RESET, Memory, one_by_one, reply, reply_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from tests.unit.conftest import MakeClient, Serve
+    from tests.core.api.conftest import MakeClient, Serve
 
 SUBMIT = endpoints.start_conversion("docx", "pdf", JOB_ID, [("File", Memory(b"DATA"))])
 DIRECT = endpoints.convert_directly("docx", "pdf", 10, [("File", Memory(b"DATA"))])
@@ -288,7 +288,7 @@ def test_other_trouble_with_the_token(
         raise error
 
     with pytest.raises(type(error)) as caught:
-        make_client(server.url, token=token, renew=lambda: True).send(SUBMIT)
+        make_client(server.url, token=token, renew=lambda _: True).send(SUBMIT)
     assert error is caught.value
     assert 1 == len(asked)
     assert [] == server.requests

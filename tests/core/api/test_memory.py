@@ -9,13 +9,13 @@ import sys
 import threading
 from contextlib import suppress
 
-from tests.unit.server import FILE_ID, reply_json
+from tests.core.api.server import FILE_ID, reply_json
 
 SIZE = 200 * 1024 * 1024
 BLOCK = b"\x00" * (1 << 20)
 
 CLIENT = """
-import io, json, resource, sys
+import io, json, resource, sys, time
 from contextlib import closing
 
 from airflow_provider_convertapi.api.answers import AnswerReader
@@ -49,7 +49,8 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-with closing(Client(sys.argv[1], lambda kind: "token")) as client:
+times = {"pause": time.sleep, "clock": time.time, "monotonic": time.monotonic}
+with closing(Client(sys.argv[1], lambda kind: "token", **times)) as client:
     client.send(upload(Zeros()))  # all that is loaded late is loaded
     idle = peak()
     client.send(upload(Zeros()))

@@ -9,7 +9,7 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Service(Listener):
 
 
 class Proxy(Listener):
-    """Pass everything on as it comes, and every end of a connection as it is.
+    """Pass on the first request, then everything as it comes, and every end of a connection.
 
     :param port: where the service listens.
     :param fault: how it fails a CONNECT; None where it lets it through.
@@ -160,15 +160,18 @@ class Proxy(Listener):
         super().__init__(self._pass)
 
     def _pass(self, connection: socket.socket) -> None:
-        first = connection.recv(8, socket.MSG_PEEK)
-        if first.startswith(b"CONNECT"):
-            read_head(connection)
+        head, body = read_head(connection)
+        if head.startswith(b"CONNECT"):
             if self._fault:
                 self.fail(self._fault, connection)
                 return
             connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-        with ExitStack() as sockets:
-            service = sockets.enter_context(socket.create_connection(self._target))
+            first = body
+        else:
+            method, _, rest = head.partition(b" http://")
+            first = method + b" /" + rest.partition(b"/")[2] + b"\r\n\r\n" + body
+        with socket.create_connection(self._target) as service:
+            service.sendall(first)
             threading.Thread(target=_pump, args=(connection, service), daemon=True).start()
             _pump(service, connection)
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from airflow_provider_convertapi.api.redaction import hide_ids, redact, shown
-from tests.unit.server import FILE_ID, JOB_ID, response
+from tests.core.api.server import FILE_ID, JOB_ID, response
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJraWQiOiJrIn0.c2lnbmF0dXJl"
 
@@ -96,7 +96,7 @@ def test_time_does_not_explode() -> None:
 
 def test_log_lines(caplog: pytest.LogCaptureFixture) -> None:
     """A filtered logger shows what its library says, without the ids in it."""
-    logger = logging.getLogger("tests.unit.redaction")
+    logger = logging.getLogger("tests.core.api.redaction")
     hide_ids(logger.name)
     caplog.set_level(logging.DEBUG, logger.name)
 

@@ -1,0 +1,104 @@
+"""The files that a batch converts: on the disk, read in pieces, by output.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import json
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.batch.decisions import Item
+from airflow_provider_convertapi.batch.tables import open_database, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+_SCHEMA = "CREATE TABLE items (target BLOB PRIMARY KEY, row TEXT, is_settled INT) WITHOUT ROWID;"
+_AT_ONCE = 500
+
+
+class Items:
+    """The files to convert, by output; a million of them take no memory.
+
+    Any thread may read them.  What is settled stays among them, and is left out of `unsettled`.
+    """
+
+    def __init__(self, items: Iterable[Item] = ()) -> None:
+        self._database = open_database(_SCHEMA)
+        weakref.finalize(self, self._database.close)
+        self._count = self._settled = 0
+        self._least: dict[int, int] = {}
+        self.extend(items)
+
+    def extend(self, items: Iterable[Item]) -> None:
+        """Add files; no two of them have one output."""
+        rows = (
+            (pack(item.target), json.dumps(as_row(item))) for item in map(self._count_in, items)
+        )
+        self._database.executemany("INSERT INTO items VALUES (?, ?, 0)", rows)
+
+    def _count_in(self, item: Item) -> Item:
+        self._count += 1
+        self._least[item.prepaid] = self._least.get(item.prepaid, 0) + 1
+        return item
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Item]:
+        return self._read("target > ?")
+
+    def unsettled(self) -> Iterator[Item]:
+        """Yield the files of which `settle` was not told."""
+        return self._read("target > ? AND NOT is_settled")
+
+    @property
+    def unsettled_count(self) -> int:
+        """Return how many those are."""
+        return self._count - self._settled
+
+    def settle(self, target: str) -> Item | None:
+        """Take out the file that has an output; None where none has, or it was taken out before."""
+        changed = self._database.execute(
+            "UPDATE items SET is_settled = 1 WHERE target = ? AND NOT is_settled RETURNING row",
+            (pack(target),),
+        ).fetchall()
+        self._settled += len(changed)
+        return as_item(json.loads(changed[0][0])) if changed else None
+
+    def least_cost(self, each: int) -> int:
+        """Return the conversions that all of them still take at least.
+
+        :param each: conversions that one file takes at least.
+        """
+        return sum(max(each - paid, 0) * count for paid, count in self._least.items())
+
+    def _read(self, condition: str) -> Iterator[Item]:
+        query = f"SELECT target, row FROM items WHERE {condition} ORDER BY target LIMIT {_AT_ONCE}"  # noqa: S608 - both are ours
+        last = b""
+        while rows := self._database.execute(query, (last,)).fetchall():
+            yield from (as_item(json.loads(row)) for _, row in rows)
+            last = rows[-1][0]
+
+
+def as_row(item: Item) -> list[Any]:
+    """Return an item as a list of JSON values."""
+    return [
+        item.uri,
+        item.target,
+        item.fingerprint,
+        item.seen,
+        item.own_outputs,
+        item.foreign_outputs,
+        item.barred_attempts,
+        item.is_second_attempt,
+        item.prepaid,
+    ]
+
+
+def as_item(row: list[Any]) -> Item:
+    """Return the item of a row; `TypeError` or `ValueError` where it is none."""
+    uri, target, fingerprint, seen, own, foreign, *rest = row
+    return Item(uri, target, fingerprint, seen, tuple(own), tuple(foreign), *rest)

@@ -1,0 +1,62 @@
+"""The tables of a plan: on the disk, so that memory does not grow with the files of a batch.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+_CACHE = 16 * 1024  # KiB of a database that are held in memory
+
+_SCHEMA = """
+CREATE TABLE seen (uri BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE inputs (
+    number INTEGER PRIMARY KEY, uri BLOB, path BLOB, fingerprint BLOB, inside BLOB, is_named INT,
+    target BLOB, is_left_out INT DEFAULT 0
+);
+CREATE TABLE conversions (
+    target BLOB PRIMARY KEY, at TEXT, match BLOB, match_seen BLOB, source INT, outputs,
+    to_format BLOB
+) WITHOUT ROWID;
+CREATE TABLE failures (
+    target BLOB PRIMARY KEY, at TEXT, match BLOB, match_seen BLOB, source INT, bars INT,
+    run_id BLOB, try_number INT, attempt INT, error TEXT, code INT, timeout INT
+) WITHOUT ROWID;
+CREATE TABLE further (path BLOB PRIMARY KEY, target BLOB, to_format BLOB) WITHOUT ROWID;
+CREATE TABLE overwritten (path BLOB PRIMARY KEY, target BLOB, to_format BLOB) WITHOUT ROWID;
+CREATE TABLE standing (path BLOB PRIMARY KEY, size INT) WITHOUT ROWID;
+CREATE TABLE numbered (stem BLOB, path BLOB, PRIMARY KEY (stem, path)) WITHOUT ROWID;
+CREATE TABLE counted (target BLOB, at TEXT, PRIMARY KEY (target, at)) WITHOUT ROWID;
+CREATE TABLE spending (
+    target BLOB, match BLOB, charged INT, most INT, kept INT, PRIMARY KEY (target, match)
+) WITHOUT ROWID;
+"""
+
+
+def open_database(schema: str = "") -> sqlite3.Connection:
+    """Open an empty database in a file of its own, which has no name and goes when it is closed.
+
+    It lies where SQLite puts temporary files: in `SQLITE_TMPDIR` or `TMPDIR`.
+    """
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    database.executescript(
+        f"PRAGMA temp_store = FILE; PRAGMA journal_mode = OFF; PRAGMA cache_size = -{_CACHE};"
+        f"BEGIN; {schema}"  # never committed: nobody else reads it
+    )
+    return database
+
+
+def open_tables() -> sqlite3.Connection:
+    """Open the empty tables of a plan."""
+    return open_database(_SCHEMA)
+
+
+def pack(text: str) -> bytes:
+    """Return text as a table keeps it: in the order of its letters, lone surrogates included."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def unpack(data: bytes) -> str:
+    """Return what `pack` was given."""
+    return data.decode("utf-8", "surrogatepass")

@@ -1,0 +1,48 @@
+"""Tell what a killed process left from what a living one uses: locks end with their process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def try_to_lock(descriptor: int) -> None:
+    """Lock an open file or directory until it is closed; `BlockingIOError` where somebody has.
+
+    Where the file system has no locks, nothing is locked, and nothing is ever taken for left over.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        pass
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Lock what a killed process left while it is removed.
+
+    `OSError` where it is gone, where a living process has locked it, and where locks do not exist.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not is_at(descriptor, path):
+            raise FileNotFoundError(path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_at(descriptor: int, path: Path) -> bool:
+    """Tell whether an open file still has this path: another task may have removed it."""
+    with suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    return False

@@ -1,0 +1,52 @@
+"""The local directory in which results wait on their way into a store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
+from airflow_provider_convertapi.storage.locks import locked, try_to_lock
+
+_PREFIX = "convertapi-"
+_FRESH = 60.0
+"""Seconds within which a spool may not have been locked yet."""
+
+
+class Spool:
+    """A directory that is made when it is needed, and locked as long as its process lives."""
+
+    def __init__(self) -> None:
+        self._directory: Path | None = None
+        self._lock: int | None = None
+
+    def directory(self) -> Path:
+        """Return the directory."""
+        if self._directory is None:
+            _remove_leftovers(tempfile.gettempdir())
+            self._directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            self._lock = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+            try_to_lock(self._lock)
+        return self._directory
+
+    def remove(self) -> None:
+        """Remove it with all that is in it."""
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+        if self._lock is not None:
+            os.close(self._lock)
+        self._directory = self._lock = None
+
+
+@cache
+def _remove_leftovers(directory: str) -> None:
+    """Remove the spools of processes that were killed; once in a process."""
+    for path in Path(directory).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            if path.stat().st_mtime < SYSTEM_CLOCK.time() - _FRESH:
+                with locked(path):
+                    shutil.rmtree(path, ignore_errors=True)
