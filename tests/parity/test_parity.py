@@ -312,7 +312,7 @@ def make_world(
 def test_every_mode_ends_alike(
     make_world: Callable[[bool], World], scenario: Scenario, mode: Mapping[str, bool]
 ) -> None:
-    """The scenario ends as the table says, costs what the table says, and leaves no half file."""
+    """The scenario ends and costs as in the table, and leaves no partial file."""
     from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 
     durable = mode["durable"]
@@ -345,7 +345,7 @@ def test_every_mode_ends_alike(
 
 
 def settled_bill(sandbox: Sandbox) -> int:
-    """Return what was billed once nothing is at work any more."""
+    """Wait until no conversion is running, and return what was billed."""
     limit = time.monotonic() + 20
     while sandbox.at_work and time.monotonic() < limit:
         time.sleep(0.02)
