@@ -12,7 +12,9 @@ from pathlib import Path
 from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.storage.locks import locked, try_to_lock
 
-_PREFIX = "convertapi-"
+_PREFIX = "airflow-provider-convertapi-spool-"
+"""Unlike any other program's: what is left over under it is removed."""
+
 _FRESH = 60.0
 """Seconds within which a spool may not have been locked yet."""
 

@@ -145,6 +145,19 @@ def test_next_process_removes_the_spool_of_a_killed_one(s3_store: S3Store, tempo
     _kill(third)
 
 
+@pytest.mark.parametrize("name", ["convertapi-sandbox-x1", "convertapi-mine", "spool-x"])
+def test_directories_of_others_are_spared(s3_store: S3Store, temporary: Path, name: str) -> None:
+    """Nothing but a spool is removed, however old it is and whatever its name begins with."""
+    (temporary / name).mkdir()
+    (temporary / name / "kept").write_text("somebody else's")
+    _age(temporary)
+
+    process = _stage_elsewhere(s3_store.uri)
+    _kill(process)
+
+    assert "somebody else's" == (temporary / name / "kept").read_text()
+
+
 def _by_age(directory: Path) -> list[Path]:
     return sorted(directory.iterdir(), key=lambda path: path.stat().st_mtime_ns)
 
