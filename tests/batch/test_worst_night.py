@@ -151,7 +151,7 @@ def _one_try(night: Night, number: int) -> subprocess.Popen[bytes]:
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_worker_killed_twice(night: Night) -> None:
-    """Killed in the middle, twice: the third try pays for what nobody had asked for yet."""
+    """Killed in the middle, twice: the third try pays only for what was not submitted yet."""
     night.write(*NAMES)
     night.sandbox.settings.latency = 0.1
     for number, share in ((1, 0.2), (2, 0.5)):

@@ -34,7 +34,7 @@ LARGE = 1024 * 1024 + 1
 
 @pytest.fixture
 def make(sandbox: Sandbox, letter: Path) -> Callable[..., Callable[[], Any]]:
-    """Make what makes the operator anew, as each process does."""
+    """Provide a function that makes a new operator, as each process does."""
     from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 
     def prepare(**arguments: Any) -> Callable[[], Any]:
@@ -196,7 +196,7 @@ def test_output_is_never_written_over_the_input(make: Any, sandbox: Sandbox, pag
 
 
 def test_quota_at_the_submit_never_defers(make: Any, sandbox: Sandbox) -> None:
-    """An exhausted quota fails on the worker, at once."""
+    """An exhausted quota fails immediately, on the worker."""
     from airflow.providers.common.compat.sdk import AirflowFailException
 
     sandbox.balance = 0
@@ -412,7 +412,7 @@ def test_cancelling_is_no_reason_to_fail_otherwise(make: Any, sandbox: Sandbox) 
 
 
 def test_timeout_on_the_last_try_cancels_where_asked_to(make: Any, sandbox: Sandbox) -> None:
-    """Where nobody comes back for the job, `cancel_on_kill` deletes it."""
+    """If no later try can collect the job, `cancel_on_kill` deletes it."""
     sandbox.jobs_take(polls=1000)
 
     with pytest.raises(ConversionTimeoutError):

@@ -1,4 +1,4 @@
-"""What Airflow is told about this package is well-formed, and true."""
+"""The provider info for Airflow is well-formed and true."""
 
 from __future__ import annotations
 
