@@ -1,4 +1,7 @@
-"""Tell what a killed process left from what a living one uses: locks end with their process."""
+"""Tell what a killed process left from what a living one uses: locks end with their process.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
