@@ -123,6 +123,7 @@ class Batch:
         """Return what runs a plan, or a wave of it."""
         if self.request.durable:
             self.session.warn_of_limits()
+        _ = self.session.settings  # read here: a thread would compete for Airflow's supervisor
         named = all_files(self.request, plan.file_parameters)
         files = {name: file for name, file in named.items() if isinstance(file, Source)}
         self._shared = SharedFiles(self.session, files, plan.started)

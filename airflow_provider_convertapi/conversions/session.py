@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_convertapi.api.ids import key_check
 from airflow_provider_convertapi.errors import AuthenticationError, QuotaExhaustedError
@@ -22,14 +22,32 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.task import TaskTry
 
 
+class IdSettings(Protocol):
+    """What the ids of jobs and files need of a connection."""
+
+    @property
+    def id_key(self) -> str:
+        """The secret that keys them."""
+        ...
+
+    @property
+    def namespace(self) -> str:
+        """Part of every id."""
+        ...
+
+    @property
+    def is_geo_routed(self) -> bool:
+        """Whether the host is the worldwide one, whose regions may not share ids."""
+        ...
+
+
 @dataclass(slots=True)
 class Session:
     """One task's way to ConvertAPI.
 
     :param conn_id: id of the Airflow connection; errors name it.
-    :param key: what keys the job ids.
-    :param namespace: part of every job id.
-    :param is_geo_routed: whether the host is the worldwide one, whose regions may not share ids.
+    :param read_settings: reads the connection; called once, when something of it is needed, so
+        that a plan needs none.
     :param task: the task instance and its try.
     :param settle: seconds that an accepted job may stay invisible at the service.
     :param new_client: returns a client with a TCP connection of its own; its user closes it.
@@ -37,17 +55,28 @@ class Session:
     """
 
     conn_id: str
-    key: str = field(repr=False)
-    namespace: str
-    is_geo_routed: bool
+    read_settings: Callable[[], IdSettings] = field(repr=False)
     task: TaskTry
     settle: float
     clock: Clock
     log: logging.Logger
     new_client: Callable[[], Client] = field(repr=False)
     stop: Callable[[], None] = field(repr=False)
+    _settings: IdSettings | None = field(default=None, init=False, repr=False)
     _client: Client | None = field(default=None, init=False, repr=False)
     _threads: threading.local = field(default_factory=threading.local, init=False, repr=False)
+
+    @property
+    def settings(self) -> IdSettings:
+        """What the connection says of ids."""
+        if self._settings is None:
+            self._settings = self.read_settings()
+        return self._settings
+
+    @property
+    def key(self) -> str:
+        """What keys the job ids."""
+        return self.settings.id_key
 
     @property
     def client(self) -> Client:
@@ -95,7 +124,7 @@ class Session:
                 "Outside of a task a conversion is not durable: if this process dies, nobody "
                 "finds it."
             )
-        if self.is_geo_routed:
+        if self.settings.is_geo_routed:
             self.log.warning(
                 "Connection %r uses the worldwide host, which may answer from another region next "
                 "time, where ids are unknown. Set a regional host such as "

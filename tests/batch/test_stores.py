@@ -127,7 +127,7 @@ def test_second_night_lists_each_object_once(
     assert (2, 2) == (len(pages), len(walks) - len(pages))
     assert [] == [line for line in s3_requests if line.endswith((".txt", ".pdf"))]
     assert ["GET"] == [line[:3] for line in s3_requests if line.endswith(".jsonl")]
-    assert 1 == s3_requests.count(f"HEAD /{BUCKET}")
+    assert s3_requests.count(f"HEAD /{BUCKET}") <= 1
     assert [] == [line for line in s3_requests if not line.startswith(("GET", "HEAD"))]
     assert asked == len(night.sandbox.requests)
 
