@@ -56,7 +56,7 @@ def result_extension(path: str, to_format: str) -> str:
 
 
 def has_open_extension(to_format: str) -> bool:
-    """Tell whether the extension of a result is known only when it is there."""
+    """Tell whether the extension of a result is known only once the result is there."""
     return to_format in _OPEN
 
 

@@ -57,7 +57,7 @@ _STEP_KEYS = frozenset({"to_format", "from_format", "parameters"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedSettings:
-    """What is asked of every file alike; the fields are the operators' arguments of the same names.
+    """What applies to every file; the fields are the operators' arguments of the same names.
 
     :param files: URIs of the file parameters, by name.
     :param plain: the other parameters as text, without `Timeout`.
@@ -91,8 +91,8 @@ def check_conversion(
 ) -> CheckedConversion:
     """Check every argument and find every input of one conversion; nothing is sent.
 
-    Where the first converter takes one file and steps follow, each source is converted, so that a
-    later step can merge what they become.
+    Where the first converter takes one file and steps follow, each source is converted by
+    itself, so that a later step can merge the results.
 
     :param find_inputs: False takes the inputs by name: the job is under way, and they may be gone.
     """
@@ -223,7 +223,7 @@ def with_found_files(step: Step) -> Step:
 
 
 def find_files(uris: Mapping[str, str], argument: str = "parameters") -> dict[str, Input]:
-    """Find file parameters; a URL is the service's to fetch.
+    """Find file parameters; URLs are left to the service to fetch.
 
     :param argument: what the user calls the mapping that they are in.
     """
@@ -246,7 +246,7 @@ def plain_text(name: str, value: object) -> str:
     if not isinstance(text, str):
         text = (
             str(text) if hasattr(text, "protocol") else text
-        )  # an ObjectStoragePath is no PathLike everywhere
+        )  # in some versions of Airflow an ObjectStoragePath is not a PathLike
     if not isinstance(text, str):
         raise wrong(name, f"is a {type(value).__name__}; it must be text")
     if not text.strip() or text.strip() == "None":
@@ -284,7 +284,7 @@ def to_number(value: object) -> float | None:
 
 
 def flatten(source: object) -> list[object]:
-    """Return the sources one by one: mapped tasks hand over a sequence of lists."""
+    """Return the sources one by one: mapped tasks pass a sequence of lists."""
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         return [item for part in source for item in flatten(part)]
     return [source]
@@ -335,7 +335,7 @@ def _extension(uri: str) -> str:
         return "web"
     raise wrong(
         "from_format",
-        f"is not given and {without_query(uri)} has no extension to tell it; set from_format",
+        f"is not given and {without_query(uri)} has no extension to infer it from; set from_format",
     )
 
 

@@ -1,7 +1,7 @@
 """What travels between worker and triggerer: jobs, without anything that opens a document.
 
-This module may change from release to release; the forms of jobs and events may only grow, since
-those that an earlier version stored are still read.
+This module may change from release to release; jobs and events may only gain fields, since those
+that an earlier version stored are still read.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ STATUSES: tuple[Status, ...] = ("answered", "timeout", "error")
 class JobRef(NamedTuple):
     """A job that the service has.
 
-    It travels as a plain list: with names, 500 of them outgrow the 64 KiB that MySQL has for the
-    arguments of a trigger.
+    It travels as a plain list: with names, 500 of them would exceed the 64 KiB that MySQL has for
+    the arguments of a trigger.
 
     :param derivation: what the ids of the conversion come from; without the key it opens nothing.
     :param submitted: seconds since the epoch; None where an earlier try had submitted it.
@@ -56,10 +56,10 @@ class JobRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """What a trigger has to say: when, never what.
+    """What a trigger reports: which jobs have an answer, never the answer.
 
     :param status: ``answered``: there is something to read; ``timeout``: the deadline passed first;
-        ``error``: the triggerer could not watch, and the worker sees for itself.
+        ``error``: the triggerer could not watch, and the worker has to look.
     :param key_check: tells whether the key that the ids come from is still the same.
     :param answered: for each job, whether it has an answer.
     """
@@ -80,9 +80,9 @@ class JobEvent:
 
     @classmethod
     def parse(cls, event: object, *, expected: int | None) -> JobEvent:
-        """Read an event; one that is not ours leaves the job for the next try.
+        """Read an event; `ConversionInterrupted` where it is not ours: the next try collects.
 
-        :param expected: how many jobs the trigger was given; None where only it knows: some.
+        :param expected: how many jobs it must have; None for any number above 0.
         """
         try:
             return cls._read(event, expected)  # type: ignore[arg-type] # not a mapping: refused below

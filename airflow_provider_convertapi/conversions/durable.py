@@ -1,4 +1,4 @@
-"""One step of a conversion as a job: looked for before it is paid, ended with its conversion.
+"""One step of a conversion as a job: looked for before it is paid, done once it has a result.
 
 This module may change from release to release.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
-    """A file that a step made, and which of which job's results it is.
+    """A result of a step: the job that made it, and its index among that job's results.
 
     :param file: None where it can only be guessed: the service has forgotten the job.
     """
@@ -44,7 +44,7 @@ class StepOutput:
 class StepJob:
     """One job of one step: `begin` looks and submits, `finish` waits; both may be called again.
 
-    Publishing is the caller's, and so are the documents that it leaves at the service.
+    The caller publishes the results, and deletes the documents that it leaves at the service.
 
     :param step: which step it is, counted from 1.
     :param before_paying: called right before a submit; may raise.
@@ -54,7 +54,7 @@ class StepJob:
     step: int
     before_paying: Callable[[], None]
     conversion: Conversion | None = field(default=None, init=False)
-    """What it made, once it has ended well."""
+    """Its result, once it has succeeded."""
     ref: JobRef | None = field(default=None, init=False)
     """The job that the service has, once it was found or submitted."""
     attempt: int = field(default=0, init=False)
@@ -74,7 +74,7 @@ class StepJob:
         self.ref, self.attempt, self._is_adopted = ref, ref.attempt, True
 
     def find(self) -> None:
-        """Look for what an earlier try, or run, has made of it; raise its final verdict."""
+        """Look for the job of an earlier try, or run; raise its verdict where that is final."""
         answers = self._answers = self._known_answers()
         if not answers:
             return
@@ -87,9 +87,9 @@ class StepJob:
             raise with_remedy(newest.verdict, self.job.request.describe(), again=False)
 
     def _known_answers(self) -> dict[int, JobAnswer]:
-        """Return what the service knows of this conversion's attempts.
+        """Return what the service knows about this conversion's attempts.
 
-        A first try that finds no attempt 0 is the first: one look is enough.
+        On a first try one look is enough where it finds no attempt 0: there are no later ones.
         """
         first = {} if self.job.settings.may_be_known else {0: self.job.look(0)}
         if first and first[0].unknown:
@@ -108,7 +108,7 @@ class StepJob:
         return not verdict.transient or transient > 1 or self._cannot_be_longer(verdict)
 
     def _cannot_be_longer(self, verdict: ConvertApiError) -> bool:
-        """Tell whether more time is what it needs, and there is no more."""
+        """Tell whether it timed out with the longest `Timeout` that the service takes."""
         enlarged = max(self._timeouts, 1) - 1
         return _is_timeout(verdict) and self.job.request.timeout_for(enlarged) >= MOST_TIMEOUT
 
@@ -145,16 +145,17 @@ class StepJob:
         log = self.job.log
         if answer.unpaid:
             log.info(
-                "An earlier try was refused and paid nothing; the conversion is submitted anew."
+                "An earlier try was refused and paid nothing; the conversion is submitted again."
             )
             self._submit(self.attempt + 1)
         elif answer.verdict:
             if answer.verdict.transient:
                 log.warning(
-                    "The last attempt ended with Code %s, which one more may change: it is paid "
-                    "anew.",
+                    "The last attempt ended with Code %s, which another one may change; that one "
+                    "is paid, too.",
                     answer.verdict.code,
                 )
+            # Another attempt has another id: under this one the service keeps its verdict.
             self._submit(self.attempt + 1)
         else:
             log.info(
@@ -163,7 +164,7 @@ class StepJob:
             self.ref = self._reference(self.attempt, None)
 
     def check_fetchable(self) -> None:
-        """Forget a conversion whose results are gone: `begin` takes the next attempt then."""
+        """Forget a conversion whose results are gone: `begin` then submits the next attempt."""
         if self.conversion is None or can_be_fetched(self.job, self.conversion):
             return
         self.job.log.warning(
@@ -179,14 +180,16 @@ class StepJob:
         self.cost = self.charged = 0
         if attempt >= MAX_ATTEMPTS:
             raise ResultExpiredError(
-                f"{job.request.describe()} was attempted {MAX_ATTEMPTS} times within the service's "
-                "memory. Set or change `conversion_key` to convert and pay anew."
+                f"{job.request.describe()} was attempted {MAX_ATTEMPTS} times in the two hours that "
+                "ConvertAPI remembers a job. Set or change `conversion_key` to convert and pay "
+                "again."
             )
         self.before_paying()
         self.attempt = self._next_attempt = attempt
         try:
             mine = Submission(job, attempt, job.request.timeout_for(self._timeouts)).submit()
         except ConversionError:
+            # A 5xx with a Code is billed, even where it answers the submit itself.
             self.cost = self.charged = 1
             raise
         self._next_attempt = None
@@ -248,7 +251,7 @@ class StepJob:
         return [*self.uploads, *(file.file_id for file in files)]
 
     def outputs(self) -> list[StepOutput]:
-        """Return what it made; one result is assumed where nobody knows."""
+        """Return its results; one is assumed where the service has forgotten the job."""
         derivation = self.job.ids.derivation
         if self.conversion is None:
             return [StepOutput(derivation, 0, None)]

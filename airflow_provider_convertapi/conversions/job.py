@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class Permit(Protocol):
-    """Leave to be at the service, where only so many may be at once."""
+    """Permission to use the service, where only a limited number may do so at once."""
 
     def acquire(self) -> None:
-        """Wait for it; nothing happens where it was given already."""
+        """Wait for it; return at once where it is held already."""
         ...
 
     def release(self) -> None:
@@ -41,7 +41,7 @@ class Permit(Protocol):
 
 
 class Unlimited:
-    """The permit of a conversion that nobody else waits for."""
+    """The permit of a single conversion, which no limit applies to."""
 
     def acquire(self) -> None:
         """Do nothing."""
@@ -67,8 +67,8 @@ class JobSettings:
     :param is_second_attempt: whether an earlier attempt ended with a verdict that one more may
         change, and left no record at the service.
     :param barred_attempts: attempts, from 0 on, whose verdicts do not count any more.
-    :param waits_out_throttling: whether a submit that the service is too busy for is waited out;
-        False leaves that to the caller.
+    :param waits_out_throttling: whether to wait while the service is too busy for a submit; False
+        raises `ThrottledError` for the caller to handle.
     :param delays: yields the seconds before each poll, given the longest distance between two.
     :param permit: released once the service has answered.
     """
@@ -83,7 +83,7 @@ class JobSettings:
 
 @dataclass(slots=True)
 class Job:
-    """One conversion at the service, all its attempts.
+    """One conversion at the service, with all its attempts.
 
     :param deadline: monotonic seconds at which the task stops waiting.
     """
@@ -97,17 +97,19 @@ class Job:
 
     @property
     def client(self) -> Client:
-        """The client of the thread at hand."""
+        """The client of the current thread."""
         return self.session.client
 
     def look(self, attempt: int) -> JobAnswer:
-        """Ask for the job of an attempt; free, so trouble on the wire is waited out."""
+        """Ask for the job of an attempt; that is free, and repeated after transport errors."""
         return self.client.call(get_job(self.ids.job_id(attempt)), until=self.deadline)
 
     def appears(self, attempt: int, until: float) -> bool:
-        """Look for a job at growing distances until the moment (seconds since the epoch).
+        """Look for a job, at growing intervals, until a moment.
 
-        An outage meanwhile proves nothing, so only a look that had an answer may end in "no".
+        An outage proves nothing: only a look that was answered may end in False.
+
+        :param until: seconds since the epoch.
         """
         for delay in poll_delays(self.session.settle or 1.0):
             left = until - self.client.clock()
@@ -136,10 +138,14 @@ class Job:
             if answer is None:
                 continue
             if answer.conversion or answer.verdict:
-                if not answer.unpaid:  # a quota's refusal stops the others before they come
+                # Where no conversions are left, the permit is kept until the batch is halted, so
+                # that no other file starts.
+                if not answer.unpaid:
                     self.settings.permit.release()
                 return answer
             now = self.client.clock()
+            # An accepted job may be invisible for a while, and again later, so that only a long
+            # absence means that it is gone.
             if not answer.unknown:
                 last_seen = now
             elif now - last_seen > self.session.settle:
@@ -150,16 +156,16 @@ class Job:
         for delay in delays(self.request.poll_interval):
             if self.client.monotonic() + delay > self.deadline:
                 raise ConversionTimeoutError(
-                    f"{self.request.describe()} did not end in its time: timeout="
+                    f"{self.request.describe()} did not end in time: timeout="
                     f"{self.request.timeout:g} s, or execution_timeout where that is shorter. "
                     "The job goes on at ConvertAPI and the next try collects it without paying; "
-                    "what nobody collects, the service deletes within three hours. Raise the "
-                    "limit if this is usual."
+                    "a result that is not collected is deleted there within three hours. Raise the "
+                    "limit if this happens often."
                 )
             yield delay
 
     def _poll(self, attempt: int) -> JobAnswer | None:
-        """Poll once; None where there was no usable answer, which the deadline alone bounds."""
+        """Poll once; None where no usable answer came.  Only the deadline limits the polls."""
         try:
             return self.client.send(get_job(self.ids.job_id(attempt)))
         except ThrottledError as error:
@@ -175,5 +181,5 @@ class Job:
         return ResultExpiredError(
             f"ConvertAPI accepted {self.request.describe()} {age:.0f} s ago and does not know the "
             "job any more. It may have been billed. Clear the task, or change `conversion_key`, "
-            "to convert and pay anew."
+            "to convert and pay again."
         )

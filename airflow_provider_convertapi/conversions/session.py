@@ -50,7 +50,7 @@ class Session:
         that a plan needs none.
     :param task: the task instance and its try.
     :param settle: seconds that an accepted job may stay invisible at the service.
-    :param new_client: returns a client with a TCP connection of its own; its user closes it.
+    :param new_client: returns a client with its own TCP connection; the caller closes it.
     :param stop: makes everything that waits end with `ConversionInterrupted`.
     """
 
@@ -90,7 +90,7 @@ class Session:
 
     @contextmanager
     def using(self, client: Client) -> Iterator[None]:
-        """Let everything that this thread does meanwhile use a client of its own."""
+        """Make this thread use the given client inside the block."""
         self._threads.client = client
         try:
             yield
@@ -112,17 +112,17 @@ class Session:
         raise AuthenticationError(
             f"The token of connection {self.conn_id!r} was changed while {what} being converted, "
             "so what was submitted cannot be found any more. It may have been billed, and nothing "
-            "is sent anew by itself. Put the token back and clear the task to collect it without "
-            "paying; cleared with the new one, it converts and pays anew. With extra job_key set, "
-            "a new token loses no running conversion."
+            "is sent again automatically. Put the token back and clear the task to collect it "
+            "without paying; cleared with the new token, it converts and pays again. With extra "
+            "job_key set, a new token loses no running conversion."
         )
 
     def warn_of_limits(self) -> None:
         """Say in the task's log what durable conversions cannot promise here."""
         if not self.task.is_durable:
             self.log.warning(
-                "Outside of a task a conversion is not durable: if this process dies, nobody "
-                "finds it."
+                "Outside of a task a conversion is not durable: if this process dies, its "
+                "result is lost."
             )
         if self.settings.is_geo_routed:
             self.log.warning(

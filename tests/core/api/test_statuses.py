@@ -276,8 +276,8 @@ def test_too_large() -> None:
 
     assert (
         "ConvertAPI answered HTTP 413 (text/html), starting '<html>No</html>'. "
-        "That is more than it, or a proxy before it, takes. Raise the proxy's limit, or give a "
-        "smaller file; a batch tries it again in its next run."
+        "The service, or a proxy before it, does not take requests of this size. Raise the proxy's "
+        "limit, or give a smaller file; a batch tries it again in its next run."
     ) == str(error)
 
 
