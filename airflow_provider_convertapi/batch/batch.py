@@ -232,7 +232,8 @@ class Batch:
             return QuotaExhaustedError(
                 f"Connection {conn_id!r} has no conversions left. {done}. Buy conversions or "
                 "raise the token's limit at ConvertAPI, then clear this task: it converts the "
-                f"rest, and pays for nothing twice. ({error})"
+                f"rest, and pays for nothing twice. ({error})",
+                error.paid,
             )
         if isinstance(error, AuthenticationError):
             return AuthenticationError(

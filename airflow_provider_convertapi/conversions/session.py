@@ -141,10 +141,16 @@ class Session:
         try:
             yield
         except QuotaExhaustedError as error:
+            left = (
+                f"{what} was not converted; nothing was paid for it and nothing more is sent."
+                if error.paid is False
+                else f"{what} was not finished, and nothing more is sent. A job that was submitted "
+                "before may be paid and stays to be collected."
+            )
             raise QuotaExhaustedError(
-                f"Connection {self.conn_id!r} has no conversions left. {what} was not converted; "
-                "nothing was paid for it and nothing more is sent. Buy conversions or raise the "
-                f"token's limit at ConvertAPI, then clear this task. ({error})"
+                f"Connection {self.conn_id!r} has no conversions left. {left} Buy conversions or "
+                f"raise the token's limit at ConvertAPI, then clear this task. ({error})",
+                error.paid,
             ) from None
         except AuthenticationError as error:
             raise AuthenticationError(
