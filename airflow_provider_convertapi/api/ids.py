@@ -1,7 +1,7 @@
 """Job ids and file ids that we choose before we ask: the same on every try, unknown to others.
 
 An id opens a document at ConvertAPI without credentials, so it is a keyed hash (HMAC-SHA256) that
-cannot be computed without the key: the API token, or the connection's `job_key`.
+cannot be computed without the key: the API token, or the connection's `job_secret`.
 
 This module may change from release to release.
 """

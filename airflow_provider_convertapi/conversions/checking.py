@@ -14,7 +14,12 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from airflow_provider_convertapi.api.converters import ANY_TO, IMAGES, is_array
+from airflow_provider_convertapi.api.converters import (
+    ANY_TO,
+    IMAGES,
+    is_array,
+    is_file_parameter,
+)
 from airflow_provider_convertapi.conversions.request import (
     LEAST_TIMEOUT,
     MOST_TIMEOUT,
@@ -22,11 +27,10 @@ from airflow_provider_convertapi.conversions.request import (
     ConversionRequest,
     InputFile,
     Step,
-    without_query,
 )
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.errors import ParameterError
-from airflow_provider_convertapi.storage import Destination, Source, find_source, is_url
+from airflow_provider_convertapi.storage import Destination, Source, find_source, is_url, shown
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.arguments import ConversionArguments
@@ -80,6 +84,11 @@ class CheckedSettings:
     def to_formats(self) -> list[str]:
         """Return the target of every step."""
         return [self.to_format, *(step.to_format for step in self.steps)]
+
+    @property
+    def from_formats(self) -> list[str | None]:
+        """Return the source format of every step, None where it was not given."""
+        return [self.from_format, *(step.from_format for step in self.steps)]
 
     def fields(self) -> dict[str, Any]:
         """Return the fields by name, for what holds them too."""
@@ -335,7 +344,7 @@ def _extension(uri: str) -> str:
         return "web"
     raise wrong(
         "from_format",
-        f"is not given and {without_query(uri)} has no extension to infer it from; set from_format",
+        f"is not given and {shown(uri)} has no extension to infer it from; set from_format",
     )
 
 
@@ -381,7 +390,7 @@ def split_parameters(
     files = {
         name: plain_text(f"parameters[{name!r}]", value)
         for name, value in given.items()
-        if name.lower().endswith("file")
+        if is_file_parameter(name)
     }
     plain = {
         name: _value(name, value)

@@ -114,7 +114,7 @@ class Session:
             "so what was submitted cannot be found any more. It may have been billed, and nothing "
             "is sent again automatically. Put the token back and clear the task to collect it "
             "without paying; cleared with the new token, it converts and pays again. With extra "
-            "job_key set, a new token loses no running conversion."
+            "job_secret set, a new token loses no running conversion."
         )
 
     def warn_of_limits(self) -> None:

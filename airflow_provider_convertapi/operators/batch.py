@@ -50,8 +50,8 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     :param to_format: target format or tool: ``pdf``, ``jpg``, ``protect``, … (templated)
     :param destination: a directory; relative paths of the source are mirrored below it. (templated)
     :param from_format: source format of every file; None infers it from each extension. (templated)
-    :param parameters: the converter's own parameters. Those whose name ends in ``File`` take a
-        file or a URI, which is uploaded once for all. (templated)
+    :param parameters: the converter's own parameters. Those that are files, such as
+        ``OverlayFile``, take a file or a URI, which is uploaded once for all. (templated)
     :param steps: further conversions of each result, at the service and without moving a byte, as
         `ConvertApiOperator` has them; each is billed. When deferrable, the triggerer waits for the
         first step and the worker for those after it. (templated)

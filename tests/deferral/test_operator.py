@@ -221,14 +221,14 @@ def test_changed_token_never_submits(
     assert 1 == submits(sandbox)
 
 
-def test_job_key_outlives_a_changed_token(
+def test_job_secret_outlives_a_changed_token(
     make: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With `job_key` the ids do not come from the token, so a new one collects the job."""
+    """With `job_secret` the ids do not come from the token, so a new one collects the job."""
     import json
 
     def connect() -> None:
-        value = json.dumps(sandbox.airflow_connection | {"extra": {"job_key": "k" * 20}})
+        value = json.dumps(sandbox.airflow_connection | {"extra": {"job_secret": "k" * 20}})
         monkeypatch.setenv("AIRFLOW_CONN_CONVERTAPI_DEFAULT", value)
 
     def rotate() -> None:
