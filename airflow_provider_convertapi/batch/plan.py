@@ -309,5 +309,5 @@ def _hash_content(uri: str) -> str:
         return url_fingerprint(uri)
     try:
         return find_source(uri, content_hash=True).fingerprint
-    except InputNotFoundError:
+    except (InputNotFoundError, FileNotFoundError):  # gone before it was looked at, or after
         return MISSING

@@ -219,7 +219,7 @@ class BatchRun:
         """Do what is to be done for one file, and remember how it went."""
         try:
             self.converter.session.client.pause(0)  # ends here where the task was told to stop
-            result = task.action(task)
+            result = task.act()
         except (ThrottledError, StoppedError):
             raise
         except Exception as error:  # noqa: BLE001 - each store has errors of its own, and one file's are not another's
