@@ -31,7 +31,7 @@ class _Gone:
     def open(self) -> BinaryIO:
         raise self.error
 
-    def state(self) -> None:
+    def file(self) -> None:
         return None
 
 
