@@ -46,6 +46,11 @@ def key_check(key: str) -> str:
     return _digest(key, "check")[:_KEY_CHECK_LENGTH]
 
 
+def request_digest(key: str, parts: Mapping[str, Any]) -> str:
+    """Return 32 characters that tell whether two processes were asked for the same."""
+    return _digest(key, "asked", seed_text(parts))[:ID_LENGTH]
+
+
 def seal(key: str, job_id: str) -> str:
     """Return a job id in a form that may be stored: only `key` opens it again.
 

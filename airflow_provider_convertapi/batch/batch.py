@@ -49,11 +49,13 @@ class Batch:
 
     :param cancels: whether jobs are deleted when the task is told to stop, since nobody would
         collect them.
+    :param asked: keyed digest of what the task is asked for.
     """
 
     session: Session
     request: BatchRequest
     cancels: bool = False
+    asked: str = ""
     _shared: SharedFiles | None = field(default=None, init=False)
 
     @property

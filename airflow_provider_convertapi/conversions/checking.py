@@ -27,6 +27,7 @@ from airflow_provider_convertapi.conversions.request import (
     ConversionRequest,
     InputFile,
     Step,
+    identity,
 )
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.errors import ParameterError
@@ -123,6 +124,27 @@ def check_conversion(
         durable=settings.durable,
         conversion_key=settings.conversion_key,
     )
+
+
+def what_is_asked(arguments: ConversionArguments) -> dict[str, Any]:
+    """Return what decides which outputs a task makes, for one file and for many; reads no file."""
+    settings = check_settings(arguments, find_step_files=False)
+    source: Any = arguments.source
+    shard = None
+    if isinstance(source, Mapping):
+        shard, source = [str(part) for part in source.get("shard") or ()], source.get("source")
+    return {
+        "source": [identity(plain_text("source", item)) for item in flatten(source)],
+        "shard": shard,
+        "destination": plain_text("destination", arguments.destination),
+        "from": settings.from_format,
+        "to": settings.to_format,
+        "files": {name: identity(uri) for name, uri in settings.files.items()},
+        "plain": dict(settings.plain),
+        "timeout": settings.service_timeout,
+        "steps": [{**step.identity(), "timeout": step.service_timeout} for step in settings.steps],
+        "key": settings.conversion_key,
+    }
 
 
 def _groups(

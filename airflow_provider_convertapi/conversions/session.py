@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_convertapi.api.ids import key_check
+from airflow_provider_convertapi.api.ids import key_check, request_digest
 from airflow_provider_convertapi.errors import AuthenticationError, QuotaExhaustedError
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.clock import Clock
@@ -101,6 +101,10 @@ class Session:
     def key_check(self) -> str:
         """What tells, in another process, whether the key of the job ids is still the same."""
         return key_check(self.key)
+
+    def digest_of(self, asked: Mapping[str, Any]) -> str:
+        """Return what tells, in another process, whether the same is asked for."""
+        return request_digest(self.key, asked)
 
     def check_key(self, expected: str, what: str) -> None:
         """Raise `AuthenticationError` when the key was changed since jobs were begun.

@@ -202,7 +202,8 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
 
         request = check_request(self._arguments(), find_step_files=find_step_files)
         session = self._open_session(context)
-        return Batch(session, request, cancels=self.cancel_on_kill and session.task.is_last)
+        cancels = self.cancel_on_kill and session.task.is_last
+        return Batch(session, request, cancels=cancels, asked=self._asked(session))
 
     def _end(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         context["ti"].xcom_push(key="conversion_cost", value=summary["cost"])

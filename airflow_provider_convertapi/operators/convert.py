@@ -161,6 +161,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         session = self._open_session(context)
         if found is not None:
             session.check_key(found.key_check, f"{conversion.describe()} was")
+            found.check_asked(self._asked(session), conversion.describe())
         seconds = _LAST_LOOK if found and found.status == "timeout" else None
         prepared = prepare(session, conversion, seconds=seconds)
         jobs = found.jobs if found else ()

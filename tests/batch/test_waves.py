@@ -362,3 +362,45 @@ def test_records_of_an_equal_try_are_not_of_this_plan(night: Night) -> None:
 
     assert {"converted": 1, "reused": 2, "cost": 1}.items() <= summary.items()
     assert 3 == night.sandbox.billed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"parameters": {"PageSize": "a5"}}, id="parameters"),
+        pytest.param({"conversion_key": "again"}, id="conversion_key"),
+        pytest.param({"steps": [{"to_format": "compress"}]}, id="steps"),
+    ],
+)
+def test_resume_with_other_arguments_publishes_nothing(
+    night: Night, change: dict[str, Any]
+) -> None:
+    """Outputs are never filed under parameters that they were not made with."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    night.write("a.txt", "b.txt")
+    with pytest.raises(TaskDeferred) as deferred:
+        night.run(TaskInstance(1, 1), deferrable=True)
+    event = fire(deferred.value.trigger)
+
+    with pytest.raises(ConversionInterrupted, match="arguments changed"):
+        night.resume(TaskInstance(1, 1), event, deferrable=True, **change)
+    assert [] == night.outputs()
+
+    summary, _ = run_deferred(night, TaskInstance(2, 1))
+    assert 2 == summary["converted"] == night.sandbox.billed
+
+
+def test_plan_of_other_arguments_is_not_resumed(night: Night) -> None:
+    """An event that tells nothing, as an earlier version's, meets a plan that does."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    night.write("a.txt")
+    with pytest.raises(TaskDeferred) as deferred:
+        night.run(TaskInstance(1, 1), deferrable=True)
+    event = {**fire(deferred.value.trigger), "asked": ""}
+
+    with pytest.raises(ConversionInterrupted):
+        night.resume(TaskInstance(1, 1), event, deferrable=True, conversion_key="again")
+
+    assert 1 == night.resume(TaskInstance(1, 1), event, deferrable=True)["converted"]

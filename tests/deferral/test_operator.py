@@ -419,3 +419,49 @@ def test_timeout_on_the_last_try_cancels_where_asked_to(make: Any, sandbox: Sand
         run_try(make(timeout=1.5, cancel_on_kill=True), TaskInstance(try_number=1, max_tries=0))
 
     assert {} == sandbox.jobs
+
+
+# --- what was asked --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"destination": "other.pdf"}, id="destination"),
+        pytest.param({"source": "other.txt"}, id="source"),
+        pytest.param({"parameters": {"PageSize": "a5"}}, id="parameters"),
+        pytest.param({"steps": [{"to_format": "compress"}]}, id="steps"),
+        pytest.param({"conversion_key": "again"}, id="conversion_key"),
+    ],
+)
+def test_resume_with_other_arguments_publishes_nothing(
+    make: Any, sandbox: Sandbox, letter: Path, change: dict[str, Any]
+) -> None:
+    """Templates that render differently after a deferral: nothing goes under the new name."""
+    paths = {
+        name: str(letter.with_name(value)) if name in {"source", "destination"} else value
+        for name, value in change.items()
+    }
+    letter.with_name("other.txt").write_text("Another letter.\n")
+    ti = TaskInstance(max_tries=1)
+    deferral = deferral_of(make()(), ti)
+    event = fire(reborn(deferral.trigger))
+
+    with pytest.raises(ConversionInterrupted, match="arguments changed"):
+        resume(make(**paths)(), "execute_complete", event, ti)
+
+    assert not list(letter.parent.glob("*.pdf"))
+    assert [str(letter.with_suffix(".pdf"))] == run_try(make(), TaskInstance(2, 1))
+    assert 1 == sandbox.billed  # the next try, asked for the same again, collects it
+
+
+def test_resume_with_an_event_of_an_earlier_version(
+    make: Any, sandbox: Sandbox, letter: Path
+) -> None:
+    """A task that deferred before an upgrade ends after it: its event tells nothing of this."""
+    ti = TaskInstance()
+    event = fire(reborn(deferral_of(make()(), ti).trigger))
+    del event["asked"]
+
+    assert [str(letter.with_suffix(".pdf"))] == resume(make()(), "execute_complete", event, ti)
+    assert 1 == sandbox.billed
