@@ -30,6 +30,7 @@ from airflow_provider_convertapi.api.wire import (
     whole_number,
 )
 from airflow_provider_convertapi.errors import (
+    AuthenticationError,
     QuotaExhaustedError,
     ResultExpiredError,
     ResultLostError,
@@ -76,7 +77,8 @@ class JobAnswer:
     :param unknown: never asked for, forgotten, or not visible yet (404).
     :param conversion: the result, once it is there.
     :param verdict: the error that ended it; paid, unless `unpaid`.
-    :param unpaid: no conversions were left, so it was refused unpaid, and the refusal is stored.
+    :param unpaid: it was refused before any work (no conversions left, a refused credential, or
+        an overloaded service), and that refusal is stored.
     """
 
     unknown: bool = False
@@ -253,7 +255,7 @@ def find_file(file_id: str) -> Endpoint[ConvertedFile | None]:
     def parse(response: Response) -> ConvertedFile | None:
         if response.status == 404:
             return None
-        check(response)
+        _check_access(response)
         # `file-size` is the documented header (ConvertAPI's OpenAPI document).
         sizes = (whole_number(response.headers.get(n)) for n in ("file-size", "content-length"))
         size = next((size for size in sizes if size is not None), None)
@@ -274,9 +276,19 @@ def download(file_id: str) -> Endpoint[None]:
                 "ConvertAPI has no such file any more: it keeps files for three hours at most, or "
                 "until they are deleted."
             )
-        check(response)
+        _check_access(response)
 
     return Endpoint(Request("GET", f"/d/{file_id}", accept="application/octet-stream, */*"), parse)
+
+
+def _check_access(response: Response) -> None:
+    """Raise the error of an answer about a stored file, for which no quota is needed."""
+    try:
+        check(response)
+    except QuotaExhaustedError as error:
+        raise AuthenticationError(
+            f"A stored file cannot be read. {error}", error_code(response)
+        ) from None
 
 
 def delete_file(file_id: str) -> Endpoint[bool]:

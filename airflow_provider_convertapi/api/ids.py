@@ -1,7 +1,7 @@
 """Job ids and file ids that we choose before we ask: the same on every try, unknown to others.
 
 An id opens a document at ConvertAPI without credentials, so it is a keyed hash (HMAC-SHA256) that
-cannot be computed without the key: the API token, or the connection's `job_key`.
+cannot be computed without the key: the API token, or the connection's `job_secret`.
 
 This module may change from release to release.
 """
@@ -44,6 +44,11 @@ def seed_text(parts: Mapping[str, Any]) -> str:
 def key_check(key: str) -> str:
     """Return 8 characters that tell whether two processes hold the same key, and nothing else."""
     return _digest(key, "check")[:_KEY_CHECK_LENGTH]
+
+
+def request_digest(key: str, parts: Mapping[str, Any]) -> str:
+    """Return 32 characters that tell whether two processes were asked for the same."""
+    return _digest(key, "asked", seed_text(parts))[:ID_LENGTH]
 
 
 def seal(key: str, job_id: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.converters import extension_of, without_extension
 from airflow_provider_convertapi.api.ids import JobIds, seed_text
+from airflow_provider_convertapi.batch.inputs import MISSING
 from airflow_provider_convertapi.batch.limit import PollSchedule
 from airflow_provider_convertapi.batch.outputs import BatchOutput
 from airflow_provider_convertapi.conversions.chain import Chain
@@ -21,7 +22,13 @@ from airflow_provider_convertapi.conversions.job import Job, JobSettings
 from airflow_provider_convertapi.conversions.request import CheckedConversion
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.errors import InputChangedError
-from airflow_provider_convertapi.storage import Source, find_source, is_url, shown
+from airflow_provider_convertapi.storage import (
+    Source,
+    find_source,
+    is_url,
+    listed_source,
+    shown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,12 +64,9 @@ class Converter:
 
     # --- what is asked -----------------------------------------------------------------------
 
-    def look_up(self, item: Item) -> CheckedConversion:
-        """Return what is asked for a file, after another look at it."""
-        source: Input = item.uri
-        if not is_url(item.uri):
-            source = self._as_planned(item, find_source(item.uri))
-        conversion = self._conversion(item, source)
+    def check(self, item: Item) -> CheckedConversion:
+        """Return what is asked for a file; no request goes to its store."""
+        conversion = self._conversion(item, self._listed(item))
         target = conversion.target
         target.destination.check_not_input([target.destination.uri], target.inputs)
         return conversion
@@ -76,14 +80,25 @@ class Converter:
         source = Source(item.uri, name, 0, item.fingerprint, nowhere, nowhere)
         return self._conversion(item, source)
 
-    def _as_planned(self, item: Item, found: Source) -> Source:
-        """Return the file as planned; `InputChangedError` where it was written since."""
+    def _listed(self, item: Item) -> Input:
+        """Return the file as the plan found it; it is looked at right before it is paid."""
+        seen = item.seen or item.fingerprint
+        if is_url(item.uri):
+            return item.uri
+        if seen == MISSING:
+            self.check_listed(item)
+        return replace(listed_source(item.uri, seen), fingerprint=item.fingerprint)
+
+    def check_listed(self, item: Item) -> None:
+        """Raise the error for a file that is gone, or was written, since it was listed."""
+        if is_url(item.uri):
+            return
+        found = find_source(item.uri)
         if found.fingerprint != (item.seen or item.fingerprint):
             raise InputChangedError(
                 f"{shown(found.uri)} was written since it was listed; nothing was paid. The next "
                 "try, or run, converts it; set min_age to skip files that are still being written."
             )
-        return replace(found, fingerprint=item.fingerprint)
 
     def _conversion(self, item: Item, source: Input) -> CheckedConversion:
         request = request_for(self.request, [source], self.file_parameters)
@@ -116,9 +131,9 @@ class Converter:
     def prepare(self, item: Item, permit: Permit, *, is_begun: bool) -> Chain | DirectConversion:
         """Return a file's conversion, ready to run.
 
-        :param is_begun: whether the service has its job; then the file is not looked at.
+        :param is_begun: whether the service has its job; then the file may be gone.
         """
-        conversion = self.expect(item) if is_begun else self.look_up(item)
+        conversion = self.expect(item) if is_begun else self.check(item)
         settings = JobSettings(
             may_be_known=True,
             is_second_attempt=item.is_second_attempt,
@@ -152,7 +167,7 @@ class Converter:
     def _ids(self, item: Item, request: ConversionRequest) -> JobIds:
         # The same seed as `Chain` makes for its first step, or no job would be found again.
         seed = request.seed() | {
-            "namespace": self.session.namespace,
+            "namespace": self.session.settings.namespace,
             "key": self.request.conversion_key,
             "scope": self._scope(item),
             **({"step": 1} if len(self.request.to_formats) > 1 else {}),

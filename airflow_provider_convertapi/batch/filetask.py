@@ -13,6 +13,7 @@ from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.api.ids import JobIds
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.result import ConversionResult
+from airflow_provider_convertapi.errors import InputChangedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +63,15 @@ class FileTask:
         """Let another file use the service: it is done with this one."""
         if self._permit:
             self._permit.release()
+
+    def act(self) -> ConversionResult | None:
+        """Follow the action; what is wrong with the file itself is said by what became of it."""
+        try:
+            return self.action(self)
+        except (InputChangedError, FileNotFoundError, PermissionError):
+            if not self.bill[0]:
+                self.converter.check_listed(self.item)
+            raise
 
     # --- actions -----------------------------------------------------------------------------
 

@@ -175,7 +175,7 @@ def _list_inputs(
 
 
 def _naming(request: BatchRequest) -> Naming:
-    return Naming(request.to_formats, request.on_collision, safe_name)
+    return Naming(request.to_formats, request.on_collision, safe_name, request.from_formats)
 
 
 def _name_outputs(
@@ -314,5 +314,5 @@ def _hash_content(uri: str) -> str:
         return url_fingerprint(uri)
     try:
         return find_source(uri, content_hash=True).fingerprint
-    except InputNotFoundError:
+    except (InputNotFoundError, FileNotFoundError):  # gone before it was looked at, or after
         return MISSING

@@ -224,7 +224,7 @@ class BatchRun:
         """Carry out the action of one file, and record how it went."""
         try:
             self.converter.session.client.pause(0)  # raises if the task was told to stop
-            result = task.action(task)
+            result = task.act()
         except (ThrottledError, StoppedError):
             raise
         except Exception as error:  # noqa: BLE001 - each store has its own errors, and one file's must not end the others
@@ -288,7 +288,8 @@ class BatchRun:
     def _leave(self, task: FileTask, error: ConvertApiError | None = None) -> None:
         """Note a file that is left undone: where the service has its job, that may be paid."""
         # A refusal for lack of conversions is the job's answer and unpaid; earlier steps are paid.
-        is_submitted = bool(task.refs) and not isinstance(error, QuotaExhaustedError)
+        is_refused = isinstance(error, QuotaExhaustedError) and error.paid is False
+        is_submitted = bool(task.refs) and not is_refused
         if is_submitted or (task.jobs and error is not None and error.job_goes_on):
             self.goes_on.append(task)
         else:

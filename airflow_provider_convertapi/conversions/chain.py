@@ -184,7 +184,7 @@ class Chain:
     ) -> list[tuple[ConversionRequest, dict[str, Any]]]:
         """Return the requests of a step, each with its seed."""
         common: dict[str, Any] = {
-            "namespace": self.session.namespace,
+            "namespace": self.session.settings.namespace,
             "key": self.conversion.conversion_key,
         }
         if self._length > 1:

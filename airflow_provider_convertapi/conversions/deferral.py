@@ -62,12 +62,15 @@ class JobEvent:
         ``error``: the triggerer could not watch, and the worker has to look.
     :param key_check: tells whether the key that the ids come from is still the same.
     :param answered: for each job, whether it has an answer.
+    :param asked: keyed digest of what the task was asked for when it deferred; empty in an event of
+        a version that did not tell.
     """
 
     status: Status
     key_check: str
     jobs: tuple[JobRef, ...]
     answered: tuple[bool, ...]
+    asked: str = ""
 
     def payload(self) -> dict[str, Any]:
         """Return what an Airflow event carries; `parse` reads it."""
@@ -76,6 +79,7 @@ class JobEvent:
             "key_check": self.key_check,
             "jobs": [job.to_list() for job in self.jobs],
             "answered": list(self.answered),
+            "asked": self.asked,
         }
 
     @classmethod
@@ -102,4 +106,19 @@ class JobEvent:
             raise ValueError
         if len(jobs) != expected if expected is not None else not jobs:
             raise ValueError
-        return cls(status, str(event["key_check"]), jobs, answered)
+        asked = str(event.get("asked") or "")
+        return cls(status, str(event["key_check"]), jobs, answered, asked)
+
+    def check_asked(self, asked: str, what: str) -> None:
+        """Raise `ConversionInterrupted` where the task is asked for something else by now.
+
+        :param asked: what it is asked for, as a keyed digest.
+        :param what: what is being converted, as it may be logged.
+        """
+        if self.asked and self.asked != asked:
+            raise ConversionInterrupted(
+                f"The task's arguments changed while {what} ran at ConvertAPI: source, formats, "
+                "parameters, steps, conversion_key or destination are not those that it deferred "
+                "with. What was submitted goes on, and nothing is published under the new name. "
+                "The next try converts what is asked for now."
+            )

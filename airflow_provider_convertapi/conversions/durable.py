@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from airflow_provider_convertapi.conversions.result import with_remedy
 from airflow_provider_convertapi.conversions.submission import Submission
 from airflow_provider_convertapi.errors import (
     ConversionError,
+    ConvertApiError,
     ResultExpiredError,
 )
 
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.endpoints import Conversion, ConvertedFile, JobAnswer
     from airflow_provider_convertapi.conversions.job import Job
-    from airflow_provider_convertapi.errors import ConvertApiError
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,8 @@ class StepJob:
         """Tell whether no further attempt is worth its price."""
         if self.attempt < self.job.settings.barred_attempts:
             return False
-        verdicts = [answer.verdict for answer in (self._answers or {}).values()]
-        transient = sum(bool(other and other.transient) for other in verdicts)
+        answers = (self._answers or {}).values()
+        transient = sum(_is_transient_verdict(answer) for answer in answers)
         return not verdict.transient or transient > 1 or self._cannot_be_longer(verdict)
 
     def _cannot_be_longer(self, verdict: ConvertApiError) -> bool:
@@ -148,7 +149,8 @@ class StepJob:
             log.info(
                 "An earlier try was refused and paid nothing; the conversion is submitted again."
             )
-            self._submit(self.attempt + 1)
+            self.job.forget_refusal(self.attempt)
+            self._submit(self.attempt)
         elif answer.verdict:
             if answer.verdict.transient:
                 log.warning(
@@ -181,8 +183,8 @@ class StepJob:
         self.cost = self.charged = 0
         if attempt >= MAX_ATTEMPTS:
             raise ResultExpiredError(
-                f"{job.request.describe()} was attempted {MAX_ATTEMPTS} times in the two hours for "
-                "which ConvertAPI remembers a job. Set or change `conversion_key` to convert and "
+                f"{job.request.describe()} was attempted {MAX_ATTEMPTS} times in the two hours "
+                "that ConvertAPI remembers a job. Set or change `conversion_key` to convert and "
                 "pay again."
             )
         self.before_paying()
@@ -228,17 +230,23 @@ class StepJob:
 
     def _verdict(self, verdict: ConvertApiError, *, unpaid: bool) -> ConvertApiError:
         if unpaid:
-            self.cost = self.charged = 0
+            self._forget_refusal()
             return verdict
         again = verdict.transient and not self._is_second(verdict)
         return with_remedy(verdict, self.job.request.describe(), again=again)
+
+    def _forget_refusal(self) -> None:
+        """Let the next call of `begin` submit under the same id; what it refused was not paid."""
+        self.cost = self.charged = 0
+        with suppress(ConvertApiError):  # the next try finds it, and deletes it then
+            self.job.forget_refusal(self.attempt)
+            self.ref, self._next_attempt, self._is_adopted = None, self.attempt, False
 
     def _is_second(self, verdict: ConvertApiError) -> bool:
         if self._cannot_be_longer(verdict):
             return True
         # After two transient verdicts a third attempt would probably be billed for the same.
-        earlier = self.job.look(self.attempt - 1).verdict if self.attempt else None
-        return earlier is not None and earlier.transient
+        return self.attempt > 0 and _is_transient_verdict(self.job.look(self.attempt - 1))
 
     # --- what it leaves ----------------------------------------------------------------------
 
@@ -260,6 +268,10 @@ class StepJob:
         if self.conversion is None:
             return [StepOutput(derivation, 0, None)]
         return [StepOutput(derivation, n, file) for n, file in enumerate(self.conversion.files)]
+
+
+def _is_transient_verdict(answer: JobAnswer) -> bool:
+    return answer.verdict is not None and answer.verdict.transient and not answer.unpaid
 
 
 def _is_timeout(verdict: ConvertApiError | None) -> bool:

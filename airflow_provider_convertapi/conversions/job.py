@@ -8,10 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from airflow_provider_convertapi.api.endpoints import get_job
+from airflow_provider_convertapi.api.endpoints import JobAnswer, delete_job, get_job
+from airflow_provider_convertapi.api.ids import MAX_ATTEMPTS
 from airflow_provider_convertapi.api.retry import poll_delays
 from airflow_provider_convertapi.errors import (
+    AuthenticationError,
     ConversionTimeoutError,
+    ConvertApiError,
+    QuotaExhaustedError,
     ResultExpiredError,
     ThrottledError,
     TransportError,
@@ -22,10 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_convertapi.api.client import Client
-    from airflow_provider_convertapi.api.endpoints import JobAnswer
     from airflow_provider_convertapi.api.ids import JobIds
     from airflow_provider_convertapi.conversions.request import ConversionRequest
     from airflow_provider_convertapi.conversions.session import Session
+
+
+_BUSY_ANSWERS = 4
+"""Answers in a row that call only this job busy before that is taken for its stored answer."""
 
 
 class Permit(Protocol):
@@ -102,7 +109,37 @@ class Job:
 
     def look(self, attempt: int) -> JobAnswer:
         """Ask for the job of an attempt; that is free, and repeated after transport errors."""
-        return self.client.call(get_job(self.ids.job_id(attempt)), until=self.deadline)
+        refusals, failures = _Refusals(self), 0
+        while True:
+            try:
+                return self._ask(attempt, refusals)
+            except ConvertApiError as error:
+                failures += 1
+                left = self.deadline - self.client.monotonic()
+                delay = self.client.backoff.delay_of_free_call(failures, error, left)
+                if delay is None:
+                    raise
+            self.client.pause(delay)
+
+    def _ask(self, attempt: int, refusals: _Refusals) -> JobAnswer:
+        """Ask once; a refusal is the answer only where it is stored as this job's own."""
+        try:
+            answer = self.client.send(get_job(self.ids.job_id(attempt)))
+        except (AuthenticationError, ThrottledError) as error:
+            if refusals.is_stored(error):
+                return JobAnswer(verdict=error, unpaid=True)
+            raise
+        if answer.verdict and answer.unpaid and not refusals.is_stored(answer.verdict):
+            raise QuotaExhaustedError(
+                f"Looks at jobs are refused, so it is not known whether this one was paid. "
+                f"{answer.verdict}",
+                paid=None,
+            )
+        return answer
+
+    def forget_refusal(self, attempt: int) -> None:
+        """Delete the record of an attempt that was refused and not paid: its id is used again."""
+        self.client.call(delete_job(self.ids.job_id(attempt)), until=self.deadline)
 
     def appears(self, attempt: int, until: float) -> bool:
         """Look for a job, at growing intervals, until a moment.
@@ -131,10 +168,10 @@ class Job:
             for the settle time after that.
         :param at_once: whether the first poll is due now.
         """
-        last_seen = submitted
+        last_seen, refusals = submitted, _Refusals(self)
         for delay in self._polls(poll_at_once if at_once else self.settings.delays):
             self.client.pause(delay)
-            answer = self._poll(attempt)
+            answer = self._poll(attempt, refusals)
             if answer is None:
                 continue
             if answer.conversion or answer.verdict:
@@ -164,11 +201,10 @@ class Job:
                 )
             yield delay
 
-    def _poll(self, attempt: int) -> JobAnswer | None:
+    def _poll(self, attempt: int, refusals: _Refusals) -> JobAnswer | None:
         """Poll once; None where no usable answer came.  Only the deadline limits the polls."""
         try:
-            # Not `call`: a poll that fails is repeated by the schedule of polls anyway.
-            return self.client.send(get_job(self.ids.job_id(attempt)))
+            return self._ask(attempt, refusals)
         except ThrottledError as error:
             self.client.pause(min(self.client.backoff.delay(1, error) or 0, self._left()))
         except TransportError as error:
@@ -184,3 +220,28 @@ class Job:
             "job any more. It may have been billed. Clear the task, or change `conversion_key`, "
             "to convert and pay again."
         )
+
+
+@dataclass(slots=True)
+class _Refusals:
+    """Tell a refusal that is a job's stored answer from one of whatever is asked at the moment.
+
+    Only the former is no answer to a look at a job that was never asked for.
+    """
+
+    job: Job
+    _in_a_row: int = 0
+
+    def is_stored(self, error: ConvertApiError) -> bool:
+        """Tell whether it is; called for each refusal, in the order in which they come."""
+        self._in_a_row = self._in_a_row + 1 if self._others_are_answered() else 0
+        # Being busy passes from one request to the next, so that one alone proves nothing.
+        enough = _BUSY_ANSWERS if isinstance(error, ThrottledError) else 1
+        return self._in_a_row >= enough
+
+    def _others_are_answered(self) -> bool:
+        never_asked_for = get_job(self.job.ids.job_id(MAX_ATTEMPTS))
+        try:
+            return self.job.client.send(never_asked_for).unknown
+        except ConvertApiError:
+            return False

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.errors import InputChangedError
-from airflow_provider_convertapi.storage import Source
+from airflow_provider_convertapi.storage import Source, is_url, shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -125,13 +125,10 @@ class ConversionRequest:
         """Say what is converted, in a form that may be logged."""
         if self.title:
             return self.title
-        names = [
-            file.input.name if isinstance(file.input, Source) else without_query(file.input)
-            for file in self.inputs
-        ]
+        names = [_title(file.input) for file in self.inputs]
         more = len(names) - _NAMES_SHOWN
-        shown = ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        return f"{shown} ({self.source_format} to {self.target_format})"
+        listed = ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        return f"{listed} ({self.source_format} to {self.target_format})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +213,8 @@ def identity(item: Input) -> list[str]:
     return [item.uri, item.fingerprint] if isinstance(item, Source) else [item]
 
 
-def without_query(url: str) -> str:
-    """Return a URL that may be shown: the query of a signed one would give access to its file."""
-    return url.partition("?")[0]
+def _title(item: Input) -> str:
+    """Return a file's name, also where only its path is known; a URL without its secrets."""
+    if isinstance(item, Source):
+        return item.name
+    return shown(item) if is_url(item) else item.rstrip("/").rpartition("/")[2]

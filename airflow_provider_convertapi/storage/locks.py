@@ -1,4 +1,7 @@
-"""Distinguish leftovers of killed processes from files in use: locks end with their process."""
+"""Distinguish leftovers of killed processes from files in use: locks end with their process.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The local directory in which results wait on their way into a store."""
+"""The local directory in which results wait on their way into a store.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
