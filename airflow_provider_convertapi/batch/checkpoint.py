@@ -71,7 +71,7 @@ class Checkpoint:
             raise ValueError(str(error)) from None
 
     def check_asked(self, asked: str) -> None:
-        """Raise `ValueError` where the plan is of something else."""
+        """Raise `ValueError` where the plan is for something else."""
         if self.asked and self.asked != asked:
             raise ValueError("the plan of other arguments")
 

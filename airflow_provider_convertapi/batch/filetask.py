@@ -65,7 +65,7 @@ class FileTask:
             self._permit.release()
 
     def act(self) -> ConversionResult | None:
-        """Follow the action; what is wrong with the file itself is said by what became of it."""
+        """Run the action; where the file itself failed, another look at it gives the error."""
         try:
             return self.action(self)
         except (InputChangedError, FileNotFoundError, PermissionError):
