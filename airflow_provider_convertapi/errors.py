@@ -30,7 +30,7 @@ Those marked with a star are `transient`: another try can end differently withou
 
 Only the facts and fields decide, never the text and never a list of classes elsewhere.  The facts
 stand on the classes, so that they can be looked up for a failure of which only the name was kept
-(`by_name`).  Each class hands all its fields to `args`, so that every instance survives pickling:
+(`facts_of`).  Each class hands all its fields to `args`, so that every instance survives pickling:
 the errors of tasks cross process borders.
 """
 
@@ -139,6 +139,17 @@ def by_name(name: str | None) -> type[ConvertApiError] | None:
     kind = globals().get(name or "")
     is_ours = isinstance(kind, type) and issubclass(kind, ConvertApiError)
     return kind if is_ours else None
+
+
+def facts_of(name: str | None) -> type[ConvertApiError]:
+    """Return the facts of a failure of which only the name was kept, whether we know it or not."""
+    return by_name(name) or _OtherError
+
+
+class _OtherError(ConvertApiError):
+    """What is taken for granted of a store's own error, and of one of a later version."""
+
+    transient = True
 
 
 class ConnectionConfigError(ConvertApiError, ValueError):

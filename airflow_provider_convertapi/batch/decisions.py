@@ -10,6 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_convertapi.batch.record import match_of
+from airflow_provider_convertapi.errors import facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.index import LastConversion, LastFailure
 
 OnMissingOutput = Literal["convert", "ignore"]
-
-_LOST = frozenset({"ResultLostError", "ResultExpiredError"})
-"""What may have been billed and has left nothing."""
-
-_IN_THE_WAY, _UNREADABLE = "OutputExistsError", "UnexpectedAnswerError"
-_TRANSIENT = "TransientConversionError"
 
 
 class Decision(Enum):
@@ -151,9 +146,10 @@ def decide(
     if failure is not None and is_failed:
         if not is_converted and _bars(failure, policy):
             return Decision.KNOWN
-        is_verdict = failure.bars and failure.error not in (_IN_THE_WAY, _UNREADABLE)
+        facts = facts_of(failure.error)
+        is_verdict = failure.bars and not facts.bars_paid_file
         item.barred_attempts = failure.attempt + 1 if is_verdict else 0
-        item.is_second_attempt = failure.error == _TRANSIENT
+        item.is_second_attempt = facts.transient and facts.concerns == "document"
     _hash(item, policy)
     return Decision.CONVERT
 
@@ -198,10 +194,11 @@ def _bars(failure: LastFailure, policy: ReusePolicy) -> bool:
     # Of this run, and no human cleared the task since.
     own = failure.run_id == policy.run_id
     recent = own and failure.try_number >= policy.first_try
-    if failure.error in _LOST:
+    facts = facts_of(failure.error)
+    if facts.concerns == "result":
         # It may have been billed: paying anew is for a human, or another run, to decide.
         return recent
-    if own and (failure.error == _UNREADABLE or (failure.error == _IN_THE_WAY and not recent)):
+    if own and facts.bars_paid_file and (facts.concerns == "service" or not recent):
         # Of its job the same run fetches the result for free; a clear says: the place is free now.
         return False
     return failure.bars and (recent or not policy.retry_failed)

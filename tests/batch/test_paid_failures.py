@@ -201,3 +201,20 @@ def test_budget_holds_over_many_tries_of_a_chain(night: Night) -> None:
 
     assert 2 == night.run(TaskInstance(3, 2), **given)["converted"]
     assert 4 == night.sandbox.billed
+
+
+def test_failure_of_a_later_version_counts_by_its_own_record(night: Night) -> None:
+    """A manifest may name an error that this version does not know: what it bars stays barred."""
+    night.write("a.txt", "b.txt")
+    night.sandbox.fail("POST /async/convert/*", status=500, code=5002, times=1)
+    with pytest.raises(BatchFailedError):
+        night.run(TaskInstance(run_id="one"), max_in_flight=1)
+    [part] = (night.out / "_convertapi" / "manifest").iterdir()
+    text = part.read_text()
+    part.write_text(text.replace('"ConversionError"', '"ErrorOfALaterVersion"'))
+    assert text != part.read_text()
+
+    for ti in (TaskInstance(2, 1, run_id="one"), TaskInstance(run_id="two")):
+        with pytest.raises(BatchFailedError, match=r"known: ErrorOfALaterVersion \(Code 5002\)"):
+            night.run(ti)
+    assert 1 == night.run(TaskInstance(run_id="three"), retry_failed=True)["converted"]
