@@ -92,17 +92,14 @@ class Recorder:
         )
         self._add(record, task.documents)
 
-    def not_attempted(self, items: Iterable[Item], reason: BaseException) -> int:
-        """Record what was left undone, and publish it; return how many files that are."""
-        count = 0
-        for item in items:
-            count += 1
+    def not_attempted(self, items: Iterable[Item], reason: BaseException) -> None:
+        """Record what was left undone; of many files, publish in between."""
+        for count, item in enumerate(items, 1):
             record = self._record(item, None, outcome="not_attempted", **error_fields(reason))
             with self._lock:
                 self._records.append(record)
             if count % _ITEMS_NOT_ATTEMPTED == 0:
                 self.publish()
-        return count
 
     @property
     def is_due(self) -> bool:
