@@ -81,12 +81,12 @@ class ConnectionSettings:
     namespace: str
     api_token: str = field(repr=False)
     master_token: str | None = field(repr=False)
-    job_key: str | None = field(repr=False)
+    job_secret: str | None = field(repr=False)
 
     @property
     def id_key(self) -> str:
-        """Return the secret that keys job ids: `job_key`, else the API token."""
-        return self.job_key or self.api_token
+        """Return the secret that keys job ids: `job_secret`, else the API token."""
+        return self.job_secret or self.api_token
 
     @property
     def is_geo_routed(self) -> bool:
@@ -96,7 +96,7 @@ class ConnectionSettings:
     @property
     def secrets(self) -> list[str]:
         """Return what must never be shown."""
-        return [secret for secret in (self.api_token, self.master_token, self.job_key) if secret]
+        return [secret for secret in (self.api_token, self.master_token, self.job_secret) if secret]
 
     @classmethod
     def from_connection(cls, connection: ConnectionLike) -> ConnectionSettings:
@@ -133,7 +133,7 @@ class _Reader:
             namespace=self._text("namespace") or "",
             api_token=self._token(),
             master_token=self._secret("extra master_token", self._extra.get("master_token")),
-            job_key=self._secret("extra job_key", self._extra.get("job_key")),
+            job_secret=self._job_secret(),
         )
 
     def _wrong(self, name: str, complaint: str) -> ConnectionConfigError:
@@ -163,6 +163,15 @@ class _Reader:
                 "is empty: put the API token there (ConvertAPI dashboard, Authentication)",
             )
         return token
+
+    def _job_secret(self) -> str | None:
+        if self._extra.get("job_key"):
+            # Airflow masks an extra by its name, and shows this one in its form and its API.
+            raise self._wrong(
+                "extra job_key",
+                "is a secret under a name that Airflow shows in clear; call it job_secret",
+            )
+        return self._secret("extra job_secret", self._extra.get("job_secret"))
 
     def _kid(self) -> str | None:
         kid = (self._connection.login or "").strip()

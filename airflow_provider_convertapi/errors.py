@@ -87,7 +87,7 @@ class ConvertApiError(Exception):
 
     concerns: ClassVar[Concern] = "service"
 
-    paid: ClassVar[bool | None] = None
+    paid: bool | None = None
     """Whether a conversion that ends so was billed; None where nobody can tell."""
 
     bars_file: bool = False
@@ -220,7 +220,7 @@ class OutputExistsError(ConvertApiError):
 
 
 class AuthenticationError(ConvertApiError):
-    """The service does not accept the credential (HTTP 401).
+    """The service does not accept the credential (HTTP 401, or 403 for a stored file).
 
     :param code: ConvertAPI's Code (4010-4013, 4015, 4017), None where the answer had none.
     """
@@ -235,10 +235,18 @@ class AuthenticationError(ConvertApiError):
 
 
 class QuotaExhaustedError(ConvertApiError):
-    """No conversions are left on the account (HTTP 403, or Code 4014)."""
+    """No conversions are left on the account (HTTP 403, or Code 4014).
+
+    :param paid: None where the service does not tell about jobs that were submitted before.
+    """
 
     concerns = "account"
-    paid = False
+    paid: bool | None = False
+
+    def __init__(self, message: str, paid: bool | None = False) -> None:
+        super().__init__(message)
+        self.paid = paid
+        self.args = (message, paid)
 
 
 class ThrottledError(ConvertApiError):

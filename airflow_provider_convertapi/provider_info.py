@@ -92,8 +92,8 @@ _CONN_FIELDS: dict[str, dict[str, Any]] = {
         "description": "Seconds without a byte before a request is given up; empty: 60.",
         "schema": {"type": ["integer", "null"], "minimum": 1},
     },
-    "job_key": {
-        "label": "Job key",
+    "job_secret": {
+        "label": "Job secret",
         "description": "Keys the job ids instead of the API token, so that a rotated token loses "
         "no running conversion.",
         "schema": {"type": ["string", "null"], "format": "password"},

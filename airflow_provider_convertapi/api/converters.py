@@ -12,11 +12,15 @@ _LONGEST_EXTENSION = 8
 _SAME_FORMAT = frozenset(
     {"compress", "protect", "unprotect", "crop", "delete-pages", "flatten", "redact", "resize"}
     | {"rotate", "ocr", "image-watermark", "text-watermark", "pdf-watermark", "rasterize", "print"}
-    | {"merge", "split", "join", "compare", "translate", "fdf-import"}
+    | {"merge", "split", "join", "compare", "translate", "fdf-import", "repair"}
+    | {"watermark", "watermark-overlay", "watermark-textbox", "encrypt", "decrypt"}  # former names
 )
 """Tools that answer in the format that they were given (ConvertAPI's OpenAPI document)."""
 
-_OPEN = frozenset({"extract", "extract-images", "meta", "metadata", "moderate", "validate"})
+_OPEN = frozenset(
+    {"extract", "extract-attachments", "extract-images", "meta", "metadata", "moderate"}
+    | {"validate", "barcode", "qrcode", "data"}
+)
 """Tools whose results have the extension that the service gives them."""
 
 _EXTENSIONS = {"pdfa": "pdf", "pdfua": "pdf", "tiff-fax": "tiff", "fdf-extract": "fdf"}
@@ -28,6 +32,13 @@ _ARRAY_CONVERTERS = frozenset(
     | {(f, "gif") for f in ("gif", "jpg", "png", "webp")}
 )
 """The converters that take `Files[i]`, beside anything to zip (ConvertAPI's OpenAPI document)."""
+
+_FILE_PARAMETERS = frozenset(
+    {"comparefile", "fdffile", "imagefile", "invoicefile", "outputintenticcfile", "overlayfile"}
+    | {"peppoltemplatefile"}
+)
+"""The parameters that take a file, beside the source, in lower case (ConvertAPI's OpenAPI
+document); `ColorProfile` is a choice."""
 
 IMAGES = frozenset(
     {"jpg", "jpeg", "png", "gif", "tiff", "tif", "webp", "heic", "heif", "svg", "psd", "jfif"}
@@ -56,13 +67,18 @@ def result_extension(path: str, to_format: str) -> str:
 
 
 def has_open_extension(to_format: str) -> bool:
-    """Tell whether the extension of a result is known only when it is there."""
+    """Tell whether the extension of a result is known only once the result is there."""
     return to_format in _OPEN
 
 
 def is_array(source_format: str, target_format: str) -> bool:
     """Tell whether a converter takes several files at once."""
     return (source_format, target_format) in _ARRAY_CONVERTERS or target_format in ANY_TO
+
+
+def is_file_parameter(name: str) -> bool:
+    """Tell whether a parameter takes a file; case does not count."""
+    return name.lower() in _FILE_PARAMETERS
 
 
 def converter_format(source_format: str, target_format: str) -> str:

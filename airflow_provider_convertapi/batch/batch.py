@@ -49,11 +49,13 @@ class Batch:
 
     :param cancels: whether jobs are deleted when the task is told to stop, since nobody would
         collect them.
+    :param asked: keyed digest of what the task is asked for.
     """
 
     session: Session
     request: BatchRequest
     cancels: bool = False
+    asked: str = ""
     _shared: SharedFiles | None = field(default=None, init=False)
 
     @property
@@ -123,6 +125,7 @@ class Batch:
         """Return what runs a plan, or a wave of it."""
         if self.request.durable:
             self.session.warn_of_limits()
+        _ = self.session.settings  # read here: a thread would compete for Airflow's supervisor
         named = all_files(self.request, plan.file_parameters)
         files = {name: file for name, file in named.items() if isinstance(file, Source)}
         self._shared = SharedFiles(self.session, files, plan.started)
@@ -231,7 +234,8 @@ class Batch:
             return QuotaExhaustedError(
                 f"Connection {conn_id!r} has no conversions left. {done}. Buy conversions or "
                 "raise the token's limit at ConvertAPI, then clear this task: it converts the "
-                f"rest, and pays for nothing twice. ({error})"
+                f"rest, and pays for nothing twice. ({error})",
+                error.paid,
             )
         if isinstance(error, AuthenticationError):
             return AuthenticationError(

@@ -33,6 +33,8 @@ class Checkpoint:
     :param files: URI, fingerprint and size of each file parameter, those of steps included; a URL,
         which may be a secret, has its fingerprint only.
     :param known: how many failures were known, with examples.
+    :param asked: keyed digest of what the task was asked for; empty in a plan of a version that did
+        not tell.
     """
 
     items: Items
@@ -45,6 +47,7 @@ class Checkpoint:
     digests: tuple[str, ...]
     least_cost: int
     files: Mapping[str, list[str | int]] = field(default_factory=dict)
+    asked: str = ""
 
     def lines(self) -> Iterator[bytes]:
         """Yield the plan as lines of JSON; what may be secret in a URL is left out."""
@@ -66,6 +69,11 @@ class Checkpoint:
             return cls(items=Items(_as_item(row, url) for row in rows), **head)
         except (TypeError, KeyError, StopIteration, sqlite3.IntegrityError) as error:
             raise ValueError(str(error)) from None
+
+    def check_asked(self, asked: str) -> None:
+        """Raise `ValueError` where the plan is of something else."""
+        if self.asked and self.asked != asked:
+            raise ValueError("the plan of other arguments")
 
     @property
     def request_digest(self) -> RequestDigest:

@@ -166,7 +166,7 @@ class Converter:
 
     def _ids(self, item: Item, request: ConversionRequest) -> JobIds:
         seed = request.seed() | {
-            "namespace": self.session.namespace,
+            "namespace": self.session.settings.namespace,
             "key": self.request.conversion_key,
             "scope": self._scope(item),
             **({"step": 1} if len(self.request.to_formats) > 1 else {}),

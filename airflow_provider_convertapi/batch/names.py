@@ -8,9 +8,11 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal
 
 from airflow_provider_convertapi.api.converters import (
+    extension_of,
     result_extension,
     without_extension,
 )
@@ -55,11 +57,14 @@ class Naming:
     :param on_collision: ``fail`` refuses a batch in which two inputs have one output; ``suffix``
         keeps their extensions apart: `a.docx.pdf`, `a.odt.pdf`.
     :param safe: makes a single name one that every store takes.
+    :param from_formats: source format of each step, None where it was not given; it tells what an
+        input without an extension is.
     """
 
     to_formats: Sequence[str]
     on_collision: OnCollision
     safe: Callable[[str], str]
+    from_formats: Sequence[str | None] = ()
 
     def plain(self, path: str) -> str:
         """Return the relative path of an input's output."""
@@ -76,7 +81,9 @@ class Naming:
 
     def _named(self, path: str, stem: str) -> str:
         made = path
-        for to_format in self.to_formats:
+        for to_format, origin in zip_longest(self.to_formats, self.from_formats):
+            if origin and not extension_of(made):
+                made = f"x.{origin}"
             made = f"x.{result_extension(made, to_format)}"
         name = self.safe(f"{stem}.{made[2:]}")
         directory, slash, _ = path.rpartition("/")

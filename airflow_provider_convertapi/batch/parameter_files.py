@@ -28,10 +28,10 @@ class _Gone:
 
     error: ConvertApiError
 
-    def open(self) -> BinaryIO:
+    def open(self, seen: object = None) -> BinaryIO:  # noqa: ARG002 - as every location's
         raise self.error
 
-    def state(self) -> None:
+    def file(self) -> None:
         return None
 
 

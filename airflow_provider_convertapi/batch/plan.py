@@ -174,7 +174,7 @@ def _list_inputs(
 
 
 def _naming(request: BatchRequest) -> Naming:
-    return Naming(request.to_formats, request.on_collision, safe_name)
+    return Naming(request.to_formats, request.on_collision, safe_name, request.from_formats)
 
 
 def _name_outputs(

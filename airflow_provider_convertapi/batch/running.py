@@ -295,7 +295,8 @@ class BatchRun:
     def _leave(self, task: FileTask, error: ConvertApiError | None = None) -> None:
         """Note what is left undone: a job that the service has may be paid, all else is not."""
         # A quota's refusal is a job's own answer, and unpaid, save that steps before it were paid.
-        is_submitted = bool(task.refs) and not isinstance(error, QuotaExhaustedError)
+        is_refused = isinstance(error, QuotaExhaustedError) and error.paid is False
+        is_submitted = bool(task.refs) and not is_refused
         if is_submitted or (task.jobs and error is not None and error.job_goes_on):
             self.goes_on.append(task)
         else:

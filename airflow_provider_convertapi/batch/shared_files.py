@@ -60,7 +60,7 @@ class SharedFiles:
     def _ids(self, generation: int) -> dict[str, str]:
         seed = {
             "shared": {name: [file.uri, file.fingerprint] for name, file in self.files.items()},
-            "namespace": self.session.namespace,
+            "namespace": self.session.settings.namespace,
             "scope": self.session.task.names,
         }
         ids = JobIds.from_seed(self.session.key, seed_text(seed))

@@ -95,6 +95,7 @@ class Waves:
         """Collect what has an answer, and submit the next wave."""
         found = JobEvent.parse(event, expected=None)
         self._check_key(found)
+        found.check_asked(self.batch.asked, f"{len(found.jobs)} jobs")
         left = self._read_plan()
         plan = self._plan = self._as_plan(left)
         summary, taken = self._done(left)
@@ -240,7 +241,8 @@ class Waves:
             if old.startswith(checkpoint_prefix(task)):  # of a try that was killed
                 plans.delete(old)
         files = all_files(self.batch.request, plan.file_parameters)
-        plans.write_lines(name, _checkpoint_of(plan, files).lines())
+        left = replace(_checkpoint_of(plan, files), asked=self.batch.asked)
+        plans.write_lines(name, left.lines())
 
     def _read_plan(self) -> Checkpoint:
         plans = StateDirectory.beside(self.batch.request.destination.uri).checkpoints
@@ -248,12 +250,14 @@ class Waves:
         given = (plain_text("source", uri) for uri in flatten(source))  # as the listing reads it
         urls = {url_fingerprint(uri): uri for uri in given if is_url(uri)}
         try:
-            return Checkpoint.read(plans.read_lines(checkpoint_name(self.batch.task)), urls.get)
+            left = Checkpoint.read(plans.read_lines(checkpoint_name(self.batch.task)), urls.get)
+            left.check_asked(self.batch.asked)
         except (FileNotFoundError, ValueError) as error:
             raise ConversionInterrupted(
                 f"The plan beside the manifest cannot be read ({type(error).__name__}). The jobs "
                 "go on at ConvertAPI, and the next try plans anew and collects them without paying."
             ) from None
+        return left
 
     def _as_plan(self, left: Checkpoint) -> Plan:
         files = self._files(left)

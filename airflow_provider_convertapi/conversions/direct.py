@@ -95,7 +95,7 @@ class DirectConversion:
     seconds: float | None = None
     cost: int = field(default=0, init=False)
     """Conversions that were billed, or may have been."""
-    # Nothing of it stays at the service.
+    # A direct conversion leaves nothing at the service.
     attempt: ClassVar[int] = 0
     documents: ClassVar[list[str]] = []
     jobs: ClassVar[list[tuple[Job, tuple[str, ...]]]] = []
@@ -103,7 +103,7 @@ class DirectConversion:
 
     @property
     def client(self) -> Client:
-        """The client of the thread at hand."""
+        """The client of the current thread."""
         return self.session.client
 
     @property
@@ -113,7 +113,7 @@ class DirectConversion:
 
     @property
     def charged(self) -> int:
-        """Return the same: nothing of it was paid by an earlier try."""
+        """Return the cost: no part of it was paid by an earlier try."""
         return self.cost
 
     @property
@@ -137,6 +137,8 @@ class DirectConversion:
                 self._wait(throttled, error, deadline)
             except TransportError as error:
                 if error.sent:
+                    # The service may have converted it already.  Without a job there is nothing to
+                    # look for, so that paying again is left for a person to decide.
                     self.request.check_unchanged()
                     self.cost = 1
                     raise self._lost(error) from None
@@ -159,9 +161,9 @@ class DirectConversion:
         )
 
     def _last_look(self) -> None:
-        """Wait for the permit; then see whether it is still right to pay."""
+        """Wait for the permit, then check once more that nothing forbids the conversion."""
         self.settings.permit.acquire()
-        self.client.pause(0)  # ends here where the task was told to stop while it waited
+        self.client.pause(0)  # raises if the task was told to stop while it waited
         self.conversion.target.check()
         self.request.check_unchanged()
 
@@ -169,14 +171,14 @@ class DirectConversion:
         with self.conversion.target.publication() as publication:
             with self.client.stream(request, fresh=True, before=self._last_look) as (head, blocks):
                 results = _Results(self.conversion.target.destination, publication)
-                self.cost = 1
+                self.cost = 1  # a 2xx is billed; the parts of the answer name the exact cost
                 self._read(results, head, blocks)
             self.settings.permit.release()
             outputs = self._publish(publication)
             return ConversionResult(outputs, results.cost, results.cost, tuple(results.sizes))
 
     def _read(self, results: _Results, head: Response, blocks: Iterable[bytes]) -> None:
-        """Stage the answer; whatever breaks now, the conversion is paid."""
+        """Stage the answer; whatever fails from now on, the conversion is paid."""
         try:
             with results:
                 content_type = head.headers.get("content-type", "")
@@ -193,7 +195,7 @@ class DirectConversion:
             self.cost = max(results.cost, 1)
 
     def _publish(self, publication: Publication) -> list[str]:
-        """Publish what was paid for; a store that fails is asked again: this is the only copy."""
+        """Publish the results; where a store fails, try again, since this is the only copy."""
         failures = 0
         while True:
             try:
@@ -209,7 +211,7 @@ class DirectConversion:
             self.client.pause(delay)
 
     def _watched(self, head: Response, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the blocks; the service is done, and the permit free, when the last one is here."""
+        """Yield the blocks; release the permit when the last one has arrived."""
         left = whole_number(head.headers.get("content-length"))
         for block in blocks:
             self.client.pause(0)
@@ -231,14 +233,14 @@ class DirectConversion:
     def _lost(self, error: Exception) -> ConvertApiError:
         return ResultLostError(
             f"{self.request.describe()} was sent and its answer was lost: {error}. It may have "
-            "been billed, so it is not sent again by itself. Clear the task to convert and pay "
-            "anew, or use durable=True, which collects a lost answer without paying twice."
+            "been billed, so it is not sent again automatically. Clear the task to convert and "
+            "pay again, or use durable=True, which collects a lost answer without paying twice."
         )
 
     def _unsaved(self, error: Exception) -> ConvertApiError:
         return ResultLostError(
             f"{self.request.describe()} was converted and billed ({self.cost} conversion(s)), but "
             f"its result could not be saved: {redaction.shown(str(error))}. It is not sent again "
-            "by itself. Clear the task to convert and pay anew, or use durable=True, which leaves "
-            "a result at ConvertAPI until it is saved."
+            "automatically. Clear the task to convert and pay again, or use durable=True, which "
+            "leaves a result at ConvertAPI until it is saved."
         )

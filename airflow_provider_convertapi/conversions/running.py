@@ -1,4 +1,4 @@
-"""Make one conversion for a task: run it, say how it ended, and remember that it was asked for.
+"""Run one conversion for a task, log how it ended, and count it.
 
 This module may change from release to release.
 """
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def run(session: Session, conversion: CheckedConversion) -> ConversionResult:
-    """Make a checked conversion from beginning to end; errors name connection, cost and remedy."""
+    """Run a checked conversion from beginning to end; errors name connection, cost and remedy."""
     result = proceed(session, conversion, prepare(session, conversion))
-    assert not isinstance(result, list)  # noqa: S101 - it defers where it is told to
+    assert not isinstance(result, list)  # noqa: S101 - it returns jobs only if `defers` is set
     return result
 
 
@@ -39,6 +39,8 @@ def prepare(
     if not conversion.durable:
         return DirectConversion(conversion, session, settings, session.log)
     session.warn_of_limits()
+    # A task may ask for the same conversion twice.  Without the number of the call the second would
+    # find the job of the first.
     scope = {**task.names, "call": task.call_number(conversion.identity())}
     return Chain(conversion, session, scope, settings, session.log, seconds=seconds)
 
@@ -51,7 +53,7 @@ def proceed(
     *,
     defers: bool = False,
 ) -> ConversionResult | list[JobRef]:
-    """Go on with a conversion; the log says how it ended.
+    """Continue a conversion, and log how it ended.
 
     :param known: jobs that another process has begun.
     :param defers: return the jobs instead of waiting for any.

@@ -29,7 +29,7 @@ def later_requests(
 ) -> list[tuple[ConversionRequest, dict[str, Any]]]:
     """Return what a step after the first asks for, each request with its own part of the seed.
 
-    A converter of several files takes all outputs of the step before together, any other one each.
+    A converter that takes several files gets all outputs of the step before; any other gets one.
 
     :param number: the step, counted from 1.
     :param outputs: what the step before made.

@@ -87,12 +87,9 @@ class ConvertApiHook(BaseHook):
         :param log: None: the hook's own.
         """
         if self._opened is None:
-            settings = self._settings
             self._opened = Session(
                 conn_id=self.convertapi_conn_id,
-                key=settings.id_key,
-                namespace=settings.namespace,
-                is_geo_routed=settings.is_geo_routed,
+                read_settings=lambda: self._settings,
                 task=task or _running_try(),
                 settle=settle_time(),
                 clock=SYSTEM_CLOCK,

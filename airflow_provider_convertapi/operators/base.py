@@ -138,10 +138,17 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
             settle=session.settle,
             jobs=[job.to_list() for job in jobs],
             cancel_on_kill=self.cancel_on_kill,
+            asked=self._asked(session),
             **how,
         )
         self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
         raise AssertionError  # `defer` raises
+
+    def _asked(self, session: Session) -> str:
+        """Return a keyed digest of what is asked for; a task that resumes compares it."""
+        from airflow_provider_convertapi.conversions.checking import what_is_asked
+
+        return session.digest_of(what_is_asked(self._arguments()))
 
     @property
     def _poll_interval(self) -> float:

@@ -50,8 +50,8 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     :param to_format: target format or tool: ``pdf``, ``jpg``, ``protect``, … (templated)
     :param destination: a directory; relative paths of the source are mirrored below it. (templated)
     :param from_format: source format of every file; None infers it from each extension. (templated)
-    :param parameters: the converter's own parameters. Those whose name ends in ``File`` take a
-        file or a URI, which is uploaded once for all. (templated)
+    :param parameters: the converter's own parameters. Those that are files, such as
+        ``OverlayFile``, take a file or a URI, which is uploaded once for all. (templated)
     :param steps: further conversions of each result, at the service and without moving a byte, as
         `ConvertApiOperator` has them; each is billed. When deferrable, the triggerer waits for the
         first step and the worker for those after it. (templated)
@@ -202,7 +202,8 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
 
         request = check_request(self._arguments(), find_step_files=find_step_files)
         session = self._open_session(context)
-        return Batch(session, request, cancels=self.cancel_on_kill and session.task.is_last)
+        cancels = self.cancel_on_kill and session.task.is_last
+        return Batch(session, request, cancels=cancels, asked=self._asked(session))
 
     def _end(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         context["ti"].xcom_push(key="conversion_cost", value=summary["cost"])

@@ -50,8 +50,8 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         directory. (templated)
     :param from_format: source format; None infers it from the extension, ``web`` for a URL without
         one. (templated)
-    :param parameters: the converter's own parameters. Those whose name ends in ``File`` take the
-        same kinds of source as `source`. (templated)
+    :param parameters: the converter's own parameters. Those that are files, such as
+        ``OverlayFile``, take the same kinds of source as `source`. (templated)
     :param steps: further conversions of the result, at the service and without moving a byte, each
         a mapping of `to_format` and, if need be, `from_format` and `parameters`:
         ``[{"to_format": "merge"}, {"to_format": "protect", "parameters": {...}}]``. Where the
@@ -161,6 +161,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         session = self._open_session(context)
         if found is not None:
             session.check_key(found.key_check, f"{conversion.describe()} was")
+            found.check_asked(self._asked(session), conversion.describe())
         seconds = _LAST_LOOK if found and found.status == "timeout" else None
         prepared = prepare(session, conversion, seconds=seconds)
         jobs = found.jobs if found else ()

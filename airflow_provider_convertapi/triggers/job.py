@@ -53,6 +53,7 @@ class ConvertApiJobTrigger(BaseTrigger):
     :param report_at: seconds since the epoch at which it fires with what is answered by then; None
         waits for `share`.
     :param cancel_on_kill: delete jobs and documents when a user ends the deferred task.
+    :param asked: keyed digest of what the task was asked for; the event hands it back.
     """
 
     convertapi_conn_id: str
@@ -65,6 +66,7 @@ class ConvertApiJobTrigger(BaseTrigger):
     share: float = 1.0
     report_at: float | None = None
     cancel_on_kill: bool = False
+    asked: str = ""
 
     def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's own has no types
@@ -132,7 +134,7 @@ class ConvertApiJobTrigger(BaseTrigger):
     def _event(self, status: Status, answered: list[bool] | None = None) -> JobEvent:
         jobs = self._watched
         flags = answered if answered is not None and jobs else [False] * len(jobs)
-        return JobEvent(status, self.key_check, jobs, tuple(flags))
+        return JobEvent(status, self.key_check, jobs, tuple(flags), self.asked)
 
     @property
     def _watched(self) -> tuple[JobRef, ...]:

@@ -154,3 +154,17 @@ def test_last_step_names_the_output() -> None:
         Naming(["pdf", "protect"], "fail", safe_name), [("a.txt", "")], never
     )
     assert ["a.zip"] == assign(Naming(["pdf", "zip"], "fail", safe_name), [("a.txt", "")], never)
+
+
+def test_former_name_of_a_tool_in_a_chain_keeps_the_format() -> None:
+    """`watermark` keeps the format, so that the tool after it does, too."""
+    naming = Naming(["pdf", "watermark", "compress"], "fail", safe_name)
+
+    assert ["d0.pdf"] == assign(naming, [("d0.txt", "")], never)
+
+
+def test_given_format_names_the_output_of_a_file_without_an_extension() -> None:
+    """A tool keeps the format that `from_format` says, where the name says none."""
+    naming = Naming(["compress", "protect"], "fail", safe_name, ["pdf", None])
+
+    assert ["d0.pdf"] == assign(naming, [("d0", "")], never)

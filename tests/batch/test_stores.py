@@ -207,7 +207,7 @@ def _sorted(requests: list[str]) -> tuple[list[str], list[str]]:
 
 @pytest.mark.parametrize("mode", ["durable", "direct", "deferrable"])
 def test_file_takes_five_requests(
-    night: Night, twenty: dict[str, str], s3_requests: list[str], mode: str
+    night: Night, twenty: dict[str, Any], s3_requests: list[str], mode: str
 ) -> None:
     """In every mode: output free, source unchanged, source read, output free still, output put.
 
@@ -227,7 +227,7 @@ def test_file_takes_five_requests(
 
 
 def test_resumed_wave_asks_nothing_of_a_job_before_it_collects(
-    night: Night, twenty: dict[str, str], s3_requests: list[str]
+    night: Night, twenty: dict[str, Any], s3_requests: list[str]
 ) -> None:
     """Until the first result is published, no request is about a single file."""
     from airflow.providers.common.compat.sdk import TaskDeferred
@@ -249,7 +249,7 @@ def test_resumed_wave_asks_nothing_of_a_job_before_it_collects(
 
 
 def test_second_night_asks_nothing_of_a_file(
-    night: Night, twenty: dict[str, str], s3_requests: list[str]
+    night: Night, twenty: dict[str, Any], s3_requests: list[str]
 ) -> None:
     """Of unchanged files the listings tell everything."""
     night.run(TaskInstance(run_id="one"), **twenty)

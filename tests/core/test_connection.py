@@ -43,7 +43,7 @@ def test_as_little_as_there_can_be() -> None:
             namespace="",
             api_token=TOKEN,
             master_token=None,
-            job_key=None,
+            job_secret=None,
         )
         == settings()
     )
@@ -57,7 +57,7 @@ def test_every_field() -> None:
         "client_ip": "10.0.0.1, 10.0.0.2",
         "master_token": "master",
         "http_timeout": 5.5,
-        "job_key": "key",
+        "job_secret": "key",
         "allow_http": True,
         "namespace": "blue",
     }
@@ -73,13 +73,13 @@ def test_every_field() -> None:
         namespace="blue",
         api_token=TOKEN,
         master_token="master",
-        job_key="key",
+        job_secret="key",
     ) == settings(extra, host="http://proxy.internal", port=8080)
 
 
 def test_form_that_was_saved_empty() -> None:
     """Airflow's form saves what was left empty as nothing or as an empty text."""
-    names = ("auth", "jwt_lifetime", "client_ip", "master_token", "http_timeout", "job_key")
+    names = ("auth", "jwt_lifetime", "client_ip", "master_token", "http_timeout", "job_secret")
     for empty in (None, "", "  "):
         extra = dict.fromkeys([*names, "allow_http", "namespace"], empty)
         assert settings() == settings(extra, host="", schema="")
@@ -185,9 +185,9 @@ def test_token_with_a_line_break_at_its_end() -> None:
 
 
 def test_key_of_ids() -> None:
-    """The job key outlives a token; without one the token keys the ids."""
+    """The job secret outlives a token; without one the token keys the ids."""
     assert TOKEN == settings().id_key
-    assert "key" == settings({"job_key": "key"}).id_key
+    assert "key" == settings({"job_secret": "key"}).id_key
 
 
 def test_worldwide_host_is_known() -> None:
@@ -199,7 +199,7 @@ def test_worldwide_host_is_known() -> None:
 
 def test_secrets() -> None:
     """What must never be shown is listed, and in no representation."""
-    secrets = {"master_token": "master-secret", "job_key": "key-secret"}
+    secrets = {"master_token": "master-secret", "job_secret": "key-secret"}
     read = settings(secrets)
 
     assert [TOKEN, "master-secret", "key-secret"] == read.secrets
@@ -236,8 +236,9 @@ BAD: list[tuple[dict[str, Any], Any, str, str]] = [
     ({"password": f"{SECRET}\x00"}, None, "password", "paste it again"),
     ({}, {"master_token": "***"}, "extra master_token", "enter the secret again"),
     ({}, {"master_token": f"{SECRET} x"}, "extra master_token", "paste it again"),
-    ({}, {"job_key": "***"}, "extra job_key", "enter the secret again"),
-    ({}, {"job_key": {"a": SECRET}}, "extra job_key", "paste it again"),
+    ({}, {"job_secret": "***"}, "extra job_secret", "enter the secret again"),
+    ({}, {"job_key": SECRET}, "extra job_key", "call it job_secret"),
+    ({}, {"job_secret": {"a": SECRET}}, "extra job_secret", "paste it again"),
     ({"login": SECRET}, None, "login (the Kid)", "copy the Kid"),
     ({"login": KID + "0"}, None, "login (the Kid)", "copy the Kid"),
     ({"login": KID[:-1]}, None, "login (the Kid)", "copy the Kid"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pypdfium2
 import pytest
+from PIL import Image
 
 from airflow_provider_convertapi.errors import ConversionTimeoutError, ParameterError
 
@@ -85,3 +86,15 @@ def test_timedelta_must_be_above_zero(
         make_hook().convert(letter, "pdf", letter.parent / "o.pdf", **given)
 
     assert [] == list(sandbox.requests)
+
+
+def test_choice_whose_name_ends_in_file_is_sent_as_it_is(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path
+) -> None:
+    """`ColorProfile` is a choice of the converter, and no file is looked for."""
+    picture, out = letter.with_name("picture.png"), letter.with_name("picture.pdf")
+    Image.new("RGB", (8, 8)).save(picture)
+
+    outputs = make_hook().convert(picture, "pdf", out, parameters={"ColorProfile": "default"})
+
+    assert [str(out)] == outputs

@@ -13,7 +13,7 @@ from tests.core.test_connection import KID, TOKEN, settings
 
 URI_EXTRAS = (
     "auth=jwt_remote&jwt_lifetime=120&client_ip=10.0.0.1%2C10.0.0.2&master_token=m%2Fm"
-    "&http_timeout=5.5&job_key=k%3Dk&allow_http=true&namespace=blue"
+    "&http_timeout=5.5&job_secret=k%3Dk&allow_http=true&namespace=blue"
 )
 
 
@@ -35,7 +35,7 @@ def test_uri_whose_extras_are_text() -> None:
             "client_ip": "10.0.0.1,10.0.0.2",
             "master_token": "m/m",
             "http_timeout": 5.5,
-            "job_key": "k=k",
+            "job_secret": "k=k",
             "allow_http": True,
             "namespace": "blue",
         },

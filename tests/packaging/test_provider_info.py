@@ -1,4 +1,4 @@
-"""What Airflow is told about this package is well-formed, and true."""
+"""The provider info for Airflow is well-formed and true."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_form_has_every_field() -> None:
         "client_ip",
         "master_token",
         "http_timeout",
-        "job_key",
+        "job_secret",
         "allow_http",
         "namespace",
     ] == list(CONNECTION_TYPE["conn-fields"])
@@ -105,11 +105,22 @@ def test_form_has_every_field() -> None:
 
 def test_secret_fields_are_masked_in_the_form() -> None:
     """Exactly the two secret extras are shown as passwords."""
-    assert ["job_key", "master_token"] == sorted(
+    assert ["job_secret", "master_token"] == sorted(
         name
         for name, field in CONNECTION_TYPE["conn-fields"].items()
         if field["schema"].get("format") == "password"
     )
+
+
+def test_secret_fields_are_masked_by_their_names() -> None:
+    """Airflow hides an extra by its name alone, in the edit form and in its API."""
+    from airflow.providers.common.compat.sdk import redact
+
+    extra = {name: f"value-of-{name}" for name in CONNECTION_TYPE["conn-fields"]}
+    shown: Any = redact(extra)
+    hidden = [name for name, value in shown.items() if value == "***"]
+
+    assert ["job_secret", "master_token"] == sorted(hidden)
 
 
 def test_name_is_the_distribution_s() -> None:
