@@ -129,5 +129,5 @@ class Submission:
 
     def _final(self, error: ConvertApiError) -> ConvertApiError:
         """Return a verdict that came with the submit; a second one of its kind is final."""
-        again = error.transient and not self._job.settings.is_second_attempt
+        again = error.transient and not self._job.is_second_verdict(error)
         return with_remedy(error, self._job.request.describe(), again=again)
