@@ -137,6 +137,7 @@ class Converter:
         settings = JobSettings(
             may_be_known=True,
             is_second_attempt=item.is_second_attempt,
+            has_timed_out=item.has_timed_out,
             barred_attempts=item.barred_attempts,
             waits_out_throttling=False,
             delays=lambda _: self.schedule.delays(),

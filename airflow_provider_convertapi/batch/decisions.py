@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
+from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
 from airflow_provider_convertapi.batch.record import match_of
 from airflow_provider_convertapi.errors import facts_of
 
@@ -43,6 +44,7 @@ class Item:
     :param foreign_outputs: outputs of other files that its numbered results would fall on.
     :param barred_attempts: attempts, from 0 on, whose verdicts do not count any more.
     :param is_second_attempt: an earlier attempt ended with a verdict that one more may change.
+    :param has_timed_out: it ended so because the service's `Timeout` was over.
     :param prepaid: conversions that earlier tries paid for and whose results this one finds.
     """
 
@@ -55,6 +57,7 @@ class Item:
     barred_attempts: int = 0
     is_second_attempt: bool = False
     prepaid: int = 0
+    has_timed_out: bool = False
 
     def needs(self, least_cost: int) -> int:
         """Return the conversions that it still takes at least, of those it takes in all."""
@@ -150,6 +153,7 @@ def decide(
         is_verdict = failure.bars and not facts.bars_paid_file
         item.barred_attempts = failure.attempt + 1 if is_verdict else 0
         item.is_second_attempt = facts.transient and facts.concerns == "document"
+        item.has_timed_out = item.is_second_attempt and failure.code == TIMEOUT_CODE
     _hash(item, policy)
     return Decision.CONVERT
 

@@ -122,6 +122,7 @@ def as_row(item: Item) -> list[Any]:
         item.barred_attempts,
         item.is_second_attempt,
         item.prepaid,
+        item.has_timed_out,
     ]
 
 
