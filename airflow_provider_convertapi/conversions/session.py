@@ -84,8 +84,8 @@ class Session:
             f"The token of connection {self.conn_id!r} was changed while {what} being converted, "
             "so what was submitted cannot be found any more. It may have been billed, and nothing "
             "is sent anew by itself. Put the token back and clear the task to collect it without "
-            "paying; cleared with the new one, it converts and pays anew. With extra job_secret set, "
-            "a new token loses no running conversion."
+            "paying; cleared with the new one, it converts and pays anew. With extra job_secret "
+            "set, a new token loses no running conversion."
         )
 
     def warn_of_limits(self) -> None:
