@@ -137,6 +137,7 @@ class Batch:
             self.request.destination.uri,
             self.request.from_format,
             self.session.clock,
+            self.request.secrets,
         )
         wanted = len(plan.items)
         run = BatchRun(converter, recorder, summary, spent, wanted, self.log)

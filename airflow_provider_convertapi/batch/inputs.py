@@ -191,9 +191,11 @@ def record_uri(uri: str) -> str:
     """Return what records call an input: nothing of it is secret.
 
     Of a URL's query, which may tell one document from another, it holds a digest; a signature is
-    no part of that, so that a document keeps its name however often it is signed.
+    no part of that, so that a document keeps its name however often it is signed. Neither are user
+    and password, nor the fragment, which no server sees.
     """
-    query = _without_signature(uri.partition("?")[2]) if is_url(uri) else ""
+    query = uri.partition("#")[0].partition("?")[2] if is_url(uri) else ""
+    query = _without_signature(query)
     digest = hashlib.sha256(query.encode()).hexdigest()[:16]
     return f"{shown(uri)}?digest={digest}" if query else shown(uri)
 

@@ -56,7 +56,7 @@ def _note(session: Session, conversion: CheckedConversion) -> VerdictNote | None
     if not session.task.is_durable:
         return None
     seed = conversion.requests[0].seed() | {
-        "namespace": session.namespace,
+        "namespace": session.settings.namespace,
         "key": conversion.conversion_key,
         "scope": session.task.names,
         "direct": True,
