@@ -30,7 +30,7 @@ Those marked with a star are `transient`: another try may end differently, with 
 
 Decisions depend on the facts and fields below, never on the text and never on a list of classes
 elsewhere.  The facts are class attributes, so that they are known even for a failure of which only
-the name was kept (`by_name`).  Each class passes all its fields to `args`, so that every instance
+the name was kept (`facts_of`).  Each class passes all its fields to `args`, so that every instance
 survives pickling, since the errors of tasks cross process borders.
 """
 
@@ -139,6 +139,17 @@ def by_name(name: str | None) -> type[ConvertApiError] | None:
     kind = globals().get(name or "")
     is_ours = isinstance(kind, type) and issubclass(kind, ConvertApiError)
     return kind if is_ours else None
+
+
+def facts_of(name: str | None) -> type[ConvertApiError]:
+    """Return the facts of a failure of which only the name was kept, whether we know it or not."""
+    return by_name(name) or _OtherError
+
+
+class _OtherError(ConvertApiError):
+    """The facts that are assumed for a store's own error, and for one of a later version."""
+
+    transient = True
 
 
 class ConnectionConfigError(ConvertApiError, ValueError):

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.converter import Converter, quiet
+from airflow_provider_convertapi.batch.items import ItemStream
 from airflow_provider_convertapi.batch.parameter_files import all_files
 from airflow_provider_convertapi.batch.plan import plan_batch
 from airflow_provider_convertapi.batch.recorder import Recorder
@@ -28,9 +29,8 @@ from airflow_provider_convertapi.storage import Source, shown
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.plan import Plan
     from airflow_provider_convertapi.batch.request import BatchRequest
     from airflow_provider_convertapi.conversions.session import Session
@@ -137,6 +137,7 @@ class Batch:
             self.request.destination.uri,
             self.request.from_format,
             self.session.clock,
+            self.request.secrets,
         )
         wanted = len(plan.items)
         run = BatchRun(converter, recorder, summary, spent, wanted, self.log)
@@ -166,12 +167,12 @@ class Batch:
                 run.cancel()
             raise
 
-    def conclude(self, plan: Plan, run: BatchRun, left: Iterable[Item] = ()) -> dict[str, Any]:
+    def conclude(self, plan: Plan, run: BatchRun, left: ItemStream | None = None) -> dict[str, Any]:
         """Write the last records, clean up, and end as the policies say.
 
         :param left: files that no wave has reached.
         """
-        run.record_not_attempted(left)
+        run.record_not_attempted(left or ItemStream())
         manifest, summary = self.manifest_uri(plan), run.summary
         self._say(summary, manifest)
         goes_on = run.halted is not None and run.halted.job_goes_on

@@ -20,6 +20,7 @@ from airflow_provider_convertapi.conversions.checking import request_for
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.job import Job, JobSettings
 from airflow_provider_convertapi.conversions.request import CheckedConversion
+from airflow_provider_convertapi.conversions.secrets import without_secrets
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.storage import (
@@ -31,7 +32,7 @@ from airflow_provider_convertapi.storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.request import BatchRequest
@@ -137,6 +138,7 @@ class Converter:
         settings = JobSettings(
             may_be_known=True,
             is_second_attempt=item.is_second_attempt,
+            has_timed_out=item.has_timed_out,
             barred_attempts=item.barred_attempts,
             waits_out_throttling=False,
             delays=lambda _: self.schedule.delays(),
@@ -183,11 +185,14 @@ class Converter:
         return Job(self.session, ids, request, settings, deadline, quiet)
 
 
-def error_fields(error: BaseException) -> dict[str, Any]:
-    """Return what a record says about a failure."""
+def error_fields(error: BaseException, secrets: Iterable[str]) -> dict[str, Any]:
+    """Return what a record says about a failure.
+
+    :param secrets: secret parameters, which the service's text may repeat and a record must not.
+    """
     code = getattr(error, "code", None)
     return {
         "error": type(error).__name__,
         "code": code if isinstance(code, int) else None,
-        "message": redaction.shown(str(error)),
+        "message": redaction.shown(without_secrets(str(error), secrets)),
     }

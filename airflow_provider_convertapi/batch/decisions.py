@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
+from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
 from airflow_provider_convertapi.batch.record import match_of
+from airflow_provider_convertapi.errors import facts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,12 +19,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.index import LastConversion, LastFailure
 
 OnMissingOutput = Literal["convert", "ignore"]
-
-_LOST = frozenset({"ResultLostError", "ResultExpiredError"})
-"""Errors after which a conversion may have been billed and has left nothing."""
-
-_IN_THE_WAY, _UNREADABLE = "OutputExistsError", "UnexpectedAnswerError"
-_TRANSIENT = "TransientConversionError"
 
 
 class Decision(Enum):
@@ -48,6 +44,7 @@ class Item:
     :param foreign_outputs: outputs of other files whose names its numbered results would have.
     :param barred_attempts: attempts, from 0 on, whose verdicts do not count any more.
     :param is_second_attempt: an earlier attempt ended with a verdict that one more may change.
+    :param has_timed_out: that verdict was that the service's `Timeout` was over.
     :param prepaid: conversions that earlier tries paid for and whose results this one finds.
     """
 
@@ -60,6 +57,7 @@ class Item:
     barred_attempts: int = 0
     is_second_attempt: bool = False
     prepaid: int = 0
+    has_timed_out: bool = False
 
     def needs(self, least_cost: int) -> int:
         """Return the least number of conversions that it still takes.
@@ -154,10 +152,12 @@ def decide(
     if failure is not None and is_failed:
         if not is_converted and _bars(failure, policy):
             return Decision.KNOWN
+        facts = facts_of(failure.error)
         # It is paid for once more: the verdicts that the service still remembers must not end it.
-        is_verdict = failure.bars and failure.error not in (_IN_THE_WAY, _UNREADABLE)
+        is_verdict = failure.bars and not facts.bars_paid_file
         item.barred_attempts = failure.attempt + 1 if is_verdict else 0
-        item.is_second_attempt = failure.error == _TRANSIENT
+        item.is_second_attempt = facts.transient and facts.concerns == "document"
+        item.has_timed_out = item.is_second_attempt and failure.code == TIMEOUT_CODE
     _hash(item, policy)
     return Decision.CONVERT
 
@@ -202,10 +202,11 @@ def _bars(failure: LastFailure, policy: ReusePolicy) -> bool:
     # Recent: of this run, and the task was not cleared since.
     own = failure.run_id == policy.run_id
     recent = own and failure.try_number >= policy.first_try
-    if failure.error in _LOST:
+    facts = facts_of(failure.error)
+    if facts.concerns == "result":
         # It may have been billed: only a person who clears the task, or another run, pays again.
         return recent
-    if own and (failure.error == _UNREADABLE or (failure.error == _IN_THE_WAY and not recent)):
+    if own and facts.bars_paid_file and (facts.concerns == "service" or not recent):
         # This run can still fetch the result for free, and clearing the task says that the file in
         # the way is gone.
         return False

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_convertapi.api.converters import without_extension
 from airflow_provider_convertapi.api.retry import RETENTION
 from airflow_provider_convertapi.batch.tables import pack, unpack
+from airflow_provider_convertapi.errors import facts_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -33,9 +34,6 @@ SELECT NULL FROM further WHERE path = ?1 AND to_format = ?2
 UNION ALL SELECT NULL FROM overwritten WHERE path = ?1 AND to_format = ?2
 UNION ALL SELECT outputs FROM conversions WHERE target = ?1 AND to_format = ?2
 """
-
-_FOR_NOTHING = frozenset({"ConversionError", "TransientConversionError", "ResultLostError"})
-"""Errors after which one of the conversions that were paid has no result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,8 +315,10 @@ class Index:
     def _spend(self, record: Record) -> None:
         """Count what a try took; its cost includes what an earlier try had paid."""
         is_kept = datetime.fromisoformat(record.when) > self._now - RETENTION
-        # What is younger than the service's retention can be collected without paying again.
-        kept = record.cost - (record.error in _FOR_NOTHING) if is_kept else 0
+        # What is younger than the service's retention can be collected without paying again, except
+        # a conversion that ended with a verdict or was lost.
+        is_for_nothing = facts_of(record.error).concerns in ("document", "result")
+        kept = record.cost - is_for_nothing if is_kept else 0
         self._tables.execute(
             "INSERT INTO spending VALUES (?, ?, ?, ?, max(?, 0)) ON CONFLICT DO UPDATE SET "
             "charged = charged + excluded.charged, most = max(most, excluded.most), "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.decisions import Item
@@ -84,6 +85,32 @@ class Items:
             last = rows[-1][0]
 
 
+class ItemStream:
+    """Files that nothing has been done for yet: each is read when it is taken, and counted.
+
+    :param count: how many there are.
+    """
+
+    def __init__(self, items: Iterable[Item] = (), count: int = 0) -> None:
+        self._items = iter(items)
+        self._count = count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        item = next(self._items)
+        self._count -= 1
+        return item
+
+    def take(self, most: int) -> list[Item]:
+        """Return the next of them."""
+        return list(islice(self, most))
+
+
 def as_row(item: Item) -> list[Any]:
     """Return an item as a list of JSON values."""
     return [
@@ -96,6 +123,7 @@ def as_row(item: Item) -> list[Any]:
         item.barred_attempts,
         item.is_second_attempt,
         item.prepaid,
+        item.has_timed_out,
     ]
 
 

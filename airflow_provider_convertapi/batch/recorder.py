@@ -19,7 +19,7 @@ from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.errors import ConvertApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from airflow_provider_convertapi.batch.decisions import Item, RequestDigest
     from airflow_provider_convertapi.batch.filetask import FileTask
@@ -42,6 +42,7 @@ class Recorder:
 
     :param destination: the directory that outputs are relative to.
     :param from_format: the source format that was asked for; None uses the extension.
+    :param secrets: secret parameters, which no record may repeat.
     """
 
     manifest: Manifest
@@ -50,6 +51,7 @@ class Recorder:
     destination: str
     from_format: str | None
     clock: Clock
+    secrets: Sequence[str] = field(default=(), repr=False)
     _records: list[Record] = field(default_factory=list, init=False)
     _documents: list[str] = field(default_factory=list, init=False)
     _sequence: int = field(default=0, init=False)
@@ -89,21 +91,19 @@ class Recorder:
             cost=cost,
             charged=charged,
             attempt=task.attempt,
-            **error_fields(error),
+            **error_fields(error, self.secrets),
         )
         self._add(record, task.documents)
 
-    def not_attempted(self, items: Iterable[Item], reason: BaseException) -> int:
-        """Record files that were not attempted; return how many they are."""
-        count = 0
-        for item in items:
-            count += 1
-            record = self._record(item, None, outcome="not_attempted", **error_fields(reason))
+    def not_attempted(self, items: Iterable[Item], reason: BaseException) -> None:
+        """Record files that were left undone; where they are many, publish in between."""
+        for count, item in enumerate(items, 1):
+            fields = error_fields(reason, self.secrets)
+            record = self._record(item, None, outcome="not_attempted", **fields)
             with self._lock:
                 self._records.append(record)
             if count % _ITEMS_NOT_ATTEMPTED == 0:
                 self.publish()
-        return count
 
     @property
     def is_due(self) -> bool:

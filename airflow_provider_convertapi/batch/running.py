@@ -9,11 +9,13 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.batch.converter import quiet
 from airflow_provider_convertapi.batch.filetask import FileTask
+from airflow_provider_convertapi.batch.items import ItemStream
 from airflow_provider_convertapi.batch.limit import ConcurrencyLimit
 from airflow_provider_convertapi.batch.pool import SPARE, StoppedError, WorkerPool
 from airflow_provider_convertapi.batch.summary import Progress
@@ -76,17 +78,26 @@ class BatchRun:
     """Least number of conversions that the files under way will take."""
     _taken: int = field(default=0, init=False)
     _halted_items: list[Item] = field(default_factory=list, init=False)
+    """Files that were begun, and left when the batch was halted."""
+    _untouched: ItemStream = field(default_factory=ItemStream, init=False)
+    """Files that were not begun: a batch that is halted at once may leave a million of them."""
+    _is_over: bool = field(default=False, init=False)
     _pool: WorkerPool[Client] | None = field(default=None, init=False)
     _progress: Progress | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def convert(self, items: Items) -> None:
         """Convert the items; record what happens to each, and count it in the summary."""
-        self._work(self._begin_within_budget(items, FileTask.convert), len(items))
+        self._begin(items, FileTask.convert)
 
     def begin(self, items: list[Item]) -> None:
         """Submit the first job of each item; those whose jobs run are in `underway` afterwards."""
-        self._work(self._begin_within_budget(items, FileTask.begin), len(items))
+        self._begin(items, FileTask.begin)
+
+    def _begin(self, items: Items | list[Item], action: Action) -> None:
+        count = len(items)
+        self._untouched = ItemStream(items, count)
+        self._work(self._within_budget(self._untouched, action), count)
 
     def finish(self, jobs: list[tuple[Item, Sequence[JobRef], float | None]]) -> None:
         """Collect jobs that were submitted; wait for each file as many seconds as it has.
@@ -139,9 +150,10 @@ class BatchRun:
     def _each(self) -> int:
         return len(self.converter.request.to_formats)
 
-    def _begin_within_budget(self, items: Iterable[Item], action: Action) -> Iterator[FileTask]:
+    def _within_budget(self, items: Iterator[Item], action: Action) -> Iterator[FileTask]:
+        """Yield a task for each item, as long as nothing halts the batch."""
         most = self.converter.request.max_conversions
-        for item in items:
+        while not self._is_over and (item := next(items, None)) is not None:
             # With what the files under way still take: otherwise every thread could start a file
             # with the last of the budget.
             with self._lock:
@@ -153,7 +165,7 @@ class BatchRun:
                     "up. What was converted is saved."
                 )
                 self._halt(BudgetExceededError(message), self._task(item, action))
-                continue
+                return
             yield self._task(item, action)
 
     def _work(
@@ -177,6 +189,7 @@ class BatchRun:
         try:
             self._supervise(pool)
         except BaseException:
+            self._is_over = True
             # Threads that wait raise `ConversionInterrupted`; their jobs go on for the next try.
             self.converter.session.stop()
             self._save()  # now and every second: Airflow may kill the task before the threads end
@@ -281,6 +294,7 @@ class BatchRun:
             self._reserved -= task.item.needs(self._each)
             # The first one is the cause, and is reported; other threads meet the same afterwards.
             self.halted = self.halted or error
+            self._is_over = True
             self._leave(task, error)
         if self._pool:
             self._pool.stop()
@@ -303,18 +317,17 @@ class BatchRun:
             for job, uploads in task.jobs:
                 cancel(job, uploads)
 
-    def record_not_attempted(self, more: Iterable[Item] = ()) -> None:
+    def record_not_attempted(self, more: ItemStream) -> None:
         """Record what was left undone because the batch was halted.
 
         :param more: files that no wave has reached.
         """
         unsent = [task.item for task in self.goes_on if not task.refs]
-        items = [*self._halted_items, *unsent, *more]
-        self._halted_items = []
-        self.summary.not_attempted += len(items)
+        begun, self._halted_items = [*self._halted_items, *unsent], []
+        self.summary.not_attempted += len(begun) + len(self._untouched) + len(more)
         self.summary.underway = len(self.goes_on) - len(unsent)
         if self.halted is not None and not self.halted.job_goes_on:
-            self.recorder.not_attempted(items, self.halted)
+            self.recorder.not_attempted(chain(begun, self._untouched, more), self.halted)
         self.recorder.publish()
 
 

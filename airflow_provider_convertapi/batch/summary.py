@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.errors import (
     BatchFailedError,
-    ConvertApiError,
     TransientBatchFailedError,
-    by_name,
+    facts_of,
 )
 from airflow_provider_convertapi.storage import shown
 
@@ -73,7 +72,7 @@ class Summary:
     def add_failure(self, item: Item, error: BaseException) -> None:
         """Count a file that failed."""
         self.failed += 1
-        self.transient += _is_transient(type(error))
+        self.transient += _is_transient(type(error).__name__)
         if len(self.examples) < _SHOWN:
             self.examples.append(f"{shown(item.uri)} ({type(error).__name__}: {error})")
 
@@ -84,7 +83,7 @@ class Summary:
             self.converted += 1
         elif record.outcome == "failed":
             self.failed += 1
-            self.transient += _is_transient(by_name(record.error))
+            self.transient += _is_transient(record.error)
             if len(self.examples) < _SHOWN:
                 self.examples.append(f"{record.source} ({record.error}: {record.message})")
 
@@ -122,11 +121,10 @@ class Summary:
         )
 
 
-def _is_transient(kind: type[BaseException] | None) -> bool:
+def _is_transient(error: str | None) -> bool:
     """Tell whether another try may end differently, with no change made."""
-    if kind is None or not issubclass(kind, ConvertApiError):
-        return True  # for example an error of a store
-    return kind.transient or kind.transient_in_batch
+    facts = facts_of(error)
+    return facts.transient or facts.transient_in_batch
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ This module may change from release to release.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.checkpoint import (
@@ -15,6 +15,7 @@ from airflow_provider_convertapi.batch.checkpoint import (
     checkpoint_prefix,
 )
 from airflow_provider_convertapi.batch.inputs import url_fingerprint
+from airflow_provider_convertapi.batch.items import ItemStream
 from airflow_provider_convertapi.batch.manifest import StateDirectory
 from airflow_provider_convertapi.batch.parameter_files import (
     all_files,
@@ -36,7 +37,7 @@ from airflow_provider_convertapi.errors import (
 from airflow_provider_convertapi.storage import is_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_provider_convertapi.batch.batch import Batch
     from airflow_provider_convertapi.batch.decisions import Item
@@ -76,26 +77,6 @@ Waiting = tuple["Item", tuple["JobRef", ...]]
 
 
 @dataclass(slots=True)
-class Fresh:
-    """Files that no wave has reached; they are read when they are taken."""
-
-    _items: Iterator[Item]
-    _count: int
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[Item]:
-        return iter(self.take(self._count))
-
-    def take(self, most: int) -> list[Item]:
-        """Remove the next files and return them."""
-        taken = list(islice(self._items, most))
-        self._count -= len(taken)
-        return taken
-
-
-@dataclass(slots=True)
 class Waves:
     """Submit a wave, let the task sleep, collect it, submit the next."""
 
@@ -108,7 +89,7 @@ class Waves:
         self._plan = plan
         run = self.batch.prepare(plan, Summary.of(plan), plan.spent)
         with self.batch.cancelling(run):
-            return self._next(run, Fresh(iter(plan.items), len(plan.items)), [])
+            return self._next(run, ItemStream(plan.items, len(plan.items)), [])
 
     def resume(self, event: object) -> Deferral | dict[str, Any]:
         """Collect what has an answer, and submit the next wave."""
@@ -130,7 +111,7 @@ class Waves:
         run: BatchRun,
         found: JobEvent,
         outstanding: Sequence[Waiting],
-        fresh: Fresh,
+        fresh: ItemStream,
     ) -> Deferral | dict[str, Any]:
         """Collect the jobs that the trigger reports as answered, and submit the next wave."""
         answered = {
@@ -154,7 +135,7 @@ class Waves:
         return self._next(run, fresh, waiting)
 
     def _next(
-        self, run: BatchRun, fresh: Fresh, waiting: list[Waiting]
+        self, run: BatchRun, fresh: ItemStream, waiting: list[Waiting]
     ) -> Deferral | dict[str, Any]:
         """Submit as many as the wave has room for, and wait for them, or conclude."""
         assert self._plan is not None  # noqa: S101 - set by both callers; for the type checker
@@ -212,7 +193,7 @@ class Waves:
         run: BatchRun,
         items: Items,
         jobs: Mapping[str, tuple[JobRef, ...]],
-    ) -> tuple[list[Waiting], Fresh]:
+    ) -> tuple[list[Waiting], ItemStream]:
         """Separate files whose jobs are under way from files that no wave has reached.
 
         Waves follow the plan's order, so that the former are among the first unsettled files.
@@ -230,7 +211,7 @@ class Waves:
             else:
                 outstanding.append((item, refs))
         count = items.unsettled_count - len(outstanding)
-        return outstanding, Fresh(chain(fresh, left), count)
+        return outstanding, ItemStream(chain(fresh, left), count)
 
     def _done(self, left: Checkpoint) -> tuple[Summary, int]:
         """Settle the files that this try has recorded; return their summary and what they took."""

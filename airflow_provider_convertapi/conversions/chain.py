@@ -281,6 +281,8 @@ class Chain:
         return self._result(outputs)
 
     def _result(self, outputs: list[str]) -> ConversionResult:
+        for step in self._all:
+            step.forget_note()
         sizes = tuple(file.size for file in self._made().files)
         return ConversionResult(outputs, self.cost, self.charged, sizes)
 

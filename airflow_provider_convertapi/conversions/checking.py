@@ -29,6 +29,7 @@ from airflow_provider_convertapi.conversions.request import (
     Step,
     identity,
 )
+from airflow_provider_convertapi.conversions.secrets import secrets_in
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.errors import ParameterError
 from airflow_provider_convertapi.storage import Destination, Source, find_source, is_url, shown
@@ -85,6 +86,12 @@ class CheckedSettings:
     def to_formats(self) -> list[str]:
         """Return the target of every step."""
         return [self.to_format, *(step.to_format for step in self.steps)]
+
+    @property
+    def secrets(self) -> list[str]:
+        """Return what must not be shown of the parameters."""
+        steps = [{"parameters": {**step.parameters, **step.files}} for step in self.steps]
+        return secrets_in(None, {**self.plain, **self.files}, steps, None)
 
     @property
     def from_formats(self) -> list[str | None]:

@@ -5,14 +5,14 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Self
 
 from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.answers import AnswerReader
 from airflow_provider_convertapi.api.endpoints import convert_directly
-from airflow_provider_convertapi.api.wire import whole_number
+from airflow_provider_convertapi.api.wire import TIMEOUT_CODE, whole_number
 from airflow_provider_convertapi.conversions.result import (
     ConversionResult,
     paid_but_blocked,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.job import Job, JobSettings
     from airflow_provider_convertapi.conversions.request import CheckedConversion, ConversionRequest
     from airflow_provider_convertapi.conversions.session import Session
+    from airflow_provider_convertapi.conversions.verdicts import VerdictNote
     from airflow_provider_convertapi.storage import Destination, Publication
 
 
@@ -87,6 +88,8 @@ class DirectConversion:
     """Convert in one exchange; once a byte was sent, a lost answer may have been billed.
 
     :param seconds: how long a throttled request is tried again; None: the request's timeout.
+    :param note: where a verdict is noted that the next try must know of; None where the caller
+        remembers it, or no try follows.
     """
 
     conversion: CheckedConversion
@@ -94,6 +97,7 @@ class DirectConversion:
     settings: JobSettings
     log: logging.Logger
     seconds: float | None = None
+    note: VerdictNote | None = None
     cost: int = field(default=0, init=False)
     """Conversions that were billed, or may have been."""
     # A direct conversion leaves nothing at the service.
@@ -130,7 +134,7 @@ class DirectConversion:
         throttled = unsent = 0
         while True:
             try:
-                return self._exchange(request)
+                result = self._exchange(request)
             except ThrottledError as error:
                 if not self.settings.waits_out_throttling:
                     raise
@@ -151,15 +155,36 @@ class DirectConversion:
                 if not error.is_refusal:
                     raise
                 self.cost = int(error.paid is True)
-                again = error.transient and not self.settings.is_second_attempt
+                again = error.transient and not self._is_second(error)
                 raise with_remedy(error, self.request.describe(), again=again) from None
+            else:
+                self._forget_note()
+                return result
 
     def _endpoint(self) -> Endpoint[None]:
         request = self.request
-        timeout = request.timeout_for(1 if self.settings.is_second_attempt else 0)
+        timeout = request.timeout_for(int(self._has_timed_out()))
         return convert_directly(
             request.source_format, request.target_format, timeout, request.fields(timeout)
         )
+
+    def _has_timed_out(self) -> bool:
+        """Tell whether an earlier attempt took longer than the service's `Timeout`."""
+        if self.note is None or not self.settings.may_be_known:
+            return self.settings.has_timed_out
+        with suppress(ConvertApiError):
+            return self.note.code(self.client) == TIMEOUT_CODE
+        return False
+
+    def _is_second(self, verdict: ConvertApiError) -> bool:
+        if self.note is None:
+            return self.settings.is_second_attempt
+        return self.note.is_second(verdict, self.client, otherwise=self.settings.may_be_known)
+
+    def _forget_note(self) -> None:
+        if self.note is not None and self.settings.may_be_known:
+            with suppress(ConvertApiError):  # the service deletes it within three hours
+                self.note.delete(self.client)
 
     def _last_look(self) -> None:
         """Wait for the permit, then check once more that nothing forbids the conversion."""

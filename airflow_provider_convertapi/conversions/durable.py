@@ -107,7 +107,12 @@ class StepJob:
             return False
         answers = (self._answers or {}).values()
         transient = sum(_is_transient_verdict(answer) for answer in answers)
-        return not verdict.transient or transient > 1 or self._cannot_be_longer(verdict)
+        return (
+            not verdict.transient
+            or transient > 1
+            or self._cannot_be_longer(verdict)
+            or self._is_noted()
+        )
 
     def _cannot_be_longer(self, verdict: ConvertApiError) -> bool:
         """Tell whether it timed out with the longest `Timeout` that the service takes."""
@@ -246,7 +251,21 @@ class StepJob:
         if self._cannot_be_longer(verdict):
             return True
         # After two transient verdicts a third attempt would probably be billed for the same.
-        return self.attempt > 0 and _is_transient_verdict(self.job.look(self.attempt - 1))
+        if self.attempt > 0 and _is_transient_verdict(self.job.look(self.attempt - 1)):
+            return True
+        return self._is_noted() or bool(self.charged and self.job.settings.is_second_attempt)
+
+    def _is_noted(self) -> bool:
+        """Tell whether an earlier transient verdict, which left no job, was noted."""
+        if self.job.note is None or not self.job.settings.may_be_known:
+            return False
+        return self.job.note.code(self.job.client) is not None
+
+    def forget_note(self) -> None:
+        """Delete the note of an earlier verdict, now that it has ended well."""
+        if self.job.note is not None and self.job.settings.may_be_known and self.charged:
+            with suppress(ConvertApiError):  # the service deletes it within three hours
+                self.job.note.delete(self.job.client)
 
     # --- what it leaves ----------------------------------------------------------------------
 

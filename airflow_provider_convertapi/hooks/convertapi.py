@@ -18,7 +18,7 @@ from airflow_provider_convertapi.conversions.task import TaskTry
 from airflow_provider_convertapi.errors import ConnectionConfigError, ConversionInterrupted
 from airflow_provider_convertapi.failures import explicit_failures
 from airflow_provider_convertapi.hooks.credentials import Credentials
-from airflow_provider_convertapi.hooks.masking import mask, secrets_in, secrets_in_steps
+from airflow_provider_convertapi.hooks.masking import mask
 
 if TYPE_CHECKING:
     import logging
@@ -170,6 +170,7 @@ class ConvertApiHook(BaseHook):
         """
         from airflow_provider_convertapi.conversions.checking import check_conversion
         from airflow_provider_convertapi.conversions.running import run
+        from airflow_provider_convertapi.conversions.secrets import secrets_in
 
         arguments = ConversionArguments(
             source=source,
@@ -185,7 +186,7 @@ class ConvertApiHook(BaseHook):
             overwrite=overwrite,
             conversion_key=conversion_key,
         )
-        for secret in [*secrets_in(source, parameters), *secrets_in_steps(steps)]:
+        for secret in secrets_in(source, parameters, steps, destination):
             mask(secret)
         with explicit_failures(quota=on_quota_exhausted):
             return run(self.open_session(), check_conversion(arguments)).outputs

@@ -1,12 +1,9 @@
-"""Find what must not be shown, and register it with Airflow's masker.
+"""Register with Airflow's masker what must not be shown.
 
 This module may change from release to release.
 """
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from urllib.parse import urlsplit
 
 
 def mask(secret: str) -> None:
@@ -14,37 +11,3 @@ def mask(secret: str) -> None:
     from airflow.providers.common.compat.sdk import mask_secret
 
     mask_secret(secret)
-
-
-_SECRET_PARAMETERS = ("password", "cookies", "headers")
-
-
-def secrets_in(source: object, parameters: object) -> list[str]:
-    """Return what must not be shown of a conversion's arguments.
-
-    Passwords, cookies and headers among the parameters, and the queries of URLs: a signed URL
-    gives access to its file.
-    """
-    from airflow_provider_convertapi.conversions.checking import flatten
-
-    named = parameters.items() if isinstance(parameters, Mapping) else ()
-    hidden = [
-        str(value)
-        for name, value in named
-        if any(word in str(name).lower() for word in _SECRET_PARAMETERS)
-    ]
-    texts = [*flatten(source), *(value for _, value in named)]
-    queries = [
-        urlsplit(text).query
-        for text in texts
-        if isinstance(text, str) and text.startswith(("http://", "https://"))
-    ]
-    return [secret for secret in [*hidden, *queries] if secret]
-
-
-def secrets_in_steps(steps: object) -> list[str]:
-    """Return the same for steps, including those that are refused when the task runs."""
-    from airflow_provider_convertapi.conversions.checking import flatten
-
-    parameters = [step.get("parameters") for step in flatten(steps) if isinstance(step, Mapping)]
-    return [secret for given in parameters for secret in secrets_in(None, given)]

@@ -31,10 +31,6 @@ _TRIGGER_MARGIN = 1.0
 """Seconds before `execution_timeout` at which the trigger gives up by itself: Airflow's own error
 would only say that a trigger timed out."""
 
-_MOST_MASKED = 100
-"""Secrets of a source that are registered with Airflow's masker, which compiles its pattern for
-each; Airflow cuts a rendered field long before."""
-
 
 class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     """Hold the arguments, mask the secrets among them, defer, cancel, and stop."""
@@ -96,12 +92,17 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         Mapped tasks call this method, too, but not `render_template_fields`.
         """
         super()._do_render_template_fields(*args, **kwargs)
-        from airflow_provider_convertapi.hooks.masking import mask, secrets_in, secrets_in_steps
+        from airflow_provider_convertapi.conversions.secrets import (
+            secrets_in,
+            steps_with_secrets_as_text,
+            with_secrets_as_text,
+        )
+        from airflow_provider_convertapi.hooks.masking import mask
 
-        source = self.source.get("source") if isinstance(self.source, dict) else self.source
-        secrets = secrets_in(source, self.parameters)[:_MOST_MASKED]
-        for secret in [*secrets, *secrets_in_steps(self.steps)]:
+        for secret in secrets_in(self.source, self.parameters, self.steps, self.destination):
             mask(secret)
+        self.parameters = with_secrets_as_text(self.parameters)
+        self.steps = steps_with_secrets_as_text(self.steps)
 
     def _open_session(self, context: Context) -> Session:
         from airflow_provider_convertapi.conversions.task import TaskTry

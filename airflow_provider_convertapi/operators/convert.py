@@ -62,7 +62,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         for the next try to collect.
     :param poll_interval: the longest distance in seconds between two polls; the first come sooner.
     :param durable: True submits a job that survives a crash of the task; False converts in one
-        streamed exchange and stores nothing at ConvertAPI, at the price that a lost answer may
+        streamed exchange and stores no document there, at the price that a lost answer may
         have been billed.
     :param deferrable: wait for the job in the triggerer, without a worker slot; the default is
         Airflow's ``[operators] default_deferrable``. With ``durable=False`` there is no job to
