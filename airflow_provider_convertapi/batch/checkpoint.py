@@ -1,4 +1,4 @@
-"""A plan that waits beside the manifest, so that a task that resumes lists nothing again.
+"""A plan that is kept beside the manifest, so that a task that resumes need not list again.
 
 This module may change from release to release.
 """
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.task import TaskTry
 
 URL = "url-"
-"""How the fingerprint of a URL begins."""
+"""The prefix of a URL's fingerprint."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Checkpoint:
-    """A plan, and what else a task has to know when it resumes.
+    """A plan, and what else a task has to know to resume it.
 
     :param started: seconds since the epoch at which the batch began.
     :param files: URI, fingerprint and size of each file parameter, those of steps included; a URL,
@@ -58,7 +58,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, lines: Iterable[bytes], url: Callable[[str], str | None]) -> Checkpoint:
-        """Read what `lines` gave; `ValueError` where it is something else.
+        """Read what `lines` yielded; `ValueError` where it is something else.
 
         :param url: returns the URL that has a fingerprint.
         """
@@ -77,7 +77,7 @@ class Checkpoint:
 
     @property
     def request_digest(self) -> RequestDigest:
-        """Return what records match by."""
+        """Return the digest by which records match."""
         return RequestDigest(
             to_format=self.to_format, digesting=lambda: self.digests, least_cost=self.least_cost
         )
@@ -89,7 +89,7 @@ def checkpoint_name(task: TaskTry) -> str:
 
 
 def checkpoint_prefix(task: TaskTry) -> str:
-    """Return how the checkpoints of all tries of this task instance begin."""
+    """Return the common prefix of the checkpoints of all tries of this task instance."""
     whose = json.dumps((task.dag_id, task.task_id, task.run_id))
     return f"{name_prefix(task)}-{hashlib.sha256(whose.encode()).hexdigest()[:16]}-"
 
@@ -98,6 +98,8 @@ def _as_line(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
+# A signed URL gives access to its file, and the checkpoint may lie in a shared bucket.  So it holds
+# the fingerprint, and the URL itself is taken from the task's arguments.
 def _is_of_url(item: Item) -> bool:
     return item.fingerprint.startswith(URL)
 

@@ -99,7 +99,7 @@ class CheckedSettings:
         return [self.from_format, *(step.from_format for step in self.steps)]
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields by name, for what holds them too."""
+        """Return the fields by name, for a class that has them, too."""
         return {item.name: getattr(self, item.name) for item in fields(CheckedSettings)}
 
 
@@ -191,7 +191,7 @@ def check_settings(
         conversion_key=None if key is None else str(key),
     )
     if settings.steps and not settings.durable:
-        raise wrong("steps", "needs durable=True: what a step makes waits at ConvertAPI")
+        raise wrong("steps", "needs durable=True: its results are kept at ConvertAPI")
     return settings
 
 

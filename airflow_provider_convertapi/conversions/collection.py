@@ -46,7 +46,7 @@ class ResultGoneError(Exception):
 
 
 def can_be_fetched(job: Job, conversion: Conversion) -> bool:
-    """Tell whether every result still lies at the service."""
+    """Tell whether every result is still at the service."""
     return all(
         job.client.call(find_file(file.file_id), until=job.deadline) is not None
         for file in conversion.files
@@ -83,6 +83,7 @@ def _publish(
     with target.publication() as publication:
         for uri, file in zip(uris, conversion.files, strict=True):
             fetch(client, publication, uri, file, log)
+        # Only once all results are staged, so that a failed download publishes none of them.
         return publication.publish()
 
 

@@ -60,6 +60,7 @@ class _Results:
         self.names.append(head.name)
         # Each part names the cost of the whole conversion, not a share of it.
         self.cost = max(self.cost, head.cost)
+        # Together with the names before it: a directory makes them distinct.
         uri = self.destination.outputs(self.names)[-1]
         self._sink = self._open.enter_context(self.publication.stage(uri, head.size))
         return self._sink

@@ -242,9 +242,9 @@ class Job:
 
 @dataclass(slots=True)
 class _Refusals:
-    """Tell a refusal that is a job's stored answer from one of whatever is asked at the moment.
+    """Distinguish refusals that are a job's stored answer from refusals of every request just now.
 
-    Only the former is no answer to a look at a job that was never asked for.
+    Only the latter also answer a look at a job that was never asked for.
     """
 
     job: Job

@@ -51,7 +51,7 @@ class Session:
     :param task: the task instance and its try.
     :param settle: seconds that an accepted job may stay invisible at the service.
     :param new_client: returns a client with its own TCP connection; the caller closes it.
-    :param stop: makes everything that waits end with `ConversionInterrupted`.
+    :param stop: makes every wait raise `ConversionInterrupted`.
     """
 
     conn_id: str
@@ -99,7 +99,7 @@ class Session:
 
     @property
     def key_check(self) -> str:
-        """What tells, in another process, whether the key of the job ids is still the same."""
+        """A digest by which another process can tell whether the key of the job ids is the same."""
         return key_check(self.key)
 
     def digest_of(self, asked: Mapping[str, Any]) -> str:
@@ -159,7 +159,7 @@ class Session:
         except AuthenticationError as error:
             raise AuthenticationError(
                 f"Connection {self.conn_id!r} is not accepted, so {what} was not finished. A "
-                "refused request costs nothing; a job that was submitted before stays to be "
+                "refused request costs nothing; a job that was submitted before can still be "
                 "collected. Check the connection's API token (password) and Kid (login), then "
                 f"clear this task. ({error})",
                 error.code,

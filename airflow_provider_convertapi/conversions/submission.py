@@ -38,6 +38,7 @@ class Submission:
         if task.is_later and job.appears(self._attempt, task.started + job.session.settle):
             return False
         uploaded = self._upload()
+        # The ids are derived from the old content; a changed file must not be converted under them.
         job.request.check_unchanged()
         # Uploading may have taken an hour, in which another runner can have submitted it.
         if uploaded and not job.look(self._attempt).unknown:

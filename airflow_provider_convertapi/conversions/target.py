@@ -1,4 +1,4 @@
-"""Where the results of a conversion go, and what must not be written over.
+"""Where the results of a conversion go, and what must not be overwritten.
 
 This module may change from release to release.
 """
@@ -40,7 +40,7 @@ class Target:
             )
 
     def publication(self) -> Publication:
-        """Return what stages results and publishes them."""
+        """Return a publication of results to this target."""
         return Publication(self.destination, inputs=self.inputs, overwrite=self.overwrite)
 
     def published(self, files: Sequence[ConvertedFile]) -> list[str] | None:

@@ -131,6 +131,7 @@ class Publication:
             # It was written since we looked, perhaps by another runner of this conversion.
             if replace or not self._is_published(uri, result):
                 raise OutputExistsError(self._in_the_way(result.target)) from error
+        # Known to a second call after an error, which must not take it for another file.
         self._published.add(uri)
 
     def _may_replace(self, uri: str) -> bool:
