@@ -315,8 +315,8 @@ class Index:
     def _spend(self, record: Record) -> None:
         """Count what a try took; its cost includes what an earlier try had paid."""
         is_kept = datetime.fromisoformat(record.when) > self._now - RETENTION
-        # What is younger than the service's retention can be collected without paying again, except
-        # a conversion that ended with a verdict or was lost.
+        # What is younger than the service's retention can be collected without paying again; one
+        # that ended with a verdict, or was lost, has nothing that could be fetched.
         is_for_nothing = facts_of(record.error).concerns in ("document", "result")
         kept = record.cost - is_for_nothing if is_kept else 0
         self._tables.execute(

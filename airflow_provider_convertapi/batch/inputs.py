@@ -192,8 +192,8 @@ def record_uri(uri: str) -> str:
     """Return what records call an input, without secrets.
 
     A URL's query, which may distinguish documents, is replaced by a digest.  A signature is left
-    out of it, so that a document has the same name however often its URL is signed.  User and
-    password are left out, too, and so is the fragment, which no server sees.
+    out of it, so that a document has the same name however often its URL is signed.  So are user
+    and password, and the fragment, which no server sees.
     """
     query = uri.partition("#")[0].partition("?")[2] if is_url(uri) else ""
     query = _without_signature(query)

@@ -42,7 +42,7 @@ class Recorder:
 
     :param destination: the directory that outputs are relative to.
     :param from_format: the source format that was asked for; None uses the extension.
-    :param secrets: secret parameters, which no record may repeat.
+    :param secrets: what records must not repeat of the parameters.
     """
 
     manifest: Manifest
@@ -96,7 +96,7 @@ class Recorder:
         self._add(record, task.documents)
 
     def not_attempted(self, items: Iterable[Item], reason: BaseException) -> None:
-        """Record files that were left undone; where they are many, publish in between."""
+        """Record files that were not attempted; of many files, publish in between."""
         for count, item in enumerate(items, 1):
             fields = error_fields(reason, self.secrets)
             record = self._record(item, None, outcome="not_attempted", **fields)

@@ -122,7 +122,7 @@ class Summary:
 
 
 def _is_transient(error: str | None) -> bool:
-    """Tell whether another try may end differently, with no change made."""
+    """Tell whether another try may end differently with no change made."""
     facts = facts_of(error)
     return facts.transient or facts.transient_in_batch
 

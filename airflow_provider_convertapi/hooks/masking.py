@@ -1,4 +1,4 @@
-"""Register with Airflow's masker what must not be shown.
+"""Register what must not be shown with Airflow's masker.
 
 This module may change from release to release.
 """
