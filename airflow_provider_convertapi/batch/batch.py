@@ -95,6 +95,12 @@ class Batch:
             plan.reused,
             plan.known,
         )
+        if plan.told_by_content:
+            self.log.info(
+                "%d files were read to tell whether they changed: their store says neither an ETag "
+                "nor a time, and files of one size would be the same one.",
+                plan.told_by_content,
+            )
         if left_out := [f"{count} {reason}" for reason, count in plan.left_out.items() if count]:
             self.log.info("Left out of the listing: %s.", ", ".join(left_out))
 

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 URL = "url-"
 """The prefix of a URL's fingerprint."""
 
+_UNFIT = (TypeError, KeyError, AttributeError, StopIteration, sqlite3.IntegrityError)
+"""What lines raise that are not those of a checkpoint, beside `ValueError`."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Checkpoint:
@@ -57,18 +60,39 @@ class Checkpoint:
             yield _as_line([None, *as_row(item)[1:]] if _is_of_url(item) else as_row(item))
 
     @classmethod
-    def read(cls, lines: Iterable[bytes], url: Callable[[str], str | None]) -> Checkpoint:
+    def read(
+        cls,
+        lines: Iterable[bytes],
+        url: Callable[[str], str | None],
+        check: Callable[[Item], None],
+    ) -> Checkpoint:
         """Read what `lines` yielded; `ValueError` where it is something else.
 
         :param url: returns the URL that has a fingerprint.
+        :param check: raises `ValueError` for an item that nobody asked for: whoever may write into
+            the destination may have written this. The item of a URL has None for its URI.
         """
         rows = (json.loads(line) for line in lines)
         try:
             head: dict[str, Any] = next(rows)
             head["digests"] = tuple(head["digests"])
-            return cls(items=Items(_as_item(row, url) for row in rows), **head)
-        except (TypeError, KeyError, StopIteration, sqlite3.IntegrityError) as error:
+            found = cls(items=Items(_as_item(row, url, check) for row in rows), **head)
+            found.check_types()
+        except _UNFIT as error:
             raise ValueError(str(error)) from None
+        return found
+
+    def check_types(self) -> None:
+        """Raise `ValueError` where a field holds something else than it should."""
+        counts = (self.spent, self.reused, self.known, self.least_cost)
+        texts = (self.to_format, *self.examples, *self.digests)
+        if (
+            not all(isinstance(count, int) and count >= 0 for count in counts)
+            or not all(isinstance(text, str) for text in texts)
+            or not isinstance(self.started, int | float)
+            or not all(isinstance(identity, list) for identity in self.files.values())
+        ):
+            raise ValueError("head")
 
     def check_asked(self, asked: str) -> None:
         """Raise `ValueError` where the plan is for something else."""
@@ -104,8 +128,19 @@ def _is_of_url(item: Item) -> bool:
     return item.fingerprint.startswith(URL)
 
 
-def _as_item(row: list[Any], url: Callable[[str], str | None]) -> Item:
+def _as_item(
+    row: list[Any], url: Callable[[str], str | None], check: Callable[[Item], None]
+) -> Item:
     item = as_item(row)
+    texts = (item.uri or "", item.target, item.fingerprint, item.seen or "")
+    outputs = (*item.own_outputs, *item.foreign_outputs)
+    counts = (item.barred_attempts, item.prepaid)
+    if not (
+        all(isinstance(text, str) for text in (*texts, *outputs))
+        and all(isinstance(count, int) and count >= 0 for count in counts)
+    ):
+        raise ValueError(str(item.target))
+    check(item)
     if item.uri is None:
         found = url(item.fingerprint)
         if found is None:

@@ -22,6 +22,7 @@ from airflow_provider_convertapi.conversions.checking import flatten, plain_text
 from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage import (
     Destination,
+    Sought,
     canonical,
     directory_of,
     is_glob,
@@ -221,6 +222,19 @@ def _is_file(uri: str) -> bool:
 def _url_name(url: str) -> str:
     parts = urlsplit(url)
     return unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.hostname or "page"
+
+
+def asked_files(source: object) -> Callable[[str], bool]:
+    """Return what tells whether a file is one that a source asks for; nothing is looked at.
+
+    :param source: as the user gave it; its URLs are left out.
+    """
+    several = flatten(source) != [source]
+    uris = [plain_text("source", item) for item in flatten(source)]
+    sought = [Sought(uri) for uri in uris if not is_url(uri)]
+    names = {name for one in sought for name in one.names}
+    listings = [one for one in sought if not several or one.is_listing]
+    return lambda uri: uri in names or any(one.lists(uri) for one in listings)
 
 
 def _divided(source: object) -> tuple[list[str], list[str]]:

@@ -78,6 +78,7 @@ class Plan:
     :param items: the files to convert, by output.
     :param reused: number of outputs that exist from earlier.
     :param known: number of failures that are known and paid for; `known_examples` names a few.
+    :param told_by_content: number of files that were read, since their store has no versions.
     :param spent: conversions that this task instance took before.
     :param uncleaned: files that an earlier try of it settled last, with the attempt; their
         documents may still be at the service.
@@ -93,6 +94,7 @@ class Plan:
     reused: int = 0
     known: int = 0
     known_examples: list[str] = field(default_factory=list)
+    told_by_content: int = 0
     spent: int = 0
     uncleaned: list[tuple[Item, int]] = field(default_factory=list)
 
@@ -204,6 +206,9 @@ class _Comparison:
         def to_convert() -> Iterator[Item]:
             for row in tables.execute(_CANDIDATES):
                 item = Item(unpack(row[0]), unpack(row[1]), unpack(row[2]))
+                if item.fingerprint.endswith("-"):  # the size alone: its store has no versions
+                    item.fingerprint = _hash_content(item.uri)
+                    self.plan.told_by_content += 1
                 if self._is_to_convert(item, row):
                     yield item
                 elif item.target in recent:

@@ -14,7 +14,7 @@ from airflow_provider_convertapi.batch.checkpoint import (
     checkpoint_name,
     checkpoint_prefix,
 )
-from airflow_provider_convertapi.batch.inputs import url_fingerprint
+from airflow_provider_convertapi.batch.inputs import asked_files, url_fingerprint
 from airflow_provider_convertapi.batch.items import ItemStream
 from airflow_provider_convertapi.batch.manifest import StateDirectory
 from airflow_provider_convertapi.batch.parameter_files import (
@@ -33,11 +33,12 @@ from airflow_provider_convertapi.errors import (
     ConversionTimeoutError,
     InputChangedError,
     InputNotFoundError,
+    ParameterError,
 )
-from airflow_provider_convertapi.storage import is_url
+from airflow_provider_convertapi.storage import is_url, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_convertapi.batch.batch import Batch
     from airflow_provider_convertapi.batch.decisions import Item
@@ -251,15 +252,32 @@ class Waves:
         source = self.batch.request.source
         given = (plain_text("source", uri) for uri in flatten(source))  # as the listing reads it
         urls = {url_fingerprint(uri): uri for uri in given if is_url(uri)}
+        lines = plans.read_lines(checkpoint_name(self.batch.task))
         try:
-            left = Checkpoint.read(plans.read_lines(checkpoint_name(self.batch.task)), urls.get)
+            left = Checkpoint.read(lines, urls.get, self._check(asked_files(source)))
             left.check_asked(self.batch.asked)
         except (FileNotFoundError, ValueError) as error:
             raise ConversionInterrupted(
-                f"The plan beside the manifest cannot be read ({type(error).__name__}). The jobs "
-                "go on at ConvertAPI; the next try plans again and collects them without paying."
+                f"The plan beside the manifest cannot be used ({type(error).__name__}): it is "
+                "gone, or not what was asked for. The jobs go on at ConvertAPI; the next try "
+                "plans again and collects them without paying."
             ) from None
         return left
+
+    def _check(self, is_asked: Callable[[str], bool]) -> Callable[[Item], None]:
+        """Return what refuses an item from elsewhere, or with an output elsewhere."""
+        destination = self.batch.request.destination
+
+        def check(item: Item) -> None:
+            if item.uri is not None and not is_asked(item.uri):
+                raise ValueError(f"{shown(item.uri)} is not an input of this task")
+            try:
+                for path in (item.target, *item.own_outputs, *item.foreign_outputs):
+                    destination.check_within(destination.uri + path)
+            except ParameterError as error:
+                raise ValueError(str(error)) from None
+
+        return check
 
     def _as_plan(self, left: Checkpoint) -> Plan:
         files = self._files(left)

@@ -56,7 +56,8 @@ class Destination:
     def check_within(self, uri: str) -> None:
         """Raise `ParameterError` where an output would lie outside, or among our own records."""
         inner = uri.removeprefix(self.root).split("/")
-        if not uri.startswith(self.root) or ".." in inner or OWN_DIRECTORY in inner:
+        leads_away = {"..", OWN_DIRECTORY}.intersection(part.lower() for part in inner)
+        if not uri.startswith(self.root) or leads_away or not inner[-1]:
             complaint = f"is not a file below {shown(self.root)} that a result may be written to."
             raise wrong(self.field, f"{shown(uri)} {complaint}")
 

@@ -35,7 +35,7 @@ class State:
 
     @property
     def fingerprint(self) -> str:
-        """Return text that differs when the content does."""
+        """Return text that differs when the content does, as far as the store tells."""
         return f"{self.size}-{self.version}"
 
     @classmethod
