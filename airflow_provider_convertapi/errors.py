@@ -11,6 +11,7 @@ Those marked with a star are `transient`: another try may end differently, with 
     |- InputNotFoundError          the source is not there              fix the source
     |- InputChangedError        *  the source was written meanwhile     the next try reads it again
     |- OutputExistsError           a file of others is in the way       move it, or overwrite
+    |- OutputNotWritableError      no space, read-only, not permitted   make room, or choose a place
     |- AuthenticationError         401                                  fix token or Kid
     |- QuotaExhaustedError         403, or Code 4014                    buy conversions
     |- ThrottledError           *  503, 429 until our time was up       later, or a larger plan
@@ -60,6 +61,7 @@ __all__ = [
     "InputChangedError",
     "InputNotFoundError",
     "OutputExistsError",
+    "OutputNotWritableError",
     "ParameterError",
     "QuotaExhaustedError",
     "ResultExpiredError",
@@ -217,6 +219,20 @@ class OutputExistsError(ConvertApiError):
 
     concerns = "files"
     bars_paid_file = True
+
+
+class OutputNotWritableError(ConvertApiError):
+    """Outputs cannot be written: no space, a read-only place, or one that is not permitted.
+
+    :param paid: False where it was found before paying.
+    """
+
+    concerns = "run"
+
+    def __init__(self, message: str, paid: bool | None = None) -> None:
+        super().__init__(message)
+        self.paid = paid
+        self.args = (message, paid)
 
 
 class AuthenticationError(ConvertApiError):

@@ -26,6 +26,7 @@ __all__ = [
     "ConversionFailure",
     "InputNotFoundFailure",
     "OutputExistsFailure",
+    "OutputNotWritableFailure",
     "ParameterFailure",
     "QuotaExhaustedFailure",
     "ResultExpiredFailure",
@@ -53,6 +54,10 @@ class InputNotFoundFailure(errors.InputNotFoundError, AirflowFailException):
 
 class OutputExistsFailure(errors.OutputExistsError, AirflowFailException):
     """`OutputExistsError` that ends the task."""
+
+
+class OutputNotWritableFailure(errors.OutputNotWritableError, AirflowFailException):
+    """`OutputNotWritableError` that ends the task."""
 
 
 class AuthenticationFailure(errors.AuthenticationError, AirflowFailException):

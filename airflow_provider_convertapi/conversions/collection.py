@@ -16,6 +16,7 @@ from airflow_provider_convertapi.conversions.result import paid_but_blocked
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
     OutputExistsError,
+    OutputNotWritableError,
     ResultExpiredError,
     ThrottledError,
     TransportError,
@@ -66,6 +67,13 @@ def collect(
         return _publish(client, target, conversion, log)
     except OutputExistsError as error:
         raise paid_but_blocked(error, conversion.cost) from None
+    except OutputNotWritableError as error:
+        raise OutputNotWritableError(
+            f"{error} {what} was converted and paid ({conversion.cost} conversion(s)); its result "
+            "stays at ConvertAPI for up to three hours: clear the task to collect it without "
+            "paying again.",
+            paid=True,
+        ) from error.__cause__
     except ResultGoneError:
         outputs = target.published(conversion.files)
     if outputs is None:

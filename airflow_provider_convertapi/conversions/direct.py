@@ -21,6 +21,7 @@ from airflow_provider_convertapi.conversions.result import (
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
     OutputExistsError,
+    OutputNotWritableError,
     ResultLostError,
     ThrottledError,
     TransportError,
@@ -149,8 +150,8 @@ class DirectConversion:
                     raise self._lost(error) from None
                 unsent += 1
                 self._wait(unsent, error, deadline)
-            except OutputExistsError as error:
-                raise paid_but_blocked(error, self.cost) if self.cost else error from None
+            except (OutputExistsError, OutputNotWritableError) as error:
+                raise self._blocked(error) from None
             except ConvertApiError as error:
                 if not error.is_refusal:
                     raise
@@ -261,6 +262,18 @@ class DirectConversion:
             f"{self.request.describe()} was sent and its answer was lost: {error}. It may have "
             "been billed, so it is not sent again automatically. Clear the task to convert and "
             "pay again, or use durable=True, which collects a lost answer without paying twice."
+        )
+
+    def _blocked(self, error: OutputExistsError | OutputNotWritableError) -> ConvertApiError:
+        if not self.cost:
+            return error
+        if isinstance(error, OutputExistsError):
+            return paid_but_blocked(error, self.cost)
+        return OutputNotWritableError(
+            f"{error} {self.request.describe()} was converted and billed ({self.cost} "
+            "conversion(s)), and direct mode keeps no result: clear the task to convert and pay "
+            "anew.",
+            paid=True,
         )
 
     def _unsaved(self, error: Exception) -> ConvertApiError:

@@ -30,8 +30,12 @@ class Target:
     inputs: tuple[str, ...]
 
     def check(self) -> None:
-        """Raise `OutputExistsError` where a file is known to be in the way before paying."""
+        """Raise where a file is known to be in the way, or nothing can be written, before paying.
+
+        `OutputExistsError` or `OutputNotWritableError`; nothing was paid.
+        """
         place = self.destination
+        place.check_writable()
         if self.overwrite or place.is_directory or place.is_ours(place.uri):
             return
         if place.sizes([place.uri]) != [None]:
