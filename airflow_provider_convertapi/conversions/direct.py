@@ -269,12 +269,7 @@ class DirectConversion:
             return error
         if isinstance(error, OutputExistsError):
             return paid_but_blocked(error, self.cost)
-        return OutputNotWritableError(
-            f"{error} {self.request.describe()} was converted and billed ({self.cost} "
-            "conversion(s)), and direct mode keeps no result: clear the task to convert and pay "
-            "anew.",
-            paid=True,
-        )
+        return self._unsaved(error)
 
     def _unsaved(self, error: Exception) -> ConvertApiError:
         return ResultLostError(

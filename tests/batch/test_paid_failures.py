@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from airflow_provider_convertapi.errors import (
     BatchFailedError,
     BudgetExceededError,
+    OutputNotWritableError,
     TransientBatchFailedError,
 )
 from tests.batch.test_several import MODES, forget, run, write_pages
@@ -19,6 +21,8 @@ from tests.batch.test_waves import run_deferred
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.batch.nights import Night
 
 
@@ -144,13 +148,32 @@ def test_lost_result_is_not_paid_for_by_a_retry(night: Night) -> None:
     assert 3 == night.sandbox.billed
 
 
+@contextmanager
+def spoiling(night: Night) -> Iterator[None]:
+    """Put a file where a directory is, as soon as a conversion that is paid has begun."""
+    night.sandbox.fail("POST */convert/*", delay=1.0)
+    place = night.out / "sub"
+
+    def spoil() -> None:
+        while not night.sandbox.requests.filter(method="POST"):
+            time.sleep(0.02)
+        place.rmdir()
+        place.write_text("a file where a directory belongs")
+
+    thread = threading.Thread(target=spoil, daemon=True)
+    thread.start()
+    yield
+    thread.join()
+
+
 def test_result_that_cannot_be_saved_is_not_paid_for_again(night: Night) -> None:
     """In direct mode the answer is the only copy: its loss is said, counted, and not repeated."""
     night.write("sub/a.txt")
-    night.out.mkdir()
-    (night.out / "sub").write_text("a file where a directory belongs")
 
-    with pytest.raises(BatchFailedError, match=r"billed \(1 conversion\(s\)\), but its result"):
+    with (
+        spoiling(night),
+        pytest.raises(BatchFailedError, match=r"billed \(1 conversion\(s\)\), but its result"),
+    ):
         night.run(TaskInstance(1, 1), durable=False)
     with pytest.raises(BatchFailedError, match="nothing paid"):
         night.run(TaskInstance(2, 1), durable=False, retries=1)
@@ -162,9 +185,7 @@ def test_result_that_cannot_be_saved_is_not_paid_for_again(night: Night) -> None
 def test_durable_result_that_cannot_be_saved_counts_once(night: Night) -> None:
     """The next try fetches it within the budget."""
     night.write("sub/a.txt")
-    night.out.mkdir()
-    (night.out / "sub").write_text("a file where a directory belongs")
-    with pytest.raises(TransientBatchFailedError, match="; 1 conversions were paid now"):
+    with spoiling(night), pytest.raises(OutputNotWritableError, match="1 more were submitted"):
         night.run(TaskInstance(1, 1), max_conversions=1)
     (night.out / "sub").unlink()
 
