@@ -16,8 +16,9 @@ from airflow_provider_convertapi.storage.uris import LEAST_MASKED, secrets_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_SECRET_NAMES = ("password", "passwd", "passphrase", "secret", "token", "apikey")
-_SECRET_NAMES += ("cookies", "headers")
+_SECRET_NAMES = frozenset(
+    {"password", "passwd", "passphrase", "secret", "token", "apikey", "cookies", "headers"}
+)
 """What the names of secret parameters hold, in lower case."""
 
 _SWITCHES = frozenset({"", "true", "false", "none", "null"})
