@@ -54,7 +54,7 @@ test-long: ## Run the tests that take longer: batches, parity, engines, comparis
 test-floors: .venv-floors/installed ## Run the sandbox's tests with the oldest versions that it allows
 	.venv-floors/bin/python $(PYTEST) sandbox/tests
 
-# `tests/core` too: the oldest Airflow comes with older releases of what carries requests and answers.
+# This runs `tests/core` as well, because the oldest Airflow brings older HTTP libraries.
 test-2.11: .venv-2.11/installed ## Run the provider's tests on the oldest supported Airflow
 	.venv-2.11/bin/python $(PYTEST) $(NOT_ON_2) tests
 
@@ -100,7 +100,7 @@ clean: ## Remove environments, caches and reports
 .venv/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
 	$(call install,-c constraints/airflow-3.3.txt $(EVERYTHING))
 
-# The provider comes without its dependencies, one of which is Airflow.
+# The provider is installed without its dependencies, because one of them is Airflow.
 .venv-core/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
 	$(call install,-c constraints/airflow-3.3.txt -e ./sandbox --group core,--no-deps -e .)
 

@@ -2,10 +2,10 @@
 
 The jobs run for as long as the measurement lasts.  They are watched twice, through Airflow's own
 trigger runner: by 1,000 triggers of one job each, as 1,000 deferred tasks make them, and by two
-triggers of 500 jobs each, as two waves of a batch do.  The sandbox has a process of its own.
+triggers of 500 jobs each, as two waves of a batch do.  The sandbox runs in its own process.
 
-A full garbage collection of the some 250,000 objects that Airflow keeps in a triggerer stalls it
-whatever its triggers do, so its time is told apart from ours.
+A full garbage collection of the roughly 250,000 objects that Airflow keeps in a triggerer stalls it
+whatever its triggers do, so its time is reported separately.
 
 ``python bench/event_loop.py [JOBS] [SECONDS]`` (1,000 jobs, 40 s).
 """

@@ -1,4 +1,4 @@
-"""Conversions under faults, ours beside the official SDK and a deferrable HttpOperator.
+"""Conversions under faults: ours, the official SDK's and a deferrable HttpOperator's.
 
 Five faults, each on 5 % of its requests: the answer lost after the work was billed, 503, a reset
 before the answer, a truncated download, a poll outage.  Every conversion may be tried four times

@@ -1,9 +1,9 @@
 """One large file: speed compared with `curl` on the same server, and memory above idle.
 
-Speed: `ConvertApiHook.upload` and `download` against `curl`, in turn, medians of three.  Ours does
-not call a file published before it is on the disk (fsync), so curl's is flushed too.
+Speed: `ConvertApiHook.upload` and `download` against `curl`, in turn, medians of three.  Ours
+publishes a file only when it is flushed to disk (fsync), so curl's file is flushed too.
 Memory: a whole conversion (any to zip) by the operator in both modes, on the disk and from S3 to
-S3, each in a process of its own.
+S3, each in its own process.
 
 ``python bench/large_file.py [MEGABYTES]`` (1,024).
 """

@@ -1,9 +1,9 @@
 """The sandbox itself: start, first conversion, and 1 GB compared with `cp` on the same disk.
 
-Limits: starts in 0.5 s, converts its first document within 2 s, carries documents at no less than
-half of `cp`'s speed in constant memory.  The caller is a bare socket.  Two more are printed without
-a limit: curl, which is slower than that at writing what it downloads, whoever the server is; and a
-form, which has to be searched for its end.
+Limits: starts in 0.5 s, converts its first document within 2 s, transfers documents at half of
+`cp`'s speed or more, in constant memory.  The caller is a bare socket.  Two more figures are
+printed without a limit: curl, which writes downloads more slowly than that from any server; and a
+form, whose end has to be searched for.
 
 ``python bench/sandbox.py [MEGABYTES]`` (1,024).
 """

@@ -89,7 +89,7 @@ class Report:
     def table(self, runs: list[Run]) -> None:
         """Print each output: its DAG, size, pages, cost and path."""
         row = "{:<21} {:<18} {:>8}  {:<14} {:>4}  {}"
-        self.say(row.format("DAG", "file", "size", "holds", "cost", "where it lies"))
+        self.say(row.format("DAG", "file", "size", "holds", "cost", "path"))
         for run in runs:
             if run.batch:
                 self.say(row.format(*self._batch_row(run.dag_id, run.batch)))
@@ -220,7 +220,7 @@ def demonstrate(stage: Stage, screen: TextIO) -> int:
 def _run_nights(dag: DAG, stage: Stage) -> list[Run]:
     nights = [examples.run(dag, stage.log) for _ in range(2)]
     with (stage.documents / "notes.txt").open("a", encoding="utf-8") as notes:
-        notes.write("\nThe steps were mended on 3 December.\n")
+        notes.write("\nThe steps were repaired on 3 December.\n")
     return [*nights, examples.run(dag, stage.log)]
 
 

@@ -46,7 +46,7 @@ def serve(stage: Stage, screen: TextIO) -> int:
             _run_examples(parts, url)
             print(_welcome(stage, url), file=screen, flush=True)
             _wait_for_end(parts)
-        print(f"A part of Airflow ended by itself; see {stage.log}", file=screen)
+        print(f"A component of Airflow ended unexpectedly; see {stage.log}", file=screen)
     except KeyboardInterrupt:
         print("\nStopped.", file=screen, flush=True)
         return 0

@@ -1,6 +1,6 @@
 """Several documents to one merged, protected PDF.
 
-Each document becomes a PDF in a mapped task of its own; the PDFs are merged in the order in which
+Each document becomes a PDF in its own mapped task; the PDFs are merged in the order in which
 they are listed; the merged PDF gets a password, which lives in the Airflow Variable
 `report_password` and in no DAG file, log or rendered field.
 """

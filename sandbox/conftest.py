@@ -1,4 +1,7 @@
-"""An environment without proxies, accounts and connections for every test process."""
+"""An environment without proxies, accounts and connections for every test process.
+
+Other variables of Airflow stay: in one process with the provider's tests, they are theirs.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ LONG = Path(__file__).parent / "tests" / "engines"
 """Tests that take minutes in total: `make test-long` runs them, `make test` does not."""
 
 for name in list(os.environ):
-    if name.startswith(("AIRFLOW", "CONVERTAPI")) or name.lower().endswith("_proxy"):
+    if name.startswith(("AIRFLOW_CONN_", "CONVERTAPI")) or name.lower().endswith("_proxy"):
         del os.environ[name]
 
 

@@ -98,7 +98,7 @@ def core_parts() -> dict[str, Part]:
 class Airflow:
     """A running Airflow.
 
-    :param home: the directory below which all of it lies.
+    :param home: the directory that contains everything.
     """
 
     home: Path

@@ -131,7 +131,7 @@ class RunDag(Protocol):
         """Run a DAG to its end in this process, triggers and retries included.
 
         :param dag: a DAG made in the test, or a file that holds exactly one.
-        :param logical_date: the same date again clears that run and runs it anew; None means now.
+        :param logical_date: the same date again clears that run and runs it again; None means now.
         :param conf: the run's configuration.
         :returns: the finished run, whatever its state.
         """

@@ -1,7 +1,7 @@
 """Tries of one task, including worker and triggerer, without a scheduler or a database.
 
 What travels between the two passes through Airflow's own encryption and serialisation, and each
-side works on an operator of its own, as two processes would.
+side works on its own operator, as two processes would.
 """
 
 from __future__ import annotations

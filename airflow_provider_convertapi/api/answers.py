@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 _LONGEST_HEAD = 16 * 1024
-"""Bytes that the headers of a part may take; who sends more is not ConvertAPI."""
+"""Bytes that the headers of a part may take; ConvertAPI does not send more."""
 
 _MOST_HEADERS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class PartHead:
-    """What a part says of itself: file name, size in bytes (None: not said), conversion cost."""
+    """What a part's headers say: file name, size in bytes (None if not given), conversion cost."""
 
     name: str
     size: int | None
@@ -44,7 +44,7 @@ class _Part:
 
 
 class AnswerReader:
-    """Push blocks in, get each part's bytes written to the sink that `begin` returns for its head.
+    """Parse an answer block by block; write each part's bytes to the sink that `begin` returns.
 
     :param content_type: the answer's `Content-Type`; it holds the boundary.
     :param begin: called once a part's headers are read; returns where its bytes go.
@@ -59,7 +59,7 @@ class AnswerReader:
         boundary = header.get_boundary()
         if header.get_content_type() != "multipart/mixed" or not boundary or not boundary.isascii():
             raise UnexpectedAnswerError(
-                f"the answer is no multipart/mixed but {shown(content_type)!r}"
+                f"the answer is not multipart/mixed but {shown(content_type)!r}"
             )
         self._begin, self._end = begin, end
         self._part = _Part()
@@ -83,13 +83,13 @@ class AnswerReader:
             )
         except FormParserError as error:
             raise _garbled(error) from None
-        # Its own limits (8 headers of 4 KiB) are for uploads from anywhere, and python-multipart
-        # before 0.0.27 has none: ours are counted here.
+        # The parser's own limits (8 headers of 4 KiB) are meant for uploads by strangers, and
+        # python-multipart before 0.0.27 has none: our limits are checked in the callbacks below.
         parser.max_header_count = parser.max_header_size = _LONGEST_HEAD
         return parser
 
     def read(self, blocks: Iterable[bytes]) -> None:
-        """Read the whole answer; `UnexpectedAnswerError` where it is torn or no multipart."""
+        """Read the whole answer; `UnexpectedAnswerError` where it is cut off or not multipart."""
         try:
             for block in blocks:
                 self._parser.write(block)
@@ -149,5 +149,6 @@ def _head(headers: Message) -> PartHead:
     return PartHead(
         name=disposition_name(headers.get("Content-Disposition", "")),
         size=whole_number(headers.get_param("size", header="Content-Disposition")),
+        # A success is billed: without the header, count the least that one can cost.
         cost=1 if cost is None else cost,
     )

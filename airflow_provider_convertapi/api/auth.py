@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.wire import Response
 
 CLOCK_SKEW = 60
-"""Seconds that the claims reach into past and future, so that a clock slightly off does no harm."""
+"""Seconds by which the claims are widened on both sides, in case our clock is slightly off."""
 
-# The header is a JSON object, so its base64 starts with "ey" or, after white space in it, "ew".
+# The header is a JSON object, so its base64 starts with "ey", or "ew" before white space.
 _COMPACT_JWT = re.compile(r"e[wy][A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _TOKEN_NAMES = ("token", "Token", "jwt", "Jwt", "JwtToken", "access_token", "AccessToken")
 
@@ -31,14 +31,14 @@ def mint(secret: str, kid: str, *, now: float, lifetime: int, client_ip: str | N
     :param secret: the API token; its text bytes are the key.
     :param kid: the key identifier (GUID); travels as the payload claim `kid`.
     :param now: seconds since the epoch.
-    :param lifetime: seconds; `exp` lies a minute of clock skew later.
+    :param lifetime: seconds; `exp` is set a minute later, for clock skew.
     :param client_ip: comma-separated hosts that may use it; None means any.
     """
     import jwt  # noqa: PLC0415 - 26-77 ms that a DAG file must not pay when it is parsed
 
     moment = int(now)
     claims: dict[str, Any] = {
-        "kid": kid,
+        "kid": kid,  # a claim in the payload, not the JOSE header of the same name
         "iat": moment - CLOCK_SKEW,
         "nbf": moment - CLOCK_SKEW,
         "exp": moment + lifetime + CLOCK_SKEW,
@@ -46,16 +46,16 @@ def mint(secret: str, kid: str, *, now: float, lifetime: int, client_ip: str | N
     if client_ip:
         claims["clientIp"] = client_ip
     with warnings.catch_warnings():
-        # How long a token is, was ConvertAPI's choice: nobody who reads this could mend it.
+        # ConvertAPI chose the length of its tokens; a reader of the warning cannot change it.
         warnings.simplefilter("ignore", jwt.InsecureKeyLengthWarning)
         return jwt.encode(claims, secret, algorithm="HS256")
 
 
 @dataclass(slots=True)
 class CurrentToken:
-    """The token that everybody uses until it is about to expire or somebody is refused with it.
+    """The token that all requests share until it is about to expire or the service refuses it.
 
-    It makes none, and knows no lock: each client waits for a new one in its own way.
+    It creates no token and has no lock: each client obtains a new one in its own way.
 
     :param lifetime: seconds.
     :param clock: seconds since the epoch.
@@ -67,16 +67,16 @@ class CurrentToken:
     _renew_at: float = 0.0
 
     def get(self) -> str | None:
-        """Return the token while it is good for a tenth of its lifetime, else None."""
+        """Return the token while a tenth of its lifetime is left, else None."""
         return None if self.clock() >= self._renew_at else self._token
 
     def set(self, token: str) -> str:
-        """Let everybody use this new token from now on; return it."""
+        """Make this the token of all requests from now on, and return it."""
         self._token, self._renew_at = token, self.clock() + self.lifetime * 0.9
         return token
 
     def discard(self, refused: str) -> None:
-        """Let nobody use this token any more; one that has replaced it meanwhile stays."""
+        """Drop a token that was refused, unless another one has replaced it meanwhile."""
         if self._token == refused:
             self._token = None
 
@@ -84,8 +84,8 @@ class CurrentToken:
 def find_jwt(response: Response) -> str | None:
     """Return the JWT in an answer of `POST /token/jwt`, None where there is none.
 
-    The shape of that answer is documented nowhere, so each that was ever seen is taken: an object
-    with a known name, any value in it that is a JWT, a JSON string, bare text.
+    The shape of that answer is not documented, so every shape that has been seen is accepted: an
+    object with a known name, any value in it that is a JWT, a JSON string, or bare text.
     """
     value = response.json()
     if value is None:

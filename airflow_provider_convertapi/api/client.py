@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _IDLE_LIMIT = 3.0
-"""Seconds after which a direct conversion opens a new connection: one that a gateway dropped
-meanwhile would take the request, and perhaps the money, with it."""
+"""Seconds without use after which a direct conversion opens a new connection: a gateway may have
+dropped the old one, and then the answer to a request that was billed could be lost."""
 
 _FOLD = re.compile(r"[\r\n]+[ \t]+")
 
@@ -62,11 +62,11 @@ class Client:
 
     :param base_url: scheme and host, without a path.
     :param token: returns the secret for a kind of credential.
-    :param renew: told the secret that was refused, makes the next `token` another one; returns
-        false where there is nothing to renew.
+    :param renew: gets the secret that was refused, and makes the next call of `token` return
+        another one; returns False where there is nothing to renew.
     :param http_timeout: seconds without a byte before a request is given up.
     :param pause: waits the given seconds; may raise to interrupt.
-    :param clock: seconds since the epoch; `monotonic`: seconds from anywhere.
+    :param clock: returns seconds since the epoch; `monotonic`: seconds from an arbitrary moment.
     """
 
     base_url: str
@@ -80,7 +80,7 @@ class Client:
     session: requests.Session = field(init=False, repr=False)
     _last_use: float = field(default=0.0, init=False)
     _environment: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
-    """Proxies and certificates, read once: `requests` would read them anew for every request, which
+    """Proxies and certificates, read once: `requests` would read them for every request, which
     takes 5 to 10 % of a small file's time (`bench/client.py`)."""
 
     def __post_init__(self) -> None:
@@ -95,7 +95,7 @@ class Client:
         self.session.close()
 
     def call(self, endpoint: Endpoint[T], *, until: float | None = None) -> T:
-        """Make a call that costs nothing; trouble on the wire and throttling are waited out.
+        """Make a call that costs nothing; repeat it after transport errors and throttling.
 
         :param until: monotonic seconds after which a throttled call is given up; None: five waits.
         """
@@ -112,7 +112,7 @@ class Client:
             attempt += 1
 
     def send(self, endpoint: Endpoint[T]) -> T:
-        """Make a call once; only a refused JWT is renewed and sent again: a 401 costs nothing."""
+        """Make a call once; after a 401, which costs nothing, once more with a new JWT."""
 
         def attempt(token: Callable[[], str]) -> T:
             with self._open(endpoint.request, token) as answer:
@@ -129,11 +129,11 @@ class Client:
         fresh: bool = False,
         before: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[Response, Iterator[bytes]]]:
-        """Send once and hand over head and body of a 2xx; the body must be read inside the block.
+        """Send once and yield head and body of a 2xx; the body must be read inside the block.
 
-        :param endpoint: its `parse` gets no 2xx, and raises for what it gets.
+        :param endpoint: its `parse` is called for answers outside 2xx only, and raises.
         :param fresh: open a new connection unless the pooled one was in use moments ago.
-        :param before: called when the request is ready and no byte of it was sent; may raise.
+        :param before: called once the request is ready, before any byte of it is sent; may raise.
         """
 
         def ready() -> None:
@@ -161,8 +161,9 @@ class Client:
 
         try:
             return attempt(token)
+        # A 401 comes before anything is converted, so that even a paid request may be repeated.
         except AuthenticationError:
-            # Only one that was had can be refused; the trouble of having one is another's.
+            # Without a token the error came from obtaining one, and renewing does not help.
             if not tokens or request.credential is not Credential.TOKEN:
                 raise
             if not self.renew(tokens[-1]):
@@ -173,7 +174,7 @@ class Client:
         try:
             return self.token(credential)
         except TransportError as error:
-            # The token had to be asked for: of the request itself no byte was sent.
+            # The call for a token failed, so no byte of the request itself was sent.
             raise TransportError(error.message, sent=False) from None
 
     @contextmanager
@@ -183,14 +184,15 @@ class Client:
         token: Callable[[], str],
         ready: Callable[[], None] = lambda: None,
     ) -> Iterator[requests.Response]:
-        """Send the request once; every way not to get an answer is a `TransportError`."""
+        """Send the request once; `TransportError` where no answer comes, for whatever reason."""
         timeout = (CONNECT_TIMEOUT, request.timeout or self.http_timeout)
+        # What can fail without cost comes before `ready`, which may wait for the permit to pay.
         with _carried(request):
             if not self._environment:
                 self._environment = environment_of(self.session, self.base_url)
             send = prepared(self.session, request, self.base_url, timeout, self._environment)
         ready()
-        secret = token()  # now: it may have waited for its turn
+        secret = token()  # obtained last: `ready` may have waited until the old one expired
         with _carried(request):
             answer = send(secret)
         try:
@@ -230,7 +232,7 @@ def _text(value: str) -> str:
 
 
 def _read(answer: requests.Response) -> Response:
-    """Read a short answer whole; what is not short is none of ours, or an error's that is cut."""
+    """Read a whole answer; one that is too long is cut if it is an error, refused otherwise."""
     body = bytearray()
     try:
         for block in _body(answer):
@@ -251,10 +253,10 @@ def _body(answer: requests.Response) -> Iterator[bytes]:
     """Yield the body's blocks; `TransportError` where it ends before its `Content-Length`."""
     received = 0
     try:
-        for block in answer.iter_content(BLOCK):  # urllib3 counts what comes
+        for block in answer.iter_content(BLOCK):  # urllib3 compares it with Content-Length
             received += len(block)
             yield block
     except NO_ANSWER as error:
-        # A block that was not whole is counted by urllib3 alone, and chunks by us alone.
+        # Only urllib3 counts an incomplete block, and only we count chunks.
         count, announced = max(received, answer.raw.tell()), answer.headers.get("Content-Length")
         raise broken_off(count, announced or "", f" ({type(error).__name__})") from None

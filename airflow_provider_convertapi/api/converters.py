@@ -67,7 +67,7 @@ def result_extension(path: str, to_format: str) -> str:
 
 
 def has_open_extension(to_format: str) -> bool:
-    """Tell whether the extension of a result is known only when it is there."""
+    """Tell whether the extension of a result is known only once the result is there."""
     return to_format in _OPEN
 
 
@@ -77,7 +77,7 @@ def is_array(source_format: str, target_format: str) -> bool:
 
 
 def is_file_parameter(name: str) -> bool:
-    """Tell whether a parameter takes a file; case does not count."""
+    """Tell whether a parameter takes a file; case is ignored."""
     return name.lower() in _FILE_PARAMETERS
 
 

@@ -30,6 +30,7 @@ from airflow_provider_convertapi.api.wire import (
     whole_number,
 )
 from airflow_provider_convertapi.errors import (
+    AuthenticationError,
     QuotaExhaustedError,
     ResultExpiredError,
     ResultLostError,
@@ -71,12 +72,12 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class JobAnswer:
-    """What the service says of a job; all fields empty when it runs.
+    """What the service says about a job; all fields are empty while it runs.
 
     :param unknown: never asked for, forgotten, or not visible yet (404).
     :param conversion: the result, once it is there.
     :param verdict: the error that ended it; paid, unless `unpaid`.
-    :param unpaid: it was refused before any work (quota), and the refusal is what is stored.
+    :param unpaid: the stored answer is a refusal before any work (no quota, credential, overload).
     """
 
     unknown: bool = False
@@ -91,9 +92,9 @@ def start_conversion(
     job_id: str,
     fields: Sequence[tuple[str, str | Openable]],
 ) -> Endpoint[None]:
-    """Submit a conversion as a job under an id of ours; paid once it is accepted.
+    """Submit a conversion as a job under an id that we chose; it is paid once it is accepted.
 
-    Any 200 that names the job, or names none, is an acceptance; a 200 without JSON is not.
+    A 200 with a JSON object is an acceptance, whether or not it names the job; any other is not.
     `ResultLostError` where it was accepted under another id.
     """
 
@@ -104,7 +105,7 @@ def start_conversion(
             raise unexpected(response, "job id")
         accepted = answer.get("JobId") or job_id
         if accepted != job_id:
-            # Not to be submitted again: each time would be accepted, and paid.
+            # It must not be submitted again: each submit would be accepted, and paid.
             raise ResultLostError(
                 "ConvertAPI accepted the conversion under an id other than the one it was given, "
                 "so that its result cannot be found again. It may have been billed."
@@ -114,7 +115,9 @@ def start_conversion(
         Request(
             "POST",
             _convert_path("/async/convert", source_format, target_format),
+            # Our id finds a lost answer: https://docs.convertapi.com/docs/async-conversions
             query={"JobId": job_id},
+            # The result is kept for three hours, so that repeating a download costs nothing.
             body=FormBody([*fields, ("StoreFile", "true")]),
         ),
         parse,
@@ -150,8 +153,8 @@ def _convert_path(prefix: str, source_format: str, target_format: str) -> str:
 def get_job(job_id: str) -> Endpoint[JobAnswer]:
     """Ask for a job once.
 
-    A 4xx or 5xx with a Code is the job's verdict; 401, 429, 503 and what a gateway says never are.
-    Without a Code it is the wire's trouble.
+    A 4xx or 5xx with a Code is the job's verdict, except 401, 429, 503 and a gateway's answers.
+    One without a Code is a `TransportError`.
     """
 
     def parse(response: Response) -> JobAnswer:
@@ -174,6 +177,7 @@ def _job_verdict(response: Response) -> JobAnswer:
     if response.status < 400 or isinstance(error, TransportError):
         raise error
     if error_code(response) is None:
+        # Probably a proxy's error page.  Taken for a verdict, it would give up a job that is paid.
         raise TransportError(error.message)
     return JobAnswer(verdict=error, unpaid=isinstance(error, QuotaExhaustedError))
 
@@ -218,7 +222,7 @@ def _file_id(entry: dict[str, Any]) -> str | None:
 def upload(file: Openable, file_id: str | None = None) -> Endpoint[ConvertedFile]:
     """Store a file at the service for up to three hours; costs nothing.
 
-    :param file_id: the id it shall have; None lets the service choose.
+    :param file_id: the id under which to store it; None lets the service choose.
     """
 
     def parse(response: Response) -> ConvertedFile:
@@ -243,7 +247,7 @@ def find_file(file_id: str) -> Endpoint[ConvertedFile | None]:
     def parse(response: Response) -> ConvertedFile | None:
         if response.status == 404:
             return None
-        check(response)
+        _check_access(response)
         sizes = (whole_number(response.headers.get(n)) for n in ("file-size", "content-length"))
         size = next((size for size in sizes if size is not None), None)
         if size is None:
@@ -263,9 +267,19 @@ def download(file_id: str) -> Endpoint[None]:
                 "ConvertAPI has no such file any more: it keeps files for three hours at most, or "
                 "until they are deleted."
             )
-        check(response)
+        _check_access(response)
 
     return Endpoint(Request("GET", f"/d/{file_id}", accept="application/octet-stream, */*"), parse)
+
+
+def _check_access(response: Response) -> None:
+    """Raise the error of an answer about a stored file, for which no quota is needed."""
+    try:
+        check(response)
+    except QuotaExhaustedError as error:
+        raise AuthenticationError(
+            f"A stored file cannot be read. {error}", error_code(response)
+        ) from None
 
 
 def delete_file(file_id: str) -> Endpoint[bool]:
@@ -291,7 +305,7 @@ def request_token(kid: str, lifetime: int, client_ip: str | None) -> Endpoint[st
         check(response)
         token = find_jwt(response)
         if token is None:
-            # Not described by its first bytes: a token of an unknown kind may be among them.
+            # The answer is not quoted, since it may hold a token of an unknown kind.
             raise UnexpectedAnswerError(
                 f"ConvertAPI's answer to POST /token/jwt (HTTP {response.status}) holds no JWT. "
                 "Set the connection's auth to 'jwt', which needs no such answer."
@@ -309,7 +323,7 @@ def request_token(kid: str, lifetime: int, client_ip: str | None) -> Endpoint[st
 def get_user() -> Endpoint[dict[str, Any]]:
     """Ask for the account: `Active`, `ConversionsTotal`, `ConversionsConsumed`, ….
 
-    The fields that echo a credential are left out: who asks for a balance may well push it to XCom.
+    Fields that echo a credential are left out, since a task may push the account to XCom.
     """
 
     def parse(response: Response) -> dict[str, Any]:

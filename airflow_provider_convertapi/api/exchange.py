@@ -48,7 +48,7 @@ def request_headers(request: Request) -> dict[str, str]:
 
 
 def parse_answer(parse: Callable[[Response], T], response: Response, now: float) -> T:
-    """Return what the answer means; a refused token names a clock that is off.
+    """Return what the answer means; the error for a refused token says if our clock is off.
 
     :param now: our clock, seconds since the epoch.
     """
@@ -59,7 +59,7 @@ def parse_answer(parse: Callable[[Response], T], response: Response, now: float)
 
 
 def _skew(response: Response, now: float) -> str:
-    """Say so where the service's clock and ours disagree: the commonest cause of a refused JWT."""
+    """Return a sentence if the clocks differ, the commonest cause of a refused JWT; else ""."""
     try:
         theirs = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
     except (TypeError, ValueError, OverflowError):

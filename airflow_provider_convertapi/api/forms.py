@@ -34,7 +34,7 @@ def content_disposition(name: str, kind: str = "attachment") -> str:
 
 
 def _extended_name(name: str) -> str:
-    # A file name that the file system could not decode holds half characters, which UTF-8 has not.
+    # A file name that the file system could not decode has surrogates, which UTF-8 cannot encode.
     return f"filename*=UTF-8''{quote(name, safe=_ATTR_CHARS, errors='replace')}"
 
 
@@ -54,7 +54,7 @@ def disposition_name(value: str) -> str:
     names.sort(key=lambda text: isinstance(text, str))
     try:
         return collapse_rfc2231_value(names[0]) if names else ""
-    except ValueError:  # Python has codecs that are none: "undefined" is one
+    except ValueError:  # Python has a codec "undefined", which refuses everything
         return ""
 
 
@@ -96,26 +96,27 @@ class JsonBody:
 
 
 _PACKET = 64 << 10
-"""Bytes below which pieces are sent at once: each of its own costs a batch's threads a turn."""
+"""Bytes up to which small pieces are sent together, so that a batch's threads switch less often."""
 
 
 @dataclass(frozen=True, slots=True)
 class FormBody:
-    """A `multipart/form-data` body, the one form that ConvertAPI's OpenAPI document declares.
+    """A `multipart/form-data` body, the only kind that ConvertAPI's OpenAPI document declares.
 
     :param fields: name and value; a value that can be opened travels as a file.  `ParameterError`
-        for a name that no parameter can have, and for text that has no UTF-8.
+        for a name that no parameter can have, and for text that UTF-8 cannot encode.
     """
 
     fields: Sequence[tuple[str, str | Openable]]
+    # Random, so that no document can contain it.
     boundary: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def __post_init__(self) -> None:
         for name, value in self.fields:
             if not _FIELD_NAME.fullmatch(name):
-                raise _wrong(name, "is no parameter name; those are letters and digits")
+                raise _wrong(name, "is not a parameter name; those are letters and digits")
             if isinstance(value, str) and not _has_utf8(value):
-                raise _wrong(name, "holds half characters, which cannot be sent; mend its text")
+                raise _wrong(name, "holds lone surrogates, which cannot be sent; fix its text")
 
     @property
     def content_type(self) -> str:
@@ -131,7 +132,7 @@ class FormBody:
         return sum(pieces)
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the body's bytes, each file read as it is sent; what is small leaves together."""
+        """Yield the body's bytes; files are read as they are sent, and small pieces are joined."""
         held = bytearray()
         for piece in self._pieces():
             for block in (piece,) if isinstance(piece, bytes) else _blocks(piece):
@@ -178,12 +179,13 @@ def _file_name(name: str) -> str:
 def _blocks(file: Openable) -> Iterator[bytes]:
     left = file.size
     with file.open() as stream:
+        # Never more than the announced size: a file that grows would run into the next part.
         while left and (block := stream.read(min(BLOCK, left))):
             left -= len(block)
             yield block
     if left:
-        # Content-Length is on the wire already: ending the connection is the only honest way out.
+        # Content-Length was sent already: the request can only be ended by breaking the connection.
         raise InputChangedError(
             f"{file.name} ended {left} bytes before its size: it was shortened while it was sent. "
-            "Nothing was converted; another try reads it anew."
+            "Nothing was converted; another try reads it again."
         )

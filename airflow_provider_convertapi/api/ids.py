@@ -1,7 +1,7 @@
 """Job ids and file ids that we choose before we ask: the same on every try, unknown to others.
 
-An id opens a document without credentials at ConvertAPI, so it is a keyed hash (HMAC-SHA256) that
-nobody makes without the key: the API token, or the connection's `job_secret`.
+An id opens a document at ConvertAPI without credentials, so it is a keyed hash (HMAC-SHA256) that
+cannot be computed without the key: the API token, or the connection's `job_secret`.
 
 This module may change from release to release.
 """
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from cryptography.fernet import Fernet
 
+# Part of every seed.  With another number all ids change, and what is in flight is paid again.
 SEED_VERSION = 1
 MAX_ATTEMPTS = 4
 """Attempts 0 to 3 of one conversion have ids; a fifth needs another `conversion_key`."""
@@ -45,6 +46,11 @@ def key_check(key: str) -> str:
     return _digest(key, "check")[:_KEY_CHECK_LENGTH]
 
 
+def request_digest(key: str, parts: Mapping[str, Any]) -> str:
+    """Return 32 characters that tell whether two processes were asked for the same thing."""
+    return _digest(key, "asked", seed_text(parts))[:ID_LENGTH]
+
+
 def seal(key: str, job_id: str) -> str:
     """Return a job id in a form that may be stored: only `key` opens it again.
 
@@ -54,7 +60,7 @@ def seal(key: str, job_id: str) -> str:
 
 
 def unseal(key: str, sealed: str) -> str:
-    """Return the job id that was sealed; ValueError where another key had sealed it."""
+    """Return the job id that was sealed; `ValueError` where it was sealed with another key."""
     from cryptography.fernet import InvalidToken  # noqa: PLC0415 - as in `_fernet`
 
     try:
@@ -94,11 +100,13 @@ class JobIds:
 
     def job_id(self, attempt: int) -> str:
         """Return the job id of an attempt, counted from 0."""
+        # Hex is within the 32 lower-case letters and digits that the service takes:
+        # https://docs.convertapi.com/docs/async-conversions
         return _digest(self.key, "job", self.derivation, str(attempt))[:ID_LENGTH]
 
     def file_id(self, attempt: int, part: str) -> str:
         """Return the id under which an input of an attempt is uploaded.
 
-        :param part: the input's place: ``0``, ``1``, … or the name of a file parameter.
+        :param part: the input's key: ``0``, ``1``, … or the name of a file parameter.
         """
         return _digest(self.key, "file", self.derivation, str(attempt), part)[:ID_LENGTH]

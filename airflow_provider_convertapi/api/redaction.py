@@ -1,4 +1,4 @@
-"""What may be shown: an id opens a document at ConvertAPI, so texts and logs hold none.
+"""Hide secrets in texts and logs: whoever has an id can open a document at ConvertAPI.
 
 This module may change from release to release.
 """
@@ -11,7 +11,7 @@ import string
 
 _LOOKED_AT, _LONGEST_TEXT = 4000, 500
 
-# 32 of [a-z0-9] today; longer and mixed ones as well, since what opens a document may change.
+# Ids are 32 of [a-z0-9] today; longer and mixed ones are hidden too, in case that changes.
 _ID = re.compile(r"[A-Za-z0-9]{32,}")
 _ID_IN_QUERY = re.compile(r"((?:JobId|fileId)=)[^\s&\"']+", re.IGNORECASE)
 _JWT = re.compile(r"(?<![A-Za-z0-9])eyJ[\w-]{4,}[\w.-]*")
@@ -22,9 +22,9 @@ _OF_WORDS = string.ascii_letters + string.digits + "_-.%"
 
 
 def redact(text: str) -> str:
-    """Return the text without what opens something.
+    """Return the text without anything that grants access.
 
-    That is job ids and file ids, JWTs, and users, passwords, queries and fragments in URLs.
+    Hidden are job ids and file ids, JWTs, and users, passwords, queries and fragments in URLs.
     """
     text = _ID_IN_QUERY.sub(r"\1<id>", _JWT.sub("<token>", text))
     text = _URL_QUERY.sub(r"\1?<hidden>", _URL_USER.sub(r"\1<hidden>@", text))

@@ -32,12 +32,13 @@ _PATIENCE = 60.0
 class Backoff:
     """How long to wait before a call is made again.
 
-    Trouble on the wire doubles from `base` up to `cap` seconds.  Throttling waits as long as the
-    service asks, but `base` at least, else 5, 10, 15, 15, … seconds (ConvertAPI's documentation on
-    throttling).  Each is up to a quarter longer, so that many tasks do not come back at once.
+    After transport errors the wait doubles from `base` to `cap` seconds.  After throttling it is
+    what the service asks for, at least `base`, or else 5, 10, 15, 15, … seconds
+    (https://docs.convertapi.com/docs/throttle-and-fallback).  Each wait is up to a quarter longer,
+    at random, so that many tasks do not come back at once.
 
-    :param attempts: how often a call is made because of trouble on the wire; throttling is
-        bounded by the caller's time alone.
+    :param attempts: how often a call is made in all when the transport fails; throttling is bounded
+        by the caller's time alone.
     """
 
     attempts: int = 5
@@ -49,6 +50,7 @@ class Backoff:
         """Return the seconds to wait after the attempt (counted from 1), None to give up."""
         if isinstance(error, ThrottledError):
             asked = min(5.0 * attempt, 15.0) if error.retry_after is None else error.retry_after
+            # `Retry-After: 0` must not become a busy loop.
             seconds = max(asked, self.base)
         elif error.transient and attempt < self.attempts:
             seconds = min(self.base * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS), self.cap)
@@ -62,7 +64,7 @@ class Backoff:
         """Return the seconds to wait before a call that costs nothing is made again.
 
         :param left: seconds until the caller's time is up; throttling is waited out until then.
-            None: as often as trouble on the wire, and a minute each at most.
+            None: as many attempts as after transport errors, a minute each at most.
         :returns: None to give up.
         """
         delay = self.delay(attempt, error)

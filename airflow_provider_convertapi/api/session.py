@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import TransportError
 
 NO_ANSWER = (OSError, HTTPError)
-"""What `requests` raises when the wire breaks: its own errors are `OSError`; some of urllib3's
-pass through it as they are."""
+"""What `requests` raises when a connection fails: its own errors are `OSError`s, and some of
+urllib3's pass through it unchanged."""
 
 _SLICE = 128 * 1024
-"""Bytes handed to the socket at a time: each slice has the whole time-out to leave, so a slow line
-is no broken one."""
+"""Bytes handed to the socket at a time: the time-out counts for each slice, so that a slow line is
+not taken for a broken one."""
 
 
 class HostAuth(AuthBase):
@@ -56,7 +56,7 @@ class HostAuth(AuthBase):
 @lru_cache(maxsize=16)
 def _origin(url: str) -> tuple[str, str]:
     """Return scheme and host as `requests` writes them: it changes case and encodes IDNs."""
-    with suppress(ValueError):  # no host that can be reached; the request will say so
+    with suppress(ValueError):  # not a valid host; the request itself will fail
         url = requests.Request("GET", url).prepare().url or url
     return urlsplit(url)[:2]
 
@@ -65,7 +65,7 @@ _HELD = "x-held-content-type"
 
 
 class _Head:
-    """The head of an answer, its content type under another name."""
+    """The head of an answer with its Content-Type renamed, so that `email` ignores it."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -81,11 +81,10 @@ class _Head:
 
 
 class _Answer(HTTPResponse):
-    """Read a head for what it is.
+    """Read the head of an answer without looking for parts in it.
 
-    `email`, which reads heads for `http.client`, looks for parts even there, and compiles a pattern
-    for the boundary of each multipart answer: that takes 12 to 15 % of a small file's time
-    (`bench/client.py`).
+    `http.client` reads heads with `email`, which does look, and compiles a pattern for the boundary
+    of each multipart answer: that takes 12 to 15 % of a small file's time (`bench/client.py`).
     """
 
     fp: Any
@@ -95,18 +94,19 @@ class _Answer(HTTPResponse):
         try:
             super().begin()
         finally:
-            self.fp = self.fp and stream  # none where it was closed
+            self.fp = self.fp and stream  # None if it was closed
         for value in self.headers.get_all(_HELD, []):
             self.headers["Content-Type"] = value
         del self.headers[_HELD]
 
 
+# Set around each request, since urllib3 does not tell a connection which request it carries.
 _wire: ContextVar[Wire | None] = ContextVar("wire", default=None)
 
 
 @contextmanager
 def noting_the_first_byte() -> Iterator[Wire]:
-    """Let the connection that carries a request in this block note whether it was begun."""
+    """Record whether a byte of the request that this block makes was sent."""
     wire = Wire()
     token = _wire.set(wire)
     try:
@@ -116,15 +116,17 @@ def noting_the_first_byte() -> Iterator[Wire]:
 
 
 class _NotesFirstByte(HTTPConnection):
-    """Whether a paid request may be sent again depends on it, and no exception's class tells.
+    """Record that the first byte of a request was sent.
 
-    Behind a proxy urllib3 makes a `ProxyError` of a lost answer, too.
+    Whether a paid request may be sent again depends on it, and the class of an exception does not
+    tell: behind a proxy urllib3 raises `ProxyError` for a lost answer, too.
     """
 
     response_class = _Answer
 
     def endheaders(self, *args: Any, **kwargs: Any) -> None:
-        """Send the head, which was only collected so far; a proxy's CONNECT never comes here."""
+        """Send the head, which was collected so far; a proxy's CONNECT does not call this."""
+        # Connected first: a failure to connect must not count as a byte that was sent.
         if self.sock is None:
             self.connect()
         if wire := _wire.get():
@@ -171,7 +173,7 @@ def new_session(auth: AuthBase) -> requests.Session:
     session.mount("https://", _Adapter())
     session.mount("http://", _Adapter())
     session.auth = auth
-    # Compression would make the announced sizes untrue.
+    # A compressed body would not have the size that its headers announce.
     session.headers["Accept-Encoding"] = "identity"
     session.headers["User-Agent"] = USER_AGENT
     return session
@@ -183,12 +185,12 @@ def environment_of(session: requests.Session, base_url: str) -> dict[str, Any]:
 
 
 class UnreadableBodyError(Exception):
-    """A request's body could not be read: the file's trouble, not the connection's.
+    """A request's body could not be read: the file failed, not the connection.
 
     :param reason: what reading it raised.
     """
 
-    # urllib3 takes an `OSError` for the connection's, and ignores some; so this is none.
+    # Not an `OSError`: urllib3 takes those for failures of the connection, and ignores some.
     def __init__(self, reason: Exception) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -223,7 +225,7 @@ def prepared(
     timeout: tuple[float, float],
     environment: Mapping[str, Any],
 ) -> Callable[[str], requests.Response]:
-    """Return what sends the request with a token: all is ready that can be before its turn.
+    """Prepare a request as far as possible; return the function that sends it with a token.
 
     :param timeout: seconds to connect, and without a byte.
     :param environment: proxies and certificates.
@@ -235,20 +237,21 @@ def prepared(
             f"{base_url}{request.path}",
             params=dict(request.query),
             headers=request_headers(request),
-            data=body or None,  # an empty one has no length that `requests` believes
+            data=body or None,  # `requests` sends an empty body chunked
             auth=_later,
         )
     )
 
     def send(token: str) -> requests.Response:
         HostAuth(base_url, lambda: token)(ready)
+        # Redirects are not followed: one could take token and document to another host.
         return session.send(ready, timeout=timeout, allow_redirects=False, **environment)
 
     return send
 
 
 def _later(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Authorize nothing yet; without this, the session would."""
+    """Leave out the token for now: without this, the session would add one."""
     return request
 
 
@@ -258,6 +261,6 @@ def transport_error(request: Request, error: Exception, wire: Wire) -> Transport
 
 
 def _reason(error: Exception) -> str:
-    """Return the innermost cause without URLs: pools and retries put the whole path into theirs."""
+    """Return the innermost cause: the outer ones quote the URL, and with it an id."""
     inner = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
     return _reason(inner) if isinstance(inner, Exception) else str(error).rpartition(": ")[2]

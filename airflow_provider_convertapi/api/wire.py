@@ -1,7 +1,7 @@
 """What travels to ConvertAPI and back, as values: no socket, no clock, no Airflow.
 
-An endpoint is a request and a parse function that owns the meaning of every status.  Sources of
-the facts: ConvertAPI's documentation and OpenAPI document, and the behaviour of its official
+An endpoint is a request and a parse function that says what each status means.  Sources of the
+facts: ConvertAPI's documentation and OpenAPI document, and the behaviour of its official
 clients.
 
 This module may change from release to release.
@@ -44,6 +44,9 @@ BLOCK = 1024 * 1024
 ID_LENGTH = 32
 """Job ids and file ids are 32 characters of ``[a-z0-9]`` (ConvertAPI's OpenAPI document)."""
 
+# A timeout, a remote file or a file id that could not be read, an unexpected exception of theirs.
+# For every other Code a repetition would be billed and end the same way.
+# https://docs.convertapi.com/docs/response-codes
 TRANSIENT_CODES = frozenset({5000, 5008, 5009, 50050})
 QUOTA_CODE = 4014
 TIMEOUT_CODE = 5000
@@ -127,10 +130,10 @@ class Response:
     body: bytes
 
     def json(self) -> Any:
-        """Return the body's JSON value, None where it is none."""
+        """Return the body's JSON value; None where it is not JSON."""
         try:
             return json.loads(self.body)
-        except (ValueError, RecursionError):  # no JSON, or nested deeper than anybody means
+        except (ValueError, RecursionError):  # not JSON, or nested absurdly deep
             return None
 
     def describe(self) -> str:
@@ -171,7 +174,7 @@ def check(response: Response, *, verdicts: bool = False) -> None:
     """Raise the error that an answer outside 2xx stands for.
 
     :param verdicts: the call converts, so that a 5xx with a Code is a verdict on the document;
-        elsewhere a 5xx costs nothing and is the service's own trouble.
+        elsewhere a 5xx costs nothing and is a failure of the service itself.
     """
     if not is_ok(response.status):
         raise error_of(response, verdicts=verdicts)
@@ -186,6 +189,8 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
     said = f"ConvertAPI answered {_message(response, code)}"
     error: ConvertApiError
     match response.status:
+        # The page on authentication has 403, the one on response codes 401 with Code 4014:
+        # https://docs.convertapi.com/docs/authentication
         case status if status == 403 or code == QUOTA_CODE:
             error = QuotaExhaustedError(said)
         case 401:
@@ -194,8 +199,9 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
             error = ParameterError(said, _invalid_parameters(response))
         case 413:
             error = ParameterError(
-                f"{said}. That is more than it, or a proxy before it, takes. Raise the proxy's "
-                "limit, or give a smaller file; a batch tries it again in its next run.",
+                f"{said}. The service, or a proxy before it, does not take requests of this size. "
+                "Raise the proxy's limit, or give a smaller file; a batch tries it again in its "
+                "next run.",
                 bars_file=False,
             )
         case 415:
@@ -206,8 +212,10 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
                 "A batch tries its files again in its next run.",
                 bars_file=False,
             )
+        # https://docs.convertapi.com/docs/throttle-and-fallback has 503; a proxy may send 429.
         case 429 | 503:
             error = ThrottledError(said, _retry_after(response))
+        # From a gateway: the service may have accepted the request, so it counts as sent.
         case 408 | 502 | 504:
             error = TransportError(said)
         case status if status >= 500:
@@ -218,6 +226,7 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
 
 
 def _server_error(code: int | None, said: str, *, verdicts: bool) -> ConvertApiError:
+    # Error pages of proxies have no Code; taken for a verdict, one would end a paid conversion.
     if code is None or not verdicts:
         return TransportError(said)
     if code in TRANSIENT_CODES:
@@ -226,18 +235,18 @@ def _server_error(code: int | None, said: str, *, verdicts: bool) -> ConvertApiE
 
 
 def _undocumented(response: Response, said: str) -> UnexpectedAnswerError:
-    """Of a redirect, name the host where it leads, no more: the rest may hold an id."""
+    """Return the error; of a redirect's target it names only the host: the rest may hold an id."""
     if not 300 <= response.status < 400:
         refused = 400 <= response.status < 500
-        return UnexpectedAnswerError(f"That fits no documented case: {said}", refused)
+        return UnexpectedAnswerError(f"This status is not documented: {said}", refused)
     try:
         target = urlsplit(response.headers.get("location", ""))
         where = f" to {shown(f'{target.scheme}://{target.hostname}')}" if target.hostname else ""
-    except ValueError:  # no URL
+    except ValueError:  # not a URL
         where = ""
     return UnexpectedAnswerError(
         f"ConvertAPI's host answered with a redirect (HTTP {response.status}){where}. It is not "
-        "followed, since no token leaves the connection's host: set that to where the API is."
+        "followed, since tokens are sent to the connection's host only: set that to the API's host."
     )
 
 
@@ -275,9 +284,9 @@ def _invalid_parameters(response: Response) -> dict[str, list[str]]:
 
 
 def _retry_after(response: Response) -> float | None:
-    """Return the seconds of a `Retry-After`, a number or a date; the service's clock counts.
+    """Return the seconds of a `Retry-After`: a number, or a date by the service's own clock.
 
-    After the service's retention a waiting job is forgotten, so longer waits are no use to anybody.
+    It is cut to the service's retention, after which a waiting job is forgotten anyway.
     """
     value = response.headers.get("retry-after", "")
     seconds: float | None = whole_number(value)
@@ -286,7 +295,7 @@ def _retry_after(response: Response) -> float | None:
             until = parsedate_to_datetime(value)
             now = parsedate_to_datetime(response.headers.get("date", ""))
             seconds = max((until - now).total_seconds(), 0.0)
-        except (TypeError, ValueError, OverflowError):  # no date, or only one with a time zone
+        except (TypeError, ValueError, OverflowError):  # not a date, or only one has a time zone
             return None
     return min(float(seconds), RETENTION.total_seconds())
 

@@ -1,4 +1,4 @@
-"""A plan that waits beside the manifest, so that a task that resumes lists nothing again.
+"""A plan that is kept beside the manifest, so that a task that resumes need not list again.
 
 This module may change from release to release.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.task import TaskTry
 
 URL = "url-"
-"""How the fingerprint of a URL begins."""
+"""The prefix of a URL's fingerprint."""
 
 _UNFIT = (TypeError, KeyError, AttributeError, StopIteration, sqlite3.IntegrityError)
 """What lines raise that are not those of a checkpoint, beside `ValueError`."""
@@ -30,12 +30,14 @@ _UNFIT = (TypeError, KeyError, AttributeError, StopIteration, sqlite3.IntegrityE
 
 @dataclass(slots=True, kw_only=True)
 class Checkpoint:
-    """A plan, and what else a task has to know when it resumes.
+    """A plan, and what else a task has to know to resume it.
 
     :param started: seconds since the epoch at which the batch began.
     :param files: URI, fingerprint and size of each file parameter, those of steps included; a URL,
         which may be a secret, has its fingerprint only.
     :param known: how many failures were known, with examples.
+    :param asked: keyed digest of what the task was asked for; empty in a plan of a version that did
+        not tell.
     """
 
     items: Items
@@ -48,6 +50,7 @@ class Checkpoint:
     digests: tuple[str, ...]
     least_cost: int
     files: Mapping[str, list[str | int]] = field(default_factory=dict)
+    asked: str = ""
 
     def lines(self) -> Iterator[bytes]:
         """Yield the plan as lines of JSON; what may be secret in a URL is left out."""
@@ -63,7 +66,7 @@ class Checkpoint:
         url: Callable[[str], str | None],
         check: Callable[[Item], None],
     ) -> Checkpoint:
-        """Read what `lines` gave; `ValueError` where it is something else.
+        """Read what `lines` yielded; `ValueError` where it is something else.
 
         :param url: returns the URL that has a fingerprint.
         :param check: raises `ValueError` for an item that nobody asked for: whoever may write into
@@ -91,9 +94,14 @@ class Checkpoint:
         ):
             raise ValueError("head")
 
+    def check_asked(self, asked: str) -> None:
+        """Raise `ValueError` where the plan is for something else."""
+        if self.asked and self.asked != asked:
+            raise ValueError("the plan of other arguments")
+
     @property
     def request_digest(self) -> RequestDigest:
-        """Return what records match by."""
+        """Return the digest by which records match."""
         return RequestDigest(
             to_format=self.to_format, digesting=lambda: self.digests, least_cost=self.least_cost
         )
@@ -105,7 +113,7 @@ def checkpoint_name(task: TaskTry) -> str:
 
 
 def checkpoint_prefix(task: TaskTry) -> str:
-    """Return how the checkpoints of all tries of this task instance begin."""
+    """Return the common prefix of the checkpoints of all tries of this task instance."""
     whose = json.dumps((task.dag_id, task.task_id, task.run_id))
     return f"{name_prefix(task)}-{hashlib.sha256(whose.encode()).hexdigest()[:16]}-"
 
@@ -114,6 +122,8 @@ def _as_line(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
+# A signed URL gives access to its file, and the checkpoint may lie in a shared bucket.  So it holds
+# the fingerprint, and the URL itself is taken from the task's arguments.
 def _is_of_url(item: Item) -> bool:
     return item.fingerprint.startswith(URL)
 

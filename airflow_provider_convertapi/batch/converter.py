@@ -1,4 +1,4 @@
-"""Convert one file of a batch, under ids that the next try, run or worker finds again.
+"""Convert one file of a batch, under ids that another try, run or worker derives again.
 
 This module may change from release to release.
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.converters import extension_of, without_extension
 from airflow_provider_convertapi.api.ids import JobIds, seed_text
+from airflow_provider_convertapi.batch.inputs import MISSING
 from airflow_provider_convertapi.batch.limit import PollSchedule
 from airflow_provider_convertapi.batch.outputs import BatchOutput
 from airflow_provider_convertapi.conversions.chain import Chain
@@ -22,7 +23,13 @@ from airflow_provider_convertapi.conversions.request import CheckedConversion
 from airflow_provider_convertapi.conversions.secrets import without_secrets
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.errors import InputChangedError
-from airflow_provider_convertapi.storage import Source, find_source, is_url, shown
+from airflow_provider_convertapi.storage import (
+    Source,
+    find_source,
+    is_url,
+    listed_source,
+    shown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -36,13 +43,13 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.session import Session
 
 quiet = logging.getLogger(f"{__name__}.one")
-"""A batch tells its story in totals: a line for each file would bury what matters."""
+"""The log of single files: a batch logs totals, since a line for each file would bury them."""
 quiet.setLevel(logging.WARNING)
 
 
 @dataclass(slots=True)
 class Converter:
-    """Make the conversions of a batch.
+    """Prepare the conversions of a batch.
 
     :param file_parameters: the files among the parameters, by name, found.
     """
@@ -58,18 +65,15 @@ class Converter:
 
     # --- what is asked -----------------------------------------------------------------------
 
-    def look_up(self, item: Item) -> CheckedConversion:
-        """Return what is asked of a file, which is looked at anew."""
-        source: Input = item.uri
-        if not is_url(item.uri):
-            source = self._as_planned(item, find_source(item.uri))
-        conversion = self._conversion(item, source)
+    def check(self, item: Item) -> CheckedConversion:
+        """Return what is asked for a file; no request goes to its store."""
+        conversion = self._conversion(item, self._listed(item))
         target = conversion.target
         target.destination.check_not_input([target.destination.uri], target.inputs)
         return conversion
 
     def expect(self, item: Item) -> CheckedConversion:
-        """Return the same of a file whose job is under way: it may be gone by now."""
+        """Return the same for a file whose job is under way, since the file may be gone by now."""
         if is_url(item.uri):
             return self._conversion(item, item.uri)
         nowhere: Any = None
@@ -77,14 +81,25 @@ class Converter:
         source = Source(item.uri, name, 0, item.fingerprint, nowhere, nowhere)
         return self._conversion(item, source)
 
-    def _as_planned(self, item: Item, found: Source) -> Source:
-        """Return the file that the plan is about, or say that it is another one now."""
+    def _listed(self, item: Item) -> Input:
+        """Return the file as the plan found it; it is looked at right before it is paid."""
+        seen = item.seen or item.fingerprint
+        if is_url(item.uri):
+            return item.uri
+        if seen == MISSING:
+            self.check_listed(item)
+        return replace(listed_source(item.uri, seen), fingerprint=item.fingerprint)
+
+    def check_listed(self, item: Item) -> None:
+        """Raise the error for a file that is gone, or was written, since it was listed."""
+        if is_url(item.uri):
+            return
+        found = find_source(item.uri)
         if found.fingerprint != (item.seen or item.fingerprint):
             raise InputChangedError(
                 f"{shown(found.uri)} was written since it was listed; nothing was paid. The next "
-                "try, or run, converts it; set min_age to leave files alone that are being written."
+                "try, or run, converts it; set min_age to skip files that are still being written."
             )
-        return replace(found, fingerprint=item.fingerprint)
 
     def _conversion(self, item: Item, source: Input) -> CheckedConversion:
         request = request_for(self.request, [source], self.file_parameters)
@@ -117,12 +132,13 @@ class Converter:
     def prepare(self, item: Item, permit: Permit, *, is_begun: bool) -> Chain | DirectConversion:
         """Return a file's conversion, ready to run.
 
-        :param is_begun: whether the service has a job of it: then the file is not looked at.
+        :param is_begun: whether the service has its job; then the file may be gone.
         """
-        conversion = self.expect(item) if is_begun else self.look_up(item)
+        conversion = self.expect(item) if is_begun else self.check(item)
         settings = JobSettings(
             may_be_known=True,
             is_second_attempt=item.is_second_attempt,
+            has_timed_out=item.has_timed_out,
             barred_attempts=item.barred_attempts,
             waits_out_throttling=False,
             delays=lambda _: self.schedule.delays(),
@@ -143,7 +159,7 @@ class Converter:
         )
 
     def _scope(self, item: Item) -> dict[str, str]:
-        """Return what a file's ids are made of beside its seed: no run, task, try or shard."""
+        """Return what a file's ids depend on beside its seed: no run, task, try or shard."""
         return {"destination": self.request.destination.uri, "output": item.target}
 
     def ids(self, item: Item) -> JobIds:
@@ -151,8 +167,9 @@ class Converter:
         return self._ids(item, self.expect(item).requests[0])
 
     def _ids(self, item: Item, request: ConversionRequest) -> JobIds:
+        # The same seed as `Chain` makes for its first step, or no job would be found again.
         seed = request.seed() | {
-            "namespace": self.session.namespace,
+            "namespace": self.session.settings.namespace,
             "key": self.request.conversion_key,
             "scope": self._scope(item),
             **({"step": 1} if len(self.request.to_formats) > 1 else {}),
@@ -169,9 +186,9 @@ class Converter:
 
 
 def error_fields(error: BaseException, secrets: Iterable[str]) -> dict[str, Any]:
-    """Return what a record says of a failure.
+    """Return what a record says about a failure.
 
-    :param secrets: what a service's text may repeat of the parameters, and a record must not.
+    :param secrets: secret parameters, which the service's text may repeat and a record must not.
     """
     code = getattr(error, "code", None)
     return {

@@ -6,7 +6,7 @@ This module may change from release to release.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.checkpoint import (
@@ -15,6 +15,7 @@ from airflow_provider_convertapi.batch.checkpoint import (
     checkpoint_prefix,
 )
 from airflow_provider_convertapi.batch.inputs import asked_files, url_fingerprint
+from airflow_provider_convertapi.batch.items import ItemStream
 from airflow_provider_convertapi.batch.manifest import StateDirectory
 from airflow_provider_convertapi.batch.parameter_files import (
     all_files,
@@ -37,7 +38,7 @@ from airflow_provider_convertapi.errors import (
 from airflow_provider_convertapi.storage import is_url, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_convertapi.batch.batch import Batch
     from airflow_provider_convertapi.batch.decisions import Item
@@ -48,10 +49,10 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import ConvertApiError
 
 _ENOUGH = 0.8
-"""Share of a wave's jobs whose answers wake the task, while there is more to submit."""
+"""Share of a wave's jobs whose answers wake the task while there are more files to submit."""
 
 _LONGEST_WAVE = 600.0
-"""Seconds after which it is woken with what there is."""
+"""Seconds after which it is woken with the answers that there are."""
 
 _LAST_LOOK = 5.0
 """Seconds left for a job whose time is over."""
@@ -61,9 +62,9 @@ _LAST_LOOK = 5.0
 class Deferral:
     """What a trigger is to wait for.
 
-    :param jobs: of each file one after the other, in the order of its steps.
-    :param deadline: seconds since the epoch at which the last of them is out of time.
-    :param share: part of them that is enough; `report_at`: when it is woken anyway.
+    :param jobs: file after file, each with its jobs in the order of its steps.
+    :param deadline: seconds since the epoch at which the time of the last of them is over.
+    :param share: share of them that suffices; `report_at`: when the task is woken in any case.
     """
 
     jobs: list[JobRef]
@@ -77,26 +78,6 @@ Waiting = tuple["Item", tuple["JobRef", ...]]
 
 
 @dataclass(slots=True)
-class Fresh:
-    """Files that no wave had got to; they are read when they are taken."""
-
-    _items: Iterator[Item]
-    _count: int
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __iter__(self) -> Iterator[Item]:
-        return iter(self.take(self._count))
-
-    def take(self, most: int) -> list[Item]:
-        """Return the next of them, and forget them."""
-        taken = list(islice(self._items, most))
-        self._count -= len(taken)
-        return taken
-
-
-@dataclass(slots=True)
 class Waves:
     """Submit a wave, let the task sleep, collect it, submit the next."""
 
@@ -105,16 +86,18 @@ class Waves:
     _unfit: ConvertApiError | None = field(default=None, init=False)
 
     def start(self, plan: Plan) -> Deferral | dict[str, Any]:
-        """Submit the first wave; a summary where nothing has to be waited for."""
+        """Submit the first wave; return a summary where there is nothing to wait for."""
         self._plan = plan
         run = self.batch.prepare(plan, Summary.of(plan), plan.spent)
         with self.batch.cancelling(run):
-            return self._next(run, Fresh(iter(plan.items), len(plan.items)), [])
+            return self._next(run, ItemStream(plan.items, len(plan.items)), [])
 
     def resume(self, event: object) -> Deferral | dict[str, Any]:
         """Collect what has an answer, and submit the next wave."""
         found = JobEvent.parse(event, expected=None)
+        # First of all: with another key all ids differ, and every file would be paid again.
         self._check_key(found)
+        found.check_asked(self.batch.asked, f"{len(found.jobs)} jobs")
         left = self._read_plan()
         plan = self._plan = self._as_plan(left)
         summary, taken = self._done(left)
@@ -129,9 +112,9 @@ class Waves:
         run: BatchRun,
         found: JobEvent,
         outstanding: Sequence[Waiting],
-        fresh: Fresh,
+        fresh: ItemStream,
     ) -> Deferral | dict[str, Any]:
-        """Collect what the trigger has seen an answer of, and submit the next wave."""
+        """Collect the jobs that the trigger reports as answered, and submit the next wave."""
         answered = {
             job.derivation for job, flag in zip(found.jobs, found.answered, strict=True) if flag
         }
@@ -153,12 +136,12 @@ class Waves:
         return self._next(run, fresh, waiting)
 
     def _next(
-        self, run: BatchRun, fresh: Fresh, waiting: list[Waiting]
+        self, run: BatchRun, fresh: ItemStream, waiting: list[Waiting]
     ) -> Deferral | dict[str, Any]:
         """Submit as many as the wave has room for, and wait for them, or conclude."""
         assert self._plan is not None  # noqa: S101 - set by both callers; for the type checker
         most = self.batch.request.defer_batch
-        # Files that are settled when they are submitted leave room for others, or for a whole wave.
+        # Files that turn out to be settled when they are submitted leave room for others.
         while fresh and len(waiting) < most and run.halted is None:
             wave = fresh.take(most - len(waiting))
             run.expect(item for item, _ in waiting)
@@ -170,7 +153,7 @@ class Waves:
             self._leave_plan()
             return self._deferral(waiting, more=bool(fresh))
         if waiting:
-            # Nothing more is sent; what is in flight may end, and is saved.
+            # Halted: nothing more is sent, but what is in flight is waited for and saved.
             self._collect(run, waiting, {refs[-1].derivation for _, refs in waiting})
         self._remove_plan()
         return self.batch.conclude(self._plan, run, fresh)
@@ -191,7 +174,7 @@ class Waves:
         outstanding: Sequence[Waiting],
         answered: set[str],
     ) -> list[Waiting]:
-        """Collect what is answered, by now too, or out of time; return what goes on."""
+        """Collect the files that are answered or out of time; return those that go on."""
         run.underway.clear()
         now, timeout = self.batch.session.clock.time(), self.batch.request.timeout
         jobs: list[tuple[Item, Sequence[JobRef], float | None]] = []
@@ -199,6 +182,7 @@ class Waves:
             last = refs[-1]
             is_late = last.submitted is not None and now - last.submitted > timeout
             seconds = timeout if last.derivation in answered else None
+            # Even where its time is over, a result that is there by now was paid: one more look.
             jobs.append((item, refs, _LAST_LOOK if is_late else seconds))
         if jobs:
             with self.batch.grouped(f"Collect {len(jobs)} files"):
@@ -210,10 +194,10 @@ class Waves:
         run: BatchRun,
         items: Items,
         jobs: Mapping[str, tuple[JobRef, ...]],
-    ) -> tuple[list[Waiting], Fresh]:
-        """Tell files whose jobs are underway from files that no wave had got to.
+    ) -> tuple[list[Waiting], ItemStream]:
+        """Separate files whose jobs are under way from files that no wave has reached.
 
-        Waves follow the plan, so that the former are among the first of what is not settled.
+        Waves follow the plan's order, so that the former are among the first unsettled files.
         """
         left = items.unsettled()
         outstanding: list[Waiting] = []
@@ -228,10 +212,10 @@ class Waves:
             else:
                 outstanding.append((item, refs))
         count = items.unsettled_count - len(outstanding)
-        return outstanding, Fresh(chain(fresh, left), count)
+        return outstanding, ItemStream(chain(fresh, left), count)
 
     def _done(self, left: Checkpoint) -> tuple[Summary, int]:
-        """Return what the records say that this try has done, and took; settle those files."""
+        """Settle the files that this try has recorded; return their summary and what they took."""
         summary = Summary(
             reused=left.reused, failed=left.known, known=left.known, examples=list(left.examples)
         )
@@ -239,9 +223,9 @@ class Waves:
         manifest = StateDirectory.beside(self.batch.request.destination.uri).manifest
         for _, record in manifest.records():
             is_mine = record.is_of(task) and record.try_number == task.number
-            # A run that is tested again has the same try number, and a plan of its own.
+            # A run that is tested again has the same try number, but another plan.
             item = left.items.settle(record.target) if is_mine else None
-            if item is not None:  # compaction may show one twice
+            if item is not None:  # after compaction a record may come twice
                 taken += item.newly_taken(record.cost, record.charged)
                 summary.add_record(record)
         return summary, taken
@@ -250,17 +234,18 @@ class Waves:
         self.batch.session.check_key(found.key_check, f"{len(found.jobs)} jobs were")
 
     def _leave_plan(self) -> None:
-        """Leave the plan beside the manifest, once."""
+        """Write the plan beside the manifest, once for each try."""
         plan, task = self._plan, self.batch.task
         assert plan is not None  # noqa: S101 - for the type checker
         plans, name = plan.state.checkpoints, checkpoint_name(task)
         if name in (there := plans.names()):
             return
         for old in there:
-            if old.startswith(checkpoint_prefix(task)):  # of a try that was killed
+            if old.startswith(checkpoint_prefix(task)):  # left by a try that was killed
                 plans.delete(old)
         files = all_files(self.batch.request, plan.file_parameters)
-        plans.write_lines(name, _checkpoint_of(plan, files).lines())
+        left = replace(_checkpoint_of(plan, files), asked=self.batch.asked)
+        plans.write_lines(name, left.lines())
 
     def _read_plan(self) -> Checkpoint:
         plans = StateDirectory.beside(self.batch.request.destination.uri).checkpoints
@@ -269,13 +254,15 @@ class Waves:
         urls = {url_fingerprint(uri): uri for uri in given if is_url(uri)}
         lines = plans.read_lines(checkpoint_name(self.batch.task))
         try:
-            return Checkpoint.read(lines, urls.get, self._check(asked_files(source)))
+            left = Checkpoint.read(lines, urls.get, self._check(asked_files(source)))
+            left.check_asked(self.batch.asked)
         except (FileNotFoundError, ValueError) as error:
             raise ConversionInterrupted(
                 f"The plan beside the manifest cannot be used ({type(error).__name__}): it is "
-                "gone, or not what was asked for. The jobs "
-                "go on at ConvertAPI, and the next try plans anew and collects them without paying."
+                "gone, or not what was asked for. The jobs go on at ConvertAPI; the next try "
+                "plans again and collects them without paying."
             ) from None
+        return left
 
     def _check(self, is_asked: Callable[[str], bool]) -> Callable[[Item], None]:
         """Return what refuses an item from elsewhere, or with an output elsewhere."""
@@ -310,9 +297,9 @@ class Waves:
         )
 
     def _files(self, left: Checkpoint) -> Files:
-        """Return the files among the parameters; `_unfit` says why no more can be submitted.
+        """Return the files among the parameters; set `_unfit` where they are gone or changed.
 
-        What was submitted, and paid, needs them no more.
+        Then no more is submitted, but what was submitted, and paid, can be collected without them.
         """
         request = self.batch.request
         try:
@@ -332,7 +319,7 @@ class Waves:
 
 
 def _by_file(found: JobEvent) -> dict[str, tuple[JobRef, ...]]:
-    """Return the jobs of each file, by what the ids of its first job come from."""
+    """Return the jobs of each file, by the derivation of its first job."""
     files: list[list[JobRef]] = []
     for job in found.jobs:
         if job.step == 1:

@@ -1,7 +1,7 @@
-"""What a user gave, as it was given: built once, and handed on whole.
+"""The arguments as the user gave them: built once, and passed on as a whole.
 
 This module may change from release to release.  A DAG file that declares an operator imports it, so
-it loads nothing else of ours.
+it imports nothing else of this package.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from os import PathLike
 from typing import Any, Literal, NotRequired, Protocol, Required, TypedDict
 
 OnQuota = Literal["fail", "raise"]
-"""What follows when no conversions are left."""
+"""What happens when no conversions are left."""
 
 Seconds = float | timedelta
 
@@ -46,8 +46,8 @@ class StepArguments(TypedDict, total=False):
 class ConversionArguments:
     """The arguments of a conversion, which operators, hook and decorator share.
 
-    None has a default: whoever forgets to hand one on is told by the type checker.  What each means
-    is said in `ConvertApiOperator`.
+    None has a default, so that the type checker reports one that is not passed on.
+    `ConvertApiOperator` documents each of them.
     """
 
     source: Any = field(repr=False)

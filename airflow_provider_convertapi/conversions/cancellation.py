@@ -1,4 +1,4 @@
-"""Delete jobs and their documents at the service: only when nobody will collect them any more.
+"""Delete jobs and their documents at the service, once no try will collect them.
 
 This module may change from release to release.
 """
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.job import Job
 
 _CANCELLED = (
-    "Cancelled: the job and its documents are deleted at ConvertAPI. It may be billed, and what it "
-    "still makes the service deletes within three hours."
+    "Cancelled: the job and its documents are deleted at ConvertAPI. It may be billed, and the "
+    "service deletes what it still produces within three hours."
 )
 _NOT_CANCELLED = "Not everything could be deleted; ConvertAPI does so within three hours. %s"
 
@@ -36,6 +36,7 @@ def cancel(job: Job, uploads: Iterable[str]) -> None:
     """
     keys = list(uploads)
     try:
+        # All of them, since earlier tries may have left some.
         for attempt in range(MAX_ATTEMPTS):
             answer = job.look(attempt)
             for endpoint in _leftovers(job.ids, attempt, keys, answer):
@@ -64,10 +65,11 @@ async def cancel_jobs(
             await client.call(endpoint)
 
     try:
+        # Airflow ends `on_kill` after a while, and would not say what was left undone.
         async with asyncio.timeout(seconds):
             found = await asyncio.gather(*(one(*job) for job in jobs), return_exceptions=True)
     except TimeoutError:
-        log.warning(_NOT_CANCELLED, f"There was no time ({seconds:g} s).")
+        log.warning(_NOT_CANCELLED, f"There was not enough time ({seconds:g} s).")
         return
     errors = [error for error in found if isinstance(error, BaseException)]
     if errors:
@@ -79,10 +81,9 @@ async def cancel_jobs(
 def _leftovers(
     ids: JobIds, attempt: int, uploads: Iterable[str], answer: JobAnswer
 ) -> list[Endpoint[Any]]:
-    """Return the calls that delete what the service has of one attempt; documents first.
-
-    Without its record nobody knows the results any more.
-    """
+    """Return the calls that delete what the service has of one attempt, in their order."""
+    # The job comes last: without its record the ids of its results would be unknown, and another
+    # try could not delete what this one had to leave.
     files = answer.conversion.files if answer.conversion else ()
     documents = [ids.file_id(attempt, key) for key in uploads]
     documents += [file.file_id for file in files]

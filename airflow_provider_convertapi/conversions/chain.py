@@ -1,7 +1,7 @@
 """A conversion in steps at the service; a single conversion is a chain of one.
 
-No bytes move between steps: each takes the last one's results by their ids.  Each step is a job of
-its own; what it makes stays at the service until the chain has ended, well or for good.
+No bytes move between steps: each takes the results of the step before by their ids.  Each step is a
+separate job, whose results stay at the service until the chain has succeeded or failed for good.
 
 This module may change from release to release.
 """
@@ -52,13 +52,13 @@ _GONE = 5009
 class Chain:
     """Convert once, whatever happens: look, submit, wait, publish, clean up.
 
-    `proceed` may be called again after an error that passes: it goes on where it had got to.
+    `proceed` may be called again after a transient error: it continues where it stopped.
 
     :param scope: whose conversion it is; part of the first step's seeds.
-    :param stored: ids of file parameters that lie at the service, by `Step.key_of`.
+    :param stored: ids of file parameters that are at the service, by `Step.key_of`.
     :param seconds: how long each job is waited for; None: the request's timeout.
-    :param leaves_documents: keep the ids of documents in `documents`, since their deletion is the
-        caller's; False deletes them.
+    :param leaves_documents: collect the ids of documents in `documents`, for the caller to delete;
+        False deletes the documents.
     """
 
     conversion: CheckedConversion
@@ -71,7 +71,7 @@ class Chain:
     leaves_documents: bool = False
     documents: list[str] = field(default_factory=list, init=False, repr=False)
     _steps: list[list[StepJob]] = field(default_factory=list, init=False)
-    """The jobs of each step that it has come to."""
+    """The jobs of each step that was reached."""
 
     @property
     def jobs(self) -> list[tuple[Job, tuple[str, ...]]]:
@@ -100,7 +100,7 @@ class Chain:
 
     @property
     def ended_bill(self) -> tuple[int, int]:
-        """Return cost and charge of the jobs that have ended well."""
+        """Return cost and charge of the jobs that have succeeded."""
         ended = [step for step in self._all if step.conversion]
         return sum(step.cost for step in ended), sum(step.charged for step in ended)
 
@@ -115,12 +115,14 @@ class Chain:
     def proceed(
         self, known: Sequence[JobRef] = (), *, defers: bool = False
     ) -> ConversionResult | list[JobRef]:
-        """Go on to the end.
+        """Run the conversion from where it stands to its end.
 
         :param known: jobs that another process has begun, in the order of `refs`.
         :param defers: return the jobs so far, in their order, instead of waiting for any.
         """
         with self._cleaning_up():
+            # All steps are looked at before anything is submitted: where the last one has its
+            # result, no earlier step may be paid again.
             if not known and not self._steps:
                 found = self._find()
                 if found is not None:
@@ -138,10 +140,11 @@ class Chain:
     # --- steps -------------------------------------------------------------------------------
 
     def _step(self, number: int, known: deque[JobRef]) -> list[StepJob]:
-        """Return the jobs of a step, made when it is come to first."""
+        """Return the jobs of a step; create them when the step is first reached."""
         if number > len(self._steps):
             self._steps.append(self._new_step(number, self._outputs(number - 1), known))
         for step in self._steps[number - 1]:
+            # Each step has the full time, and has it again when `proceed` is called again.
             step.job.deadline = self._deadline(step.job.request)
         return self._steps[number - 1]
 
@@ -172,16 +175,16 @@ class Chain:
         return self.session.client.monotonic() + seconds
 
     def _check_target(self) -> None:
-        """Look for a file in the way; once something is paid, that is told when it is published."""
+        """Check that no file is in the way; once something is paid, publishing reports it."""
         if not self.cost:
             self.conversion.target.check()
 
     def _asked(
         self, number: int, outputs: Sequence[StepOutput]
     ) -> list[tuple[ConversionRequest, dict[str, Any]]]:
-        """Return the requests of a step, each with its seed: that names jobs, never a file id."""
+        """Return the requests of a step, each with its seed."""
         common: dict[str, Any] = {
-            "namespace": self.session.namespace,
+            "namespace": self.session.settings.namespace,
             "key": self.conversion.conversion_key,
         }
         if self._length > 1:
@@ -189,11 +192,13 @@ class Chain:
         if number == 1:
             common["scope"] = dict(self.scope)
             return [(request, request.seed() | common) for request in self.conversion.requests]
+        # These seeds name the job and the index of an input's result, not its file id: another try
+        # derives the same ids, even where the service has forgotten the files.
         later = later_requests(self.conversion, number, outputs, self.stored)
         return [(request, seed | common) for request, seed in later]
 
     def _begin(self, steps: Sequence[StepJob]) -> bool:
-        """Begin what is not begun yet; tell whether something is under way that was not known."""
+        """Begin the jobs of a step; tell whether any of them was not known to the caller."""
         for step in steps:
             step.begin()
         return any(step.is_under_way for step in steps)
@@ -202,13 +207,13 @@ class Chain:
         try:
             step.finish()
         except TransientConversionError:
-            self._discard(step.uploads)  # another attempt uploads under ids of its own
+            self._discard(step.uploads)  # another attempt uploads under other ids
             raise
 
     # --- what an earlier try has made --------------------------------------------------------
 
     def _find(self) -> ConversionResult | None:
-        """Look for what an earlier try, or run, has made of it before anything is submitted."""
+        """Look for the results of an earlier try, or run, before anything is submitted."""
         if not self._may_be_known():
             return None
         for number in range(1, self._length + 1):
@@ -222,10 +227,10 @@ class Chain:
         return found
 
     def _may_be_known(self) -> bool:
-        """Tell whether the service may know any of it.
+        """Tell whether the service may know any of its jobs.
 
-        On a first try one free look at the last step tells whether a run that was made again under
-        its name had got so far; a single conversion is looked at anyway.
+        On a first try, one free look at the last step tells whether an earlier run of the same name
+        got that far.  For a single conversion the search itself makes that look.
         """
         if self.settings.may_be_known or self._length == 1:
             return True
@@ -234,7 +239,7 @@ class Chain:
         return not last[0].job.look(0).unknown
 
     def _keep_what_stands(self) -> None:
-        """Forget what cannot be used: results that are gone, and steps after them."""
+        """Forget what cannot be used: results that are gone, and the steps after them."""
         for number, steps in enumerate(self._steps, 1):
             for step in steps:
                 step.check_fetchable()
@@ -252,6 +257,7 @@ class Chain:
                 "An earlier try converted and paid this; its result is collected, no charge."
             )
             return self._collect()
+        # The results are gone from the service, perhaps because a try published and deleted them.
         outputs = self.conversion.target.published(made.files)
         if outputs is None:
             return None
@@ -275,6 +281,8 @@ class Chain:
         return self._result(outputs)
 
     def _result(self, outputs: list[str]) -> ConversionResult:
+        for step in self._all:
+            step.forget_note()
         sizes = tuple(file.size for file in self._made().files)
         return ConversionResult(outputs, self.cost, self.charged, sizes)
 
@@ -309,6 +317,8 @@ class Chain:
         try:
             yield
         except ConvertApiError as error:
+            # Where an input has expired at the service, no other attempt can succeed, or is worth
+            # its price.
             if error.transient and error.code == _GONE:
                 self._check_inputs(number, paid, error)
             if number == 1:
@@ -324,6 +334,6 @@ class Chain:
             return
         raise ResultExpiredError(
             f"Step {number} of {self._length} failed: ConvertAPI has deleted what the step before "
-            f"it made. {paid} conversion(s) were paid. Clear the task to convert and pay anew. "
+            f"it made. {paid} conversion(s) were paid. Clear the task to convert and pay again. "
             f"({error.message})"
         )

@@ -27,6 +27,7 @@ from airflow_provider_convertapi.conversions.request import (
     ConversionRequest,
     InputFile,
     Step,
+    identity,
 )
 from airflow_provider_convertapi.conversions.secrets import secrets_in
 from airflow_provider_convertapi.conversions.target import Target
@@ -62,7 +63,7 @@ _STEP_KEYS = frozenset({"to_format", "from_format", "parameters"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedSettings:
-    """What is asked of every file alike; the fields are the operators' arguments of the same names.
+    """What applies to every file; the fields are the operators' arguments of the same names.
 
     :param files: URIs of the file parameters, by name.
     :param plain: the other parameters as text, without `Timeout`.
@@ -98,7 +99,7 @@ class CheckedSettings:
         return [self.from_format, *(step.from_format for step in self.steps)]
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields by name, for what holds them too."""
+        """Return the fields by name, for a class that has them, too."""
         return {item.name: getattr(self, item.name) for item in fields(CheckedSettings)}
 
 
@@ -107,8 +108,8 @@ def check_conversion(
 ) -> CheckedConversion:
     """Check every argument and find every input of one conversion; nothing is sent.
 
-    Where the first converter takes one file and steps follow, each source is converted, so that a
-    later step can merge what they become.
+    Where the first converter takes one file and steps follow, each source is converted by
+    itself, so that a later step can merge the results.
 
     :param find_inputs: False takes the inputs by name: the job is under way, and they may be gone.
     """
@@ -130,6 +131,27 @@ def check_conversion(
         durable=settings.durable,
         conversion_key=settings.conversion_key,
     )
+
+
+def what_is_asked(arguments: ConversionArguments) -> dict[str, Any]:
+    """Return what decides which outputs a task makes, for one file and for many; reads no file."""
+    settings = check_settings(arguments, find_step_files=False)
+    source: Any = arguments.source
+    shard = None
+    if isinstance(source, Mapping):
+        shard, source = [str(part) for part in source.get("shard") or ()], source.get("source")
+    return {
+        "source": [identity(plain_text("source", item)) for item in flatten(source)],
+        "shard": shard,
+        "destination": plain_text("destination", arguments.destination),
+        "from": settings.from_format,
+        "to": settings.to_format,
+        "files": {name: identity(uri) for name, uri in settings.files.items()},
+        "plain": dict(settings.plain),
+        "timeout": settings.service_timeout,
+        "steps": [{**step.identity(), "timeout": step.service_timeout} for step in settings.steps],
+        "key": settings.conversion_key,
+    }
 
 
 def _groups(
@@ -169,7 +191,7 @@ def check_settings(
         conversion_key=None if key is None else str(key),
     )
     if settings.steps and not settings.durable:
-        raise wrong("steps", "needs durable=True: what a step makes waits at ConvertAPI")
+        raise wrong("steps", "needs durable=True: its results are kept at ConvertAPI")
     return settings
 
 
@@ -239,7 +261,7 @@ def with_found_files(step: Step) -> Step:
 
 
 def find_files(uris: Mapping[str, str], argument: str = "parameters") -> dict[str, Input]:
-    """Find file parameters; a URL is the service's to fetch.
+    """Find file parameters; URLs are left to the service to fetch.
 
     :param argument: what the user calls the mapping that they are in.
     """
@@ -262,7 +284,7 @@ def plain_text(name: str, value: object) -> str:
     if not isinstance(text, str):
         text = (
             str(text) if hasattr(text, "protocol") else text
-        )  # an ObjectStoragePath is no PathLike everywhere
+        )  # in some versions of Airflow an ObjectStoragePath is not a PathLike
     if not isinstance(text, str):
         raise wrong(name, f"is a {type(value).__name__}; it must be text")
     if not text.strip() or text.strip() == "None":
@@ -300,7 +322,7 @@ def to_number(value: object) -> float | None:
 
 
 def flatten(source: object) -> list[object]:
-    """Return the sources one by one: mapped tasks hand over a sequence of lists."""
+    """Return the sources one by one: mapped tasks pass a sequence of lists."""
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         return [item for part in source for item in flatten(part)]
     return [source]
@@ -351,7 +373,7 @@ def _extension(uri: str) -> str:
         return "web"
     raise wrong(
         "from_format",
-        f"is not given and {shown(uri)} has no extension to tell it; set from_format",
+        f"is not given and {shown(uri)} has no extension to infer it from; set from_format",
     )
 
 

@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 
 
 _LONGEST_WAIT = 60.0
-"""Seconds; a service that asks for more is left to the next try, which fetches for free."""
+"""Seconds; where the service asks for a longer wait, the next try fetches the result, for free."""
 
 
 class ResultGoneError(Exception):
-    """A result is not at the service any more; another runner may have published it."""
+    """A result is no longer at the service; another runner may have published it."""
 
 
 def can_be_fetched(job: Job, conversion: Conversion) -> bool:
-    """Tell whether every result still lies at the service."""
+    """Tell whether every result is still at the service."""
     return all(
         job.client.call(find_file(file.file_id), until=job.deadline) is not None
         for file in conversion.files
@@ -58,7 +58,7 @@ def collect(
 ) -> list[str]:
     """Fetch every result, then publish all; return their URIs.
 
-    Results that vanished meanwhile are no loss where another runner published them.
+    Results that have vanished meanwhile are not lost where another runner published them.
 
     :param what: the conversion, as it may be logged.
     """
@@ -71,7 +71,7 @@ def collect(
     if outputs is None:
         raise ResultExpiredError(
             f"{what} was converted and paid ({conversion.cost}), but ConvertAPI has deleted the "
-            "result and the output is not there. Clear the task to convert and pay anew."
+            "result and the output is not there. Clear the task to convert and pay again."
         )
     return outputs
 
@@ -83,15 +83,16 @@ def _publish(
     with target.publication() as publication:
         for uri, file in zip(uris, conversion.files, strict=True):
             fetch(client, publication, uri, file, log)
+        # Only once all results are staged, so that a failed download publishes none of them.
         return publication.publish()
 
 
 def fetch(
     client: Client, publication: Publication, uri: str, file: ConvertedFile, log: logging.Logger
 ) -> None:
-    """Stage one result; fetching again is free, so a torn one is fetched again.
+    """Stage one result; a download that breaks off is repeated, which is free.
 
-    Raises `ResultGoneError` when the service does not have it any more.
+    `ResultGoneError` where the service no longer has it.
     """
     failures = 0
     while True:
@@ -101,7 +102,7 @@ def fetch(
                 client.stream(download(file.file_id)) as (_, blocks),
             ):
                 for block in blocks:
-                    client.pause(0)
+                    client.pause(0)  # raises if the task was told to stop
                     sink.write(block)
         except (
             TransportError,
@@ -110,11 +111,12 @@ def fetch(
             UnexpectedAnswerError,
             ResultExpiredError,
         ) as error:
+            # Looked up after any failure: only this tells an expired result from a broken transfer.
             if client.call(find_file(file.file_id)) is None:
                 raise ResultGoneError from None
             failures += 1
             _wait_for_another_fetch(client, failures, error, file)
-            log.warning("A download broke off and is made again; that is free. %s", error)
+            log.warning("A download broke off and is repeated; that is free. %s", error)
         else:
             return
 
@@ -137,8 +139,8 @@ def _wait_for_another_fetch(
 def delete_files(client: Client, ids: Sequence[str], until: float, log: logging.Logger) -> None:
     """Delete stored files at the service.
 
-    A document that cannot be deleted is no failure of the conversion: the service deletes it
-    within three hours.
+    A document that cannot be deleted does not fail the conversion: the service deletes it within
+    three hours.
     """
     left = 0
     for file_id in ids:

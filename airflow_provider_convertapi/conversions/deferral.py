@@ -1,7 +1,7 @@
 """What travels between worker and triggerer: jobs, without anything that opens a document.
 
-This module may change from release to release; the forms of jobs and events may only grow, since
-those that an earlier version stored are still read.
+This module may change from release to release; jobs and events may only gain fields, since those
+that an earlier version stored are still read.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ STATUSES: tuple[Status, ...] = ("answered", "timeout", "error")
 class JobRef(NamedTuple):
     """A job that the service has.
 
-    It travels as a plain list: with names, 500 of them outgrow the 64 KiB that MySQL has for the
-    arguments of a trigger.
+    It travels as a plain list: with names, 500 of them would exceed the 64 KiB that MySQL has for
+    the arguments of a trigger.
 
     :param derivation: what the ids of the conversion come from; without the key it opens nothing.
     :param submitted: seconds since the epoch; None where an earlier try had submitted it.
@@ -56,18 +56,21 @@ class JobRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """What a trigger has to say: when, never what.
+    """What a trigger reports: which jobs have an answer, never the answer.
 
     :param status: ``answered``: there is something to read; ``timeout``: the deadline passed first;
-        ``error``: the triggerer could not watch, and the worker sees for itself.
+        ``error``: the triggerer could not watch, and the worker has to look.
     :param key_check: tells whether the key that the ids come from is still the same.
     :param answered: for each job, whether it has an answer.
+    :param asked: keyed digest of what the task was asked for when it deferred; empty in an event of
+        a version that did not tell.
     """
 
     status: Status
     key_check: str
     jobs: tuple[JobRef, ...]
     answered: tuple[bool, ...]
+    asked: str = ""
 
     def payload(self) -> dict[str, Any]:
         """Return what an Airflow event carries; `parse` reads it."""
@@ -76,13 +79,14 @@ class JobEvent:
             "key_check": self.key_check,
             "jobs": [job.to_list() for job in self.jobs],
             "answered": list(self.answered),
+            "asked": self.asked,
         }
 
     @classmethod
     def parse(cls, event: object, *, expected: int | None) -> JobEvent:
-        """Read an event; one that is not ours leaves the job for the next try.
+        """Read an event; `ConversionInterrupted` where it is not ours: the next try collects.
 
-        :param expected: how many jobs the trigger was given; None where only it knows: some.
+        :param expected: how many jobs it must have; None for any number above 0.
         """
         try:
             return cls._read(event, expected)  # type: ignore[arg-type] # not a mapping: refused below
@@ -102,4 +106,19 @@ class JobEvent:
             raise ValueError
         if len(jobs) != expected if expected is not None else not jobs:
             raise ValueError
-        return cls(status, str(event["key_check"]), jobs, answered)
+        asked = str(event.get("asked") or "")
+        return cls(status, str(event["key_check"]), jobs, answered, asked)
+
+    def check_asked(self, asked: str, what: str) -> None:
+        """Raise `ConversionInterrupted` where the task is asked for something else by now.
+
+        :param asked: what it is asked for, as a keyed digest.
+        :param what: what is being converted, as it may be logged.
+        """
+        if self.asked and self.asked != asked:
+            raise ConversionInterrupted(
+                f"The task's arguments changed while {what} ran at ConvertAPI: source, formats, "
+                "parameters, steps, conversion_key or destination are not those that it deferred "
+                "with. What was submitted goes on, and nothing is published under the new name. "
+                "The next try converts what is asked for now."
+            )

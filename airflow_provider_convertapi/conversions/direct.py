@@ -5,14 +5,14 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Self
 
 from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.answers import AnswerReader
 from airflow_provider_convertapi.api.endpoints import convert_directly
-from airflow_provider_convertapi.api.wire import whole_number
+from airflow_provider_convertapi.api.wire import TIMEOUT_CODE, whole_number
 from airflow_provider_convertapi.conversions.result import (
     ConversionResult,
     paid_but_blocked,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.job import Job, JobSettings
     from airflow_provider_convertapi.conversions.request import CheckedConversion, ConversionRequest
     from airflow_provider_convertapi.conversions.session import Session
+    from airflow_provider_convertapi.conversions.verdicts import VerdictNote
     from airflow_provider_convertapi.storage import Destination, Publication
 
 
@@ -59,6 +60,7 @@ class _Results:
         self.names.append(head.name)
         # Each part names the cost of the whole conversion, not a share of it.
         self.cost = max(self.cost, head.cost)
+        # Together with the names before it: a directory makes them distinct.
         uri = self.destination.outputs(self.names)[-1]
         self._sink = self._open.enter_context(self.publication.stage(uri, head.size))
         return self._sink
@@ -86,6 +88,8 @@ class DirectConversion:
     """Convert in one exchange; once a byte was sent, a lost answer may have been billed.
 
     :param seconds: how long a throttled request is tried again; None: the request's timeout.
+    :param note: where a verdict is noted that the next try must know of; None where the caller
+        remembers it, or no try follows.
     """
 
     conversion: CheckedConversion
@@ -93,9 +97,10 @@ class DirectConversion:
     settings: JobSettings
     log: logging.Logger
     seconds: float | None = None
+    note: VerdictNote | None = None
     cost: int = field(default=0, init=False)
     """Conversions that were billed, or may have been."""
-    # Nothing of it stays at the service.
+    # A direct conversion leaves nothing at the service.
     attempt: ClassVar[int] = 0
     documents: ClassVar[list[str]] = []
     jobs: ClassVar[list[tuple[Job, tuple[str, ...]]]] = []
@@ -103,7 +108,7 @@ class DirectConversion:
 
     @property
     def client(self) -> Client:
-        """The client of the thread at hand."""
+        """The client of the current thread."""
         return self.session.client
 
     @property
@@ -113,7 +118,7 @@ class DirectConversion:
 
     @property
     def charged(self) -> int:
-        """Return the same: nothing of it was paid by an earlier try."""
+        """Return the cost: no part of it was paid by an earlier try."""
         return self.cost
 
     @property
@@ -129,7 +134,7 @@ class DirectConversion:
         throttled = unsent = 0
         while True:
             try:
-                return self._exchange(request)
+                result = self._exchange(request)
             except ThrottledError as error:
                 if not self.settings.waits_out_throttling:
                     raise
@@ -137,6 +142,8 @@ class DirectConversion:
                 self._wait(throttled, error, deadline)
             except TransportError as error:
                 if error.sent:
+                    # The service may have converted it already.  Without a job there is nothing to
+                    # look for, so that paying again is left for a person to decide.
                     self.request.check_unchanged()
                     self.cost = 1
                     raise self._lost(error) from None
@@ -148,20 +155,41 @@ class DirectConversion:
                 if not error.is_refusal:
                     raise
                 self.cost = int(error.paid is True)
-                again = error.transient and not self.settings.is_second_attempt
+                again = error.transient and not self._is_second(error)
                 raise with_remedy(error, self.request.describe(), again=again) from None
+            else:
+                self._forget_note()
+                return result
 
     def _endpoint(self) -> Endpoint[None]:
         request = self.request
-        timeout = request.timeout_for(1 if self.settings.is_second_attempt else 0)
+        timeout = request.timeout_for(int(self._has_timed_out()))
         return convert_directly(
             request.source_format, request.target_format, timeout, request.fields(timeout)
         )
 
+    def _has_timed_out(self) -> bool:
+        """Tell whether an earlier attempt took longer than the service's `Timeout`."""
+        if self.note is None or not self.settings.may_be_known:
+            return self.settings.has_timed_out
+        with suppress(ConvertApiError):
+            return self.note.code(self.client) == TIMEOUT_CODE
+        return False
+
+    def _is_second(self, verdict: ConvertApiError) -> bool:
+        if self.note is None:
+            return self.settings.is_second_attempt
+        return self.note.is_second(verdict, self.client, otherwise=self.settings.may_be_known)
+
+    def _forget_note(self) -> None:
+        if self.note is not None and self.settings.may_be_known:
+            with suppress(ConvertApiError):  # the service deletes it within three hours
+                self.note.delete(self.client)
+
     def _last_look(self) -> None:
-        """Wait for the permit; then see whether it is still right to pay."""
+        """Wait for the permit, then check once more that nothing forbids the conversion."""
         self.settings.permit.acquire()
-        self.client.pause(0)  # ends here where the task was told to stop while it waited
+        self.client.pause(0)  # raises if the task was told to stop while it waited
         self.conversion.target.check()
         self.request.check_unchanged()
 
@@ -169,14 +197,14 @@ class DirectConversion:
         with self.conversion.target.publication() as publication:
             with self.client.stream(request, fresh=True, before=self._last_look) as (head, blocks):
                 results = _Results(self.conversion.target.destination, publication)
-                self.cost = 1
+                self.cost = 1  # a 2xx is billed; the parts of the answer name the exact cost
                 self._read(results, head, blocks)
             self.settings.permit.release()
             outputs = self._publish(publication)
             return ConversionResult(outputs, results.cost, results.cost, tuple(results.sizes))
 
     def _read(self, results: _Results, head: Response, blocks: Iterable[bytes]) -> None:
-        """Stage the answer; whatever breaks now, the conversion is paid."""
+        """Stage the answer; whatever fails from now on, the conversion is paid."""
         try:
             with results:
                 content_type = head.headers.get("content-type", "")
@@ -193,7 +221,7 @@ class DirectConversion:
             self.cost = max(results.cost, 1)
 
     def _publish(self, publication: Publication) -> list[str]:
-        """Publish what was paid for; a store that fails is asked again: this is the only copy."""
+        """Publish the results; where a store fails, try again, since this is the only copy."""
         failures = 0
         while True:
             try:
@@ -209,7 +237,7 @@ class DirectConversion:
             self.client.pause(delay)
 
     def _watched(self, head: Response, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the blocks; the service is done, and the permit free, when the last one is here."""
+        """Yield the blocks; release the permit when the last one has arrived."""
         left = whole_number(head.headers.get("content-length"))
         for block in blocks:
             self.client.pause(0)
@@ -231,14 +259,14 @@ class DirectConversion:
     def _lost(self, error: Exception) -> ConvertApiError:
         return ResultLostError(
             f"{self.request.describe()} was sent and its answer was lost: {error}. It may have "
-            "been billed, so it is not sent again by itself. Clear the task to convert and pay "
-            "anew, or use durable=True, which collects a lost answer without paying twice."
+            "been billed, so it is not sent again automatically. Clear the task to convert and "
+            "pay again, or use durable=True, which collects a lost answer without paying twice."
         )
 
     def _unsaved(self, error: Exception) -> ConvertApiError:
         return ResultLostError(
             f"{self.request.describe()} was converted and billed ({self.cost} conversion(s)), but "
             f"its result could not be saved: {redaction.shown(str(error))}. It is not sent again "
-            "by itself. Clear the task to convert and pay anew, or use durable=True, which leaves "
-            "a result at ConvertAPI until it is saved."
+            "automatically. Clear the task to convert and pay again, or use durable=True, which "
+            "leaves a result at ConvertAPI until it is saved."
         )

@@ -1,10 +1,11 @@
-"""One step of a conversion as a job: looked for before it is paid, ended with its conversion.
+"""One step of a conversion as a job: looked for before it is paid, done once it has a result.
 
 This module may change from release to release.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from airflow_provider_convertapi.conversions.result import with_remedy
 from airflow_provider_convertapi.conversions.submission import Submission
 from airflow_provider_convertapi.errors import (
     ConversionError,
+    ConvertApiError,
     ResultExpiredError,
 )
 
@@ -25,12 +27,11 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.endpoints import Conversion, ConvertedFile, JobAnswer
     from airflow_provider_convertapi.conversions.job import Job
-    from airflow_provider_convertapi.errors import ConvertApiError
 
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
-    """A file that a step made, and which of which job's results it is.
+    """A result of a step: the job that made it, and its index among that job's results.
 
     :param file: None where it can only be guessed: the service has forgotten the job.
     """
@@ -44,7 +45,7 @@ class StepOutput:
 class StepJob:
     """One job of one step: `begin` looks and submits, `finish` waits; both may be called again.
 
-    Publishing is the caller's, and so are the documents that it leaves at the service.
+    The caller publishes the results, and deletes the documents that it leaves at the service.
 
     :param step: which step it is, counted from 1.
     :param before_paying: called right before a submit; may raise.
@@ -54,7 +55,7 @@ class StepJob:
     step: int
     before_paying: Callable[[], None]
     conversion: Conversion | None = field(default=None, init=False)
-    """What it made, once it has ended well."""
+    """Its result, once it has succeeded."""
     ref: JobRef | None = field(default=None, init=False)
     """The job that the service has, once it was found or submitted."""
     attempt: int = field(default=0, init=False)
@@ -74,7 +75,7 @@ class StepJob:
         self.ref, self.attempt, self._is_adopted = ref, ref.attempt, True
 
     def find(self) -> None:
-        """Look for what an earlier try, or run, has made of it; raise its final verdict."""
+        """Look for the job of an earlier try, or run; raise its verdict where that is final."""
         answers = self._answers = self._known_answers()
         if not answers:
             return
@@ -83,13 +84,14 @@ class StepJob:
         if newest.conversion:
             self._end(newest.conversion, charged=0)
         elif newest.verdict and not newest.unpaid and self._is_final(newest.verdict):
+            # It was billed to an earlier try: it counts as cost, but not as charged by this one.
             self.cost, self.ref = 1, self._reference(self.attempt, None)
             raise with_remedy(newest.verdict, self.job.request.describe(), again=False)
 
     def _known_answers(self) -> dict[int, JobAnswer]:
-        """Return what the service knows of this conversion's attempts.
+        """Return what the service knows about this conversion's attempts.
 
-        A first try that finds no attempt 0 is the first: one look is enough.
+        On a first try one look is enough where it finds no attempt 0: there are no later ones.
         """
         first = {} if self.job.settings.may_be_known else {0: self.job.look(0)}
         if first and first[0].unknown:
@@ -103,12 +105,17 @@ class StepJob:
         """Tell whether no further attempt is worth its price."""
         if self.attempt < self.job.settings.barred_attempts:
             return False
-        verdicts = [answer.verdict for answer in (self._answers or {}).values()]
-        transient = sum(bool(other and other.transient) for other in verdicts)
-        return not verdict.transient or transient > 1 or self._cannot_be_longer(verdict)
+        answers = (self._answers or {}).values()
+        transient = sum(_is_transient_verdict(answer) for answer in answers)
+        return (
+            not verdict.transient
+            or transient > 1
+            or self._cannot_be_longer(verdict)
+            or self._is_noted()
+        )
 
     def _cannot_be_longer(self, verdict: ConvertApiError) -> bool:
-        """Tell whether more time is what it needs, and there is no more."""
+        """Tell whether it timed out with the longest `Timeout` that the service takes."""
         enlarged = max(self._timeouts, 1) - 1
         return _is_timeout(verdict) and self.job.request.timeout_for(enlarged) >= MOST_TIMEOUT
 
@@ -145,16 +152,18 @@ class StepJob:
         log = self.job.log
         if answer.unpaid:
             log.info(
-                "An earlier try was refused and paid nothing; the conversion is submitted anew."
+                "An earlier try was refused and paid nothing; the conversion is submitted again."
             )
-            self._submit(self.attempt + 1)
+            self.job.forget_refusal(self.attempt)
+            self._submit(self.attempt)
         elif answer.verdict:
             if answer.verdict.transient:
                 log.warning(
-                    "The last attempt ended with Code %s, which one more may change: it is paid "
-                    "anew.",
+                    "The last attempt ended with Code %s; another one may end differently, and is "
+                    "paid, too.",
                     answer.verdict.code,
                 )
+            # Another attempt has another id: under this one the service keeps its verdict.
             self._submit(self.attempt + 1)
         else:
             log.info(
@@ -163,7 +172,7 @@ class StepJob:
             self.ref = self._reference(self.attempt, None)
 
     def check_fetchable(self) -> None:
-        """Forget a conversion whose results are gone: `begin` takes the next attempt then."""
+        """Forget a conversion whose results are gone: `begin` then submits the next attempt."""
         if self.conversion is None or can_be_fetched(self.job, self.conversion):
             return
         self.job.log.warning(
@@ -179,14 +188,16 @@ class StepJob:
         self.cost = self.charged = 0
         if attempt >= MAX_ATTEMPTS:
             raise ResultExpiredError(
-                f"{job.request.describe()} was attempted {MAX_ATTEMPTS} times within the service's "
-                "memory. Set or change `conversion_key` to convert and pay anew."
+                f"{job.request.describe()} was attempted {MAX_ATTEMPTS} times in the two hours "
+                "that ConvertAPI remembers a job. Set or change `conversion_key` to convert and "
+                "pay again."
             )
         self.before_paying()
         self.attempt = self._next_attempt = attempt
         try:
             mine = Submission(job, attempt, job.request.timeout_for(self._timeouts)).submit()
         except ConversionError:
+            # A 5xx with a Code is billed, even where it answers the submit itself.
             self.cost = self.charged = 1
             raise
         self._next_attempt = None
@@ -208,6 +219,8 @@ class StepJob:
             return
         assert self.ref is not None  # noqa: S101 - `begin` or `adopt` came before
         ref, job = self.ref, self.job
+        # An accepted job is billed, so it counts as one conversion until its real cost is known.
+        # Only the try that submitted it knows when that was, and is charged.
         self.cost, self.charged = 1, int(ref.submitted is not None)
         submitted = job.client.clock() if ref.submitted is None else ref.submitted
         answer = job.wait(ref.attempt, submitted, at_once=self._is_adopted)
@@ -222,16 +235,37 @@ class StepJob:
 
     def _verdict(self, verdict: ConvertApiError, *, unpaid: bool) -> ConvertApiError:
         if unpaid:
-            self.cost = self.charged = 0
+            self._forget_refusal()
             return verdict
         again = verdict.transient and not self._is_second(verdict)
         return with_remedy(verdict, self.job.request.describe(), again=again)
 
+    def _forget_refusal(self) -> None:
+        """Let the next call of `begin` submit under the same id; what it refused was not paid."""
+        self.cost = self.charged = 0
+        with suppress(ConvertApiError):  # the next try finds it, and deletes it then
+            self.job.forget_refusal(self.attempt)
+            self.ref, self._next_attempt, self._is_adopted = None, self.attempt, False
+
     def _is_second(self, verdict: ConvertApiError) -> bool:
         if self._cannot_be_longer(verdict):
             return True
-        earlier = self.job.look(self.attempt - 1).verdict if self.attempt else None
-        return earlier is not None and earlier.transient
+        # After two transient verdicts a third attempt would probably be billed for the same.
+        if self.attempt > 0 and _is_transient_verdict(self.job.look(self.attempt - 1)):
+            return True
+        return self._is_noted() or bool(self.charged and self.job.settings.is_second_attempt)
+
+    def _is_noted(self) -> bool:
+        """Tell whether an earlier transient verdict, which left no job, was noted."""
+        if self.job.note is None or not self.job.settings.may_be_known:
+            return False
+        return self.job.note.code(self.job.client) is not None
+
+    def forget_note(self) -> None:
+        """Delete the note of an earlier verdict, now that it has ended well."""
+        if self.job.note is not None and self.job.settings.may_be_known and self.charged:
+            with suppress(ConvertApiError):  # the service deletes it within three hours
+                self.job.note.delete(self.job.client)
 
     # --- what it leaves ----------------------------------------------------------------------
 
@@ -248,11 +282,15 @@ class StepJob:
         return [*self.uploads, *(file.file_id for file in files)]
 
     def outputs(self) -> list[StepOutput]:
-        """Return what it made; one result is assumed where nobody knows."""
+        """Return its results; one is assumed where the service has forgotten the job."""
         derivation = self.job.ids.derivation
         if self.conversion is None:
             return [StepOutput(derivation, 0, None)]
         return [StepOutput(derivation, n, file) for n, file in enumerate(self.conversion.files)]
+
+
+def _is_transient_verdict(answer: JobAnswer) -> bool:
+    return answer.verdict is not None and answer.verdict.transient and not answer.unpaid
 
 
 def _is_timeout(verdict: ConvertApiError | None) -> bool:

@@ -8,10 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from airflow_provider_convertapi.api.endpoints import get_job
+from airflow_provider_convertapi.api.endpoints import JobAnswer, delete_job, get_job
+from airflow_provider_convertapi.api.ids import MAX_ATTEMPTS
 from airflow_provider_convertapi.api.retry import poll_delays
+from airflow_provider_convertapi.conversions.verdicts import VerdictNote
 from airflow_provider_convertapi.errors import (
+    AuthenticationError,
     ConversionTimeoutError,
+    ConvertApiError,
+    QuotaExhaustedError,
     ResultExpiredError,
     ThrottledError,
     TransportError,
@@ -22,17 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_convertapi.api.client import Client
-    from airflow_provider_convertapi.api.endpoints import JobAnswer
     from airflow_provider_convertapi.api.ids import JobIds
     from airflow_provider_convertapi.conversions.request import ConversionRequest
     from airflow_provider_convertapi.conversions.session import Session
 
 
+_BUSY_ANSWERS = 4
+"""Answers in a row that call only this job busy before that is taken for its stored answer."""
+
+
 class Permit(Protocol):
-    """Leave to be at the service, where only so many may be at once."""
+    """Permission to use the service, where only a limited number may do so at once."""
 
     def acquire(self) -> None:
-        """Wait for it; nothing happens where it was given already."""
+        """Wait for it; return at once where it is held already."""
         ...
 
     def release(self) -> None:
@@ -41,7 +49,7 @@ class Permit(Protocol):
 
 
 class Unlimited:
-    """The permit of a conversion that nobody else waits for."""
+    """The permit of a single conversion, which no limit applies to."""
 
     def acquire(self) -> None:
         """Do nothing."""
@@ -64,17 +72,22 @@ class JobSettings:
     """How the jobs of one conversion are made and waited for.
 
     :param may_be_known: whether the service may know any attempt already, of an earlier try or run.
-    :param is_second_attempt: whether an earlier attempt ended with a verdict that one more may
-        change, and left no record at the service.
+    :param is_second_attempt: whether an earlier attempt is known to have ended with a verdict that
+        one more may change.
+    :param has_timed_out: whether it did so because its time was over.
+    :param keeps_notes: whether such verdicts, where they leave no job, are noted at the service,
+        since the caller remembers none.
     :param barred_attempts: attempts, from 0 on, whose verdicts do not count any more.
-    :param waits_out_throttling: whether a submit that the service is too busy for is waited out;
-        False leaves that to the caller.
+    :param waits_out_throttling: whether to wait while the service is too busy for a submit; False
+        raises `ThrottledError` for the caller to handle.
     :param delays: yields the seconds before each poll, given the longest distance between two.
     :param permit: released once the service has answered.
     """
 
     may_be_known: bool
     is_second_attempt: bool
+    has_timed_out: bool = False
+    keeps_notes: bool = False
     barred_attempts: int = 0
     waits_out_throttling: bool = True
     delays: Callable[[float], Iterator[float]] = poll_delays
@@ -83,7 +96,7 @@ class JobSettings:
 
 @dataclass(slots=True)
 class Job:
-    """One conversion at the service, all its attempts.
+    """One conversion at the service, with all its attempts.
 
     :param deadline: monotonic seconds at which the task stops waiting.
     """
@@ -97,17 +110,61 @@ class Job:
 
     @property
     def client(self) -> Client:
-        """The client of the thread at hand."""
+        """The client of the current thread."""
         return self.session.client
 
     def look(self, attempt: int) -> JobAnswer:
-        """Ask for the job of an attempt; free, so trouble on the wire is waited out."""
-        return self.client.call(get_job(self.ids.job_id(attempt)), until=self.deadline)
+        """Ask for the job of an attempt; that is free, and repeated after transport errors."""
+        refusals, failures = _Refusals(self), 0
+        while True:
+            try:
+                return self._ask(attempt, refusals)
+            except ConvertApiError as error:
+                failures += 1
+                left = self.deadline - self.client.monotonic()
+                delay = self.client.backoff.delay_of_free_call(failures, error, left)
+                if delay is None:
+                    raise
+            self.client.pause(delay)
+
+    def _ask(self, attempt: int, refusals: _Refusals) -> JobAnswer:
+        """Ask once; a refusal is the answer only where it is stored as this job's own."""
+        try:
+            answer = self.client.send(get_job(self.ids.job_id(attempt)))
+        except (AuthenticationError, ThrottledError) as error:
+            if refusals.is_stored(error):
+                return JobAnswer(verdict=error, unpaid=True)
+            raise
+        if answer.verdict and answer.unpaid and not refusals.is_stored(answer.verdict):
+            raise QuotaExhaustedError(
+                f"Looks at jobs are refused, so it is not known whether this one was paid. "
+                f"{answer.verdict}",
+                paid=None,
+            )
+        return answer
+
+    @property
+    def note(self) -> VerdictNote | None:
+        """Return the note of an earlier verdict, where such are kept."""
+        return VerdictNote(self.ids) if self.settings.keeps_notes else None
+
+    def is_second_verdict(self, verdict: ConvertApiError) -> bool:
+        """Tell whether an earlier verdict, which left no job, was transient as well."""
+        if self.note is None or not verdict.transient:
+            return self.settings.is_second_attempt
+        is_later = self.settings.may_be_known
+        return self.note.is_second(verdict, self.client, otherwise=is_later)
+
+    def forget_refusal(self, attempt: int) -> None:
+        """Delete the record of an attempt that was refused and not paid: its id is used again."""
+        self.client.call(delete_job(self.ids.job_id(attempt)), until=self.deadline)
 
     def appears(self, attempt: int, until: float) -> bool:
-        """Look for a job at growing distances until the moment (seconds since the epoch).
+        """Look for a job, at growing intervals, until a moment.
 
-        An outage meanwhile proves nothing, so only a look that had an answer may end in "no".
+        An outage proves nothing: only a look that was answered may end in False.
+
+        :param until: seconds since the epoch.
         """
         for delay in poll_delays(self.session.settle or 1.0):
             left = until - self.client.clock()
@@ -129,17 +186,21 @@ class Job:
             for the settle time after that.
         :param at_once: whether the first poll is due now.
         """
-        last_seen = submitted
+        last_seen, refusals = submitted, _Refusals(self)
         for delay in self._polls(poll_at_once if at_once else self.settings.delays):
             self.client.pause(delay)
-            answer = self._poll(attempt)
+            answer = self._poll(attempt, refusals)
             if answer is None:
                 continue
             if answer.conversion or answer.verdict:
-                if not answer.unpaid:  # a quota's refusal stops the others before they come
+                # Where no conversions are left, the permit is kept until the batch is halted, so
+                # that no other file starts.
+                if not answer.unpaid:
                     self.settings.permit.release()
                 return answer
             now = self.client.clock()
+            # An accepted job may be invisible for a while, and again later, so that only a long
+            # absence means that it is gone.
             if not answer.unknown:
                 last_seen = now
             elif now - last_seen > self.session.settle:
@@ -150,18 +211,18 @@ class Job:
         for delay in delays(self.request.poll_interval):
             if self.client.monotonic() + delay > self.deadline:
                 raise ConversionTimeoutError(
-                    f"{self.request.describe()} did not end in its time: timeout="
+                    f"{self.request.describe()} did not end in time: timeout="
                     f"{self.request.timeout:g} s, or execution_timeout where that is shorter. "
                     "The job goes on at ConvertAPI and the next try collects it without paying; "
-                    "what nobody collects, the service deletes within three hours. Raise the "
-                    "limit if this is usual."
+                    "a result that is not collected is deleted there within three hours. Raise the "
+                    "limit if this happens often."
                 )
             yield delay
 
-    def _poll(self, attempt: int) -> JobAnswer | None:
-        """Poll once; None where there was no usable answer, which the deadline alone bounds."""
+    def _poll(self, attempt: int, refusals: _Refusals) -> JobAnswer | None:
+        """Poll once; None where no usable answer came.  Only the deadline limits the polls."""
         try:
-            return self.client.send(get_job(self.ids.job_id(attempt)))
+            return self._ask(attempt, refusals)
         except ThrottledError as error:
             self.client.pause(min(self.client.backoff.delay(1, error) or 0, self._left()))
         except TransportError as error:
@@ -175,5 +236,30 @@ class Job:
         return ResultExpiredError(
             f"ConvertAPI accepted {self.request.describe()} {age:.0f} s ago and does not know the "
             "job any more. It may have been billed. Clear the task, or change `conversion_key`, "
-            "to convert and pay anew."
+            "to convert and pay again."
         )
+
+
+@dataclass(slots=True)
+class _Refusals:
+    """Distinguish refusals that are a job's stored answer from refusals of every request just now.
+
+    Only the latter also answer a look at a job that was never asked for.
+    """
+
+    job: Job
+    _in_a_row: int = 0
+
+    def is_stored(self, error: ConvertApiError) -> bool:
+        """Tell whether it is; called for each refusal, in the order in which they come."""
+        self._in_a_row = self._in_a_row + 1 if self._others_are_answered() else 0
+        # Being busy passes from one request to the next, so that one alone proves nothing.
+        enough = _BUSY_ANSWERS if isinstance(error, ThrottledError) else 1
+        return self._in_a_row >= enough
+
+    def _others_are_answered(self) -> bool:
+        never_asked_for = get_job(self.job.ids.job_id(MAX_ATTEMPTS))
+        try:
+            return self.job.client.send(never_asked_for).unknown
+        except ConvertApiError:
+            return False

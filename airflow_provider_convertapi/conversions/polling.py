@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.aclient import AsyncClient
 
 _SPREAD = 0.5
-"""Seconds over which first polls are spread: a triggerer that starts takes up a thousand jobs."""
+"""Seconds over which first polls are spread: a starting triggerer may take over a thousand jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobPoller:
-    """Poll jobs, each in its own rhythm and never twice at once.
+    """Poll jobs, each on its own schedule and never twice at the same time.
 
     :param poll_interval: the longest distance in seconds between two polls of a job.
     :param settle: seconds that a job may stay invisible after it was submitted or seen.
@@ -67,9 +67,9 @@ class JobPoller:
         return answered
 
     async def answer(self, job_id: str, submitted: float | None) -> None:
-        """Return once the job has an answer, good or bad, or is unknown for longer than settles.
+        """Return once the job has an answer, good or bad, or was unknown for longer than `settle`.
 
-        Trouble on the wire and throttling are no answer: whoever calls bounds them by time.
+        Transport errors and throttling do not count as answers; the caller limits the time.
         """
         await self.client.pause(_SPREAD * self.client.backoff.jitter())
         last_seen = self.client.clock() if submitted is None else submitted
@@ -79,7 +79,7 @@ class JobPoller:
                 found = await self.client.send(get_job(job_id))
             except ConvertApiError as error:
                 if not error.transient:
-                    return  # the worker asks the same, and raises it
+                    return  # the worker makes the same call, and raises the error
                 failures += 1
                 await self._bear(error, failures)
             else:
@@ -93,7 +93,7 @@ class JobPoller:
             await self.client.pause(delay * (1 + self.client.backoff.jitter() / 4))
 
     async def _bear(self, error: ConvertApiError, failures: int) -> None:
-        """Note a poll without an answer; a throttled job, and no other, waits longer."""
+        """Log a poll without an answer; wait longer with this job if it was throttled."""
         if failures == 1:
             self.log.warning("A poll had no answer; the job goes on. %s", error)
         if isinstance(error, ThrottledError):

@@ -21,7 +21,7 @@ LEAST_TIMEOUT, MOST_TIMEOUT = 10, 1200
 """Seconds that the service's `Timeout` may be (ConvertAPI's OpenAPI document)."""
 
 INLINE_LIMIT = 1024 * 1024
-"""Inputs of up to this many bytes in all travel as the body of the submit: one request less."""
+"""Inputs of up to this many bytes in total travel in the submit itself, which saves a request."""
 
 _NAMES_SHOWN = 3
 
@@ -50,7 +50,7 @@ class ConversionRequest:
     :param service_timeout: the user's `Timeout` parameter in seconds, None where not given.
     :param timeout: seconds that the task waits for the conversion.
     :param poll_interval: the longest distance in seconds between two polls.
-    :param stored: file ids of inputs that lie at the service already, by their key.
+    :param stored: file ids of inputs that are at the service already, by their key.
     :param title: how logs and errors call it; empty for the names of its inputs.
     """
 
@@ -78,7 +78,7 @@ class ConversionRequest:
 
     @property
     def uploads(self) -> dict[str, Source]:
-        """Return by key the inputs that are uploaded first: too large for the submit's body."""
+        """Return, by key, the inputs that are uploaded first since they are too large to submit."""
         own = {
             file.key: file.input
             for file in self.inputs
@@ -88,7 +88,9 @@ class ConversionRequest:
         return {} if fits else own
 
     def seed(self) -> dict[str, Any]:
-        """Return what makes this conversion this one; the scope is the caller's to add."""
+        """Return what identifies this conversion; the caller adds the scope."""
+        # Job ids are derived from this.  Whatever changes here makes conversions in flight unknown,
+        # so that they are paid again.
         return {
             "inputs": [[file.parameter, *identity(file.input)] for file in self.inputs],
             "from": self.source_format,
@@ -136,7 +138,7 @@ class Step:
     :param number: counted from 1, which is the conversion that the operator itself names.
     :param from_format: None for the format that the step before makes.
     :param parameters: the converter's parameters as text, without files and `Timeout`.
-    :param files: its file parameters, found; a URL is the service's to fetch.
+    :param files: its file parameters, found; URLs are left to the service to fetch.
     """
 
     number: int
@@ -147,11 +149,11 @@ class Step:
     service_timeout: int | None
 
     def key_of(self, name: str) -> str:
-        """Return the key of a file parameter, which no other step's has."""
+        """Return the key of a file parameter, distinct from those of other steps."""
         return f"{self.number}.{name}"
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes it this step, as JSON can hold it."""
+        """Return what identifies the step, as JSON values."""
         return {
             "from": self.from_format,
             "to": self.to_format,
@@ -162,7 +164,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedConversion:
-    """A whole conversion of a user's: one or more first calls, further steps, and one target.
+    """A whole conversion as a user asked for it: first calls, further steps, and one target.
 
     :param requests: what is asked of the first step, once for each of its calls.
     """
@@ -189,7 +191,7 @@ class CheckedConversion:
         return f"{self.requests[0].describe()}{more}"
 
     def identity(self) -> dict[str, Any]:
-        """Return what makes it the same conversion within one task."""
+        """Return what identifies the conversion within one task."""
         return {
             "first": [request.seed() for request in self.requests],
             "steps": [step.identity() for step in self.steps],
@@ -201,13 +203,13 @@ def check_unchanged(source: Source) -> None:
     if source.changed():
         raise InputChangedError(
             f"{source.uri} changed while it was being read; nothing was paid. Another try reads "
-            "it anew."
+            "it again."
         )
 
 
 def identity(item: Input) -> list[str]:
-    """Return what tells an input from others, as JSON can hold it."""
-    # A URL has no fingerprint but itself: what lies behind it, only the service sees.
+    """Return what distinguishes an input from others, as JSON values."""
+    # Only the service sees what a URL leads to, so that the URL is all there is to identify it.
     return [item.uri, item.fingerprint] if isinstance(item, Source) else [item]
 
 

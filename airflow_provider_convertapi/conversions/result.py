@@ -57,8 +57,8 @@ def with_remedy(verdict: ConvertApiError, what: str, *, again: bool) -> ConvertA
 
 
 def paid_but_blocked(error: OutputExistsError, cost: int) -> OutputExistsError:
-    """Return the error with what was paid for the result that has no place."""
+    """Return the error with what was paid for the result that cannot be published."""
     return OutputExistsError(
-        f"{error} It was converted and paid ({cost} conversion(s)), so it is not sent again by "
-        "itself."
+        f"{error} It was converted and paid ({cost} conversion(s)), so it is not sent again "
+        "automatically."
     )

@@ -1,4 +1,4 @@
-"""Make one conversion for a task: run it, say how it ended, and remember that it was asked for.
+"""Run one conversion for a task, log how it ended, and count it.
 
 This module may change from release to release.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_provider_convertapi.api.ids import JobIds, seed_text
 from airflow_provider_convertapi.conversions.chain import Chain
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.job import JobSettings
+from airflow_provider_convertapi.conversions.verdicts import VerdictNote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def run(session: Session, conversion: CheckedConversion) -> ConversionResult:
-    """Make a checked conversion from beginning to end; errors name connection, cost and remedy."""
+    """Run a checked conversion from beginning to end; errors name connection, cost and remedy."""
     result = proceed(session, conversion, prepare(session, conversion))
-    assert not isinstance(result, list)  # noqa: S101 - it defers where it is told to
+    assert not isinstance(result, list)  # noqa: S101 - it returns jobs only if `defers` is set
     return result
 
 
@@ -41,12 +43,31 @@ def prepare(
             "The source's store says neither an ETag nor a time: its content was read to tell it "
             "from other files of its size."
         )
-    settings = JobSettings(may_be_known=task.is_later, is_second_attempt=task.is_later)
+    settings = JobSettings(
+        may_be_known=task.is_later, is_second_attempt=False, keeps_notes=task.is_durable
+    )
     if not conversion.durable:
-        return DirectConversion(conversion, session, settings, session.log)
+        return DirectConversion(
+            conversion, session, settings, session.log, note=_note(session, conversion)
+        )
     session.warn_of_limits()
+    # A task may ask for the same conversion twice.  Without the number of the call the second would
+    # find the job of the first.
     scope = {**task.names, "call": task.call_number(conversion.identity())}
     return Chain(conversion, session, scope, settings, session.log, seconds=seconds)
+
+
+def _note(session: Session, conversion: CheckedConversion) -> VerdictNote | None:
+    """Return where a direct conversion, which leaves no job, notes a transient verdict."""
+    if not session.task.is_durable:
+        return None
+    seed = conversion.requests[0].seed() | {
+        "namespace": session.settings.namespace,
+        "key": conversion.conversion_key,
+        "scope": session.task.names,
+        "direct": True,
+    }
+    return VerdictNote(JobIds.from_seed(session.key, seed_text(seed)))
 
 
 def proceed(
@@ -57,7 +78,7 @@ def proceed(
     *,
     defers: bool = False,
 ) -> ConversionResult | list[JobRef]:
-    """Go on with a conversion; the log says how it ended.
+    """Continue a conversion, and log how it ended.
 
     :param known: jobs that another process has begun.
     :param defers: return the jobs instead of waiting for any.

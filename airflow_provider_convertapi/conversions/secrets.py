@@ -1,4 +1,4 @@
-"""What must not be shown of a conversion's arguments: one function finds it for everybody.
+"""Find what must not be shown of a conversion's arguments, in one place for all callers.
 
 This module may change from release to release.
 """
@@ -16,27 +16,28 @@ from airflow_provider_convertapi.storage.uris import LEAST_MASKED, secrets_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-_SECRET_NAMES = frozenset(
-    {"password", "passwd", "passphrase", "secret", "token", "apikey", "cookies", "headers"}
+_SECRET_NAMES = (
+    *("password", "passwd", "passphrase", "secret", "token", "apikey"),
+    *("cookies", "headers"),
 )
 """What the names of secret parameters hold, in lower case."""
 
 _SWITCHES = frozenset({"", "true", "false", "none", "null"})
-"""Values such as that of `RespectOwnerPassword`, which are no secrets."""
+"""Values such as that of `RespectOwnerPassword`, which are not secret."""
 
 _URL_IN_TEXT = re.compile(r"https?:\\?/\\?/[^\s\"'<>]+", re.IGNORECASE)
 
 _MOST_OF_URIS = 100
-"""Secrets of sources that are found: Airflow's masker compiles its whole pattern anew for each, and
-Airflow cuts a rendered field long before."""
+"""Secrets of sources that are found: Airflow's masker compiles its whole pattern again for each,
+and Airflow cuts a rendered field long before."""
 
 
 def secrets_in(source: object, parameters: object, steps: object, destination: object) -> list[str]:
     """Return what must not be shown of a conversion's arguments, each text once.
 
-    That is every leaf of passwords, cookies and headers, however they are nested, and of each URI
-    the user and password, the query and the fragment.  What is not what it should be is looked
-    through all the same: it is refused only when the task runs.
+    That is every leaf of passwords, cookies and headers, however they are nested, and user,
+    password, query and fragment of each URI.  Invalid arguments are searched as well, since they
+    are refused only when the task runs.
     """
     of_uris = (text for uri in _leaves([destination, source]) for text in secrets_of(uri))
     found = dict.fromkeys(_of_parameters(parameters))
@@ -48,7 +49,7 @@ def secrets_in(source: object, parameters: object, steps: object, destination: o
 def with_secrets_as_text(parameters: Any) -> Any:
     """Return parameters whose secret values are the text that is sent.
 
-    Airflow's masker leaves numbers alone, and texts that are nested deeply.
+    Airflow's masker skips numbers, and texts that are nested deeply.
     """
     if not isinstance(parameters, Mapping):
         return parameters
@@ -58,7 +59,7 @@ def with_secrets_as_text(parameters: Any) -> Any:
 
 
 def steps_with_secrets_as_text(steps: Any) -> Any:
-    """Return the same of steps."""
+    """Return the same for steps."""
     if not isinstance(steps, list | tuple):
         return steps
     return [

@@ -8,18 +8,37 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_convertapi.api.ids import key_check
+from airflow_provider_convertapi.api.ids import key_check, request_digest
 from airflow_provider_convertapi.errors import AuthenticationError, QuotaExhaustedError
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.clock import Clock
     from airflow_provider_convertapi.conversions.task import TaskTry
+
+
+class IdSettings(Protocol):
+    """The settings of a connection that the ids of jobs and files depend on."""
+
+    @property
+    def id_key(self) -> str:
+        """The secret that keys them."""
+        ...
+
+    @property
+    def namespace(self) -> str:
+        """Part of every id."""
+        ...
+
+    @property
+    def is_geo_routed(self) -> bool:
+        """Whether the host is the worldwide one, whose regions may not share ids."""
+        ...
 
 
 @dataclass(slots=True)
@@ -27,27 +46,37 @@ class Session:
     """One task's way to ConvertAPI.
 
     :param conn_id: id of the Airflow connection; errors name it.
-    :param key: what keys the job ids.
-    :param namespace: part of every job id.
-    :param is_geo_routed: whether the host is the worldwide one, whose regions may not share ids.
+    :param read_settings: reads the connection; called once, when it is first needed, since a
+        plan does without it.
     :param task: the task instance and its try.
     :param settle: seconds that an accepted job may stay invisible at the service.
-    :param new_client: returns a client with a TCP connection of its own; its user closes it.
-    :param stop: makes everything that waits end with `ConversionInterrupted`.
+    :param new_client: returns a client with its own TCP connection; the caller closes it.
+    :param stop: makes every wait raise `ConversionInterrupted`.
     """
 
     conn_id: str
-    key: str = field(repr=False)
-    namespace: str
-    is_geo_routed: bool
+    read_settings: Callable[[], IdSettings] = field(repr=False)
     task: TaskTry
     settle: float
     clock: Clock
     log: logging.Logger
     new_client: Callable[[], Client] = field(repr=False)
     stop: Callable[[], None] = field(repr=False)
+    _settings: IdSettings | None = field(default=None, init=False, repr=False)
     _client: Client | None = field(default=None, init=False, repr=False)
     _threads: threading.local = field(default_factory=threading.local, init=False, repr=False)
+
+    @property
+    def settings(self) -> IdSettings:
+        """The settings of the connection that ids depend on."""
+        if self._settings is None:
+            self._settings = self.read_settings()
+        return self._settings
+
+    @property
+    def key(self) -> str:
+        """What keys the job ids."""
+        return self.settings.id_key
 
     @property
     def client(self) -> Client:
@@ -61,7 +90,7 @@ class Session:
 
     @contextmanager
     def using(self, client: Client) -> Iterator[None]:
-        """Let everything that this thread does meanwhile use a client of its own."""
+        """Make this thread use the given client inside the block."""
         self._threads.client = client
         try:
             yield
@@ -70,8 +99,12 @@ class Session:
 
     @property
     def key_check(self) -> str:
-        """What tells, in another process, whether the key of the job ids is still the same."""
+        """A digest by which another process can tell whether the key of the job ids is the same."""
         return key_check(self.key)
+
+    def digest_of(self, asked: Mapping[str, Any]) -> str:
+        """Return a digest by which another process can tell whether the same is asked for."""
+        return request_digest(self.key, asked)
 
     def check_key(self, expected: str, what: str) -> None:
         """Raise `AuthenticationError` when the key was changed since jobs were begun.
@@ -83,19 +116,19 @@ class Session:
         raise AuthenticationError(
             f"The token of connection {self.conn_id!r} was changed while {what} being converted, "
             "so what was submitted cannot be found any more. It may have been billed, and nothing "
-            "is sent anew by itself. Put the token back and clear the task to collect it without "
-            "paying; cleared with the new one, it converts and pays anew. With extra job_secret "
-            "set, a new token loses no running conversion."
+            "is sent again automatically. Put the token back and clear the task to collect it "
+            "without paying; cleared with the new token, it converts and pays again. With extra "
+            "job_secret set, a new token loses no running conversion."
         )
 
     def warn_of_limits(self) -> None:
         """Say in the task's log what durable conversions cannot promise here."""
         if not self.task.is_durable:
             self.log.warning(
-                "Outside of a task a conversion is not durable: if this process dies, nobody "
-                "finds it."
+                "Outside of a task a conversion is not durable: if this process dies, its "
+                "result is lost."
             )
-        if self.is_geo_routed:
+        if self.settings.is_geo_routed:
             self.log.warning(
                 "Connection %r uses the worldwide host, which may answer from another region next "
                 "time, where ids are unknown. Set a regional host such as "
@@ -112,15 +145,21 @@ class Session:
         try:
             yield
         except QuotaExhaustedError as error:
+            left = (
+                f"{what} was not converted; nothing was paid for it and nothing more is sent."
+                if error.paid is False
+                else f"{what} was not finished, and nothing more is sent. A job that was submitted "
+                "before may be paid and can still be collected."
+            )
             raise QuotaExhaustedError(
-                f"Connection {self.conn_id!r} has no conversions left. {what} was not converted; "
-                "nothing was paid for it and nothing more is sent. Buy conversions or raise the "
-                f"token's limit at ConvertAPI, then clear this task. ({error})"
+                f"Connection {self.conn_id!r} has no conversions left. {left} Buy conversions or "
+                f"raise the token's limit at ConvertAPI, then clear this task. ({error})",
+                error.paid,
             ) from None
         except AuthenticationError as error:
             raise AuthenticationError(
                 f"Connection {self.conn_id!r} is not accepted, so {what} was not finished. A "
-                "refused request costs nothing; a job that was submitted before stays to be "
+                "refused request costs nothing; a job that was submitted before can still be "
                 "collected. Check the connection's API token (password) and Kid (login), then "
                 f"clear this task. ({error})",
                 error.code,

@@ -1,4 +1,4 @@
-"""Submit a conversion so that no answer that gets lost is paid for twice.
+"""Submit a conversion so that it is paid once, even where the answer gets lost.
 
 This module may change from release to release.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.job import Job
 
 _LOST_ANSWERS = 3
-"""How often one try submits anew, under the same id, after a lost answer and no job."""
+"""How many answers one try may lose without a job appearing; each submit has the same id."""
 
 
 class Submission:
@@ -34,9 +34,11 @@ class Submission:
     def submit(self) -> bool:
         """Make sure that the service has the job; false where an earlier try had submitted it."""
         job, task = self._job, self._job.session.task
+        # The earlier try may have submitted it and died before it read the answer.
         if task.is_later and job.appears(self._attempt, task.started + job.session.settle):
             return False
         uploaded = self._upload()
+        # The ids are derived from the old content; a changed file must not be converted under them.
         job.request.check_unchanged()
         # Uploading may have taken an hour, in which another runner can have submitted it.
         if uploaded and not job.look(self._attempt).unknown:
@@ -78,6 +80,8 @@ class Submission:
                 elif self._found_after_lost_answer(error):
                     return
                 else:
+                    # The same id is sent again, so that a service that did accept the job can
+                    # refuse it.  ConvertAPI does not document what it does with a known id.
                     lost += 1
                     if lost == _LOST_ANSWERS:
                         raise
@@ -86,9 +90,9 @@ class Submission:
             request.check_unchanged()
 
     def _is_known(self, *, after_lost_answer: bool) -> bool:
-        """Tell whether a refusal means that the job is there: a known id is refused with some 4xx.
+        """Tell whether the service refused because it has the job: a known id is answered with 4xx.
 
-        After a lost answer the job may have been accepted and be invisible yet.
+        After a lost answer the job may have been accepted without being visible yet.
         """
         job = self._job
         if after_lost_answer:
@@ -128,6 +132,6 @@ class Submission:
         return found
 
     def _final(self, error: ConvertApiError) -> ConvertApiError:
-        """Return a verdict that came with the submit; a second one of its kind is final."""
-        again = error.transient and not self._job.settings.is_second_attempt
+        """Return a verdict that answered the submit; a second transient one is final."""
+        again = error.transient and not self._job.is_second_verdict(error)
         return with_remedy(error, self._job.request.describe(), again=again)

@@ -1,4 +1,4 @@
-"""Where the results of a conversion go, and what must not be written over.
+"""Where the results of a conversion go, and what must not be overwritten.
 
 This module may change from release to release.
 """
@@ -30,7 +30,7 @@ class Target:
     inputs: tuple[str, ...]
 
     def check(self) -> None:
-        """Raise `OutputExistsError` where a file is in the way that is known before paying."""
+        """Raise `OutputExistsError` where a file is known to be in the way before paying."""
         place = self.destination
         if self.overwrite or place.is_directory or place.is_ours(place.uri):
             return
@@ -40,11 +40,11 @@ class Target:
             )
 
     def publication(self) -> Publication:
-        """Return what stages results and publishes them."""
+        """Return a publication of results to this target."""
         return Publication(self.destination, inputs=self.inputs, overwrite=self.overwrite)
 
     def published(self, files: Sequence[ConvertedFile]) -> list[str] | None:
-        """Return the outputs where each stands with its announced size, else None."""
+        """Return the outputs if each exists with its announced size, else None."""
         uris = self.destination.outputs([file.name for file in files])
         sizes = self.destination.sizes(uris)
         return uris if sizes == [file.size for file in files] else None

@@ -16,20 +16,21 @@ from airflow_provider_convertapi.api.ids import seed_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+# Of the whole process: a task may convert with several hooks.
 _calls: dict[str, int] = {}
 _calls_lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskTry:
-    """One try of a task instance, or a moment outside any task.
+    """One try of a task instance, or code outside any task.
 
     :param number: counted from 1; clearing the task goes on counting.
     :param first_number: the number of the first try since the task was last cleared.
-    :param is_last: whether no further try follows by itself.
+    :param is_last: whether Airflow starts no further try by itself.
     :param started: seconds since the epoch at which the try began.
     :param execution_timeout: seconds after which Airflow ends the task; None where it never does.
-    :param random: set outside of tasks only: nobody can make the same names again.
+    :param random: set outside of tasks only, where no other process can make the same names.
     """
 
     dag_id: str = ""
@@ -53,6 +54,8 @@ class TaskTry:
         task = context.get("task") or getattr(ti, "task", None)
         limit = getattr(task, "execution_timeout", None)
         max_tries = getattr(ti, "max_tries", 0)
+        # Clearing a task sets its `max_tries` to the tries so far plus `retries`, from which the
+        # first try after it follows.
         return cls(
             dag_id=ti.dag_id,
             run_id=ti.run_id,
@@ -67,7 +70,7 @@ class TaskTry:
 
     @classmethod
     def outside(cls, now: float) -> TaskTry:
-        """Return what stands for a task where there is none.
+        """Return a substitute for a try where there is no task.
 
         :param now: seconds since the epoch.
         """
@@ -96,18 +99,18 @@ class TaskTry:
         }
 
     def call_number(self, seed: Mapping[str, Any]) -> int:
-        """Return how many equal conversions this try has finished: the next one is another."""
+        """Return how many equal conversions this try has finished; the next gets other ids."""
         with _calls_lock:
             return _calls.get(self._call_key(seed), 0)
 
     def count_call(self, seed: Mapping[str, Any]) -> None:
-        """Note that a conversion has ended well."""
+        """Note that a conversion has succeeded."""
         key = self._call_key(seed)
         with _calls_lock:
             _calls[key] = _calls.get(key, 0) + 1
 
     def _call_key(self, seed: Mapping[str, Any]) -> str:
-        # The try is in the key: a process that runs a task twice counts from 0 each time.
+        # With the try: a process that runs a task twice counts from 0 each time and finds its jobs.
         return seed_text(
             {"seed": seed, "names": self.names, "try": self.number, "started": self.started}
         )

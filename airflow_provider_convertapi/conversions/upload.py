@@ -31,10 +31,10 @@ def store(
     may_be_there: bool,
     until: float | None = None,
 ) -> None:
-    """Bring a file to the service under the id, unless it lies there already.
+    """Upload a file under the id, unless it is there already.
 
-    A lost answer is looked for before the bytes are sent again.  An id that a broken upload has
-    left taken is freed first: the service answers it with 400.
+    After a lost answer the file is looked for before the bytes are sent again.  An id that a broken
+    upload has left taken, which the service refuses with 400, is freed first.
 
     :param may_be_there: whether an earlier try may have uploaded it.
     :param until: monotonic seconds after which a throttled call is given up; None: five waits.
@@ -54,14 +54,16 @@ def store(
             if delay is None:
                 raise
             client.pause(delay)
+            # The upload that failed may have taken the id.
             client.call(delete_file(file_id), until=until)
         else:
+            # A file that arrived in part would be converted, and billed, as a damaged document.
             if kept.file_id == file_id and kept.size == source.size:
                 return
             check_unchanged(source)
             raise InputChangedError(
                 f"{source.uri} has {source.size} bytes but {kept.size} arrived at ConvertAPI; "
-                "nothing was paid. Another try reads it anew."
+                "nothing was paid. Another try reads it again."
             )
 
 

@@ -1,4 +1,4 @@
-"""Telling Airflow what must not be shown.
+"""Register what must not be shown with Airflow's masker.
 
 This module may change from release to release.
 """

@@ -1,4 +1,4 @@
-"""Where results go, and what must not happen there.
+"""Where results go, and what they must not replace.
 
 This module may change from release to release.
 """
@@ -32,7 +32,7 @@ class Destination:
 
     @classmethod
     def parse(cls, uri: str, *, field: str = "destination") -> Destination:
-        """Check `uri`, and that nothing that is there already stands in its way.
+        """Check `uri`, and that nothing that exists there is in the way.
 
         `ParameterError` says what is wrong and what to write instead.
         """
@@ -45,7 +45,7 @@ class Destination:
 
     @property
     def is_directory(self) -> bool:
-        """Tell whether results get names of their own below the URI."""
+        """Tell whether results get their own names below the URI."""
         return self.uri.endswith("/")
 
     @property
@@ -61,13 +61,13 @@ class Destination:
             complaint = f"is not a file below {shown(self.root)} that a result may be written to."
             raise wrong(self.field, f"{shown(uri)} {complaint}")
 
-    def is_ours(self, uri: str) -> bool:  # noqa: ARG002 - a batch knows what it wrote
-        """Tell whether what stands at an output was written for it before."""
+    def is_ours(self, uri: str) -> bool:  # noqa: ARG002 - for a batch, which knows what it wrote
+        """Tell whether the file at an output was written for it before."""
         return False
 
     @property
     def remedy(self) -> str:
-        """Say what to do about a file that stands in the way."""
+        """Say what to do about a file that is in the way."""
         return "Move it away, or set overwrite=True."
 
     def outputs(self, names: Sequence[str]) -> list[str]:
@@ -103,8 +103,8 @@ class Destination:
             taken.update(dict.fromkeys(location.identities(), location))
         for output in (locate(uri, self.field) for uri in uris):
             for found in {taken[key] for key in output.identities() & taken.keys()}:
-                # Two connections may lead to two stores, or to one; case and `..` count on some
-                # stores only.  The stores' answers tell: one file has one size and one version.
+                # Two connections may lead to one store, and only some stores distinguish case and
+                # `..`.  So the stores are asked: the same file has the same size and version.
                 if output.key == found.key or output.file() == found.file():
                     complaint = (
                         f"{shown(output.uri)} would be written over the input {shown(found.uri)}; "

@@ -28,7 +28,7 @@ def file_system(address: Address, argument: str) -> tuple[str, Any]:
         _check_connection(address.conn_id, address, argument)
     authority = f"{address.conn_id}@{address.host}" if address.conn_id else address.host
     try:
-        with _resolving:  # or every thread would build, and connect, one of its own
+        with _resolving:  # or every thread would build and connect its own
             root = ObjectStoragePath(f"{address.scheme}://{authority}/")
             return root.path, root.fs
     except (ImportError, ValueError) as error:
@@ -43,20 +43,20 @@ def file_system(address: Address, argument: str) -> tuple[str, Any]:
 
 
 def _check_connection(conn_id: str, address: Address, argument: str) -> None:
-    """Make sure that the connection exists: Airflow's S3 would go on without, as nobody."""
+    """Make sure that the connection exists: without it, Airflow's S3 would go on anonymously."""
     from airflow.providers.common.compat.sdk import AirflowNotFoundException  # noqa: PLC0415 - as above
 
     try:
         _find_connection(conn_id)
     except AirflowNotFoundException:
-        name = conn_id.partition(":")[0]  # behind a colon stood a password
+        name = conn_id.partition(":")[0]  # a password may follow the colon
         complaint = f"there is no connection {name!r}; create it, or fix the URI."
         raise wrong(argument, f"{shown(address.uri)}: {complaint}") from None
 
 
 @cache
 def _find_connection(conn_id: str) -> None:
-    # Once in a process: every call asks the secrets backend.  A failure is not remembered.
+    # Cached, since every call asks the secrets backend.  A failure is not cached.
     from airflow.providers.common.compat.sdk import BaseHook  # noqa: PLC0415 - as above
 
     BaseHook.get_connection(conn_id)

@@ -1,4 +1,4 @@
-"""A directory of small files of our own: listed, read, written whole, deleted.
+"""A directory of our own small files: listed, read, written whole, deleted.
 
 This module may change from release to release.
 """
@@ -45,7 +45,7 @@ class Folder:
         return locate(self.uri + name, "destination").read()
 
     def modified(self, name: str) -> float | None:
-        """Return when a file was written, in seconds since the epoch; None where nobody knows."""
+        """Return when a file was written, in seconds since the epoch; None where unknown."""
         with suppress(InputNotFoundError):  # gone
             return next(list_files(self.uri + name)).modified
         return None
@@ -56,14 +56,15 @@ class Folder:
             yield from file
 
     def write(self, name: str, data: bytes) -> None:
-        """Publish a file whole, over one that has the name."""
+        """Publish a file whole; it replaces one of the same name."""
         self._publish(name, [data], len(data))
 
     def write_lines(self, name: str, lines: Iterable[bytes]) -> None:
-        """Publish a file of many lines whole, over one that has the name."""
+        """Publish a file of many lines whole; it replaces one of the same name."""
         self._publish(name, lines, None)
 
     def _publish(self, name: str, blocks: Iterable[bytes], size: int | None) -> None:
+        # Staged like a result: a reader, in another task perhaps, never sees half a file.
         with Publication(Destination(self.uri), inputs=[], overwrite=True) as publication:
             with publication.stage(self.uri + name, size) as sink:
                 sink.writelines(blocks)

@@ -30,7 +30,7 @@ def list_files(uri: str, *, field: str = "source") -> Iterator[Found]:
     (``.name``, ``~$name``) are listed only where a glob names the dot; directories are not followed
     through symbolic links; the directory `_convertapi` is never listed.
 
-    `InputNotFoundError` where a directory is missing; an object store has none that could be.
+    `InputNotFoundError` where a directory is missing; in an object store none can be.
     """
     if is_url(uri):
         raise wrong(field, f"{shown(uri)} is a URL, which cannot be listed; give a list of URLs.")
@@ -38,27 +38,28 @@ def list_files(uri: str, *, field: str = "source") -> Iterator[Found]:
     location = locate(base, field)
     try:
         yield from _listed(location, pattern)
-    except FileNotFoundError:  # a bucket, too, has to be there
+    except FileNotFoundError:  # or the bucket is missing
         raise InputNotFoundError(
-            f"{field} {shown(base)} does not exist; check the path, and that it is written before."
+            f"{field} {shown(base)} does not exist; check the path, and that it is written before "
+            "this task runs."
         ) from None
 
 
 def canonical(uri: str, *, field: str = "source") -> str:
-    """Return one text for every spelling of a place, to see whether one lies within another.
+    """Return one text for every spelling of a path, to see whether one lies within another.
 
-    The connection is no part of it: two of them mostly lead to one store.
+    The connection is not part of it: two connections usually lead to the same store.
     """
     return locate(uri, field).canonical()
 
 
 def directory_of(uri: str) -> str:
-    """Return the directory that `list_files` lists, from which it counts its paths."""
+    """Return the directory that `list_files` lists, which its paths are relative to."""
     return _split_glob(uri)[0]
 
 
 def is_glob(uri: str) -> bool:
-    """Tell whether `uri` holds a wildcard and is not, by chance, the name of something."""
+    """Tell whether `uri` holds a wildcard and is not the name of an existing file."""
     return _split_glob(uri)[1] is not None
 
 
@@ -127,7 +128,7 @@ def _listed(location: Location, pattern: str | None) -> Iterator[Found]:
 
 
 def _matcher(pattern: str) -> Callable[[str], bool]:
-    """Return what tells whether a relative path is wanted."""
+    """Return a function that tells whether a relative path is wanted."""
     compiled = _compiled(pattern)
     shows_hidden = any(part.startswith(".") for part in pattern.split("/"))
 
@@ -142,11 +143,11 @@ def _matcher(pattern: str) -> Callable[[str], bool]:
 def _compiled(pattern: str) -> re.Pattern[str]:
     from fsspec.utils import glob_translate  # noqa: PLC0415 - a DAG file that imports us lists nothing
 
-    # fsspec refuses `a**b`, where it means no more than `a*b`, and lets `[!b]` match a slash.
+    # fsspec refuses `a**b`, which means the same as `a*b`, and lets `[!b]` match a slash.
     parts = [part if part == "**" else re.sub(r"\*+", "*", part) for part in pattern.split("/")]
     return re.compile(glob_translate("/".join(parts)).replace("[^", "[^/"))
 
 
 def is_hidden(name: str) -> bool:
-    """Tell whether a name is one that people do not see, such as an office program's lock."""
+    """Tell whether a name is hidden, such as that of an office program's lock file."""
     return name.startswith((".", "~$"))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.storage.location import Address
 
 _locks = threading.Semaphore(256)
-"""Each lock takes a descriptor, of which a process may have as few as 1,024."""
+"""Each lock holds a file descriptor, and a process may be limited to 1,024 of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class LocalLocation:
     @classmethod
     def at_path(cls, path: str) -> LocalLocation:
         """Return the place of an absolute or relative path."""
-        # Before it is remembered: a relative path means another one once the directory changes.
+        # Made absolute before it is cached: the working directory may change.
         return _absolute(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118 - text is what is remembered
 
     @property
@@ -80,9 +80,9 @@ class LocalLocation:
         """Return the path, and the inode where there is one."""
         try:
             found = self.path.stat()
-        except OSError:  # nothing there: only the path can tell
+        except OSError:  # nothing there: only the path identifies it
             return {self.uri, os.path.realpath(self.uri)}
-        return {self.uri, (found.st_dev, found.st_ino)}  # links, and disks that fold case
+        return {self.uri, (found.st_dev, found.st_ino)}  # for links, and disks that ignore case
 
     def state(self) -> State | None:
         """Return what is there now, None where nothing is."""
@@ -117,7 +117,7 @@ class LocalLocation:
         self.path.unlink()
 
     def check_destination(self, argument: str) -> None:
-        """Raise `ParameterError` where the task may not write, or something else is in the way."""
+        """Raise `ParameterError` where the task may not write, or something is in the way."""
         wants_directory = self.uri.endswith("/")
         try:
             state = self.state()
@@ -146,8 +146,8 @@ class LocalLocation:
 class LocalPart:
     """A result beside its local target.
 
-    Its hidden name follows from the target's, so what a killed task left is found without a
-    listing.  While its task lives it is locked, and another task for this target takes another.
+    Its hidden name follows from the target's, so that the next task finds, and removes, what a
+    killed one left.  While its task lives it is locked, and other tasks use another name.
     """
 
     def __init__(self, target: Path) -> None:
@@ -160,6 +160,7 @@ class LocalPart:
 
     def open(self) -> BinaryIO:
         """Create the file with the mode that the umask allows."""
+        # What a killed task left is not locked any more, and goes.
         with suppress(OSError), locked(self.staged):
             self.staged.unlink()
         file = self._create_locked()
@@ -181,7 +182,7 @@ class LocalPart:
             self._release()
             return None
         self._lock = os.dup(file.fileno())  # the file is closed long before it is published
-        with suppress(BlockingIOError):  # taken for a leftover before it was locked
+        with suppress(BlockingIOError):  # another task took it for a leftover before we locked it
             try_to_lock(self._lock)
             if is_at(self._lock, self.staged):
                 return file
@@ -198,19 +199,19 @@ class LocalPart:
             self._counted = False
 
     def prepare(self) -> None:
-        """Bring it to the disk: a name must not show what a power cut can still take away."""
+        """Flush it to the disk: a published file must survive a power cut."""
         with self.staged.open("rb") as file:
             os.fsync(file.fileno())
 
     def publish(self, *, replace: bool) -> None:
-        """Rename it, or link it, which never replaces a file."""
+        """Rename it; or link it, which never replaces an existing file."""
         if replace:
             self.staged.replace(self._target)
         else:
             self._link()
-        self._waits = False  # the hidden name may be another task's from now on
+        self._waits = False  # from now on another task may use the hidden name
         self._release()
-        # Some network file systems cannot, and a directory that is only writable cannot be opened.
+        # Some network file systems cannot flush a directory, and a write-only one cannot be opened.
         with suppress(OSError), _opened(self._target.parent) as directory:
             os.fsync(directory)
 
@@ -226,13 +227,13 @@ class LocalPart:
             os.link(self.staged, self._target)
         except FileExistsError:
             raise
-        except OSError:  # FAT, and some file systems of the network, have no links
+        except OSError:  # FAT, and some network file systems, have no links
             self._rename_to_new()
         else:
             self.staged.unlink()
 
     def _rename_to_new(self) -> None:
-        """Look and rename; the lock makes it one step for every other task that does the same."""
+        """Rename where nothing has the name; the lock keeps other tasks from doing so meanwhile."""
         with ExitStack() as stack:
             with suppress(OSError):
                 directory = stack.enter_context(_opened(self._target.parent))
@@ -243,16 +244,16 @@ class LocalPart:
 
 
 class _WrittenBack(io.FileIO):
-    """A file that goes to the disk while it grows, so that the flush at the end is short."""
+    """A file that is written back while it grows, so that the flush at the end is short."""
 
     _waiting = 0
 
     def write(self, data: Any) -> int:
-        """Write; after each block, ask the kernel to begin bringing it to the disk."""
+        """Write; after each block, ask the kernel to start writing it to the disk."""
         written = super().write(data)
         self._waiting += written
-        if self._waiting >= BLOCK and hasattr(os, "posix_fadvise"):  # macOS has none
-            # Linux begins to write what is dirty back, without waiting, before it lets go of it.
+        if self._waiting >= BLOCK and hasattr(os, "posix_fadvise"):  # macOS does not have it
+            # Before Linux drops pages it starts to write dirty ones back, without waiting.
             begin = self.tell() - self._waiting
             os.posix_fadvise(self.fileno(), begin, self._waiting, os.POSIX_FADV_DONTNEED)
             self._waiting = 0
@@ -261,8 +262,8 @@ class _WrittenBack(io.FileIO):
 
 @lru_cache(maxsize=1024)
 def _absolute(path: str) -> LocalLocation:
-    """Return a place; each file of a batch is asked for eight times."""
-    # Not normalised: behind a symbolic link `..` leads elsewhere than the text says.
+    """Return a place; cached, since a batch asks for each file eight times."""
+    # Not normalised: after a symbolic link, `..` leads elsewhere than the text says.
     absolute = Path(path)
     uri = f"{str(absolute).rstrip('/')}/" if path.endswith("/") else str(absolute)
     return LocalLocation(uri, absolute)
@@ -298,7 +299,7 @@ def _below(directory: str, root: str) -> Iterator[Found]:
 def _found(entry: os.DirEntry[str], root: str) -> Found | None:
     try:
         state = _state_of(entry.stat())
-    except FileNotFoundError:  # gone since it was listed, or a link that leads nowhere
+    except FileNotFoundError:  # gone since it was listed, or a broken link
         return None
     if state.kind != "file":
         return None

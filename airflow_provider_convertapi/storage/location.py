@@ -1,4 +1,4 @@
-"""What every place where files lie can do, whatever kind of store it belongs to.
+"""What every location of a file or directory can do, whatever kind of store it belongs to.
 
 This module may change from release to release.
 """
@@ -16,12 +16,12 @@ BLOCK = 8 * 1024 * 1024
 """Bytes that are read, and written, at a time."""
 
 OWN_DIRECTORY = "_convertapi"
-"""The directory of our own records beside the outputs; never an input, and never an output."""
+"""The directory of our own records beside the outputs; it holds neither inputs nor outputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a store says about a file now.
+    """What a store says about a file at the moment.
 
     :param version: ETag, generation or modification time; empty where the store has none of them.
     :param modified: seconds since the epoch at which it was written, None where the store does
@@ -76,7 +76,7 @@ class Address:
     :param scheme: in lower case.
     :param conn_id: id of the Airflow connection, None where the URI names none.
     :param host: what follows the connection: a host, bucket or container; may be empty.
-    :param key: everything after the first slash; never parsed, ``#`` and ``?`` are letters in it.
+    :param key: everything after the first slash, unparsed: ``#`` and ``?`` are plain characters.
     :param family: one name for all schemes that reach the same files.
     :param package: what to install to reach them; empty where we do not know.
     """
@@ -102,7 +102,7 @@ class Part(Protocol):
         """Create the file, and open it for writing."""
 
     def prepare(self) -> None:
-        """Do what takes long, without showing anything under the target's name."""
+        """Do the slow part, without showing anything under the target's name."""
 
     def publish(self, *, replace: bool) -> None:
         """Give the result its name in one step.
@@ -118,7 +118,7 @@ class Location(Protocol):
     """A place for a file or a directory, which need not exist."""
 
     has_directories: ClassVar[bool]
-    """Whether directories are more than a common beginning of names."""
+    """Whether directories are more than a common prefix of names."""
 
     @classmethod
     def at(cls, address: Address, argument: str) -> Location:
@@ -137,7 +137,7 @@ class Location(Protocol):
 
     @property
     def key(self) -> Hashable:
-        """Return what is equal for one spelling of one place."""
+        """Return a key that is equal for the same spelling of the same place."""
 
     def canonical(self) -> str:
         """Return one text for every spelling of the place; the connection is not part of it."""
@@ -151,14 +151,14 @@ class Location(Protocol):
     def file(self) -> State | None:
         """Return what is there now, in as few requests as possible.
 
-        Where directories are only a common beginning of names, one of them may be None.
+        Where directories are only a common prefix of names, one may count as nothing.
         """
 
     def open(self, state: State | None = None) -> BinaryIO:
         """Open the file for reading, in order, from its start.
 
-        :param state: what the file was when it was found; spares a store a request for it, and a
-            store that can tell raises `InputChangedError` when the file is another one now.
+        :param state: what the file was when it was found; it saves a request, and a store that can
+            tell raises `InputChangedError` when the file is another one now.
         """
 
     def below(self) -> Iterator[Found]:

@@ -1,4 +1,7 @@
-"""Tell what a killed process left from what a living one uses: locks end with their process."""
+"""Distinguish leftovers of killed processes from files in use: locks end with their process.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def try_to_lock(descriptor: int) -> None:
-    """Lock an open file or directory until it is closed; `BlockingIOError` where somebody has.
+    """Lock an open file or directory until it is closed; `BlockingIOError` if it is locked.
 
-    Where the file system has no locks, nothing is locked, and nothing is ever taken for left over.
+    Where the file system has no locks, nothing is locked, and nothing counts as a leftover.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -27,7 +30,7 @@ def try_to_lock(descriptor: int) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Lock what a killed process left while it is removed.
+    """Lock a leftover of a killed process while it is removed.
 
     `OSError` where it is gone, where a living process has locked it, and where locks do not exist.
     """

@@ -1,4 +1,4 @@
-"""File names that the service gives are data: make them safe, and distinct, on every store.
+"""Make file names from the service safe, and distinct, on every store.
 
 This module may change from release to release.
 """
@@ -22,8 +22,8 @@ _DIGITS = 8
 _UNSAFE = re.compile(
     r'[/\\<>:"|?*'  # separators, and what Windows shares refuse
     r"\x00-\x1f\x7f-\x9f"  # control characters
-    r"\u2028\u2029\u202a-\u202e\u2066-\u2069"  # line breaks, and what turns text around
-    r"\ud800-\udfff]"  # lone surrogates have no UTF-8
+    r"\u2028\u2029\u202a-\u202e\u2066-\u2069"  # line breaks, and marks that reverse text
+    r"\ud800-\udfff]"  # lone surrogates, which UTF-8 cannot encode
 )
 _MARGINS = re.compile(r"^\s+|[\s.]+$")
 _RESERVED = frozenset(
@@ -37,9 +37,9 @@ def safe_name(name: str) -> str:
 
     Separators, control characters and ``<>:"|?*`` become ``_``; so `../x` stays recognisable and
     cannot leave its directory.  A leading dot, which would hide the file, and names that Windows
-    reserves get ``_`` in front; white space around and dots behind go.  The result has at most 200
-    bytes of UTF-8: a longer name keeps its beginning and its extension, and gets a digest of the
-    whole; an empty name becomes `result`.
+    reserves get ``_`` in front; surrounding white space and trailing dots are removed.  The result
+    has at most 200 bytes of UTF-8: a longer name keeps its beginning and its extension, and gets a
+    digest of the whole; an empty name becomes `result`.
     """
     clean = (
         _MARGINS.sub("", _UNSAFE.sub("_", unicodedata.normalize("NFC", name.strip()))) or "result"
@@ -50,7 +50,7 @@ def safe_name(name: str) -> str:
 
 
 def distinct_names(names: Iterable[str]) -> list[str]:
-    """Return safe names in the same order, of which no two are equal when case is ignored.
+    """Return safe names in the same order; no two are equal when case is ignored.
 
     The first of several equal ones keeps its name, the others become `name-2.pdf`, `name-3.pdf`;
     the same names in the same order always give the same result.
@@ -68,7 +68,7 @@ def distinct_names(names: Iterable[str]) -> list[str]:
 
 
 def temporary_name(name: str, token: str = "") -> str:
-    """Return the hidden name under which `name` waits for its publication."""
+    """Return the hidden name of a file that is published as `name` later."""
     return f".{_shortened(name, _LONGEST, name)}.{token}{'.' if token else ''}part"
 
 
@@ -77,7 +77,7 @@ def _folded(name: str) -> str:
 
 
 def _fit(name: str, mark: str = "") -> str:
-    """Put `mark` before the extension, and shorten what stands before it to the limit."""
+    """Put `mark` before the extension, and shorten the stem to the limit."""
     stem, extension = _split(name)
     room = _LONGEST - len(f"{mark}{extension}".encode())
     return f"{_shortened(stem, room, name)}{mark}{extension}"

@@ -33,7 +33,7 @@ _PAGE = 1000
 _ETAG = re.compile(r"[0-9a-f]{32}(-\d+)?")
 
 _buckets: set[tuple[str, str | None, str]] = set()
-"""Buckets that were there when this process looked."""
+"""Buckets that existed when this process looked."""
 
 
 class ObjectLocation(StoreLocation):
@@ -42,7 +42,7 @@ class ObjectLocation(StoreLocation):
     __slots__ = ()
     has_directories: ClassVar[bool] = False
     tells_of_buckets: ClassVar[bool] = True
-    """Whether the store's word that a bucket does not exist can be believed."""
+    """Whether the store is right when it says that a bucket does not exist."""
 
     @classmethod
     def check_address(cls, address: Address, argument: str) -> None:
@@ -52,7 +52,7 @@ class ObjectLocation(StoreLocation):
             raise wrong(argument, f"{shown(address.uri)} names no bucket or container: {form}")
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
-        """Yield what the store says of each object."""
+        """Yield what the store says about each object."""
         yield from self.fs.find(root, detail=True).values()
 
     def check_destination(self, argument: str) -> None:
@@ -72,7 +72,7 @@ class ObjectLocation(StoreLocation):
         bucket = (self.family, self.conn_id, name)
         if not self.tells_of_buckets or bucket in _buckets:
             return False
-        # Each store has its own errors, and who may write need not be allowed to look.
+        # Each store has its own errors, and not everyone who may write may look.
         with suppress(Exception):
             try:
                 self.fs.info(name)
@@ -86,17 +86,17 @@ class GoogleLocation(ObjectLocation):
     """A place in Google Cloud Storage."""
 
     __slots__ = ()
-    # Who may only write is told that an empty bucket does not exist.
+    # With permission to write only, it says that an empty bucket does not exist.
     tells_of_buckets: ClassVar[bool] = False
 
 
 class S3Location(ObjectLocation):
-    """A place in S3, or in a store that speaks its protocol."""
+    """A place in S3, or in a store with the same protocol."""
 
     __slots__ = ()
 
     def file(self) -> State | None:
-        """Return what is there now: `info` would list, too, where there is no object."""
+        """Return what is there now; where no object is, `info` would need a listing as well."""
         bucket, key, _ = self.fs.split_path(self.path)
         try:
             found = self.fs.call_s3("head_object", self.fs.kwargs, Bucket=bucket, Key=key)
@@ -105,12 +105,12 @@ class S3Location(ObjectLocation):
         return state_of({**found, "type": "file", "size": found["ContentLength"]})
 
     def reader(self, state: State | None) -> Reader:
-        """Open the object; with its state known, the first request is the one that reads it."""
+        """Open the object; where its state is known, no request comes before the first read."""
         if state is None or not _ETAG.fullmatch(state.version):
             return _ObjectReader(super().reader(None), self.uri)
         etag = f'"{state.version}"'
         file = self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none", size=state.size)
-        # What s3fs does itself when it is not told the size: no block of another version.
+        # As s3fs does when it asks for the size: all blocks must come from this version.
         file.details = {"name": self.path, "type": "file", "size": state.size, "ETag": etag}
         for headers in ("req_kw", "read_kw"):  # before and since s3fs 2026
             if hasattr(file, headers):
@@ -118,7 +118,7 @@ class S3Location(ObjectLocation):
         return _ObjectReader(file, self.uri)
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
-        """Walk the listing page by page: `find` would hold a kilobyte for every object at once."""
+        """Walk the listing page by page: `find` would hold a kilobyte for each object in memory."""
         from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it
 
         bucket, prefix, _ = self.fs.split_path(root)
@@ -142,18 +142,18 @@ class S3Location(ObjectLocation):
         except OSError as error:
             if replace:
                 raise
-            if "pre-condition" in str(error):  # s3fs has no error of its own for it
+            if "pre-condition" in str(error):  # s3fs has no error class for it
                 raise FileExistsError(shown(self.uri)) from error
             if error.errno != errno.ENOSYS:
                 raise
-            # Not every store that speaks S3 knows `If-None-Match`.
+            # Not every store with S3's protocol has `If-None-Match`; it can only look first.
             if self.file() is not None:
                 raise FileExistsError(shown(self.uri)) from error
             super().put(file, replace=True)
 
 
 class ObjectPart:
-    """A result in the local spool, which a store shows whole or not at all when it is put."""
+    """A result in the local spool; once put, the store shows it whole or not at all."""
 
     def __init__(self, target: ObjectLocation, spool: Path) -> None:
         self._target = target
@@ -164,7 +164,7 @@ class ObjectPart:
         return self.staged.open("xb")
 
     def prepare(self) -> None:
-        """Do nothing: the store would show it."""
+        """Do nothing: an upload would be visible at once."""
 
     def publish(self, *, replace: bool) -> None:
         """Put it."""
@@ -176,7 +176,7 @@ class ObjectPart:
 
 
 class _ObjectReader(Reader):
-    """Reads one version of an object."""
+    """Read one version of an object."""
 
     def __init__(self, file: Any, uri: str) -> None:
         super().__init__(file)
@@ -191,5 +191,5 @@ class _ObjectReader(Reader):
         except FileExpired as error:
             raise InputChangedError(
                 f"{shown(self._uri)} changed while it was being read; nothing was paid. "
-                "Another try reads it anew."
+                "Another try reads it again."
             ) from error

@@ -1,8 +1,8 @@
 """Publish results whole or not at all.
 
 Closing a file publishes what was written so far, even after an exception, and fsspec's
-transactions belong to all threads at once.  So a result is staged first, checked against the size
-that was announced, and shows up in one step once every result of its conversion is staged.
+transactions are shared by all threads.  So a result is staged first, checked against the size that
+was announced, and published in one step after all results of its conversion are staged.
 
 This module may change from release to release.
 """
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.storage.location import Location, Part, State
 
 
-class SizeMismatch(ValueError):  # noqa: N818 - it says what is, as a standard exception does
-    """A staged result has another size than the service announced; nothing was published.
+class SizeMismatch(ValueError):  # noqa: N818 - it states a fact, as a standard exception does
+    """A staged result does not have the size that the service announced; nothing was published.
 
     :param announced: bytes that the service announced.
     :param received: bytes that were written.
@@ -48,12 +48,11 @@ class Publication:
     """Stage the results of one conversion, then publish them all.
 
     Local results wait beside their target under a hidden name, others in a local spool.  Leaving
-    the context removes whatever was not published.  Not to be shared by threads.
+    the context removes whatever was not published.  Threads must not share it.
 
     :param destination: where the results belong.
     :param inputs: URIs that must not be overwritten, whatever `overwrite` says.
-    :param overwrite: false spares every file that does not hold the very bytes of its result, save
-        what the destination knows as its own.
+    :param overwrite: False replaces no file, except what the destination knows as its own.
     """
 
     def __init__(self, destination: Destination, *, inputs: Sequence[str], overwrite: bool) -> None:
@@ -85,7 +84,7 @@ class Publication:
         :param size: bytes that the service announced, None where it did not.
 
         `SizeMismatch` when the size differs, `ParameterError` when `uri` lies outside the
-        destination.  After any exception nothing of it is left.
+        destination.  After any exception nothing of the result is left.
         """
         self._destination.check_within(uri)
         if uri in self._results:
@@ -106,10 +105,10 @@ class Publication:
         """Publish everything that was staged; return the URIs in the order of staging.
 
         A file that already holds the bytes of its result stays as it is.  `ParameterError` when an
-        output is an input, `OutputExistsError` when a directory, or without `overwrite` another
-        file, stands at an output: in either case nothing at all is published, unless that file
-        appears in this very moment; even then it is not replaced.  After any other exception it
-        may be called again: what was staged is still there.
+        output is an input; `OutputExistsError` when a directory, or another file without
+        `overwrite`, is at an output.  Nothing is published then, unless that file appears while
+        this runs, and it is never replaced.  After any other exception it may be called again:
+        what was staged is still there.
         """
         self._destination.check_not_input(self._results, self._inputs)
         waiting = {
@@ -117,6 +116,7 @@ class Publication:
             for uri, result in self._results.items()
             if not self._is_published(uri, result)
         }
+        # The slow part first for all, so that the results appear as close together as possible.
         for result in waiting.values():
             result.part.prepare()
         for uri, result in waiting.items():
@@ -128,9 +128,10 @@ class Publication:
         try:
             result.part.publish(replace=replace)
         except FileExistsError as error:
-            # Since we looked, somebody else wrote it: another runner of this conversion, perhaps.
+            # It was written since we looked, perhaps by another runner of this conversion.
             if replace or not self._is_published(uri, result):
                 raise OutputExistsError(self._in_the_way(result.target)) from error
+        # Known to a second call after an error, which must not take it for another file.
         self._published.add(uri)
 
     def _may_replace(self, uri: str) -> bool:
@@ -142,13 +143,13 @@ class Publication:
             return True
         target = result.target
         if self._may_replace(uri) and not target.has_directories:
-            return False  # nothing that is there could keep it back, so a request less
+            return False  # nothing there could prevent it, so this saves a request
         state = target.file()
         if state is None or (state.kind == "directory" and not target.has_directories):
             return False
         if state.kind == "directory":
             what = f"{self._destination.field}: {shown(target.uri)} is a directory"
-            raise OutputExistsError(f"{what}; move it away, or choose another place.")
+            raise OutputExistsError(f"{what}; move it away, or choose another destination.")
         if self._may_replace(uri):
             return False
         if state.size == result.part.staged.stat().st_size and result.is_in(state):
@@ -162,20 +163,20 @@ class Publication:
 
 @dataclass(frozen=True, slots=True)
 class _Staged:
-    """A result that waits, and the place where it belongs."""
+    """A staged result, and its target."""
 
     target: Location
     part: Part
 
     def is_in(self, state: State) -> bool:
-        """Tell whether the file that stands at the target holds the same bytes."""
+        """Tell whether the file at the target holds the same bytes."""
         try:
             with self.part.staged.open("rb") as ours, self.target.open(state) as theirs:
                 while block := ours.read(BLOCK):
                     if theirs.read(BLOCK) != block:
                         return False
                 return not theirs.read(1)
-        except InputChangedError:  # somebody writes it at this moment
+        except InputChangedError:  # it is being written right now
             return False
 
 

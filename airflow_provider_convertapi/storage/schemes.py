@@ -1,4 +1,4 @@
-"""Which kind of store each scheme leads to: a new scheme is a row here.
+"""Which kind of store each scheme leads to; a new scheme is a row here.
 
 This module may change from release to release.
 """
@@ -30,7 +30,7 @@ class Scheme(NamedTuple):
 
     :param location: the class of its places.
     :param family: one name for all schemes that reach the same files.
-    :param package: what brings its file system to Airflow; empty: Airflow itself, or unknown.
+    :param package: what installs its file system; empty: it is part of Airflow, or unknown.
     """
 
     location: type[Location]

@@ -26,12 +26,12 @@ class SftpLocation(StoreLocation):
             form = f"{address.scheme}://CONNECTION@/PATH"
             raise wrong(argument, f"{shown(address.uri)} names no connection: {form}")
 
-    def reader(self, state: State | None) -> Reader:  # noqa: ARG002 - opening asks for nothing
-        """Open the file; asyncssh splits a read, so a block size of ours would be multiplied."""
+    def reader(self, state: State | None) -> Reader:  # noqa: ARG002 - opening makes no extra request
+        """Open the file; no block size, since asyncssh splits reads and would multiply it."""
         return Reader(self.fs.open(self.path, "rb"))
 
     def move_to_new(self, new: StoreLocation) -> None:
-        """Rename as SFTP does by itself: not over a file; `mv` is the variant that replaces."""
+        """Rename with plain SFTP, which replaces no file; `mv` uses the variant that does."""
         from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it
 
         async def rename() -> None:

@@ -40,7 +40,7 @@ class Source:
     _state: State = field(repr=False)
 
     def open(self) -> BinaryIO:
-        """Open the file for reading, in order, from its start; each call begins anew.
+        """Open the file for reading, in order, from its start; each call opens it again.
 
         It is read in blocks of 8 MiB, so that memory does not depend on the file's size.  Reading
         raises `InputChangedError` where the store can tell that the file is another one now.
@@ -48,9 +48,9 @@ class Source:
         return self._location.open(self._state)
 
     def changed(self) -> bool:
-        """Ask the store anew whether the file is gone or was written since it was found.
+        """Ask the store whether the file is gone or was written since it was found.
 
-        Where the store has no versions, the content is read once more.
+        Where the store has no versions, the content is read again.
         """
         if self._location.file() != self._state:
             return True
@@ -69,8 +69,8 @@ def find_source(uri: str, *, field: str = "source", content_hash: bool = False) 
 
     :param uri: local path, or URI of a store; its connection is named before an ``@``.
     :param field: what the user calls it; errors name it.
-    :param content_hash: read the file once and fingerprint its content, so that a mere copy is not
-        a new file.  This is done anyway where the store has neither ETag nor time.
+    :param content_hash: read the file once and fingerprint its content, so that a copy does not
+        count as a new file.  This is always done if the store has neither ETag nor time.
 
     `ParameterError` for what cannot be a file here; `InputNotFoundError` where there is none.
     """
@@ -113,8 +113,8 @@ def _look(location: Location, argument: str) -> State:
             errno.ENAMETOOLONG,
             errno.ELOOP,
         }:
-            raise  # the network's trouble, which another try may not meet
-        # S3 says "forbidden" for a missing key, too, to those who may not list the bucket.
+            raise  # a network failure, which another try may not meet
+        # Without permission to list the bucket, S3 says "forbidden" for a missing key, too.
         message = f"{what} is not there, or may not be read ({error}); check path and permissions."
         raise InputNotFoundError(message) from error
     if state is None:

@@ -1,4 +1,7 @@
-"""The local directory in which results wait on their way into a store."""
+"""The local directory in which results wait on their way into a store.
+
+This module may change from release to release.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.storage.locks import locked, try_to_lock
 
 _PREFIX = "airflow-provider-convertapi-spool-"
-"""Unlike any other program's: what is left over under it is removed."""
+"""A prefix that no other program uses, since leftovers with it are removed."""
 
 _FRESH = 60.0
-"""Seconds within which a spool may not have been locked yet."""
+"""Seconds for which a new spool is left alone, since it may not be locked yet."""
 
 
 class Spool:
-    """A directory that is made when it is needed, and locked as long as its process lives."""
+    """A directory that is created when it is needed, and locked as long as its process lives."""
 
     def __init__(self) -> None:
         self._directory: Path | None = None
@@ -49,6 +52,7 @@ def _remove_leftovers(directory: str) -> None:
     """Remove the spools of processes that were killed; once in a process."""
     for path in Path(directory).glob(f"{_PREFIX}*"):
         with suppress(OSError):
+            # A spool in use is locked, and a new one is about to be.
             if path.stat().st_mtime < SYSTEM_CLOCK.time() - _FRESH:
                 with locked(path):
                     shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Stores that fsspec reaches, as they commonly are: with directories, and not atomic.
+"""The usual stores that fsspec reaches: with directories, and without atomic writes.
 
 This module may change from release to release.
 """
@@ -52,7 +52,7 @@ class StoreLocation:
     :param uri: as the user gave it.
     :param family: one name for all schemes that reach the same files.
     :param conn_id: id of the Airflow connection, None for the store's own default.
-    :param path: how the store's file system calls the place.
+    :param path: the path in the store's file system.
     :param fs: the fsspec file system, shared by all threads.
     """
 
@@ -69,7 +69,7 @@ class StoreLocation:
         """Resolve an address, and the connection that it names."""
         cls.check_address(address, argument)
         root, fs = file_system(address, argument)
-        # The key never passes through a URL parser: `#`, `?` and `::` are letters in a key.
+        # The key never passes through a URL parser: `#`, `?` and `::` are plain characters in it.
         path = f"{root.rstrip('/')}/{address.key}"
         return cls(address.uri, address.family, address.conn_id, path, fs)
 
@@ -88,11 +88,11 @@ class StoreLocation:
         return (self.family, self.conn_id, self.path)
 
     def canonical(self) -> str:
-        """Return the path without dots; two connections mostly lead to one store."""
+        """Return the path without dots; two connections usually lead to the same store."""
         return f"{self.family}:{posixpath.normpath(self.path)}"
 
     def identities(self) -> set[Hashable]:
-        """Return what is equal where two places may be one: some stores fold case."""
+        """Return a key that is equal where two paths may be one file: some stores ignore case."""
         return {(self.family, posixpath.normpath(self.path).casefold())}
 
     def state(self) -> State | None:
@@ -110,7 +110,7 @@ class StoreLocation:
 
     def open(self, state: State | None = None) -> BinaryIO:
         """Open the file for reading from its start, in blocks, without reading ahead."""
-        self._forget_listings()  # it asks for size and ETag once more
+        self._forget_listings()  # opening asks for size and ETag again
         return io.BufferedReader(self.reader(state), BLOCK)
 
     def reader(self, state: State | None) -> Reader:  # noqa: ARG002 - for stores that can use it
@@ -124,7 +124,7 @@ class StoreLocation:
         self.fs.invalidate_cache(root.rstrip("/"))
         for info in self.walk(root):
             name = str(info["name"])
-            # SFTP's paths begin with a slash or do not, as the store likes.
+            # SFTP servers differ in whether their paths begin with a slash.
             path = (
                 name.removeprefix(root) if name.startswith(root) else f"/{name}".removeprefix(root)
             )
@@ -134,7 +134,7 @@ class StoreLocation:
                 yield Found.of(uri + path, path, state_of(info))
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
-        """Yield what the store says of each file below `root`, which ends in a slash."""
+        """Yield what the store says about each file below `root`, which ends in a slash."""
         yield from _directories(self.fs, root.rstrip("/") or "/")
 
     def names(self) -> list[str]:
@@ -147,7 +147,7 @@ class StoreLocation:
         ]
 
     def read(self) -> bytes:
-        """Return the bytes of a small file, in one request: opening it would ask for its size."""
+        """Return the bytes of a small file in one request; opening it would take two."""
         data: bytes = self.fs.cat_file(self.path)
         return data
 
@@ -167,7 +167,7 @@ class StoreLocation:
             raise wrong(argument, f"{uri} is a directory; write {uri}/ to put results into it.")
 
     def part(self, spool: Callable[[], Path]) -> Part:
-        """Return a result that is put under a hidden name, and renamed."""
+        """Return a result that is uploaded under a hidden name and then renamed."""
         return _RenamedPart(self, spool())
 
     def sibling(self, name: str) -> Self:
@@ -189,7 +189,7 @@ class StoreLocation:
         }
         if not replace:
             creating = accepted(put, mode="create", overwrite=False)
-            if not creating and self.file() is not None:  # the best that an older fsspec can do
+            if not creating and self.file() is not None:  # an older fsspec can do no better
                 raise FileExistsError(shown(self.uri))
             options |= creating
         put(str(file), self.path, **accepted(put, **options))
@@ -205,33 +205,33 @@ class StoreLocation:
                 self.move(new)
             else:
                 self.move_to_new(new)
-        except Exception as error:  # each store has its own; whatever it was, the answer is to look
+        except Exception as error:  # each store has its own errors; looking tells what happened
             here, there = self.state(), new.state()
             if here is None and there is not None and there.size == size:
-                return  # done, and only the answer was lost
+                return  # it was renamed, and only the answer was lost
             if here is None or there is None:
                 raise
             if not replace:
                 raise FileExistsError(shown(new.uri)) from error
-            # SMB and HDFS do not rename over a file: for a moment there is none.
+            # SMB and HDFS do not rename over a file, so that for a moment there is none.
             new.delete()
             self.move(new)
-        if self.state() is not None:  # WebHDFS answers a rename that it did not make with "false"
+        if self.state() is not None:  # WebHDFS reports a failed rename as "false", not as an error
             raise OSError(f"{shown(new.uri)}: the store did not rename the finished file")
 
     def move(self, new: StoreLocation) -> None:
-        """Rename as the store does: over a file, or not."""
+        """Rename as the store does, which may or may not replace a file."""
         from fsspec import AbstractFileSystem  # noqa: PLC0415 - for stores only, which have loaded it
 
         if getattr(self.fs.mv, "__func__", None) is AbstractFileSystem.mv:
-            # The inherited `mv` takes brackets in a name for a pattern.
+            # The inherited `mv` takes brackets in a name as a pattern.
             self.fs.cp_file(self.path, new.path)
             self.fs.rm_file(self.path)
         else:
             self.fs.mv(self.path, new.path)
 
     def move_to_new(self, new: StoreLocation) -> None:
-        """Rename, but not over a file, as far as the store lets us know."""
+        """Rename, but not over a file, as far as the store can tell."""
         if new.state() is not None:
             raise FileExistsError(shown(new.uri))
         self.move(new)
@@ -256,7 +256,7 @@ class _RenamedPart:
         return self.staged.open("xb")
 
     def prepare(self) -> None:
-        """Bring the bytes to the store, under a hidden name."""
+        """Upload the bytes under a hidden name."""
         self._leftover = True
         self._hidden.put(self.staged, replace=True)
         state = self._hidden.state()
@@ -280,7 +280,7 @@ class _RenamedPart:
                 self._hidden.delete()
             except FileNotFoundError:
                 pass
-            except Exception as error:  # noqa: BLE001 - each store has its own; the first failure is the one to tell
+            except Exception as error:  # noqa: BLE001 - each store has its own; the first failure is the one to report
                 _log.warning("%s could not be removed: %s", shown(self._hidden.uri), error)
             self._leftover = False
 
@@ -317,11 +317,11 @@ class Reader(io.RawIOBase):
 
 
 def state_of(info: Mapping[str, Any]) -> State:
-    """Return what a store's description of a place says."""
+    """Return the state that a store's description of a path gives."""
     if info["type"] == "directory":
         return State(0, "", "directory")
     version = next((info[key] for key in _VERSIONS if info.get(key)), "")
-    if isinstance(version, datetime):  # a listing may say the same as a number
+    if isinstance(version, datetime):  # a listing may give the same moment as a number
         version = version.timestamp()
     size = int(info["size"] or 0)
     return State(size, str(version).strip('"'), modified=_written(info))
@@ -337,7 +337,7 @@ def _written(info: Mapping[str, Any]) -> float | None:
 
 
 def accepted(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
-    """Return those of `options` that `function` names: file systems differ in what they take."""
+    """Return those of `options` that `function` names: file systems differ in what they accept."""
     known = inspect.signature(function).parameters
     return {name: value for name, value in options.items() if name in known}
 
@@ -361,5 +361,5 @@ def _directories(fs: Any, directory: str) -> Iterator[dict[str, Any]]:
 
 
 def spooled_name(target: StoreLocation, token: str) -> str:
-    """Return the name in the spool; stores tell the content type by the extension."""
+    """Return the name in the spool; stores infer the content type from its extension."""
     return f"{token}{Path(target.name).suffix[:20]}"

@@ -1,4 +1,4 @@
-"""What users write where a file or a directory belongs, and how it may be shown.
+"""The paths and URIs that users write, and how they may be shown.
 
 This module may change from release to release.
 """

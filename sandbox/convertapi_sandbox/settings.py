@@ -1,6 +1,6 @@
 """What ConvertAPI's documentation leaves open: a switch per question, set to the likeliest answer.
 
-Sources, named in short beside the switches: the product's reference pages at docs.convertapi.com
+Sources, given in short with the switches: the product's reference pages at docs.convertapi.com
 and help.convertapi.com, its OpenAPI document as archived publicly in 2026, the code of its official
 clients on GitHub and the issues filed there.
 """

@@ -115,7 +115,7 @@ CLEANING = ("DELETE", "/d", 20)
 
 
 def one_try(night: Night, number: int, deferrable: bool) -> subprocess.Popen[bytes]:
-    """Start one try of the batch in a process of its own."""
+    """Start one try of the batch in its own process."""
     command = [sys.executable, str(ONE_TRY), str(night.source), str(night.out), str(number)]
     command.append(json.dumps({"to_format": "zip", "deferrable": deferrable, "defer_batch": 200}))
     with log_of(night, number).open("wb") as log:

@@ -249,7 +249,7 @@ def test_task_is_given_up_when_its_time_is_over() -> None:
 
 
 def test_stop_begins_nothing_new() -> None:
-    """What is at the service may end; what is left is told, those before its door included."""
+    """Tasks at the service may end; all others are reported, including those that wait for it."""
     begun = threading.Event()
     ended: list[str] = []
 

@@ -201,3 +201,48 @@ def test_budget_holds_over_many_tries_of_a_chain(night: Night) -> None:
 
     assert 2 == night.run(TaskInstance(3, 2), **given)["converted"]
     assert 4 == night.sandbox.billed
+
+
+def test_failure_of_a_later_version_counts_by_its_own_record(night: Night) -> None:
+    """A manifest may name an error that this version does not know: what it bars stays barred."""
+    night.write("a.txt", "b.txt")
+    night.sandbox.fail("POST /async/convert/*", status=500, code=5002, times=1)
+    with pytest.raises(BatchFailedError):
+        night.run(TaskInstance(run_id="one"), max_in_flight=1)
+    [part] = (night.out / "_convertapi" / "manifest").iterdir()
+    text = part.read_text()
+    part.write_text(text.replace('"ConversionError"', '"ErrorOfALaterVersion"'))
+    assert text != part.read_text()
+
+    for ti in (TaskInstance(2, 1, run_id="one"), TaskInstance(run_id="two")):
+        with pytest.raises(BatchFailedError, match=r"known: ErrorOfALaterVersion \(Code 5002\)"):
+            night.run(ti)
+    assert 1 == night.run(TaskInstance(run_id="three"), retry_failed=True)["converted"]
+
+
+@pytest.mark.parametrize("durable", [True, False], ids=["durable", "direct"])
+def test_first_passing_verdict_on_a_later_try(night: Night, durable: bool) -> None:
+    """A file that was attempted once is not barred, whatever number its try has."""
+    night.write("a.txt")
+    night.sandbox.fail("POST */convert/*", status=500, code=50050, times=1)
+    with pytest.raises(TransientBatchFailedError):
+        night.run(TaskInstance(2, 2), durable=durable)
+
+    assert 1 == night.run(TaskInstance(run_id="later"), durable=durable)["converted"]
+
+
+@pytest.mark.parametrize(
+    ("code", "more"), [pytest.param(50050, 0, id="other"), pytest.param(5000, 1, id="5000")]
+)
+def test_direct_file_gets_the_time_that_was_asked_for(night: Night, code: int, more: int) -> None:
+    """`Timeout` is doubled, from 60 to 120, for a file that ran out of it, and for no other."""
+    night.write("a.txt")
+    night.sandbox.fail("POST /convert/*", verdict=code, times=1)
+    with pytest.raises(TransientBatchFailedError):
+        night.run(TaskInstance(1, 1), durable=False, parameters={"Timeout": 60})
+
+    night.run(TaskInstance(2, 1), durable=False, parameters={"Timeout": 60})
+
+    sent = night.sandbox.requests.filter(method="POST", path="/convert/*")
+    first, second = (int(request.headers["content-length"]) for request in sent)
+    assert more == second - first

@@ -1,4 +1,4 @@
-"""A pool that counts deferred tasks bounds what all batches of an account do at once."""
+"""A pool that includes deferred tasks limits all batches of an account together."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_deferred_batches_count(
                 destination="/nowhere/out",
                 pool=name,
             )
-    dag_run = run_dag(dag)  # each fails at once: the directory is missing
+    dag_run = run_dag(dag)  # each fails immediately: the directory is missing
 
     with create_session() as session:
         dag_run = session.merge(dag_run)

@@ -1,4 +1,4 @@
-"""What earlier versions stored beside the outputs is read by this one."""
+"""This version reads what earlier ones stored next to the outputs."""
 
 from __future__ import annotations
 

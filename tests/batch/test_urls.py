@@ -44,7 +44,7 @@ def pages(night: Night) -> Iterator[list[str]]:
 
 
 def test_query_tells_documents_apart(night: Night, pages: list[str]) -> None:
-    """With on_collision="suffix" each has an output of its own, whichever came first."""
+    """With on_collision="suffix" each has its own output, whichever came first."""
     given = {"on_collision": "suffix"}
     night.run(TaskInstance(run_id="one"), source=pages[:1], **given)
     night.run(TaskInstance(run_id="two"), source=pages[1:], **given)
@@ -82,7 +82,7 @@ def test_another_documents_output_is_spared(night: Night, pages: list[str]) -> N
 def test_document_signed_anew_is_the_same_document(
     night: Night, pages: list[str], on_collision: str, signature: str
 ) -> None:
-    """It is written over what it became before, and stands twice in no list."""
+    """Its new result overwrites the old one, and a list may contain it only once."""
     given = {"on_collision": on_collision}
     night.run(TaskInstance(run_id="one"), source=[f"{pages[0]}&{signature.format(1)}"], **given)
     again = [f"{pages[0]}&{signature.format(number)}" for number in (2, 3)]

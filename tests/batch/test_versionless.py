@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.batch.nights import Night
 
 
-class VersionlessFileSystem(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+class VersionlessFileSystem(MemoryFileSystem):  # type: ignore[misc] # fsspec has no types
     """Say of a file no more than its name and its size."""
 
     def info(self, path: str, **kwargs: Any) -> Any:

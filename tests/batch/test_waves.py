@@ -111,7 +111,7 @@ def test_resume_lists_nothing(night: Night) -> None:
 
 
 def test_trigger_arguments_open_nothing(night: Night) -> None:
-    """What lies in Airflow's database and beside the outputs holds no token and no id."""
+    """Airflow's database and the files next to the outputs contain no token and no id."""
     from airflow.providers.common.compat.sdk import TaskDeferred
 
     night.write("a.txt", "b.txt")
@@ -145,7 +145,7 @@ def test_quota_ends_in_a_wave(night: Night) -> None:
 
 
 def test_failures_survive_resumes(night: Night) -> None:
-    """A file that failed in the first wave fails the task after the last, and is told."""
+    """A file that failed in the first wave fails the task after the last, and is reported."""
     night.write(*NAMES)
     night.sandbox.fail("POST /async/convert/*", verdict=5002, times=1)
 
@@ -285,7 +285,7 @@ STAMPED = 6
 
 @pytest.fixture
 def stamped(night: Night) -> dict[str, Any]:
-    """Provide a batch of PDFs that get a stamp, in waves of four; `stamp.pdf` lies beside them."""
+    """Provide a batch of PDFs that get a stamp, in waves of four; `stamp.pdf` is next to them."""
     names = [f"{number}.txt" for number in range(STAMPED)]
     night.write(*names)
     pages = night.source.parent / "pages"
@@ -332,7 +332,7 @@ def test_file_parameter_is_not_needed_to_collect(
 def test_lost_file_parameter_ends_a_batch_between_waves(
     night: Night, stamped: dict[str, Any]
 ) -> None:
-    """What was submitted is collected first; what was not is told apart, and costs nothing."""
+    """Submitted files are collected first; the others are counted separately, and cost nothing."""
     from airflow.providers.common.compat.sdk import TaskDeferred
 
     ti, stamp = TaskInstance(), night.source.parent / "stamp.pdf"
@@ -362,6 +362,48 @@ def test_records_of_an_equal_try_are_not_of_this_plan(night: Night) -> None:
 
     assert {"converted": 1, "reused": 2, "cost": 1}.items() <= summary.items()
     assert 3 == night.sandbox.billed
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"parameters": {"PageSize": "a5"}}, id="parameters"),
+        pytest.param({"conversion_key": "again"}, id="conversion_key"),
+        pytest.param({"steps": [{"to_format": "compress"}]}, id="steps"),
+    ],
+)
+def test_resume_with_other_arguments_publishes_nothing(
+    night: Night, change: dict[str, Any]
+) -> None:
+    """Outputs are never filed under parameters that they were not made with."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    night.write("a.txt", "b.txt")
+    with pytest.raises(TaskDeferred) as deferred:
+        night.run(TaskInstance(1, 1), deferrable=True)
+    event = fire(deferred.value.trigger)
+
+    with pytest.raises(ConversionInterrupted, match="arguments changed"):
+        night.resume(TaskInstance(1, 1), event, deferrable=True, **change)
+    assert [] == night.outputs()
+
+    summary, _ = run_deferred(night, TaskInstance(2, 1))
+    assert 2 == summary["converted"] == night.sandbox.billed
+
+
+def test_plan_of_other_arguments_is_not_resumed(night: Night) -> None:
+    """An event that tells nothing, as an earlier version's, meets a plan that does."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    night.write("a.txt")
+    with pytest.raises(TaskDeferred) as deferred:
+        night.run(TaskInstance(1, 1), deferrable=True)
+    event = {**fire(deferred.value.trigger), "asked": ""}
+
+    with pytest.raises(ConversionInterrupted):
+        night.resume(TaskInstance(1, 1), event, deferrable=True, conversion_key="again")
+
+    assert 1 == night.resume(TaskInstance(1, 1), event, deferrable=True)["converted"]
 
 
 PLANTED = [

@@ -81,6 +81,20 @@ def test_quota_may_leave_the_rest_for_later(night: Night) -> None:
     assert "AirflowFailException" not in {cls.__name__ for cls in type(raised.value).__mro__}
 
 
+def test_refused_looks_stop_a_batch_as_quota(night: Night) -> None:
+    """A service that answers 403 to looks has no quota: the batch stops, and loses no attempt."""
+    night.write("a.txt", "b.txt")
+    night.sandbox.fail("* /async/job", status=403, times=None)
+    for number in range(1, 7):
+        with pytest.raises(QuotaExhaustedError):
+            night.run(TaskInstance(try_number=number, max_tries=9))
+    assert 0 == night.sandbox.billed
+    night.sandbox.clear_faults()
+
+    assert 2 == night.run(TaskInstance(try_number=7, max_tries=9))["converted"]
+    assert 2 == night.sandbox.billed
+
+
 def test_refused_token_stops_at_once(night: Night) -> None:
     """A refused token concerns every file: those in flight are finished, and there is one error."""
     night.write(*NAMES)
@@ -151,7 +165,7 @@ def _one_try(night: Night, number: int) -> subprocess.Popen[bytes]:
 @pytest.mark.long
 @pytest.mark.timeout(300)
 def test_worker_killed_twice(night: Night) -> None:
-    """Killed in the middle, twice: the third try pays for what nobody had asked for yet."""
+    """Killed in the middle, twice: the third try pays only for what was not submitted yet."""
     night.write(*NAMES)
     night.sandbox.settings.latency = 0.1
     for number, share in ((1, 0.2), (2, 0.5)):

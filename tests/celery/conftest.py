@@ -45,7 +45,7 @@ def service() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="session")
 def s3() -> Iterator[Any]:
-    """Provide a client of an S3 server; this process, too, has an Airflow connection to it."""
+    """Provide a client of an S3 server; this process also has an Airflow connection to it."""
     with s3_server() as url, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_AWS_DEFAULT", airflow_connection(url))
         yield filled(url, [])
@@ -113,7 +113,7 @@ def _copy_dags(home: Path) -> Path:
 
 
 def _worker(home: Path) -> Part:
-    """Return a worker whose directories are its own, as on a machine of its own."""
+    """Return a worker with its own directories, as on a separate machine."""
     (home / "tmp").mkdir(parents=True)
     own = {
         "AIRFLOW_HOME": str(home),

@@ -275,7 +275,7 @@ def test_step_makes_several_results(make: Any, sandbox: Sandbox, tmp_path: Path)
 
 
 def test_equal_results_get_names_of_their_own(make: Any, sandbox: Sandbox, tmp_path: Path) -> None:
-    """Without a merge each source ends in an output of its own."""
+    """Without a merge each source has its own output."""
     outputs = execute(make(steps=PROTECT, destination=f"{tmp_path}/out/"), TaskInstance())
 
     assert 3 == len(set(outputs))

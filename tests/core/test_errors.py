@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 CLASSES = [
     value
     for value in vars(errors).values()
-    if inspect.isclass(value) and issubclass(value, ConvertApiError)
+    if inspect.isclass(value)
+    and issubclass(value, ConvertApiError)
+    and not value.__name__.startswith("_")
 ]
 
 FIELDS: dict[str, dict[str, Any]] = {
@@ -30,6 +32,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "TransportError": {"sent": False},
     "ConversionError": {"code": 5002},
     "TransientConversionError": {"code": 5000},
+    "QuotaExhaustedError": {"paid": None},
     "UnexpectedAnswerError": {"refused": True},
 }
 """What instances carry beside their message."""
@@ -139,6 +142,17 @@ def test_facts_by_name(kind: type[ConvertApiError]) -> None:
 def test_no_facts_by_name(name: str | None) -> None:
     """An error of others, or none at all, has none."""
     assert None is errors.by_name(name)
+
+
+@pytest.mark.parametrize("name", [None, "OSError", "ErrorOfALaterVersion"])
+def test_facts_of_an_unknown_error(name: str | None) -> None:
+    """Another try may help, and nothing is known that would bar a file or end a batch."""
+    facts = errors.facts_of(name)
+
+    assert facts.transient
+    assert (False, False) == (facts.bars_file, facts.bars_paid_file)
+    assert not facts("m").halts_batch
+    assert facts.concerns not in {"document", "result"}
 
 
 def test_knows_no_airflow() -> None:

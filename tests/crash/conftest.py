@@ -1,4 +1,4 @@
-"""A real Airflow in processes of its own, which tests kill parts of.
+"""A real Airflow in separate processes; tests kill some of them.
 
 These tests take minutes, so they run when they are asked for: ``pytest tests/crash``.
 """
@@ -78,7 +78,7 @@ class Conversion:
     def is_whole(self) -> bool:
         """Tell whether the output is there, whole, and alone.
 
-        What a killed process had begun to write stays beside it under a hidden name.
+        A killed process may leave a partial file next to it, under a hidden name.
         """
         content = self.destination.read_bytes()
         alone = [self.destination] == list(self.destination.parent.glob("[!.]*"))

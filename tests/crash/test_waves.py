@@ -29,7 +29,7 @@ def test_two_thousand_files_resume_five_times_at_most(
         place.mkdir(parents=True, exist_ok=True)
         (place / f"{number:04d}.txt").write_text(f"Document {number}\n")
     service.balance = FILES
-    # A task that resumes at once runs again before Airflow's scheduler has noted that it slept.
+    # A task can resume before Airflow's scheduler has recorded that it was deferred.
     service.settings.latency = 15
 
     run = airflow.trigger("waves", source=str(source), destination=str(out))

@@ -107,7 +107,7 @@ def test_killed_before_airflow_records_the_end(
 
 
 def test_whole_worker_is_killed(airflow: Airflow, service: Sandbox, conversion: Conversion) -> None:
-    """Supervisor and task gone at once: Airflow misses the heartbeat, and the next try collects."""
+    """Supervisor and task are killed: Airflow misses the heartbeat, the next try collects."""
     hold(service, "while polling", 60)
     run = airflow.trigger("on_worker", **conversion.params())
     task = held_task(service)

@@ -44,7 +44,7 @@ async def token_of(kind: Credential) -> str:
 
 
 def call(base_url: str, endpoint: Endpoint[Any], **options: Any) -> Any:
-    """Make one call with a client of its own."""
+    """Make one call with a new client."""
 
     async def main() -> Any:
         client = AsyncClient(base_url, token_of, **{"backoff": QUICK, **TIMES, **options})
@@ -91,7 +91,7 @@ def test_both_clients_say_the_same(convertapi_sandbox: Sandbox, fault: dict[str,
 
     client.close()
     assert type(sync) is type(asynchronous)
-    # aiohttp sends an idempotent request once more by itself when a kept connection was closed.
+    # aiohttp repeats an idempotent request when a reused connection was closed.
     assert count <= len(convertapi_sandbox.requests) - count <= 2 * count
 
 
@@ -282,7 +282,7 @@ def test_proxy_that_speaks_no_http(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_certificate_authority_of_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str | None
 ) -> None:
-    """Whom the worker trusts, the triggerer trusts; nobody else."""
+    """The triggerer trusts the same authorities as the worker, and no others."""
     context, trusted = certificate(tmp_path)
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)

@@ -34,7 +34,7 @@ LARGE = 1024 * 1024 + 1
 
 @pytest.fixture
 def make(sandbox: Sandbox, letter: Path) -> Callable[..., Callable[[], Any]]:
-    """Make what makes the operator anew, as each process does."""
+    """Provide a function that makes a new operator, as each process does."""
     from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 
     def prepare(**arguments: Any) -> Callable[[], Any]:
@@ -196,7 +196,7 @@ def test_output_is_never_written_over_the_input(make: Any, sandbox: Sandbox, pag
 
 
 def test_quota_at_the_submit_never_defers(make: Any, sandbox: Sandbox) -> None:
-    """An exhausted quota fails on the worker, at once."""
+    """An exhausted quota fails immediately, on the worker."""
     from airflow.providers.common.compat.sdk import AirflowFailException
 
     sandbox.balance = 0
@@ -412,10 +412,56 @@ def test_cancelling_is_no_reason_to_fail_otherwise(make: Any, sandbox: Sandbox) 
 
 
 def test_timeout_on_the_last_try_cancels_where_asked_to(make: Any, sandbox: Sandbox) -> None:
-    """Where nobody comes back for the job, `cancel_on_kill` deletes it."""
+    """If no later try can collect the job, `cancel_on_kill` deletes it."""
     sandbox.jobs_take(polls=1000)
 
     with pytest.raises(ConversionTimeoutError):
         run_try(make(timeout=1.5, cancel_on_kill=True), TaskInstance(try_number=1, max_tries=0))
 
     assert {} == sandbox.jobs
+
+
+# --- what was asked --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"destination": "other.pdf"}, id="destination"),
+        pytest.param({"source": "other.txt"}, id="source"),
+        pytest.param({"parameters": {"PageSize": "a5"}}, id="parameters"),
+        pytest.param({"steps": [{"to_format": "compress"}]}, id="steps"),
+        pytest.param({"conversion_key": "again"}, id="conversion_key"),
+    ],
+)
+def test_resume_with_other_arguments_publishes_nothing(
+    make: Any, sandbox: Sandbox, letter: Path, change: dict[str, Any]
+) -> None:
+    """Templates that render differently after a deferral: nothing goes under the new name."""
+    paths = {
+        name: str(letter.with_name(value)) if name in {"source", "destination"} else value
+        for name, value in change.items()
+    }
+    letter.with_name("other.txt").write_text("Another letter.\n")
+    ti = TaskInstance(max_tries=1)
+    deferral = deferral_of(make()(), ti)
+    event = fire(reborn(deferral.trigger))
+
+    with pytest.raises(ConversionInterrupted, match="arguments changed"):
+        resume(make(**paths)(), "execute_complete", event, ti)
+
+    assert not list(letter.parent.glob("*.pdf"))
+    assert [str(letter.with_suffix(".pdf"))] == run_try(make(), TaskInstance(2, 1))
+    assert 1 == sandbox.billed  # the next try, asked for the same again, collects it
+
+
+def test_resume_with_an_event_of_an_earlier_version(
+    make: Any, sandbox: Sandbox, letter: Path
+) -> None:
+    """A task that deferred before an upgrade ends after it: its event tells nothing of this."""
+    ti = TaskInstance()
+    event = fire(reborn(deferral_of(make()(), ti).trigger))
+    del event["asked"]
+
+    assert [str(letter.with_suffix(".pdf"))] == resume(make()(), "execute_complete", event, ti)
+    assert 1 == sandbox.billed

@@ -40,7 +40,7 @@ def job_id(start_job: StartJob, sandbox: Sandbox) -> Callable[[], str]:
 
 
 def sensor_of(job_id: str, **arguments: Any) -> Callable[[], Any]:
-    """Make what makes the sensor anew, as each process does."""
+    """Provide a function that makes a new sensor, as each process does."""
     from airflow_provider_convertapi.sensors.job import ConvertApiJobSensor
 
     defaults = {"task_id": "wait", "poke_interval": 0.1, "timeout": 20}
@@ -62,7 +62,7 @@ def test_waits_for_the_result(
 
 @MODES
 def test_raises_the_verdict(job_id: Callable[[], str], sandbox: Sandbox, deferrable: bool) -> None:
-    """A job that ended badly fails the task at once, with class and Code."""
+    """A failed job fails the task immediately, with class and Code."""
     from airflow.providers.common.compat.sdk import AirflowFailException
 
     sandbox.fail("POST /async/convert/*", verdict=5000)
@@ -109,7 +109,7 @@ def test_unknown_job_is_said_after_the_settle_time(sandbox: Sandbox, deferrable:
 
 
 def test_rescheduled_sensor_counts_from_its_first_start(sandbox: Sandbox) -> None:
-    """In reschedule mode each poke is a process of its own; the settle time goes on over them."""
+    """In reschedule mode each poke is a separate process; the settle time spans all of them."""
 
     class Rescheduled(TaskInstance):
         def get_first_reschedule_date(self, _: Any) -> datetime:
@@ -197,7 +197,7 @@ def test_stored_arguments_open_nothing(job_id: Callable[[], str], sandbox: Sandb
 def test_changed_token_changes_nothing(
     job_id: Callable[[], str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The id is the user's own: with a new token the worker goes on by itself."""
+    """The id is the user's own: with a new token the worker goes on without the triggerer."""
     sandbox.jobs_take(polls=3)
 
     def rotate() -> None:

@@ -94,7 +94,7 @@ def test_fires_when_the_job_is_done(
 def test_fires_for_a_verdict(
     make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
 ) -> None:
-    """A job that ended badly is an answer, too: the worker reads it and raises it."""
+    """A failed job is also an answer: the worker reads it and raises it."""
     sandbox.fail("POST /async/convert/*", verdict=5002)
 
     event = fire(make_trigger([start_job()]))

@@ -38,7 +38,7 @@ def unknown_jobs(count: int) -> list[list[Any]]:
 def test_polls_carry_a_jwt_and_never_the_token(
     make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
 ) -> None:
-    """The triggerer signs a JWT of its own, and Airflow's masker knows it."""
+    """The triggerer signs its own JWT, and Airflow's masker knows it."""
     from airflow.providers.common.compat.sdk import redact
 
     sandbox.requests.clear()
@@ -124,7 +124,7 @@ def test_triggers_that_are_refused_at_once(
 def test_refused_credential_is_the_workers(
     make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
 ) -> None:
-    """A lasting 401 fires at once; the worker meets the same, and raises it."""
+    """A permanent 401 fires immediately; the worker gets the same, and raises it."""
     job = start_job()
     sandbox.fail("GET /async/job/*", status=401, code=4012, times=None)
 
@@ -247,7 +247,7 @@ def test_on_kill_deletes_where_asked_to(
 def test_on_kill_of_a_running_job(
     make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
 ) -> None:
-    """A job that still runs is deleted, too; what it costs stays paid."""
+    """A running job is also deleted; its cost stays paid."""
     sandbox.jobs_take(polls=1000)
 
     asyncio.run(make_trigger([start_job()], cancel_on_kill=True).on_kill())

@@ -1,4 +1,4 @@
-"""Real task runs of real DAGs, beside a ConvertAPI and an S3 on loopback."""
+"""Real task runs of real DAGs, with a ConvertAPI and an S3 on loopback."""
 
 from __future__ import annotations
 

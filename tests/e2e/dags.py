@@ -34,7 +34,7 @@ def operator_dag(dag_id: str, **arguments: Any) -> DAG:
 
 
 def hook_dag(dag_id: str, **arguments: Any) -> DAG:
-    """Convert with the hook, in a task of one's own."""
+    """Convert with the hook, in a `@task`."""
     from airflow.providers.common.compat.sdk import task
 
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook

@@ -105,7 +105,7 @@ def test_bucket_to_bucket(run_dag: RunDag, sandbox: Sandbox, s3: Any) -> None:
 
 
 def test_hook_in_task(run_dag: RunDag, sandbox: Sandbox, results: Path) -> None:
-    """A task of one's own reads what the hook has converted for it."""
+    """A `@task` reads what the hook has converted for it."""
     run = run_dag(EXAMPLES / "hook_in_task.py")
 
     text = (results / "brochure.txt").read_text(encoding="utf-8")

@@ -45,7 +45,7 @@ def outcome(run: Any) -> tuple[str, int]:
 def test_quota_takes_one_request_and_one_try(
     run_dag: RunDag, sandbox: Sandbox, tmp_path: Path, make_dag: MakeDag, *, durable: bool
 ) -> None:
-    """An exhausted quota ends the task at once."""
+    """An exhausted quota fails the task immediately."""
     sandbox.balance = 0
     dag = make_dag(f"quota_{make_dag.__name__}_{durable}", **arguments(tmp_path, durable=durable))
 

@@ -29,7 +29,7 @@ def sandbox(convertapi_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> San
 
 @pytest.fixture
 def make_hook(sandbox: Sandbox) -> MakeHook:
-    """Make the hook of one try of one task; each call is a process of its own, as far as ids go."""
+    """Make the hook of one try of one task; each call acts like a new process, as far as ids go."""
     from airflow_provider_convertapi.conversions.task import TaskTry
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 

@@ -44,7 +44,7 @@ def test_converts_and_stores_nothing(sandbox: Sandbox, make_hook: MakeHook, lett
 
 
 def test_several_results(sandbox: Sandbox, make_hook: MakeHook, tmp_path: Path) -> None:
-    """Each part of the answer becomes a file of its own in the directory."""
+    """Each part of the answer becomes a separate file in the directory."""
     source = tmp_path / "pages.txt"
     source.write_text("\n".join(f"line {n}" for n in range(150)))
     make_hook().convert(source, "pdf", tmp_path / "pages.pdf")

@@ -161,7 +161,7 @@ def test_stored_quota_refusal_is_no_receipt(
 
 
 def test_quota_sends_one_paid_request(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:
-    """An exhausted quota is said at once, with connection, file and remedy."""
+    """An exhausted quota is reported immediately, with connection, file and remedy."""
     sandbox.balance = 0
 
     with pytest.raises(QuotaExhaustedError, match=r"'convertapi_default'.*letter\.txt.*[Bb]uy"):

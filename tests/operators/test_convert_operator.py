@@ -117,7 +117,7 @@ def test_clear_of_a_finished_task_is_free(
 def test_template_that_renders_empty(
     run_dag: RunDag, convertapi_sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """A templated source that renders to nothing fails at once, before anything is sent."""
+    """A templated source that renders to nothing fails before anything is sent."""
     dag = dag_of(
         "empty",
         source="{{ params.missing or '' }}",

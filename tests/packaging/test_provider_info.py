@@ -1,4 +1,4 @@
-"""What Airflow is told about this package is well-formed, and true."""
+"""The provider info for Airflow is well-formed and true."""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ def test_secret_fields_are_masked_by_their_names() -> None:
     from airflow.providers.common.compat.sdk import redact
 
     extra = {name: f"value-of-{name}" for name in CONNECTION_TYPE["conn-fields"]}
-    hidden = [name for name, value in redact(extra).items() if value == "***"]
+    shown: Any = redact(extra)
+    hidden = [name for name, value in shown.items() if value == "***"]
 
     assert ["job_secret", "master_token"] == sorted(hidden)
 

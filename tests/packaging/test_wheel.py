@@ -15,7 +15,7 @@ import airflow_provider_convertapi
 
 ROOT = Path(__file__).parents[2]
 VERSION = airflow_provider_convertapi.__version__
-# Where a distribution's pyproject.toml lies, and its package.
+# The folder of a distribution's pyproject.toml, and its package.
 PROVIDER = (ROOT, "airflow_provider_convertapi")
 SANDBOX = (ROOT / "sandbox", "convertapi_sandbox")
 DISTRIBUTIONS = pytest.mark.parametrize(
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.xdist_group("wheel")  # the fixture takes seconds: once
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build a source distribution of each, from that its wheel, and unpack the wheels.
 
-    Each lies in a folder that is called like its package.
+    Each is unpacked into a folder with the name of its package.
     """
     folder = tmp_path_factory.mktemp("wheels")
     for project, package in (PROVIDER, SANDBOX):

@@ -199,7 +199,7 @@ def truncated_download(world: World) -> None:
 
 
 def unreadable_answer(world: World) -> None:
-    """Answer success with what is no answer."""
+    """Answer success with an invalid body."""
     world.sandbox.fail("GET /async/job/*", status=200, body=b"nonsense", times=None, skip=1)
     world.sandbox.fail("POST /convert/*", status=200, body=b"nonsense", after_work=True)
 
@@ -312,7 +312,7 @@ def make_world(
 def test_every_mode_ends_alike(
     make_world: Callable[[bool], World], scenario: Scenario, mode: Mapping[str, bool]
 ) -> None:
-    """The scenario ends as the table says, costs what the table says, and leaves no half file."""
+    """The scenario ends and costs as in the table, and leaves no partial file."""
     from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 
     durable = mode["durable"]
@@ -345,7 +345,7 @@ def test_every_mode_ends_alike(
 
 
 def settled_bill(sandbox: Sandbox) -> int:
-    """Return what was billed once nothing is at work any more."""
+    """Wait until no conversion is running, and return what was billed."""
     limit = time.monotonic() + 20
     while sandbox.at_work and time.monotonic() < limit:
         time.sleep(0.02)

@@ -82,7 +82,7 @@ class Opened:
 
 
 def each(document: pdfium.PdfDocument, parameters: Parameters) -> Iterator[pdfium.PdfPage]:
-    """Yield each page of PageRange; each is a step of its own."""
+    """Yield each page of PageRange; each starts a new step."""
     for number in ranges.pages(str(parameters.get("PageRange", "1-last")), len(document)):
         isolation.step()
         try:

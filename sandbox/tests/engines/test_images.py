@@ -168,7 +168,7 @@ def test_images_of_several_formats_in_one_pdf(convert: Convert, read: Reader) ->
 def test_join(
     convert: Convert, read: Reader, parameters: dict[str, Any], size: tuple[int, int]
 ) -> None:
-    """Below or beside each other, with a gap."""
+    """Pictures are joined below or next to each other, with a gap."""
     made = convert("images", "join", PNG, JPG, name="a.png", **parameters)
 
     image = read.image(made.only)

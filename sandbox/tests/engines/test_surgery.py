@@ -302,7 +302,7 @@ def test_opacity_lets_the_page_shine_through(convert: Convert, read: Reader) -> 
 
 
 def test_turned_pages_are_stamped_upright(convert: Convert, read: Reader) -> None:
-    """A page with a rotation of its own gets its stamp as a reader sees it."""
+    """A rotated page gets its stamp in the displayed orientation."""
     turned = convert("pdf", "rotate", PDF, Angle="90").only
 
     made = convert("pdf", "text-watermark", turned, Text="WIDE STAMP", FontColor="red").only
@@ -421,7 +421,7 @@ def test_crop_to_a_size_at_an_anchor(
 
 
 def test_merge_turns_pages_upright_onto_paper(convert: Convert, read: Reader) -> None:
-    """A page with a rotation of its own is fitted as a reader sees it."""
+    """A rotated page is fitted in the displayed orientation."""
     turned = convert("pdf", "rotate", PDF, Angle="90").only
 
     merged = convert("pdf", "merge", turned, PDF, PageSize="a4", PageOrientation="landscape").only

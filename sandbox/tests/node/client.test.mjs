@@ -76,7 +76,7 @@ test("chains a result by its URL", async () => {
   assert.equal(fs.readFileSync(saved)[0], 0xff);
 });
 
-test("converts a page that lies at the sandbox, as `url`", async () => {
+test("converts a page that is stored in the sandbox, as `url`", async () => {
   const upload = await api.upload(Readable.from([Buffer.from("<h1>Title</h1>")]), "page.html");
   const result = await api.convert("pdf", { Url: `${baseUri}/d/${upload.fileId}` });
 

@@ -1,4 +1,4 @@
-"""Shards that wait in the triggerer, in a pool that bounds what they do at once."""
+"""Shards that wait in the triggerer, in a pool that limits them."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
@@ -60,9 +61,9 @@ class Worker:
         """Open the session of a try of the one task."""
         return Session(
             conn_id="converter",
-            key=self.token,
-            namespace="",
-            is_geo_routed=False,
+            read_settings=lambda: SimpleNamespace(
+                id_key=self.token, namespace="", is_geo_routed=False
+            ),
             task=TaskTry(dag_id="d", run_id="r", task_id="t", number=number, started=time.time()),
             settle=SETTLE,
             clock=SYSTEM_CLOCK,
