@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from airflow_provider_convertapi.batch.inputs import url_fingerprint
 from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.storage import Source
+from airflow_provider_convertapi.storage.location import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,12 +28,13 @@ class _Gone:
     """The location of a file that cannot be read any more."""
 
     error: ConvertApiError
+    state: State
 
     def open(self, seen: object = None) -> BinaryIO:  # noqa: ARG002 - as every location's
         raise self.error
 
-    def file(self) -> None:
-        return None
+    def file(self) -> State:
+        return self.state
 
 
 def all_files(request: BatchRequest, parameters: Mapping[str, Source | str]) -> Files:
@@ -74,14 +76,14 @@ def restore_files(kept: Mapping[str, list[Any]], given: Files, error: ConvertApi
     :param given: what the task names now; URLs are taken from it.
     :param error: why they cannot be read now; raised when one is opened.
     """
-    gone: Any = _Gone(error)
-    nothing: Any = None
     files: Files = {}
     for name, identity in kept.items():
         url = given.get(name)
         if len(identity) > 1:
             uri, fingerprint, size = identity
-            files[name] = Source(uri, uri.rpartition("/")[2], size, fingerprint, gone, nothing)
+            state = State(size, fingerprint)
+            gone: Any = _Gone(error, state)
+            files[name] = Source(uri, uri.rpartition("/")[2], size, fingerprint, gone, state)
         elif isinstance(url, str) and [url_fingerprint(url)] == identity:
             files[name] = url
     if files.keys() != given.keys():

@@ -202,7 +202,9 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         request = check_request(self._arguments(), find_step_files=find_step_files)
         session = self._open_session(context)
         cancels = self.cancel_on_kill and session.task.is_last
-        return Batch(session, request, cancels=cancels, asked=self._asked(session))
+        # A plan needs no connection, and is not resumed.
+        asked = "" if self.plan_only else self._asked(session)
+        return Batch(session, request, cancels=cancels, asked=asked)
 
     def _end(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         context["ti"].xcom_push(key="conversion_cost", value=summary["cost"])

@@ -34,7 +34,6 @@ FIELDS: dict[str, dict[str, Any]] = {
     "TransportError": {"sent": False},
     "ConversionError": {"code": 5002},
     "TransientConversionError": {"code": 5000},
-    "QuotaExhaustedError": {"paid": None},
     "UnexpectedAnswerError": {"refused": True},
 }
 """What instances carry beside their message."""

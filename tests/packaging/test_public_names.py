@@ -119,7 +119,9 @@ def test_every_error_is_public(module: object) -> None:
     made = {
         name
         for name, value in vars(module).items()
-        if isinstance(value, type) and value.__module__ == module.__name__  # type: ignore[attr-defined]
+        if isinstance(value, type)
+        and value.__module__ == module.__name__  # type: ignore[attr-defined]
+        and not name.startswith("_")
     }
 
     assert sorted(made) == module.__all__  # type: ignore[attr-defined]
