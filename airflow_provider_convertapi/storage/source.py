@@ -97,10 +97,11 @@ def listed_source(uri: str, seen: str, *, field: str = "source") -> Source:
 
     `Source.changed` and `Source.open` find out when it is another file, or gone, by now.
 
-    :param seen: the `fingerprint` that the listing gave.
+    :param seen: the `fingerprint` that the listing gave, or that of `find_source` where its store
+        has no versions.
     :param field: what the user calls it; errors name it.
     """
-    location, state = locate(uri, field), State.of_file(seen)
+    location, state = locate(uri, field), State.of_file(seen.partition(_BY_CONTENT)[0])
     return Source(location.uri, location.name, state.size, seen, location, state)
 
 
