@@ -442,10 +442,11 @@ def test_plan_that_somebody_changed_is_not_followed(
     lines = [json.loads(line) for line in plan.read_text().splitlines()]
     lines[-1][column] = value.format(**places) if isinstance(value, str) else value
     plan.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    billed = night.sandbox.billed
+    event = fire(deferred.value.trigger)
+    billed = night.sandbox.billed  # of the job that has ended by now
 
     with pytest.raises(ConversionInterrupted, match="not what was asked for"):
-        night.resume(ti, fire(deferred.value.trigger), **given)
+        night.resume(ti, event, **given)
 
     assert billed == night.sandbox.billed
     assert ["secret.txt"] == [path.name for path in elsewhere.iterdir()]
