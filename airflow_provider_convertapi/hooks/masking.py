@@ -25,7 +25,7 @@ def secrets_in(source: object, parameters: object) -> list[str]:
     Passwords, cookies and headers among the parameters, and the queries of URLs: a signed URL
     opens its file to everybody.
     """
-    from airflow_provider_convertapi.conversions.checking import flatten
+    from airflow_provider_convertapi.conversions.values import flatten
 
     named = parameters.items() if isinstance(parameters, Mapping) else ()
     hidden = [
@@ -44,7 +44,7 @@ def secrets_in(source: object, parameters: object) -> list[str]:
 
 def secrets_in_steps(steps: object) -> list[str]:
     """Return the same of steps; what is none is masked too, and refused when the task runs."""
-    from airflow_provider_convertapi.conversions.checking import flatten
+    from airflow_provider_convertapi.conversions.values import flatten
 
     parameters = [step.get("parameters") for step in flatten(steps) if isinstance(step, Mapping)]
     return [secret for given in parameters for secret in secrets_in(None, given)]
