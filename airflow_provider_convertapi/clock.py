@@ -1,4 +1,4 @@
-"""Time as a value: whoever needs it is handed it, so that a test can make it pass at will.
+"""Time as a value: it is passed to whoever needs it, so that tests can control it.
 
 This module may change from release to release.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What tells the time, and lets it pass.
+    """A source of time, and a way to wait.
 
     :param time: returns the seconds since the epoch.
     :param monotonic: returns seconds from an arbitrary moment; they never go back.
@@ -28,4 +28,4 @@ class Clock:
 
 
 SYSTEM_CLOCK = Clock(system.time, system.monotonic, system.sleep)
-"""The real time: this is the one place that asks the system for it."""
+"""The real time; no other module asks the system for it."""

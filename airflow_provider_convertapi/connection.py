@@ -1,4 +1,4 @@
-"""Read an Airflow connection into checked settings; no I/O, and secrets in no representation.
+"""Read an Airflow connection into checked settings; no I/O, and no secrets in any `repr`.
 
 This module may change from release to release.
 """
@@ -34,13 +34,13 @@ _WORDS = {
     "off": False,
 }
 _A_DAY, _A_YEAR = 86_400, 31_622_400
-"""Seconds; the longest `http_timeout` and `jwt_lifetime` that anybody can mean."""
+"""Seconds; longer values of `http_timeout` and `jwt_lifetime` must be a mistake."""
 
 _MOST_PORTS = 65_535
 
 
 class ConnectionLike(Protocol):
-    """What is read of an Airflow `Connection`."""
+    """The fields of an Airflow `Connection` that are read."""
 
     conn_id: str
     host: str | None
@@ -53,8 +53,8 @@ class ConnectionLike(Protocol):
     def extra(self) -> str | None:
         """JSON object, as text.
 
-        `Connection.extra_dejson` is no use: it takes what cannot be read for empty, and it must
-        not be asked on the event loop of a triggerer.
+        `Connection.extra_dejson` is not used: it treats invalid JSON as empty, and must not be
+        called on the event loop of a triggerer.
         """
         ...
 
@@ -66,7 +66,7 @@ class ConnectionSettings:
     :param base_url: scheme and host, without a slash at the end.
     :param auth: ``jwt`` (self-signed), ``jwt_remote`` or ``api_token``.
     :param jwt_lifetime: seconds.
-    :param client_ip: comma-separated hosts bound into the JWT; None: any may use it.
+    :param client_ip: comma-separated hosts that the JWT is bound to; None: any may use it.
     :param http_timeout: seconds without a byte before a request is given up.
     :param namespace: part of every job id.
     """
@@ -95,7 +95,7 @@ class ConnectionSettings:
 
     @property
     def secrets(self) -> list[str]:
-        """Return what must never be shown."""
+        """Return the secrets, which must never be shown."""
         return [secret for secret in (self.api_token, self.master_token, self.job_secret) if secret]
 
     @classmethod
@@ -117,7 +117,7 @@ class _Reader:
         except (ValueError, RecursionError):
             extra = None
         if not isinstance(extra, dict):
-            raise self._wrong("extra", 'is no JSON object; write it like {"auth": "jwt"}')
+            raise self._wrong("extra", 'is not a JSON object; write it like {"auth": "jwt"}')
         return extra
 
     def settings(self) -> ConnectionSettings:
@@ -177,7 +177,7 @@ class _Reader:
         kid = (self._connection.login or "").strip()
         if kid and not _GUID.fullmatch(kid):
             raise self._wrong(
-                "login (the Kid)", "is no GUID; copy the Kid shown beside the API token"
+                "login (the Kid)", "is not a GUID; copy the Kid shown beside the API token"
             )
         return kid or None
 
@@ -193,7 +193,7 @@ class _Reader:
         return auth
 
     def _client_ip(self) -> str | None:
-        """Return the addresses without the spaces that people put between them."""
+        """Return the addresses without the spaces that users put between them."""
         value = self._extra.get("client_ip")
         listed = value if isinstance(value, list) else (self._text("client_ip") or "").split(",")
         return ",".join(text for item in listed if (text := str(item).strip())) or None
@@ -201,7 +201,7 @@ class _Reader:
     def _text(self, name: str) -> str | None:
         value = self._extra.get(name)
         if isinstance(value, dict | list):
-            raise self._wrong(f"extra {name}", "is no plain value; write it as text")
+            raise self._wrong(f"extra {name}", "is not a plain value; write it as text")
         return None if value is None else str(value).strip() or None
 
     def _number(self, name: str, default: float, *, least: float, most: float) -> float:
@@ -238,7 +238,7 @@ class _Reader:
         return f"{url.scheme}://{name}" + (f":{port}" if port else "")
 
     def _url(self) -> SplitResult:
-        """Read the host field; no complaint repeats it, since people put tokens there, too."""
+        """Read the host field; no complaint repeats it, since users paste tokens there, too."""
         host = (self._connection.host or "").strip() or DEFAULT_HOST
         if _is_ip(host, 6):
             host = f"[{host}]"
@@ -266,14 +266,14 @@ class _Reader:
         except ValueError:
             port = -1
         if port is not None and not 0 < port <= _MOST_PORTS:
-            raise self._wrong("port", f"is no port; it must be 1 to {_MOST_PORTS}, or empty")
+            raise self._wrong("port", f"is not a port; it must be 1 to {_MOST_PORTS}, or empty")
         return port
 
 
 def _split(url: str) -> SplitResult | None:
     try:
         return urlsplit(url)
-    except ValueError:  # brackets that hold no IPv6 address
+    except ValueError:  # brackets without an IPv6 address in them
         return None
 
 

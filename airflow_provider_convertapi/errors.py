@@ -1,37 +1,38 @@
 """Every way a conversion can fail, one class for each thing a caller can do about it.
 
-Those marked with a star are `transient`: another try can end differently without anybody's help.
+Those marked with a star are `transient`: another try may end differently, with no change made.
 
 ::
 
     ConvertApiError                the base of all; knows no Airflow
-    |- ConnectionConfigError       a field of the connection is wrong   mend the connection
-    |- ParameterError              the request is wrong (400, or here)  mend the DAG
-    |- UnsupportedFormatError      415, or a pair nobody converts       other format or file
-    |- InputNotFoundError          the source is not there              mend the source
-    |- InputChangedError        *  the source was written meanwhile     the next try reads it anew
-    |- OutputExistsError           somebody else's file is in the way   move it, or overwrite
-    |- AuthenticationError         401                                  mend token or Kid
-    |- QuotaExhaustedError         403, or Code 4014                    a human must buy
+    |- ConnectionConfigError       a field of the connection is wrong   fix the connection
+    |- ParameterError              the request is wrong (400, or here)  fix the DAG
+    |- UnsupportedFormatError      415, or an unknown pair of formats   other format or file
+    |- InputNotFoundError          the source is not there              fix the source
+    |- InputChangedError        *  the source was written meanwhile     the next try reads it again
+    |- OutputExistsError           a file of others is in the way       move it, or overwrite
+    |- OutputNotWritableError      no space, read-only, not permitted   make room, or choose a place
+    |- AuthenticationError         401                                  fix token or Kid
+    |- QuotaExhaustedError         403, or Code 4014                    buy conversions
     |- ThrottledError           *  503, 429 until our time was up       later, or a larger plan
     |- TransportError           *  no answer, or a gateway's            the next try looks first
-    |- ConversionError             a verdict on the document; paid      mend the document
+    |- ConversionError             a verdict on the document; paid      fix the document
     |  `- TransientConversionError
     |                           *  a verdict worth one more attempt     the next try pays for one
     |- ConversionTimeoutError   *  our own `timeout`; the job goes on   the next try collects
     |- ConversionInterrupted    *  told to stop; the job goes on        the next try collects
-    |- ResultLostError             sent, maybe billed, answer lost      clear the task to pay anew
-    |- ResultExpiredError          accepted once, unknown now           clear the task to pay anew
-    |- UnexpectedAnswerError       an answer nobody can understand      check the connection's host
+    |- ResultLostError             sent, maybe billed, answer lost      clear the task to pay again
+    |- ResultExpiredError          accepted once, unknown now           clear the task to pay again
+    |- UnexpectedAnswerError       an answer that makes no sense        check the connection's host
     |- BudgetExceededError         more than `max_conversions`          raise it, or do less
     `- BatchFailedError            files of a batch failed for good     see its manifest
        `- TransientBatchFailedError
-                                *  some of them for a passing reason    the next try converts those
+                                *  some of them may still succeed       the next try converts those
 
-Only the facts and fields decide, never the text and never a list of classes elsewhere.  The facts
-stand on the classes, so that they can be looked up for a failure of which only the name was kept
-(`facts_of`).  Each class hands all its fields to `args`, so that every instance survives pickling:
-the errors of tasks cross process borders.
+Decisions depend on the facts and fields below, never on the text and never on a list of classes
+elsewhere.  The facts are class attributes, so that they are known even for a failure of which only
+the name was kept (`facts_of`).  Each class passes all its fields to `args`, so that every instance
+survives pickling, since the errors of tasks cross process borders.
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ from typing import ClassVar, Literal
 Concern = Literal["document", "request", "result", "files", "account", "run", "service"]
 """What an error is about.
 
-- ``document`` and ``request``: the service's verdict on the file, or on what was asked for it
-- ``result``: a conversion that may have been paid has left nothing
+- ``document`` and ``request``: the service's verdict on the file, or on what was asked for
+- ``result``: a conversion that may have been paid, and has no result
 - ``files``: inputs and outputs where they are stored
-- ``account`` and ``run``: what is true of every other file, too, so that nothing more is sent
+- ``account`` and ``run``: something that concerns all other files, too, so that no more are sent
 - ``service``: the service, or the way to it
 """
 
@@ -60,6 +61,7 @@ __all__ = [
     "InputChangedError",
     "InputNotFoundError",
     "OutputExistsError",
+    "OutputNotWritableError",
     "ParameterError",
     "QuotaExhaustedError",
     "ResultExpiredError",
@@ -80,22 +82,22 @@ class ConvertApiError(Exception):
     """
 
     transient: ClassVar[bool] = False
-    """Whether another try can end differently without anybody's help."""
+    """Whether another try may end differently, with no change made."""
 
     transient_in_batch: ClassVar[bool] = False
-    """Whether that is so for a file of a batch at least, whose next try lists the inputs anew."""
+    """Whether it is so for a file of a batch, whose next try lists the inputs again."""
 
     concerns: ClassVar[Concern] = "service"
 
     paid: bool | None = None
-    """Whether a conversion that ends so was billed; None where nobody can tell."""
+    """Whether a conversion that ends this way was billed; None where that is unknown."""
 
     bars_file: bool = False
     """Whether a batch must not pay for the file again in later runs, until file or parameters
     change."""
 
     bars_paid_file: ClassVar[bool] = False
-    """Whether it must not once the file's conversion was paid: the next would end the same way."""
+    """The same, but only if the conversion was paid: another one would end the same way."""
 
     job_goes_on: ClassVar[bool] = False
     """Whether a job that was submitted goes on at the service, for the next try to collect."""
@@ -115,7 +117,7 @@ class ConvertApiError(Exception):
 
     @property
     def halts_batch(self) -> bool:
-        """Whether it is true of every other file, too, so that nothing more is sent."""
+        """Whether it concerns all other files, too, so that no more are sent."""
         return self.concerns in ("account", "run")
 
     @property
@@ -125,17 +127,17 @@ class ConvertApiError(Exception):
 
     @property
     def is_verdict(self) -> bool:
-        """Whether the service has tried, and the document is what it could not convert."""
+        """Whether the service has tried to convert the document and could not."""
         return self.concerns == "document"
 
     @property
     def is_answer_lost(self) -> bool:
-        """Whether the request may have been accepted, so that a look comes before anything else."""
+        """Whether the request may have been accepted, so that the job must be looked for first."""
         return False
 
 
 def by_name(name: str | None) -> type[ConvertApiError] | None:
-    """Return the class of a failure that was recorded by its name; None for one of others."""
+    """Return the class of a failure that was recorded by its name; None if it is not ours."""
     kind = globals().get(name or "")
     is_ours = isinstance(kind, type) and issubclass(kind, ConvertApiError)
     return kind if is_ours else None
@@ -147,7 +149,7 @@ def facts_of(name: str | None) -> type[ConvertApiError]:
 
 
 class _OtherError(ConvertApiError):
-    """What is taken for granted of a store's own error, and of one of a later version."""
+    """The facts that are assumed for a store's own error, and for one of a later version."""
 
     transient = True
 
@@ -164,8 +166,8 @@ class ParameterError(ConvertApiError):
 
     :param message: names the parameter and the remedy.
     :param invalid: parameter or argument name -> what is wrong with it; empty when unknown.
-    :param bars_file: False where the same request is not refused for ever, since a proxy or a
-        setting may have refused it (HTTP 413).
+    :param bars_file: False where the same request may be accepted later, since a proxy or a setting
+        may have refused it (HTTP 413).
     """
 
     concerns = "request"
@@ -213,10 +215,24 @@ class InputChangedError(ConvertApiError):
 
 
 class OutputExistsError(ConvertApiError):
-    """A file that is not ours stands where an output would go, and `overwrite` is off."""
+    """A file that is not ours is where an output would go, and `overwrite` is off."""
 
     concerns = "files"
     bars_paid_file = True
+
+
+class OutputNotWritableError(ConvertApiError):
+    """Outputs cannot be written: no space, a read-only place, or one that is not permitted.
+
+    :param paid: False where it was found before paying.
+    """
+
+    concerns = "run"
+
+    def __init__(self, message: str, paid: bool | None = None) -> None:
+        super().__init__(message)
+        self.paid = paid
+        self.args = (message, paid)
 
 
 class AuthenticationError(ConvertApiError):
@@ -265,7 +281,7 @@ class ThrottledError(ConvertApiError):
 
 
 class TransportError(ConvertApiError):
-    """There is no answer of the service itself: DNS, TLS, a reset, silence, a gateway.
+    """There is no answer from the service itself: DNS, TLS, a reset, silence, a gateway.
 
     :param sent: whether any byte of the request may have reached the service.
     """
@@ -279,7 +295,7 @@ class TransportError(ConvertApiError):
 
     @property
     def is_answer_lost(self) -> bool:
-        """Whether a byte was sent: from then on nobody can tell."""
+        """Whether a byte was sent, after which the outcome is unknown."""
         return self.sent
 
 
@@ -314,7 +330,7 @@ class ConversionTimeoutError(ConvertApiError):
     job_goes_on = True
 
 
-class ConversionInterrupted(ConvertApiError):  # noqa: N818 - it is no fault, and the name is public
+class ConversionInterrupted(ConvertApiError):  # noqa: N818 - it is not a fault, and the name is public
     """The task was told to stop while the job went on; the next try collects it."""
 
     transient = True
@@ -323,13 +339,13 @@ class ConversionInterrupted(ConvertApiError):  # noqa: N818 - it is no fault, an
 
 
 class ResultLostError(ConvertApiError):
-    """A conversion was sent and its answer cannot be had any more; it may have been billed."""
+    """A conversion was sent and its answer is lost for good; it may have been billed."""
 
     concerns = "result"
 
 
 class ResultExpiredError(ConvertApiError):
-    """The service accepted the job and does not know it, or its files, any more."""
+    """The service accepted the job and no longer knows it, or its files."""
 
     concerns = "result"
 
@@ -337,8 +353,8 @@ class ResultExpiredError(ConvertApiError):
 class UnexpectedAnswerError(ConvertApiError):
     """The service answered something that this provider cannot understand.
 
-    :param refused: whether it was a 4xx all the same: it, or a proxy before it, did not take the
-        request.
+    :param refused: whether it was a 4xx, so that the service, or a proxy before it, did not accept
+        the request.
     """
 
     bars_paid_file = True
@@ -355,12 +371,12 @@ class UnexpectedAnswerError(ConvertApiError):
 
     @property
     def is_answer_lost(self) -> bool:
-        """Whether it was none: what cannot be read may stand for a job that was accepted."""
+        """Whether it was not a 4xx: an unreadable answer may mean that the job was accepted."""
         return not self.refused
 
 
 class BudgetExceededError(ConvertApiError):
-    """The work would take more conversions than `max_conversions` allows."""
+    """The task would take more conversions than `max_conversions` allows."""
 
     concerns = "run"
     paid = False
@@ -373,6 +389,6 @@ class BatchFailedError(ConvertApiError):
 
 
 class TransientBatchFailedError(BatchFailedError):
-    """Some of the files failed for a reason that passes; another try converts those."""
+    """Some of the files failed with a transient error; another try converts those."""
 
     transient = True

@@ -26,6 +26,7 @@ __all__ = [
     "ConversionFailure",
     "InputNotFoundFailure",
     "OutputExistsFailure",
+    "OutputNotWritableFailure",
     "ParameterFailure",
     "QuotaExhaustedFailure",
     "ResultExpiredFailure",
@@ -53,6 +54,10 @@ class InputNotFoundFailure(errors.InputNotFoundError, AirflowFailException):
 
 class OutputExistsFailure(errors.OutputExistsError, AirflowFailException):
     """`OutputExistsError` that ends the task."""
+
+
+class OutputNotWritableFailure(errors.OutputNotWritableError, AirflowFailException):
+    """`OutputNotWritableError` that ends the task."""
 
 
 class AuthenticationFailure(errors.AuthenticationError, AirflowFailException):
@@ -104,9 +109,9 @@ def as_failure(error: ConvertApiError) -> ConvertApiError:
 
 @contextmanager
 def explicit_failures(*, quota: str = "fail") -> Iterator[None]:
-    """Let permanent errors of the block leave as failures, so that no retry burns.
+    """Raise permanent errors of the block as failures, so that no retry is used up.
 
-    :param quota: ``fail`` (default), or ``raise`` to let `QuotaExhaustedError` leave as it is,
+    :param quota: ``fail`` (default), or ``raise`` to raise `QuotaExhaustedError` unchanged,
         so that Airflow's retries and retry policies decide.
     """
     try:
@@ -117,4 +122,5 @@ def explicit_failures(*, quota: str = "fail") -> Iterator[None]:
         failure = as_failure(error)
         if failure is error:
             raise
+        # Not `from error`: the log would show the same error twice.
         raise failure.with_traceback(error.__traceback__) from error.__cause__

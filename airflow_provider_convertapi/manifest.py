@@ -28,7 +28,7 @@ _OUTCOMES: tuple[RecordStatus, ...] = ("converted", "failed", "not_attempted")
 
 
 def read_manifest(directory: str) -> list[Record]:
-    """Return the last word on each output, by output.
+    """Return the last record of each output, sorted by output.
 
     :param directory: a batch's destination, or its manifest; a path or a URI.
     """

@@ -21,7 +21,7 @@ __all__ = ["ConvertApiRetryPolicy"]
 
 
 class ConvertApiRetryPolicy(RetryPolicy):
-    """Retry what another try can change, when it can: ``retry_policy=ConvertApiRetryPolicy()``.
+    """Retry what another try can change, and when it can: ``retry_policy=ConvertApiRetryPolicy()``.
 
     ============================================  =============================================
     throttled until the task's `timeout`          retries after as long as ConvertAPI asked for
@@ -31,9 +31,9 @@ class ConvertApiRetryPolicy(RetryPolicy):
     any other error                               Airflow's usual retries
     ============================================  =============================================
 
-    It never goes beyond the task's `retries`.  Permanent errors of operators, sensors and the hook
-    fail without it, too: Airflow asks no policy about an `AirflowFailException`.  A quota reaches
-    it with ``on_quota_exhausted="raise"``.
+    It never exceeds the task's `retries`.  Permanent errors of operators, sensors and the hook fail
+    without it, too: Airflow does not consult a policy about an `AirflowFailException`.  It sees
+    exhausted quotas with ``on_quota_exhausted="raise"`` only.
 
     `AirflowOptionalProviderFeatureException` before Airflow 3.3, which has no retry policies.
 

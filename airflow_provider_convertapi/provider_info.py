@@ -1,11 +1,11 @@
-"""What Airflow's provider discovery reads: plain data.
+"""The plain data that Airflow's provider discovery reads.
 
-Airflow 3.2 and later read it while ``import airflow`` itself is still running, so an import here
-of anything of Airflow's, or an error, would stop every command and every task of a deployment.
+Airflow 3.2 and later read it while ``import airflow`` itself is still running, so importing
+anything of Airflow here, or an error, would stop every command and every task of a deployment.
 The connection form of Airflow 3.2 and later is made from `conn-fields` and `ui-field-behaviour`;
 :mod:`airflow_provider_convertapi.hooks.form` derives the form of older versions from the same.
 
-No field has a default: Airflow's form would prefill it, and save what was only shown.
+No field has a default: Airflow's form would prefill it, and save it though the user only looked.
 
 This module may change from release to release.
 """

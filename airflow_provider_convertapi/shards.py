@@ -20,14 +20,14 @@ def find_shards(
 ) -> list[dict[str, Any]]:
     """Look at a source and return the shards to map a batch over; use it in a ``@task``.
 
-    A file belongs to a shard by its path alone, so shards may move between workers, and their
-    number may change from run to run: the manifest knows each file all the same.  An empty source
-    is one shard, whose batch does what its `on_empty` says.
+    A file's shard depends on its path alone, so shards may move between workers, and their number
+    may change from run to run: the manifest still knows each file.  An empty source is one shard,
+    whose batch does what its `on_empty` says.
 
     :param source: a directory, a glob or a list, as the batch takes it.
-    :param files_per_shard: about how many files a shard has; the shards are as many as that needs.
+    :param files_per_shard: about how many files each shard has; this decides the number of shards.
     :param most_shards: the most shards; never more than Airflow's ``[core] max_map_length``.
-    :param max_conversions: a budget for all shards, divided by their files; None for none.
+    :param max_conversions: a budget for all shards, divided by their files; None for no limit.
 
     Each is a `source` for `ConvertApiBatchOperator.expand`.
     """
@@ -37,7 +37,7 @@ def find_shards(
     from airflow_provider_convertapi.batch.names import shard_number  # noqa: PLC0415 - as above
     from airflow_provider_convertapi.failures import explicit_failures  # noqa: PLC0415 - as above
 
-    numbers, uris = array("Q"), []  # of a directory of a million files, not their names
+    numbers, uris = array("Q"), []  # numbers, not names: a directory may have a million files
     with explicit_failures():
         for path, uri in list_paths(source):
             numbers.append(shard_number(path))
@@ -49,7 +49,7 @@ def find_shards(
     sizes = Counter(number % count for number in numbers)
     shards: list[dict[str, Any]]
     if numbers and len(uris) == len(numbers):
-        # Of a list each shard has its own part: Airflow stores what is returned here.
+        # Each shard gets its part of a list only, since Airflow stores what is returned here.
         members: dict[int, list[str]] = {index: [] for index in sorted(sizes)}
         for number, uri in zip(numbers, uris, strict=True):
             members[number % count].append(uri)
@@ -66,7 +66,7 @@ def find_shards(
 
 
 def _divided(budget: int, sizes: list[int]) -> list[int]:
-    """Divide a whole number in proportion, without loss: what rounding leaves goes to the first."""
+    """Divide a whole number in proportion, without loss; the first get what rounding leaves."""
     weights = sizes if sum(sizes) else [1] * len(sizes)
     shares = [budget * size // sum(weights) for size in weights]
     for index in range(budget - sum(shares)):

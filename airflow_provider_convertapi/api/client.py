@@ -161,6 +161,7 @@ class Client:
 
         try:
             return attempt(token)
+        # A 401 comes before anything is converted, so that even a paid request may be repeated.
         except AuthenticationError:
             # Without a token the error came from obtaining one, and renewing does not help.
             if not tokens or request.credential is not Credential.TOKEN:
@@ -185,6 +186,7 @@ class Client:
     ) -> Iterator[requests.Response]:
         """Send the request once; `TransportError` where no answer comes, for whatever reason."""
         timeout = (CONNECT_TIMEOUT, request.timeout or self.http_timeout)
+        # What can fail without cost comes before `ready`, which may wait for the permit to pay.
         with _carried(request):
             if not self._environment:
                 self._environment = environment_of(self.session, self.base_url)

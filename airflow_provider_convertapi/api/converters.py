@@ -77,7 +77,7 @@ def is_array(source_format: str, target_format: str) -> bool:
 
 
 def is_file_parameter(name: str) -> bool:
-    """Tell whether a parameter takes a file; case does not count."""
+    """Tell whether a parameter takes a file; case is ignored."""
     return name.lower() in _FILE_PARAMETERS
 
 

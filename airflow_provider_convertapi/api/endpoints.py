@@ -77,8 +77,7 @@ class JobAnswer:
     :param unknown: never asked for, forgotten, or not visible yet (404).
     :param conversion: the result, once it is there.
     :param verdict: the error that ended it; paid, unless `unpaid`.
-    :param unpaid: it was refused before any work (no conversions left, a refused credential, or
-        an overloaded service), and that refusal is stored.
+    :param unpaid: the stored answer is a refusal before any work (no quota, credential, overload).
     """
 
     unknown: bool = False
@@ -116,11 +115,9 @@ def start_conversion(
         Request(
             "POST",
             _convert_path("/async/convert", source_format, target_format),
-            # The id is ours, so that a job whose answer got lost is found and not paid again:
-            # https://docs.convertapi.com/docs/async-conversions
+            # Our id finds a lost answer: https://docs.convertapi.com/docs/async-conversions
             query={"JobId": job_id},
-            # The result stays for up to three hours, so that a broken download costs nothing:
-            # https://help.convertapi.com/en/article/how-long-are-my-files-stored-a5ihko/
+            # The result is kept for three hours, so that repeating a download costs nothing.
             body=FormBody([*fields, ("StoreFile", "true")]),
         ),
         parse,
@@ -175,7 +172,6 @@ def get_job(job_id: str) -> Endpoint[JobAnswer]:
 
 def _job_verdict(response: Response) -> JobAnswer:
     error = error_of(response, verdicts=True)
-    # These say that the poll was refused; they say nothing about the job.
     if response.status in {401, 429, 503} and not isinstance(error, QuotaExhaustedError):
         raise error
     if response.status < 400 or isinstance(error, TransportError):
@@ -199,7 +195,6 @@ def parse_conversion(response: Response) -> Conversion:
         raise unexpected(response, "list of files")
     cost = whole_number(body.get("ConversionCost"))
     return Conversion(
-        # A success is billed: without the field, count the least that one can cost.
         cost=1 if cost is None else cost,
         files=tuple(_converted_file(entry, response) for entry in files),
     )
@@ -217,8 +212,6 @@ def _converted_file(entry: object, response: Response) -> ConvertedFile:
 
 def _file_id(entry: dict[str, Any]) -> str | None:
     """Return the file's id, else the one in its `Url`, whose host and name are not trusted."""
-    # A URL is never requested as it is: it could lead the token to another host, and ConvertAPI
-    # leaves brackets in its file names unescaped.
     file_id = entry.get("FileId")
     if isinstance(file_id, str) and _ID.fullmatch(file_id):
         return file_id
@@ -255,7 +248,6 @@ def find_file(file_id: str) -> Endpoint[ConvertedFile | None]:
         if response.status == 404:
             return None
         _check_access(response)
-        # `file-size` is the documented header (ConvertAPI's OpenAPI document).
         sizes = (whole_number(response.headers.get(n)) for n in ("file-size", "content-length"))
         size = next((size for size in sizes if size is not None), None)
         if size is None:

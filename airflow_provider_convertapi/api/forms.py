@@ -108,6 +108,7 @@ class FormBody:
     """
 
     fields: Sequence[tuple[str, str | Openable]]
+    # Random, so that no document can contain it.
     boundary: str = field(default_factory=lambda: secrets.token_hex(16))
 
     def __post_init__(self) -> None:
@@ -178,6 +179,7 @@ def _file_name(name: str) -> str:
 def _blocks(file: Openable) -> Iterator[bytes]:
     left = file.size
     with file.open() as stream:
+        # Never more than the announced size: a file that grows would run into the next part.
         while left and (block := stream.read(min(BLOCK, left))):
             left -= len(block)
             yield block

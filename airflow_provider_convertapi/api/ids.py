@@ -47,7 +47,7 @@ def key_check(key: str) -> str:
 
 
 def request_digest(key: str, parts: Mapping[str, Any]) -> str:
-    """Return 32 characters that tell whether two processes were asked for the same."""
+    """Return 32 characters that tell whether two processes were asked for the same thing."""
     return _digest(key, "asked", seed_text(parts))[:ID_LENGTH]
 
 

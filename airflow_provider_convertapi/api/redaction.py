@@ -15,18 +15,20 @@ _LOOKED_AT, _LONGEST_TEXT = 4000, 500
 _ID = re.compile(r"[A-Za-z0-9]{32,}")
 _ID_IN_QUERY = re.compile(r"((?:JobId|fileId)=)[^\s&\"']+", re.IGNORECASE)
 _JWT = re.compile(r"(?<![A-Za-z0-9])eyJ[\w-]{4,}[\w.-]*")
-_URL_USER = re.compile(r"(\w://)[^\s/?#@\"']+@")
+_URL_USER = re.compile(r"(\w://)[^\s/?#\"']+@")
 _URL_QUERY = re.compile(r"(\w://[^\s?\"']+)\?[^\s\"']+")
+_URL_FRAGMENT = re.compile(r"(\bhttps?://[^\s#\"']+)#[^\s\"']+", re.IGNORECASE)
 _OF_WORDS = string.ascii_letters + string.digits + "_-.%"
 
 
 def redact(text: str) -> str:
     """Return the text without anything that grants access.
 
-    Hidden are job ids and file ids, JWTs, the queries of URLs, and users and passwords in URLs.
+    Hidden are job ids and file ids, JWTs, and users, passwords, queries and fragments in URLs.
     """
     text = _ID_IN_QUERY.sub(r"\1<id>", _JWT.sub("<token>", text))
     text = _URL_QUERY.sub(r"\1?<hidden>", _URL_USER.sub(r"\1<hidden>@", text))
+    text = _URL_FRAGMENT.sub(r"\1#<hidden>", text)
     return _ID.sub("<id>", text)
 
 

@@ -50,6 +50,7 @@ class Backoff:
         """Return the seconds to wait after the attempt (counted from 1), None to give up."""
         if isinstance(error, ThrottledError):
             asked = min(5.0 * attempt, 15.0) if error.retry_after is None else error.retry_after
+            # `Retry-After: 0` must not become a busy loop.
             seconds = max(asked, self.base)
         elif error.transient and attempt < self.attempts:
             seconds = min(self.base * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS), self.cap)

@@ -100,6 +100,7 @@ class _Answer(HTTPResponse):
         del self.headers[_HELD]
 
 
+# Set around each request, since urllib3 does not tell a connection which request it carries.
 _wire: ContextVar[Wire | None] = ContextVar("wire", default=None)
 
 
@@ -125,6 +126,7 @@ class _NotesFirstByte(HTTPConnection):
 
     def endheaders(self, *args: Any, **kwargs: Any) -> None:
         """Send the head, which was collected so far; a proxy's CONNECT does not call this."""
+        # Connected first: a failure to connect must not count as a byte that was sent.
         if self.sock is None:
             self.connect()
         if wire := _wire.get():

@@ -1,7 +1,7 @@
-"""What a user gave of a batch, as it was given.
+"""The arguments of a batch as the user gave them.
 
 This module may change from release to release.  A DAG file that declares an operator imports it, so
-it loads nothing else of ours.
+it imports nothing else of this package.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BatchSource = SourceArgument | Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchArguments(ConversionArguments):
-    """The arguments of a batch; what each means is said in `ConvertApiBatchOperator`."""
+    """The arguments of a batch; `ConvertApiBatchOperator` documents each of them."""
 
     max_in_flight: int
     max_conversions: int | None

@@ -1,4 +1,4 @@
-"""One try of a batch: plan, run, concluded.
+"""One try of a batch: plan it, run it, conclude it.
 
 This module may change from release to release.
 """
@@ -45,10 +45,10 @@ _EXAMPLES = 5
 
 @dataclass(slots=True)
 class Batch:
-    """A batch in the hands of one try of a task.
+    """A batch as one try of a task runs it.
 
-    :param cancels: whether jobs are deleted when the task is told to stop, since nobody would
-        collect them.
+    :param cancels: whether jobs are deleted when the task is told to stop, since no other try
+        collects them.
     :param asked: keyed digest of what the task is asked for.
     """
 
@@ -60,7 +60,7 @@ class Batch:
 
     @property
     def task(self) -> TaskTry:
-        """Return who writes the records."""
+        """Return the try that writes the records."""
         return self.session.task
 
     @property
@@ -71,14 +71,14 @@ class Batch:
     def plan(self, *, only: bool) -> Plan:
         """List, name and compare; check the budget.
 
-        :param only: leave no trace, since nothing follows.
+        :param only: write nothing, since no run follows.
         """
         plan = plan_batch(
             self.request, self.task, now=self.session.clock.time(), keeps_salt=not only
         )
         if not plan.source_files and self.request.on_empty == "fail":
             raise InputNotFoundError(
-                "source has no files, and on_empty='fail'. Look at the path and at what writes it."
+                "source has no files, and on_empty='fail'. Check the path, and what writes it."
             )
         self._describe(plan)
         if not only:
@@ -95,6 +95,12 @@ class Batch:
             plan.reused,
             plan.known,
         )
+        if plan.told_by_content:
+            self.log.info(
+                "%d files were read to tell whether they changed: their store says neither an ETag "
+                "nor a time, and files of one size would be the same one.",
+                plan.told_by_content,
+            )
         if left_out := [f"{count} {reason}" for reason, count in plan.left_out.items() if count]:
             self.log.info("Left out of the listing: %s.", ", ".join(left_out))
 
@@ -114,7 +120,7 @@ class Batch:
         }
 
     def run(self, plan: Plan) -> dict[str, Any]:
-        """Convert what the plan says, and return the summary; or say what went wrong."""
+        """Convert what the plan says and return the summary; raise as the policies say."""
         run = self.prepare(plan, Summary.of(plan), plan.spent)
         title = f"Convert {len(plan.items)} files"
         with self.cancelling(run), self.grouped(title):
@@ -122,7 +128,7 @@ class Batch:
         return self.conclude(plan, run)
 
     def prepare(self, plan: Plan, summary: Summary, spent: int) -> BatchRun:
-        """Return what runs a plan, or a wave of it."""
+        """Return the run of a plan, or of a wave of it."""
         if self.request.durable:
             self.session.warn_of_limits()
         _ = self.session.settings  # read here: a thread would compete for Airflow's supervisor
@@ -137,17 +143,18 @@ class Batch:
             self.request.destination.uri,
             self.request.from_format,
             self.session.clock,
+            self.request.secrets,
         )
         wanted = len(plan.items)
         run = BatchRun(converter, recorder, summary, spent, wanted, self.log)
-        # A chain's documents are named by jobs that are not derived from its file alone.
+        # A chain's documents have ids of jobs that cannot be derived from its file alone.
         if plan.uncleaned and self.request.durable and not self.request.steps:
             run.clean(plan.uncleaned)
         return run
 
     @contextmanager
     def grouped(self, title: str) -> Iterator[None]:
-        """Fold what is logged meanwhile, in the task's log."""
+        """Fold in the task's log what is logged inside the block."""
         self.log.info("::group::%s", title)
         try:
             yield
@@ -156,7 +163,7 @@ class Batch:
 
     @contextmanager
     def cancelling(self, run: BatchRun) -> Iterator[None]:
-        """Let no job stay at the service where the task is out of time and nobody comes back."""
+        """Delete the jobs at the service where the task is out of time and has no try left."""
         from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
         try:
@@ -169,7 +176,7 @@ class Batch:
     def conclude(self, plan: Plan, run: BatchRun, left: ItemStream | None = None) -> dict[str, Any]:
         """Write the last records, clean up, and end as the policies say.
 
-        :param left: files that no wave had got to.
+        :param left: files that no wave has reached.
         """
         run.record_not_attempted(left or ItemStream())
         manifest, summary = self.manifest_uri(plan), run.summary
@@ -178,10 +185,12 @@ class Batch:
         cancels = self.cancels and (run.halted is None or goes_on)
         if cancels:
             run.cancel()
-        if cancels or not (run.goes_on or run.late):  # else jobs that go on still read them
+        # Jobs that go on at the service may still have to read them.
+        if cancels or not (run.goes_on or run.late):
             self._delete_shared()
         if not goes_on:
-            self._compact(plan)  # whether or not it ends well: a folder may fail every night
+            # After a failure, too: a folder that fails every night would pile up parts.
+            self._compact(plan)
         if run.halted is not None and not self._is_accepted(run.halted, summary):
             raise self._halted(run.halted, summary, manifest)
         summary.raise_for_failures(self.request.failures_allowed, manifest)
@@ -196,11 +205,11 @@ class Batch:
     def _compact(self, plan: Plan) -> None:
         try:
             plan.state.manifest.compact(self.task)
-        except Exception as error:  # noqa: BLE001 - each store has its own; how the batch ended is what counts
-            self.log.warning("The manifest could not be compacted; the next run does. %s", error)
+        except Exception as error:  # noqa: BLE001 - each store has its own; how the batch ended is what matters
+            self.log.warning("The manifest could not be compacted; the next run tries. %s", error)
 
     def manifest_uri(self, plan: Plan) -> str:
-        """Return where the manifest lies, as it may be shown."""
+        """Return the URI of the manifest, in a form that may be shown."""
         return str(plan.state.manifest.files)
 
     def _say(self, summary: Summary, manifest: str) -> None:
@@ -247,11 +256,7 @@ class Batch:
 
 
 def _of_halfway(summary: Summary) -> str:
-    return (
-        f", save the steps that {summary.halfway} of them had behind them"
-        if summary.halfway
-        else ""
-    )
+    return f", save the steps that {summary.halfway} of them had done" if summary.halfway else ""
 
 
 def _of_underway(summary: Summary) -> str:

@@ -1,4 +1,4 @@
-"""A plan that waits beside the manifest, so that a task that resumes lists nothing again.
+"""A plan that is kept beside the manifest, so that a task that resumes need not list again.
 
 This module may change from release to release.
 """
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.task import TaskTry
 
 URL = "url-"
-"""How the fingerprint of a URL begins."""
+"""The prefix of a URL's fingerprint."""
+
+_UNFIT = (TypeError, KeyError, AttributeError, StopIteration, sqlite3.IntegrityError)
+"""What lines raise that are not those of a checkpoint, beside `ValueError`."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Checkpoint:
-    """A plan, and what else a task has to know when it resumes.
+    """A plan, and what else a task has to know to resume it.
 
     :param started: seconds since the epoch at which the batch began.
     :param files: URI, fingerprint and size of each file parameter, those of steps included; a URL,
@@ -57,27 +60,48 @@ class Checkpoint:
             yield _as_line([None, *as_row(item)[1:]] if _is_of_url(item) else as_row(item))
 
     @classmethod
-    def read(cls, lines: Iterable[bytes], url: Callable[[str], str | None]) -> Checkpoint:
-        """Read what `lines` gave; `ValueError` where it is something else.
+    def read(
+        cls,
+        lines: Iterable[bytes],
+        url: Callable[[str], str | None],
+        check: Callable[[Item], None],
+    ) -> Checkpoint:
+        """Read what `lines` yielded; `ValueError` where it is something else.
 
         :param url: returns the URL that has a fingerprint.
+        :param check: raises `ValueError` for an item that nobody asked for: whoever may write into
+            the destination may have written this. The item of a URL has None for its URI.
         """
         rows = (json.loads(line) for line in lines)
         try:
             head: dict[str, Any] = next(rows)
             head["digests"] = tuple(head["digests"])
-            return cls(items=Items(_as_item(row, url) for row in rows), **head)
-        except (TypeError, KeyError, StopIteration, sqlite3.IntegrityError) as error:
+            found = cls(items=Items(_as_item(row, url, check) for row in rows), **head)
+            found.check_types()
+        except _UNFIT as error:
             raise ValueError(str(error)) from None
+        return found
+
+    def check_types(self) -> None:
+        """Raise `ValueError` where a field holds something else than it should."""
+        counts = (self.spent, self.reused, self.known, self.least_cost)
+        texts = (self.to_format, *self.examples, *self.digests)
+        if (
+            not all(isinstance(count, int) and count >= 0 for count in counts)
+            or not all(isinstance(text, str) for text in texts)
+            or not isinstance(self.started, int | float)
+            or not all(isinstance(identity, list) for identity in self.files.values())
+        ):
+            raise ValueError("head")
 
     def check_asked(self, asked: str) -> None:
-        """Raise `ValueError` where the plan is of something else."""
+        """Raise `ValueError` where the plan is for something else."""
         if self.asked and self.asked != asked:
             raise ValueError("the plan of other arguments")
 
     @property
     def request_digest(self) -> RequestDigest:
-        """Return what records match by."""
+        """Return the digest by which records match."""
         return RequestDigest(
             to_format=self.to_format, digesting=lambda: self.digests, least_cost=self.least_cost
         )
@@ -89,7 +113,7 @@ def checkpoint_name(task: TaskTry) -> str:
 
 
 def checkpoint_prefix(task: TaskTry) -> str:
-    """Return how the checkpoints of all tries of this task instance begin."""
+    """Return the common prefix of the checkpoints of all tries of this task instance."""
     whose = json.dumps((task.dag_id, task.task_id, task.run_id))
     return f"{name_prefix(task)}-{hashlib.sha256(whose.encode()).hexdigest()[:16]}-"
 
@@ -98,12 +122,25 @@ def _as_line(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 
+# A signed URL gives access to its file, and the checkpoint may lie in a shared bucket.  So it holds
+# the fingerprint, and the URL itself is taken from the task's arguments.
 def _is_of_url(item: Item) -> bool:
     return item.fingerprint.startswith(URL)
 
 
-def _as_item(row: list[Any], url: Callable[[str], str | None]) -> Item:
+def _as_item(
+    row: list[Any], url: Callable[[str], str | None], check: Callable[[Item], None]
+) -> Item:
     item = as_item(row)
+    texts = (item.uri or "", item.target, item.fingerprint, item.seen or "")
+    outputs = (*item.own_outputs, *item.foreign_outputs)
+    counts = (item.barred_attempts, item.prepaid)
+    if not (
+        all(isinstance(text, str) for text in (*texts, *outputs))
+        and all(isinstance(count, int) and count >= 0 for count in counts)
+    ):
+        raise ValueError(str(item.target))
+    check(item)
     if item.uri is None:
         found = url(item.fingerprint)
         if found is None:

@@ -1,4 +1,4 @@
-"""Convert one file of a batch, under ids that the next try, run or worker finds again.
+"""Convert one file of a batch, under ids that another try, run or worker derives again.
 
 This module may change from release to release.
 """
@@ -20,6 +20,7 @@ from airflow_provider_convertapi.conversions.checking import request_for
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.job import Job, JobSettings
 from airflow_provider_convertapi.conversions.request import CheckedConversion
+from airflow_provider_convertapi.conversions.secrets import without_secrets
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.storage import (
@@ -31,7 +32,7 @@ from airflow_provider_convertapi.storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.request import BatchRequest
@@ -42,13 +43,13 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.session import Session
 
 quiet = logging.getLogger(f"{__name__}.one")
-"""A batch tells its story in totals: a line for each file would bury what matters."""
+"""The log of single files: a batch logs totals, since a line for each file would bury them."""
 quiet.setLevel(logging.WARNING)
 
 
 @dataclass(slots=True)
 class Converter:
-    """Make the conversions of a batch.
+    """Prepare the conversions of a batch.
 
     :param file_parameters: the files among the parameters, by name, found.
     """
@@ -65,14 +66,14 @@ class Converter:
     # --- what is asked -----------------------------------------------------------------------
 
     def check(self, item: Item) -> CheckedConversion:
-        """Return what is asked of a file; its store is not asked anything."""
+        """Return what is asked for a file; no request goes to its store."""
         conversion = self._conversion(item, self._listed(item))
         target = conversion.target
         target.destination.check_not_input([target.destination.uri], target.inputs)
         return conversion
 
     def expect(self, item: Item) -> CheckedConversion:
-        """Return the same of a file whose job is under way: it may be gone by now."""
+        """Return the same for a file whose job is under way, since the file may be gone by now."""
         if is_url(item.uri):
             return self._conversion(item, item.uri)
         nowhere: Any = None
@@ -90,14 +91,14 @@ class Converter:
         return replace(listed_source(item.uri, seen), fingerprint=item.fingerprint)
 
     def check_listed(self, item: Item) -> None:
-        """Raise what became of a file that is gone, or was written, since it was listed."""
+        """Raise the error for a file that is gone, or was written, since it was listed."""
         if is_url(item.uri):
             return
         found = find_source(item.uri)
         if found.fingerprint != (item.seen or item.fingerprint):
             raise InputChangedError(
                 f"{shown(found.uri)} was written since it was listed; nothing was paid. The next "
-                "try, or run, converts it; set min_age to leave files alone that are being written."
+                "try, or run, converts it; set min_age to skip files that are still being written."
             )
 
     def _conversion(self, item: Item, source: Input) -> CheckedConversion:
@@ -131,12 +132,13 @@ class Converter:
     def prepare(self, item: Item, permit: Permit, *, is_begun: bool) -> Chain | DirectConversion:
         """Return a file's conversion, ready to run.
 
-        :param is_begun: whether the service has a job of it: then the file may be gone.
+        :param is_begun: whether the service has its job; then the file may be gone.
         """
         conversion = self.expect(item) if is_begun else self.check(item)
         settings = JobSettings(
             may_be_known=True,
             is_second_attempt=item.is_second_attempt,
+            has_timed_out=item.has_timed_out,
             barred_attempts=item.barred_attempts,
             waits_out_throttling=False,
             delays=lambda _: self.schedule.delays(),
@@ -157,7 +159,7 @@ class Converter:
         )
 
     def _scope(self, item: Item) -> dict[str, str]:
-        """Return what a file's ids are made of beside its seed: no run, task, try or shard."""
+        """Return what a file's ids depend on beside its seed: no run, task, try or shard."""
         return {"destination": self.request.destination.uri, "output": item.target}
 
     def ids(self, item: Item) -> JobIds:
@@ -165,6 +167,7 @@ class Converter:
         return self._ids(item, self.expect(item).requests[0])
 
     def _ids(self, item: Item, request: ConversionRequest) -> JobIds:
+        # The same seed as `Chain` makes for its first step, or no job would be found again.
         seed = request.seed() | {
             "namespace": self.session.settings.namespace,
             "key": self.request.conversion_key,
@@ -182,11 +185,14 @@ class Converter:
         return Job(self.session, ids, request, settings, deadline, quiet)
 
 
-def error_fields(error: BaseException) -> dict[str, Any]:
-    """Return what a record says of a failure."""
+def error_fields(error: BaseException, secrets: Iterable[str]) -> dict[str, Any]:
+    """Return what a record says about a failure.
+
+    :param secrets: secret parameters, which the service's text may repeat and a record must not.
+    """
     code = getattr(error, "code", None)
     return {
         "error": type(error).__name__,
         "code": code if isinstance(code, int) else None,
-        "message": redaction.shown(str(error)),
+        "message": redaction.shown(without_secrets(str(error), secrets)),
     }

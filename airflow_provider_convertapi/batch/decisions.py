@@ -1,4 +1,4 @@
-"""Decide what a batch converts: what is new, changed, missing, or failed for a passing reason.
+"""Decide what a batch converts: what is new, changed, missing, or failed with a transient error.
 
 This module may change from release to release.
 """
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
+from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
 from airflow_provider_convertapi.batch.record import match_of
 from airflow_provider_convertapi.errors import facts_of
 
@@ -21,9 +22,9 @@ OnMissingOutput = Literal["convert", "ignore"]
 
 
 class Decision(Enum):
-    """What becomes of a file.
+    """What to do with a file.
 
-    `REUSE` what stands from earlier; `KNOWN`: its failure is known and paid for; `CONVERT` it.
+    `REUSE` its existing outputs; `KNOWN`: its failure is known and paid for; `CONVERT` it.
     """
 
     REUSE = "reuse"
@@ -38,11 +39,12 @@ class Item:
     :param uri: the input.
     :param target: its output, relative to the destination.
     :param fingerprint: what identifies its content.
-    :param seen: what the listing said of it where `fingerprint` is a hash of the content.
-    :param own_outputs: what a batch wrote for this output before, so that it may be written over.
-    :param foreign_outputs: outputs of other files that its numbered results would fall on.
+    :param seen: what the listing said about it where `fingerprint` is a hash of the content.
+    :param own_outputs: what a batch wrote for this output before, and may overwrite.
+    :param foreign_outputs: outputs of other files whose names its numbered results would have.
     :param barred_attempts: attempts, from 0 on, whose verdicts do not count any more.
     :param is_second_attempt: an earlier attempt ended with a verdict that one more may change.
+    :param has_timed_out: that verdict was that the service's `Timeout` was over.
     :param prepaid: conversions that earlier tries paid for and whose results this one finds.
     """
 
@@ -55,13 +57,17 @@ class Item:
     barred_attempts: int = 0
     is_second_attempt: bool = False
     prepaid: int = 0
+    has_timed_out: bool = False
 
     def needs(self, least_cost: int) -> int:
-        """Return the conversions that it still takes at least, of those it takes in all."""
+        """Return the least number of conversions that it still takes.
+
+        :param least_cost: the least that it takes in all.
+        """
         return max(least_cost - self.prepaid, 0)
 
     def newly_taken(self, cost: int, charged: int) -> int:
-        """Return what of a cost no earlier try of the task instance has counted.
+        """Return the part of a cost that no earlier try of the task instance has counted.
 
         :param charged: conversions that this try submitted.
         """
@@ -70,9 +76,9 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the manifest says of an output.
+    """What the manifest says about an output.
 
-    :param stands: tells whether all outputs of `conversion` are there as they were written.
+    :param stands: tells whether all outputs of `conversion` still exist as they were written.
     """
 
     conversion: LastConversion | None
@@ -82,11 +88,11 @@ class History:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestDigest:
-    """What was asked of every file alike.
+    """What was asked for every file alike.
 
     :param to_format: target format or tool.
     :param digesting: returns the digest of the parameters under each salt of the manifest; the
-        first time it may wait for them.
+        first call may wait for them.
     :param least_cost: conversions that one file takes at least.
     """
 
@@ -108,13 +114,13 @@ class RequestDigest:
 class ReusePolicy:
     """Which records settle a file.
 
-    :param run_id: the run that this is.
-    :param retry_failed: permanent failures of other runs are paid once more.
+    :param run_id: the current run.
+    :param retry_failed: whether to pay once more for permanent failures of other runs.
     :param on_missing_output: ``convert`` an output that was removed, or ``ignore`` that it was.
-    :param timeout: the user's own `Timeout`, seconds: a file that ran out of less is converted.
+    :param timeout: the user's own `Timeout`, seconds; a file that timed out with less is converted.
     :param first_try: the number of the first try since the task was last cleared.
-    :param collects: what an earlier try paid for and did not save can be fetched: it made jobs.
-    :param hash_content: returns the fingerprint of a file's content; None: the listing's counts.
+    :param collects: whether results that an earlier try paid for but did not save can be fetched.
+    :param hash_content: returns the fingerprint of a file's content; None uses the listing's.
     """
 
     run_id: str
@@ -133,13 +139,13 @@ def decide(
     digest: RequestDigest,
     policy: ReusePolicy,
 ) -> Decision:
-    """Compare a file with what the manifest says of its output; complete the item accordingly.
+    """Compare a file with what the manifest says about its output; complete the item to match.
 
     :param source: what records call the file.
     """
     conversion, failure = history.conversion, history.failure
     if failure is not None and _has_more_time(failure, policy):
-        failure = None  # another `Timeout` makes other jobs: nothing of it counts any more
+        failure = None  # another `Timeout` makes other jobs, so the old failure does not count
     is_converted, is_failed = _are_of_this(conversion, failure, item, source, digest, policy)
     if is_converted and (policy.on_missing_output == "ignore" or history.stands()):
         return Decision.REUSE
@@ -147,9 +153,11 @@ def decide(
         if not is_converted and _bars(failure, policy):
             return Decision.KNOWN
         facts = facts_of(failure.error)
+        # It is paid for once more: the verdicts that the service still remembers must not end it.
         is_verdict = failure.bars and not facts.bars_paid_file
         item.barred_attempts = failure.attempt + 1 if is_verdict else 0
         item.is_second_attempt = facts.transient and facts.concerns == "document"
+        item.has_timed_out = item.is_second_attempt and failure.code == TIMEOUT_CODE
     _hash(item, policy)
     return Decision.CONVERT
 
@@ -162,7 +170,7 @@ def _are_of_this(
     digest: RequestDigest,
     policy: ReusePolicy,
 ) -> tuple[bool, bool]:
-    """Tell which records are of this very conversion; look at the content if need be."""
+    """Tell which records are of this same conversion; hash the content if need be."""
     if conversion is None and failure is None:
         return False, False
     matches = digest.matches(source, item.fingerprint)
@@ -185,20 +193,21 @@ def _hash(item: Item, policy: ReusePolicy) -> None:
 
 
 def _has_more_time(failure: LastFailure, policy: ReusePolicy) -> bool:
-    """Tell whether a file that ran out of time would have more of it now."""
+    """Tell whether a file that timed out would have more time now."""
     return bool(failure.timeout and policy.timeout and policy.timeout > failure.timeout)
 
 
 def _bars(failure: LastFailure, policy: ReusePolicy) -> bool:
-    """Tell whether a failure stands: paid for and permanent, or lost by this series of tries."""
-    # Of this run, and no human cleared the task since.
+    """Tell whether a failure is final: permanent and paid for, or lost since the last clearing."""
+    # Recent: of this run, and the task was not cleared since.
     own = failure.run_id == policy.run_id
     recent = own and failure.try_number >= policy.first_try
     facts = facts_of(failure.error)
     if facts.concerns == "result":
-        # It may have been billed: paying anew is for a human, or another run, to decide.
+        # It may have been billed: only a person who clears the task, or another run, pays again.
         return recent
     if own and facts.bars_paid_file and (facts.concerns == "service" or not recent):
-        # Of its job the same run fetches the result for free; a clear says: the place is free now.
+        # This run can still fetch the result for free, and clearing the task says that the file in
+        # the way is gone.
         return False
     return failure.bars and (recent or not policy.retry_failed)

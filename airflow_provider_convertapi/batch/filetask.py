@@ -1,4 +1,4 @@
-"""One file of a batch under way, and what is to be done with it.
+"""One file of a batch while it is under way, and what is to be done with it.
 
 This module may change from release to release.
 """
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class FileTask:
-    """One file, which goes from thread to thread where the service makes it wait.
+    """One file; it may change threads while the service makes it wait.
 
     :param action: one of the methods below; None of a result means that its jobs go on.
-    :param run: follows the action, and remembers how it went.
+    :param run: carries out the action, and records how it went.
     :param known: the jobs that an earlier wave has begun, in the order of the steps.
     :param seconds: how long it may take from now on; None for the request's timeout.
     """
@@ -47,25 +47,25 @@ class FileTask:
     _permit: Permit | None = field(default=None, init=False, repr=False)
 
     def __call__(self, client: Client, permit: Permit) -> None:
-        """Do it with the connection of a free slot, and at the service with its permit."""
+        """Run with the client of a free slot, and with a permit for the service."""
         self._permit = permit
         with self.converter.session.using(client):
             self.run(self)
 
-    # --- the permit of the thread at hand ----------------------------------------------------
+    # --- the permit of the current thread ----------------------------------------------------
 
     def acquire(self) -> None:
-        """Wait until it may be at the service."""
+        """Wait until it may use the service."""
         if self._permit:
             self._permit.acquire()
 
     def release(self) -> None:
-        """Tell that the service is done with it."""
+        """Let another file use the service: it is done with this one."""
         if self._permit:
             self._permit.release()
 
     def act(self) -> ConversionResult | None:
-        """Follow the action; what is wrong with the file itself is said by what became of it."""
+        """Run the action; where the file itself failed, another look at it gives the error."""
         try:
             return self.action(self)
         except (InputChangedError, FileNotFoundError, PermissionError):
@@ -84,7 +84,7 @@ class FileTask:
         return _ended(conversion.proceed(self.known))
 
     def begin(self) -> ConversionResult | None:
-        """Submit the first job; where that was done before, the first that was not."""
+        """Submit the first job that was not submitted before."""
         conversion = self._prepared()
         assert not isinstance(conversion, DirectConversion)  # noqa: S101 - waves are durable
         self._enter()
@@ -94,6 +94,7 @@ class FileTask:
         """Collect what an earlier wave submitted, if it has an answer."""
         client, ref = self.converter.session.client, self.known[-1]
         ids = JobIds(self.converter.session.key, ref.derivation)
+        # A look is free and returns at once; `convert` would wait for a job that still runs.
         answer = client.call(get_job(ids.job_id(ref.attempt)))
         return self.convert() if answer.conversion or answer.verdict else None
 
@@ -104,7 +105,7 @@ class FileTask:
         return self.conversion
 
     def _enter(self) -> None:
-        """Wait for the permit, and end here where the task was told to stop meanwhile."""
+        """Wait for the permit; raise if the task was told to stop meanwhile."""
         self.acquire()
         self.converter.session.client.pause(0)
 
@@ -112,7 +113,7 @@ class FileTask:
 
     @property
     def request(self) -> ConversionRequest | None:
-        """What the first converter gets; None where the file was refused before that was known."""
+        """What the first converter gets; None where the file failed before that was known."""
         return self.conversion.conversion.requests[0] if self.conversion else None
 
     @property
@@ -122,12 +123,12 @@ class FileTask:
 
     @property
     def documents(self) -> list[str]:
-        """Ids of documents that are to be deleted once its record is safe."""
+        """Ids of documents to delete once its record is published."""
         return self.conversion.documents if self.conversion else []
 
     @property
     def refs(self) -> Sequence[JobRef]:
-        """The jobs that the service has of it."""
+        """Its jobs at the service."""
         return (self.conversion.refs if self.conversion else ()) or self.known
 
     @property
@@ -144,7 +145,7 @@ class FileTask:
 
     @property
     def ended_bill(self) -> tuple[int, int]:
-        """The same of what has ended well: what is under way may turn out to be unpaid."""
+        """The same for the jobs that have succeeded: others may turn out to be unpaid."""
         return self.conversion.ended_bill if self.conversion else (0, 0)
 
 

@@ -1,4 +1,4 @@
-"""What the manifest says of each output, and what a task instance spent, as a plan needs it.
+"""What the manifest says about each output, and what a task instance spent.
 
 This module may change from release to release.
 """
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.storage import Found
 
 _CLEANED_AFTER = timedelta(minutes=1)
-"""How long after its record a document may lie at the service: records are published every few
-seconds, and documents go then, between two files."""
+"""How long after its record a document may still be at the service: records are published every few
+seconds, and documents are deleted after that, between two files."""
 
 _IS_OUTPUT = """
 SELECT NULL FROM further WHERE path = ?1 AND to_format = ?2
@@ -40,8 +40,8 @@ UNION ALL SELECT outputs FROM conversions WHERE target = ?1 AND to_format = ?2
 class LastConversion:
     """The last conversion into an output.
 
-    :param source: the hash of the source, in this process.
-    :param outputs: the size of each output; of the one that was planned its size alone.
+    :param source: the hash of the source, valid in this process only.
+    :param outputs: the size of each output; just the number where only the planned one was written.
     """
 
     match: bytes
@@ -54,7 +54,7 @@ class LastConversion:
         return self.source == hash(source)
 
     def sizes(self, target: str) -> Mapping[str, int]:
-        """Return what was written, with sizes; `target` is the output that was planned."""
+        """Return what was written, with sizes; `target` is the planned output."""
         return {target: self.outputs} if isinstance(self.outputs, int) else self.outputs
 
     @classmethod
@@ -67,7 +67,7 @@ class LastConversion:
 
 @dataclass(frozen=True, slots=True)
 class LastFailure:
-    """The last failure on the way to an output."""
+    """The last failure of a conversion into an output."""
 
     match: bytes
     match_seen: bytes | None
@@ -81,7 +81,7 @@ class LastFailure:
 
     @property
     def summary(self) -> str:
-        """Return what is said of it in a word."""
+        """Return the error and its Code, for one line of a log."""
         return self.error + (f" (Code {self.code})" if self.code else "")
 
     @classmethod
@@ -92,9 +92,9 @@ class LastFailure:
 
 
 class Index:
-    """What the manifest says of each output, as far as a plan needs it.
+    """What the manifest says about each output, as far as a plan needs it.
 
-    :param tables: where it is kept.
+    :param tables: the tables that hold it.
     :param task: whose own records are counted.
     :param now: seconds since the epoch.
     :param only_own_run: leave the records of other runs out.
@@ -117,14 +117,15 @@ class Index:
     # --- what records say ----------------------------------------------------------------------
 
     def read(self, manifest: Manifest) -> None:
-        """Take in every record of the manifest."""
+        """Add every record of the manifest."""
         for _, record in manifest.records():
             self.add(record)
 
     def add(self, record: Record) -> None:
-        """Take in one record; the order does not matter."""
+        """Add one record; the order does not matter."""
         if record.is_of(self._task):
             self._count(record)
+        # With `overwrite` other runs settle nothing, but what they wrote is still ours to replace.
         if self._only_own_run and record.run_id != self._task.run_id:
             self._add_overwritten(record)
         elif record.outcome == "converted":
@@ -136,7 +137,7 @@ class Index:
         self._tables.executemany(
             "INSERT INTO overwritten VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
             "target = excluded.target, to_format = excluded.to_format "
-            "WHERE target != path",  # whose own it is wins
+            "WHERE target != path",  # the file that the path was planned for wins
             ((pack(path), pack(record.target), pack(record.to_format)) for path in record.outputs),
         )
 
@@ -178,7 +179,7 @@ class Index:
         )
 
     def _put(self, table: str, *row: object) -> None:
-        """Keep a row, which begins with output and time, unless a later one of it is there."""
+        """Keep a row, which begins with output and time, unless there is a later one."""
         values = ", ".join(f"?{number}" for number in range(1, len(row) + 1))
         self._tables.execute(
             f"INSERT OR REPLACE INTO {table} SELECT {values} WHERE NOT EXISTS "  # noqa: S608 - both are ours
@@ -198,25 +199,25 @@ class Index:
         row = self._tables.execute(_IS_OUTPUT, (pack(path), pack(to_format))).fetchone()
         if row is None:
             return False
-        # The output that was planned may not be among those that were written.
+        # The planned output may not be among those that were written.
         return not isinstance(row[0], str) or path in json.loads(row[0])
 
     def is_from(self, target: str, source: str) -> bool | None:
-        """Tell whether an output was made from this source, or was to be; None: from none."""
+        """Tell whether an output was made from this source, or was to be; None: there was none."""
         row = self._one("SELECT source FROM conversions WHERE target = ?", target) or self._one(
             "SELECT source FROM failures WHERE target = ?", target
         )
         return None if row is None else bool(row[0] == hash(source))
 
-    # --- what stands, and whose it is ----------------------------------------------------------
+    # --- what exists, and whose it is ----------------------------------------------------------
 
     def note_standing(self, files: Iterable[Found]) -> None:
-        """Take in what the destination holds."""
+        """Add what the destination holds now."""
         rows = ((pack(file.path), file.size) for file in files)
         self._tables.executemany("INSERT OR REPLACE INTO standing VALUES (?, ?)", rows)
 
     def note_planned(self) -> None:
-        """Take in which outputs are numbered, as those of a file with several results are."""
+        """Note which outputs have numbers, as those of a file with several results do."""
         for table, column in (
             ("inputs", "target"),
             ("conversions", "target"),
@@ -242,7 +243,7 @@ class Index:
         conversion: LastConversion,
         look: Callable[[str], int | None] | None = None,
     ) -> bool:
-        """Tell whether every output is there as it was written.
+        """Tell whether every output still exists as it was written.
 
         :param look: returns the size of an output that the destination's listing did not show.
         """
@@ -258,7 +259,7 @@ class Index:
         return look(path) if look else None
 
     def _is_for(self, path: str, target: str) -> bool:
-        """Tell whether it was written for this output last."""
+        """Tell whether this output was the last that it was written for."""
         row = path != target and self._one("SELECT target FROM further WHERE path = ?", path)
         return not row or row[0] == pack(target)
 
@@ -268,7 +269,7 @@ class Index:
         return tuple(path for path in written if path == target or self._is_of(path, target))
 
     def foreign_outputs(self, target: str) -> tuple[str, ...]:
-        """Return what would be a numbered result of it, and is another file's."""
+        """Return other files' outputs that have the names of its numbered results."""
         return tuple(path for path in self._near(target) if not self._is_of(path, target))
 
     def _near(self, target: str) -> list[str]:
@@ -284,7 +285,7 @@ class Index:
         return self._makers(path) == {pack(target)}
 
     def _makers(self, path: str) -> set[bytes]:
-        """Return the outputs, as they were planned, whose conversions wrote a path."""
+        """Return the planned outputs whose conversions wrote a path."""
         makers = {
             target
             for (target,) in self._tables.execute(
@@ -312,9 +313,10 @@ class Index:
             self._add_own(datetime.fromisoformat(record.when), record)
 
     def _spend(self, record: Record) -> None:
-        """Count what a try took: it names the whole cost, also what an earlier one had paid."""
+        """Count what a try took; its cost includes what an earlier try had paid."""
         is_kept = datetime.fromisoformat(record.when) > self._now - RETENTION
-        # One that ended with a verdict, or was lost, has nothing that could be fetched.
+        # What is younger than the service's retention can be collected without paying again; one
+        # that ended with a verdict, or was lost, has nothing that could be fetched.
         is_for_nothing = facts_of(record.error).concerns in ("document", "result")
         kept = record.cost - is_for_nothing if is_kept else 0
         self._tables.execute(
@@ -326,14 +328,14 @@ class Index:
 
     @property
     def spent(self) -> int:
-        """Return the conversions that the task's task instance took, over all its tries."""
+        """Return the conversions that the task instance took, over all its tries."""
         query = "SELECT coalesce(sum(max(charged, most)), 0) FROM spending"
         return int(self._tables.execute(query).fetchone()[0])
 
     def prepaid(self, target: str, matches: Iterable[bytes]) -> int:
-        """Return the conversions of a file that were paid and that the next try finds done.
+        """Return the conversions of a file that were paid and whose results the next try finds.
 
-        :param matches: what records of its conversion may be known by.
+        :param matches: digests that records of its conversion may have.
         """
         query = "SELECT kept FROM spending WHERE target = ? AND match = ?"
         found = (self._tables.execute(query, (pack(target), match)).fetchone() for match in matches)
@@ -341,18 +343,18 @@ class Index:
 
     def _add_own(self, when: datetime, record: Record) -> None:
         self._own.append((when, record.target, (record.fingerprint, record.attempt)))
-        while self._own[0][0] < when - _CLEANED_AFTER:  # parts come in their order, nearly
+        while self._own[0][0] < when - _CLEANED_AFTER:  # parts are read nearly in order
             self._own.popleft()
 
     def recent(self) -> dict[str, tuple[str, int]]:
-        """Return what earlier tries of the task instance recorded last.
+        """Return what earlier tries of the task instance recorded last: fingerprint and attempt.
 
-        One that was killed then may have left the documents of those at the service: by output
-        the fingerprint and the attempt, which its jobs' ids are derived from.
+        A try that was killed then may have left those files' documents at the service, under ids
+        that are derived from fingerprint and attempt.
         """
         own = sorted(self._own)
         if not own or own[-1][0] < self._now - RETENTION:
-            return {}  # since then its ids may have become another run's
+            return {}  # by now another run may use the same ids
         since = own[-1][0] - _CLEANED_AFTER
         return {target: answered for when, target, answered in own if when >= since}
 

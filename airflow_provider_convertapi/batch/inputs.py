@@ -22,6 +22,7 @@ from airflow_provider_convertapi.conversions.values import flatten, plain_text, 
 from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage import (
     Destination,
+    Sought,
     canonical,
     directory_of,
     is_glob,
@@ -40,21 +41,21 @@ if TYPE_CHECKING:
     )
 
 MISSING = "missing"
-"""Fingerprint of a listed file that is not there."""
+"""Fingerprint of a file that a list names and that does not exist."""
 
 OWN_OUTPUT = "outputs of this conversion"
 """Why a file of a listing is left out."""
 
 _AT_ONCE = 8
-"""Files of a list that are looked up at a time."""
+"""Files of a list that are looked up at the same time."""
 
 _TEXT_OF_LIST = re.compile(
     r"""\[\s*( | '.*' | ".*" | \w+\(.*\) | \[.*\] )\s*\]""", re.DOTALL | re.VERBOSE
 )
-"""What Python writes of a list: of texts, of paths such as ``PosixPath('a')``, of lists, empty."""
+"""A list as text: of strings, of paths such as ``PosixPath('a')``, of lists, or empty."""
 
 _BRACKETS = re.compile(r"[^*?]*\[[^*?\[\]]*\][^*?]*")
-"""A name that is a glob only because of what it has in brackets."""
+"""A name that is a glob only because of its brackets."""
 
 _SIGNATURES = (
     ("X-Amz-Signature", "Algorithm Credential Date Expires SignedHeaders Security-Token", "X-Amz-"),
@@ -62,8 +63,8 @@ _SIGNATURES = (
     ("Signature Expires", "AWSAccessKeyId GoogleAccessId Key-Pair-Id", ""),
     ("sig se sv", "ss srt sr sp st spr sip skoid sktid skt ske sks skv", ""),
 )
-"""Parameters of a query by which a URL is known to be signed, what else belongs to the signature,
-and how the latter begin: of S3 and what is like it, Google, CloudFront and older ways, Azure."""
+"""Parameters that show that a URL is signed, what else belongs to the signature, and the prefix of
+the latter: for S3 and its like, Google, CloudFront and older schemes, Azure."""
 
 
 Entry = TypeVar("Entry", "Input", "Found")
@@ -73,10 +74,10 @@ Entry = TypeVar("Entry", "Input", "Found")
 class Input:
     """A file to convert.
 
-    :param path: relative to the directory that was listed; of a list's file its name.
-    :param size: bytes; 0 of a URL.
-    :param fingerprint: what the listing says of its content.
-    :param inside: its path relative to the destination where it lies there, else None.
+    :param path: relative to the directory that was listed; for a file of a list, its name.
+    :param size: bytes; 0 for a URL.
+    :param fingerprint: what the listing says about its content.
+    :param inside: its path relative to the destination if it is there, else None.
     :param is_named: whether a list named it, rather than a listing found it.
     """
 
@@ -92,13 +93,13 @@ class Input:
 class Inputs:
     """The inputs of a batch, read once, as a stream.
 
-    :param request: what was asked.
-    :param tables: those of the plan.
+    :param request: what was asked for.
+    :param tables: the tables of the plan.
     :param now: seconds since the epoch.
     :param is_output: tells whether a batch wrote a path, relative to the destination, in a format:
-        what the conversion that is asked for has made is not its input.
-    :param total: how many files the whole source has, all shards together; counted while reading.
-    :param left_out: how many more were listed and left out, by reason; counted as well.
+        results of this same conversion are not its inputs.
+    :param total: number of files in the whole source, of all shards; counted while reading.
+    :param left_out: number of files that were listed and left out, by reason; counted as well.
     """
 
     request: BatchRequest
@@ -122,10 +123,11 @@ class Inputs:
                 yield entry
 
     def _each_once(self) -> Iterator[Input]:
-        """Yield every input, with the path that the first listing that has it gives it."""
+        """Yield every input once, with the path that the first listing gives it."""
         listings, names = _divided(self.request.source)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             found = [entry for entry in pool.map(self._named, names) if entry]
+        # By what records call it: two signatures of one URL are one input, and paid once.
         named = {record_uri(one.uri) if is_url(one.uri) else one.uri: one for one in found}
         seen = None if _is_one(listings, names) else _Seen(self.tables)
         to_format = self.request.to_formats[-1]
@@ -151,7 +153,7 @@ class Inputs:
                 yield Input(found.uri, found.path, found.size, found.fingerprint, inside, False)
 
     def _named(self, uri: str) -> Input | None:
-        """Look up a file that is named: by a list, or by itself."""
+        """Look up a file that the user named, in a list or alone; None where it is too young."""
         if is_url(uri):
             return Input(uri, _url_name(uri), 0, url_fingerprint(uri), None, True)
         place, where = self._destination, canonical(uri)
@@ -167,7 +169,7 @@ class Inputs:
         return Input(found.uri, found.path, found.size, found.fingerprint, inside, True)
 
     def _is_old_enough(self, found: Found) -> bool:
-        """Leave alone what may still be being written."""
+        """Tell whether a file is at least `min_age` old; a younger one may be incomplete."""
         least = self.request.min_age
         if not least:
             return True
@@ -183,17 +185,19 @@ class Inputs:
 
 
 def url_fingerprint(url: str) -> str:
-    """Return what identifies a URL, which has no fingerprint but itself, and may be a secret."""
+    """Return what identifies a URL: a digest, since the URL itself may be secret."""
     return f"{URL}{hashlib.sha256(url.encode()).hexdigest()[:32]}"
 
 
 def record_uri(uri: str) -> str:
-    """Return what records call an input: nothing of it is secret.
+    """Return what records call an input, without secrets.
 
-    Of a URL's query, which may tell one document from another, it holds a digest; a signature is
-    no part of that, so that a document keeps its name however often it is signed.
+    A URL's query, which may distinguish documents, is replaced by a digest.  A signature is left
+    out of it, so that a document has the same name however often its URL is signed.  So are user
+    and password, and the fragment, which no server sees.
     """
-    query = _without_signature(uri.partition("?")[2]) if is_url(uri) else ""
+    query = uri.partition("#")[0].partition("?")[2] if is_url(uri) else ""
+    query = _without_signature(query)
     digest = hashlib.sha256(query.encode()).hexdigest()[:16]
     return f"{shown(uri)}?digest={digest}" if query else shown(uri)
 
@@ -220,8 +224,21 @@ def _url_name(url: str) -> str:
     return unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.hostname or "page"
 
 
+def asked_files(source: object) -> Callable[[str], bool]:
+    """Return what tells whether a file is one that a source asks for; nothing is looked at.
+
+    :param source: as the user gave it; its URLs are left out.
+    """
+    several = flatten(source) != [source]
+    uris = [plain_text("source", item) for item in flatten(source)]
+    sought = [Sought(uri) for uri in uris if not is_url(uri)]
+    names = {name for one in sought for name in one.names}
+    listings = [one for one in sought if not several or one.is_listing]
+    return lambda uri: uri in names or any(one.lists(uri) for one in listings)
+
+
 def _divided(source: object) -> tuple[list[str], list[str]]:
-    """Return what a source has to be listed, and the files and URLs that it names."""
+    """Divide a source into URIs to list, and the files and URLs that it names."""
     is_list = flatten(source) != [source]
     listings: list[str] = []
     named: list[str] = []
@@ -229,7 +246,7 @@ def _divided(source: object) -> tuple[list[str], list[str]]:
         if _is_text_of_list(uri):
             raise wrong(
                 "source",
-                "is the text of a list, which a template made of it. Hand over the list itself: "
+                "is the text of a list, which a template made of it. Pass the list itself: "
                 "the task's .output (an XComArg) instead of a template, or a DAG with "
                 "render_template_as_native_obj=True",
             )
@@ -253,17 +270,17 @@ def _first(uri: str) -> Found | None:
 
 
 def _is_text_of_list(text: str) -> bool:
-    """Tell a list's text from a glob: ``[abc]`` and ``[a-c]*[0-9]`` hold no text in quotes."""
+    """Tell whether text is a list; globs such as ``[abc]`` and ``[a-c]*[0-9]`` have no quotes."""
     return _TEXT_OF_LIST.fullmatch(text.strip()) is not None
 
 
 def _is_one(listings: Sequence[str], named: Sequence[str]) -> bool:
-    """Tell whether there is one listing alone, which may be long and lists nothing twice."""
+    """Tell whether there is a single listing, which cannot list anything twice."""
     return len(listings) == 1 and not named
 
 
 class _Seen:
-    """The URIs that were seen."""
+    """The URIs that were seen, in a table since they may be many."""
 
     def __init__(self, tables: sqlite3.Connection) -> None:
         self._tables = tables
@@ -279,12 +296,12 @@ class _Seen:
 
 
 def _each_new(entries: Iterable[Entry], seen: _Seen | None) -> Iterator[Entry]:
-    """Yield what was not seen, and note it; of one listing alone nothing is noted."""
+    """Yield what was not seen before, and note it; a single listing needs no notes."""
     return (entry for entry in entries if seen is None or seen.add(entry.uri))
 
 
 def list_paths(source: object) -> Iterator[tuple[str, str | None]]:
-    """Yield the relative path of every file, by which shards are told, and the URI if named."""
+    """Yield each file's relative path, which decides its shard, and its URI if it was named."""
     listings, named = _divided(source)
     with closing(open_tables()) as tables:
         seen = None if _is_one(listings, named) else _Seen(tables)
@@ -296,10 +313,7 @@ def list_paths(source: object) -> Iterator[tuple[str, str | None]]:
 
 
 def leave_out_outputs(tables: sqlite3.Connection) -> int:
-    """Leave out what a listing found that is another input's output: it was made, not given.
-
-    Return how many files those are.
-    """
+    """Leave out listed files that are outputs of other inputs; return how many those are."""
     found = tables.execute(
         "UPDATE inputs SET is_left_out = TRUE WHERE NOT is_named AND inside IS NOT NULL AND EXISTS "
         "(SELECT 1 FROM inputs AS maker WHERE maker.target = inputs.inside "

@@ -1,4 +1,4 @@
-"""The files that a batch converts: on the disk, read in pieces, by output.
+"""The files that a batch converts, kept on the disk and read in pieces, by output.
 
 This module may change from release to release.
 """
@@ -21,9 +21,9 @@ _AT_ONCE = 500
 
 
 class Items:
-    """The files to convert, by output; a million of them take no memory.
+    """The files to convert, by output; a million of them take hardly any memory.
 
-    Any thread may read them.  What is settled stays among them, and is left out of `unsettled`.
+    Any thread may read them.  Settled files stay in it, but `unsettled` leaves them out.
     """
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
@@ -34,7 +34,7 @@ class Items:
         self.extend(items)
 
     def extend(self, items: Iterable[Item]) -> None:
-        """Add files; no two of them have one output."""
+        """Add files; no two of them may have the same output."""
         rows = (
             (pack(item.target), json.dumps(as_row(item))) for item in map(self._count_in, items)
         )
@@ -52,16 +52,16 @@ class Items:
         return self._read("target > ?")
 
     def unsettled(self) -> Iterator[Item]:
-        """Yield the files of which `settle` was not told."""
+        """Yield the files that `settle` was not called for."""
         return self._read("target > ? AND NOT is_settled")
 
     @property
     def unsettled_count(self) -> int:
-        """Return how many those are."""
+        """Return how many files are unsettled."""
         return self._count - self._settled
 
     def settle(self, target: str) -> Item | None:
-        """Take out the file that has an output; None where none has, or it was taken out before."""
+        """Mark the file of an output as settled and return it; None if there is none left."""
         changed = self._database.execute(
             "UPDATE items SET is_settled = 1 WHERE target = ? AND NOT is_settled RETURNING row",
             (pack(target),),
@@ -77,6 +77,7 @@ class Items:
         return sum(max(each - paid, 0) * count for paid, count in self._least.items())
 
     def _read(self, condition: str) -> Iterator[Item]:
+        # In pieces, each by a query of its own: files are settled while others are read.
         query = f"SELECT target, row FROM items WHERE {condition} ORDER BY target LIMIT {_AT_ONCE}"  # noqa: S608 - both are ours
         last = b""
         while rows := self._database.execute(query, (last,)).fetchall():
@@ -87,7 +88,7 @@ class Items:
 class ItemStream:
     """Files that nothing has been done for yet: each is read when it is taken, and counted.
 
-    :param count: how many they are.
+    :param count: how many there are.
     """
 
     def __init__(self, items: Iterable[Item] = (), count: int = 0) -> None:
@@ -122,10 +123,11 @@ def as_row(item: Item) -> list[Any]:
         item.barred_attempts,
         item.is_second_attempt,
         item.prepaid,
+        item.has_timed_out,
     ]
 
 
 def as_item(row: list[Any]) -> Item:
-    """Return the item of a row; `TypeError` or `ValueError` where it is none."""
+    """Return the item of a row; `TypeError` or `ValueError` where it is not one."""
     uri, target, fingerprint, seen, own, foreign, *rest = row
     return Item(uri, target, fingerprint, seen, tuple(own), tuple(foreign), *rest)

@@ -1,4 +1,4 @@
-"""How many conversions at a time, and when to ask for one: arithmetic only, no clock, no sleep.
+"""How many conversions run at a time, and when to poll: arithmetic only, no clock, no sleep.
 
 This module may change from release to release.
 """
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FIRST_SPACING = 0.005
-"""Seconds between the first starts, so that they do not arrive in one burst."""
+"""Seconds between the first starts, so that they do not arrive all at once."""
 
 RAMP = 0.5
-"""Seconds over which conversions start after a refusal: what was too much is not sent at once."""
+"""Seconds over which conversions start after a refusal, so that the same load does not return."""
 
 _LONGEST_WINDOW = 32
-"""Conversions, for each that may run at once, after which one more is tried at the latest."""
+"""The limit is raised after at most this many conversions for each that may run at once."""
 
 _GROWTH = 1.25
 _FIRST_STEP, _LEAST_STEP = 0.2, 0.03
@@ -30,10 +30,10 @@ _FIRST_STEP, _LEAST_STEP = 0.2, 0.03
 class ConcurrencyLimit:
     """How many conversions may run at once, found out by what the service refuses.
 
-    A refusal (503) halves the limit, once for all that were started before: they are one round.
-    No refusal leaves it above what the service carried then, which is the ceiling: up to it every
-    conversion that ends lets one more start, above it one is added per window, and a window gets
-    longer each time that failed.
+    It is AIMD, as in TCP.  A refusal (503) halves the limit, once for all conversions that were
+    started before it.  What the service carried at that moment is the ceiling.  Below it, each
+    conversion that ends raises the limit by one.  Above it, a whole window of conversions does, and
+    the window doubles each time that the next step up is refused.
 
     :param most: `max_in_flight`.
     """
@@ -51,9 +51,9 @@ class ConcurrencyLimit:
         self.limit = self._ceiling = self.most
 
     def spacing(self, others: int) -> float:
-        """Return the seconds to leave after a start which is one more at once than there were.
+        """Return the seconds to wait after a start that raises the number of running conversions.
 
-        One that takes the place of another leaves none: the service has as much to do as before.
+        A start that replaces a conversion needs no wait: the load on the service stays the same.
 
         :param others: conversions that run.
         """
@@ -62,7 +62,7 @@ class ConcurrencyLimit:
         return RAMP / self.limit if self._round else FIRST_SPACING
 
     def start(self, others: int) -> int:
-        """Note that a conversion starts; return its number, which `refused` wants back.
+        """Note that a conversion starts; return its number, which `refused` takes.
 
         :param others: conversions that run beside it.
         """
@@ -85,7 +85,9 @@ class ConcurrencyLimit:
         :param number: what `start` returned for it.
         :param others: conversions that were running beside it.
         """
+        # Refusals of one round count once, since they were all started under the same limit.
         if number > self._round:
+            # The step above the ceiling was refused again, so the next one comes later.
             if self.limit == self._ceiling + 1:
                 self._patience = min(self._patience * 2, _LONGEST_WINDOW)
             self._round = self._started
@@ -98,7 +100,7 @@ class ConcurrencyLimit:
 
 @dataclass(slots=True)
 class PollSchedule:
-    """When to ask for a job: about when half of this batch's jobs have ended.
+    """When to poll a job: at about the median duration of this batch's jobs.
 
     :param longest: the longest distance in seconds between two polls.
     """
@@ -109,7 +111,7 @@ class PollSchedule:
     _last_was_late: bool = field(default=False, init=False)
 
     def delays(self) -> Iterator[float]:
-        """Yield the seconds before each poll of one job; closing it tells that the job ended."""
+        """Yield the seconds before each poll of one job; closing it means that the job ended."""
         usual = self._usual
         delay = min(usual or FIRST_POLL, self.longest)
         again = min(max(FIRST_POLL / 2, usual / 20), self.longest)
@@ -123,9 +125,9 @@ class PollSchedule:
             self._learn(usual, waited - delay / 2 if polls > 1 else waited, was_late=polls == 1)
 
     def _learn(self, used: float, waited: float, *, was_late: bool) -> None:
-        """Move towards the median: the first of those that waited alike decides for all of them.
+        """Move towards the median; of jobs that waited equally long, the first to end decides.
 
-        A thread may read an older value meanwhile, which is as good.
+        There is no lock: another thread may read an older value, which serves as well.
         """
         if not self._usual:
             self._usual = waited

@@ -28,7 +28,7 @@ MANIFEST = "manifest/"
 PLANS = "plans/"
 SALT = "salt-"
 MANY_PARTS = 50
-"""Parts above which a run that ends well writes them together."""
+"""Number of parts above which a run compacts them."""
 
 _LINES_A_PART = 20_000
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
@@ -56,7 +56,7 @@ class Files(Protocol):
         ...
 
     def modified(self, name: str) -> float | None:
-        """Return when a file was written, in seconds since the epoch; None where nobody knows."""
+        """Return when a file was written, in seconds since the epoch; None where unknown."""
         ...
 
     def write(self, name: str, data: bytes) -> None:
@@ -81,8 +81,8 @@ class Manifest:
     def records(self) -> Iterator[tuple[str, Record]]:
         """Yield each record with the name of its part.
 
-        A part that vanished was compacted: what took its place is read as well, so that a record
-        may come twice and none is missed.
+        A part that vanished was compacted by another task: its replacement is read as well, so that
+        a record may come twice but none is missed.
         """
         done: set[str] = set()
         for _ in range(_TRIES):
@@ -98,12 +98,12 @@ class Manifest:
                 yield from ((name, record) for record in self._dated(name, _parse(name, data)))
             if not vanished:
                 return
-        _log.warning("The manifest is being compacted again and again; some records were missed.")
+        _log.warning("The manifest is being compacted repeatedly; some records were missed.")
 
     def _dated(self, name: str, records: Iterable[Record]) -> Iterator[Record]:
-        """Yield records; one whose time is still to come was written when its part was.
+        """Yield records; one from the future gets the time at which its part was written.
 
-        Its writer's clock was ahead: believed, it would win over all that is written until then.
+        The clock of its writer was ahead: unchanged, it would outrank all records until then.
         """
         now, written = _as_text(datetime.fromtimestamp(self.clock.time(), UTC)), ""
         for record in records:
@@ -113,11 +113,11 @@ class Manifest:
             if not written:
                 modified = self.files.modified(name) or 0.0
                 written = _as_text(datetime.fromtimestamp(modified, UTC))
-            # The store's clock may be the one that is ahead: then nothing is known of the order.
+            # Or the store's clock is ahead, too; then the order is unknown.
             yield replace(record, when=written if written <= now else _as_text(_LONG_AGO))
 
     def part_names(self) -> list[str]:
-        """Return the names of the parts there are now."""
+        """Return the names of the existing parts."""
         return [name for name in self.files.names() if name.endswith(".jsonl")]
 
     def write(self, name: str, records: Iterable[Record]) -> None:
@@ -125,11 +125,11 @@ class Manifest:
         self.files.write(name, b"".join(record.to_line() for record in records))
 
     def compact(self, task: TaskTry) -> None:
-        """Write all parts together, and remove them, where there are many.
+        """Write all parts into few and remove them, where there are many.
 
-        Only what no decision needs is lost: a file's records before its last conversion into
-        the same outputs and its last failure, save those of the task's own run.  Two tasks may
-        do so at once: both write the same records, and each removes what it has read.
+        Only what no decision needs is lost: a file's records before its last conversion into the
+        same outputs and its last failure, except those of the task's own run.  Two tasks may do
+        this at once: both write the same records, and each removes what it has read.
         """
         if len(self.part_names()) <= MANY_PARTS:
             return
@@ -142,6 +142,7 @@ class Manifest:
             kept = database.execute("SELECT line FROM kept ORDER BY key")
             while lines := kept.fetchmany(_LINES_A_PART):
                 self.files.write(part_name(task, "compacted"), b"".join(line for (line,) in lines))
+        # Only after the new parts are published: a task that is killed before loses no record.
         for name in read:
             self.files.delete(name)
 
@@ -151,7 +152,7 @@ def _as_text(moment: datetime) -> str:
 
 
 def _compaction_key(record: Record, task: TaskTry) -> bytes:
-    """Return what only the last of several records has; of the task's run each is kept."""
+    """Return the key under which only the last record is kept; unique in the task's own run."""
     if record.run_id == task.run_id:
         return pack(f"{record.target}\0\0") + record.to_line()
     return pack("\0".join((record.target, record.outcome, *record.outputs)))
@@ -163,11 +164,11 @@ def _parse(name: str, data: bytes) -> Iterator[Record]:
         if record is not None:
             yield record
         elif line.strip():
-            _log.warning("Line %d of the manifest's part %s is no record.", number, name)
+            _log.warning("Line %d of the manifest's part %s is not a record.", number, name)
 
 
 def last_records(records: Iterable[Record]) -> Mapping[str, Record]:
-    """Return the last word on each output: a conversion wins over a failure of the same file."""
+    """Return the last record of each output; a conversion outranks a failure of the same file."""
     last: dict[str, Record] = {}
     for record in records:
         known = last.get(record.target)
@@ -198,7 +199,7 @@ class StateDirectory:
 
     @classmethod
     def beside(cls, destination: str) -> StateDirectory:
-        """Return that of a destination; `destination` ends in ``/``."""
+        """Return the state directory of a destination, which ends in ``/``."""
         return cls(Folder(f"{destination}{OWN_DIRECTORY}/"))
 
     @property
@@ -208,14 +209,14 @@ class StateDirectory:
 
     @property
     def checkpoints(self) -> Folder:
-        """Return where plans wait for a task to resume."""
+        """Return the directory of the plans that a task resumes."""
         return Folder(self.own.uri + PLANS)
 
     def salts(self) -> list[str]:
-        """Return the salts that keyed the digests of parameters; mostly one.
+        """Return the salts that key the digests of parameters; usually there is one.
 
-        Two tasks that write a destination's first records at once may each make one.  So every
-        record names its own, and a reader knows them all.
+        Two tasks that write a destination's first records at once may each create one.  So every
+        record names its salt, and a reader tries them all.
         """
         return [name.removeprefix(SALT) for name in self.own.names() if name.startswith(SALT)]
 
@@ -227,12 +228,12 @@ class StateDirectory:
 
 
 def part_name(task: TaskTry, sequence: int | str) -> str:
-    """Return a name that no other part has."""
+    """Return a name for a part, distinct from all others."""
     number = f"{sequence:06d}" if isinstance(sequence, int) else sequence
     return f"{name_prefix(task)}-{task.number}-{number}-{secrets.token_hex(4)}.jsonl"
 
 
 def name_prefix(task: TaskTry) -> str:
-    """Return how the names of a task instance's files begin; two tasks may have it in common."""
+    """Return the prefix of a task instance's files; two tasks may have the same."""
     name = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{task.dag_id}.{task.task_id}")[:100]
     return f"{name}-{max(task.map_index, 0):04d}"

@@ -30,20 +30,20 @@ _SHOWN = 5
 _DIGITS = 8
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LEADS_AWAY = re.compile(rf"(?:^|/)(?:\.{{0,2}}|{OWN_DIRECTORY})(?:/|$)", re.IGNORECASE)
-"""A part of a path that names no directory below, or that of our own files."""
+"""A part of a path that leads out of the directory, or into that of our own files."""
 
 _AT_ONCE = 1000
 
 
 def shard_of(path: str, shards: int) -> int:
-    """Return which of `shards` a file belongs to, counted from 0, the same for ever."""
+    """Return which of `shards` a file belongs to, counted from 0; it never changes."""
     return shard_number(path) % shards
 
 
 def shard_number(path: str) -> int:
-    """Return the number of 64 bits by which a file's shard is told.
+    """Return the 64-bit number that decides a file's shard.
 
-    The path goes without its extension, so that `a.docx` and `a.odt`, which may collide, meet.
+    It ignores the extension, so that `a.docx` and `a.odt`, which may collide, are in one shard.
     """
     digest = hashlib.sha256(without_extension(path).encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big")
@@ -54,9 +54,9 @@ class Naming:
     """How outputs are named.
 
     :param to_formats: target format or tool of each step.
-    :param on_collision: ``fail`` refuses a batch in which two inputs have one output; ``suffix``
-        keeps their extensions apart: `a.docx.pdf`, `a.odt.pdf`.
-    :param safe: makes a single name one that every store takes.
+    :param on_collision: ``fail`` refuses a batch in which two inputs have the same output;
+        ``suffix`` adds their extensions: `a.docx.pdf`, `a.odt.pdf`.
+    :param safe: turns a single name into one that every store accepts.
     :param from_formats: source format of each step, None where it was not given; it tells what an
         input without an extension is.
     """
@@ -71,11 +71,11 @@ class Naming:
         return self._named(path, without_extension(path.rpartition("/")[2]))
 
     def suffixed(self, path: str) -> str:
-        """Return it with the input's own extension, whatever else exists."""
+        """Return the path with the input's extension in it, whatever else exists."""
         return self._named(path, path.rpartition("/")[2])
 
     def hashed(self, path: str, source: str) -> str:
-        """Return it with a digest of where the input lies, for inputs of one name."""
+        """Return the path with a digest of the input's location, for inputs of the same name."""
         digest = hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
         return self._named(path, f"{path.rpartition('/')[2]}-{digest}")
 
@@ -95,18 +95,19 @@ class Naming:
         record_uri: Callable[[str], str],
         is_from: Callable[[str, str], bool | None],
     ) -> None:
-        """Name the output of each input in the tables, which has its plain name; no two are equal.
+        """Make the outputs in the tables, which have their plain names, all distinct.
 
         :param record_uri: returns what records call an input.
-        :param is_from: tells whether an output path was made from an input before, which keeps it
-            then; None where it was made from none.
+        :param is_from: tells whether an output path was made from an input before, which then keeps
+            it; None where there was none.
 
-        `ParameterError` lists what collides where nothing was to be done about it.
+        `ParameterError` lists what still collides.
         """
         tables.execute("CREATE TABLE colliding (target BLOB PRIMARY KEY) WITHOUT ROWID")
         tables.execute("CREATE TABLE taken (target BLOB PRIMARY KEY) WITHOUT ROWID")
         if self.on_collision == "suffix":
             self._rename(tables, record_uri, is_from, "TRUE")
+        # New names may collide again, so this goes on until none do, or no free name is left.
         while _find_colliding(tables):
             if self.on_collision == "fail" or not _take(tables):
                 raise _collision(tables)
@@ -144,19 +145,19 @@ class Naming:
         is_from: Callable[[str, str], bool | None],
         is_taken: Callable[[str], bool],
     ) -> str:
-        """Return the name that an input had, else the first that nobody has."""
+        """Return the name that an input had, else the first that is free."""
         choices = (self.plain(path), self.suffixed(path), self.hashed(path, source))
         made = {choice: is_from(choice, source) for choice in choices}
-        # What it once collided with may be gone; its name stays, since another one pays anew.
+        # What it once collided with may be gone, but under another name it would be paid again.
         had = [choice for choice in choices if made[choice]]
         free = [choice for choice in choices if made[choice] is None and not is_taken(choice)]
         return [*had[-1:], *free, choices[-1]][0]
 
 
 def _safe_directory(path: str) -> str:
-    """Return the directory of an output: within the destination, and not that of our own files.
+    """Return the directory of an output, within the destination and outside our own files.
 
-    What is harmless stays as it is, since an output that is renamed is paid for once more.
+    Harmless names stay as they are, since a renamed output is paid for again.
     """
     path = _CONTROL.sub("_", path)
     if _LEADS_AWAY.search(path) is None:
@@ -174,7 +175,7 @@ def _find_colliding(tables: sqlite3.Connection) -> bool:
 
 
 def _take(tables: sqlite3.Connection) -> bool:
-    """Note that nobody gets what collides; tell whether that is news."""
+    """Note that no input gets a name that collides; tell whether any was not noted yet."""
     found = tables.execute("INSERT OR IGNORE INTO taken SELECT target FROM colliding")
     return found.rowcount > 0
 

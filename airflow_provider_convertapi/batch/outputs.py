@@ -1,4 +1,4 @@
-"""Where the results of one file of a batch go: the name is ours, not the service's.
+"""Where the results of one file of a batch go: we choose the names, not the service.
 
 This module may change from release to release.
 """
@@ -26,9 +26,9 @@ class BatchOutput(Destination):
 
     :param directory: URI of the batch's destination.
     :param to_format: target format or tool.
-    :param ours: URIs that a batch wrote for this file before; they may be written over.
-    :param others: URIs that are outputs of other files, where numbered results would fall.
-    :param kept_apart: what such a result's name begins with instead; empty: it is refused.
+    :param ours: URIs that a batch wrote for this file before and may overwrite.
+    :param others: outputs of other files that numbered results must not overwrite.
+    :param kept_apart: the stem that such a result gets instead; empty refuses it.
     """
 
     directory: str = ""
@@ -39,7 +39,7 @@ class BatchOutput(Destination):
 
     @property
     def is_directory(self) -> bool:
-        """Return False: the plan has named the file."""
+        """Return False: the plan names the file."""
         return False
 
     @property
@@ -53,11 +53,11 @@ class BatchOutput(Destination):
 
     @property
     def remedy(self) -> str:
-        """Say what to do; `overwrite=True` would convert, and pay for, all other files anew."""
+        """Say what to do; `overwrite=True` would convert, and pay for, all other files again."""
         return (
-            "No record of this batch knows it: somebody else's, or what a batch that was killed "
-            "wrote just before its record. Move it away, and the next run converts the file; "
-            "overwrite=True would convert, and pay for, every other file anew too."
+            "The batch has no record of it: something else wrote it, or a batch that was killed "
+            "just before it wrote the record. Move it away, and the next run converts the file; "
+            "overwrite=True would convert, and pay for, every other file again, too."
         )
 
     def outputs(self, names: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The files among the parameters of a batch and its steps: found, or as the plan remembers them.
+"""The files among the parameters of a batch and its steps: found, or restored from the plan.
 
 This module may change from release to release.
 """
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from airflow_provider_convertapi.batch.inputs import url_fingerprint
 from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.storage import Source
+from airflow_provider_convertapi.storage.location import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,20 +20,21 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import ConvertApiError
 
 Files = dict[str, Source | str]
-"""By name; those of a step have its number before it: ``2.OverlayFile``."""
+"""Files by name; a step's files have its number in front: ``2.OverlayFile``."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Gone:
-    """Where a file was that nobody can read any more."""
+    """The location of a file that cannot be read any more."""
 
     error: ConvertApiError
+    state: State
 
     def open(self, seen: object = None) -> BinaryIO:  # noqa: ARG002 - as every location's
         raise self.error
 
-    def file(self) -> None:
-        return None
+    def file(self) -> State:
+        return self.state
 
 
 def all_files(request: BatchRequest, parameters: Mapping[str, Source | str]) -> Files:
@@ -44,7 +46,7 @@ def all_files(request: BatchRequest, parameters: Mapping[str, Source | str]) -> 
 
 
 def of_first_step(request: BatchRequest, files: Files) -> Files:
-    """Return those of the first conversion."""
+    """Return the files of the first conversion."""
     return {name: files[name] for name in request.files}
 
 
@@ -58,7 +60,7 @@ def with_step_files(request: BatchRequest, files: Files) -> BatchRequest:
 
 
 def identities(files: Mapping[str, Source | str]) -> dict[str, list[str | int]]:
-    """Return what a plan keeps of the files; a URL, which may be a secret, stays out of it."""
+    """Return what a checkpoint keeps of the files; URLs, which may be secret, are left out."""
     return {
         name: [file.uri, file.fingerprint, file.size]
         if isinstance(file, Source)
@@ -68,25 +70,25 @@ def identities(files: Mapping[str, Source | str]) -> dict[str, list[str | int]]:
 
 
 def restore_files(kept: Mapping[str, list[Any]], given: Files, error: ConvertApiError) -> Files:
-    """Return the files as the plan knew them: enough to collect what was submitted with them.
+    """Return the files as the plan knew them, which suffices to collect what was submitted.
 
     :param kept: what `identities` returned.
-    :param given: what the task names now; URLs come from there.
-    :param error: why they cannot be read now; raised where somebody tries.
+    :param given: what the task names now; URLs are taken from it.
+    :param error: why they cannot be read now; raised when one is opened.
     """
-    gone: Any = _Gone(error)
-    nothing: Any = None
     files: Files = {}
     for name, identity in kept.items():
         url = given.get(name)
         if len(identity) > 1:
             uri, fingerprint, size = identity
-            files[name] = Source(uri, uri.rpartition("/")[2], size, fingerprint, gone, nothing)
+            state = State(size, fingerprint)
+            gone: Any = _Gone(error, state)
+            files[name] = Source(uri, uri.rpartition("/")[2], size, fingerprint, gone, state)
         elif isinstance(url, str) and [url_fingerprint(url)] == identity:
             files[name] = url
     if files.keys() != given.keys():
         raise InputChangedError(
             "The parameters name other files than when the batch began. The jobs go on at "
-            "ConvertAPI, and the next try plans anew."
+            "ConvertAPI, and the next try plans again."
         )
     return files

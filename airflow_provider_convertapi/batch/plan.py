@@ -69,18 +69,19 @@ _EXAMPLES = 5
 class Plan:
     """What is to be done, and what a run needs to do it.
 
-    :param request_digest: what records match by; the first of its digests is written.
+    :param request_digest: the digests that records match by; the first of them is written.
     :param state: our own files beside the outputs.
     :param file_parameters: the files among the parameters, by name, found.
     :param started: seconds since the epoch at which the batch began.
-    :param source_files: how many files the whole source has, all shards together.
-    :param left_out: how many more were listed and left out, by reason.
-    :param items: what is to be converted, by output.
-    :param reused: how many outputs stand from earlier.
-    :param known: how many failures are known and paid for; `known_examples` names a few.
+    :param source_files: number of files in the whole source, of all shards.
+    :param left_out: number of files that were listed and left out, by reason.
+    :param items: the files to convert, by output.
+    :param reused: number of outputs that exist from earlier.
+    :param known: number of failures that are known and paid for; `known_examples` names a few.
+    :param told_by_content: number of files that were read, since their store has no versions.
     :param spent: conversions that this task instance took before.
-    :param uncleaned: what an earlier try of it settled last, with the attempt: documents of those
-        may still lie at the service.
+    :param uncleaned: files that an earlier try of it settled last, with the attempt; their
+        documents may still be at the service.
     """
 
     request_digest: RequestDigest
@@ -93,6 +94,7 @@ class Plan:
     reused: int = 0
     known: int = 0
     known_examples: list[str] = field(default_factory=list)
+    told_by_content: int = 0
     spent: int = 0
     uncleaned: list[tuple[Item, int]] = field(default_factory=list)
 
@@ -141,6 +143,7 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
         index.read(state.manifest)
         _list_inputs(plan, request, tables, index)
         _name_outputs(plan, request, tables, index)
+        # One listing instead of a look at each output; a first run needs none.
         if index.has_conversions and plan.source_files:
             index.note_standing(list_everything(request.destination.uri))
         index.note_planned()
@@ -152,7 +155,7 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
 def _list_inputs(
     plan: Plan, request: BatchRequest, tables: sqlite3.Connection, index: Index
 ) -> None:
-    """Take in the inputs of this shard, each with the plain name of its output."""
+    """Add the inputs of this shard, each with the plain name of its output."""
     inputs = Inputs(request, tables, plan.started, index.is_output)
     naming = _naming(request)
     tables.executemany(
@@ -189,7 +192,7 @@ def _name_outputs(
 
 @dataclass(slots=True)
 class _Comparison:
-    """Compare every input, by output, with what the manifest says of its output."""
+    """Compare every input with what the manifest says about its output."""
 
     plan: Plan
     index: Index
@@ -203,9 +206,13 @@ class _Comparison:
         def to_convert() -> Iterator[Item]:
             for row in tables.execute(_CANDIDATES):
                 item = Item(unpack(row[0]), unpack(row[1]), unpack(row[2]))
+                if item.fingerprint.endswith("-"):  # the size alone: its store has no versions
+                    item.fingerprint = _hash_content(item.uri)
+                    self.plan.told_by_content += 1
                 if self._is_to_convert(item, row):
                     yield item
                 elif item.target in recent:
+                    # The try that settled it may have been killed before it deleted the documents.
                     fingerprint, attempt = recent[item.target]
                     settled = Item(item.uri, item.target, fingerprint)
                     self.plan.uncleaned.append((settled, attempt))
@@ -235,18 +242,20 @@ class _Comparison:
         return decision is Decision.CONVERT
 
     def _complete(self, item: Item, source: str, conversion: LastConversion | None) -> None:
+        # What an earlier try paid and did not save is collected for free, and leaves the budget.
         if self.policy.collects and self.plan.spent:
             matches = self.plan.request_digest.matches(source, item.fingerprint)
             item.prepaid = self.index.prepaid(item.target, matches)
         item.foreign_outputs = self.index.foreign_outputs(item.target)
+        # What was made from another source is not this one's to overwrite.
         if conversion is not None and conversion.is_from(source):
             item.own_outputs = self.index.own_outputs(item.target, conversion)
 
 
 def _look(request: BatchRequest) -> Callable[[str], int | None] | None:
-    """Return what tells an output's size, where a listing may not show all that is there.
+    """Return a function that tells an output's size; None where a listing shows all outputs.
 
-    It does not follow links to directories, and shows a name as the file system spells it.
+    With directories it may not: it does not follow links, and spells names as the file system does.
     """
     place = request.destination.uri
     if not locate(place, "destination").has_directories:
@@ -259,7 +268,7 @@ def _reuse_policy(request: BatchRequest, task: TaskTry) -> ReusePolicy:
         run_id=task.run_id,
         retry_failed=request.retry_failed,
         on_missing_output=request.on_missing_output,
-        # Which step of a chain ran out of its time no record says.
+        # Records do not say which step of a chain timed out.
         timeout=None if request.steps else request.service_timeout,
         first_try=task.first_number,
         collects=request.durable,
@@ -268,7 +277,7 @@ def _reuse_policy(request: BatchRequest, task: TaskTry) -> ReusePolicy:
 
 
 def find_file_parameters(request: BatchRequest) -> dict[str, Source | str]:
-    """Find the files among the parameters; a URL is the service's to fetch."""
+    """Find the files among the parameters; URLs are left to the service to fetch."""
     return {
         name: uri if is_url(uri) else find_source(uri, field=f"parameters[{name!r}]")
         for name, uri in request.files.items()
@@ -282,11 +291,11 @@ def _digesting(
     *,
     keeps_salt: bool,
 ) -> Callable[[], tuple[str, ...]]:
-    """Begin the digests of the parameters, beside the listing; return what waits for them."""
+    """Start to compute the digests of the parameters; return a function that waits for them."""
     salts = state.salts()
     if not salts and keeps_salt:
         salts = [state.new_salt()]
-    # Records hold the last format only: the one that the first step makes is part of the digest.
+    # Records hold the last format only, so the digest includes the first step's.
     steps = [request.to_format, *(step.identity() for step in request.steps)]
     parameters: dict[str, Any] = {
         "plain": dict(request.plain),
@@ -298,9 +307,10 @@ def _digesting(
         "conversion_key": request.conversion_key,
         **({"steps": steps} if request.steps else {}),
     }
+    # scrypt is slow on purpose: it runs while the source is listed.
     pool = ThreadPoolExecutor(1)
     digests = [pool.submit(parameters_digest, parameters, salt) for salt in salts]
-    pool.shutdown(wait=False)  # it ends when they have
+    pool.shutdown(wait=False)  # it ends when they are done
     return cache(lambda: tuple(digest.result() for digest in digests))
 
 

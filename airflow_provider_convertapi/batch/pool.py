@@ -1,4 +1,4 @@
-"""Threads that work through a batch: bounded, paced, and stopped as one.
+"""Threads that run the tasks of a batch: limited, paced, and stopped together.
 
 This module may change from release to release.
 """
@@ -25,30 +25,30 @@ if TYPE_CHECKING:
 Slot = TypeVar("Slot")
 
 SPARE = 2
-"""Tasks beside those at the service: while one is published, the next is at the service already."""
+"""Tasks beyond those at the service: while one is published, the next uses the service already."""
 
 _CHECK = 0.5
-"""Seconds after which a waiting thread looks around, whatever it waits for."""
+"""Seconds after which a waiting thread checks again, whatever it waits for."""
 
 
 class StoppedError(BaseException):
-    """The pool was stopped before a task came to the service; the task is left over."""
+    """The pool was stopped before the task reached the service; the task is left over."""
 
 
 @dataclass(slots=True)
 class Permit:
-    """A task's leave to be at the service, where only so many are at once."""
+    """A task's permission to use the service, which a limited number may do at once."""
 
     pool: WorkerPool[Any] = field(repr=False)
     number: int = 0
 
     def acquire(self) -> None:
-        """Wait until the limit allows one more, unless this one may already."""
+        """Wait until the limit allows one more; return at once where it is held already."""
         if not self.number:
             self.number = self.pool.admit()
 
     def release(self) -> None:
-        """Tell that the service is done with it: another one may come."""
+        """Let another task use the service, which is done with this one."""
         if self.number:
             self.number = 0
             self.pool.dismiss()
@@ -65,16 +65,16 @@ class _Waiting:
 
 @dataclass(slots=True)
 class WorkerPool(Generic[Slot]):
-    """Do tasks with a thread for each slot, as many at the service as the limit allows.
+    """Run tasks with a thread for each slot; as many use the service as the limit allows.
 
-    A task that raises `ThrottledError` waits without a slot and is begun again, until its time is
-    over: then it is given up.  Any other exception ends the pool and leaves `close`.
+    A task that raises `ThrottledError` waits without a slot and starts again, until its time is
+    over; then it is given up.  Any other exception ends the pool, and `close` raises it.
 
-    :param slots: what a task gets to work with, one at a time: a client with its connection.
+    :param slots: what each task uses exclusively while it runs: a client with its connection.
     :param tasks: taken one by one when a slot is free; each gets its slot and its permit.
-    :param give_up: is told a task, and the error, when the service was busy for too long.
-    :param patience: seconds for which a task is begun again and again.
-    :param spare: tasks that are begun beside those at the service.
+    :param give_up: called with a task and the error when the service was busy for too long.
+    :param patience: seconds for which a throttled task is started again.
+    :param spare: tasks that may run beyond those at the service.
     """
 
     slots: Sequence[Slot]
@@ -96,8 +96,8 @@ class WorkerPool(Generic[Slot]):
     _closing: bool = field(default=False, init=False)
     _next_start: float = field(default=0.0, init=False)
     _order: Iterator[int] = field(default_factory=count, init=False)
-    # One lock, and a condition for each thing that is waited for: a file that ends wakes whoever
-    # comes next and nobody else.  Waking all took 72 switches between threads a file, this 18.
+    # One lock, and one condition for each event that threads wait for, so that a file that ends
+    # wakes only the next thread.  Waking all took 72 thread switches for each file, this takes 18.
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
     _may_enter: threading.Condition = field(init=False)
     _may_take: threading.Condition = field(init=False)
@@ -112,25 +112,26 @@ class WorkerPool(Generic[Slot]):
     def start(self) -> None:
         """Start the threads."""
         for slot in self.slots:
+            # Daemons: one that hangs in a store must not keep the process of a killed task alive.
             thread = threading.Thread(target=self._work, args=(slot,), daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def stop(self) -> None:
-        """Begin nothing new; what is at the service may end, and cleanups are done."""
+        """Start nothing new; what is at the service may end, and cleanups still run."""
         with self._lock:
             self._stopped = True
             self._wake_all()
 
     def add_cleanups(self, cleanups: Iterable[Callable[[Slot], None]]) -> None:
-        """Have things done between tasks, by any slot; an exception ends the pool."""
+        """Add things to do between tasks, by any slot; an exception ends the pool."""
         with self._lock:
             self._cleanups.extend(cleanups)
             self._may_take.notify_all()
 
     @property
     def is_idle(self) -> bool:
-        """Tell whether no task runs or is left; cleanups may be."""
+        """Tell whether no task runs or is left; cleanups may be left."""
         with self._lock:
             return self._is_done()
 
@@ -141,7 +142,7 @@ class WorkerPool(Generic[Slot]):
                 self._all_done.wait(seconds)
 
     def leftover(self) -> Iterator[Callable[..., None]]:
-        """Yield what never came to the service, or waits to, once the pool has stopped."""
+        """Yield the tasks that never reached the service, once the pool has stopped."""
         yield from self._returned
         yield from (waiting.task for waiting in self._waiting)
         yield from self.tasks
@@ -157,7 +158,7 @@ class WorkerPool(Generic[Slot]):
             raise self.error
 
     def abandon(self, seconds: float) -> bool:
-        """Let the threads end as soon as they can, and tell whether they did within that time."""
+        """Let the threads end as soon as they can; tell whether they did in the given seconds."""
         with self._lock:
             self._stopped = self._closing = True
             self._cleanups.clear()
@@ -170,7 +171,7 @@ class WorkerPool(Generic[Slot]):
     # --- permits to be at the service --------------------------------------------------------
 
     def admit(self) -> int:
-        """Wait until one more may go to the service; return its number."""
+        """Wait until one more task may use the service; return its number."""
         with self._lock:
             while not self._stopped:
                 now = self.clock.monotonic()
@@ -181,7 +182,7 @@ class WorkerPool(Generic[Slot]):
         raise StoppedError
 
     def _is_spread(self, now: float) -> bool:
-        """Tell whether one more may start now, and if so, keep the next ones away for a while."""
+        """Tell whether one more may start now; if so, hold back the next ones for a while."""
         spacing = self.limit.spacing(self._running)
         if spacing:
             if now < self._next_start:
@@ -190,15 +191,13 @@ class WorkerPool(Generic[Slot]):
         return True
 
     def dismiss(self) -> None:
-        """Let one leave that the service has answered, well or not."""
+        """Note that the service is done with one task, well or not."""
         with self._lock:
             self._running -= 1
             self.limit.ended()
             self._may_enter.notify(max(self.limit.limit - self._running, 0))
             self._may_take.notify(max(self.limit.limit + self.spare - self._taken, 0))
-        self.clock.sleep(
-            0
-        )  # gives the interpreter away, or who was woken would wait for it meanwhile
+        self.clock.sleep(0)  # hand over the interpreter: a thread that was woken waits for it
 
     # --- threads -----------------------------------------------------------------------------
 
@@ -214,6 +213,7 @@ class WorkerPool(Generic[Slot]):
         """Wait for something to do, a cleanup (no task) before a task; None when all is done."""
         with self._lock:
             while True:
+                # Cleanups come first: they are short, and no document should stay for long.
                 if self._cleanups:
                     return None, None
                 if self._closing and self._is_done():
@@ -257,7 +257,7 @@ class WorkerPool(Generic[Slot]):
         try:
             if cleanup:
                 cleanup(slot)
-        except BaseException as error:  # noqa: BLE001 - it leaves in the thread that waits for all
+        except BaseException as error:  # noqa: BLE001 - `close` raises it in the main thread
             self._fail(error)
 
     def _do(self, task: Callable[..., None], waiting: _Waiting | None, slot: Slot) -> None:
@@ -271,10 +271,11 @@ class WorkerPool(Generic[Slot]):
                 self._returned.append(task)
         except BaseException as error:  # noqa: BLE001 - as above
             self._fail(error)
+        # A task that failed may still hold it.
         permit.release()
         with self._lock:
             self._taken -= 1
-            self._may_take.notify()  # this thread may have a cleanup to do first
+            self._may_take.notify()  # another thread: this one may have a cleanup to do first
             if self._is_done():
                 self._wake_all()
 
@@ -295,11 +296,13 @@ class WorkerPool(Generic[Slot]):
     ) -> None:
         now = self.clock.monotonic()
         refusals = waiting.refusals + 1 if waiting else 1
+        # The time counts from the first refusal, however often the task is refused again.
         deadline = waiting.deadline if waiting else now + self.patience
         until = now + (self.backoff.delay(refusals, error) or 0)
         gives_up = until > deadline
         with self._lock:
             if permit.number:
+                # Not `dismiss`: a refusal must not count as an answer that raises the limit.
                 self._running -= 1
                 self.limit.refused(permit.number, self._running)
                 permit.number = 0
@@ -307,6 +310,6 @@ class WorkerPool(Generic[Slot]):
                 heapq.heappush(
                     self._waiting, _Waiting(until, next(self._order), task, refusals, deadline)
                 )
-                self._wake_all()  # what they wait for may be this one now
+                self._wake_all()  # a thread that waits may have this task to wait for now
         if gives_up:
             self.give_up(task, error)

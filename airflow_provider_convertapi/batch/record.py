@@ -23,15 +23,15 @@ class Record:
     """What happened to one file.
 
     :param target: the output that was planned, relative to the destination.
-    :param source: the input's URI, without what is secret in it; of a URL's query a digest.
+    :param source: the input's URI without secrets; a URL's query is replaced by a digest.
     :param fingerprint: what identified its content then.
-    :param seen: what the listing said of it where `fingerprint` is a hash of the content.
-    :param parameters: a keyed digest of all that was asked for beside the target format.
+    :param seen: what the listing said about it where `fingerprint` is a hash of the content.
+    :param parameters: a keyed digest of everything that was asked for except the target format.
     :param outputs: what was written, relative to the destination; `sizes` their bytes.
     :param cost: conversions that it took from the balance; `charged` those of this try.
-    :param error: the error's class, `code` ConvertAPI's Code, `message` what was said of it.
-    :param bars: the failure is the document's own and paid for: it is not paid again.
-    :param timeout: seconds that the service had, where it ran out of them for good (Code 5000).
+    :param error: the error's class; `code` is ConvertAPI's Code, `message` the error's text.
+    :param bars: whether the failure is the document's own and paid for, so that it is final.
+    :param timeout: seconds that the service had when it timed out for good (Code 5000).
     :param attempt: which attempt of the conversion it was, counted from 0.
     :param when: UTC time at which it was recorded, as ISO 8601.
     """
@@ -63,14 +63,15 @@ class Record:
 
     def to_line(self) -> bytes:
         """Return the record as one line of JSON."""
-        # ASCII: a name that is no Unicode (a lone surrogate on the disk) survives as an escape.
-        # `asdict` copies deeply, at ten times the price: 200 of them would hold up every thread.
+        # ASCII, in which a name that is not valid Unicode (a lone surrogate) survives as an escape.
+        # Not `asdict`, which copies deeply and takes ten times as long: 200 records at once would
+        # hold up every thread.
         values = {name: getattr(self, name) for name in _NAMES}
         return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Record | None:
-        """Read a line; None where it is no record."""
+        """Read a line; None where it is not a record."""
         try:
             value = json.loads(line.decode("ascii"))
             known = {name: value[name] for name in _NAMES if name in value}
@@ -97,7 +98,7 @@ class Record:
 
     @property
     def match_seen(self) -> bytes | None:
-        """Return the same by what the listing said, None where it said the fingerprint."""
+        """Return the same for what the listing said; None where that is the fingerprint."""
         return None if self.seen is None else self._match(self.seen)
 
     def _match(self, fingerprint: str) -> bytes:
@@ -108,7 +109,7 @@ _NAMES = tuple(field.name for field in fields(Record))
 
 
 def match_of(source: str, fingerprint: str, *asked: str) -> bytes:
-    """Return a short digest of what makes a file's conversion this one.
+    """Return a short digest of what identifies a file's conversion.
 
     :param asked: the target format and the digest of the parameters.
     """
@@ -121,7 +122,7 @@ def match_of(source: str, fingerprint: str, *asked: str) -> bytes:
 def parameters_digest(parameters: Any, salt: str) -> str:
     """Return a digest of parameters that may hold passwords, keyed by the salt.
 
-    scrypt makes a guess as dear as 16 MiB of memory and some 50 ms.
+    With scrypt each guess of a password takes 16 MiB of memory and about 50 ms.
     """
     text = json.dumps(parameters, sort_keys=True, separators=(",", ":"))
     digest = hashlib.scrypt(

@@ -1,4 +1,4 @@
-"""Write the manifest while a batch runs; documents go only once their record is safe.
+"""Write the manifest while a batch runs; release documents once their record is published.
 
 This module may change from release to release.
 """
@@ -19,7 +19,7 @@ from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.errors import ConvertApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from airflow_provider_convertapi.batch.decisions import Item, RequestDigest
     from airflow_provider_convertapi.batch.filetask import FileTask
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 5.0
 _ITEMS = 200
-"""A part is published after so many seconds or items, whichever comes first."""
+"""A part is published after this many seconds or items, whichever comes first."""
 
 _ITEMS_NOT_ATTEMPTED = 20_000
 
@@ -40,8 +40,9 @@ _ITEMS_NOT_ATTEMPTED = 20_000
 class Recorder:
     """Collect records, and publish them in parts.
 
-    :param destination: what outputs are relative to.
-    :param from_format: the source format that was asked for, None where the extension tells.
+    :param destination: the directory that outputs are relative to.
+    :param from_format: the source format that was asked for; None uses the extension.
+    :param secrets: what records must not repeat of the parameters.
     """
 
     manifest: Manifest
@@ -50,6 +51,7 @@ class Recorder:
     destination: str
     from_format: str | None
     clock: Clock
+    secrets: Sequence[str] = field(default=(), repr=False)
     _records: list[Record] = field(default_factory=list, init=False)
     _documents: list[str] = field(default_factory=list, init=False)
     _sequence: int = field(default=0, init=False)
@@ -75,8 +77,9 @@ class Recorder:
         self._add(record, task.documents)
 
     def failed(self, task: FileTask, error: BaseException) -> None:
-        """Record a failure; one for which nothing was asked of the service bars nothing."""
+        """Record a failure; one before any request to the service does not bar the file."""
         cost, charged = task.bill
+        # A store's own errors have no facts: they are transient, and bar nothing.
         facts = error if isinstance(error, ConvertApiError) else ConvertApiError("")
         bars = facts.bars_file or (cost > 0 and facts.bars_paid_file)
         record = self._record(
@@ -88,14 +91,15 @@ class Recorder:
             cost=cost,
             charged=charged,
             attempt=task.attempt,
-            **error_fields(error),
+            **error_fields(error, self.secrets),
         )
         self._add(record, task.documents)
 
     def not_attempted(self, items: Iterable[Item], reason: BaseException) -> None:
-        """Record what was left undone; of many files, publish in between."""
+        """Record files that were not attempted; of many files, publish in between."""
         for count, item in enumerate(items, 1):
-            record = self._record(item, None, outcome="not_attempted", **error_fields(reason))
+            fields = error_fields(reason, self.secrets)
+            record = self._record(item, None, outcome="not_attempted", **fields)
             with self._lock:
                 self._records.append(record)
             if count % _ITEMS_NOT_ATTEMPTED == 0:
@@ -111,8 +115,10 @@ class Recorder:
     def publish(self) -> list[str]:
         """Publish what was collected; return the ids of documents that may be deleted now.
 
-        Where that fails everything is kept, and published the next time.
+        Where that fails, everything is kept for the next call: a document whose conversion has no
+        record yet is needed to collect it again without paying.
         """
+        # The part is written outside the lock, so that threads can go on adding records.
         with self._lock:
             records, self._records = self._records, []
             documents, self._documents = self._documents, []
@@ -120,7 +126,7 @@ class Recorder:
         if records:
             try:
                 self.manifest.write(part_name(self.task, self._sequence), records)
-            except BaseException:  # a task that is out of time, too, has one more go at it
+            except BaseException:  # also for a task that is out of time, which publishes once more
                 with self._lock:
                     self._records = records + self._records
                     self._documents = documents + self._documents
@@ -143,6 +149,7 @@ class Recorder:
             if request
             else self.from_format or extension_of(item.uri),
             to_format=self.request_digest.to_format,
+            # Written under the first salt, read under all of them.
             parameters=self.request_digest.digests[0],
             when=datetime.fromtimestamp(self.clock.time(), UTC).isoformat(timespec="microseconds"),
             dag_id=self.task.dag_id,
@@ -157,8 +164,8 @@ class Recorder:
 def _time_had(
     request: ConversionRequest | None, error: ConvertApiError, attempt: int
 ) -> int | None:
-    """Return the seconds that the service had at most, where it ran out of them for good."""
+    """Return the longest time that the service had, where it timed out for good."""
     if request is None or error.code != TIMEOUT_CODE or error.transient:
         return None
-    # What is final was the second attempt, which in direct mode has no number.
+    # The second timeout is final; a direct conversion does not number its attempts.
     return request.timeout_for(max(attempt, 1))

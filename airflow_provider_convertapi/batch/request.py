@@ -1,4 +1,4 @@
-"""What a user asked of a batch, checked before anything is listed.
+"""What a user asked for with a batch, checked before anything is listed.
 
 This module may change from release to release.
 """
@@ -40,7 +40,7 @@ _MOST_IN_FLIGHT = 256
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One of several parts of a source, counted from 0; `most` conversions are its budget."""
+    """One of several parts of a source, counted from 0; its budget is `most` conversions."""
 
     index: int
     count: int
@@ -103,7 +103,7 @@ def check_request(arguments: BatchArguments, *, find_step_files: bool = True) ->
 
 
 def _source(source: Any) -> tuple[Any, Shard]:
-    """Return the source, and which shard of it is meant."""
+    """Return the source, and the shard of it that is meant."""
     if not isinstance(source, Mapping):
         return source, Shard(0, 1)
     if "source" not in source or not set(source) <= {"source", "shard", "max_conversions"}:

@@ -44,21 +44,21 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.result import ConversionResult
 
 _TICK = 0.1
-"""Seconds after which the manifest and the log are looked after, at the latest."""
+"""Seconds after which, at the latest, records are published and progress is logged."""
 
 _ABANDONED_AFTER = 10  # seconds
 _CLEANING = 60.0
 _DOCUMENTS_AT_ONCE = 10
 _SOURCE_KEY = "0"
-"""Key of a file's own upload; the file parameters of a batch are uploaded for all."""
+"""Key of a file's own upload; the file parameters of a batch are uploaded once for all files."""
 
 
 @dataclass(slots=True)
 class BatchRun:
-    """Convert files with as many threads as may be in flight, one connection each.
+    """Convert files with as many threads as files may be in flight, each with its connection.
 
     :param spent: conversions that earlier tries of this task instance took.
-    :param wanted: files that are to be converted in all, of which it may get a wave at a time.
+    :param wanted: files to convert in all; this run may get them in waves.
     """
 
     converter: Converter
@@ -69,29 +69,29 @@ class BatchRun:
     log: logging.Logger
     halted: ConvertApiError | None = field(default=None, init=False)
     underway: list[FileTask] = field(default_factory=list, init=False)
-    """What the service has and nobody waits for yet."""
+    """Files whose jobs are at the service, and that are left to a later wave."""
     goes_on: list[FileTask] = field(default_factory=list, init=False)
-    """What the service had when the batch was halted: nobody knows how it ends, or has ended."""
+    """Files whose jobs were at the service when the batch was halted; how they end is unknown."""
     late: list[FileTask] = field(default_factory=list, init=False)
-    """What failed because its time was over; its job goes on, too."""
+    """Files that failed because their time was over; their jobs go on, too."""
     _reserved: int = field(default=0, init=False)
-    """Conversions that what is under way takes at least."""
+    """Least number of conversions that the files under way will take."""
     _taken: int = field(default=0, init=False)
     _halted_items: list[Item] = field(default_factory=list, init=False)
-    """What was begun, and was left when the batch was halted."""
+    """Files that were begun, and left when the batch was halted."""
     _untouched: ItemStream = field(default_factory=ItemStream, init=False)
-    """What was not even begun: a batch that is halted at once leaves a million of them."""
+    """Files that were not begun: a batch that is halted at once may leave a million of them."""
     _is_over: bool = field(default=False, init=False)
     _pool: WorkerPool[Client] | None = field(default=None, init=False)
     _progress: Progress | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def convert(self, items: Items) -> None:
-        """Convert the items; what happens to each is recorded, and counted in the summary."""
+        """Convert the items; record what happens to each, and count it in the summary."""
         self._begin(items, FileTask.convert)
 
     def begin(self, items: list[Item]) -> None:
-        """Submit the first job of each item; those whose jobs run are `underway` then."""
+        """Submit the first job of each item; those whose jobs run are in `underway` afterwards."""
         self._begin(items, FileTask.begin)
 
     def _begin(self, items: Items | list[Item], action: Action) -> None:
@@ -100,9 +100,9 @@ class BatchRun:
         self._work(self._within_budget(self._untouched, action), count)
 
     def finish(self, jobs: list[tuple[Item, Sequence[JobRef], float | None]]) -> None:
-        """Collect jobs that were submitted, and wait for each file for its seconds.
+        """Collect jobs that were submitted; wait for each file as many seconds as it has.
 
-        Those without seconds are looked at once; what still runs is `underway` then.
+        Files without seconds are looked at once; those that still run are in `underway` afterwards.
         """
         self.expect(item for item, _, _ in jobs)
         tasks = [
@@ -120,10 +120,10 @@ class BatchRun:
         self._work(iter(()), len(cleanups), cleanups)
 
     def _clean(self, item: Item, attempt: int, client: Client) -> None:
-        client.pause(0)  # ends here where the task was told to stop
+        client.pause(0)  # raises if the task was told to stop
         ids = self.converter.ids(item)
         documents = [ids.file_id(attempt, _SOURCE_KEY)]
-        with suppress(ConvertApiError):  # the service deletes within three hours what this leaves
+        with suppress(ConvertApiError):  # what is left, the service deletes within three hours
             answer = client.call(get_job(ids.job_id(attempt)))
             if answer.conversion:
                 documents += [file.file_id for file in answer.conversion.files]
@@ -139,7 +139,7 @@ class BatchRun:
         return FileTask(item, self.converter, action, self._run, known, seconds)
 
     def expect(self, items: Iterable[Item]) -> None:
-        """Count files whose jobs an earlier wave submitted against the budget."""
+        """Count the files of earlier waves, whose jobs are under way, against the budget."""
         self._reserved = sum(item.needs(self._each) for item in items)
 
     @property
@@ -154,6 +154,8 @@ class BatchRun:
         """Yield a task for each item, as long as nothing halts the batch."""
         most = self.converter.request.max_conversions
         while not self._is_over and (item := next(items, None)) is not None:
+            # With what the files under way still take: otherwise every thread could start a file
+            # with the last of the budget.
             with self._lock:
                 self._reserved += item.needs(self._each)
                 least = self.spent + self._taken + self._reserved
@@ -174,8 +176,8 @@ class BatchRun:
     ) -> None:
         request = self.converter.request
         limit = ConcurrencyLimit(min(request.max_in_flight, max(count, 1)))
-        # What a file costs is known when it is done: a budget lets none begin before.
-        # No more of them than at the service, either: each holds its own blocks in memory.
+        # With a budget no file starts early, since a file's cost is known only when it is done.
+        # And there are no more spare files than at the service: each holds blocks in memory.
         spare = min(SPARE, limit.most) if request.max_conversions is None else 0
         clients = [self.converter.session.new_client() for _ in range(limit.most + spare)]
         pool = self._pool = WorkerPool(
@@ -188,8 +190,9 @@ class BatchRun:
             self._supervise(pool)
         except BaseException:
             self._is_over = True
+            # Threads that wait raise `ConversionInterrupted`; their jobs go on for the next try.
             self.converter.session.stop()
-            self._save()  # now, and every second: whoever ends the task may not wait for threads
+            self._save()  # now and every second: Airflow may kill the task before the threads end
             for _ in range(_ABANDONED_AFTER):
                 have_ended = pool.abandon(1.0)
                 self._save()
@@ -208,13 +211,13 @@ class BatchRun:
                 self._leave(task)
 
     def _new_progress(self) -> Progress:
-        """Return what counts on from where the batch stands: a wave is only a part of it."""
+        """Return the progress so far of the whole batch, of which a wave is only a part."""
         done = self.summary.converted + self.summary.failed - self.summary.known
         elapsed = self._clock.time() - self.converter.shared.since
         return Progress(self.log, self._clock, self.wanted - done, done, elapsed)
 
     def _save(self) -> None:
-        with suppress(Exception):  # what ended the batch is the one to tell
+        with suppress(Exception):  # the error that ended the batch is the one to report
             self.recorder.publish()
 
     def _supervise(self, pool: WorkerPool[Client]) -> None:
@@ -225,17 +228,19 @@ class BatchRun:
             with self._lock:
                 if self._progress:
                     self._progress.tick(self.summary)
+        # Documents go only after their record is published: until then they are what a try that
+        # comes after a crash collects without paying.
         pool.add_cleanups(_deletions(self.recorder.publish()))
         pool.close()
 
     def _run(self, task: FileTask) -> None:
-        """Do what is to be done for one file, and remember how it went."""
+        """Carry out the action of one file, and record how it went."""
         try:
-            self.converter.session.client.pause(0)  # ends here where the task was told to stop
+            self.converter.session.client.pause(0)  # raises if the task was told to stop
             result = task.act()
         except (ThrottledError, StoppedError):
             raise
-        except Exception as error:  # noqa: BLE001 - each store has errors of its own, and one file's are not another's
+        except Exception as error:  # noqa: BLE001 - each store has its own errors, and one file's must not end the others
             self._ended_badly(task, error)
         else:
             self._succeeded(task, result)
@@ -271,6 +276,7 @@ class BatchRun:
             self._count()
 
     def _pay(self, item: Item, cost: int, charged: int) -> None:
+        # The reservation becomes the actual cost, of which earlier tries may have paid a part.
         self._reserved -= item.needs(self._each)
         self._taken += item.newly_taken(cost, charged)
         self.summary.cost += charged
@@ -286,6 +292,7 @@ class BatchRun:
     def _halt(self, error: ConvertApiError, task: FileTask) -> None:
         with self._lock:
             self._reserved -= task.item.needs(self._each)
+            # The first one is the cause, and is reported; other threads meet the same afterwards.
             self.halted = self.halted or error
             self._is_over = True
             self._leave(task, error)
@@ -293,8 +300,8 @@ class BatchRun:
             self._pool.stop()
 
     def _leave(self, task: FileTask, error: ConvertApiError | None = None) -> None:
-        """Note what is left undone: a job that the service has may be paid, all else is not."""
-        # A quota's refusal is a job's own answer, and unpaid, save that steps before it were paid.
+        """Note a file that is left undone: where the service has its job, that may be paid."""
+        # A refusal for lack of conversions is the job's answer and unpaid; earlier steps are paid.
         is_refused = isinstance(error, QuotaExhaustedError) and error.paid is False
         is_submitted = bool(task.refs) and not is_refused
         if is_submitted or (task.jobs and error is not None and error.job_goes_on):
@@ -305,7 +312,7 @@ class BatchRun:
         self.summary.cost += task.ended_bill[1]
 
     def cancel(self) -> None:
-        """Delete the jobs, and their documents, that the task does not wait for any more."""
+        """Delete the jobs, and their documents, that the task no longer waits for."""
         for task in [*self.goes_on, *self.late, *self.underway]:
             for job, uploads in task.jobs:
                 cancel(job, uploads)
@@ -313,7 +320,7 @@ class BatchRun:
     def record_not_attempted(self, more: ItemStream) -> None:
         """Record what was left undone because the batch was halted.
 
-        :param more: files that no wave had got to.
+        :param more: files that no wave has reached.
         """
         unsent = [task.item for task in self.goes_on if not task.refs]
         begun, self._halted_items = [*self._halted_items, *unsent], []
@@ -325,7 +332,7 @@ class BatchRun:
 
 
 def _deletions(documents: list[str]) -> list[Callable[[Client], None]]:
-    """Return the deletions as things that any thread does between two files."""
+    """Return the deletions as cleanups that threads run between two files."""
     return [
         partial(_delete, documents[start : start + _DOCUMENTS_AT_ONCE])
         for start in range(0, len(documents), _DOCUMENTS_AT_ONCE)

@@ -1,4 +1,4 @@
-"""File parameters that every file of a batch takes: uploaded once, deleted last.
+"""File parameters that all files of a batch share: uploaded once, deleted last.
 
 This module may change from release to release.
 """
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.storage import Source
 
 _GOOD_FOR = 90 * 60.0
-"""Seconds after which a shared file is uploaded anew: the service keeps one for three hours, and a
-conversion that was submitted at the end of them still has to read it."""
+"""Seconds after which a shared file is uploaded again: the service keeps it for three hours, and a
+conversion that is submitted late must still be able to read it."""
 
 
 @dataclass(slots=True)
 class SharedFiles:
     """The file parameters of a batch at the service.
 
-    Their ids hold the time, so that the next try, and a task that resumes, find what is there.
+    Their ids depend on the time, so that the next try, or a task that resumes, finds what is there.
 
     :param files: the parameters that we read ourselves, by name.
     :param since: seconds since the epoch from which on they may have been uploaded.
@@ -42,7 +42,7 @@ class SharedFiles:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def ids(self, client: Client) -> dict[str, str]:
-        """Return the file id of each parameter, uploading what is not there; the others wait."""
+        """Return each parameter's file id; upload what is missing while other threads wait."""
         if not self.files:
             return {}
         with self._lock:
@@ -54,6 +54,7 @@ class SharedFiles:
 
     def uploaded(self, client: Client) -> list[str]:
         """Return the ids of everything that may have been uploaded."""
+        # Of all generations since the batch began, since an earlier try may have uploaded some.
         generations = range(_generation(self.since), _generation(client.clock()) + 1)
         return [file_id for number in generations for file_id in self._ids(number).values()]
 

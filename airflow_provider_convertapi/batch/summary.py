@@ -1,4 +1,4 @@
-"""Count what became of a batch, and say so while it runs.
+"""Count what happens to the files of a batch, and log progress.
 
 This module may change from release to release.
 """
@@ -30,15 +30,15 @@ _MINUTE = 60.0
 
 @dataclass(slots=True)
 class Summary:
-    """What became of the files of a batch, over all waves of one try.
+    """What happened to the files of a batch, over all waves of one try.
 
     :param converted: files that were converted, or collected from an earlier try.
-    :param reused: files whose outputs stand from earlier.
-    :param failed: files that failed; `known` of them did so before, and `passing` of them may
-        end differently on another try.
-    :param not_attempted: files that were not begun, because something ended the batch; of
-        `halfway` of them earlier steps were paid.
-    :param underway: files that were submitted when it ended, and that nobody waits for any more.
+    :param reused: files whose outputs exist from earlier.
+    :param failed: files that failed; `known` of them did so before, and `transient` of them may end
+        differently on another try.
+    :param not_attempted: files that were not started because the batch was halted; for `halfway` of
+        them earlier steps were paid.
+    :param underway: files whose jobs were still under way when the batch ended.
     :param cost: conversions that this try paid for.
     """
 
@@ -46,7 +46,7 @@ class Summary:
     reused: int = 0
     failed: int = 0
     known: int = 0
-    passing: int = 0
+    transient: int = 0
     not_attempted: int = 0
     halfway: int = 0
     underway: int = 0
@@ -55,7 +55,7 @@ class Summary:
 
     @classmethod
     def of(cls, plan: Plan) -> Summary:
-        """Begin to count with what the plan settles."""
+        """Return the summary of a plan before its run."""
         return cls(
             reused=plan.reused,
             failed=plan.known,
@@ -65,14 +65,14 @@ class Summary:
 
     @property
     def total(self) -> int:
-        """Return how many files have an outcome."""
+        """Return how many files are counted."""
         done = self.converted + self.reused + self.failed
         return done + self.not_attempted + self.underway
 
     def add_failure(self, item: Item, error: BaseException) -> None:
         """Count a file that failed."""
         self.failed += 1
-        self.passing += _is_transient(type(error).__name__)
+        self.transient += _is_transient(type(error).__name__)
         if len(self.examples) < _SHOWN:
             self.examples.append(f"{shown(item.uri)} ({type(error).__name__}: {error})")
 
@@ -83,12 +83,12 @@ class Summary:
             self.converted += 1
         elif record.outcome == "failed":
             self.failed += 1
-            self.passing += _is_transient(record.error)
+            self.transient += _is_transient(record.error)
             if len(self.examples) < _SHOWN:
                 self.examples.append(f"{record.source} ({record.error}: {record.message})")
 
     def to_dict(self, manifest: str) -> dict[str, Any]:
-        """Return what the operator returns: it does not grow with the batch."""
+        """Return the summary that the operator returns; its size does not grow with the batch."""
         return {
             "converted": self.converted,
             "reused": self.reused,
@@ -105,35 +105,35 @@ class Summary:
         """
         if not self.failed or allowed is None or self.failed <= allowed * self.total:
             return
-        kind = TransientBatchFailedError if self.passing else BatchFailedError
+        kind = TransientBatchFailedError if self.transient else BatchFailedError
         known = f"; {self.known} of them are known from earlier, nothing paid" if self.known else ""
         what_next = (
-            f"Another try converts the {self.passing} that failed for a passing reason."
-            if self.passing
-            else "Another try would change nothing: mend the files, or set retry_failed=True to "
+            f"Another try converts the {self.transient} that failed with a transient error."
+            if self.transient
+            else "Another try would change nothing: fix the files, or set retry_failed=True to "
             "pay for them once more."
         )
         raise kind(
             f"{self.failed} of {self.total} files failed{known}. {self.converted} were converted "
             f"and {self.reused} reused; {self.cost} conversions were paid now. Failed: "
             f"{'; '.join(self.examples)}{', ...' if self.failed > len(self.examples) else ''}. "
-            f"{what_next} All of it: {manifest}"
+            f"{what_next} Details: {manifest}"
         )
 
 
 def _is_transient(error: str | None) -> bool:
-    """Tell whether another try may end differently without anybody's help."""
+    """Tell whether another try may end differently with no change made."""
     facts = facts_of(error)
     return facts.transient or facts.transient_in_batch
 
 
 @dataclass(slots=True)
 class Progress:
-    """A line every few seconds.
+    """Log a line every few seconds.
 
     :param left: files that are still to be converted.
-    :param done: files that this try has converted, or seen fail, already.
-    :param elapsed: seconds since it began to.
+    :param done: files that this try has already converted, or that have failed.
+    :param elapsed: seconds since the batch began.
     """
 
     log: logging.Logger
@@ -156,12 +156,12 @@ class Progress:
         self.left -= 1
 
     def failed(self, item: Item, error: BaseException) -> None:
-        """Say what happened to a file; of very many, the manifest tells."""
+        """Log what happened to a file; after many, leave it to the manifest."""
         self._logged += 1
         if self._logged <= _LOGGED:
             self.log.warning("%s failed: %s", shown(item.uri), error)
         elif self._logged == _LOGGED + 1:
-            self.log.warning("More files fail; the manifest lists them all.")
+            self.log.warning("More files failed; the manifest lists all of them.")
 
     def tick(self, summary: Summary) -> None:
         """Log a line when it is time."""

@@ -1,4 +1,4 @@
-"""The tables of a plan: on the disk, so that memory does not grow with the files of a batch.
+"""The tables of a plan, on the disk, so that memory does not grow with the number of files.
 
 This module may change from release to release.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 
-_CACHE = 16 * 1024  # KiB of a database that are held in memory
+_CACHE = 16 * 1024  # KiB of each database that are held in memory
 
 _SCHEMA = """
 CREATE TABLE seen (uri BLOB PRIMARY KEY) WITHOUT ROWID;
@@ -35,14 +35,14 @@ CREATE TABLE spending (
 
 
 def open_database(schema: str = "") -> sqlite3.Connection:
-    """Open an empty database in a file of its own, which has no name and goes when it is closed.
+    """Open an empty database in an unnamed file of its own, which closing it removes.
 
     It lies where SQLite puts temporary files: in `SQLITE_TMPDIR` or `TMPDIR`.
     """
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     database.executescript(
         f"PRAGMA temp_store = FILE; PRAGMA journal_mode = OFF; PRAGMA cache_size = -{_CACHE};"
-        f"BEGIN; {schema}"  # never committed: nobody else reads it
+        f"BEGIN; {schema}"  # never committed, since no other process reads it
     )
     return database
 
@@ -53,7 +53,7 @@ def open_tables() -> sqlite3.Connection:
 
 
 def pack(text: str) -> bytes:
-    """Return text as a table keeps it: in the order of its letters, lone surrogates included."""
+    """Return text as tables hold it: sorted by code point, lone surrogates allowed."""
     return text.encode("utf-8", "surrogatepass")
 
 

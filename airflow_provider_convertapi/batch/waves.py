@@ -14,7 +14,7 @@ from airflow_provider_convertapi.batch.checkpoint import (
     checkpoint_name,
     checkpoint_prefix,
 )
-from airflow_provider_convertapi.batch.inputs import url_fingerprint
+from airflow_provider_convertapi.batch.inputs import asked_files, url_fingerprint
 from airflow_provider_convertapi.batch.items import ItemStream
 from airflow_provider_convertapi.batch.manifest import StateDirectory
 from airflow_provider_convertapi.batch.parameter_files import (
@@ -34,11 +34,12 @@ from airflow_provider_convertapi.errors import (
     ConversionTimeoutError,
     InputChangedError,
     InputNotFoundError,
+    ParameterError,
 )
-from airflow_provider_convertapi.storage import is_url
+from airflow_provider_convertapi.storage import is_url, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow_provider_convertapi.batch.batch import Batch
     from airflow_provider_convertapi.batch.decisions import Item
@@ -49,10 +50,10 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import ConvertApiError
 
 _ENOUGH = 0.8
-"""Share of a wave's jobs whose answers wake the task, while there is more to submit."""
+"""Share of a wave's jobs whose answers wake the task while there are more files to submit."""
 
 _LONGEST_WAVE = 600.0
-"""Seconds after which it is woken with what there is."""
+"""Seconds after which it is woken with the answers that there are."""
 
 _LAST_LOOK = 5.0
 """Seconds left for a job whose time is over."""
@@ -62,9 +63,9 @@ _LAST_LOOK = 5.0
 class Deferral:
     """What a trigger is to wait for.
 
-    :param jobs: of each file one after the other, in the order of its steps.
-    :param deadline: seconds since the epoch at which the last of them is out of time.
-    :param share: part of them that is enough; `report_at`: when it is woken anyway.
+    :param jobs: file after file, each with its jobs in the order of its steps.
+    :param deadline: seconds since the epoch at which the time of the last of them is over.
+    :param share: share of them that suffices; `report_at`: when the task is woken in any case.
     """
 
     jobs: list[JobRef]
@@ -86,7 +87,7 @@ class Waves:
     _unfit: ConvertApiError | None = field(default=None, init=False)
 
     def start(self, plan: Plan) -> Deferral | dict[str, Any]:
-        """Submit the first wave; a summary where nothing has to be waited for."""
+        """Submit the first wave; return a summary where there is nothing to wait for."""
         self._plan = plan
         run = self.batch.prepare(plan, Summary.of(plan), plan.spent)
         with self.batch.cancelling(run):
@@ -95,6 +96,7 @@ class Waves:
     def resume(self, event: object) -> Deferral | dict[str, Any]:
         """Collect what has an answer, and submit the next wave."""
         found = JobEvent.parse(event, expected=None)
+        # First of all: with another key all ids differ, and every file would be paid again.
         self._check_key(found)
         found.check_asked(self.batch.asked, f"{len(found.jobs)} jobs")
         left = self._read_plan()
@@ -113,7 +115,7 @@ class Waves:
         outstanding: Sequence[Waiting],
         fresh: ItemStream,
     ) -> Deferral | dict[str, Any]:
-        """Collect what the trigger has seen an answer of, and submit the next wave."""
+        """Collect the jobs that the trigger reports as answered, and submit the next wave."""
         answered = {
             job.derivation for job, flag in zip(found.jobs, found.answered, strict=True) if flag
         }
@@ -140,7 +142,7 @@ class Waves:
         """Submit as many as the wave has room for, and wait for them, or conclude."""
         assert self._plan is not None  # noqa: S101 - set by both callers; for the type checker
         most = self.batch.request.defer_batch
-        # Files that are settled when they are submitted leave room for others, or for a whole wave.
+        # Files that turn out to be settled when they are submitted leave room for others.
         while fresh and len(waiting) < most and run.halted is None:
             wave = fresh.take(most - len(waiting))
             run.expect(item for item, _ in waiting)
@@ -152,7 +154,7 @@ class Waves:
             self._leave_plan()
             return self._deferral(waiting, more=bool(fresh))
         if waiting:
-            # Nothing more is sent; what is in flight may end, and is saved.
+            # Halted: nothing more is sent, but what is in flight is waited for and saved.
             self._collect(run, waiting, {refs[-1].derivation for _, refs in waiting})
         self._remove_plan()
         return self.batch.conclude(self._plan, run, fresh)
@@ -173,7 +175,7 @@ class Waves:
         outstanding: Sequence[Waiting],
         answered: set[str],
     ) -> list[Waiting]:
-        """Collect what is answered, by now too, or out of time; return what goes on."""
+        """Collect the files that are answered or out of time; return those that go on."""
         run.underway.clear()
         now, timeout = self.batch.session.clock.time(), self.batch.request.timeout
         jobs: list[tuple[Item, Sequence[JobRef], float | None]] = []
@@ -181,6 +183,7 @@ class Waves:
             last = refs[-1]
             is_late = last.submitted is not None and now - last.submitted > timeout
             seconds = timeout if last.derivation in answered else None
+            # Even where its time is over, a result that is there by now was paid: one more look.
             jobs.append((item, refs, _LAST_LOOK if is_late else seconds))
         if jobs:
             with self.batch.grouped(f"Collect {len(jobs)} files"):
@@ -193,9 +196,9 @@ class Waves:
         items: Items,
         jobs: Mapping[str, tuple[JobRef, ...]],
     ) -> tuple[list[Waiting], ItemStream]:
-        """Tell files whose jobs are underway from files that no wave had got to.
+        """Separate files whose jobs are under way from files that no wave has reached.
 
-        Waves follow the plan, so that the former are among the first of what is not settled.
+        Waves follow the plan's order, so that the former are among the first unsettled files.
         """
         left = items.unsettled()
         outstanding: list[Waiting] = []
@@ -213,7 +216,7 @@ class Waves:
         return outstanding, ItemStream(chain(fresh, left), count)
 
     def _done(self, left: Checkpoint) -> tuple[Summary, int]:
-        """Return what the records say that this try has done, and took; settle those files."""
+        """Settle the files that this try has recorded; return their summary and what they took."""
         summary = Summary(
             reused=left.reused, failed=left.known, known=left.known, examples=list(left.examples)
         )
@@ -221,9 +224,9 @@ class Waves:
         manifest = StateDirectory.beside(self.batch.request.destination.uri).manifest
         for _, record in manifest.records():
             is_mine = record.is_of(task) and record.try_number == task.number
-            # A run that is tested again has the same try number, and a plan of its own.
+            # A run that is tested again has the same try number, but another plan.
             item = left.items.settle(record.target) if is_mine else None
-            if item is not None:  # compaction may show one twice
+            if item is not None:  # after compaction a record may come twice
                 taken += item.newly_taken(record.cost, record.charged)
                 summary.add_record(record)
         return summary, taken
@@ -232,14 +235,14 @@ class Waves:
         self.batch.session.check_key(found.key_check, f"{len(found.jobs)} jobs were")
 
     def _leave_plan(self) -> None:
-        """Leave the plan beside the manifest, once."""
+        """Write the plan beside the manifest, once for each try."""
         plan, task = self._plan, self.batch.task
         assert plan is not None  # noqa: S101 - for the type checker
         plans, name = plan.state.checkpoints, checkpoint_name(task)
         if name in (there := plans.names()):
             return
         for old in there:
-            if old.startswith(checkpoint_prefix(task)):  # of a try that was killed
+            if old.startswith(checkpoint_prefix(task)):  # left by a try that was killed
                 plans.delete(old)
         files = all_files(self.batch.request, plan.file_parameters)
         left = replace(_checkpoint_of(plan, files), asked=self.batch.asked)
@@ -250,15 +253,32 @@ class Waves:
         source = self.batch.request.source
         given = (plain_text("source", uri) for uri in flatten(source))  # as the listing reads it
         urls = {url_fingerprint(uri): uri for uri in given if is_url(uri)}
+        lines = plans.read_lines(checkpoint_name(self.batch.task))
         try:
-            left = Checkpoint.read(plans.read_lines(checkpoint_name(self.batch.task)), urls.get)
+            left = Checkpoint.read(lines, urls.get, self._check(asked_files(source)))
             left.check_asked(self.batch.asked)
         except (FileNotFoundError, ValueError) as error:
             raise ConversionInterrupted(
-                f"The plan beside the manifest cannot be read ({type(error).__name__}). The jobs "
-                "go on at ConvertAPI, and the next try plans anew and collects them without paying."
+                f"The plan beside the manifest cannot be used ({type(error).__name__}): it is "
+                "gone, or not what was asked for. The jobs go on at ConvertAPI; the next try "
+                "plans again and collects them without paying."
             ) from None
         return left
+
+    def _check(self, is_asked: Callable[[str], bool]) -> Callable[[Item], None]:
+        """Return what refuses an item from elsewhere, or with an output elsewhere."""
+        destination = self.batch.request.destination
+
+        def check(item: Item) -> None:
+            if item.uri is not None and not is_asked(item.uri):
+                raise ValueError(f"{shown(item.uri)} is not an input of this task")
+            try:
+                for path in (item.target, *item.own_outputs, *item.foreign_outputs):
+                    destination.check_within(destination.uri + path)
+            except ParameterError as error:
+                raise ValueError(str(error)) from None
+
+        return check
 
     def _as_plan(self, left: Checkpoint) -> Plan:
         files = self._files(left)
@@ -278,9 +298,9 @@ class Waves:
         )
 
     def _files(self, left: Checkpoint) -> Files:
-        """Return the files among the parameters; `_unfit` says why no more can be submitted.
+        """Return the files among the parameters; set `_unfit` where they are gone or changed.
 
-        What was submitted, and paid, needs them no more.
+        Then no more is submitted, but what was submitted, and paid, can be collected without them.
         """
         request = self.batch.request
         try:
@@ -300,7 +320,7 @@ class Waves:
 
 
 def _by_file(found: JobEvent) -> dict[str, tuple[JobRef, ...]]:
-    """Return the jobs of each file, by what the ids of its first job come from."""
+    """Return the jobs of each file, by the derivation of its first job."""
     files: list[list[JobRef]] = []
     for job in found.jobs:
         if job.step == 1:

@@ -50,9 +50,9 @@ class ConversionArguments:
     `ConvertApiOperator` documents each of them.
     """
 
-    source: Any
+    source: Any = field(repr=False)
     to_format: str
-    destination: Any
+    destination: Any = field(repr=False)
     from_format: str | None
     parameters: Mapping[str, Any] | None = field(repr=False)
     steps: Sequence[StepArguments] | None = field(repr=False)

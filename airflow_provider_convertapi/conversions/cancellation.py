@@ -36,6 +36,7 @@ def cancel(job: Job, uploads: Iterable[str]) -> None:
     """
     keys = list(uploads)
     try:
+        # All of them, since earlier tries may have left some.
         for attempt in range(MAX_ATTEMPTS):
             answer = job.look(attempt)
             for endpoint in _leftovers(job.ids, attempt, keys, answer):
@@ -68,7 +69,7 @@ async def cancel_jobs(
         async with asyncio.timeout(seconds):
             found = await asyncio.gather(*(one(*job) for job in jobs), return_exceptions=True)
     except TimeoutError:
-        log.warning(_NOT_CANCELLED, f"There was no time ({seconds:g} s).")
+        log.warning(_NOT_CANCELLED, f"There was not enough time ({seconds:g} s).")
         return
     errors = [error for error in found if isinstance(error, BaseException)]
     if errors:

@@ -55,7 +55,7 @@ class Chain:
     `proceed` may be called again after a transient error: it continues where it stopped.
 
     :param scope: whose conversion it is; part of the first step's seeds.
-    :param stored: ids of file parameters that lie at the service, by `Step.key_of`.
+    :param stored: ids of file parameters that are at the service, by `Step.key_of`.
     :param seconds: how long each job is waited for; None: the request's timeout.
     :param leaves_documents: collect the ids of documents in `documents`, for the caller to delete;
         False deletes the documents.
@@ -121,6 +121,8 @@ class Chain:
         :param defers: return the jobs so far, in their order, instead of waiting for any.
         """
         with self._cleaning_up():
+            # All steps are looked at before anything is submitted: where the last one has its
+            # result, no earlier step may be paid again.
             if not known and not self._steps:
                 found = self._find()
                 if found is not None:
@@ -142,6 +144,7 @@ class Chain:
         if number > len(self._steps):
             self._steps.append(self._new_step(number, self._outputs(number - 1), known))
         for step in self._steps[number - 1]:
+            # Each step has the full time, and has it again when `proceed` is called again.
             step.job.deadline = self._deadline(step.job.request)
         return self._steps[number - 1]
 
@@ -278,6 +281,8 @@ class Chain:
         return self._result(outputs)
 
     def _result(self, outputs: list[str]) -> ConversionResult:
+        for step in self._all:
+            step.forget_note()
         sizes = tuple(file.size for file in self._made().files)
         return ConversionResult(outputs, self.cost, self.charged, sizes)
 

@@ -16,6 +16,7 @@ from airflow_provider_convertapi.conversions.result import paid_but_blocked
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
     OutputExistsError,
+    OutputNotWritableError,
     ResultExpiredError,
     ThrottledError,
     TransportError,
@@ -46,7 +47,7 @@ class ResultGoneError(Exception):
 
 
 def can_be_fetched(job: Job, conversion: Conversion) -> bool:
-    """Tell whether every result still lies at the service."""
+    """Tell whether every result is still at the service."""
     return all(
         job.client.call(find_file(file.file_id), until=job.deadline) is not None
         for file in conversion.files
@@ -66,6 +67,13 @@ def collect(
         return _publish(client, target, conversion, log)
     except OutputExistsError as error:
         raise paid_but_blocked(error, conversion.cost) from None
+    except OutputNotWritableError as error:
+        raise OutputNotWritableError(
+            f"{error} {what} was converted and paid ({conversion.cost} conversion(s)); its result "
+            "stays at ConvertAPI for up to three hours: clear the task to collect it without "
+            "paying again.",
+            paid=True,
+        ) from error.__cause__
     except ResultGoneError:
         outputs = target.published(conversion.files)
     if outputs is None:
@@ -83,6 +91,7 @@ def _publish(
     with target.publication() as publication:
         for uri, file in zip(uris, conversion.files, strict=True):
             fetch(client, publication, uri, file, log)
+        # Only once all results are staged, so that a failed download publishes none of them.
         return publication.publish()
 
 

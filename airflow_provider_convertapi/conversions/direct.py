@@ -5,14 +5,14 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Self
 
 from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.answers import AnswerReader
 from airflow_provider_convertapi.api.endpoints import convert_directly
-from airflow_provider_convertapi.api.wire import whole_number
+from airflow_provider_convertapi.api.wire import TIMEOUT_CODE, whole_number
 from airflow_provider_convertapi.conversions.result import (
     ConversionResult,
     paid_but_blocked,
@@ -21,6 +21,7 @@ from airflow_provider_convertapi.conversions.result import (
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
     OutputExistsError,
+    OutputNotWritableError,
     ResultLostError,
     ThrottledError,
     TransportError,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.job import Job, JobSettings
     from airflow_provider_convertapi.conversions.request import CheckedConversion, ConversionRequest
     from airflow_provider_convertapi.conversions.session import Session
+    from airflow_provider_convertapi.conversions.verdicts import VerdictNote
     from airflow_provider_convertapi.storage import Destination, Publication
 
 
@@ -59,6 +61,7 @@ class _Results:
         self.names.append(head.name)
         # Each part names the cost of the whole conversion, not a share of it.
         self.cost = max(self.cost, head.cost)
+        # Together with the names before it: a directory makes them distinct.
         uri = self.destination.outputs(self.names)[-1]
         self._sink = self._open.enter_context(self.publication.stage(uri, head.size))
         return self._sink
@@ -86,6 +89,8 @@ class DirectConversion:
     """Convert in one exchange; once a byte was sent, a lost answer may have been billed.
 
     :param seconds: how long a throttled request is tried again; None: the request's timeout.
+    :param note: where a verdict is noted that the next try must know of; None where the caller
+        remembers it, or no try follows.
     """
 
     conversion: CheckedConversion
@@ -93,6 +98,7 @@ class DirectConversion:
     settings: JobSettings
     log: logging.Logger
     seconds: float | None = None
+    note: VerdictNote | None = None
     cost: int = field(default=0, init=False)
     """Conversions that were billed, or may have been."""
     # A direct conversion leaves nothing at the service.
@@ -129,7 +135,7 @@ class DirectConversion:
         throttled = unsent = 0
         while True:
             try:
-                return self._exchange(request)
+                result = self._exchange(request)
             except ThrottledError as error:
                 if not self.settings.waits_out_throttling:
                     raise
@@ -144,21 +150,42 @@ class DirectConversion:
                     raise self._lost(error) from None
                 unsent += 1
                 self._wait(unsent, error, deadline)
-            except OutputExistsError as error:
-                raise paid_but_blocked(error, self.cost) if self.cost else error from None
+            except (OutputExistsError, OutputNotWritableError) as error:
+                raise self._blocked(error) from None
             except ConvertApiError as error:
                 if not error.is_refusal:
                     raise
                 self.cost = int(error.paid is True)
-                again = error.transient and not self.settings.is_second_attempt
+                again = error.transient and not self._is_second(error)
                 raise with_remedy(error, self.request.describe(), again=again) from None
+            else:
+                self._forget_note()
+                return result
 
     def _endpoint(self) -> Endpoint[None]:
         request = self.request
-        timeout = request.timeout_for(1 if self.settings.is_second_attempt else 0)
+        timeout = request.timeout_for(int(self._has_timed_out()))
         return convert_directly(
             request.source_format, request.target_format, timeout, request.fields(timeout)
         )
+
+    def _has_timed_out(self) -> bool:
+        """Tell whether an earlier attempt took longer than the service's `Timeout`."""
+        if self.note is None or not self.settings.may_be_known:
+            return self.settings.has_timed_out
+        with suppress(ConvertApiError):
+            return self.note.code(self.client) == TIMEOUT_CODE
+        return False
+
+    def _is_second(self, verdict: ConvertApiError) -> bool:
+        if self.note is None:
+            return self.settings.is_second_attempt
+        return self.note.is_second(verdict, self.client, otherwise=self.settings.may_be_known)
+
+    def _forget_note(self) -> None:
+        if self.note is not None and self.settings.may_be_known:
+            with suppress(ConvertApiError):  # the service deletes it within three hours
+                self.note.delete(self.client)
 
     def _last_look(self) -> None:
         """Wait for the permit, then check once more that nothing forbids the conversion."""
@@ -236,6 +263,13 @@ class DirectConversion:
             "been billed, so it is not sent again automatically. Clear the task to convert and "
             "pay again, or use durable=True, which collects a lost answer without paying twice."
         )
+
+    def _blocked(self, error: OutputExistsError | OutputNotWritableError) -> ConvertApiError:
+        if not self.cost:
+            return error
+        if isinstance(error, OutputExistsError):
+            return paid_but_blocked(error, self.cost)
+        return self._unsaved(error)
 
     def _unsaved(self, error: Exception) -> ConvertApiError:
         return ResultLostError(

@@ -84,6 +84,7 @@ class StepJob:
         if newest.conversion:
             self._end(newest.conversion, charged=0)
         elif newest.verdict and not newest.unpaid and self._is_final(newest.verdict):
+            # It was billed to an earlier try: it counts as cost, but not as charged by this one.
             self.cost, self.ref = 1, self._reference(self.attempt, None)
             raise with_remedy(newest.verdict, self.job.request.describe(), again=False)
 
@@ -106,7 +107,12 @@ class StepJob:
             return False
         answers = (self._answers or {}).values()
         transient = sum(_is_transient_verdict(answer) for answer in answers)
-        return not verdict.transient or transient > 1 or self._cannot_be_longer(verdict)
+        return (
+            not verdict.transient
+            or transient > 1
+            or self._cannot_be_longer(verdict)
+            or self._is_noted()
+        )
 
     def _cannot_be_longer(self, verdict: ConvertApiError) -> bool:
         """Tell whether it timed out with the longest `Timeout` that the service takes."""
@@ -153,8 +159,8 @@ class StepJob:
         elif answer.verdict:
             if answer.verdict.transient:
                 log.warning(
-                    "The last attempt ended with Code %s, which another one may change; that one "
-                    "is paid, too.",
+                    "The last attempt ended with Code %s; another one may end differently, and is "
+                    "paid, too.",
                     answer.verdict.code,
                 )
             # Another attempt has another id: under this one the service keeps its verdict.
@@ -213,6 +219,8 @@ class StepJob:
             return
         assert self.ref is not None  # noqa: S101 - `begin` or `adopt` came before
         ref, job = self.ref, self.job
+        # An accepted job is billed, so it counts as one conversion until its real cost is known.
+        # Only the try that submitted it knows when that was, and is charged.
         self.cost, self.charged = 1, int(ref.submitted is not None)
         submitted = job.client.clock() if ref.submitted is None else ref.submitted
         answer = job.wait(ref.attempt, submitted, at_once=self._is_adopted)
@@ -242,7 +250,22 @@ class StepJob:
     def _is_second(self, verdict: ConvertApiError) -> bool:
         if self._cannot_be_longer(verdict):
             return True
-        return self.attempt > 0 and _is_transient_verdict(self.job.look(self.attempt - 1))
+        # After two transient verdicts a third attempt would probably be billed for the same.
+        if self.attempt > 0 and _is_transient_verdict(self.job.look(self.attempt - 1)):
+            return True
+        return self._is_noted() or bool(self.charged and self.job.settings.is_second_attempt)
+
+    def _is_noted(self) -> bool:
+        """Tell whether an earlier transient verdict, which left no job, was noted."""
+        if self.job.note is None or not self.job.settings.may_be_known:
+            return False
+        return self.job.note.code(self.job.client) is not None
+
+    def forget_note(self) -> None:
+        """Delete the note of an earlier verdict, now that it has ended well."""
+        if self.job.note is not None and self.job.settings.may_be_known and self.charged:
+            with suppress(ConvertApiError):  # the service deletes it within three hours
+                self.job.note.delete(self.job.client)
 
     # --- what it leaves ----------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from airflow_provider_convertapi.api.endpoints import JobAnswer, delete_job, get_job
 from airflow_provider_convertapi.api.ids import MAX_ATTEMPTS
 from airflow_provider_convertapi.api.retry import poll_delays
+from airflow_provider_convertapi.conversions.verdicts import VerdictNote
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConversionTimeoutError,
@@ -71,8 +72,11 @@ class JobSettings:
     """How the jobs of one conversion are made and waited for.
 
     :param may_be_known: whether the service may know any attempt already, of an earlier try or run.
-    :param is_second_attempt: whether an earlier attempt ended with a verdict that one more may
-        change, and left no record at the service.
+    :param is_second_attempt: whether an earlier attempt is known to have ended with a verdict that
+        one more may change.
+    :param has_timed_out: whether it did so because its time was over.
+    :param keeps_notes: whether such verdicts, where they leave no job, are noted at the service,
+        since the caller remembers none.
     :param barred_attempts: attempts, from 0 on, whose verdicts do not count any more.
     :param waits_out_throttling: whether to wait while the service is too busy for a submit; False
         raises `ThrottledError` for the caller to handle.
@@ -82,6 +86,8 @@ class JobSettings:
 
     may_be_known: bool
     is_second_attempt: bool
+    has_timed_out: bool = False
+    keeps_notes: bool = False
     barred_attempts: int = 0
     waits_out_throttling: bool = True
     delays: Callable[[float], Iterator[float]] = poll_delays
@@ -136,6 +142,18 @@ class Job:
                 paid=None,
             )
         return answer
+
+    @property
+    def note(self) -> VerdictNote | None:
+        """Return the note of an earlier verdict, where such are kept."""
+        return VerdictNote(self.ids) if self.settings.keeps_notes else None
+
+    def is_second_verdict(self, verdict: ConvertApiError) -> bool:
+        """Tell whether an earlier verdict, which left no job, was transient as well."""
+        if self.note is None or not verdict.transient:
+            return self.settings.is_second_attempt
+        is_later = self.settings.may_be_known
+        return self.note.is_second(verdict, self.client, otherwise=is_later)
 
     def forget_refusal(self, attempt: int) -> None:
         """Delete the record of an attempt that was refused and not paid: its id is used again."""
@@ -224,9 +242,9 @@ class Job:
 
 @dataclass(slots=True)
 class _Refusals:
-    """Tell a refusal that is a job's stored answer from one of whatever is asked at the moment.
+    """Distinguish refusals that are a job's stored answer from refusals of every request just now.
 
-    Only the former is no answer to a look at a job that was never asked for.
+    Only the latter also answer a look at a job that was never asked for.
     """
 
     job: Job

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.conversions.secrets import secrets_in
 from airflow_provider_convertapi.conversions.values import (
     LEAST_TIMEOUT,
     MOST_TIMEOUT,
@@ -106,12 +107,18 @@ class CheckedSettings:
         return [self.to_format, *(step.to_format for step in self.steps)]
 
     @property
+    def secrets(self) -> list[str]:
+        """Return what must not be shown of the parameters."""
+        steps = [{"parameters": {**step.parameters, **step.files}} for step in self.steps]
+        return secrets_in(None, {**self.plain, **self.files}, steps, None)
+
+    @property
     def from_formats(self) -> list[str | None]:
         """Return the source format of every step, None where it was not given."""
         return [self.from_format, *(step.from_format for step in self.steps)]
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields by name, for what holds them too."""
+        """Return the fields by name, for a class that has them, too."""
         return {item.name: getattr(self, item.name) for item in fields(CheckedSettings)}
 
 
@@ -136,7 +143,7 @@ def check_settings(arguments: ConversionArguments, steps: tuple[Step, ...]) -> C
         conversion_key=None if key is None else str(key),
     )
     if settings.steps and not settings.durable:
-        raise wrong("steps", "needs durable=True: what a step makes waits at ConvertAPI")
+        raise wrong("steps", "needs durable=True: its results are kept at ConvertAPI")
     return settings
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from airflow_provider_convertapi.api.ids import JobIds, seed_text
 from airflow_provider_convertapi.conversions.chain import Chain
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.job import JobSettings
+from airflow_provider_convertapi.conversions.verdicts import VerdictNote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,14 +37,37 @@ def prepare(
     :param seconds: how long each job is waited for; None means the conversion's own timeout.
     """
     task = session.task
-    settings = JobSettings(may_be_known=task.is_later, is_second_attempt=task.is_later)
+    sources = (source for request in conversion.requests for source in request.sources)
+    if any(not source.has_version for source in sources):
+        session.log.info(
+            "The source's store says neither an ETag nor a time: its content was read to tell it "
+            "from other files of its size."
+        )
+    settings = JobSettings(
+        may_be_known=task.is_later, is_second_attempt=False, keeps_notes=task.is_durable
+    )
     if not conversion.durable:
-        return DirectConversion(conversion, session, settings, session.log)
+        return DirectConversion(
+            conversion, session, settings, session.log, note=_note(session, conversion)
+        )
     session.warn_of_limits()
     # A task may ask for the same conversion twice.  Without the number of the call the second would
     # find the job of the first.
     scope = {**task.names, "call": task.call_number(conversion.identity())}
     return Chain(conversion, session, scope, settings, session.log, seconds=seconds)
+
+
+def _note(session: Session, conversion: CheckedConversion) -> VerdictNote | None:
+    """Return where a direct conversion, which leaves no job, notes a transient verdict."""
+    if not session.task.is_durable:
+        return None
+    seed = conversion.requests[0].seed() | {
+        "namespace": session.settings.namespace,
+        "key": conversion.conversion_key,
+        "scope": session.task.names,
+        "direct": True,
+    }
+    return VerdictNote(JobIds.from_seed(session.key, seed_text(seed)))
 
 
 def proceed(

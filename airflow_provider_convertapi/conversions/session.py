@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class IdSettings(Protocol):
-    """What the ids of jobs and files need of a connection."""
+    """The settings of a connection that the ids of jobs and files depend on."""
 
     @property
     def id_key(self) -> str:
@@ -46,12 +46,12 @@ class Session:
     """One task's way to ConvertAPI.
 
     :param conn_id: id of the Airflow connection; errors name it.
-    :param read_settings: reads the connection; called once, when something of it is needed, so
-        that a plan needs none.
+    :param read_settings: reads the connection; called once, when it is first needed, since a
+        plan does without it.
     :param task: the task instance and its try.
     :param settle: seconds that an accepted job may stay invisible at the service.
     :param new_client: returns a client with its own TCP connection; the caller closes it.
-    :param stop: makes everything that waits end with `ConversionInterrupted`.
+    :param stop: makes every wait raise `ConversionInterrupted`.
     """
 
     conn_id: str
@@ -68,7 +68,7 @@ class Session:
 
     @property
     def settings(self) -> IdSettings:
-        """What the connection says of ids."""
+        """The settings of the connection that ids depend on."""
         if self._settings is None:
             self._settings = self.read_settings()
         return self._settings
@@ -99,11 +99,11 @@ class Session:
 
     @property
     def key_check(self) -> str:
-        """What tells, in another process, whether the key of the job ids is still the same."""
+        """A digest by which another process can tell whether the key of the job ids is the same."""
         return key_check(self.key)
 
     def digest_of(self, asked: Mapping[str, Any]) -> str:
-        """Return what tells, in another process, whether the same is asked for."""
+        """Return a digest by which another process can tell whether the same is asked for."""
         return request_digest(self.key, asked)
 
     def check_key(self, expected: str, what: str) -> None:
@@ -149,7 +149,7 @@ class Session:
                 f"{what} was not converted; nothing was paid for it and nothing more is sent."
                 if error.paid is False
                 else f"{what} was not finished, and nothing more is sent. A job that was submitted "
-                "before may be paid and stays to be collected."
+                "before may be paid and can still be collected."
             )
             raise QuotaExhaustedError(
                 f"Connection {self.conn_id!r} has no conversions left. {left} Buy conversions or "
@@ -159,7 +159,7 @@ class Session:
         except AuthenticationError as error:
             raise AuthenticationError(
                 f"Connection {self.conn_id!r} is not accepted, so {what} was not finished. A "
-                "refused request costs nothing; a job that was submitted before stays to be "
+                "refused request costs nothing; a job that was submitted before can still be "
                 "collected. Check the connection's API token (password) and Kid (login), then "
                 f"clear this task. ({error})",
                 error.code,

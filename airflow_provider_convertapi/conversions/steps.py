@@ -33,7 +33,7 @@ def later_requests(
 
     :param number: the step, counted from 1.
     :param outputs: what the step before made.
-    :param stored: ids of file parameters that lie at the service, by `Step.key_of`.
+    :param stored: ids of file parameters that are at the service, by `Step.key_of`.
     """
     step = conversion.steps[number - 2]
     origin = step.from_format or _format_before(conversion, number)
@@ -64,6 +64,7 @@ def _request(
     stored: Mapping[str, str],
 ) -> ConversionRequest:
     first, length = conversion.requests[0], 1 + len(conversion.steps)
+    # The inputs are never read here: they are at the service, and `stored` has their ids.
     inputs = [InputFile(name, str(index), "") for index, (name, _) in enumerate(group)]
     kept = {str(index): out.file.file_id for index, (_, out) in enumerate(group) if out.file}
     for name, file in step.files.items():

@@ -38,6 +38,7 @@ class Submission:
         if task.is_later and job.appears(self._attempt, task.started + job.session.settle):
             return False
         uploaded = self._upload()
+        # The ids are derived from the old content; a changed file must not be converted under them.
         job.request.check_unchanged()
         # Uploading may have taken an hour, in which another runner can have submitted it.
         if uploaded and not job.look(self._attempt).unknown:
@@ -132,5 +133,5 @@ class Submission:
 
     def _final(self, error: ConvertApiError) -> ConvertApiError:
         """Return a verdict that answered the submit; a second transient one is final."""
-        again = error.transient and not self._job.settings.is_second_attempt
+        again = error.transient and not self._job.is_second_verdict(error)
         return with_remedy(error, self._job.request.describe(), again=again)

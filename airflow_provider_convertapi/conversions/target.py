@@ -1,4 +1,4 @@
-"""Where the results of a conversion go, and what must not be written over.
+"""Where the results of a conversion go, and what must not be overwritten.
 
 This module may change from release to release.
 """
@@ -30,8 +30,12 @@ class Target:
     inputs: tuple[str, ...]
 
     def check(self) -> None:
-        """Raise `OutputExistsError` where a file is known to be in the way before paying."""
+        """Raise where a file is known to be in the way, or nothing can be written, before paying.
+
+        `OutputExistsError` or `OutputNotWritableError`; nothing was paid.
+        """
         place = self.destination
+        place.check_writable()
         if self.overwrite or place.is_directory or place.is_ours(place.uri):
             return
         if place.sizes([place.uri]) != [None]:
@@ -40,7 +44,7 @@ class Target:
             )
 
     def publication(self) -> Publication:
-        """Return what stages results and publishes them."""
+        """Return a publication of results to this target."""
         return Publication(self.destination, inputs=self.inputs, overwrite=self.overwrite)
 
     def published(self, files: Sequence[ConvertedFile]) -> list[str] | None:

@@ -54,8 +54,8 @@ class TaskTry:
         task = context.get("task") or getattr(ti, "task", None)
         limit = getattr(task, "execution_timeout", None)
         max_tries = getattr(ti, "max_tries", 0)
-        # Clearing a task sets its `max_tries` to the tries so far plus `retries`, so that the first
-        # try after it can be told.
+        # Clearing a task sets its `max_tries` to the tries so far plus `retries`, from which the
+        # first try after it follows.
         return cls(
             dag_id=ti.dag_id,
             run_id=ti.run_id,
@@ -70,7 +70,7 @@ class TaskTry:
 
     @classmethod
     def outside(cls, now: float) -> TaskTry:
-        """Return what stands for a task where there is none.
+        """Return a substitute for a try where there is no task.
 
         :param now: seconds since the epoch.
         """

@@ -54,8 +54,10 @@ def store(
             if delay is None:
                 raise
             client.pause(delay)
+            # The upload that failed may have taken the id.
             client.call(delete_file(file_id), until=until)
         else:
+            # A file that arrived in part would be converted, and billed, as a damaged document.
             if kept.file_id == file_id and kept.size == source.size:
                 return
             check_unchanged(source)

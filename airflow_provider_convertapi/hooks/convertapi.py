@@ -18,7 +18,7 @@ from airflow_provider_convertapi.conversions.task import TaskTry
 from airflow_provider_convertapi.errors import ConnectionConfigError, ConversionInterrupted
 from airflow_provider_convertapi.failures import explicit_failures
 from airflow_provider_convertapi.hooks.credentials import Credentials
-from airflow_provider_convertapi.hooks.masking import mask, secrets_in, secrets_in_steps
+from airflow_provider_convertapi.hooks.masking import mask
 
 if TYPE_CHECKING:
     import logging
@@ -42,11 +42,11 @@ DEFAULT_SETTLE = 30.0
 
 
 class ConvertApiHook(BaseHook):
-    """Talk to ConvertAPI with the token and the Kid of an Airflow connection.
+    """Call ConvertAPI with the token and the Kid of an Airflow connection.
 
-    Constructing it reads nothing and sends nothing.  In a task it mints one JWT, renews it before
-    it expires, and registers it with Airflow's masker at once.  Permanent errors leave it as
-    `airflow_provider_convertapi.failures`, so that a `@task` fails without burning retries.
+    Constructing it reads nothing and sends nothing.  In a task it signs one JWT, renews it before
+    it expires, and registers it with Airflow's masker at once.  Permanent errors are raised as
+    `airflow_provider_convertapi.failures`, so that a `@task` fails without using up retries.
 
     :param convertapi_conn_id: the connection's id.
     """
@@ -79,11 +79,11 @@ class ConvertApiHook(BaseHook):
     def open_session(
         self, task: TaskTry | None = None, log: logging.Logger | None = None
     ) -> Session:
-        """Return what this hook converts with: for this provider's own operators and sensors.
+        """Return the session of this hook, for this provider's own operators and sensors.
 
         It may change from release to release.  The first call opens it, later ones return the same.
 
-        :param task: the try that it works for; None: the one that Airflow is running, if any.
+        :param task: the try that converts; None: the one that Airflow is running, if any.
         :param log: None: the hook's own.
         """
         if self._opened is None:
@@ -130,10 +130,10 @@ class ConvertApiHook(BaseHook):
         return Credentials(self._settings, limit, self._ask, SYSTEM_CLOCK.time)
 
     def _ask(self, endpoint: Endpoint[str]) -> str:
-        return self._client.call(endpoint)  # made when it is asked: the client needs credentials
+        return self._client.call(endpoint)  # not earlier: the client itself needs the credentials
 
     def get_conn(self) -> requests.Session:
-        """Return a `requests.Session` that authenticates at the connection's host only."""
+        """Return a `requests.Session` that sends the token to the connection's host only."""
         with explicit_failures():
             self._credentials.secret(Credential.TOKEN)
             return self._client.session
@@ -170,6 +170,7 @@ class ConvertApiHook(BaseHook):
         """
         from airflow_provider_convertapi.conversions.checking import check_conversion
         from airflow_provider_convertapi.conversions.running import run
+        from airflow_provider_convertapi.conversions.secrets import secrets_in
 
         arguments = ConversionArguments(
             source=source,
@@ -185,7 +186,7 @@ class ConvertApiHook(BaseHook):
             overwrite=overwrite,
             conversion_key=conversion_key,
         )
-        for secret in [*secrets_in(source, parameters), *secrets_in_steps(steps)]:
+        for secret in secrets_in(source, parameters, steps, destination):
             mask(secret)
         with explicit_failures(quota=on_quota_exhausted):
             return run(self.open_session(), check_conversion(arguments)).outputs
@@ -208,7 +209,7 @@ class ConvertApiHook(BaseHook):
     def download(self, file_id: str, destination: Any) -> str:
         """Fetch a stored file, publish it whole, and return its URI.
 
-        `ResultExpiredError` when the service does not have it any more.
+        `ResultExpiredError` when the service no longer has it.
 
         :param destination: a file, or a directory when it ends in ``/`` (the file keeps its name).
         """
@@ -238,8 +239,8 @@ class ConvertApiHook(BaseHook):
         if not self._settings.master_token:
             raise ConnectionConfigError(
                 f"Connection {self.convertapi_conn_id!r}: extra master_token is empty, and "
-                "ConvertAPI shows the account "
-                "to nothing else. Enter the Master Token of the ConvertAPI dashboard."
+                "ConvertAPI shows the account to no other token. Enter the Master Token of the "
+                "ConvertAPI dashboard."
             )
 
     def test_connection(self) -> tuple[bool, str]:
@@ -252,11 +253,12 @@ class ConvertApiHook(BaseHook):
             return False, str(error)
 
     def _pause(self, seconds: float) -> None:
+        # `on_kill` runs in another thread or a signal handler: every wait must notice it.
         if self._stop.wait(seconds) if seconds else self._stop.is_set():
             raise ConversionInterrupted(
                 "The task was told to stop. A job that was submitted goes on at ConvertAPI; the "
-                "next try collects it "
-                "without paying, and what nobody collects the service deletes within three hours."
+                "next try collects it without paying. The service deletes a result that is not "
+                "collected within three hours."
             )
 
 

@@ -1,4 +1,4 @@
-"""The secrets that requests carry: the API token, the master token, and JWTs made of the first.
+"""The secrets that requests carry: API token, master token, and JWTs made from the API token.
 
 This module may change from release to release.
 """
@@ -27,7 +27,7 @@ class Credentials:
     """The credentials of one connection; all threads share a JWT until it is about to expire.
 
     :param execution_timeout: seconds that the task may run; None where it has no limit.
-    :param ask: sends a call to the service, which makes the JWT with ``auth`` `jwt_remote`.
+    :param ask: makes the call to the service that returns the JWT for ``auth`` `jwt_remote`.
     :param clock: seconds since the epoch.
     """
 
@@ -53,11 +53,11 @@ class Credentials:
             return self._settings.master_token or ""
         if kind is Credential.API_TOKEN or self._settings.auth == "api_token":
             return self._settings.api_token
-        with self._renewing:  # many threads, one token: Airflow's masker never forgets one
+        with self._renewing:  # one token for all threads: Airflow's masker keeps each for ever
             return self._current.get() or self._current.set(self.new_token())
 
     def renew(self, refused: str) -> bool:
-        """Use a JWT no more that was refused; false where there is none to make anew."""
+        """Stop using a JWT that was refused; False where there are no JWTs to renew."""
         if self._settings.auth == "api_token":
             return False
         with self._renewing:
@@ -67,7 +67,7 @@ class Credentials:
     def new_token(self, lifetime: int | None = None, client_ip: str | None = None) -> str:
         """Return a fresh JWT that Airflow masks.
 
-        :param lifetime: seconds; None means the connection's, no longer than the task may run.
+        :param lifetime: seconds; None means the connection's, limited to how long the task may run.
         :param client_ip: comma-separated hosts that may use it; None means the connection's.
         """
         settings = self._settings
@@ -86,5 +86,6 @@ class Credentials:
                 lifetime=lifetime,
                 client_ip=client_ip,
             )
+        # Masked before it is used, so that no line of a log can show it.
         mask(token)
         return token

@@ -1,4 +1,4 @@
-"""The connection form of Airflow before 3.2, derived from `provider_info` so that both are one.
+"""The connection form of Airflow before 3.2, derived from `provider_info` to keep both equal.
 
 Airflow 3.2 and later never call this: they read `provider_info` itself.
 
@@ -17,7 +17,7 @@ def connection_form_widgets() -> dict[str, Any]:
 
     :returns: field name, without prefix -> unbound WTForms field.
     :raises ImportError: without Flask-AppBuilder, which Airflow 3 has only with the FAB provider;
-        Airflow then does without the fields.
+        Airflow then shows no extra fields.
     """
     return {name: _widget(field) for name, field in _form()["conn-fields"].items()}
 

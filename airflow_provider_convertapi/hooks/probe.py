@@ -1,4 +1,4 @@
-"""Single transfers and the connection test: what the hook does beside converting.
+"""Single transfers and the connection test: what the hook does besides converting.
 
 This module may change from release to release.
 """
@@ -45,7 +45,7 @@ def download(client: Client, file_id: str, destination: str, log: logging.Logger
 
 
 def probe(settings: ConnectionSettings, client: Client) -> tuple[bool, str]:
-    """Test a connection without spending a conversion; say what was proved, and where it ran."""
+    """Test a connection without spending a conversion; say what was shown, and on which host."""
     quick = replace(
         client, http_timeout=min(settings.http_timeout, _TEST_TIMEOUT), backoff=Backoff(attempts=1)
     )
@@ -65,7 +65,7 @@ def _prove_token(settings: ConnectionSettings, client: Client) -> str:
         client.call(endpoints.request_token(settings.kid, _PROBE_LIFETIME, None))
         return f"{settings.base_url} accepts the API token and the Kid."
     client.call(endpoints.find_file(secrets.token_hex(16)))
-    return f"{settings.base_url} was reached; without a Kid the API token is not proved."
+    return f"{settings.base_url} was reached; without a Kid the API token cannot be verified."
 
 
 def _balance(client: Client) -> str:

@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 _tokens: dict[ConnectionSettings, CurrentToken] = {}
 """One JWT for all triggers of a connection in this process.
 
-Airflow's masker compiles its pattern anew for every secret and forgets none, so a JWT for each
-trigger would stall the loop of a triggerer that runs for weeks.
+Airflow's masker compiles its pattern again for every new secret and never forgets one, so that a
+JWT for each trigger would slow down a triggerer that runs for weeks.
 """
 
 
 async def read_settings(hook: ConvertApiHook) -> ConnectionSettings:
-    """Read a connection the way that the running Airflow wants it in an event loop."""
+    """Read a connection in the way that the installed Airflow allows in an event loop."""
     from airflow.providers.common.compat.connection import get_async_connection
 
     found = await get_async_connection(hook.convertapi_conn_id, hook)
     settings = ConnectionSettings.from_connection(found)
     if settings not in _tokens:
-        # Before the first `await`: a triggerer that starts comes by here a thousand times at once.
+        # Before the next `await`: in a triggerer that starts, a thousand triggers get here at once.
         _tokens[settings] = CurrentToken(settings.jwt_lifetime, SYSTEM_CLOCK.time)
         for secret in settings.secrets:
             await _mask(secret)
@@ -55,7 +55,7 @@ def _sign(settings: ConnectionSettings) -> str:
 
 
 async def _mask(secret: str) -> None:
-    """Register a secret with Airflow's masker; its plain form waits for the supervisor."""
+    """Register a secret with Airflow's masker, whose synchronous call would block the loop."""
     try:
         from airflow.sdk.log import amask_secret  # Airflow 3.3
     except ImportError:
@@ -114,7 +114,7 @@ _clients: dict[tuple[asyncio.AbstractEventLoop, ConnectionSettings], _Shared] = 
 async def shared_client(settings: ConnectionSettings) -> AsyncIterator[AsyncClient]:
     """Lend the client of a connection that `read_settings` returned; the last user closes it.
 
-    A client for each trigger would hold a socket for each, and shake hands for every poll.
+    One client for each trigger would mean a socket for each, and a TLS handshake for every poll.
     """
     key = asyncio.get_running_loop(), settings
     shared = _clients.get(key)

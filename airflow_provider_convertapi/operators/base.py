@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import BaseOperator
 from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments
 
-# Nothing else of ours: a DAG file that declares an operator must not pay for what a task needs.
+# Nothing else of this package: parsing a DAG file must not load what only a task needs.
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,16 +28,12 @@ if TYPE_CHECKING:
 Arguments = TypeVar("Arguments", bound=ConversionArguments)
 
 _TRIGGER_MARGIN = 1.0
-"""Seconds before `execution_timeout` at which the trigger gives up by itself: Airflow would only
-say that a trigger timed out."""
-
-_MOST_MASKED = 100
-"""Secrets of a source that are registered with Airflow's masker, which compiles its pattern for
-each; Airflow cuts a rendered field long before."""
+"""Seconds before `execution_timeout` at which the trigger gives up by itself: Airflow's own error
+would only say that a trigger timed out."""
 
 
 class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
-    """Hold the arguments, mask what is secret among them, defer, cancel, and stop."""
+    """Hold the arguments, mask the secrets among them, defer, cancel, and stop."""
 
     template_fields: Sequence[str] = [
         "source",
@@ -93,15 +89,20 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         """Render, and mask what is secret before Airflow stores the rendered fields.
 
-        A mapped task comes by here too, while it leaves `render_template_fields` out.
+        Mapped tasks call this method, too, but not `render_template_fields`.
         """
         super()._do_render_template_fields(*args, **kwargs)
-        from airflow_provider_convertapi.hooks.masking import mask, secrets_in, secrets_in_steps
+        from airflow_provider_convertapi.conversions.secrets import (
+            secrets_in,
+            steps_with_secrets_as_text,
+            with_secrets_as_text,
+        )
+        from airflow_provider_convertapi.hooks.masking import mask
 
-        source = self.source.get("source") if isinstance(self.source, dict) else self.source
-        secrets = secrets_in(source, self.parameters)[:_MOST_MASKED]
-        for secret in [*secrets, *secrets_in_steps(self.steps)]:
+        for secret in secrets_in(self.source, self.parameters, self.steps, self.destination):
             mask(secret)
+        self.parameters = with_secrets_as_text(self.parameters)
+        self.steps = steps_with_secrets_as_text(self.steps)
 
     def _open_session(self, context: Context) -> Session:
         from airflow_provider_convertapi.conversions.task import TaskTry
@@ -120,7 +121,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     def _defer_for(
         self, session: Session, jobs: Sequence[JobRef], deadline: float, **how: Any
     ) -> NoReturn:
-        """Leave the waiting to the triggerer; raises `TaskDeferred`.
+        """Let the triggerer wait; raises `TaskDeferred`.
 
         :param deadline: seconds since the epoch at which the trigger gives up.
         :param how: further arguments of the trigger.
@@ -141,6 +142,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
             asked=self._asked(session),
             **how,
         )
+        # Airflow's own limit stays as well, for a triggerer that does not come back.
         self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
         raise AssertionError  # `defer` raises
 
@@ -160,7 +162,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     def _cancelling(
         self, session: Session, begun: Callable[[], Iterable[tuple[Job, Iterable[str]]]]
     ) -> Iterator[None]:
-        """Let nothing stay at the service where the user wants it so and no try is left.
+        """Delete the jobs of a task that is stopped, if the user wants that and no try is left.
 
         :param begun: returns jobs, and the keys of the inputs that each may have uploaded.
         """
@@ -189,7 +191,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         if self.retries and isinstance(delay, timedelta) and delay > RETENTION:
             self.log.warning(
                 "retry_delay is %s, but ConvertAPI forgets a job after %s: a retry that late pays "
-                "anew for what was in flight.",
+                "again for what was in flight.",
                 delay,
                 RETENTION,
             )

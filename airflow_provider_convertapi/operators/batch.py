@@ -34,11 +34,11 @@ __all__ = ["ConvertApiBatchOperator"]
 
 
 class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
-    """Convert every file of a directory, a bucket or a list with ConvertAPI: only what is new.
+    """Convert the new and changed files of a directory, a bucket or a list with ConvertAPI.
 
-    A manifest beside the outputs remembers each file, so that the next run, a retry and a clear
-    convert what is new, changed, missing, or failed for a passing reason, and say "reused, no
-    charge" for the rest.  A file whose failure is its own and paid for is not paid for again.
+    A manifest beside the outputs records each file, so that the next run, a retry, or clearing the
+    task converts only what is new, changed or missing, or failed with a transient error, and
+    reports "reused, no charge" for the rest.  A failure that is the file's own is paid for once.
 
     Returns a summary of the same size for any batch: `converted`, `reused`, `failed`,
     `not_attempted`, `cost` (conversions paid by this try) and `manifest` (its URI); pushes the
@@ -51,7 +51,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     :param destination: a directory; relative paths of the source are mirrored below it. (templated)
     :param from_format: source format of every file; None infers it from each extension. (templated)
     :param parameters: the converter's own parameters. Those that are files, such as
-        ``OverlayFile``, take a file or a URI, which is uploaded once for all. (templated)
+        ``OverlayFile``, take a file or a URI, which is uploaded once for all files. (templated)
     :param steps: further conversions of each result, at the service and without moving a byte, as
         `ConvertApiOperator` has them; each is billed. When deferrable, the triggerer waits for the
         first step and the worker for those after it. (templated)
@@ -62,16 +62,15 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         exchange each, at the price that a lost answer may have been billed.
     :param deferrable: wait in the triggerer, in waves of `defer_batch` jobs; the default is
         Airflow's ``[operators] default_deferrable``. With ``durable=False`` the task runs directly.
-    :param on_quota_exhausted: what follows when no conversions are left, after what is in flight
-        was saved: ``fail`` fails the task at once; ``raise`` leaves it to Airflow's retries and
+    :param on_quota_exhausted: what happens when no conversions are left, once what is in flight is
+        saved: ``fail`` fails the task at once; ``raise`` leaves it to Airflow's retries and
         retry policies; ``partial`` succeeds, and marks the rest `not_attempted`.
-    :param overwrite: False converts only what the manifest does not settle, and spares files that
-        no batch wrote; True ignores the records of other runs, and writes over any file but an
-        input.
-    :param conversion_key: part of every job's id: another one converts, and pays, anew. (templated)
+    :param overwrite: False converts only what the manifest does not settle, and keeps files that no
+        batch wrote; True ignores the records of other runs, and overwrites any file but an input.
+    :param conversion_key: part of every job's id: another one converts and pays again. (templated)
     :param cancel_on_kill: delete jobs and documents when a user ends the deferred task (Airflow
-        3.3 and later), or when the task is stopped, or out of time, on its last try. Then nobody
-        collects what may have been paid.
+        3.3 and later), or when the task is stopped, or out of time, on its last try. What may have
+        been paid is lost then.
     :param plan_only: list, name and count, and send nothing.
     :param max_in_flight: how many files are converted at a time; fewer while the service is busy.
     :param max_conversions: the most that this task instance may pay for, over all its tries; None
@@ -79,15 +78,15 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     :param failure_policy: ``any`` fails the task when a file failed, ``never`` does not, and a
         share such as ``0.05`` when more than that failed. Every file is attempted once in any case.
     :param on_collision: two inputs with one output (`a.docx`, `a.odt`): ``fail`` refuses the
-        batch; ``suffix`` keeps their extensions apart (`a.docx.pdf`, `a.odt.pdf`), and gives no
-        file a name that another one's result has.
+        batch; ``suffix`` adds their extensions (`a.docx.pdf`, `a.odt.pdf`), and gives no file a
+        name that another one's result has.
     :param defer_batch: jobs of one wave when deferrable.
     :param retry_failed: pay once more for files whose failure is known and their own.
-    :param min_age: seconds since its last write for which a file is left alone.
+    :param min_age: seconds since its last write before a file is converted.
     :param on_empty: a source without files: ``succeed``, ``skip`` or ``fail``.
-    :param on_missing_output: an output that was removed: ``convert`` it anew, or ``ignore`` that,
+    :param on_missing_output: an output that was removed: ``convert`` it again, or ``ignore`` that,
         for outputs that are moved away downstream.
-    :param content_hash: tell files by a hash of their content instead of size and time or ETag.
+    :param content_hash: identify files by a hash of their content, not by size and time or ETag.
     """
 
     def __init__(
@@ -183,12 +182,12 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         from airflow_provider_convertapi.failures import explicit_failures
 
         with explicit_failures(quota=self._arguments().on_quota_exhausted):
-            # To collect what was paid not even a file among the parameters has to be there.
+            # What was paid can be collected even where files among the parameters are gone.
             batch = self._batch(context, find_step_files=False)
             return self._end(context, self._awaited(batch, Waves(batch).resume(event)))
 
     def _awaited(self, batch: Batch, result: Deferral | dict[str, Any]) -> dict[str, Any]:
-        """Return the summary, or leave the waiting to the triggerer; that raises `TaskDeferred`."""
+        """Return the summary, or let the triggerer wait, which raises `TaskDeferred`."""
         if not isinstance(result, dict):
             jobs = result.jobs
             self.log.info("%d jobs run at ConvertAPI; the triggerer waits for them.", len(jobs))
@@ -203,7 +202,9 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         request = check_request(self._arguments(), find_step_files=find_step_files)
         session = self._open_session(context)
         cancels = self.cancel_on_kill and session.task.is_last
-        return Batch(session, request, cancels=cancels, asked=self._asked(session))
+        # A plan needs no connection, and is not resumed.
+        asked = "" if self.plan_only else self._asked(session)
+        return Batch(session, request, cancels=cancels, asked=asked)
 
     def _end(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         context["ti"].xcom_push(key="conversion_cost", value=summary["cost"])

@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments
 from airflow_provider_convertapi.operators.base import ConvertApiBaseOperator
 
-# Nothing else of ours: a DAG file that declares an operator must not pay for what a task needs.
+# Nothing else of this package: parsing a DAG file must not load what only a task needs.
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 __all__ = ["ConvertApiOperator"]
 
 _LAST_LOOK = 1.0
-"""Seconds in which a task whose time is up looks once more for its result, which is paid."""
+"""Seconds that a task whose time is up takes to look once more for its result, which is paid."""
 
 
 class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
     """Convert one document, or one list of documents, with ConvertAPI.
 
-    Within the service's memory of two hours a conversion is billed once, whatever happens to the
-    task: a retry or a clear looks for the job before it pays, and says "reused, no charge".  A
-    permanent failure, an exhausted quota above all, fails the task at once, whatever `retries`
-    says.
+    Within two hours, for which the service remembers a job, a conversion is billed once, whatever
+    happens to the task: a retry, or clearing the task, looks for the job before it pays, and logs
+    "reused, no charge".  A permanent failure, such as an exhausted quota, fails the task at once,
+    whatever `retries` says.
 
     Returns the list of output URIs and pushes the cost as the XCom `conversion_cost`.
 
@@ -56,25 +56,26 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         a mapping of `to_format` and, if need be, `from_format` and `parameters`:
         ``[{"to_format": "merge"}, {"to_format": "protect", "parameters": {...}}]``. Where the
         first converter takes one file, each source is converted, and a step such as merge or zip
-        takes all of them. Each step is a job of its own, and billed. (templated)
+        takes all of them. Each step is a separate job, and is billed. (templated)
     :param convertapi_conn_id: the connection's id. (templated)
     :param timeout: seconds that the task waits for the conversion; a job that takes longer is left
         for the next try to collect.
     :param poll_interval: the longest distance in seconds between two polls; the first come sooner.
     :param durable: True submits a job that survives a crash of the task; False converts in one
-        streamed exchange and stores nothing at ConvertAPI, at the price that a lost answer may
+        streamed exchange and stores no document there, at the price that a lost answer may
         have been billed.
     :param deferrable: wait for the job in the triggerer, without a worker slot; the default is
         Airflow's ``[operators] default_deferrable``. With ``durable=False`` there is no job to
         wait for, and the task runs directly.
-    :param on_quota_exhausted: ``fail`` fails the task at once; ``raise`` lets `QuotaExhaustedError`
-        leave as it is, for Airflow's retries and retry policies.
+    :param on_quota_exhausted: ``fail`` fails the task at once; ``raise`` lets Airflow's retries and
+        retry policies handle `QuotaExhaustedError`.
     :param overwrite: False makes an existing file that is not ours an `OutputExistsError`. An
         input is never overwritten.
-    :param conversion_key: part of the job's id: another one converts, and pays, anew. (templated)
+    :param conversion_key: part of the job's id: another one converts and pays again. (templated)
     :param cancel_on_kill: delete the job and its documents when a user ends the deferred task
-        (Airflow 3.3 and later), or when the task is stopped or out of time on its last try. Then
-        nobody collects what may have been paid. False leaves it for the next try, or for a clear.
+        (Airflow 3.3 and later), or when the task is stopped or out of time on its last try. What
+        may have been paid is lost then. False leaves it to be collected by the next try, or after
+        the task is cleared.
     :param plan_only: say what would be done and the least it would cost, and send nothing.
     """
 
@@ -147,6 +148,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         arguments = self._arguments()
         with explicit_failures(quota=arguments.on_quota_exhausted):
             found = JobEvent.parse(event, expected=None)
+            # The service has the inputs by now, and what they were read from may be gone.
             conversion = check_conversion(arguments, find_inputs=False)
             if found.status == "error":
                 self.log.warning("The triggerer could not watch the job; this task waits for it.")
@@ -155,7 +157,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
     def _convert(
         self, context: Context, conversion: CheckedConversion, found: JobEvent | None = None
     ) -> list[str]:
-        """Convert, or go on with the jobs of which the trigger has told."""
+        """Convert, or continue with the jobs that the trigger reported."""
         from airflow_provider_convertapi.conversions.running import prepare, proceed
 
         session = self._open_session(context)

@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
 
 from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 
-# Nothing else of ours: a DAG file that declares a sensor must not pay for what a task needs.
+# Nothing else of this package: parsing a DAG file must not load what only a task needs.
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
@@ -31,11 +31,11 @@ class ConvertApiJobSensor(BaseSensorOperator):
     """Wait until a job that something else started at ConvertAPI has its result.
 
     A job that ended with an error fails the task at once, with the error's class and Code; another
-    look would find the same.  Trouble on the wire is waited out until `timeout`.  Returns nothing:
+    look would find the same.  Transport errors are waited out until `timeout`.  Returns nothing:
     whoever knows the job's id fetches the result.
 
-    `poke_interval`, `timeout`, `mode`, `soft_fail` are Airflow's own.  Polls come sooner at first
-    when it is deferrable, `poke_interval` apart in the end.
+    `poke_interval`, `timeout`, `mode` and `soft_fail` are Airflow's own.  A deferrable sensor polls
+    more often at first, and every `poke_interval` seconds later.
 
     :param job_id: the job's id, 32 lower-case letters and digits.  It opens the documents without
         credentials, so it is masked in logs and in rendered fields, and sealed with the
@@ -147,7 +147,8 @@ class ConvertApiJobSensor(BaseSensorOperator):
                 convertapi_conn_id=self.convertapi_conn_id,
                 key_check=session.key_check,
                 deadline=SYSTEM_CLOCK.time() + self.timeout,
-                poll_interval=max(self.poke_interval, 1.0),  # 0 is allowed there, a busy loop here
+                # Airflow allows 0, which would be a busy loop here.
+                poll_interval=max(self.poke_interval, 1.0),
                 settle=session.settle,
                 sealed_job_id=seal(session.key, self._checked_job_id()),
             ),
@@ -157,7 +158,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
 
     @contextmanager
     def _soft_failures(self) -> Iterator[None]:
-        """Skip for a failure where Airflow's sensor, which only knows pokes, would."""
+        """Skip on a failure as Airflow's sensor does, which covers its own pokes only."""
         from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
         try:
@@ -186,7 +187,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
 
 
 def _final(verdict: ConvertApiError) -> ConvertApiError:
-    """Return the verdict as what no further look changes."""
+    """Return the verdict as a permanent error, since no further look changes it."""
     from airflow_provider_convertapi.errors import ConversionError
 
     if verdict.code is not None and verdict.is_verdict:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from airflow_provider_convertapi.storage.destination import Destination
 from airflow_provider_convertapi.storage.folder import Folder
 from airflow_provider_convertapi.storage.listing import (
+    Sought,
     canonical,
     directory_of,
     is_glob,
@@ -28,6 +29,7 @@ __all__ = [
     "Found",
     "Publication",
     "SizeMismatch",
+    "Sought",
     "Source",
     "canonical",
     "directory_of",

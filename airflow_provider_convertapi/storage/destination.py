@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_convertapi.storage.location import OWN_DIRECTORY
 from airflow_provider_convertapi.storage.names import distinct_names
 from airflow_provider_convertapi.storage.schemes import locate
+from airflow_provider_convertapi.storage.trouble import explaining
 from airflow_provider_convertapi.storage.uris import is_url, shown, wrong
 
 if TYPE_CHECKING:
@@ -56,9 +57,15 @@ class Destination:
     def check_within(self, uri: str) -> None:
         """Raise `ParameterError` where an output would lie outside, or among our own records."""
         inner = uri.removeprefix(self.root).split("/")
-        if not uri.startswith(self.root) or ".." in inner or OWN_DIRECTORY in inner:
+        leads_away = {"..", OWN_DIRECTORY}.intersection(part.lower() for part in inner)
+        if not uri.startswith(self.root) or leads_away or not inner[-1]:
             complaint = f"is not a file below {shown(self.root)} that a result may be written to."
             raise wrong(self.field, f"{shown(uri)} {complaint}")
+
+    def check_writable(self) -> None:
+        """Raise `OutputNotWritableError` where a result could not be written now."""
+        with explaining(self.uri, paid=False):
+            locate(self.uri, self.field).check_writable()
 
     def is_ours(self, uri: str) -> bool:  # noqa: ARG002 - for a batch, which knows what it wrote
         """Tell whether the file at an output was written for it before."""

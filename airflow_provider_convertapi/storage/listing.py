@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.errors import InputNotFoundError
-from airflow_provider_convertapi.storage.location import Found
+from airflow_provider_convertapi.storage.location import OWN_DIRECTORY, Found
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.uris import is_url, shown, wrong
 
@@ -64,13 +64,49 @@ def is_glob(uri: str) -> bool:
 
 
 def _split_glob(uri: str) -> tuple[str, str | None]:
+    """Return the same of a URI that is not, by chance, the name of something."""
+    base, pattern = _glob_parts(uri)
+    if pattern is None or locate(uri, "source").state() is not None:
+        return uri, None
+    return base, pattern
+
+
+def _glob_parts(uri: str) -> tuple[str, str | None]:
     """Return the directory to list and the pattern below it, None where there is no wildcard."""
     scheme, mark, rest = uri.rpartition("://")
     wild = _WILD.search(rest)
-    if wild is None or locate(uri, "source").state() is not None:
+    if wild is None:
         return uri, None
     cut = rest.rfind("/", 0, wild.start()) + 1
     return f"{scheme}{mark}{rest[:cut]}" or "./", rest[cut:]
+
+
+class Sought:
+    """What a URI asks for, told from its text alone: nothing is looked at.
+
+    :param uri: a file, a directory, or a glob, which may also be the name of something.
+    """
+
+    def __init__(self, uri: str) -> None:
+        base, pattern = _glob_parts(uri)
+        self.names = {uri, locate(uri, "source").uri}
+        """The file's URIs, if it is one."""
+        self.is_listing = uri.endswith("/") or pattern is not None
+        """Whether it looks like a directory or a glob."""
+        places = [(uri, "**")] if pattern is None else [(uri, "**"), (base, pattern)]
+        self._places = [
+            (locate(place, "source").uri.rstrip("/") + "/", _matcher(wanted))
+            for place, wanted in places
+        ]
+
+    def lists(self, uri: str) -> bool:
+        """Tell whether a listing of it may show a file."""
+        for root, is_wanted in self._places:
+            path = uri.removeprefix(root)
+            leads_away = {"..", OWN_DIRECTORY}.intersection(path.split("/"))
+            if uri.startswith(root) and path and not leads_away and is_wanted(path):
+                return True
+        return False
 
 
 def list_everything(directory: str, *, field: str = "destination") -> Iterator[Found]:

@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import os
@@ -138,6 +139,15 @@ class LocalLocation:
             complaint = f"cannot be made: the task may not write into {nearest}."
             raise wrong(argument, f"{self.uri} {complaint}")
 
+    def check_writable(self) -> None:
+        """Make the directory, and write a byte beside where the result will be."""
+        trial = LocalPart(self.path / "result" if self.uri.endswith("/") else self.path)
+        try:
+            with trial.open() as file:
+                file.write(b"-")
+        finally:
+            trial.discard()
+
     def part(self, spool: Callable[[], Path]) -> LocalPart:  # noqa: ARG002 - it waits beside its target
         """Return a result that waits beside this place."""
         return LocalPart(self.path)
@@ -155,7 +165,11 @@ class LocalPart:
         self._lock: int | None = None
         self._counted = False
         self._waits = False
-        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            reason = os.strerror(errno.ENOTDIR)
+            raise NotADirectoryError(errno.ENOTDIR, reason, error.filename) from None
         self.staged = target.with_name(temporary_name(target.name))
 
     def open(self) -> BinaryIO:

@@ -35,7 +35,7 @@ class State:
 
     @property
     def fingerprint(self) -> str:
-        """Return text that differs when the content does."""
+        """Return text that differs when the content does, as far as the store tells."""
         return f"{self.size}-{self.version}"
 
     @classmethod
@@ -178,6 +178,12 @@ class Location(Protocol):
 
     def check_destination(self, argument: str) -> None:
         """Raise `ParameterError` where results certainly cannot be put here."""
+
+    def check_writable(self) -> None:
+        """Make the directory and write a byte there; an `OSError` says why that is not possible.
+
+        Nothing happens in a store where only writing under the final name could tell.
+        """
 
     def part(self, spool: Callable[[], Path]) -> Part:
         """Return a result that waits for its publication at this place.

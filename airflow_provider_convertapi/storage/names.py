@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ _LONGEST = 200
 """Bytes of UTF-8: below the 255 of common file systems, so that a temporary name fits around it."""
 
 _LONGEST_EXTENSION = 20
+_DIGITS = 8
 
 _UNSAFE = re.compile(
     r'[/\\<>:"|?*'  # separators, and what Windows shares refuse
@@ -36,7 +38,8 @@ def safe_name(name: str) -> str:
     Separators, control characters and ``<>:"|?*`` become ``_``; so `../x` stays recognisable and
     cannot leave its directory.  A leading dot, which would hide the file, and names that Windows
     reserves get ``_`` in front; surrounding white space and trailing dots are removed.  The result
-    has at most 200 bytes of UTF-8 and keeps its extension; an empty name becomes `result`.
+    has at most 200 bytes of UTF-8: a longer name keeps its beginning and its extension, and gets a
+    digest of the whole; an empty name becomes `result`.
     """
     clean = (
         _MARGINS.sub("", _UNSAFE.sub("_", unicodedata.normalize("NFC", name.strip()))) or "result"
@@ -66,7 +69,7 @@ def distinct_names(names: Iterable[str]) -> list[str]:
 
 def temporary_name(name: str, token: str = "") -> str:
     """Return the hidden name of a file that is published as `name` later."""
-    return f".{_cut(name, _LONGEST)}.{token}{'.' if token else ''}part"
+    return f".{_shortened(name, _LONGEST, name)}.{token}{'.' if token else ''}part"
 
 
 def _folded(name: str) -> str:
@@ -77,9 +80,7 @@ def _fit(name: str, mark: str = "") -> str:
     """Put `mark` before the extension, and shorten the stem to the limit."""
     stem, extension = _split(name)
     room = _LONGEST - len(f"{mark}{extension}".encode())
-    if len(stem.encode()) > room:
-        stem = _MARGINS.sub("", _cut(stem, room))
-    return f"{stem}{mark}{extension}"
+    return f"{_shortened(stem, room, name)}{mark}{extension}"
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -89,5 +90,14 @@ def _split(name: str) -> tuple[str, str]:
     return stem, dot + extension
 
 
-def _cut(text: str, size: int) -> str:
-    return text.encode(errors="surrogateescape")[:size].decode(errors="ignore")
+def _shortened(text: str, size: int, whole: str) -> str:
+    """Return at most `size` bytes; what is cut carries a digest, so that two names stay two.
+
+    :param whole: what the digest is of.
+    """
+    data = text.encode(errors="surrogateescape")
+    if len(data) <= size:
+        return text
+    digest = hashlib.sha256(whole.encode(errors="surrogateescape")).hexdigest()[:_DIGITS]
+    start = data[: size - _DIGITS - 1].decode(errors="ignore")
+    return f"{_MARGINS.sub('', start)}-{digest}"

@@ -42,7 +42,7 @@ class ObjectLocation(StoreLocation):
     __slots__ = ()
     has_directories: ClassVar[bool] = False
     tells_of_buckets: ClassVar[bool] = True
-    """Whether the store's word that a bucket does not exist can be believed."""
+    """Whether the store is right when it says that a bucket does not exist."""
 
     @classmethod
     def check_address(cls, address: Address, argument: str) -> None:
@@ -52,7 +52,7 @@ class ObjectLocation(StoreLocation):
             raise wrong(argument, f"{shown(address.uri)} names no bucket or container: {form}")
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
-        """Yield what the store says of each object."""
+        """Yield what the store says about each object."""
         yield from self.fs.find(root, detail=True).values()
 
     def check_destination(self, argument: str) -> None:

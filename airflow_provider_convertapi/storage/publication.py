@@ -18,6 +18,7 @@ from airflow_provider_convertapi.errors import InputChangedError, OutputExistsEr
 from airflow_provider_convertapi.storage.location import BLOCK
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.spool import Spool
+from airflow_provider_convertapi.storage.trouble import explaining
 from airflow_provider_convertapi.storage.uris import shown
 
 if TYPE_CHECKING:
@@ -90,9 +91,10 @@ class Publication:
         if uri in self._results:
             self._results.pop(uri).part.discard()
         target = locate(uri, self._destination.field)
-        part = target.part(self._spool.directory)
+        with explaining(uri, paid=None):
+            part = target.part(self._spool.directory)
         try:
-            with part.open() as sink:
+            with explaining(uri, paid=None), part.open() as sink:
                 yield sink
                 sink.flush()
                 _check_size(sink, size)
@@ -117,10 +119,12 @@ class Publication:
             if not self._is_published(uri, result)
         }
         # The slow part first for all, so that the results appear as close together as possible.
-        for result in waiting.values():
-            result.part.prepare()
         for uri, result in waiting.items():
-            self._publish(uri, result)
+            with explaining(uri, paid=None):
+                result.part.prepare()
+        for uri, result in waiting.items():
+            with explaining(uri, paid=None):
+                self._publish(uri, result)
         return list(self._results)
 
     def _publish(self, uri: str, result: _Staged) -> None:
@@ -131,6 +135,7 @@ class Publication:
             # It was written since we looked, perhaps by another runner of this conversion.
             if replace or not self._is_published(uri, result):
                 raise OutputExistsError(self._in_the_way(result.target)) from error
+        # Known to a second call after an error, which must not take it for another file.
         self._published.add(uri)
 
     def _may_replace(self, uri: str) -> bool:

@@ -18,6 +18,8 @@ from airflow_provider_convertapi.storage.uris import shown, wrong
 if TYPE_CHECKING:
     from airflow_provider_convertapi.storage.location import Location
 
+_BY_CONTENT = "sha256:"
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -27,7 +29,7 @@ class Source:
     :param name: file name with extension.
     :param size: bytes.
     :param fingerprint: text that differs when the content does: size with ETag or modification
-        time, or with a hash of the content where that was asked for.
+        time, or with a hash of the content where that was asked for, or the store has neither.
     """
 
     uri: str
@@ -46,8 +48,20 @@ class Source:
         return self._location.open(self._state)
 
     def changed(self) -> bool:
-        """Ask the store whether the file is gone or was written since it was found."""
-        return self._location.file() != self._state
+        """Ask the store whether the file is gone or was written since it was found.
+
+        Where the store has no versions, the content is read again.
+        """
+        if self._location.file() != self._state:
+            return True
+        if self.has_version or _BY_CONTENT not in self.fingerprint:
+            return False
+        return self.fingerprint != f"{self.size}-{_BY_CONTENT}{_digest(self._location)}"
+
+    @property
+    def has_version(self) -> bool:
+        """Tell whether its store says more of a file's content than its size."""
+        return bool(self._state.version)
 
 
 def find_source(uri: str, *, field: str = "source", content_hash: bool = False) -> Source:
@@ -56,7 +70,7 @@ def find_source(uri: str, *, field: str = "source", content_hash: bool = False) 
     :param uri: local path, or URI of a store; its connection is named before an ``@``.
     :param field: what the user calls it; errors name it.
     :param content_hash: read the file once and fingerprint its content, so that a copy does not
-        count as a new file.
+        count as a new file.  This is always done if the store has neither ETag nor time.
 
     `ParameterError` for what cannot be a file here; `InputNotFoundError` where there is none.
     """
@@ -71,7 +85,8 @@ def find_source(uri: str, *, field: str = "source", content_hash: bool = False) 
             else "is not a regular file"
         )
         raise wrong(field, f"{shown(uri)} {what}.")
-    version = f"sha256:{_digest(location)}" if content_hash else state.version
+    by_content = content_hash or not state.version  # files of one size would all be the same one
+    version = f"{_BY_CONTENT}{_digest(location)}" if by_content else state.version
     return Source(
         location.uri, location.name, state.size, f"{state.size}-{version}", location, state
     )
@@ -82,10 +97,11 @@ def listed_source(uri: str, seen: str, *, field: str = "source") -> Source:
 
     `Source.changed` and `Source.open` find out when it is another file, or gone, by now.
 
-    :param seen: the `fingerprint` that the listing gave.
+    :param seen: the `fingerprint` that the listing gave, or that of `find_source` where its store
+        has no versions.
     :param field: what the user calls it; errors name it.
     """
-    location, state = locate(uri, field), State.of_file(seen)
+    location, state = locate(uri, field), State.of_file(seen.partition(_BY_CONTENT)[0])
     return Source(location.uri, location.name, state.size, seen, location, state)
 
 

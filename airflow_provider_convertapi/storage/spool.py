@@ -52,6 +52,7 @@ def _remove_leftovers(directory: str) -> None:
     """Remove the spools of processes that were killed; once in a process."""
     for path in Path(directory).glob(f"{_PREFIX}*"):
         with suppress(OSError):
+            # A spool in use is locked, and a new one is about to be.
             if path.stat().st_mtime < SYSTEM_CLOCK.time() - _FRESH:
                 with locked(path):
                     shutil.rmtree(path, ignore_errors=True)

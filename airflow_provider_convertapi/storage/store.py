@@ -166,6 +166,9 @@ class StoreLocation:
         if state is not None and state.kind == "directory":
             raise wrong(argument, f"{uri} is a directory; write {uri}/ to put results into it.")
 
+    def check_writable(self) -> None:
+        """Do nothing: only writing under the final name could tell, and that is publishing."""
+
     def part(self, spool: Callable[[], Path]) -> Part:
         """Return a result that is uploaded under a hidden name and then renamed."""
         return _RenamedPart(self, spool())

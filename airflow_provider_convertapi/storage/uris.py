@@ -6,11 +6,17 @@ This module may change from release to release.
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from airflow_provider_convertapi.errors import ParameterError
 
-_URL = re.compile(r"^https?://", re.IGNORECASE)
-_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
+_URL = re.compile(r"\s*https?://", re.IGNORECASE)
+_URI = re.compile(r"\s*([a-z][a-z0-9+.-]*://)([^/]*)(.*)", re.IGNORECASE | re.DOTALL)
+_URL_PARTS = re.compile(r"([^/?#\\]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
+_HOST = re.compile(r"(?:\[[^\]]*\]|[^:]*)(?::\d+)?")
+
+LEAST_MASKED = 5
+"""Characters of the shortest text that Airflow's masker takes for a secret."""
 
 
 def is_url(uri: str) -> bool:
@@ -19,8 +25,51 @@ def is_url(uri: str) -> bool:
 
 
 def shown(uri: str) -> str:
-    """Return `uri` without a password or a signature, as an error may show it."""
-    return _PASSWORD.sub(r"\1:***@", uri.partition("?")[0] if is_url(uri) else uri)
+    """Return `uri` as a log, an error or a record may show it.
+
+    A URL goes without user, password, query and fragment; the URI of a store without a password.
+    """
+    return _divided(uri)[0]
+
+
+def secrets_of(uri: str) -> list[str]:
+    """Return what `shown` leaves out, as it is written and with its percent-encoding undone.
+
+    What is too short for Airflow's masker makes a secret of the whole URI.
+    """
+    found = dict.fromkeys(text for part in _divided(uri)[1] for text in (part, unquote(part)))
+    if any(len(text) < LEAST_MASKED for text in found):
+        return [uri.strip(), *found]
+    return list(found)
+
+
+def _divided(uri: str) -> tuple[str, list[str]]:
+    """Return what may be shown of a URI, and what may not."""
+    matched = _URI.match(uri)
+    if matched is None:
+        return uri, []
+    scheme, authority, path = matched.groups()
+    if is_url(uri):
+        return _divided_url(scheme, authority + path)
+    # Of a store, `?` and `#` are letters of the key, and what stands before the @ is a connection.
+    user, at, host = authority.rpartition("@")
+    user, colon, password = user.partition(":")
+    if not colon:
+        return uri, []
+    return f"{scheme}{user}:***{at}{host}{path}", [password] if password else []
+
+
+def _divided_url(scheme: str, rest: str) -> tuple[str, list[str]]:
+    matched = _URL_PARTS.fullmatch(rest)
+    assert matched is not None  # noqa: S101 - it matches any text; for the type checker
+    authority, path, query, fragment = matched.groups()
+    user, at, host = authority.rpartition("@")
+    if _HOST.fullmatch(host) is None:  # the start of a password that holds a slash or the like
+        return f"{scheme}***", [f"{scheme}{rest}".strip()]
+    secrets = [user, user.partition(":")[2], query, fragment]
+    return f"{scheme}{'***' if at else ''}{at}{host}{path}".rstrip(), [
+        secret.strip() for secret in secrets if secret and secret.strip()
+    ]
 
 
 def wrong(argument: str, complaint: str) -> ParameterError:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["ConvertApiJobTrigger"]
 
 _SPREAD = 0.1
-"""Seconds over which triggers begin: a triggerer that starts makes a thousand of them at once."""
+"""Seconds over which triggers begin: a starting triggerer may create a thousand at once."""
 
 _CANCEL_TIMEOUT = 20.0
 """Seconds; Airflow gives `on_kill` 30."""
@@ -38,18 +38,18 @@ _CANCEL_TIMEOUT = 20.0
 class ConvertApiJobTrigger(BaseTrigger):
     """Fire once jobs have an answer, good or bad; the worker asks again, and reads it.
 
-    Nothing among its arguments opens a document: job ids are derived here, with the connection's
-    key.  It never raises; where it cannot watch, it fires and the worker sees for itself.
+    Its arguments give access to no document: job ids are derived here, with the connection's key.
+    It never raises; where it cannot watch the jobs, it fires, and the worker looks.
 
     :param convertapi_conn_id: the connection's id.
     :param key_check: tells whether the key is still the one that the jobs were begun with.
-    :param deadline: seconds since the epoch at which it fires whatever there is; a restart of the
+    :param deadline: seconds since the epoch at which it fires in any case; a restart of the
         triggerer does not move it.
     :param poll_interval: the longest distance in seconds between two polls of one job.
     :param settle: seconds that an accepted job may stay invisible at the service.
     :param jobs: `JobRef` entries as lists; one for a single conversion, many for a batch.
     :param sealed_job_id: in place of `jobs`, the sealed id of a job that something else started.
-    :param share: part of the jobs, above 0 and up to 1, whose answers are enough to fire.
+    :param share: share of the jobs, above 0 and up to 1, whose answers are enough to fire.
     :param report_at: seconds since the epoch at which it fires with what is answered by then; None
         waits for `share`.
     :param cancel_on_kill: delete jobs and documents when a user ends the deferred task.
@@ -81,9 +81,10 @@ class ConvertApiJobTrigger(BaseTrigger):
         """Yield one event: a `JobEvent` payload."""
         try:
             event = await self._watch()
-        except Exception as error:  # noqa: BLE001 - raised, it would cost the task its typed error
+        except Exception as error:  # noqa: BLE001 - an error of a trigger would hide the typed error from the task
             self.log.warning(
-                "The triggerer cannot watch (%s); the worker sees for itself.", type(error).__name__
+                "The triggerer cannot watch (%s); the worker looks for itself.",
+                type(error).__name__,
             )
             event = self._event("error")
         yield TriggerEvent(event.payload())
@@ -92,7 +93,7 @@ class ConvertApiJobTrigger(BaseTrigger):
         await asyncio.sleep(random.uniform(0, _SPREAD))  # noqa: S311 - no secret
         settings = await self._settings()
         if key_check(settings.id_key) != self.key_check:
-            return self._event("error")  # other ids: the worker says so
+            return self._event("error")  # the ids would be others; the worker explains it
         jobs = self._ids(settings)
         ends = self.deadline if self.report_at is None else min(self.deadline, self.report_at)
         async with shared_client(settings) as client:
@@ -106,7 +107,7 @@ class ConvertApiJobTrigger(BaseTrigger):
         return self._event("timeout" if is_late else "answered", answered)
 
     async def on_kill(self) -> None:
-        """Delete jobs and documents, where asked to: Airflow 3.3 calls it for a user's own kill."""
+        """Delete jobs and documents if asked to; Airflow 3.3 calls it when a user ends the task."""
         if not self.cancel_on_kill:
             return
         settings = await self._settings()

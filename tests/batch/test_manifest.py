@@ -26,7 +26,7 @@ from airflow_provider_convertapi.batch.recorder import Recorder
 from airflow_provider_convertapi.batch.tables import open_tables
 from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.conversions.task import TaskTry
-from airflow_provider_convertapi.errors import BatchFailedError
+from airflow_provider_convertapi.errors import BatchFailedError, OutputNotWritableError
 from airflow_provider_convertapi.manifest import main, read_manifest
 from airflow_provider_convertapi.storage import Folder
 from tests.tries import TaskInstance
@@ -181,7 +181,7 @@ def test_records_outlive_a_part_that_could_not_be_written(tmp_path: Path) -> Non
         recorder.failed(task, OSError())
 
     add("a")
-    with pytest.raises(OSError, match="manifest"):
+    with pytest.raises(OutputNotWritableError, match="manifest"):
         recorder.publish()
     (tmp_path / "manifest").unlink()
     add("b")

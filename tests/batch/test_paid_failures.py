@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from airflow_provider_convertapi.errors import (
     BatchFailedError,
     BudgetExceededError,
+    OutputNotWritableError,
     TransientBatchFailedError,
 )
 from tests.batch.test_several import MODES, forget, run, write_pages
@@ -19,6 +21,8 @@ from tests.batch.test_waves import run_deferred
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.batch.nights import Night
 
 
@@ -144,13 +148,32 @@ def test_lost_result_is_not_paid_for_by_a_retry(night: Night) -> None:
     assert 3 == night.sandbox.billed
 
 
+@contextmanager
+def spoiling(night: Night) -> Iterator[None]:
+    """Put a file where a directory is, as soon as a conversion that is paid has begun."""
+    night.sandbox.fail("POST */convert/*", delay=1.0)
+    place = night.out / "sub"
+
+    def spoil() -> None:
+        while not night.sandbox.requests.filter(method="POST"):
+            time.sleep(0.02)
+        place.rmdir()
+        place.write_text("a file where a directory belongs")
+
+    thread = threading.Thread(target=spoil, daemon=True)
+    thread.start()
+    yield
+    thread.join()
+
+
 def test_result_that_cannot_be_saved_is_not_paid_for_again(night: Night) -> None:
     """In direct mode the answer is the only copy: its loss is said, counted, and not repeated."""
     night.write("sub/a.txt")
-    night.out.mkdir()
-    (night.out / "sub").write_text("a file where a directory belongs")
 
-    with pytest.raises(BatchFailedError, match=r"billed \(1 conversion\(s\)\), but its result"):
+    with (
+        spoiling(night),
+        pytest.raises(BatchFailedError, match=r"billed \(1 conversion\(s\)\), but its result"),
+    ):
         night.run(TaskInstance(1, 1), durable=False)
     with pytest.raises(BatchFailedError, match="nothing paid"):
         night.run(TaskInstance(2, 1), durable=False, retries=1)
@@ -162,9 +185,7 @@ def test_result_that_cannot_be_saved_is_not_paid_for_again(night: Night) -> None
 def test_durable_result_that_cannot_be_saved_counts_once(night: Night) -> None:
     """The next try fetches it within the budget."""
     night.write("sub/a.txt")
-    night.out.mkdir()
-    (night.out / "sub").write_text("a file where a directory belongs")
-    with pytest.raises(TransientBatchFailedError, match="; 1 conversions were paid now"):
+    with spoiling(night), pytest.raises(OutputNotWritableError, match="1 more were submitted"):
         night.run(TaskInstance(1, 1), max_conversions=1)
     (night.out / "sub").unlink()
 
@@ -218,3 +239,31 @@ def test_failure_of_a_later_version_counts_by_its_own_record(night: Night) -> No
         with pytest.raises(BatchFailedError, match=r"known: ErrorOfALaterVersion \(Code 5002\)"):
             night.run(ti)
     assert 1 == night.run(TaskInstance(run_id="three"), retry_failed=True)["converted"]
+
+
+@pytest.mark.parametrize("durable", [True, False], ids=["durable", "direct"])
+def test_first_passing_verdict_on_a_later_try(night: Night, durable: bool) -> None:
+    """A file that was attempted once is not barred, whatever number its try has."""
+    night.write("a.txt")
+    night.sandbox.fail("POST */convert/*", status=500, code=50050, times=1)
+    with pytest.raises(TransientBatchFailedError):
+        night.run(TaskInstance(2, 2), durable=durable)
+
+    assert 1 == night.run(TaskInstance(run_id="later"), durable=durable)["converted"]
+
+
+@pytest.mark.parametrize(
+    ("code", "more"), [pytest.param(50050, 0, id="other"), pytest.param(5000, 1, id="5000")]
+)
+def test_direct_file_gets_the_time_that_was_asked_for(night: Night, code: int, more: int) -> None:
+    """`Timeout` is doubled, from 60 to 120, for a file that ran out of it, and for no other."""
+    night.write("a.txt")
+    night.sandbox.fail("POST /convert/*", verdict=code, times=1)
+    with pytest.raises(TransientBatchFailedError):
+        night.run(TaskInstance(1, 1), durable=False, parameters={"Timeout": 60})
+
+    night.run(TaskInstance(2, 1), durable=False, parameters={"Timeout": 60})
+
+    sent = night.sandbox.requests.filter(method="POST", path="/convert/*")
+    first, second = (int(request.headers["content-length"]) for request in sent)
+    assert more == second - first

@@ -56,9 +56,12 @@ def test_manifest_part_of_the_first_format() -> None:
 def test_checkpoint_of_the_first_format() -> None:
     """A batch that was deferred before an upgrade is resumed after it."""
     url = "https://example.com/c.docx?key=1"
+    checked: list[Item] = []
     urls = {"url-00112233445566778899aabbccddeeff": url}
 
-    left = Checkpoint.read(Folder(f"{DATA}/").read_lines("checkpoint.jsonl"), urls.get)
+    left = Checkpoint.read(
+        Folder(f"{DATA}/").read_lines("checkpoint.jsonl"), urls.get, checked.append
+    )
 
     assert [
         Item(
@@ -75,6 +78,7 @@ def test_checkpoint_of_the_first_format() -> None:
         Item("/in/\udcff.docx", "b.pdf", "1-2"),
         Item(url, "c.pdf", "url-00112233445566778899aabbccddeeff"),
     ] == list(left.items)
+    assert 3 == len(checked)
     assert (1795824000.5, 3, 4, 1) == (left.started, left.spent, left.reused, left.known)
     assert ["/in/d.docx (known: ConversionError (Code 5003))"] == left.examples
     assert ("pdf", (DIGEST,), 2) == (left.to_format, left.digests, left.least_cost)

@@ -91,3 +91,19 @@ def test_document_signed_anew_is_the_same_document(
 
     assert 1 == summary["converted"]
     assert ["page.pdf"] == night.outputs()
+
+
+def test_record_holds_nothing_secret_of_the_arguments(night: Night, pages: list[str]) -> None:
+    """User, password and fragment of a URL stay out of the manifest; so does what is echoed."""
+    url = pages[0].replace("//", "//us3r:passw0rd@").replace("page", "no-page") + "#fr4gment"
+    headers = [{"name": "X", "value": "h3ader-value"}]
+    night.sandbox.fail("POST /convert/*", status=400, code=4000, message="h3ader-value is wrong")
+
+    with pytest.raises(BatchFailedError):
+        night.run(source=[url], durable=False, parameters={"Headers": headers})
+
+    parts = (night.out / "_convertapi/manifest").glob("*.jsonl")
+    text = "".join(part.read_text() for part in parts)
+    assert '"failed"' in text
+    for secret in ("us3r", "passw0rd", "fr4gment", "h3ader-value"):
+        assert secret not in text

@@ -404,3 +404,48 @@ def test_plan_of_other_arguments_is_not_resumed(night: Night) -> None:
         night.resume(TaskInstance(1, 1), event, deferrable=True, conversion_key="again")
 
     assert 1 == night.resume(TaskInstance(1, 1), event, deferrable=True)["converted"]
+
+
+PLANTED = [
+    pytest.param(0, "{elsewhere}/secret.txt", id="input-elsewhere"),
+    pytest.param(0, "{source}/../elsewhere/secret.txt", id="input-upwards"),
+    pytest.param(0, "{source}/_convertapi/a.txt", id="input-among-our-records"),
+    pytest.param(0, "https://example.com/secret.txt", id="url"),
+    pytest.param(0, 5, id="no-text"),
+    pytest.param(1, "../elsewhere/b.pdf", id="output-upwards"),
+    pytest.param(1, "_convertapi/manifest/b.pdf", id="output-among-our-records"),
+    pytest.param(1, "sub/", id="output-without-a-name"),
+    pytest.param(4, ["../elsewhere/secret.txt"], id="output-to-replace"),
+    pytest.param(8, -5, id="more-to-spend"),
+]
+
+
+@pytest.mark.parametrize(("column", "value"), PLANTED)
+@pytest.mark.parametrize("form", ["{source}/", "{source}/*.txt", ["{source}/a.txt", "{source}/b*"]])
+def test_plan_that_somebody_changed_is_not_followed(
+    night: Night, column: int, value: Any, form: Any
+) -> None:
+    """Whoever may write into the destination cannot have other files read or written."""
+    from airflow.providers.common.compat.sdk import TaskDeferred
+
+    night.write("a.txt", "b.txt", "b2.txt")
+    elsewhere = night.source.parent / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "secret.txt").write_text("Nobody asked for this.")
+    places = {"source": night.source, "elsewhere": elsewhere}
+    ti = TaskInstance()
+    uris = [form] if isinstance(form, str) else form
+    given = {"source": [uri.format(**places) for uri in uris], "deferrable": True, "defer_batch": 1}
+    with pytest.raises(TaskDeferred) as deferred:
+        night.run(ti, **given)
+    [plan] = (path for path in (night.out / "_convertapi").rglob("*-1.jsonl") if path.is_file())
+    lines = [json.loads(line) for line in plan.read_text().splitlines()]
+    lines[-1][column] = value.format(**places) if isinstance(value, str) else value
+    plan.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    billed = night.sandbox.billed
+
+    with pytest.raises(ConversionInterrupted, match="not what was asked for"):
+        night.resume(ti, fire(deferred.value.trigger), **given)
+
+    assert billed == night.sandbox.billed
+    assert ["secret.txt"] == [path.name for path in elsewhere.iterdir()]

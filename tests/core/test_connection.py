@@ -322,5 +322,8 @@ def test_bad_extra(extra: str) -> None:
     with pytest.raises(ConnectionConfigError) as caught:
         ConnectionSettings.from_connection(connection(extra))
 
-    wanted = """Connection 'converter': extra is no JSON object; write it like {"auth": "jwt"}."""
+    wanted = (
+        "Connection 'converter': extra is not a JSON object; write it like "
+        """{"auth": "jwt"}."""
+    )
     assert wanted == str(caught.value)

@@ -28,11 +28,12 @@ FIELDS: dict[str, dict[str, Any]] = {
     "ParameterError": {"invalid": {"PageRange": ["is no range"]}, "bars_file": False},
     "UnsupportedFormatError": {"bars_file": False},
     "AuthenticationError": {"code": 4012},
+    "QuotaExhaustedError": {"paid": None},
+    "OutputNotWritableError": {"paid": True},
     "ThrottledError": {"retry_after": 7.5},
     "TransportError": {"sent": False},
     "ConversionError": {"code": 5002},
     "TransientConversionError": {"code": 5000},
-    "QuotaExhaustedError": {"paid": None},
     "UnexpectedAnswerError": {"refused": True},
 }
 """What instances carry beside their message."""
@@ -117,6 +118,7 @@ def test_facts_that_a_batch_depends_on() -> None:
     """What ends a batch is true of every file; what a later try lists anew may be there then."""
     account = {"QuotaExhausted", "Authentication", "ConnectionConfig"}
     run = {"ConversionInterrupted", "BudgetExceeded", "BatchFailed", "TransientBatchFailed"}
+    run |= {"OutputNotWritable"}
     assert account | run == names(lambda e: e.halts_batch)
     assert {"InputNotFound"} == names(lambda e: e.transient_in_batch)
 

@@ -21,8 +21,8 @@ def test_errors_table_is_the_tree() -> None:
 
 
 def tree() -> list[type[ConvertApiError]]:
-    """Return the classes in the order in which they are written."""
-    classes = [value for value in vars(errors).values() if isinstance(value, type)]
+    """Return the public classes in the order in which they are written."""
+    classes = [value for name, value in vars(errors).items() if name in errors.__all__]
     return [error for error in classes if error is not ConvertApiError]
 
 

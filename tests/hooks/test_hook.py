@@ -202,7 +202,7 @@ def test_stop_interrupts_a_waiting_conversion(
 
 TESTS: list[Any] = [
     pytest.param({}, True, "accepts the API token and the Kid", id="good"),
-    pytest.param({"login": None}, True, "not proved", id="no Kid"),
+    pytest.param({"login": None}, True, "cannot be verified", id="no Kid"),
     pytest.param({"password": "w" * 40}, False, "401", id="wrong token"),
     pytest.param(
         {"login": "99999999-2222-4333-8444-555555555555"}, False, "ConvertAPI", id="wrong Kid"

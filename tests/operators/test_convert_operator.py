@@ -178,6 +178,38 @@ def test_secrets_of_arguments_are_masked(
         assert secret not in shown
 
 
+def test_what_is_secret_in_nested_arguments_is_masked(
+    run_dag: RunDag,
+    convertapi_sandbox: Sandbox,
+    letter: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Users, passwords and fragments of URLs, and every leaf, in steps and at any depth."""
+    from airflow.models.renderedtifields import RenderedTaskInstanceFields
+
+    cookies = [{"name": "sid", "value": {"deep": [{"er": "c00kie-value"}]}, "number": 735511}]
+    dag = dag_of(
+        "masked_deeply",
+        source=" HTTPS://us3r:pass%2Fw0rd@example.com/a.docx?signature=s3cr3t-query#s3cr3t-part",
+        to_format="pdf",
+        destination=f"{letter}.pdf",
+        parameters={"HEADERS": {"X-Mine": ["h3ader-value"]}, "UserPassword": 624511},
+        steps=[{"to_format": "protect", "parameters": {"Cookies": cookies}}],
+    )
+
+    ti = task_of(run_dag(dag))
+
+    fields = json.dumps(RenderedTaskInstanceFields.get_templated_fields(ti))
+    log = "".join(capfd.readouterr()) + caplog.text
+    assert "failed" == ti.state  # the sandbox fetches from no host
+    assert "HTTPS://***@example.com/a.docx" in log
+    secrets = ("us3r", "pass%2Fw0rd", "pass/w0rd", "s3cr3t-query", "s3cr3t-part")
+    for secret in (*secrets, "c00kie-value", "735511", "h3ader-value", "624511"):
+        assert secret not in fields
+        assert secret not in log
+
+
 def test_fields_are_assigned_as_they_are() -> None:
     """Nothing templated is validated when the operator is made; no file is a template."""
     from airflow_provider_convertapi.operators.convert import ConvertApiOperator

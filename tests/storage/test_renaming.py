@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from airflow_provider_convertapi.errors import OutputNotWritableError
 from airflow_provider_convertapi.storage import Destination, Publication
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def test_rename_whose_answer_was_lost_is_a_success(fs: Any) -> None:
 @pytest.mark.parametrize(
     ("fs", "error", "complaint"),
     [
-        pytest.param(_Losing, PermissionError, "no shell here", id="lost"),
+        pytest.param(_Losing, OutputNotWritableError, "no shell here", id="lost"),
         pytest.param(_Silent, OSError, "did not rename the finished file", id="silent"),
         pytest.param(_Torn, OSError, "the store kept 2 of 3 bytes", id="torn"),
     ],
