@@ -574,13 +574,15 @@ def test_source_that_changes_meanwhile_is_not_sent(night: Night) -> None:
     import threading
 
     def rewrite() -> None:
-        time.sleep(0.5)
+        while not night.sandbox.requests:  # the files are listed by then, and a.txt is looked for
+            time.sleep(0.01)
         night.write("b.txt", text="Another text.\n")
 
     writer = threading.Thread(target=rewrite)
     writer.start()
     with pytest.raises(TransientBatchFailedError, match=r"InputChangedError: .*min_age"):
-        night.run(TaskInstance(1, 1), max_in_flight=1)
+        # A budget lets no second thread begin, so that a.txt is the one at the service.
+        night.run(TaskInstance(1, 1), max_in_flight=1, max_conversions=2)
     writer.join()
 
     assert 1 == night.run(TaskInstance(2, 1))["converted"]
