@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from airflow_provider_convertapi.batch.checkpoint import URL
 from airflow_provider_convertapi.batch.names import shard_of
 from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
-from airflow_provider_convertapi.conversions.checking import flatten, plain_text, wrong
+from airflow_provider_convertapi.conversions.values import flatten, plain_text, wrong
 from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage import (
     Destination,

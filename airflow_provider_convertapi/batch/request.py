@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.conversions.checking import (
-    CheckedSettings,
-    check_settings,
+from airflow_provider_convertapi.conversions.checking import check_steps
+from airflow_provider_convertapi.conversions.request import CheckedSettings, check_settings
+from airflow_provider_convertapi.conversions.values import (
     choice,
     plain_text,
     seconds,
@@ -82,8 +82,9 @@ def check_request(arguments: BatchArguments, *, find_step_files: bool = True) ->
     budget = _whole("max_conversions", given.max_conversions, least=0, optional=True)
     budgets = [most for most in (budget, shard.most) if most is not None]
     in_flight = _whole("max_in_flight", given.max_in_flight, least=1, most=_MOST_IN_FLIGHT)
+    steps = check_steps(arguments.steps, find_files=find_step_files)
     return BatchRequest(
-        **check_settings(arguments, find_step_files=find_step_files).fields(),
+        **check_settings(arguments, steps).fields(),
         source=source,
         shard=shard,
         destination=_directory(given.destination),

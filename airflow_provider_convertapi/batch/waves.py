@@ -26,8 +26,9 @@ from airflow_provider_convertapi.batch.parameter_files import (
 )
 from airflow_provider_convertapi.batch.plan import Plan, find_file_parameters
 from airflow_provider_convertapi.batch.summary import Summary
-from airflow_provider_convertapi.conversions.checking import flatten, plain_text, with_found_files
+from airflow_provider_convertapi.conversions.checking import with_found_files
 from airflow_provider_convertapi.conversions.deferral import JobEvent
+from airflow_provider_convertapi.conversions.values import flatten, plain_text
 from airflow_provider_convertapi.errors import (
     ConversionInterrupted,
     ConversionTimeoutError,

@@ -13,9 +13,9 @@ from airflow_provider_convertapi.api.ids import MAX_ATTEMPTS
 from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
 from airflow_provider_convertapi.conversions.collection import can_be_fetched
 from airflow_provider_convertapi.conversions.deferral import JobRef
-from airflow_provider_convertapi.conversions.request import MOST_TIMEOUT
 from airflow_provider_convertapi.conversions.result import with_remedy
 from airflow_provider_convertapi.conversions.submission import Submission
+from airflow_provider_convertapi.conversions.values import MOST_TIMEOUT
 from airflow_provider_convertapi.errors import (
     ConversionError,
     ConvertApiError,

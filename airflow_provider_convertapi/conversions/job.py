@@ -208,7 +208,7 @@ class Job:
         raise AssertionError  # the polls end with an error
 
     def _polls(self, delays: Callable[[float], Iterator[float]]) -> Iterator[float]:
-        for delay in delays(self.request.poll_interval):
+        for delay in delays(self.request.settings.poll_interval):
             if self.client.monotonic() + delay > self.deadline:
                 raise ConversionTimeoutError(
                     f"{self.request.describe()} did not end in time: timeout="

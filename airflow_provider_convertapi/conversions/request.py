@@ -5,9 +5,18 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.conversions.secrets import secrets_in
+from airflow_provider_convertapi.conversions.values import (
+    LEAST_TIMEOUT,
+    MOST_TIMEOUT,
+    format_name,
+    seconds,
+    split_parameters,
+    wrong,
+)
 from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.storage import Source, is_url, shown
 
@@ -15,10 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_provider_convertapi.api.wire import Openable
+    from airflow_provider_convertapi.conversions.arguments import ConversionArguments
     from airflow_provider_convertapi.conversions.target import Target
-
-LEAST_TIMEOUT, MOST_TIMEOUT = 10, 1200
-"""Seconds that the service's `Timeout` may be (ConvertAPI's OpenAPI document)."""
 
 INLINE_LIMIT = 1024 * 1024
 """Inputs of up to this many bytes in total travel in the submit itself, which saves a request."""
@@ -43,13 +50,110 @@ class InputFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One conversion of what the step before made.
+
+    :param number: counted from 1, which is the conversion that the operator itself names.
+    :param from_format: None for the format that the step before makes.
+    :param parameters: the converter's parameters as text, without files and `Timeout`.
+    :param files: its file parameters, found; URLs are left to the service to fetch.
+    """
+
+    number: int
+    from_format: str | None
+    to_format: str
+    parameters: Mapping[str, str] = field(repr=False)
+    files: Mapping[str, Input] = field(repr=False)
+    service_timeout: int | None
+
+    def key_of(self, name: str) -> str:
+        """Return the key of a file parameter, distinct from those of other steps."""
+        return f"{self.number}.{name}"
+
+    def identity(self) -> dict[str, Any]:
+        """Return what identifies the step, as JSON values."""
+        return {
+            "from": self.from_format,
+            "to": self.to_format,
+            "plain": dict(self.parameters),
+            "files": {name: identity(file) for name, file in self.files.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedSettings:
+    """What applies to every file; the fields are the operators' arguments of the same names.
+
+    :param files: URIs of the file parameters, by name.
+    :param plain: the other parameters as text, without `Timeout`.
+    :param service_timeout: the user's `Timeout` parameter in seconds, None where not given.
+    """
+
+    to_format: str
+    from_format: str | None
+    files: Mapping[str, str] = field(repr=False)
+    plain: Mapping[str, str] = field(repr=False)
+    service_timeout: int | None
+    steps: tuple[Step, ...]
+    timeout: float
+    poll_interval: float
+    durable: bool
+    overwrite: bool
+    conversion_key: str | None
+
+    @property
+    def to_formats(self) -> list[str]:
+        """Return the target of every step."""
+        return [self.to_format, *(step.to_format for step in self.steps)]
+
+    @property
+    def secrets(self) -> list[str]:
+        """Return what must not be shown of the parameters."""
+        steps = [{"parameters": {**step.parameters, **step.files}} for step in self.steps]
+        return secrets_in(None, {**self.plain, **self.files}, steps, None)
+
+    @property
+    def from_formats(self) -> list[str | None]:
+        """Return the source format of every step, None where it was not given."""
+        return [self.from_format, *(step.from_format for step in self.steps)]
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields by name, for a class that has them, too."""
+        return {item.name: getattr(self, item.name) for item in fields(CheckedSettings)}
+
+
+def check_settings(arguments: ConversionArguments, steps: tuple[Step, ...]) -> CheckedSettings:
+    """Check the arguments that are the same for every file.
+
+    :param steps: those of the arguments, checked.
+    """
+    files, plain, service_timeout = split_parameters(arguments.parameters)
+    from_format, key = arguments.from_format, arguments.conversion_key
+    settings = CheckedSettings(
+        to_format=format_name("to_format", arguments.to_format),
+        from_format=None if from_format is None else format_name("from_format", from_format),
+        files=files,
+        plain=plain,
+        service_timeout=service_timeout,
+        steps=steps,
+        timeout=seconds("timeout", arguments.timeout),
+        poll_interval=seconds("poll_interval", arguments.poll_interval),
+        durable=bool(arguments.durable),
+        overwrite=bool(arguments.overwrite),
+        conversion_key=None if key is None else str(key),
+    )
+    if settings.steps and not settings.durable:
+        raise wrong("steps", "needs durable=True: its results are kept at ConvertAPI")
+    return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConversionRequest:
     """What one call of a converter gets, checked.
 
     :param parameters: the converter's own parameters as text, without files and `Timeout`.
     :param service_timeout: the user's `Timeout` parameter in seconds, None where not given.
-    :param timeout: seconds that the task waits for the conversion.
-    :param poll_interval: the longest distance in seconds between two polls.
+    :param settings: what is asked of every file and step alike.
     :param stored: file ids of inputs that are at the service already, by their key.
     :param title: how logs and errors call it; empty for the names of its inputs.
     """
@@ -59,10 +163,14 @@ class ConversionRequest:
     target_format: str
     parameters: Mapping[str, str] = field(repr=False)
     service_timeout: int | None
-    timeout: float
-    poll_interval: float
+    settings: CheckedSettings = field(repr=False)
     stored: Mapping[str, str] = field(default_factory=dict, repr=False)
     title: str = ""
+
+    @property
+    def timeout(self) -> float:
+        """Return the seconds that the task waits for the conversion."""
+        return self.settings.timeout
 
     @property
     def sources(self) -> list[Source]:
@@ -129,37 +237,6 @@ class ConversionRequest:
         more = len(names) - _NAMES_SHOWN
         listed = ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
         return f"{listed} ({self.source_format} to {self.target_format})"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One conversion of what the step before made.
-
-    :param number: counted from 1, which is the conversion that the operator itself names.
-    :param from_format: None for the format that the step before makes.
-    :param parameters: the converter's parameters as text, without files and `Timeout`.
-    :param files: its file parameters, found; URLs are left to the service to fetch.
-    """
-
-    number: int
-    from_format: str | None
-    to_format: str
-    parameters: Mapping[str, str] = field(repr=False)
-    files: Mapping[str, Input] = field(repr=False)
-    service_timeout: int | None
-
-    def key_of(self, name: str) -> str:
-        """Return the key of a file parameter, distinct from those of other steps."""
-        return f"{self.number}.{name}"
-
-    def identity(self) -> dict[str, Any]:
-        """Return what identifies the step, as JSON values."""
-        return {
-            "from": self.from_format,
-            "to": self.to_format,
-            "plain": dict(self.parameters),
-            "files": {name: identity(file) for name, file in self.files.items()},
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

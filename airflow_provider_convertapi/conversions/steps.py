@@ -78,8 +78,7 @@ def _request(
         target_format=step.to_format,
         parameters=step.parameters,
         service_timeout=step.service_timeout,
-        timeout=first.timeout,
-        poll_interval=first.poll_interval,
+        settings=first.settings,
         stored=kept,
         title=f"{conversion.describe()}, step {step.number} of {length} "
         f"({origin} to {step.to_format})",

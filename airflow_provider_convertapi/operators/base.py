@@ -154,7 +154,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
     @property
     def _poll_interval(self) -> float:
-        from airflow_provider_convertapi.conversions.checking import seconds
+        from airflow_provider_convertapi.conversions.values import seconds
 
         return seconds("poll_interval", self._arguments().poll_interval)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+import tracemalloc
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -283,3 +284,24 @@ def test_progress_counts_the_batch_not_the_wave(night: Night, said: Callable[[],
         night.resume(ti, event, deferrable=True, defer_batch=2)
 
     assert "0 done, 0 failed, 6 left" in said()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("given", [{"durable": False}, {"deferrable": True, "defer_batch": 50}])
+def test_memory_of_a_halted_batch_does_not_grow_with_what_is_left(
+    night: Night, given: dict[str, Any]
+) -> None:
+    """Files that the quota left undone are read and recorded 20,000 at a time."""
+    peaks = []
+    for files in (1, 20_000, 60_000):  # the first run imports what all of them need
+        for number in range(files):
+            (night.source / f"{number:05d}.txt").write_text("x")
+        night.sandbox.balance = 0
+        tracemalloc.start()
+        with pytest.raises(QuotaExhaustedError, match=f" {files} are left"):
+            night.run(TaskInstance(run_id=str(files)), **given)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+
+    assert 4_000_000 > peaks[2] - peaks[1]

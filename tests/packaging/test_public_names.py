@@ -115,7 +115,7 @@ def test_module_says_what_may_change(name: str) -> None:
 
 @pytest.mark.parametrize("module", [errors, failures])
 def test_every_error_is_public(module: object) -> None:
-    """An error class that is made here is one that users may catch."""
+    """An error class that is made here is one that users may catch, unless it is private."""
     made = {
         name
         for name, value in vars(module).items()

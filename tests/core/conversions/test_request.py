@@ -6,13 +6,31 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_convertapi.conversions.request import ConversionRequest, InputFile
+from airflow_provider_convertapi.conversions.request import (
+    CheckedSettings,
+    ConversionRequest,
+    InputFile,
+)
 from airflow_provider_convertapi.storage import find_source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_convertapi.conversions.request import Input
+
+SETTINGS = CheckedSettings(
+    to_format="pdf",
+    from_format=None,
+    files={},
+    plain={},
+    service_timeout=None,
+    steps=(),
+    timeout=60,
+    poll_interval=1,
+    durable=True,
+    overwrite=True,
+    conversion_key=None,
+)
 
 
 def described(item: Input) -> str:
@@ -23,8 +41,7 @@ def described(item: Input) -> str:
         target_format="pdf",
         parameters={},
         service_timeout=None,
-        timeout=60,
-        poll_interval=1,
+        settings=SETTINGS,
     ).describe()
 
 
