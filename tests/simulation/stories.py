@@ -1,0 +1,402 @@
+"""Stories: chosen by a seed, told in plain sentences, repeated exactly."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tests.simulation.invariants import BrokenPromiseError, Ledger, check
+from tests.simulation.running import RETRIES, run_try
+from tests.simulation.service import Switches
+from tests.simulation.tasks import Asked
+from tests.simulation.trouble import REQUEST_FAULTS, WRITE_FAULTS, Trouble
+from tests.simulation.world import PASSWORD, TOKENS, World, opened
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.simulation.running import Outcome
+
+Step = tuple[str, Any]
+"""What happens, and how: see `_DO`."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything that a seed decides."""
+
+    seed: int
+    asked: Asked
+    place_in: str
+    place_out: str
+    switches: Switches
+    files: tuple[tuple[str, bytes], ...]
+    steps: tuple[Step, ...]
+
+
+@dataclass
+class Told:
+    """A story that was run: what happened, and the promise that was broken, if any."""
+
+    story: Story
+    sentences: list[str] = field(default_factory=list)
+    broken: str = ""
+    outcomes: list[Outcome] = field(default_factory=list)
+
+
+# --- a story is made -------------------------------------------------------------------------
+
+
+def make(seed: int) -> Story:
+    """Return the story of a seed."""
+    rng = random.Random(seed)
+    asked = _asked(rng)
+    places = ["disk", "disk", "abfs", "memory"]
+    names = [f"{letter}.{'pdf' if asked.steps[0][0] != 'pdf' else 'txt'}" for letter in "abc"]
+    asked = asked.changed(sources=tuple(names[: len(asked.sources)]))
+    count = rng.randint(1, 3) if asked.is_batch else len(asked.sources)
+    files = tuple((name, _content(rng, name, 1)) for name in names[:count])
+    switches = Switches(
+        visible_after=rng.choice([0.0, 0.0, 5.0, 20.0]),
+        second_post=rng.choice(["join", "refuse", "bill"]),
+        verdicts_at_submit=rng.random() < 0.2,
+        refusals_in_job=rng.random() < 0.3,
+        costs_results=rng.random() < 0.2,
+    )
+    steps: list[Step] = [_step(rng, asked) for _ in range(rng.randint(2, 7))]
+    return Story(
+        seed, asked, rng.choice(places), rng.choice(places), switches, files, tuple(steps)
+    )
+
+
+def _asked(rng: random.Random) -> Asked:
+    is_batch = rng.random() < 0.45
+    durable = rng.random() < 0.8
+    kind = rng.choice(["plain", "plain", "chain", "pictures", "merge", "siblings"])
+    given = rng.choice([(), (("PageSize", "a4"),), (("Password", PASSWORD),)])
+    steps: tuple[Any, ...] = (("pdf", given),)
+    sources = ("one",)
+    if kind == "chain" and durable:
+        steps = (("pdf", given), ("protect", ()), *rng.choice([(), (("compress", ()),)]))
+    elif kind == "pictures":
+        steps = (("jpg", ()),)
+    elif kind == "merge" and not is_batch:
+        steps, sources = (("merge", ()),), ("one", "two")
+    elif kind == "siblings" and not is_batch and durable:
+        steps, sources = (("pdf", given), ("merge", ())), ("one", "two")
+    is_directory = is_batch or kind == "pictures" or rng.random() < 0.2
+    destination = ("" if is_batch else rng.choice(["", "deep/"])) if is_directory else "x.pdf"
+    more: tuple[tuple[str, Any], ...] = ()
+    if is_batch and rng.random() < 0.3:
+        more = (("defer_batch", 1),)
+    return Asked(
+        is_batch, sources, steps, destination, durable, rng.random() < 0.4, None, more
+    )
+
+
+def _content(rng: random.Random, name: str, version: int) -> bytes:
+    damaged = b" damaged" if rng.random() < 0.08 else b""
+    return f"{name} version {version}".encode() + damaged + b" page:" * rng.randint(1, 3)
+
+
+def _step(rng: random.Random, asked: Asked) -> Step:
+    kind = rng.choices(
+        ["try", "night", "anew", "wait", "write", "touch", "remove output", "damage output",
+         "quota", "verdicts", "vanish", "change", "slow", "add"],
+        [45, 8, 3, 6, 4, 3, 4, 2, 4, 6, 3, 4, 4, 3],
+    )[0]  # fmt: skip
+    detail: Any = rng.random()
+    if kind in {"try", "night", "anew"}:
+        detail = _trouble(rng)
+    elif kind == "wait":
+        detail = rng.choice([1.0, 20.0, 600.0, 8000.0, 12000.0])
+    elif kind == "quota":
+        detail = rng.choice([0, 1, 2])
+    elif kind == "verdicts":
+        detail = rng.choice([[50050], [5000], [5001], [50050, 50050], [0, 50050]])
+    elif kind == "change":
+        detail = _change(rng, asked)
+    elif kind == "slow":
+        detail = rng.choice([0.1, 2.0, 40.0, 700.0, 2500.0])
+    return kind, detail
+
+
+def _change(rng: random.Random, asked: Asked) -> tuple[str, Any]:
+    kinds: list[tuple[str, Any]] = [("key", rng.choice(["again", None])), ("token", 1), ("token", 0)]
+    kinds.append(("deferrable", not asked.deferrable))
+    (target, _), *later = asked.steps
+    kinds.append(("steps", ((target, (("PageSize", rng.choice(["a3", "a5"])),)), *later)))
+    if not asked.is_batch and not asked.destination.endswith("/"):
+        kinds.append(("destination", "y.pdf"))
+    return rng.choice(kinds)
+
+
+def _trouble(rng: random.Random) -> dict[str, Any]:
+    """Return at which requests and writes of a try something happens."""
+    found: dict[str, Any] = {"requests": {}, "writes": {}, "deferred": None}
+    if rng.random() < 0.55:
+        for _ in range(rng.choice([1, 1, 2, 3])):
+            number = min(int(rng.expovariate(1 / 5)) + 1, 40)
+            found["requests"][number] = rng.choice(list(REQUEST_FAULTS))
+    if rng.random() < 0.25:
+        number = min(int(rng.expovariate(1 / 4)) + 1, 20)
+        found["writes"][number] = rng.choice(list(WRITE_FAULTS))
+    if rng.random() < 0.25:
+        found["deferred"] = rng.choice(["change", "write", "vanish", "token", "wait"])
+    return found
+
+
+# --- a story is told -------------------------------------------------------------------------
+
+
+@dataclass
+class Teller:
+    """Run a story, and judge it."""
+
+    told: Told
+    world: World
+    ledger: Ledger
+    last: Outcome | None = None
+
+    def say(self, sentence: str) -> None:
+        """Tell what happens."""
+        self.told.sentences.append(f"{self.world.moment.elapsed:9.1f} s: {sentence}")
+
+    def do(self, step: Step) -> None:
+        """Do one step."""
+        kind, detail = step
+        _DO[kind](self, detail)
+
+    # --- tries -------------------------------------------------------------------------------
+
+    def again(self, detail: dict[str, Any]) -> None:
+        """Retry the task, or clear it where no try follows by itself."""
+        self.world.try_number += 1
+        if self.world.try_number > self.world.max_tries:
+            self.world.max_tries = self.world.try_number + RETRIES - 1
+        self.attempt(f"Try {self.world.try_number} of {self.world.run_id}", detail)
+
+    def night(self, detail: dict[str, Any]) -> None:
+        """Begin the next run."""
+        self.world.moment.sleep(86_400)
+        self.world.run_number += 1
+        self.world.try_number, self.world.max_tries = 1, RETRIES
+        self.attempt(f"The next night, {self.world.run_id}", detail)
+
+    def anew(self, detail: dict[str, Any]) -> None:
+        """Make the run anew under its id."""
+        self.world.try_number, self.world.max_tries = 1, RETRIES
+        self.attempt(f"{self.world.run_id} is made anew", detail)
+
+    def attempt(self, title: str, detail: dict[str, Any]) -> None:
+        """Run a try, tell it, and check everything."""
+        world = self.world
+        trouble = Trouble(dict(detail["requests"]), dict(detail["writes"]))
+        present = world.present
+        present.change = lambda: self.write(0.0)
+        present.vanish = lambda: self.vanish(0.0)
+        present.second = lambda: self.second()
+        outcome = run_try(world, trouble, deferred=lambda times: self.deferred(times, detail))
+        self.note(title, outcome)
+        check(world, self.ledger, outcome)
+
+    def note(self, title: str, outcome: Outcome) -> None:
+        """Tell how a try went, and keep what later checks must know."""
+        world, trouble = self.world, outcome.trouble
+        self.told.outcomes.append(outcome)
+        self.last = outcome
+        faults = "; ".join(trouble.met)
+        how = (
+            "it was killed"
+            if outcome.was_killed
+            else f"it raised {type(outcome.error).__name__}: {outcome.error}"
+            if outcome.error
+            else f"it returned {outcome.value}"
+        )
+        billed = outcome.last_bill - outcome.first_bill
+        self.say(f"{title}{': ' + faults if faults else ''}; {how}; billed {billed}.")
+        if outcome.was_killed:
+            world.was_killed_elsewhere = world.spool_may_be_left = True
+        if outcome.was_killed or outcome.error:
+            world.abandoned = True
+
+    def second(self) -> None:
+        """Let a second runner do the whole task now: a cleared task whose old try still runs."""
+        world = self.world
+        outer = world.service.who
+        world.overlapping.add(outer)
+        world.try_number += 1
+        inner = run_try(world, Trouble())
+        world.try_number -= 1
+        world.overlapping.add(inner.who)
+        self.say(f"  A second runner: {inner.error or inner.value}.")
+        world.disk.is_watched = True
+
+    def deferred(self, times: int, detail: dict[str, Any]) -> None:
+        """Let something happen while the task is deferred."""
+        if times or not detail["deferred"]:
+            return
+        what = detail["deferred"]
+        self.say(f"  While it is deferred: {what}.")
+        if what == "change":
+            (target, _), *later = self.world.asked.steps
+            changed = ((target, (("PageSize", "a6"),)), *later)
+            self.world.asked = self.world.asked.changed(steps=changed)
+        elif what == "write":
+            self.write(0.5)
+        elif what == "vanish":
+            self.vanish(0.0)
+        elif what == "token":
+            self.change(("token", 1))
+        else:
+            self.world.moment.sleep(1000)
+
+    # --- the world ---------------------------------------------------------------------------
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.say(f"{seconds:g} seconds pass.")
+        self.world.moment.sleep(seconds)
+
+    def write(self, share: float) -> None:
+        """Write a file anew."""
+        names = sorted(self.world.contents)
+        name = names[int(share * len(names))]
+        version = len(self.world.contents[name]) + 1
+        self.world.put_input(name, f"{name} version {version} page:".encode())
+        self.say(f"{name} is written anew.")
+        self.world.abandoned = True
+
+    def touch(self, share: float) -> None:
+        """Write the same bytes again."""
+        names = sorted(self.world.contents)
+        name = names[int(share * len(names))]
+        content = self.world.contents[name][-1]
+        self.world.moment.sleep(1)
+        self.world.write(self.world.uri("in") + name, content)
+        self.say(f"{name} is touched.")
+        self.world.touched = self.world.abandoned = True
+
+    def add(self, share: float) -> None:
+        """Add a file to a batch."""
+        if self.world.asked.is_batch:
+            name = f"new{len(self.world.contents)}.{sorted(self.world.contents)[0].rpartition('.')[2]}"
+            self.world.put_input(name, f"{name} is new {share}".encode())
+            self.say(f"{name} is added.")
+
+    def _output(self, share: float) -> str | None:
+        files = [name for name in sorted(self.world.files("out")) if "_convertapi" not in name]
+        return self.world.uri("out") + files[int(share * len(files))] if files else None
+
+    def remove_output(self, share: float) -> None:
+        """Remove an output."""
+        uri = self._output(share)
+        if uri:
+            self.world.remove(uri)
+            self.say(f"{uri.rpartition('/')[2]} is removed.")
+
+    def damage_output(self, share: float) -> None:
+        """Write an output over, with as many bytes."""
+        uri = self._output(share)
+        if uri:
+            size = len(self.world.read(uri) or b"")
+            self.world.write(uri, b"x" * size)
+            self.say(f"{uri.rpartition('/')[2]} is damaged.")
+            self.world.damaged = True
+
+    def quota(self, left: int) -> None:
+        """Let the account have few conversions left, or any number again."""
+        service = self.world.service
+        service.quota = left if service.quota is None else None
+        self.say(f"The account has {'any number of' if service.quota is None else left} conversions.")
+
+    def verdicts(self, codes: Sequence[int]) -> None:
+        """Let the next conversions end so."""
+        self.world.service.verdicts = list(codes)
+        self.say(f"The next conversions end with {list(codes)}.")
+
+    def vanish(self, share: float) -> None:
+        """Delete all results at the service."""
+        del share
+        self.world.service.files.clear()
+        self.say("All documents at the service vanish.")
+
+    def slow(self, seconds: float) -> None:
+        """Let conversions take longer, or less long."""
+        self.world.service.seconds = seconds
+        self.say(f"A conversion takes {seconds:g} s.")
+
+    def change(self, change: tuple[str, Any]) -> None:
+        """Change an argument, or the token."""
+        name, value = change
+        self.world.abandoned = True
+        if name == "token":
+            self.world.use_token(TOKENS[value])
+            self.say("The token is another one.")
+        else:
+            self.world.asked = self.world.asked.changed(**{name: value})
+            self.say(f"The task's {name} is {value!r} now.")
+
+
+_DO: dict[str, Callable[[Teller, Any], None]] = {
+    "try": Teller.again,
+    "night": Teller.night,
+    "anew": Teller.anew,
+    "wait": Teller.wait,
+    "write": Teller.write,
+    "touch": Teller.touch,
+    "add": Teller.add,
+    "remove output": Teller.remove_output,
+    "damage output": Teller.damage_output,
+    "quota": Teller.quota,
+    "verdicts": Teller.verdicts,
+    "vanish": Teller.vanish,
+    "change": Teller.change,
+    "slow": Teller.slow,
+}
+
+
+def tell(story: Story) -> Told:
+    """Run a story; afterwards it says which promise was broken, and how it came to that."""
+    told = Told(story)
+    given = {
+        "asked": story.asked,
+        "place_in": story.place_in,
+        "place_out": story.place_out,
+        "switches": replace(story.switches),
+    }
+    with opened(story.seed, **given) as world:
+        ledger = Ledger(world)
+        teller = Teller(told, world, ledger)
+        world.judge = ledger.judge
+        teller.say(f"{story.asked} from {story.place_in} to {story.place_out}; {story.switches}")
+        for name, content in story.files:
+            world.put_input(name, content)
+            teller.say(f"{name} is there: {content.decode()}")
+        try:
+            for step in story.steps:
+                teller.do(step)
+                _raise_suspended(world)
+        except BrokenPromiseError as error:
+            told.broken = str(error)
+    return told
+
+
+def _raise_suspended(world: World) -> None:
+    """Raise what a bill broke: within a try the provider could have caught it."""
+    if world.broken:
+        raise BrokenPromiseError(world.broken[0])
+
+
+def shortened(story: Story) -> Told:
+    """Return the shortest story that can be had by leaving steps out, and still breaks something."""
+    best = tell(story)
+    index = len(story.steps) - 1
+    while index >= 0:
+        fewer = replace(story, steps=story.steps[:index] + story.steps[index + 1 :])
+        told = tell(fewer)
+        if told.broken:
+            story, best = fewer, told
+        index -= 1
+    return best
