@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 SETTLE = 30.0
+_GONE = 5009
 TRANSIENT = {5000, 5009, 50050}
 _ID = re.compile(r"(?<![a-z0-9])[a-z0-9]{32}(?![a-z0-9])")
 
@@ -48,7 +49,7 @@ class Ledger:
     def scope(self, asked: Asked, what: str) -> tuple[str, ...]:
         """Return for whom a conversion counts as the same."""
         run = asked.destination if asked.is_batch else self.world.run_id
-        return (run, asked.key or "", self.world.token, str(asked.durable), what)
+        return (run, asked.key or "", self.world.token, str(asked.durable), self.world.touches, what)
 
     def chain_of(self, bill: Bill) -> tuple[list[Level], int, str]:
         """Return the steps that a bill belongs to, its index, and the input of a batch."""
@@ -82,6 +83,8 @@ class Ledger:
         elif before:
             self._judge_direct(before, bill)
         steps, index, name = self.chain_of(bill)
+        if bill.code == _GONE:
+            return  # its input is not there any more
         require(bool(steps), "a conversion was billed that nobody asked for")
         if asked.durable:
             self._judge_later_steps(asked, steps[index + 1 :])
@@ -167,7 +170,7 @@ def check(world: World, ledger: Ledger, outcome: Outcome) -> None:
     if outcome.asked.is_batch:
         _check_batch(world, ledger, outcome)
     else:
-        _check_single(world, outcome)
+        check_single(world, outcome)
     _check_leftovers(world, outcome)
 
 
@@ -189,7 +192,8 @@ def _present(world: World, name: str, outcome: Outcome) -> list[bytes]:
     return [content for content in versions[first:] if content]
 
 
-def _check_single(world: World, outcome: Outcome) -> None:
+def check_single(world: World, outcome: Outcome) -> None:
+    """Check what a single conversion returned and told."""
     asked = outcome.asked
     versions = [_present(world, name, outcome) for name in asked.sources]
     candidates = [[]]

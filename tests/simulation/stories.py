@@ -6,11 +6,11 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tests.simulation.invariants import BrokenPromiseError, Ledger, check
+from tests.simulation.invariants import BrokenPromiseError, Ledger, check, check_single, require
 from tests.simulation.running import RETRIES, run_try
 from tests.simulation.service import Switches
 from tests.simulation.tasks import Asked
-from tests.simulation.trouble import REQUEST_FAULTS, WRITE_FAULTS, Trouble
+from tests.simulation.trouble import REQUEST_FAULTS, Trouble
 from tests.simulation.world import PASSWORD, TOKENS, World, opened
 
 if TYPE_CHECKING:
@@ -103,14 +103,18 @@ def _content(rng: random.Random, name: str, version: int) -> bytes:
 def _step(rng: random.Random, asked: Asked) -> Step:
     kind = rng.choices(
         ["try", "night", "anew", "wait", "write", "touch", "remove output", "damage output",
-         "quota", "verdicts", "vanish", "change", "slow", "add"],
-        [45, 8, 3, 6, 4, 3, 4, 2, 4, 6, 3, 4, 4, 3],
+         "quota", "verdicts", "vanish", "change", "slow", "add", "twin", "poor"],
+        [45, 8, 3, 6, 4, 3, 4, 2, 4, 6, 3, 4, 4, 3, 3, 3],
     )[0]  # fmt: skip
     detail: Any = rng.random()
     if kind in {"try", "night", "anew"}:
         detail = _trouble(rng)
     elif kind == "wait":
         detail = rng.choice([1.0, 20.0, 600.0, 8000.0, 12000.0])
+    elif kind == "twin":
+        detail = rng.randint(1, 6)
+    elif kind == "poor":
+        detail = rng.randint(1, 5)
     elif kind == "quota":
         detail = rng.choice([0, 1, 2])
     elif kind == "verdicts":
@@ -141,7 +145,7 @@ def _trouble(rng: random.Random) -> dict[str, Any]:
             found["requests"][number] = rng.choice(list(REQUEST_FAULTS))
     if rng.random() < 0.25:
         number = min(int(rng.expovariate(1 / 4)) + 1, 20)
-        found["writes"][number] = rng.choice(list(WRITE_FAULTS))
+        found["writes"][number] = rng.choice(["kill", "full", "denied", "once"])
     if rng.random() < 0.25:
         found["deferred"] = rng.choice(["change", "write", "vanish", "token", "wait"])
     return found
@@ -233,6 +237,60 @@ class Teller:
         self.say(f"  A second runner: {inner.error or inner.value}.")
         world.disk.is_watched = True
 
+    def twin(self, number: int) -> None:
+        """Let another task, whose result has the same name, run while a result is published."""
+        world, asked = self.world, self.world.asked
+        if asked.is_batch or len(asked.sources) > 1:
+            return
+        name = asked.sources[0]
+        world.put_input(f"twin/{name}", f"twin of {name}".encode())
+        mine = asked.changed(destination="both/", more=(("overwrite", False),), key=f"k{number}")
+        trouble, inner = Trouble({}, {number: "twin"}), []
+
+        def run() -> None:
+            outer, world.asked = world.asked, mine.changed(sources=(f"twin/{name}",))
+            try:
+                inner.append(run_try(world, Trouble()))
+            finally:
+                world.asked = outer
+                world.disk.is_watched = True
+
+        trouble.twin = run
+        world.asked = mine
+        world.try_number += 1
+        outcome = run_try(world, trouble)
+        self.note("Two tasks whose results share a name", outcome)
+        for one in [outcome, *inner]:
+            self.say(f"  One of the two: {one.error or one.value}.")
+            if one.error is None and not one.was_killed:
+                check_single(world, one)
+        world.asked = asked
+        world.contents[f"twin/{name}"].append(b"")
+        world.remove(f"{world.uri('in')}twin/{name}")
+
+    def poor(self, times: int) -> None:
+        """Let the task meet an exhausted quota several times, until more is bought."""
+        self.world.service.quota = 0
+        self.say("The account has no conversions.")
+        for _ in range(times):
+            self.again({"requests": {}, "writes": {}, "deferred": None})
+        self.world.service.quota = None
+        self.say("Conversions are bought.")
+
+    def heal(self) -> None:
+        """Let everything be well again: then the task must come to an end."""
+        service, world = self.world.service, self.world
+        service.quota, service.verdicts, service.seconds = None, [], 2.0
+        for _ in range(3):
+            self.again({"requests": {}, "writes": {}, "deferred": None})
+            if self.last and self.last.error is None:
+                return
+        is_doubtful = any(bill.code for bill in service.bills) or world.overlapping
+        require(
+            bool(is_doubtful) or not world.asked.durable,
+            f"all is well, and the task does not come to an end: {self.last and self.last.error}",
+        )
+
     def deferred(self, times: int, detail: dict[str, Any]) -> None:
         """Let something happen while the task is deferred."""
         if times or not detail["deferred"]:
@@ -276,7 +334,8 @@ class Teller:
         self.world.moment.sleep(1)
         self.world.write(self.world.uri("in") + name, content)
         self.say(f"{name} is touched.")
-        self.world.touched = self.world.abandoned = True
+        self.world.touches += "t"
+        self.world.abandoned = True
 
     def add(self, share: float) -> None:
         """Add a file to a batch."""
@@ -297,13 +356,13 @@ class Teller:
             self.say(f"{uri.rpartition('/')[2]} is removed.")
 
     def damage_output(self, share: float) -> None:
-        """Write an output over, with as many bytes."""
+        """Write an output over."""
         uri = self._output(share)
         if uri:
             size = len(self.world.read(uri) or b"")
-            self.world.write(uri, b"x" * size)
+            # With another size: one of the same size is told from ours at a cost only.
+            self.world.write(uri, b"x" * (size // 2))
             self.say(f"{uri.rpartition('/')[2]} is damaged.")
-            self.world.damaged = True
 
     def quota(self, left: int) -> None:
         """Let the account have few conversions left, or any number again."""
@@ -354,6 +413,8 @@ _DO: dict[str, Callable[[Teller, Any], None]] = {
     "vanish": Teller.vanish,
     "change": Teller.change,
     "slow": Teller.slow,
+    "twin": Teller.twin,
+    "poor": Teller.poor,
 }
 
 
@@ -378,6 +439,8 @@ def tell(story: Story) -> Told:
             for step in story.steps:
                 teller.do(step)
                 _raise_suspended(world)
+            teller.heal()
+            _raise_suspended(world)
         except BrokenPromiseError as error:
             told.broken = str(error)
     return told

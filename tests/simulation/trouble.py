@@ -30,6 +30,7 @@ WRITE_FAULTS = {
     "full": "no space is left, until the end of the try",
     "denied": "writing is not permitted, until the end of the try",
     "once": "it fails once",
+    "twin": "another task, whose result has the same name, runs in this moment",
 }
 
 _ERRORS = {"full": errno.ENOSPC, "denied": errno.EACCES, "once": errno.EIO}
@@ -53,6 +54,7 @@ class Trouble:
     writes: int = 0
     dead: bool = False
     blocked: str = ""
+    twin: Callable[[], None] = lambda: None
     met: list[str] = field(default_factory=list)
     """The faults that the try came to."""
 
@@ -85,6 +87,8 @@ class Trouble:
             self.met.append(f"at write {self.writes} ({name}) {WRITE_FAULTS[fault]}")
         if fault == "kill":
             self.kill()
+        if fault == "twin":
+            self.twin()
         if fault in {"full", "denied"}:
             self.blocked = fault
         reason = _ERRORS.get(self.blocked or fault)

@@ -106,6 +106,20 @@ class InlinePool(WorkerPool[Any]):
         if not self._is_done():
             self._step()
 
+    def _take(self) -> Any:
+        """Return what is next, a cleanup (no task) before a task; None once all is done."""
+        while True:
+            if self._cleanups:
+                return None, None
+            now = self.clock.monotonic()
+            begun = None if self._stopped else self._next_task(now)
+            if begun is not None:
+                self._taken += 1
+                return begun
+            if self._is_done():
+                return None
+            self.clock.sleep(self._until_next(now))
+
     def _step(self) -> bool:
         begun = self._take()
         if begun is None:

@@ -78,8 +78,8 @@ class World:
     """Whether documents of a conversion that nobody asks for any more may be at the service."""
     was_killed_elsewhere: bool = False
     spool_may_be_left: bool = False
-    touched: bool = False
-    damaged: bool = False
+    touches: str = ""
+    """How often files were touched: large files, and those of a batch, are other ones then."""
 
     def __post_init__(self) -> None:
         self.service = Service(lambda: self.moment.now, self.token, self.switches)
