@@ -100,6 +100,10 @@ class LocalLocation:
         """Open the file for reading from its start."""
         return self.path.open("rb", buffering=BLOCK)
 
+    def pins(self, state: State) -> bool:  # noqa: ARG002 - whatever it is
+        """Return False: a file may be written while it is read."""
+        return False
+
     def below(self) -> Iterator[Found]:
         """Yield all files below the directory."""
         root = self.uri.rstrip("/") + "/"

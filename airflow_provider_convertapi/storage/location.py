@@ -161,6 +161,9 @@ class Location(Protocol):
             tell raises `InputChangedError` when the file is another one now.
         """
 
+    def pins(self, state: State) -> bool:
+        """Tell whether `open` reads the file in this very state, or raises."""
+
     def below(self) -> Iterator[Found]:
         """Yield all files below the directory; `FileNotFoundError` where it is missing.
 

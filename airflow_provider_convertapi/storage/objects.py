@@ -104,9 +104,13 @@ class S3Location(ObjectLocation):
             return None
         return state_of({**found, "type": "file", "size": found["ContentLength"]})
 
+    def pins(self, state: State) -> bool:
+        """Tell whether the ETag is one that a read can name."""
+        return _ETAG.fullmatch(state.version) is not None
+
     def reader(self, state: State | None) -> Reader:
         """Open the object; where its state is known, no request comes before the first read."""
-        if state is None or not _ETAG.fullmatch(state.version):
+        if state is None or not self.pins(state):
             return _ObjectReader(super().reader(None), self.uri)
         etag = f'"{state.version}"'
         file = self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none", size=state.size)

@@ -117,6 +117,10 @@ class StoreLocation:
         """Open the file without a buffer."""
         return Reader(self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none"))
 
+    def pins(self, state: State) -> bool:  # noqa: ARG002 - for stores that can
+        """Return False: a file may be written while it is read."""
+        return False
+
     def below(self) -> Iterator[Found]:
         """Yield all files below the directory, as the store describes them."""
         root = self.path.rstrip("/") + "/"
