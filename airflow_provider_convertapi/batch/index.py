@@ -36,6 +36,19 @@ UNION ALL SELECT outputs FROM conversions WHERE target = ?1 AND to_format = ?2
 """
 
 
+_KEEP_PATH = """
+INSERT INTO {0} VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET target = excluded.target,
+to_format = excluded.to_format, at = excluded.at, source = excluded.source, digest = excluded.digest
+WHERE {1}
+"""
+
+_FORMER = """
+SELECT path, digest FROM (SELECT * FROM further UNION ALL SELECT * FROM overwritten)
+WHERE target = ?1 AND source = ?2 AND to_format = ?3 AND digest != ''
+AND path NOT IN (SELECT path FROM used) ORDER BY at
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class LastConversion:
     """The last conversion into an output.
@@ -111,7 +124,7 @@ class Index:
         self._now = datetime.fromtimestamp(now, UTC)
         self._tables, self._task, self._only_own_run = tables, task, only_own_run
         self._own: deque[tuple[datetime, str, tuple[str, int]]] = deque()
-        self._has_numbered = False
+        self._has_numbered = self._has_digests = False
         self.has_conversions = False
 
     # --- what records say ----------------------------------------------------------------------
@@ -125,6 +138,7 @@ class Index:
         """Add one record; the order does not matter."""
         if record.is_of(self._task):
             self._count(record)
+        self._has_digests = self._has_digests or bool(record.digests)
         # With `overwrite` other runs settle nothing, but what they wrote is still ours to replace.
         if self._only_own_run and record.run_id != self._task.run_id:
             self._add_overwritten(record)
@@ -134,31 +148,30 @@ class Index:
             self._add_failure(record)
 
     def _add_overwritten(self, record: Record) -> None:
+        # The file that the path was planned for wins.
         self._tables.executemany(
-            "INSERT INTO overwritten VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "target = excluded.target, to_format = excluded.to_format "
-            "WHERE target != path",  # the file that the path was planned for wins
-            ((pack(path), pack(record.target), pack(record.to_format)) for path in record.outputs),
+            _KEEP_PATH.format("overwritten", "target != path AND excluded.at >= at"),
+            _rows_of_paths(record, record.outputs),
         )
 
     def _add_conversion(self, record: Record) -> None:
         self.has_conversions = True
-        target, to_format = pack(record.target), pack(record.to_format)
         as_planned = record.outputs == (record.target,) and len(record.sizes) == 1
         if not as_planned:
-            further = (pack(path) for path in record.outputs if path != record.target)
-            rows = ((path, target, to_format) for path in further)
-            self._tables.executemany("INSERT OR REPLACE INTO further VALUES (?, ?, ?)", rows)
+            further = [path for path in record.outputs if path != record.target]
+            self._tables.executemany(
+                _KEEP_PATH.format("further", "excluded.at >= at"), _rows_of_paths(record, further)
+            )
         outputs = dict(zip(record.outputs, record.sizes, strict=False))
         self._put(
             "conversions",
-            target,
+            pack(record.target),
             record.when,
             record.match,
             record.match_seen,
             hash(record.source),
             record.sizes[0] if as_planned else json.dumps(outputs),
-            to_format,
+            pack(record.to_format),
         )
 
     def _add_failure(self, record: Record) -> None:
@@ -268,6 +281,17 @@ class Index:
         written = dict.fromkeys([*conversion.sizes(target), *self._near(target)])
         return tuple(path for path in written if path == target or self._is_of(path, target))
 
+    def former_outputs(self, target: str, source: str, to_format: str) -> dict[str, str]:
+        """Return what conversions of this file wrote beside the planned output, with its digest.
+
+        A later version may have fewer of them.  What is an input by now is left out.
+        """
+        if not self._has_digests:
+            return {}
+        found = self._tables.execute(_FORMER, (pack(target), hash(source), pack(to_format)))
+        former = {unpack(path): str(digest) for path, digest in found}
+        return {path: digest for path, digest in former.items() if self._is_of(path, target)}
+
     def foreign_outputs(self, target: str) -> tuple[str, ...]:
         """Return other files' outputs that have the names of its numbered results."""
         return tuple(path for path in self._near(target) if not self._is_of(path, target))
@@ -360,3 +384,12 @@ class Index:
 
     def _one(self, query: str, path: str) -> Any:
         return self._tables.execute(query, (pack(path),)).fetchone()
+
+
+def _rows_of_paths(record: Record, paths: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    """Yield a row for each of a record's outputs that the plan did not name."""
+    digests = dict(zip(record.outputs, record.digests, strict=False))
+    target, to_format = pack(record.target), pack(record.to_format)
+    for path in paths:
+        digest = digests.get(path, "")
+        yield pack(path), target, to_format, record.when, hash(record.source), digest

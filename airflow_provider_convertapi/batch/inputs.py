@@ -119,6 +119,8 @@ class Inputs:
         shard = self.request.shard
         for entry in self._each_once():
             self.total += 1
+            if entry.inside is not None:
+                self.tables.execute("INSERT OR IGNORE INTO used VALUES (?)", (pack(entry.inside),))
             if shard.count == 1 or shard_of(entry.path, shard.count) == shard.index:
                 yield entry
 

@@ -51,6 +51,10 @@ class BatchOutput(Destination):
         """Tell whether a batch wrote it for this file before."""
         return uri in self.ours
 
+    def keeps_digests(self, uris: Sequence[str]) -> bool:
+        """Tell whether a later version may have fewer outputs: the planned one always stays."""
+        return list(uris) != [self.uri]
+
     @property
     def remedy(self) -> str:
         """Say what to do; `overwrite=True` would convert, and pay for, all other files again."""

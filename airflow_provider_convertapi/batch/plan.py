@@ -247,6 +247,8 @@ class _Comparison:
             matches = self.plan.request_digest.matches(source, item.fingerprint)
             item.prepaid = self.index.prepaid(item.target, matches)
         item.foreign_outputs = self.index.foreign_outputs(item.target)
+        to_format = self.plan.request_digest.to_format
+        item.former_outputs = self.index.former_outputs(item.target, source, to_format)
         # What was made from another source is not this one's to overwrite.
         if conversion is not None and conversion.is_from(source):
             item.own_outputs = self.index.own_outputs(item.target, conversion)

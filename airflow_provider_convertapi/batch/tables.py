@@ -23,8 +23,15 @@ CREATE TABLE failures (
     target BLOB PRIMARY KEY, at TEXT, match BLOB, match_seen BLOB, source INT, bars INT,
     run_id BLOB, try_number INT, attempt INT, error TEXT, code INT, timeout INT
 ) WITHOUT ROWID;
-CREATE TABLE further (path BLOB PRIMARY KEY, target BLOB, to_format BLOB) WITHOUT ROWID;
-CREATE TABLE overwritten (path BLOB PRIMARY KEY, target BLOB, to_format BLOB) WITHOUT ROWID;
+CREATE TABLE used (path BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE further (
+    path BLOB PRIMARY KEY, target BLOB, to_format BLOB, at TEXT, source INT, digest TEXT
+) WITHOUT ROWID;
+CREATE TABLE overwritten (
+    path BLOB PRIMARY KEY, target BLOB, to_format BLOB, at TEXT, source INT, digest TEXT
+) WITHOUT ROWID;
+CREATE INDEX further_of ON further (target);
+CREATE INDEX overwritten_of ON overwritten (target);
 CREATE TABLE standing (path BLOB PRIMARY KEY, size INT) WITHOUT ROWID;
 CREATE TABLE numbered (stem BLOB, path BLOB, PRIMARY KEY (stem, path)) WITHOUT ROWID;
 CREATE TABLE counted (target BLOB, at TEXT, PRIMARY KEY (target, at)) WITHOUT ROWID;

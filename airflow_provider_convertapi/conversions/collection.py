@@ -56,8 +56,8 @@ def can_be_fetched(job: Job, conversion: Conversion) -> bool:
 
 def collect(
     client: Client, target: Target, conversion: Conversion, what: str, log: logging.Logger
-) -> list[str]:
-    """Fetch every result, then publish all; return their URIs.
+) -> tuple[list[str], tuple[str, ...]]:
+    """Fetch every result, then publish all; return their URIs, and their digests if asked for.
 
     Results that have vanished meanwhile are not lost where another runner published them.
 
@@ -81,18 +81,18 @@ def collect(
             f"{what} was converted and paid ({conversion.cost}), but ConvertAPI has deleted the "
             "result and the output is not there. Clear the task to convert and pay again."
         )
-    return outputs
+    return outputs, ()
 
 
 def _publish(
     client: Client, target: Target, conversion: Conversion, log: logging.Logger
-) -> list[str]:
+) -> tuple[list[str], tuple[str, ...]]:
     uris = target.destination.outputs([file.name for file in conversion.files])
     with target.publication() as publication:
         for uri, file in zip(uris, conversion.files, strict=True):
             fetch(client, publication, uri, file, log)
         # Only once all results are staged, so that a failed download publishes none of them.
-        return publication.publish()
+        return publication.publish(), publication.digests
 
 
 def fetch(

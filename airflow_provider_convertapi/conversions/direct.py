@@ -202,7 +202,8 @@ class DirectConversion:
                 self._read(results, head, blocks)
             self.settings.permit.release()
             outputs = self._publish(publication)
-            return ConversionResult(outputs, results.cost, results.cost, tuple(results.sizes))
+            sizes, cost = tuple(results.sizes), results.cost
+            return ConversionResult(outputs, cost, cost, sizes, publication.digests)
 
     def _read(self, results: _Results, head: Response, blocks: Iterable[bytes]) -> None:
         """Stage the answer; whatever fails from now on, the conversion is paid."""

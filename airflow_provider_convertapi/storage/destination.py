@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_convertapi.storage.content import digest_of
 from airflow_provider_convertapi.storage.location import OWN_DIRECTORY
 from airflow_provider_convertapi.storage.names import distinct_names
 from airflow_provider_convertapi.storage.schemes import locate
@@ -71,6 +72,10 @@ class Destination:
         """Tell whether the file at an output was written for it before."""
         return False
 
+    def keeps_digests(self, uris: Sequence[str]) -> bool:  # noqa: ARG002 - for a batch, as above
+        """Tell whether the digests of these outputs are wanted once they are published."""
+        return False
+
     @property
     def remedy(self) -> str:
         """Say what to do about a file that is in the way."""
@@ -97,6 +102,24 @@ class Destination:
         """Return the bytes of each file that is there now, None for each that is not."""
         states = [locate(uri, self.field).file() for uri in uris]
         return [state.size if state and state.kind == "file" else None for state in states]
+
+    def remove(self, uri: str, digest: str) -> bool | None:
+        """Remove an output that still has the content that was published; None: it is gone.
+
+        :param digest: what a publication called its content; False is returned for another.
+        """
+        self.check_within(uri)
+        location = locate(uri, self.field)
+        state = location.file()
+        if state is None:
+            return None
+        if state.kind != "file":
+            return False
+        with location.open(state) as file:
+            if digest_of(file) != digest:
+                return False
+        location.delete()
+        return True
 
     def check_not_input(self, uris: Iterable[str], inputs: Iterable[str]) -> None:
         """Raise `ParameterError` when an output is the same file as an input, however spelled.

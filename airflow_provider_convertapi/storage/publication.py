@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from airflow_provider_convertapi.errors import InputChangedError, OutputExistsError
+from airflow_provider_convertapi.storage.content import digest_of_path
 from airflow_provider_convertapi.storage.location import BLOCK
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.spool import Spool
@@ -62,6 +63,8 @@ class Publication:
         self._overwrite = overwrite
         self._results: dict[str, _Staged] = {}
         self._published: set[str] = set()
+        self.digests: tuple[str, ...] = ()
+        """What identifies the content of each result, once published, if the destination asks."""
         self._spool = Spool()
 
     def __enter__(self) -> Self:
@@ -122,6 +125,9 @@ class Publication:
         for uri, result in waiting.items():
             with explaining(uri, paid=None):
                 result.part.prepare()
+        if not self.digests and self._destination.keeps_digests(list(self._results)):
+            staged = (result.part.staged for result in self._results.values())
+            self.digests = tuple(map(digest_of_path, staged))
         for uri, result in waiting.items():
             with explaining(uri, paid=None):
                 self._publish(uri, result)
