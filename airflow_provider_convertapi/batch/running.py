@@ -26,6 +26,7 @@ from airflow_provider_convertapi.errors import (
     ConvertApiError,
     QuotaExhaustedError,
     ThrottledError,
+    with_facts,
 )
 
 if TYPE_CHECKING:
@@ -246,7 +247,7 @@ class BatchRun:
             self._succeeded(task, result)
 
     def _ended_badly(self, task: FileTask, error: Exception) -> None:
-        facts = error if isinstance(error, ConvertApiError) else ConvertApiError("")
+        facts = with_facts(error)
         if facts.halts_batch:
             self._halt(facts, task)
             return
