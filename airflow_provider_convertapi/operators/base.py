@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments, values_of
+from airflow_provider_convertapi.surroundings import surroundings
 
 # Nothing else of this package: parsing a DAG file must not load what only a task needs.
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         from airflow_provider_convertapi.conversions.task import TaskTry
         from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
-        task = TaskTry.from_context({**context, "task": self}, SYSTEM_CLOCK.time())
+        task = TaskTry.from_context({**context, "task": self}, surroundings().clock.time())
         hook = ConvertApiHook(self.convertapi_conn_id)
         self._session = hook.open_session(task, self._logger)
         return self._session
