@@ -21,6 +21,7 @@ from airflow_provider_convertapi.errors import (
     ThrottledError,
     TransportError,
     UnexpectedAnswerError,
+    with_facts,
 )
 from airflow_provider_convertapi.storage import SizeMismatch
 
@@ -132,8 +133,7 @@ def fetch(
 def _wait_for_another_fetch(
     client: Client, failures: int, error: Exception, file: ConvertedFile
 ) -> None:
-    broken = error if isinstance(error, ConvertApiError) else TransportError(str(error))
-    delay = client.backoff.delay(failures, broken)
+    delay = client.backoff.delay(failures, with_facts(error))
     if delay is None or delay > _LONGEST_WAIT or failures >= client.backoff.attempts:
         if not isinstance(error, SizeMismatch):
             raise error
