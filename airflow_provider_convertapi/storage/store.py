@@ -16,14 +16,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 from airflow_provider_convertapi.storage.filesystem import file_system
-from airflow_provider_convertapi.storage.location import BLOCK, OWN_DIRECTORY, Found, State
+from airflow_provider_convertapi.storage.location import (
+    BLOCK,
+    IRREGULAR,
+    LINK,
+    OWN_DIRECTORY,
+    Found,
+    State,
+    unnoted,
+)
 from airflow_provider_convertapi.storage.names import temporary_name
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping
 
-    from airflow_provider_convertapi.storage.location import Address, Part
+    from airflow_provider_convertapi.storage.location import Address, Note, Part
 
 _VERSIONS = (
     *("generation", "ETag", "etag", "e_tag"),
@@ -121,7 +129,7 @@ class StoreLocation:
         """Return False: a file may be written while it is read."""
         return False
 
-    def below(self) -> Iterator[Found]:
+    def below(self, note: Note = unnoted) -> Iterator[Found]:
         """Yield all files below the directory, as the store describes them."""
         root = self.path.rstrip("/") + "/"
         uri = self.uri.rstrip("/") + "/"
@@ -132,10 +140,12 @@ class StoreLocation:
             path = (
                 name.removeprefix(root) if name.startswith(root) else f"/{name}".removeprefix(root)
             )
-            if info["type"] != "file" or path.endswith("/") or not path:
+            if path.endswith("/") or not path or OWN_DIRECTORY in path.split("/")[:-1]:
                 continue
-            if OWN_DIRECTORY not in path.split("/")[:-1]:
+            if info["type"] == "file":
                 yield Found.of(uri + path, path, state_of(info))
+            elif info["type"] != "directory":
+                note(LINK if info["type"] == "link" else IRREGULAR, uri + path)
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
         """Yield what the store says about each file below `root`, which ends in a slash."""
