@@ -33,7 +33,7 @@ from airflow_provider_convertapi.storage.names import temporary_name
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from airflow_provider_convertapi.storage.location import Address, Note
 
@@ -165,7 +165,7 @@ class LocalLocation:
         finally:
             trial.discard()
 
-    def part(self, spool: Callable[[], Path]) -> LocalPart:  # noqa: ARG002 - it waits beside its target
+    def part(self, spool: Callable[[], Path], marks: Sequence[str] = ()) -> LocalPart:  # noqa: ARG002 - it waits beside its target, locked
         """Return a result that waits beside this place."""
         return LocalPart(self.path)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Sequence
     from pathlib import Path
 
 BLOCK = 8 * 1024 * 1024
@@ -204,8 +204,9 @@ class Location(Protocol):
         Nothing happens in a store where only writing under the final name could tell.
         """
 
-    def part(self, spool: Callable[[], Path]) -> Part:
+    def part(self, spool: Callable[[], Path], marks: Sequence[str] = ()) -> Part:
         """Return a result that waits for its publication at this place.
 
         :param spool: gives a local directory for what cannot wait beside its target.
+        :param marks: for a hidden file's name; see `Publication`.
         """
