@@ -56,9 +56,6 @@ _TEXT_OF_LIST = re.compile(
 )
 """A list as text: of strings, of paths such as ``PosixPath('a')``, of lists, or empty."""
 
-_BRACKETS = re.compile(r"[^*?]*\[[^*?\[\]]*\][^*?]*")
-"""A name that is a glob only because of its brackets."""
-
 _SIGNATURES = (
     ("X-Amz-Signature", "Algorithm Credential Date Expires SignedHeaders Security-Token", "X-Amz-"),
     ("X-Goog-Signature", "Algorithm Credential Date Expires SignedHeaders", "X-Goog-"),
@@ -266,15 +263,14 @@ def _divided(source: object) -> tuple[list[str], list[str]]:
                 "render_template_as_native_obj=True",
             )
         is_listing = _is_listing(uri) or not (is_list or _is_file(uri))
-        names_nothing = is_list and is_listing and _is_name_with_brackets(uri)
+        names_nothing = is_list and is_listing and _is_name_of_nothing(uri)
         (listings if is_listing and not names_nothing else named).append(uri)
     return listings, named
 
 
-def _is_name_with_brackets(uri: str) -> bool:
-    """Tell whether a glob that matches nothing is the name of a missing file: ``a[1].docx``."""
-    name = uri.rpartition("/")[2]
-    return _BRACKETS.fullmatch(name) is not None and _first(uri) is None
+def _is_name_of_nothing(uri: str) -> bool:
+    """Tell whether a glob without a star matches nothing: a missing ``a[1].docx``, ``why?.md``."""
+    return "*" not in uri and _first(uri) is None
 
 
 def _first(uri: str) -> Found | None:

@@ -58,7 +58,7 @@ class Destination:
     def check_within(self, uri: str) -> None:
         """Raise `ParameterError` where an output would lie outside, or among our own records."""
         inner = uri.removeprefix(self.root).split("/")
-        leads_away = {"..", OWN_DIRECTORY}.intersection(part.lower() for part in inner)
+        leads_away = any(map(_leads_away, inner))
         if not uri.startswith(self.root) or leads_away or not inner[-1]:
             complaint = f"is not a file below {shown(self.root)} that a result may be written to."
             raise wrong(self.field, f"{shown(uri)} {complaint}")
@@ -140,3 +140,9 @@ class Destination:
                         "an input is never overwritten, so choose another name or directory."
                     )
                     raise wrong(self.field, complaint)
+
+
+def _leads_away(part: str) -> bool:
+    """Tell whether a part of a path leads up or to our records, also where Windows reads it."""
+    name = part.rstrip(". ").lower()
+    return name == OWN_DIRECTORY or (not name and ".." in part)
