@@ -101,7 +101,9 @@ class Batch:
                 "nor a time, and files of one size would be the same one.",
                 plan.told_by_content,
             )
-        if left_out := [f"{count} {reason}" for reason, count in plan.left_out.items() if count]:
+        if left_out := [
+            f"{count} {reason}" for reason, count in sorted(plan.left_out.items()) if count
+        ]:
             self.log.info("Left out of the listing: %s.", ", ".join(left_out))
 
     def preview(self, plan: Plan) -> dict[str, Any]:

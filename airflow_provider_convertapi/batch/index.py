@@ -49,6 +49,14 @@ AND path NOT IN (SELECT path FROM used) ORDER BY at
 """
 
 
+_OF_A_PATH = (
+    "SELECT 1 FROM inputs WHERE target = ?",
+    "SELECT 1 FROM conversions WHERE target = ?",
+    "SELECT 1 FROM further WHERE path = ?",
+    "SELECT 1 FROM overwritten WHERE path = ?",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class LastConversion:
     """The last conversion into an output.
@@ -228,6 +236,10 @@ class Index:
         """Add what the destination holds now."""
         rows = ((pack(file.path), file.size) for file in files)
         self._tables.executemany("INSERT OR REPLACE INTO standing VALUES (?, ?)", rows)
+
+    def knows(self, path: str) -> bool:
+        """Tell whether a path is an output that is planned, or that a batch wrote."""
+        return any(self._one(query, path) for query in _OF_A_PATH)
 
     def note_planned(self) -> None:
         """Note which outputs have numbers, as those of a file with several results do."""

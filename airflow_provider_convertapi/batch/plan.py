@@ -20,6 +20,7 @@ from airflow_provider_convertapi.batch.decisions import (
     ReusePolicy,
     decide,
 )
+from airflow_provider_convertapi.batch.former import without_leftovers
 from airflow_provider_convertapi.batch.index import Index, LastConversion, LastFailure
 from airflow_provider_convertapi.batch.inputs import (
     MISSING,
@@ -37,6 +38,7 @@ from airflow_provider_convertapi.batch.record import parameters_digest
 from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
 from airflow_provider_convertapi.errors import BudgetExceededError, InputNotFoundError
 from airflow_provider_convertapi.storage import (
+    Folder,
     Source,
     find_source,
     is_url,
@@ -145,7 +147,10 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
         _name_outputs(plan, request, tables, index)
         # One listing instead of a look at each output; a first run needs none.
         if index.has_conversions and plan.source_files:
-            index.note_standing(list_everything(request.destination.uri))
+            standing = list_everything(request.destination.uri)
+            if keeps_salt:
+                standing = without_leftovers(standing, Folder(request.destination.uri), index, now)
+            index.note_standing(standing)
         index.note_planned()
         policy = _reuse_policy(request, task)
         _Comparison(plan, index, policy, _look(request)).run(tables)

@@ -276,7 +276,7 @@ class Chain:
     def _collect(self) -> ConversionResult:
         """Publish what the last step made, and delete what the chain left at the service."""
         target, what = self.conversion.target, self._steps[-1][0].job.request.describe()
-        outputs, digests = collect(self.session.client, target, self._made(), what, self.log)
+        outputs, digests = collect(self.session, target, self._made(), what, self.log)
         self._discard_all()
         return self._result(outputs, digests)
 

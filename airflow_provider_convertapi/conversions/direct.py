@@ -183,7 +183,7 @@ class DirectConversion:
         self.request.check_unchanged()
 
     def _exchange(self, request: Endpoint[None]) -> ConversionResult:
-        with self.conversion.target.publication() as publication:
+        with self.conversion.target.publication(self.session.task.marks) as publication:
             with self.client.stream(request, fresh=True, before=self._last_look) as (head, blocks):
                 results = _Results(self.conversion.target.destination, publication)
                 self.cost = 1  # a 2xx is billed; the parts of the answer name the exact cost

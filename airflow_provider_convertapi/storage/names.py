@@ -25,6 +25,7 @@ _UNSAFE = re.compile(
     r"\u2028\u2029\u202a-\u202e\u2066-\u2069"  # line breaks, and marks that reverse text
     r"\ud800-\udfff]"  # lone surrogates, which UTF-8 cannot encode
 )
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part", re.DOTALL)
 _MARGINS = re.compile(r"^\s+|[\s.]+$")
 _RESERVED = frozenset(
     {"con", "prn", "aux", "nul", "_convertapi"}  # Windows devices; the directory of our own records
@@ -70,6 +71,12 @@ def distinct_names(names: Iterable[str]) -> list[str]:
 def temporary_name(name: str, token: str = "") -> str:
     """Return the hidden name of a file that is published as `name` later."""
     return f".{_shortened(name, _LONGEST, name)}.{token}{'.' if token else ''}part"
+
+
+def published_name(name: str) -> str | None:
+    """Return what a hidden file was to be published as; None for any other file."""
+    matched = _TEMPORARY.fullmatch(name)
+    return matched[1] if matched else None
 
 
 def _folded(name: str) -> str:

@@ -55,10 +55,20 @@ class Publication:
     :param destination: where the results belong.
     :param inputs: URIs that must not be overwritten, whatever `overwrite` says.
     :param overwrite: False replaces no file, except what the destination knows as its own.
+    :param marks: what the names of hidden files hold where no lock tells whose they are: the mark
+        of this try, then those of earlier tries, which are dead, and whose files are removed.
     """
 
-    def __init__(self, destination: Destination, *, inputs: Sequence[str], overwrite: bool) -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        *,
+        inputs: Sequence[str],
+        overwrite: bool,
+        marks: Sequence[str] = (),
+    ) -> None:
         self._destination = destination
+        self._marks = marks
         self._inputs = inputs
         self._overwrite = overwrite
         self._results: dict[str, _Staged] = {}
@@ -95,7 +105,7 @@ class Publication:
             self._results.pop(uri).part.discard()
         target = locate(uri, self._destination.field)
         with explaining(uri, paid=None):
-            part = target.part(self._spool.directory)
+            part = target.part(self._spool.directory, self._marks)
         try:
             with explaining(uri, paid=None), part.open() as sink:
                 yield sink

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import signal
 import subprocess
@@ -351,3 +352,33 @@ def test_killed_between_the_requests_to_a_bucket(
     assert ["scan.jpg"] == bucket.names()
     assert 1 == summary["converted"] + summary["reused"]
     assert 2 + (not mode["durable"] and summary["converted"]) == night.sandbox.billed
+
+
+# --- hidden files ---------------------------------------------------------------------------------
+
+
+@EVERY_MODE
+def test_hidden_files_of_killed_tasks_are_removed(night: Night, mode: dict[str, Any]) -> None:
+    """Old ones of this batch's own outputs; nobody else's, and none that may be in use."""
+    place = Disk(night)
+    write_pages(night, "scan.pdf", 100, 200)
+    run(night, place, "one", **mode)
+    old = [".scan.jpg.0123abcd.part", ".scan-2.jpg.0123abcd.part"]
+    kept = [
+        ".other.jpg.0123abcd.part",
+        ".scan.jpg.notours.part",
+        ".scan.jpg.0123abcd.partly",
+        "scan.jpg.0123abcd.part",
+    ]
+    for name in (*old, *kept, ".scan.jpg.89abcdef.part"):
+        (night.out / name).write_bytes(b"half")
+        if name != ".scan.jpg.89abcdef.part":
+            os.utime(night.out / name, (0, 0))
+
+    night.run(TaskInstance(run_id="plan"), destination=place.uri, to_format="jpg", plan_only=True)
+    assert {*old, *kept} < set(place.names())
+    run(night, place, "two", **mode)
+
+    assert [*sorted([*kept, ".scan.jpg.89abcdef.part"]), "scan-2.jpg", "scan.jpg"] == sorted(
+        place.names(), key=lambda name: (name in {"scan.jpg", "scan-2.jpg"}, name)
+    )

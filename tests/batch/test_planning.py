@@ -174,7 +174,7 @@ def test_what_is_left_out_is_counted(night: Night, said: Callable[[], str]) -> N
 
     told = said()
     assert "2 files: 0 to convert" in told
-    assert "Left out of the listing: 2 younger than min_age, 2 outputs of this conversion." in told
+    assert "Left out of the listing: 2 outputs of this conversion, 2 younger than min_age." in told
 
     zipped = {"source": f"{here}/**/a.[tz]*", "destination": f"{here}/zip", "to_format": "zip"}
     night.run(TaskInstance(run_id="two"), **zipped)
