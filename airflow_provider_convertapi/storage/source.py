@@ -55,20 +55,21 @@ class Source:
         if self._location.pins(self._state):
             return file
         raw = file.detach() if isinstance(file, io.BufferedReader) else file
-        return io.BufferedReader(_CheckedReader(self, raw), BLOCK)
+        # Hashing halves the speed of a large upload, so it is done only where the time cannot tell.
+        by_content = _BY_CONTENT in self.fingerprint or _may_hide_a_write(self._state)
+        return io.BufferedReader(_CheckedReader(self, raw, by_content=by_content), BLOCK)
 
-    def check_read(self, digest: str) -> None:
+    def check_read(self, digest: str | None) -> None:
         """Raise `InputChangedError` unless what was read, from start to end, is this very file.
 
-        :param digest: SHA-256 of what was read, as hexadecimal digits.
+        :param digest: SHA-256 of what was read, as hexadecimal digits; None where the file's time
+            is old enough to tell a write.
         """
         state = self._location.file()
         if _BY_CONTENT in self.fingerprint:
             is_same = self.fingerprint == f"{self.size}-{_BY_CONTENT}{digest}"
         else:
-            is_same = state == self._state and (
-                not _may_hide_a_write(state) or digest == _digest(self._location)
-            )
+            is_same = state == self._state and (digest is None or digest == _digest(self._location))
         if not is_same:
             raise InputChangedError(
                 f"{shown(self.uri)} changed while it was being read; nothing was paid. "
@@ -98,11 +99,11 @@ class _CheckedReader(io.RawIOBase):
     Without its end, a request is not complete, and nothing is converted or paid.
     """
 
-    def __init__(self, source: Source, file: Any) -> None:
+    def __init__(self, source: Source, file: Any, *, by_content: bool) -> None:
         self._source = source
         self._file = file
         self._left = source.size
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256() if by_content else None
 
     def readable(self) -> bool:
         """Return True."""
@@ -121,10 +122,11 @@ class _CheckedReader(io.RawIOBase):
         return data
 
     def _note(self, data: bytes | memoryview) -> None:
-        self._digest.update(data)
+        if self._digest:
+            self._digest.update(data)
         self._left -= len(data)
         if self._left <= 0 or not data:
-            self._source.check_read(self._digest.hexdigest())
+            self._source.check_read(self._digest.hexdigest() if self._digest else None)
 
     def close(self) -> None:
         """Close the file."""
@@ -133,8 +135,11 @@ class _CheckedReader(io.RawIOBase):
 
 
 def _may_hide_a_write(state: State) -> bool:
-    """Tell whether another write just now may have left the file's time as it is."""
-    return state.modified is not None and state.modified > SYSTEM_CLOCK.time() - _TICK
+    """Tell whether another write just now may have left the file's time as it is, if it is known.
+
+    That of a file from a listing is not.
+    """
+    return state.modified is None or state.modified > SYSTEM_CLOCK.time() - _TICK
 
 
 def find_source(uri: str, *, field: str = "source", content_hash: bool = False) -> Source:
