@@ -21,7 +21,7 @@ from airflow_provider_convertapi.batch.decisions import (
     decide,
 )
 from airflow_provider_convertapi.batch.former import without_leftovers
-from airflow_provider_convertapi.batch.index import Index, LastConversion, LastFailure
+from airflow_provider_convertapi.batch.index import Index
 from airflow_provider_convertapi.batch.inputs import (
     MISSING,
     OWN_OUTPUT,
@@ -34,6 +34,7 @@ from airflow_provider_convertapi.batch.inputs import (
 from airflow_provider_convertapi.batch.items import Items
 from airflow_provider_convertapi.batch.manifest import StateDirectory
 from airflow_provider_convertapi.batch.names import Naming
+from airflow_provider_convertapi.batch.outcomes import LastConversion, LastFailure
 from airflow_provider_convertapi.batch.record import parameters_digest
 from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
 from airflow_provider_convertapi.errors import BudgetExceededError, InputNotFoundError
@@ -256,7 +257,7 @@ class _Comparison:
         item.former_outputs = self.index.former_outputs(item.target, source, to_format)
         # What was made from another source is not this one's to overwrite.
         if conversion is not None and conversion.is_from(source):
-            item.own_outputs = self.index.own_outputs(item.target, conversion)
+            item.own_outputs = self.index.own_outputs(item.target, conversion, item.former_outputs)
 
 
 def _look(request: BatchRequest) -> Callable[[str], int | None] | None:

@@ -103,12 +103,11 @@ class Destination:
         states = [locate(uri, self.field).file() for uri in uris]
         return [state.size if state and state.kind == "file" else None for state in states]
 
-    def remove(self, uri: str, digest: str) -> bool | None:
-        """Remove an output that still has the content that was published; None: it is gone.
+    def holds(self, uri: str, digest: str) -> bool | None:
+        """Tell whether an output still has the content that was published; None: it is gone.
 
-        :param digest: what a publication called its content; False is returned for another.
+        :param digest: what a publication called its content.
         """
-        self.check_within(uri)
         location = locate(uri, self.field)
         state = location.file()
         if state is None:
@@ -116,10 +115,15 @@ class Destination:
         if state.kind != "file":
             return False
         with location.open(state) as file:
-            if digest_of(file) != digest:
-                return False
-        location.delete()
-        return True
+            return digest_of(file) == digest
+
+    def remove(self, uri: str, digest: str) -> bool | None:
+        """Remove an output if it still has that content; return what `holds` does."""
+        self.check_within(uri)
+        found = self.holds(uri, digest)
+        if found:
+            locate(uri, self.field).delete()
+        return found
 
     def check_not_input(self, uris: Iterable[str], inputs: Iterable[str]) -> None:
         """Raise `ParameterError` when an output is the same file as an input, however spelled.

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.storage.location import Address, Note
 
+_NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
 _locks = threading.Semaphore(256)
 """Each lock holds a file descriptor, and a process may be limited to 1,024 of them."""
 
@@ -98,12 +100,10 @@ class LocalLocation:
         """Return what is there now, None where nothing is."""
         try:
             return _state_of(self.path.stat())
-        except (FileNotFoundError, NotADirectoryError):
-            return None
         except OSError as error:
-            if error.errno != errno.ELOOP:  # a link that leads to itself leads to nothing
-                raise
-            return None
+            if error.errno in _NOTHING_THERE:
+                return None
+            raise
 
     def file(self) -> State | None:
         """Return what is there now, a directory too."""
