@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.storage.location import Address, Note
 
 _NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-
 _locks = threading.Semaphore(256)
 """Each lock holds a file descriptor, and a process may be limited to 1,024 of them."""
 
@@ -336,10 +335,10 @@ def _found(entry: os.DirEntry[str], root: str, note: Note) -> Found | None:
         elif not isinstance(error, FileNotFoundError):  # that one is gone since it was listed
             raise
         return None
-    if state.kind != "file":
-        note(LINKED_DIRECTORY if state.kind == "directory" else IRREGULAR, entry.path)
-        return None
-    return Found.of(entry.path, entry.path.removeprefix(root), state)
+    if state.kind == "file":
+        return Found.of(entry.path, entry.path.removeprefix(root), state)
+    note(LINKED_DIRECTORY if state.kind == "directory" else IRREGULAR, entry.path)
+    return None
 
 
 @contextmanager
