@@ -166,7 +166,7 @@ class Batch:
     @contextmanager
     def cancelling(self, run: BatchRun) -> Iterator[None]:
         """Delete the jobs at the service where the task is out of time and has no try left."""
-        from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+        from airflow_provider_convertapi.airflow_names import AirflowTaskTimeout
 
         try:
             yield
