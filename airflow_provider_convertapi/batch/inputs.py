@@ -269,8 +269,11 @@ def _divided(source: object) -> tuple[list[str], list[str]]:
 
 
 def _is_name_of_nothing(uri: str) -> bool:
-    """Tell whether a glob without a star matches nothing: a missing ``a[1].docx``, ``why?.md``."""
-    return "*" not in uri and _first(uri) is None
+    """Tell whether a glob without a star matches nothing: a missing ``a[1].docx``, ``why?.md``.
+
+    A directory may be empty.
+    """
+    return not uri.endswith("/") and "*" not in uri and _first(uri) is None
 
 
 def _first(uri: str) -> Found | None:
