@@ -19,13 +19,15 @@ def main() -> None:
     given = parser.parse_args()
     if "PYTHONHASHSEED" not in os.environ:  # the order of a set of texts must not differ
         os.environ["PYTHONHASHSEED"] = "0"
-        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])  # noqa: S606 - itself
+        os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
     import tests.conftest  # noqa: F401 - a scratch Airflow
     from tests.simulation.stories import make, shortened, tell
 
     if given.seed is not None:
         told = tell(make(given.seed))
-        print(f"Seed {given.seed}", *told.sentences, told.broken or "No promise was broken.", sep="\n")
+        print(
+            f"Seed {given.seed}", *told.sentences, told.broken or "No promise was broken.", sep="\n"
+        )
         sys.exit(bool(told.broken))
     began, broken = time.perf_counter(), Counter[str]()
     for seed in range(given.offset, given.offset + given.seeds):
@@ -36,7 +38,9 @@ def main() -> None:
                 short = shortened(told.story)
                 print(f"Seed {seed}", *short.sentences, f"BROKEN: {short.broken}", "", sep="\n")
     took = time.perf_counter() - began
-    print(f"{given.seeds} stories in {took:.1f} s ({given.seeds / took:.0f} a second), {sum(broken.values())} broken.")
+    print(
+        f"{given.seeds} stories in {took:.1f} s ({given.seeds / took:.0f} a second), {sum(broken.values())} broken."
+    )
     for what, count in broken.most_common():
         print(f"{count:5} {what}")
     sys.exit(bool(broken))

@@ -24,7 +24,7 @@ class BrokenPromiseError(AssertionError):
     """An invariant does not hold."""
 
 
-def require(holds: bool, what: str) -> None:  # noqa: FBT001 - reads as a sentence
+def require(holds: bool, what: str) -> None:
     """Raise where it does not hold."""
     if not holds:
         raise BrokenPromiseError(what)
@@ -49,7 +49,14 @@ class Ledger:
     def scope(self, asked: Asked, what: str) -> tuple[str, ...]:
         """Return for whom a conversion counts as the same."""
         run = asked.destination if asked.is_batch else self.world.run_id
-        return (run, asked.key or "", self.world.token, str(asked.durable), self.world.touches, what)
+        return (
+            run,
+            asked.key or "",
+            self.world.token,
+            str(asked.durable),
+            self.world.touches,
+            what,
+        )
 
     def chain_of(self, bill: Bill) -> tuple[list[Level], int, str]:
         """Return the steps that a bill belongs to, its index, and the input of a batch."""
@@ -166,7 +173,9 @@ def check(world: World, ledger: Ledger, outcome: Outcome) -> None:
         _check_error(outcome)
     if outcome.was_killed or outcome.error is not None:
         return
-    require(outcome.asked == outcome.asked_last, "a task that resumed with other arguments ended well")
+    require(
+        outcome.asked == outcome.asked_last, "a task that resumed with other arguments ended well"
+    )
     if outcome.asked.is_batch:
         _check_batch(world, ledger, outcome)
     else:
@@ -192,8 +201,11 @@ def _present(world: World, name: str, outcome: Outcome) -> list[bytes]:
     return [content for content in versions[first:] if content]
 
 
-def check_single(world: World, outcome: Outcome) -> None:
-    """Check what a single conversion returned and told."""
+def check_single(world: World, outcome: Outcome, *, was_alone: bool = True) -> None:
+    """Check what a single conversion returned and told.
+
+    :param was_alone: whether all that was billed while it ran was billed to it.
+    """
     asked = outcome.asked
     versions = [_present(world, name, outcome) for name in asked.sources]
     candidates = [[]]
@@ -205,15 +217,17 @@ def check_single(world: World, outcome: Outcome) -> None:
     if outcome.who not in world.overlapping:
         require(got in contents, "an output is missing, torn, or not made from its own input")
     prefix = world.uri("out") + asked.destination
-    require(
-        all(uri.startswith(prefix) for uri in outcome.value), "an output has a name of another"
-    )
-    if not world.ambiguous:
-        billed = sum(bill.cost for bill in world.service.bills[outcome.first_bill : outcome.last_bill])
+    require(all(uri.startswith(prefix) for uri in outcome.value), "an output has a name of another")
+    if was_alone and not world.ambiguous:
+        billed = sum(
+            bill.cost for bill in world.service.bills[outcome.first_bill : outcome.last_bill]
+        )
         line = next(text for text in reversed(outcome.told) if "charged now:" in text)
         said = int(line.rpartition("charged now: ")[2].rstrip("."))
         if outcome.who not in world.overlapping:
-            require(said == billed, f"the task said that it was charged {said}, but {billed} was billed")
+            require(
+                said == billed, f"the task said that it was charged {said}, but {billed} was billed"
+            )
 
 
 def _check_batch(world: World, ledger: Ledger, outcome: Outcome) -> None:
@@ -240,8 +254,12 @@ def _check_batch(world: World, ledger: Ledger, outcome: Outcome) -> None:
             told = dict(zip(paths, (data for _, data in last.made), strict=True))
             ledger.told[ledger.scope(asked, last.asked[0])] = told
     if not world.ambiguous and outcome.who not in world.overlapping:
-        billed = sum(bill.cost for bill in world.service.bills[outcome.first_bill : outcome.last_bill])
-        require(summary["cost"] == billed, f"the summary says {summary['cost']}, billed was {billed}")
+        billed = sum(
+            bill.cost for bill in world.service.bills[outcome.first_bill : outcome.last_bill]
+        )
+        require(
+            summary["cost"] == billed, f"the summary says {summary['cost']}, billed was {billed}"
+        )
 
 
 def _check_leftovers(world: World, outcome: Outcome) -> None:
@@ -253,7 +271,9 @@ def _check_leftovers(world: World, outcome: Outcome) -> None:
     require(not spools, "a spool is left")
     if outcome.trouble.met or outcome.who in world.overlapping or world.abandoned:
         return
-    left = [stored.name for stored in world.service.files.values() if stored.until > world.moment.now]
+    left = [
+        stored.name for stored in world.service.files.values() if stored.until > world.moment.now
+    ]
     require(not left, f"documents are left at the service: {left}")
 
 
@@ -276,16 +296,25 @@ def _check_places(world: World, outcome: Outcome) -> None:
         if not path.startswith(allowed) and path != f"{world.root}/out"
     ]
     require(not strange, f"something was written outside the destination: {strange}")
-    elsewhere = [path for path in world.store.objects if not path.startswith(("box/in/", "box/out/"))]
+    elsewhere = [
+        path for path in world.store.objects if not path.startswith(("box/in/", "box/out/"))
+    ]
     require(not elsewhere, f"something was stored outside the destination: {elsewhere}")
     del outcome
 
 
 def _check_secrets(world: World, outcome: Outcome) -> None:
     told = list(outcome.told)
-    told += [data.decode("utf-8", "replace") for path, data in world.files("out").items() if "_convertapi" in path]
+    told += [
+        data.decode("utf-8", "replace")
+        for path, data in world.files("out").items()
+        if "_convertapi" in path
+    ]
     text = "\n".join(told)
     for secret in (*TOKENS, PASSWORD):
         require(secret not in text, "a token or a password was shown")
     shown = set(_ID.findall(text)) & world.service.ids
-    require(not shown, f"an id that opens a document was shown in {[t for t in told if any(i in t for i in shown)][:1]}")
+    require(
+        not shown,
+        f"an id that opens a document was shown in {[t for t in told if any(i in t for i in shown)][:1]}",
+    )

@@ -60,7 +60,7 @@ class SimulatedStore(AbstractFileSystem):  # type: ignore[misc] # fsspec has no 
         data, etag, at = self.contents.objects[key]
         return {"name": key, "type": "file", "size": len(data), "etag": etag, "mtime": at}
 
-    def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:  # noqa: FBT001, FBT002 - fsspec's signature
+    def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         """List a directory."""
         root = f"{_clean(path)}/"
         found: dict[str, dict[str, Any]] = {}
@@ -112,10 +112,10 @@ class SimulatedStore(AbstractFileSystem):  # type: ignore[misc] # fsspec has no 
         except KeyError:
             raise FileNotFoundError(path1) from None
 
-    def mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:  # noqa: FBT001, FBT002 - fsspec's signature
+    def mkdir(self, path: str, create_parents: bool = True, **_: Any) -> None:
         """Do nothing: directories are what objects make them."""
 
-    def makedirs(self, path: str, exist_ok: bool = False) -> None:  # noqa: FBT001, FBT002 - as above
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
         """Do nothing, likewise."""
 
 

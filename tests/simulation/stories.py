@@ -65,9 +65,7 @@ def make(seed: int) -> Story:
         costs_results=rng.random() < 0.2,
     )
     steps: list[Step] = [_step(rng, asked) for _ in range(rng.randint(2, 7))]
-    return Story(
-        seed, asked, rng.choice(places), rng.choice(places), switches, files, tuple(steps)
-    )
+    return Story(seed, asked, rng.choice(places), rng.choice(places), switches, files, tuple(steps))
 
 
 def _asked(rng: random.Random) -> Asked:
@@ -90,9 +88,7 @@ def _asked(rng: random.Random) -> Asked:
     more: tuple[tuple[str, Any], ...] = ()
     if is_batch and rng.random() < 0.3:
         more = (("defer_batch", 1),)
-    return Asked(
-        is_batch, sources, steps, destination, durable, rng.random() < 0.4, None, more
-    )
+    return Asked(is_batch, sources, steps, destination, durable, rng.random() < 0.4, None, more)
 
 
 def _content(rng: random.Random, name: str, version: int) -> bytes:
@@ -127,7 +123,11 @@ def _step(rng: random.Random, asked: Asked) -> Step:
 
 
 def _change(rng: random.Random, asked: Asked) -> tuple[str, Any]:
-    kinds: list[tuple[str, Any]] = [("key", rng.choice(["again", None])), ("token", 1), ("token", 0)]
+    kinds: list[tuple[str, Any]] = [
+        ("key", rng.choice(["again", None])),
+        ("token", 1),
+        ("token", 0),
+    ]
     kinds.append(("deferrable", not asked.deferrable))
     (target, _), *later = asked.steps
     kinds.append(("steps", ((target, (("PageSize", rng.choice(["a3", "a5"])),)), *later)))
@@ -263,7 +263,7 @@ class Teller:
         for one in [outcome, *inner]:
             self.say(f"  One of the two: {one.error or one.value}.")
             if one.error is None and not one.was_killed:
-                check_single(world, one)
+                check_single(world, one, was_alone=False)
         world.asked = asked
         world.contents[f"twin/{name}"].append(b"")
         world.remove(f"{world.uri('in')}twin/{name}")
@@ -340,7 +340,9 @@ class Teller:
     def add(self, share: float) -> None:
         """Add a file to a batch."""
         if self.world.asked.is_batch:
-            name = f"new{len(self.world.contents)}.{sorted(self.world.contents)[0].rpartition('.')[2]}"
+            name = (
+                f"new{len(self.world.contents)}.{sorted(self.world.contents)[0].rpartition('.')[2]}"
+            )
             self.world.put_input(name, f"{name} is new {share}".encode())
             self.say(f"{name} is added.")
 
@@ -368,7 +370,9 @@ class Teller:
         """Let the account have few conversions left, or any number again."""
         service = self.world.service
         service.quota = left if service.quota is None else None
-        self.say(f"The account has {'any number of' if service.quota is None else left} conversions.")
+        self.say(
+            f"The account has {'any number of' if service.quota is None else left} conversions."
+        )
 
     def verdicts(self, codes: Sequence[int]) -> None:
         """Let the next conversions end so."""

@@ -74,9 +74,7 @@ def levels(asked: Asked, contents: Sequence[bytes]) -> list[Level]:
         given: Mapping[str, str] = dict(parameters)
         groups = [current] if target in TOGETHER else [[content] for content in current]
         made = [result for group in groups for result in converted(target, given, group)]
-        found.append(
-            Level(tuple(identity(target, given, group) for group in groups), tuple(made))
-        )
+        found.append(Level(tuple(identity(target, given, group) for group in groups), tuple(made)))
         current = [content for _, content in made]
     return found
 

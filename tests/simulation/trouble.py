@@ -36,7 +36,7 @@ WRITE_FAULTS = {
 _ERRORS = {"full": errno.ENOSPC, "denied": errno.EACCES, "once": errno.EIO}
 
 
-class KilledProcess(BaseException):  # noqa: N818 - what happened, not an error
+class KilledProcess(BaseException):
     """The process does not exist any more: nothing that it would do has an effect."""
 
 

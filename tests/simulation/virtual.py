@@ -101,7 +101,7 @@ class InlinePool(WorkerPool[Any]):
     def start(self) -> None:
         """Start nothing."""
 
-    def wait(self, seconds: float) -> None:  # noqa: ARG002 - a task takes as long as it takes
+    def wait(self, seconds: float) -> None:
         """Run the next task, once there is one."""
         if not self._is_done():
             self._step()
@@ -139,7 +139,7 @@ class InlinePool(WorkerPool[Any]):
         if self.error is not None:
             raise self.error
 
-    def abandon(self, seconds: float) -> bool:  # noqa: ARG002 - nothing runs
+    def abandon(self, seconds: float) -> bool:
         """Forget what is left."""
         self._stopped = self._closing = True
         self._cleanups.clear()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.simulation.tasks import Asked
 
 TOKENS = ("token-of-the-simulation-1", "token-of-the-simulation-2")
-PASSWORD = "password-of-the-simulation"  # noqa: S105 - no secret: it must not be shown, either
+PASSWORD = "password-of-the-simulation"
 _HOST = "http://127.0.0.1:9"
 _numbers = count()
 
@@ -172,7 +172,7 @@ class World:
 def opened(seed: int, **given: Any) -> Iterator[World]:
     """Make a world, and let the provider live in it."""
     random.seed(seed)
-    base = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - memory: no disk to wait for
+    base = "/dev/shm" if Path("/dev/shm").is_dir() else None
     root = tempfile.mkdtemp(prefix="simulation-", dir=base)
     world = World(root, **given)
     carrier = Carrier(world.service, world.moment, world.present)
