@@ -1,5 +1,7 @@
 """Tell many stories, or one: `--seeds 1000 --offset 0`, or `--seed 123`."""
 
+# ruff: noqa: T201 - a command prints
+
 from __future__ import annotations
 
 import argparse
@@ -21,7 +23,8 @@ def main() -> None:
         os.environ["PYTHONHASHSEED"] = "0"
         os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
     import tests.conftest  # noqa: F401 - a scratch Airflow
-    from tests.simulation.stories import make, shortened, tell
+    from tests.simulation.making import make
+    from tests.simulation.stories import shortened, tell
 
     if given.seed is not None:
         told = tell(make(given.seed))
@@ -38,11 +41,10 @@ def main() -> None:
                 short = shortened(told.story)
                 print(f"Seed {seed}", *short.sentences, f"BROKEN: {short.broken}", "", sep="\n")
     took = time.perf_counter() - began
-    print(
-        f"{given.seeds} stories in {took:.1f} s ({given.seeds / took:.0f} a second), {sum(broken.values())} broken."
-    )
-    for what, count in broken.most_common():
-        print(f"{count:5} {what}")
+    pace, count = given.seeds / took, sum(broken.values())
+    print(f"{given.seeds} stories in {took:.1f} s ({pace:.0f} a second), {count} broken.")
+    for what, times in broken.most_common():
+        print(f"{times:5} {what}")
     sys.exit(bool(broken))
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.simulation.tasks import Asked, Level, batch_output, levels
+from tests.simulation.tasks import batch_output, levels
 from tests.simulation.world import PASSWORD, TOKENS
 
 if TYPE_CHECKING:
     from tests.simulation.running import Outcome
     from tests.simulation.service import Bill
+    from tests.simulation.tasks import Asked, Level
     from tests.simulation.world import World
 
 SETTLE = 30.0
@@ -184,7 +186,7 @@ def check(world: World, ledger: Ledger, outcome: Outcome) -> None:
 
 
 def _check_error(outcome: Outcome) -> None:
-    from airflow.exceptions import AirflowException
+    from airflow.providers.common.compat.sdk import AirflowException
 
     from airflow_provider_convertapi.errors import ConvertApiError
 
@@ -208,7 +210,7 @@ def check_single(world: World, outcome: Outcome, *, was_alone: bool = True) -> N
     """
     asked = outcome.asked
     versions = [_present(world, name, outcome) for name in asked.sources]
-    candidates = [[]]
+    candidates: list[list[bytes]] = [[]]
     for one in versions:
         candidates = [[*start, content] for start in candidates for content in one]
     wanted = [levels(asked, contents)[-1].made for contents in candidates]
@@ -267,8 +269,7 @@ def _check_leftovers(world: World, outcome: Outcome) -> None:
     parts = [path for path in world.files("out") if path.endswith(".part")]
     if not world.was_killed_elsewhere:
         require(not parts, f"hidden files are left: {parts}")
-    spools = [path for path in _spools(world)]
-    require(not spools, "a spool is left")
+    require(not _spools(world), "a spool is left")
     if outcome.trouble.met or outcome.who in world.overlapping or world.abandoned:
         return
     left = [
@@ -278,8 +279,6 @@ def _check_leftovers(world: World, outcome: Outcome) -> None:
 
 
 def _spools(world: World) -> list[str]:
-    import os
-
     return [] if world.spool_may_be_left else os.listdir(f"{world.root}/tmp")  # noqa: PTH208 - names are enough
 
 

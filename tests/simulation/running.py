@@ -161,7 +161,7 @@ def _fired(world: World, arguments: dict[str, Any]) -> Any:
 
 def _texts(error: BaseException | None) -> list[str]:
     """Return what an error, and those behind it, would show in a traceback."""
-    texts = []
+    texts: list[str] = []
     while error is not None and len(texts) < 10:
         texts.append(f"{type(error).__name__}: {error} {error.args!r}")
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)

@@ -6,11 +6,13 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tests.simulation.forms import Form, file_name, read_form
+from tests.simulation.forms import file_name, read_form
 from tests.simulation.results import DAMAGED, converted, extension, fingerprint, identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from tests.simulation.forms import Form
 
 FILE_LIFE = 3 * 3600.0
 BILLED_VERDICTS = {5000: 500, 5001: 500, 50050: 500, 5009: 500}
@@ -133,7 +135,7 @@ class Service:
     """All job ids and file ids that were ever used: none may be shown."""
     before_bill: Callable[[Bill], None] = lambda _: None
 
-    def answer(self, asked: Question) -> Answer:
+    def answer(self, asked: Question) -> Answer:  # noqa: PLR0911 - one for each call
         """Answer a request."""
         match asked.method, asked.path.strip("/").split("/"):
             case "POST", ["async", "convert", _, "to", target]:
@@ -191,7 +193,7 @@ class Service:
 
     # --- conversions -------------------------------------------------------------------------
 
-    def _start(self, asked: Question, target: str) -> Answer:
+    def _start(self, asked: Question, target: str) -> Answer:  # noqa: PLR0911 - one for each kind of answer
         job_id = asked.query["JobId"]
         self.ids.add(job_id)
         known = self.known(job_id)

@@ -67,8 +67,8 @@ class SimulatedStore(AbstractFileSystem):  # type: ignore[misc] # fsspec has no 
         for key in self.contents.objects:
             if key.startswith(root):
                 name, slash, _ = key.removeprefix(root).partition("/")
-                entry = {"name": root + name, "type": "directory", "size": 0}
-                found[name] = entry if slash else self._described(key)
+                entry: dict[str, Any] = {"name": root + name, "type": "directory", "size": 0}
+                found[root + name] = entry if slash else self._described(key)
         if not found:
             raise FileNotFoundError(path)
         return list(found.values()) if detail else [info["name"] for info in found.values()]

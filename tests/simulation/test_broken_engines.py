@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.simulation.broken import ENGINES
-from tests.simulation.stories import make, tell
+from tests.simulation.making import make
+from tests.simulation.stories import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable

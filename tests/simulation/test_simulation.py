@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.stories import make, shortened, tell
+from tests.simulation.making import make
+from tests.simulation.stories import shortened, tell
 
-SOME, MANY = 200, 1500
+SOME, MANY = 100, 1000
 """Stories in `make test`, and in `make test-long`."""
 
 
@@ -19,13 +20,14 @@ def _tell(first: int, count: int) -> None:
             pytest.fail(f"make simulate SEED={seed}\n{sentences}\nBROKEN: {short.broken}")
 
 
+@pytest.mark.timeout(600)
 def test_stories_keep_every_promise() -> None:
     """Tell some stories."""
     _tell(0, SOME)
 
 
 @pytest.mark.long
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_many_stories_keep_every_promise() -> None:
     """Tell more."""
     _tell(SOME, MANY)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_convertapi.surroundings import Surroundings, simulated
 from tests.simulation.carriers import Carrier
 from tests.simulation.disk import Disk, watching
-from tests.simulation.service import Service, Switches
+from tests.simulation.service import Service
 from tests.simulation.stores import CONNECTION, Contents, use
 from tests.simulation.trouble import Present
 from tests.simulation.virtual import InlinePool, Moment, VirtualLoop
@@ -25,7 +25,7 @@ from tests.simulation.virtual import InlinePool, Moment, VirtualLoop
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.simulation.service import Bill
+    from tests.simulation.service import Bill, Switches
     from tests.simulation.tasks import Asked
 
 TOKENS = ("token-of-the-simulation-1", "token-of-the-simulation-2")
