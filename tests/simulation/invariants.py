@@ -265,7 +265,7 @@ def _check_batch(world: World, ledger: Ledger, outcome: Outcome) -> None:
 
 
 def _check_leftovers(world: World, outcome: Outcome) -> None:
-    """Check that what ended well has left nothing; a delete that met a fault may leave something."""
+    """Check that what ended well has left nothing, unless a request to delete it met a fault."""
     parts = [path for path in world.files("out") if path.endswith(".part")]
     if not world.was_killed_elsewhere:
         require(not parts, f"hidden files are left: {parts}")
@@ -313,7 +313,5 @@ def _check_secrets(world: World, outcome: Outcome) -> None:
     for secret in (*TOKENS, PASSWORD):
         require(secret not in text, "a token or a password was shown")
     shown = set(_ID.findall(text)) & world.service.ids
-    require(
-        not shown,
-        f"an id that opens a document was shown in {[t for t in told if any(i in t for i in shown)][:1]}",
-    )
+    where = [line for line in told if any(one in line for one in shown)][:1]
+    require(not shown, f"an id that opens a document was shown: {where}")

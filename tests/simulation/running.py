@@ -145,7 +145,7 @@ def _to_the_end(
 
 
 def _fired(world: World, arguments: dict[str, Any]) -> Any:
-    """Run the trigger until its event; a killed triggerer is another process, so nobody kills it."""
+    """Run the trigger until its event; nothing goes wrong in the triggerer."""
     made = type("Trigger", (ConvertApiJobTrigger,), {"log": world.log})
 
     async def run() -> Any:

@@ -71,7 +71,7 @@ class SimulatedStore(AbstractFileSystem):  # type: ignore[misc] # fsspec has no 
                 found[root + name] = entry if slash else self._described(key)
         if not found:
             raise FileNotFoundError(path)
-        return list(found.values()) if detail else [info["name"] for info in found.values()]
+        return list(found.values()) if detail else list(found)
 
     def cat_file(self, path: str, start: Any = None, end: Any = None, **_: Any) -> bytes:
         """Read."""

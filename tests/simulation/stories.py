@@ -13,6 +13,7 @@ from tests.simulation.world import TOKENS, opened
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tests.simulation.making import Step, Story
     from tests.simulation.running import Outcome
     from tests.simulation.world import World
 
@@ -295,7 +296,7 @@ _DO: dict[str, Callable[[Teller, Any], None]] = {
 
 
 def tell(story: Story) -> Told:
-    """Run a story; afterwards it says which promise was broken, and how it came to that."""
+    """Run a story; it says which promise was broken, and how it came to that."""
     told = Told(story)
     given = {
         "asked": story.asked,
@@ -307,7 +308,8 @@ def tell(story: Story) -> Told:
         ledger = Ledger(world)
         teller = Teller(told, world, ledger)
         world.judge = ledger.judge
-        teller.say(f"{story.asked} from {story.place_in} to {story.place_out}; {story.switches}")
+        places = f"from {story.place_in} to {story.place_out}"
+        teller.say(f"{story.asked} {places}; {story.switches}")
         for name, content in story.files:
             world.put_input(name, content)
             teller.say(f"{name} is there: {content.decode()}")
