@@ -118,6 +118,11 @@ class Converter:
             directory=place,
             to_format=self.request.to_formats[-1],
             ours=tuple(place + path for path in item.own_outputs),
+            former={
+                place + path: digest
+                for path, digest in item.former_outputs.items()
+                if path not in item.own_outputs
+            },
             others=tuple(place + path for path in item.foreign_outputs),
             kept_apart=self._kept_apart(item),
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.batch.converter import quiet
 from airflow_provider_convertapi.batch.filetask import FileTask
+from airflow_provider_convertapi.batch.former import remove_former
 from airflow_provider_convertapi.batch.items import ItemStream
 from airflow_provider_convertapi.batch.limit import ConcurrencyLimit
 from airflow_provider_convertapi.batch.pool import SPARE, StoppedError, WorkerPool
@@ -26,6 +27,7 @@ from airflow_provider_convertapi.errors import (
     ConvertApiError,
     QuotaExhaustedError,
     ThrottledError,
+    with_facts,
 )
 
 if TYPE_CHECKING:
@@ -180,7 +182,8 @@ class BatchRun:
         # And there are no more spare files than at the service: each holds blocks in memory.
         spare = min(SPARE, limit.most) if request.max_conversions is None else 0
         clients = [self.converter.session.new_client() for _ in range(limit.most + spare)]
-        pool = self._pool = WorkerPool(
+        new_pool = self.converter.session.new_pool or WorkerPool
+        pool = self._pool = new_pool(
             clients, tasks, limit, self._give_up, request.timeout, spare=spare, clock=self._clock
         )
         self._progress = self._new_progress()
@@ -246,7 +249,7 @@ class BatchRun:
             self._succeeded(task, result)
 
     def _ended_badly(self, task: FileTask, error: Exception) -> None:
-        facts = error if isinstance(error, ConvertApiError) else ConvertApiError("")
+        facts = with_facts(error)
         if facts.halts_batch:
             self._halt(facts, task)
             return
@@ -259,6 +262,8 @@ class BatchRun:
             with self._lock:
                 self.underway.append(task)
             return
+        # Before it is recorded: after a kill the record still says which outputs were there.
+        remove_former(task, result, self.log)
         self.recorder.converted(task, result)
         with self._lock:
             self._pay(task.item, result.cost, result.charged)

@@ -276,15 +276,15 @@ class Chain:
     def _collect(self) -> ConversionResult:
         """Publish what the last step made, and delete what the chain left at the service."""
         target, what = self.conversion.target, self._steps[-1][0].job.request.describe()
-        outputs = collect(self.session.client, target, self._made(), what, self.log)
+        outputs, digests = collect(self.session, target, self._made(), what, self.log)
         self._discard_all()
-        return self._result(outputs)
+        return self._result(outputs, digests)
 
-    def _result(self, outputs: list[str]) -> ConversionResult:
+    def _result(self, outputs: list[str], digests: tuple[str, ...] = ()) -> ConversionResult:
         for step in self._all:
             step.forget_note()
         sizes = tuple(file.size for file in self._made().files)
-        return ConversionResult(outputs, self.cost, self.charged, sizes)
+        return ConversionResult(outputs, self.cost, self.charged, sizes, digests)
 
     def _discard_all(self) -> None:
         self._discard([document for step in self._all for document in step.documents])

@@ -11,7 +11,6 @@ from airflow_provider_convertapi.api.ids import JobIds, seed_text
 from airflow_provider_convertapi.conversions.chain import Chain
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.job import JobSettings
-from airflow_provider_convertapi.conversions.verdicts import VerdictNote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +47,7 @@ def prepare(
     )
     if not conversion.durable:
         return DirectConversion(
-            conversion, session, settings, session.log, note=_note(session, conversion)
+            conversion, session, settings, session.log, note_ids=_note_ids(session, conversion)
         )
     session.warn_of_limits()
     # A task may ask for the same conversion twice.  Without the number of the call the second would
@@ -57,17 +56,15 @@ def prepare(
     return Chain(conversion, session, scope, settings, session.log, seconds=seconds)
 
 
-def _note(session: Session, conversion: CheckedConversion) -> VerdictNote | None:
-    """Return where a direct conversion, which leaves no job, notes a transient verdict."""
-    if not session.task.is_durable:
-        return None
+def _note_ids(session: Session, conversion: CheckedConversion) -> JobIds:
+    """Return the ids under which a direct conversion, which leaves no job, notes a verdict."""
     seed = conversion.requests[0].seed() | {
         "namespace": session.settings.namespace,
         "key": conversion.conversion_key,
         "scope": session.task.names,
         "direct": True,
     }
-    return VerdictNote(JobIds.from_seed(session.key, seed_text(seed)))
+    return JobIds.from_seed(session.key, seed_text(seed))
 
 
 def proceed(

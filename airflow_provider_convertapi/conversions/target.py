@@ -43,9 +43,14 @@ class Target:
                 f"{place.uri} exists and is not ours. {place.remedy} Nothing was paid."
             )
 
-    def publication(self) -> Publication:
-        """Return a publication of results to this target."""
-        return Publication(self.destination, inputs=self.inputs, overwrite=self.overwrite)
+    def publication(self, marks: Sequence[str]) -> Publication:
+        """Return a publication of results to this target.
+
+        :param marks: those of the task's tries.
+        """
+        return Publication(
+            self.destination, inputs=self.inputs, overwrite=self.overwrite, marks=marks
+        )
 
     def published(self, files: Sequence[ConvertedFile]) -> list[str] | None:
         """Return the outputs if each exists with its announced size, else None."""

@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 # Of the whole process: a task may convert with several hooks.
 _calls: dict[str, int] = {}
 _calls_lock = threading.Lock()
+
+_TRIES_CLEANED = 5
+"""Tries whose hidden files are known; each earlier one takes a request for each result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +102,14 @@ class TaskTry:
             "map": self.map_index,
         }
 
+    @property
+    def marks(self) -> list[str]:
+        """Return marks of this try's own files, and of the last tries before it, newest first."""
+        if self.random:
+            return [secrets.token_hex(4)]
+        numbers = range(self.number, max(self.number - _TRIES_CLEANED, 0), -1)
+        return [_mark(seed_text({"names": self.names, "try": number})) for number in numbers]
+
     def call_number(self, seed: Mapping[str, Any]) -> int:
         """Return how many equal conversions this try has finished; the next gets other ids."""
         with _calls_lock:
@@ -114,3 +126,7 @@ class TaskTry:
         return seed_text(
             {"seed": seed, "names": self.names, "try": self.number, "started": self.started}
         )
+
+
+def _mark(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -6,16 +6,15 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
-
-from airflow_provider_convertapi.clock import SYSTEM_CLOCK
+from airflow_provider_convertapi.airflow_names import BaseSensorOperator, conf
+from airflow_provider_convertapi.surroundings import surroundings
 
 # Nothing else of this package: parsing a DAG file must not load what only a task needs.
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
     from airflow_provider_convertapi.api.endpoints import JobAnswer
     from airflow_provider_convertapi.conversions.session import Session
@@ -66,7 +65,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         """Render, and hide the id before Airflow stores the rendered fields."""
         super()._do_render_template_fields(*args, **kwargs)
-        from airflow.providers.common.compat.sdk import mask_secret
+        from airflow_provider_convertapi.airflow_names import mask_secret
 
         if self.job_id != _HIDDEN:
             self._secret_job_id, self.job_id = str(self.job_id).strip(), _HIDDEN
@@ -83,8 +82,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
         """Look at the job that the trigger waited for."""
-        from airflow.providers.common.compat.sdk import AirflowSensorTimeout
-
+        from airflow_provider_convertapi.airflow_names import AirflowSensorTimeout
         from airflow_provider_convertapi.conversions.deferral import JobEvent
 
         found = JobEvent.parse(event, expected=0)
@@ -117,8 +115,8 @@ class ConvertApiJobSensor(BaseSensorOperator):
         from airflow_provider_convertapi.hooks.convertapi import settle_time
 
         if not answer.unknown:
-            self._began = SYSTEM_CLOCK.time()
-        elif SYSTEM_CLOCK.time() - self._since(context) > settle_time():
+            self._began = surroundings().clock.time()
+        elif surroundings().clock.time() - self._since(context) > settle_time():
             raise ResultExpiredError(
                 f"ConvertAPI does not know the job that connection {self.convertapi_conn_id!r} "
                 "was asked for: it was never started, was deleted, is older than two hours, or "
@@ -134,7 +132,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
             if self.reschedule and hasattr(ti, "get_first_reschedule_date"):  # Airflow 3
                 first = ti.get_first_reschedule_date(context)
             started = first or ti.start_date
-            self._began = started.timestamp() if started else SYSTEM_CLOCK.time()
+            self._began = started.timestamp() if started else surroundings().clock.time()
         return self._began
 
     def _defer(self) -> None:
@@ -146,7 +144,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
             trigger=ConvertApiJobTrigger(
                 convertapi_conn_id=self.convertapi_conn_id,
                 key_check=session.key_check,
-                deadline=SYSTEM_CLOCK.time() + self.timeout,
+                deadline=surroundings().clock.time() + self.timeout,
                 # Airflow allows 0, which would be a busy loop here.
                 poll_interval=max(self.poke_interval, 1.0),
                 settle=session.settle,
@@ -159,7 +157,10 @@ class ConvertApiJobSensor(BaseSensorOperator):
     @contextmanager
     def _soft_failures(self) -> Iterator[None]:
         """Skip on a failure as Airflow's sensor does, which covers its own pokes only."""
-        from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+        from airflow_provider_convertapi.airflow_names import (
+            AirflowFailException,
+            AirflowSkipException,
+        )
 
         try:
             yield

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.storage.location import BLOCK
+from airflow_provider_convertapi.storage.renaming import spooled_name
 from airflow_provider_convertapi.storage.store import (
     Reader,
     StoreLocation,
-    spooled_name,
     state_of,
 )
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from airflow_provider_convertapi.storage.location import Address, Part, State
@@ -62,7 +62,7 @@ class ObjectLocation(StoreLocation):
             raise wrong(argument, f"{shown(self.uri)} {complaint}")
         super().check_destination(argument)
 
-    def part(self, spool: Callable[[], Path]) -> Part:
+    def part(self, spool: Callable[[], Path], marks: Sequence[str] = ()) -> Part:  # noqa: ARG002 - nothing is hidden in the store
         """Return a result that is put in one step."""
         return ObjectPart(self, spool())
 
@@ -104,9 +104,13 @@ class S3Location(ObjectLocation):
             return None
         return state_of({**found, "type": "file", "size": found["ContentLength"]})
 
+    def pins(self, state: State) -> bool:
+        """Tell whether the ETag is one that a read can name."""
+        return _ETAG.fullmatch(state.version) is not None
+
     def reader(self, state: State | None) -> Reader:
         """Open the object; where its state is known, no request comes before the first read."""
-        if state is None or not _ETAG.fullmatch(state.version):
+        if state is None or not self.pins(state):
             return _ObjectReader(super().reader(None), self.uri)
         etag = f'"{state.version}"'
         file = self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none", size=state.size)
@@ -157,7 +161,7 @@ class ObjectPart:
 
     def __init__(self, target: ObjectLocation, spool: Path) -> None:
         self._target = target
-        self.staged = spool / spooled_name(target, secrets.token_hex(4))
+        self.staged = spool / spooled_name(target.name, secrets.token_hex(4))
 
     def open(self) -> BinaryIO:
         """Create the file."""

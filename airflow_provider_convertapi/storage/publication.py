@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from airflow_provider_convertapi.errors import InputChangedError, OutputExistsError
+from airflow_provider_convertapi.storage.content import digest_of_path
 from airflow_provider_convertapi.storage.location import BLOCK
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.spool import Spool
@@ -54,14 +55,26 @@ class Publication:
     :param destination: where the results belong.
     :param inputs: URIs that must not be overwritten, whatever `overwrite` says.
     :param overwrite: False replaces no file, except what the destination knows as its own.
+    :param marks: what the names of hidden files hold where no lock tells whose they are: the mark
+        of this try, then those of earlier tries, which are dead, and whose files are removed.
     """
 
-    def __init__(self, destination: Destination, *, inputs: Sequence[str], overwrite: bool) -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        *,
+        inputs: Sequence[str],
+        overwrite: bool,
+        marks: Sequence[str] = (),
+    ) -> None:
         self._destination = destination
+        self._marks = marks
         self._inputs = inputs
         self._overwrite = overwrite
         self._results: dict[str, _Staged] = {}
         self._published: set[str] = set()
+        self.digests: tuple[str, ...] = ()
+        """What identifies the content of each result, once published, if the destination asks."""
         self._spool = Spool()
 
     def __enter__(self) -> Self:
@@ -92,7 +105,7 @@ class Publication:
             self._results.pop(uri).part.discard()
         target = locate(uri, self._destination.field)
         with explaining(uri, paid=None):
-            part = target.part(self._spool.directory)
+            part = target.part(self._spool.directory, self._marks)
         try:
             with explaining(uri, paid=None), part.open() as sink:
                 yield sink
@@ -122,6 +135,9 @@ class Publication:
         for uri, result in waiting.items():
             with explaining(uri, paid=None):
                 result.part.prepare()
+        if not self.digests and self._destination.keeps_digests(list(self._results)):
+            staged = (result.part.staged for result in self._results.values())
+            self.digests = tuple(map(digest_of_path, staged))
         for uri, result in waiting.items():
             with explaining(uri, paid=None):
                 self._publish(uri, result)
