@@ -66,7 +66,7 @@ class SimulatedStore(AbstractFileSystem):  # type: ignore[misc] # fsspec has no 
         found: dict[str, dict[str, Any]] = {}
         for key in self.contents.objects:
             if key.startswith(root):
-                name, slash, _ = key.removeprefix(root).partition("/")
+                name, slash, _rest = key.removeprefix(root).partition("/")
                 entry: dict[str, Any] = {"name": root + name, "type": "directory", "size": 0}
                 found[root + name] = entry if slash else self._described(key)
         if not found:

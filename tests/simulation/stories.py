@@ -117,7 +117,8 @@ class Teller:
     def twin(self, number: int) -> None:
         """Let another task, whose result has the same name, run while a result is published."""
         world, asked = self.world, self.world.asked
-        if asked.is_batch or len(asked.sources) > 1:
+        # A store that can only rename over a file cannot tell; the docs say so.
+        if asked.is_batch or len(asked.sources) > 1 or world.place_out == "memory":
             return
         name = asked.sources[0]
         world.put_input(f"twin/{name}", f"twin of {name}".encode())
@@ -163,6 +164,8 @@ class Teller:
             if self.last and self.last.error is None:
                 return
         is_doubtful = any(bill.code for bill in service.bills) or world.overlapping
+        # What a batch wrote and could not record before it was killed is not known to be its own.
+        is_doubtful = is_doubtful or (world.was_killed_elsewhere and world.asked.is_batch)
         require(
             bool(is_doubtful) or not world.asked.durable,
             f"all is well, and the task does not come to an end: {self.last and self.last.error}",
@@ -196,7 +199,7 @@ class Teller:
 
     def write(self, share: float) -> None:
         """Write a file anew."""
-        names = sorted(self.world.contents)
+        names = self._present()
         name = names[int(share * len(names))]
         version = len(self.world.contents[name]) + 1
         self.world.put_input(name, f"{name} version {version} page:".encode())
@@ -205,7 +208,7 @@ class Teller:
 
     def touch(self, share: float) -> None:
         """Write the same bytes again."""
-        names = sorted(self.world.contents)
+        names = self._present()
         name = names[int(share * len(names))]
         content = self.world.contents[name][-1]
         self.world.moment.sleep(1)
@@ -220,6 +223,9 @@ class Teller:
             name = f"new{len(self.world.contents)}.{min(self.world.contents).rpartition('.')[2]}"
             self.world.put_input(name, f"{name} is new {share}".encode())
             self.say(f"{name} is added.")
+
+    def _present(self) -> list[str]:
+        return sorted(name for name, versions in self.world.contents.items() if versions[-1])
 
     def _output(self, share: float) -> str | None:
         files = [name for name in sorted(self.world.files("out")) if "_convertapi" not in name]
