@@ -61,7 +61,7 @@ def checked_conversion(*, find_inputs: bool = True, **given: Any) -> CheckedConv
         "poll_interval": 10,
         "durable": True,
         "on_quota_exhausted": "fail",
-        "overwrite": True,
+        "overwrite": None,
         "conversion_key": None,
     }
     return check_conversion(ConversionArguments(**{**defaults, **given}), find_inputs=find_inputs)

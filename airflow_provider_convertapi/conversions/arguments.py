@@ -60,7 +60,7 @@ class ConversionArguments:
     poll_interval: Seconds
     durable: bool
     on_quota_exhausted: str
-    overwrite: bool
+    overwrite: bool | None
     conversion_key: str | None
 
     def items(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.ids import JobIds, seed_text
@@ -47,27 +48,26 @@ def prepare(
         may_be_known=task.is_later, is_second_attempt=False, keeps_notes=task.is_durable
     )
     if not conversion.durable:
-        return DirectConversion(
-            conversion, session, settings, session.log, note=_note(session, conversion)
-        )
+        return _direct(session, conversion, settings)
     session.warn_of_limits()
-    # A task may ask for the same conversion twice.  Without the number of the call the second would
-    # find the job of the first.
-    scope = {**task.names, "call": task.call_number(conversion.identity())}
-    return Chain(conversion, session, scope, settings, session.log, seconds=seconds)
+    return Chain(conversion, session, task.names, settings, session.log, seconds=seconds)
 
 
-def _note(session: Session, conversion: CheckedConversion) -> VerdictNote | None:
-    """Return where a direct conversion, which leaves no job, notes a transient verdict."""
+def _direct(
+    session: Session, conversion: CheckedConversion, settings: JobSettings
+) -> DirectConversion:
+    """Return a direct conversion, whose outputs bear its mark; outside of tasks none knows it."""
     if not session.task.is_durable:
-        return None
+        return DirectConversion(conversion, session, settings, session.log)
     seed = conversion.requests[0].seed() | {
         "namespace": session.settings.namespace,
         "key": conversion.conversion_key,
         "scope": session.task.names,
         "direct": True,
     }
-    return VerdictNote(JobIds.from_seed(session.key, seed_text(seed)))
+    ids = JobIds.from_seed(session.key, seed_text(seed))
+    own = replace(conversion, target=conversion.target.marked(ids))
+    return DirectConversion(own, session, settings, session.log, note=VerdictNote(ids))
 
 
 def proceed(
@@ -96,5 +96,4 @@ def proceed(
             result.cost,
             result.charged,
         )
-        session.task.count_call(conversion.identity())
     return result

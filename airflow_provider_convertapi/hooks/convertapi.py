@@ -159,7 +159,7 @@ class ConvertApiHook(BaseHook):
         timeout: Seconds = 1800,
         poll_interval: Seconds = 10,
         durable: bool = True,
-        overwrite: bool = True,
+        overwrite: bool | None = None,
         conversion_key: str | None = None,
         on_quota_exhausted: OnQuota = "fail",
     ) -> list[str]:

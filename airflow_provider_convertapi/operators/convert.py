@@ -94,7 +94,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         durable: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         on_quota_exhausted: OnQuota = "fail",
-        overwrite: bool = True,
+        overwrite: bool | None = None,
         conversion_key: str | None = None,
         cancel_on_kill: bool = False,
         plan_only: bool = False,

@@ -17,7 +17,7 @@ from airflow_provider_convertapi.storage.uris import is_url, shown, wrong
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
-    from airflow_provider_convertapi.storage.location import Location
+    from airflow_provider_convertapi.storage.location import Location, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +93,14 @@ class Destination:
             raise wrong(self.field, complaint.replace("there are no", "there is no"))
         return [self.uri]
 
+    def state(self, uri: str) -> State | None:
+        """Return what is at an output now, None where no file is."""
+        state = locate(uri, self.field).file()
+        return state if state and state.kind == "file" else None
+
     def sizes(self, uris: Iterable[str]) -> list[int | None]:
         """Return the bytes of each file that is there now, None for each that is not."""
-        states = [locate(uri, self.field).file() for uri in uris]
-        return [state.size if state and state.kind == "file" else None for state in states]
+        return [state.size if state else None for state in map(self.state, uris)]
 
     def check_not_input(self, uris: Iterable[str], inputs: Iterable[str]) -> None:
         """Raise `ParameterError` when an output is the same file as an input, however spelled.

@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.storage.location import Address
 
+_TICK = 100
+"""Nanoseconds; the finest time that common file systems keep."""
+
+_MARK = 0xFFFF
+"""The bits of a time, in ticks, that carry a mark: the last 6.5 milliseconds."""
+
+_MARK_DIGITS = 4
+
 _locks = threading.Semaphore(256)
 """Each lock holds a file descriptor, and a process may be limited to 1,024 of them."""
 
@@ -148,9 +156,9 @@ class LocalLocation:
         finally:
             trial.discard()
 
-    def part(self, spool: Callable[[], Path]) -> LocalPart:  # noqa: ARG002 - it waits beside its target
-        """Return a result that waits beside this place."""
-        return LocalPart(self.path)
+    def part(self, spool: Callable[[], Path], mark: str) -> LocalPart:  # noqa: ARG002 - it waits beside its target
+        """Return a result that waits beside this place; its time carries the mark."""
+        return LocalPart(self.path, mark)
 
 
 class LocalPart:
@@ -160,8 +168,9 @@ class LocalPart:
     killed one left.  While its task lives it is locked, and other tasks use another name.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, mark: str = "") -> None:
         self._target = target
+        self._mark = mark
         self._lock: int | None = None
         self._counted = False
         self._waits = False
@@ -214,6 +223,8 @@ class LocalPart:
 
     def prepare(self) -> None:
         """Flush it to the disk: a published file must survive a power cut."""
+        if self._mark:
+            _put_mark(self.staged, self._mark)
         with self.staged.open("rb") as file:
             os.fsync(file.fileno())
 
@@ -289,7 +300,29 @@ def _state_of(found: os.stat_result) -> State:
         kind = "directory"
     elif stat.S_ISREG(found.st_mode):
         kind = "file"
-    return State(found.st_size, str(found.st_mtime_ns), kind, found.st_mtime)
+    version, mark = str(found.st_mtime_ns), _mark_in(found.st_mtime_ns)
+    return State(found.st_size, version, kind, found.st_mtime, mark)
+
+
+def _put_mark(file: Path, mark: str) -> None:
+    """Write the beginning of a mark into the last digits of a file's time of modification.
+
+    Whoever writes to the file, or replaces it, changes them.
+    """
+    found = file.stat()
+    before = found.st_mtime_ns // _TICK
+    marked = before & ~_MARK | int(mark[:_MARK_DIGITS], 16)
+    if marked > before:  # never in the future
+        marked -= _MARK + 1
+    os.utime(file, ns=(found.st_atime_ns, marked * _TICK))
+
+
+def _mark_in(nanoseconds: int) -> str | None:
+    """Return the mark in a time of modification; None where it has whole seconds only."""
+    if nanoseconds % 1_000_000_000 == 0:
+        return None
+    ticks, rest = divmod(nanoseconds, _TICK)
+    return "" if rest else f"{ticks & _MARK:0{_MARK_DIGITS}x}"
 
 
 def _nearest(path: Path) -> Path:

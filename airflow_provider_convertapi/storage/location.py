@@ -26,17 +26,26 @@ class State:
     :param version: ETag, generation or modification time; empty where the store has none of them.
     :param modified: seconds since the epoch at which it was written, None where the store does
         not say.
+    :param mark: the mark with which it was written, or as much of it as the store keeps; empty for
+        none, None where the store keeps no marks.
     """
 
     size: int
     version: str
     kind: Literal["file", "directory", "other"] = "file"
     modified: float | None = field(default=None, compare=False)
+    mark: str | None = field(default=None, compare=False)
 
     @property
     def fingerprint(self) -> str:
         """Return text that differs when the content does, as far as the store tells."""
         return f"{self.size}-{self.version}"
+
+    def bears(self, mark: str) -> bool | None:
+        """Tell whether it is as it was written with this mark; None where the store cannot tell."""
+        if self.mark is None:
+            return None
+        return bool(self.mark) and mark.startswith(self.mark)
 
     @classmethod
     def of_file(cls, fingerprint: str) -> State:
@@ -185,8 +194,10 @@ class Location(Protocol):
         Nothing happens in a store where only writing under the final name could tell.
         """
 
-    def part(self, spool: Callable[[], Path]) -> Part:
+    def part(self, spool: Callable[[], Path], mark: str) -> Part:
         """Return a result that waits for its publication at this place.
 
         :param spool: gives a local directory for what cannot wait beside its target.
+        :param mark: hexadecimal digits that its file bears until somebody writes to it, where the
+            store can keep them; empty for none.
         """

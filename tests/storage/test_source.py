@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -91,9 +92,9 @@ def test_fingerprint_differs_when_the_content_does(store: Store) -> None:
 def test_content_hash_makes_a_copy_the_same_file(store: Store) -> None:
     """With a hash of the content, when a file was written does not count."""
     store.write("a.txt", b"same")
-    first = find_source(store.uri + "a.txt", content_hash=True)
+    first = find_source(store.uri + "a.txt", hash_limit=math.inf)
     _write_later(store, "a.txt", b"same")
-    second = find_source(store.uri + "a.txt", content_hash=True)
+    second = find_source(store.uri + "a.txt", hash_limit=math.inf)
 
     assert f"4-sha256:{sha256(b'same').hexdigest()}" == first.fingerprint == second.fingerprint
 
