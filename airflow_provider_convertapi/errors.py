@@ -102,11 +102,14 @@ class ConvertApiError(Exception):
     job_goes_on: ClassVar[bool] = False
     """Whether a job that was submitted goes on at the service, for the next try to collect."""
 
+    asks_to_wait: ClassVar[bool] = False
+    """Whether the service is only too busy: the call is repeated until the caller's time is up."""
+
     code: int | None = None
     """ConvertAPI's Code; None where the answer had none, or there was no answer."""
 
     retry_after: float | None = None
-    """Seconds that the service asked to wait; None where it did not."""
+    """Seconds that the service asked to wait; None where it gave no number."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -136,16 +139,17 @@ class ConvertApiError(Exception):
         return False
 
 
-def by_name(name: str | None) -> type[ConvertApiError] | None:
-    """Return the class of a failure that was recorded by its name; None if it is not ours."""
-    kind = globals().get(name or "")
-    is_ours = isinstance(kind, type) and issubclass(kind, ConvertApiError)
-    return kind if is_ours else None
-
-
 def facts_of(name: str | None) -> type[ConvertApiError]:
     """Return the facts of a failure of which only the name was kept, whether we know it or not."""
-    return by_name(name) or _OtherError
+    kind = globals().get(name or "")
+    if isinstance(kind, type) and issubclass(kind, ConvertApiError):
+        return kind
+    return _OtherError
+
+
+def with_facts(error: BaseException) -> ConvertApiError:
+    """Return the error itself if it is ours, else one with the facts of a store's own error."""
+    return error if isinstance(error, ConvertApiError) else _OtherError(type(error).__name__)
 
 
 class _OtherError(ConvertApiError):
@@ -272,6 +276,7 @@ class ThrottledError(ConvertApiError):
     """
 
     transient = True
+    asks_to_wait = True
     paid = False
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -281,7 +286,7 @@ class ThrottledError(ConvertApiError):
 
 
 class TransportError(ConvertApiError):
-    """There is no answer from the service itself: DNS, TLS, a reset, silence, a gateway.
+    """The service did not answer: DNS, TLS, a reset, silence, or a gateway's error.
 
     :param sent: whether any byte of the request may have reached the service.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import partial
 from importlib import import_module
@@ -52,19 +52,16 @@ def checked_conversion(*, find_inputs: bool = True, **given: Any) -> CheckedConv
     from airflow_provider_convertapi.conversions.arguments import ConversionArguments
     from airflow_provider_convertapi.conversions.checking import check_conversion
 
+    none_given = dict.fromkeys(argument.name for argument in fields(ConversionArguments))
     defaults = {
         "to_format": "pdf",
-        "from_format": None,
-        "parameters": None,
-        "steps": None,
         "timeout": 1800,
         "poll_interval": 10,
         "durable": True,
         "on_quota_exhausted": "fail",
-        "overwrite": None,
-        "conversion_key": None,
     }
-    return check_conversion(ConversionArguments(**{**defaults, **given}), find_inputs=find_inputs)
+    arguments: Any = none_given | defaults | given
+    return check_conversion(ConversionArguments(**arguments), find_inputs=find_inputs)
 
 
 def nothing() -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import requests
+    from requests.adapters import BaseAdapter
     from requests.auth import AuthBase
 
     from airflow_provider_convertapi.api.wire import Endpoint, Request
@@ -67,6 +68,7 @@ class Client:
     :param http_timeout: seconds without a byte before a request is given up.
     :param pause: waits the given seconds; may raise to interrupt.
     :param clock: returns seconds since the epoch; `monotonic`: seconds from an arbitrary moment.
+    :param new_adapter: as for `new_session`.
     """
 
     base_url: str
@@ -77,6 +79,7 @@ class Client:
     pause: Callable[[float], None] = field(kw_only=True)
     clock: Callable[[], float] = field(kw_only=True)
     monotonic: Callable[[], float] = field(kw_only=True)
+    new_adapter: Callable[[], BaseAdapter] | None = field(default=None, kw_only=True, repr=False)
     session: requests.Session = field(init=False, repr=False)
     _last_use: float = field(default=0.0, init=False)
     _environment: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
@@ -84,7 +87,7 @@ class Client:
     takes 5 to 10 % of a small file's time (`bench/client.py`)."""
 
     def __post_init__(self) -> None:
-        self.session = new_session(self.auth(Credential.TOKEN))
+        self.session = new_session(self.auth(Credential.TOKEN), self.new_adapter)
 
     def auth(self, credential: Credential) -> AuthBase:
         """Return what authenticates a request at this client's host."""

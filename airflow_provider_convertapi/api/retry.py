@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.errors import ThrottledError
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -48,7 +46,7 @@ class Backoff:
 
     def delay(self, attempt: int, error: ConvertApiError) -> float | None:
         """Return the seconds to wait after the attempt (counted from 1), None to give up."""
-        if isinstance(error, ThrottledError):
+        if error.asks_to_wait:
             asked = min(5.0 * attempt, 15.0) if error.retry_after is None else error.retry_after
             # `Retry-After: 0` must not become a busy loop.
             seconds = max(asked, self.base)
@@ -68,7 +66,7 @@ class Backoff:
         :returns: None to give up.
         """
         delay = self.delay(attempt, error)
-        if delay is None or not isinstance(error, ThrottledError):
+        if delay is None or not error.asks_to_wait:
             return delay
         if left is None:
             left = _PATIENCE if attempt < self.attempts else 0.0

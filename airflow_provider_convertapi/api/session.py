@@ -25,6 +25,7 @@ from airflow_provider_convertapi.api.exchange import USER_AGENT, Wire, no_answer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from requests.adapters import BaseAdapter
     from urllib3 import PoolManager, ProxyManager
 
     from airflow_provider_convertapi.api.wire import Body, Request
@@ -115,6 +116,12 @@ def noting_the_first_byte() -> Iterator[Wire]:
         _wire.reset(token)
 
 
+def note_first_byte() -> None:
+    """Record that a byte of the current request is handed to a connected socket."""
+    if wire := _wire.get():
+        wire.sent = True
+
+
 class _NotesFirstByte(HTTPConnection):
     """Record that the first byte of a request was sent.
 
@@ -129,8 +136,7 @@ class _NotesFirstByte(HTTPConnection):
         # Connected first: a failure to connect must not count as a byte that was sent.
         if self.sock is None:
             self.connect()
-        if wire := _wire.get():
-            wire.sent = True
+        note_first_byte()
         super().endheaders(*args, **kwargs)
 
 
@@ -167,11 +173,16 @@ def _use_own_connections(manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
 
-def new_session(auth: AuthBase) -> requests.Session:
-    """Return a session whose requests are authorized by `auth`."""
+def new_session(
+    auth: AuthBase, new_adapter: Callable[[], BaseAdapter] | None = None
+) -> requests.Session:
+    """Return a session whose requests are authorized by `auth`.
+
+    :param new_adapter: returns what carries them; it calls `note_first_byte`.  None: the wire.
+    """
     session = requests.Session()
-    session.mount("https://", _Adapter())
-    session.mount("http://", _Adapter())
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, (new_adapter or _Adapter)())
     session.auth = auth
     # A compressed body would not have the size that its headers announce.
     session.headers["Accept-Encoding"] = "identity"

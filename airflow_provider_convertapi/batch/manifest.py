@@ -17,6 +17,7 @@ from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.batch.tables import open_database, pack
 from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.storage import OWN_DIRECTORY, Folder
+from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -200,7 +201,7 @@ class StateDirectory:
     @classmethod
     def beside(cls, destination: str) -> StateDirectory:
         """Return the state directory of a destination, which ends in ``/``."""
-        return cls(Folder(f"{destination}{OWN_DIRECTORY}/"))
+        return cls(Folder(f"{destination}{OWN_DIRECTORY}/"), surroundings().clock)
 
     @property
     def manifest(self) -> Manifest:

@@ -16,7 +16,7 @@ from airflow_provider_convertapi.batch.converter import error_fields
 from airflow_provider_convertapi.batch.inputs import record_uri
 from airflow_provider_convertapi.batch.manifest import part_name
 from airflow_provider_convertapi.batch.record import Record
-from airflow_provider_convertapi.errors import ConvertApiError
+from airflow_provider_convertapi.errors import with_facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.request import ConversionRequest
     from airflow_provider_convertapi.conversions.result import ConversionResult
     from airflow_provider_convertapi.conversions.task import TaskTry
+    from airflow_provider_convertapi.errors import ConvertApiError
 
 _SECONDS = 5.0
 _ITEMS = 200
@@ -79,8 +80,7 @@ class Recorder:
     def failed(self, task: FileTask, error: BaseException) -> None:
         """Record a failure; one before any request to the service does not bar the file."""
         cost, charged = task.bill
-        # A store's own errors have no facts: they are transient, and bar nothing.
-        facts = error if isinstance(error, ConvertApiError) else ConvertApiError("")
+        facts = with_facts(error)
         bars = facts.bars_file or (cost > 0 and facts.bars_paid_file)
         record = self._record(
             task.item,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.conversions.arguments import values_of
 from airflow_provider_convertapi.conversions.checking import check_steps
 from airflow_provider_convertapi.conversions.request import CheckedSettings, check_settings
 from airflow_provider_convertapi.conversions.values import (
@@ -84,7 +85,7 @@ def check_request(arguments: BatchArguments, *, find_step_files: bool = True) ->
     in_flight = _whole("max_in_flight", given.max_in_flight, least=1, most=_MOST_IN_FLIGHT)
     steps = check_steps(arguments.steps, find_files=find_step_files)
     return BatchRequest(
-        **check_settings(arguments, steps).fields(),
+        **values_of(check_settings(arguments, steps), CheckedSettings),
         source=source,
         shard=shard,
         destination=_directory(given.destination),

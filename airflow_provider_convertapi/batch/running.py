@@ -26,6 +26,7 @@ from airflow_provider_convertapi.errors import (
     ConvertApiError,
     QuotaExhaustedError,
     ThrottledError,
+    with_facts,
 )
 
 if TYPE_CHECKING:
@@ -180,7 +181,8 @@ class BatchRun:
         # And there are no more spare files than at the service: each holds blocks in memory.
         spare = min(SPARE, limit.most) if request.max_conversions is None else 0
         clients = [self.converter.session.new_client() for _ in range(limit.most + spare)]
-        pool = self._pool = WorkerPool(
+        new_pool = self.converter.session.new_pool or WorkerPool
+        pool = self._pool = new_pool(
             clients, tasks, limit, self._give_up, request.timeout, spare=spare, clock=self._clock
         )
         self._progress = self._new_progress()
@@ -246,7 +248,7 @@ class BatchRun:
             self._succeeded(task, result)
 
     def _ended_badly(self, task: FileTask, error: Exception) -> None:
-        facts = error if isinstance(error, ConvertApiError) else ConvertApiError("")
+        facts = with_facts(error)
         if facts.halts_batch:
             self._halt(facts, task)
             return

@@ -43,26 +43,33 @@ class StepArguments(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ConversionArguments:
-    """The arguments of a conversion, which operators, hook and decorator share.
+class ConversionOptions:
+    """The arguments that stay what they are once they are checked, for one file and for many.
 
     None has a default, so that the type checker reports one that is not passed on.
     `ConvertApiOperator` documents each of them.
     """
 
-    source: Any = field(repr=False)
     to_format: str
-    destination: Any = field(repr=False)
     from_format: str | None
-    parameters: Mapping[str, Any] | None = field(repr=False)
-    steps: Sequence[StepArguments] | None = field(repr=False)
     timeout: Seconds
     poll_interval: Seconds
     durable: bool
-    on_quota_exhausted: str
     overwrite: bool | None
     conversion_key: str | None
 
-    def items(self) -> dict[str, Any]:
-        """Return the arguments by name."""
-        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversionArguments(ConversionOptions):
+    """The arguments of a conversion, which operators, hook and decorator share."""
+
+    source: Any = field(repr=False)
+    destination: Any = field(repr=False)
+    parameters: Mapping[str, Any] | None = field(repr=False)
+    steps: Sequence[StepArguments] | None = field(repr=False)
+    on_quota_exhausted: str
+
+
+def values_of(holder: Any, kind: Any) -> dict[str, Any]:
+    """Return by name what an object holds under the names of a dataclass's fields."""
+    return {item.name: getattr(holder, item.name) for item in fields(kind)}

@@ -21,6 +21,7 @@ from airflow_provider_convertapi.errors import (
     ThrottledError,
     TransportError,
     UnexpectedAnswerError,
+    with_facts,
 )
 from airflow_provider_convertapi.storage import SizeMismatch
 
@@ -66,7 +67,7 @@ def collect(
     try:
         return _publish(client, target, conversion, log)
     except OutputExistsError as error:
-        raise paid_but_blocked(error, conversion.cost) from None
+        raise paid_but_blocked(error, conversion.cost, is_stored=True) from None
     except OutputNotWritableError as error:
         raise OutputNotWritableError(
             f"{error} {what} was converted and paid ({conversion.cost} conversion(s)); its result "
@@ -132,8 +133,7 @@ def fetch(
 def _wait_for_another_fetch(
     client: Client, failures: int, error: Exception, file: ConvertedFile
 ) -> None:
-    broken = error if isinstance(error, ConvertApiError) else TransportError(str(error))
-    delay = client.backoff.delay(failures, broken)
+    delay = client.backoff.delay(failures, with_facts(error))
     if delay is None or delay > _LONGEST_WAIT or failures >= client.backoff.attempts:
         if not isinstance(error, SizeMismatch):
             raise error

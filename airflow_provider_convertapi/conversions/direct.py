@@ -5,14 +5,14 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Self
 
 from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.answers import AnswerReader
 from airflow_provider_convertapi.api.endpoints import convert_directly
-from airflow_provider_convertapi.api.wire import TIMEOUT_CODE, whole_number
+from airflow_provider_convertapi.api.wire import whole_number
 from airflow_provider_convertapi.conversions.result import (
     ConversionResult,
     paid_but_blocked,
@@ -26,6 +26,7 @@ from airflow_provider_convertapi.errors import (
     ThrottledError,
     TransportError,
     UnexpectedAnswerError,
+    with_facts,
 )
 from airflow_provider_convertapi.storage import SizeMismatch
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.answers import PartHead
     from airflow_provider_convertapi.api.client import Client
+    from airflow_provider_convertapi.api.ids import JobIds
     from airflow_provider_convertapi.api.wire import Endpoint, Response
     from airflow_provider_convertapi.conversions.deferral import JobRef
     from airflow_provider_convertapi.conversions.job import Job, JobSettings
@@ -89,8 +91,8 @@ class DirectConversion:
     """Convert in one exchange; once a byte was sent, a lost answer may have been billed.
 
     :param seconds: how long a throttled request is tried again; None: the request's timeout.
-    :param note: where a verdict is noted that the next try must know of; None where the caller
-        remembers it, or no try follows.
+    :param note_ids: under which a verdict is noted that the next try must know of; None where the
+        caller remembers it, or no try follows.
     """
 
     conversion: CheckedConversion
@@ -98,7 +100,7 @@ class DirectConversion:
     settings: JobSettings
     log: logging.Logger
     seconds: float | None = None
-    note: VerdictNote | None = None
+    note_ids: JobIds | None = None
     cost: int = field(default=0, init=False)
     """Conversions that were billed, or may have been."""
     # A direct conversion leaves nothing at the service.
@@ -111,6 +113,10 @@ class DirectConversion:
     def client(self) -> Client:
         """The client of the current thread."""
         return self.session.client
+
+    @property
+    def _note(self) -> VerdictNote:
+        return self.settings.note(self.note_ids)
 
     @property
     def request(self) -> ConversionRequest:
@@ -156,36 +162,18 @@ class DirectConversion:
                 if not error.is_refusal:
                     raise
                 self.cost = int(error.paid is True)
-                again = error.transient and not self._is_second(error)
+                again = error.transient and not self._note.is_second(error, self.client)
                 raise with_remedy(error, self.request.describe(), again=again) from None
             else:
-                self._forget_note()
+                self._note.forget(self.client)
                 return result
 
     def _endpoint(self) -> Endpoint[None]:
         request = self.request
-        timeout = request.timeout_for(int(self._has_timed_out()))
+        timeout = request.timeout_for(int(self._note.has_timed_out(self.client)))
         return convert_directly(
             request.source_format, request.target_format, timeout, request.fields(timeout)
         )
-
-    def _has_timed_out(self) -> bool:
-        """Tell whether an earlier attempt took longer than the service's `Timeout`."""
-        if self.note is None or not self.settings.may_be_known:
-            return self.settings.has_timed_out
-        with suppress(ConvertApiError):
-            return self.note.code(self.client) == TIMEOUT_CODE
-        return False
-
-    def _is_second(self, verdict: ConvertApiError) -> bool:
-        if self.note is None:
-            return self.settings.is_second_attempt
-        return self.note.is_second(verdict, self.client, otherwise=self.settings.may_be_known)
-
-    def _forget_note(self) -> None:
-        if self.note is not None and self.settings.may_be_known:
-            with suppress(ConvertApiError):  # the service deletes it within three hours
-                self.note.delete(self.client)
 
     def _last_look(self) -> None:
         """Wait for the permit, then check once more that nothing forbids the conversion."""
@@ -231,7 +219,7 @@ class DirectConversion:
                 raise
             except Exception as error:
                 failures += 1
-                delay = self.client.backoff.delay(failures, TransportError(str(error)))
+                delay = self.client.backoff.delay(failures, with_facts(error))
                 if delay is None:
                     raise self._unsaved(error) from error
                 self.log.warning("Publishing a paid result failed: %s", redaction.shown(str(error)))

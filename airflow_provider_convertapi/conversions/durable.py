@@ -258,15 +258,12 @@ class StepJob:
 
     def _is_noted(self) -> bool:
         """Tell whether an earlier transient verdict, which left no job, was noted."""
-        if self.job.note is None or not self.job.settings.may_be_known:
-            return False
-        return self.job.note.code(self.job.client) is not None
+        return self.job.note.exists(self.job.client)
 
     def forget_note(self) -> None:
         """Delete the note of an earlier verdict, now that it has ended well."""
-        if self.job.note is not None and self.job.settings.may_be_known and self.charged:
-            with suppress(ConvertApiError):  # the service deletes it within three hours
-                self.job.note.delete(self.job.client)
+        if self.charged:
+            self.job.note.forget(self.job.client)
 
     # --- what it leaves ----------------------------------------------------------------------
 

@@ -93,6 +93,18 @@ class JobSettings:
     delays: Callable[[float], Iterator[float]] = poll_delays
     permit: Permit = field(default_factory=Unlimited, repr=False)
 
+    def note(self, ids: JobIds | None) -> VerdictNote:
+        """Return what is known of an earlier verdict.
+
+        :param ids: those of the conversion; None where it could not be noted.
+        """
+        return VerdictNote(
+            ids=ids if self.keeps_notes else None,
+            may_exist=self.may_be_known,
+            is_remembered=self.is_second_attempt,
+            is_timeout=self.has_timed_out,
+        )
+
 
 @dataclass(slots=True)
 class Job:
@@ -144,16 +156,9 @@ class Job:
         return answer
 
     @property
-    def note(self) -> VerdictNote | None:
-        """Return the note of an earlier verdict, where such are kept."""
-        return VerdictNote(self.ids) if self.settings.keeps_notes else None
-
-    def is_second_verdict(self, verdict: ConvertApiError) -> bool:
-        """Tell whether an earlier verdict, which left no job, was transient as well."""
-        if self.note is None or not verdict.transient:
-            return self.settings.is_second_attempt
-        is_later = self.settings.may_be_known
-        return self.note.is_second(verdict, self.client, otherwise=is_later)
+    def note(self) -> VerdictNote:
+        """Return what is known of an earlier verdict."""
+        return self.settings.note(self.ids)
 
     def forget_refusal(self, attempt: int) -> None:
         """Delete the record of an attempt that was refused and not paid: its id is used again."""
@@ -254,7 +259,7 @@ class _Refusals:
         """Tell whether it is; called for each refusal, in the order in which they come."""
         self._in_a_row = self._in_a_row + 1 if self._others_are_answered() else 0
         # Being busy passes from one request to the next, so that one alone proves nothing.
-        enough = _BUSY_ANSWERS if isinstance(error, ThrottledError) else 1
+        enough = _BUSY_ANSWERS if error.asks_to_wait else 1
         return self._in_a_row >= enough
 
     def _others_are_answered(self) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.api.retry import poll_delays
-from airflow_provider_convertapi.errors import ConvertApiError, ThrottledError
+from airflow_provider_convertapi.errors import ConvertApiError
 
 if TYPE_CHECKING:
     import logging
@@ -96,5 +96,5 @@ class JobPoller:
         """Log a poll without an answer; wait longer with this job if it was throttled."""
         if failures == 1:
             self.log.warning("A poll had no answer; the job goes on. %s", error)
-        if isinstance(error, ThrottledError):
+        if error.asks_to_wait:
             await self.client.pause(self.client.backoff.delay(failures, error) or 0)

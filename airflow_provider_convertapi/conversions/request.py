@@ -5,9 +5,10 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.conversions.arguments import ConversionOptions, values_of
 from airflow_provider_convertapi.conversions.secrets import secrets_in
 from airflow_provider_convertapi.conversions.values import (
     LEAST_TIMEOUT,
@@ -81,25 +82,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedSettings:
-    """What applies to every file; the fields are the operators' arguments of the same names.
+class CheckedSettings(ConversionOptions):
+    """What applies to every file, checked.
 
     :param files: URIs of the file parameters, by name.
     :param plain: the other parameters as text, without `Timeout`.
     :param service_timeout: the user's `Timeout` parameter in seconds, None where not given.
     """
 
-    to_format: str
-    from_format: str | None
     files: Mapping[str, str] = field(repr=False)
     plain: Mapping[str, str] = field(repr=False)
     service_timeout: int | None
     steps: tuple[Step, ...]
     timeout: float
     poll_interval: float
-    durable: bool
-    overwrite: bool | None
-    conversion_key: str | None
 
     @property
     def to_formats(self) -> list[str]:
@@ -117,10 +113,6 @@ class CheckedSettings:
         """Return the source format of every step, None where it was not given."""
         return [self.from_format, *(step.from_format for step in self.steps)]
 
-    def fields(self) -> dict[str, Any]:
-        """Return the fields by name, for a class that has them, too."""
-        return {item.name: getattr(self, item.name) for item in fields(CheckedSettings)}
-
 
 def check_settings(arguments: ConversionArguments, steps: tuple[Step, ...]) -> CheckedSettings:
     """Check the arguments that are the same for every file.
@@ -129,22 +121,24 @@ def check_settings(arguments: ConversionArguments, steps: tuple[Step, ...]) -> C
     """
     files, plain, service_timeout = split_parameters(arguments.parameters)
     from_format, key = arguments.from_format, arguments.conversion_key
-    settings = CheckedSettings(
-        to_format=format_name("to_format", arguments.to_format),
-        from_format=None if from_format is None else format_name("from_format", from_format),
+    checked = {
+        "to_format": format_name("to_format", arguments.to_format),
+        "from_format": None if from_format is None else format_name("from_format", from_format),
+        "timeout": seconds("timeout", arguments.timeout),
+        "poll_interval": seconds("poll_interval", arguments.poll_interval),
+        "durable": bool(arguments.durable),
+        "overwrite": None if arguments.overwrite is None else bool(arguments.overwrite),
+        "conversion_key": None if key is None else str(key),
+    }
+    if steps and not arguments.durable:
+        raise wrong("steps", "needs durable=True: its results are kept at ConvertAPI")
+    return CheckedSettings(
+        **values_of(arguments, ConversionOptions) | checked,
         files=files,
         plain=plain,
         service_timeout=service_timeout,
         steps=steps,
-        timeout=seconds("timeout", arguments.timeout),
-        poll_interval=seconds("poll_interval", arguments.poll_interval),
-        durable=bool(arguments.durable),
-        overwrite=None if arguments.overwrite is None else bool(arguments.overwrite),
-        conversion_key=None if key is None else str(key),
     )
-    if settings.steps and not settings.durable:
-        raise wrong("steps", "needs durable=True: its results are kept at ConvertAPI")
-    return settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,6 @@ from airflow_provider_convertapi.api.ids import JobIds, seed_text
 from airflow_provider_convertapi.conversions.chain import Chain
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.job import JobSettings
-from airflow_provider_convertapi.conversions.verdicts import VerdictNote
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,26 +47,22 @@ def prepare(
         may_be_known=task.is_later, is_second_attempt=False, keeps_notes=task.is_durable
     )
     if not conversion.durable:
-        return _direct(session, conversion, settings)
+        ids = _direct_ids(session, conversion)
+        own = replace(conversion, target=conversion.target.marked(ids))
+        return DirectConversion(own, session, settings, session.log, note_ids=ids)
     session.warn_of_limits()
     return Chain(conversion, session, task.names, settings, session.log, seconds=seconds)
 
 
-def _direct(
-    session: Session, conversion: CheckedConversion, settings: JobSettings
-) -> DirectConversion:
-    """Return a direct conversion, whose outputs bear its mark; outside of tasks none knows it."""
-    if not session.task.is_durable:
-        return DirectConversion(conversion, session, settings, session.log)
+def _direct_ids(session: Session, conversion: CheckedConversion) -> JobIds:
+    """Return what a direct conversion, which leaves no job, notes verdicts and marks outputs by."""
     seed = conversion.requests[0].seed() | {
         "namespace": session.settings.namespace,
         "key": conversion.conversion_key,
         "scope": session.task.names,
         "direct": True,
     }
-    ids = JobIds.from_seed(session.key, seed_text(seed))
-    own = replace(conversion, target=conversion.target.marked(ids))
-    return DirectConversion(own, session, settings, session.log, note=VerdictNote(ids))
+    return JobIds.from_seed(session.key, seed_text(seed))
 
 
 def proceed(

@@ -52,6 +52,8 @@ class Session:
     :param settle: seconds that an accepted job may stay invisible at the service.
     :param new_client: returns a client with its own TCP connection; the caller closes it.
     :param stop: makes every wait raise `ConversionInterrupted`.
+    :param new_pool: makes the pool of a batch, with a `WorkerPool`'s arguments; None: one of
+        threads.
     """
 
     conn_id: str
@@ -62,6 +64,7 @@ class Session:
     log: logging.Logger
     new_client: Callable[[], Client] = field(repr=False)
     stop: Callable[[], None] = field(repr=False)
+    new_pool: Callable[..., Any] | None = field(default=None, repr=False)
     _settings: IdSettings | None = field(default=None, init=False, repr=False)
     _client: Client | None = field(default=None, init=False, repr=False)
     _threads: threading.local = field(default_factory=threading.local, init=False, repr=False)

@@ -133,5 +133,5 @@ class Submission:
 
     def _final(self, error: ConvertApiError) -> ConvertApiError:
         """Return a verdict that answered the submit; a second transient one is final."""
-        again = error.transient and not self._job.is_second_verdict(error)
+        again = error.transient and not self._job.note.is_second(error, self._job.client)
         return with_remedy(error, self._job.request.describe(), again=again)

@@ -6,10 +6,12 @@ This module may change from release to release.
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from airflow_provider_convertapi.api.endpoints import delete_file, find_file, upload
+from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
 from airflow_provider_convertapi.errors import ConvertApiError
 
 if TYPE_CHECKING:
@@ -20,48 +22,67 @@ _PART = "transient verdict"
 """The key in its file id, which no input has."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictNote:
-    """A note at the service that an attempt ended with a verdict that one more may change.
+    """What is known of an earlier verdict that one more attempt may change.
 
     A verdict in answer to the paid request itself leaves no job that a later try could find, and
-    the number of a try does not tell what became of the tries before.  The note is a file of one
-    byte under a derived id.  It costs nothing, holds nothing of the document, and is deleted by the
-    service within three hours.
+    the number of a try does not tell what became of the tries before.  A batch has its manifest;
+    for any other task it is noted at the service, by a file of one byte under a derived id.  That
+    costs nothing, holds nothing of the document, and is deleted by the service within three hours.
 
-    :param ids: the ids of the conversion.
+    :param ids: the ids of the conversion; None where the caller remembers its verdicts.
+    :param may_exist: whether an earlier try or run may have left a note.
+    :param is_remembered: whether the caller remembers such a verdict.
+    :param is_timeout: whether that was that the service's `Timeout` was over.
     """
 
-    ids: JobIds
+    ids: JobIds | None
+    may_exist: bool
+    is_remembered: bool
+    is_timeout: bool
 
-    def code(self, client: Client) -> int | None:
+    def exists(self, client: Client) -> bool:
+        """Tell whether a verdict was noted at the service."""
+        return self.may_exist and self._code(client) is not None
+
+    def has_timed_out(self, client: Client) -> bool:
+        """Tell whether an earlier attempt took longer than the service's `Timeout`."""
+        with suppress(ConvertApiError):
+            return self.is_timeout or (self.may_exist and self._code(client) == TIMEOUT_CODE)
+        return False
+
+    def is_second(self, verdict: ConvertApiError, client: Client) -> bool:
+        """Tell whether there was such a verdict before; note this one where there was none."""
+        if self.ids is None or not verdict.transient:
+            return self.is_remembered
+        try:
+            if self._code(client) is not None:
+                return True
+            client.call(upload(_OneByte(f"code-{verdict.code}.txt"), _file_id(self.ids)))
+        except ConvertApiError:
+            return self.may_exist
+        return False
+
+    def forget(self, client: Client) -> None:
+        """Delete the note: the conversion has ended well."""
+        if self.ids is not None and self.may_exist:
+            with suppress(ConvertApiError):  # the service deletes it within three hours
+                client.call(delete_file(_file_id(self.ids)))
+
+    def _code(self, client: Client) -> int | None:
         """Return the Code of the noted verdict, 0 where it cannot be read; None without a note."""
-        found = client.call(find_file(self._file_id))
+        if self.ids is None:
+            return None
+        found = client.call(find_file(_file_id(self.ids)))
         if found is None:
             return None
         digits = "".join(filter(str.isdigit, found.name))
         return int(digits or 0)
 
-    def is_second(self, verdict: ConvertApiError, client: Client, *, otherwise: bool) -> bool:
-        """Tell whether another verdict was noted before; note this one where none was.
 
-        :param otherwise: the answer where the service cannot be asked.
-        """
-        try:
-            if self.code(client) is not None:
-                return True
-            client.call(upload(_OneByte(f"code-{verdict.code}.txt"), self._file_id))
-        except ConvertApiError:
-            return otherwise
-        return False
-
-    def delete(self, client: Client) -> None:
-        """Delete it: the conversion has ended well."""
-        client.call(delete_file(self._file_id))
-
-    @property
-    def _file_id(self) -> str:
-        return self.ids.file_id(0, _PART)
+def _file_id(ids: JobIds) -> str:
+    return ids.file_id(0, _PART)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from airflow.providers.common.compat.sdk import BaseHook, conf
 
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.wire import Credential
-from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.connection import ConnectionSettings
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments
 from airflow_provider_convertapi.conversions.session import Session
@@ -19,6 +18,7 @@ from airflow_provider_convertapi.errors import ConnectionConfigError, Conversion
 from airflow_provider_convertapi.failures import explicit_failures
 from airflow_provider_convertapi.hooks.credentials import Credentials
 from airflow_provider_convertapi.hooks.masking import mask
+from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
     import logging
@@ -92,7 +92,8 @@ class ConvertApiHook(BaseHook):
                 read_settings=lambda: self._settings,
                 task=task or _running_try(),
                 settle=settle_time(),
-                clock=SYSTEM_CLOCK,
+                clock=surroundings().clock,
+                new_pool=surroundings().new_pool,
                 log=log or self._logger,
                 new_client=self._new_client,
                 stop=self._stop.set,
@@ -113,21 +114,22 @@ class ConvertApiHook(BaseHook):
     def _new_client(self) -> Client:
         from airflow_provider_convertapi.api.client import Client
 
-        settings = self._settings
+        settings, outside = self._settings, surroundings()
         return Client(
             settings.base_url,
             self._credentials.secret,
             renew=self._credentials.renew,
             http_timeout=settings.http_timeout,
             pause=self._pause,
-            clock=SYSTEM_CLOCK.time,
-            monotonic=SYSTEM_CLOCK.monotonic,
+            clock=outside.clock.time,
+            monotonic=outside.clock.monotonic,
+            new_adapter=outside.new_adapter,
         )
 
     @cached_property
     def _credentials(self) -> Credentials:
         limit = self.open_session().task.execution_timeout
-        return Credentials(self._settings, limit, self._ask, SYSTEM_CLOCK.time)
+        return Credentials(self._settings, limit, self._ask, surroundings().clock.time)
 
     def _ask(self, endpoint: Endpoint[str]) -> str:
         return self._client.call(endpoint)  # not earlier: the client itself needs the credentials
@@ -254,7 +256,8 @@ class ConvertApiHook(BaseHook):
 
     def _pause(self, seconds: float) -> None:
         # `on_kill` runs in another thread or a signal handler: every wait must notice it.
-        if self._stop.wait(seconds) if seconds else self._stop.is_set():
+        stop = self._stop
+        if surroundings().clock.wait(stop, seconds) if seconds else stop.is_set():
             raise ConversionInterrupted(
                 "The task was told to stop. A job that was submitted goes on at ConvertAPI; the "
                 "next try collects it without paying. The service deletes a result that is not "
@@ -269,8 +272,8 @@ def _running_try() -> TaskTry:
     try:
         context = get_current_context()
     except Exception:  # noqa: BLE001 - the class differs between Airflow versions; each means "no task"
-        return TaskTry.outside(SYSTEM_CLOCK.time())
-    return TaskTry.from_context(context, SYSTEM_CLOCK.time())
+        return TaskTry.outside(surroundings().clock.time())
+    return TaskTry.from_context(context, surroundings().clock.time())
 
 
 def settle_time() -> float:

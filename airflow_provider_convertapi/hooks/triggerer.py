@@ -13,8 +13,8 @@ from airflow_provider_convertapi.api.aclient import AsyncClient
 from airflow_provider_convertapi.api.auth import CurrentToken, mint
 from airflow_provider_convertapi.api.endpoints import request_token
 from airflow_provider_convertapi.api.wire import Credential
-from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.connection import ConnectionSettings
+from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def read_settings(hook: ConvertApiHook) -> ConnectionSettings:
     settings = ConnectionSettings.from_connection(found)
     if settings not in _tokens:
         # Before the next `await`: in a triggerer that starts, a thousand triggers get here at once.
-        _tokens[settings] = CurrentToken(settings.jwt_lifetime, SYSTEM_CLOCK.time)
+        _tokens[settings] = CurrentToken(settings.jwt_lifetime, surroundings().clock.time)
         for secret in settings.secrets:
             await _mask(secret)
     return settings
@@ -48,7 +48,7 @@ def _sign(settings: ConnectionSettings) -> str:
     return mint(
         settings.api_token,
         settings.kid or "",
-        now=SYSTEM_CLOCK.time(),
+        now=surroundings().clock.time(),
         lifetime=settings.jwt_lifetime,
         client_ip=settings.client_ip,
     )
@@ -80,8 +80,9 @@ class _Shared:
             self._credential,
             renew=self._renew,
             http_timeout=settings.http_timeout,
-            clock=SYSTEM_CLOCK.time,
-            monotonic=SYSTEM_CLOCK.monotonic,
+            clock=surroundings().clock.time,
+            monotonic=surroundings().clock.monotonic,
+            carry=surroundings().carry,
         )
 
     async def _credential(self, kind: Credential) -> str:

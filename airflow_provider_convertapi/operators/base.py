@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
-from airflow_provider_convertapi.clock import SYSTEM_CLOCK
-from airflow_provider_convertapi.conversions.arguments import ConversionArguments
+from airflow_provider_convertapi.conversions.arguments import ConversionArguments, values_of
+from airflow_provider_convertapi.surroundings import surroundings
 
 # Nothing else of this package: parsing a DAG file must not load what only a task needs.
 if TYPE_CHECKING:
@@ -78,13 +78,12 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         self.plan_only = plan_only
         self._arguments_class = type(arguments)
         self._session = None
-        for name, value in arguments.items().items():
+        for name, value in values_of(arguments, type(arguments)).items():
             setattr(self, name, value)
 
     def _arguments(self) -> Arguments:
         """Return the arguments as they were rendered."""
-        names = self._arguments_class.__dataclass_fields__
-        return self._arguments_class(**{name: getattr(self, name) for name in names})
+        return self._arguments_class(**values_of(self, self._arguments_class))
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         """Render, and mask what is secret before Airflow stores the rendered fields.
@@ -108,7 +107,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         from airflow_provider_convertapi.conversions.task import TaskTry
         from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
-        task = TaskTry.from_context({**context, "task": self}, SYSTEM_CLOCK.time())
+        task = TaskTry.from_context({**context, "task": self}, surroundings().clock.time())
         hook = ConvertApiHook(self.convertapi_conn_id)
         self._session = hook.open_session(task, self._logger)
         return self._session

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
 
-from airflow_provider_convertapi.clock import SYSTEM_CLOCK
+from airflow_provider_convertapi.surroundings import surroundings
 
 # Nothing else of this package: parsing a DAG file must not load what only a task needs.
 if TYPE_CHECKING:
@@ -117,8 +117,8 @@ class ConvertApiJobSensor(BaseSensorOperator):
         from airflow_provider_convertapi.hooks.convertapi import settle_time
 
         if not answer.unknown:
-            self._began = SYSTEM_CLOCK.time()
-        elif SYSTEM_CLOCK.time() - self._since(context) > settle_time():
+            self._began = surroundings().clock.time()
+        elif surroundings().clock.time() - self._since(context) > settle_time():
             raise ResultExpiredError(
                 f"ConvertAPI does not know the job that connection {self.convertapi_conn_id!r} "
                 "was asked for: it was never started, was deleted, is older than two hours, or "
@@ -134,7 +134,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
             if self.reschedule and hasattr(ti, "get_first_reschedule_date"):  # Airflow 3
                 first = ti.get_first_reschedule_date(context)
             started = first or ti.start_date
-            self._began = started.timestamp() if started else SYSTEM_CLOCK.time()
+            self._began = started.timestamp() if started else surroundings().clock.time()
         return self._began
 
     def _defer(self) -> None:
@@ -146,7 +146,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
             trigger=ConvertApiJobTrigger(
                 convertapi_conn_id=self.convertapi_conn_id,
                 key_check=session.key_check,
-                deadline=SYSTEM_CLOCK.time() + self.timeout,
+                deadline=surroundings().clock.time() + self.timeout,
                 # Airflow allows 0, which would be a busy loop here.
                 poll_interval=max(self.poke_interval, 1.0),
                 settle=session.settle,

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: TID253 - imported in `execute`
 
 from airflow_provider_convertapi.api.ids import JobIds, key_check, unseal
-from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.conversions.cancellation import cancel_jobs
 from airflow_provider_convertapi.conversions.deferral import JobEvent, JobRef
 from airflow_provider_convertapi.conversions.polling import JobPoller
 from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 from airflow_provider_convertapi.hooks.triggerer import read_settings, shared_client
+from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
     import logging
@@ -101,9 +101,9 @@ class ConvertApiJobTrigger(BaseTrigger):
             answered = await poller.wait_for(
                 jobs,
                 enough=max(1, math.ceil(self.share * len(jobs))),
-                seconds=max(ends - SYSTEM_CLOCK.time(), 0),
+                seconds=max(ends - surroundings().clock.time(), 0),
             )
-        is_late = not all(answered) and SYSTEM_CLOCK.time() >= self.deadline
+        is_late = not all(answered) and surroundings().clock.time() >= self.deadline
         return self._event("timeout" if is_late else "answered", answered)
 
     async def on_kill(self) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from convertapi_sandbox.engines import verdicts
 from convertapi_sandbox.jobs import EngineError, EngineOutput
-from convertapi_sandbox.worker import encode
+from convertapi_sandbox.worker import TAKEN, encode
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -59,18 +59,26 @@ class Pool:
                 that crashed, and the engines' own verdicts.
         """
         async with self._free:
-            worker = await self._take()
-            reply: dict[str, Any] | None = None
-            try:
-                async with asyncio.timeout(job.timeout):
-                    reply = await worker.ask(job)
-            except TimeoutError:
-                raise verdicts.timed_out(job.timeout) from None
-            finally:
-                status = await self._give_back(
-                    worker, reusable=bool(reply and not reply.get("retire"))
-                )
-        return _outputs(reply, status)
+            while True:
+                worker = await self._take()
+                reply, status = await self._ask(worker, job)
+                if not worker.died_at_rest:
+                    return _outputs(reply, status)
+
+    async def _ask(
+        self, worker: _Worker, job: EngineJob
+    ) -> tuple[dict[str, Any] | None, int | None]:
+        """Return a worker's answer, and its exit status if it has ended."""
+        reply: dict[str, Any] | None = None
+        try:
+            async with asyncio.timeout(job.timeout):
+                reply = await worker.ask(job)
+        except TimeoutError:
+            raise verdicts.timed_out(job.timeout) from None
+        finally:
+            reusable = bool(reply and not reply.get("retire"))
+            status = await self._give_back(worker, reusable=reusable)
+        return reply, status
 
     async def close(self) -> None:
         """End every worker, busy or idle, and wait until they are gone."""
@@ -124,6 +132,7 @@ class _Worker:
     def __init__(self, process: Process, folder: Path) -> None:
         self._process = process
         self._folder = folder
+        self._has_taken = False  # the last job
         self.jobs = 0
 
     @classmethod
@@ -152,14 +161,25 @@ class _Worker:
         """Tell whether the process runs, as far as the event loop knows."""
         return self._process.returncode is None
 
+    @property
+    def died_at_rest(self) -> bool:
+        """Tell whether it died after an earlier job, before it took the last one.
+
+        The event loop learns of a death late, so such a worker can still be given a job.  A new
+        worker that takes nothing is not one of them: the next would do no better.
+        """
+        return self.jobs > 1 and not self._has_taken
+
     async def ask(self, job: EngineJob) -> dict[str, Any] | None:
         """Return the answer to one job, None if the process died."""
         assert self._process.stdin  # noqa: S101 - for the type checker: both are pipes
         assert self._process.stdout  # noqa: S101 - the same
         self.jobs += 1
+        self._has_taken = False
         try:
             self._process.stdin.write(encode(job))
             await self._process.stdin.drain()
+            self._has_taken = await self._process.stdout.readline() == TAKEN
             line = await self._process.stdout.readline()
         except (BrokenPipeError, ConnectionResetError):
             return None

@@ -1,8 +1,9 @@
 """A worker: a process that converts one document after another for its server.
 
 `python -m convertapi_sandbox.worker PARENT` reads one JSON line per job from
-standard input and answers each with one line. The engines' libraries are made of C, C++ and Rust:
-a crash, a hang or a bomb in one of them ends this process, never the server.
+standard input and answers with two: that it took the job, and what came of it. The engines'
+libraries are made of C, C++ and Rust: a crash, a hang or a bomb in one of them ends this process,
+never the server.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from convertapi_sandbox.jobs import EngineError, EngineJob, InputFile
 if TYPE_CHECKING:
     from convertapi_sandbox.jobs import EngineOutput
 
+TAKEN = b"taken\n"  # a worker that dies before this line did not die of the job
 RECURSION_LIMIT = 3000  # a deeper syntax tree counts as a damaged file
 
 
@@ -95,6 +97,8 @@ def _refusal(error: EngineError) -> dict[str, Any]:
 def serve(jobs: TextIO, answers: TextIO) -> None:
     """Convert jobs until there are no more."""
     for line in jobs:
+        answers.write(TAKEN.decode())
+        answers.flush()
         reply = answer(decode(line))
         answers.write(json.dumps(reply) + "\n")
         answers.flush()

@@ -25,7 +25,7 @@ CLASSES = [
 ]
 
 FIELDS: dict[str, dict[str, Any]] = {
-    "ParameterError": {"invalid": {"PageRange": ["is no range"]}, "bars_file": False},
+    "ParameterError": {"invalid": {"PageRange": ["is not a range"]}, "bars_file": False},
     "UnsupportedFormatError": {"bars_file": False},
     "AuthenticationError": {"code": 4012},
     "QuotaExhaustedError": {"paid": None},
@@ -121,6 +121,7 @@ def test_facts_that_a_batch_depends_on() -> None:
     run |= {"OutputNotWritable"}
     assert account | run == names(lambda e: e.halts_batch)
     assert {"InputNotFound"} == names(lambda e: e.transient_in_batch)
+    assert {"Throttled"} == names(lambda e: e.asks_to_wait)
 
 
 def test_facts_of_an_instance() -> None:
@@ -137,16 +138,14 @@ def test_facts_of_an_instance() -> None:
 @pytest.mark.parametrize("kind", CLASSES)
 def test_facts_by_name(kind: type[ConvertApiError]) -> None:
     """Of a recorded failure the name is enough."""
-    assert kind is errors.by_name(kind.__name__)
+    assert kind is errors.facts_of(kind.__name__)
 
 
-@pytest.mark.parametrize("name", [None, "", "OSError", "ClassVar", "Concern", "by_name", "__doc__"])
-def test_no_facts_by_name(name: str | None) -> None:
-    """An error of others, or none at all, has none."""
-    assert None is errors.by_name(name)
+UNKNOWN = [None, "", "OSError", "ErrorOfALaterVersion", "ClassVar", "Concern", "__doc__"]
+"""No error, errors that are not ours, and other names of the module."""
 
 
-@pytest.mark.parametrize("name", [None, "OSError", "ErrorOfALaterVersion"])
+@pytest.mark.parametrize("name", UNKNOWN)
 def test_facts_of_an_unknown_error(name: str | None) -> None:
     """Another try may help, and nothing is known that would bar a file or end a batch."""
     facts = errors.facts_of(name)
@@ -155,6 +154,20 @@ def test_facts_of_an_unknown_error(name: str | None) -> None:
     assert (False, False) == (facts.bars_file, facts.bars_paid_file)
     assert not facts("m").halts_batch
     assert facts.concerns not in {"document", "result"}
+
+
+@pytest.mark.parametrize("error", [OSError("disk"), KeyError("key"), SystemExit()])
+def test_foreign_error_has_the_facts_of_its_name(error: BaseException) -> None:
+    """A store's own error decides the same now as when only its name is left, in a record."""
+    assert errors.facts_of(type(error).__name__) is type(errors.with_facts(error))
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_own_error_has_its_own_facts(kind: type[ConvertApiError]) -> None:
+    """What an instance knows better than its class is kept."""
+    error = make(kind)
+
+    assert error is errors.with_facts(error)
 
 
 def test_knows_no_airflow() -> None:

@@ -22,7 +22,7 @@ from convertapi_sandbox.pool import JOBS_PER_WORKER, Pool
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from convertapi_sandbox.jobs import EngineJob
+    from convertapi_sandbox.jobs import EngineJob, EngineOutput
     from tests.engines.conftest import Loop, Prepare
 
 
@@ -145,6 +145,37 @@ def test_worker_that_died_at_rest_is_replaced(loop: Loop, prepare: Prepare) -> N
     wait_for(lambda: pid not in workers())
 
     assert loop.run(pool.convert(prepare("png", "jpg")))
+    loop.run(pool.close())
+
+
+def test_worker_that_dies_unnoticed_is_replaced(loop: Loop, prepare: Prepare) -> None:
+    """The event loop learns of a death late; the job then goes to the next worker."""
+    others, pool = workers(), Pool(3)
+
+    async def kill_and_convert() -> list[EngineOutput]:
+        for pid in workers() - others:
+            os.kill(pid, signal.SIGKILL)
+        return await pool.convert(prepare("png", "jpg"))
+
+    jobs = [loop.start(pool.convert(prepare("md", "pdf"))) for _ in range(3)]
+    for job in jobs:
+        job.result()
+
+    assert loop.run(kill_and_convert())
+    loop.run(pool.close())
+
+
+def test_worker_that_never_starts_is_not_replaced(
+    loop: Loop, prepare: Prepare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one would do no better, so its conversion fails at once."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    pool = Pool(1)
+
+    with pytest.raises(EngineError) as caught:
+        loop.run(pool.convert(prepare("png", "jpg")))
+
+    assert (500, 5001) == (caught.value.status, caught.value.code)
     loop.run(pool.close())
 
 

@@ -91,7 +91,7 @@ def test_loser_is_collected_elsewhere_without_paying(
     one, two = (asked(twin, f"{tmp_path}/out/") for twin in twins)
     worker.convert(mode, map_index=0, **one)
     for number in (1, 2):  # a clear compares the bytes, and says the same again
-        with pytest.raises(OutputExistsError, match="collect"):
+        with pytest.raises(OutputExistsError, match="a clear collects it without"):
             worker.convert(mode, map_index=1, number=number, **two)
 
     elsewhere = worker.convert(
