@@ -20,7 +20,7 @@ from airflow_provider_convertapi.conversions.collection import (
     collect,
     delete_files,
 )
-from airflow_provider_convertapi.conversions.copies import copy_published, note_place
+from airflow_provider_convertapi.conversions.copies import find_published, note_place
 from airflow_provider_convertapi.conversions.durable import StepJob
 from airflow_provider_convertapi.conversions.job import Job
 from airflow_provider_convertapi.conversions.result import ConversionResult
@@ -74,8 +74,8 @@ class Chain:
     documents: list[str] = field(default_factory=list, init=False, repr=False)
     _steps: list[list[StepJob]] = field(default_factory=list, init=False)
     """The jobs of each step that was reached."""
-    _ids: JobIds | None = field(default=None, init=False)
-    """What the marks of its outputs come from; None until its last step was reached."""
+    _derivation: str = field(default="", init=False)
+    """What the marks of its outputs come from; empty until its last step was reached."""
     _known_names: list[str] = field(default_factory=list, init=False)
     """The names of its results, where an earlier attempt tells them."""
 
@@ -152,8 +152,7 @@ class Chain:
             self._steps.append(made)
             if number == self._length:
                 # All results of the conversion bear one mark, whichever of its jobs made them.
-                derivations = " ".join(step.job.ids.derivation for step in made)
-                self._ids = JobIds(self.session.key, derivations)
+                self._derivation = " ".join(step.job.ids.derivation for step in made)
         for step in self._steps[number - 1]:
             # Each step has the full time, and has it again when `proceed` is called again.
             step.job.deadline = self._deadline(step.job.request)
@@ -193,8 +192,8 @@ class Chain:
     @property
     def _target(self) -> Target:
         """Return the target; once the last step was reached, it knows what is this conversion's."""
-        target = self.conversion.target
-        return target.marked(self._ids) if self._ids else target
+        target, derivation = self.conversion.target, self._derivation
+        return target.marked(JobIds(self.session.key, derivation)) if derivation else target
 
     def _asked(
         self, number: int, outputs: Sequence[StepOutput]
@@ -275,21 +274,13 @@ class Chain:
             )
             return self._collect()
         # The results are gone from the service, perhaps because they were published and deleted.
-        outputs = self._published(made)
+        outputs = find_published(self._derivation, self._target, made)
         if outputs is None:
             self._known_names = [file.name for file in made.files]
             return None
         self.log.info("Reused, no charge: this was converted before into %s.", ", ".join(outputs))
         self._discard_all()
         return self._result(outputs)
-
-    def _published(self, made: Conversion) -> list[str] | None:
-        """Return the outputs that this conversion published; copy them if they are elsewhere."""
-        target = self._target
-        outputs = target.published(made.files)
-        if outputs is None and self._ids:
-            outputs = copy_published(self._ids.derivation, target, made)
-        return outputs
 
     # --- the end -----------------------------------------------------------------------------
 
@@ -309,8 +300,8 @@ class Chain:
     def _result(self, outputs: list[str]) -> ConversionResult:
         for step in self._all:
             step.forget_note()
-        if self._ids and not self.leaves_documents:  # a batch asks for nothing twice
-            note_place(self._ids.derivation, self.conversion.target.destination)
+        if not self.leaves_documents:  # a batch asks for nothing twice
+            note_place(self._derivation, self.conversion.target.destination)
         sizes = tuple(file.size for file in self._made().files)
         return ConversionResult(outputs, self.cost, self.charged, sizes)
 

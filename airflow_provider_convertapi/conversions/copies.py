@@ -42,13 +42,15 @@ def note_place(derivation: str, place: Destination) -> None:
             known.append(place)
 
 
-def copy_published(derivation: str, target: Target, made: Conversion) -> list[str] | None:
-    """Publish what stands elsewhere as it was published; None where it does not.
+def find_published(derivation: str, target: Target, made: Conversion) -> list[str] | None:
+    """Return the outputs where they stand as they were published; None where they do not.
 
-    `OutputExistsError` where a file is in the way.
+    What stands elsewhere is copied.  `OutputExistsError` where a file is in the way.
 
     :param made: the results as the service announced them.
     """
+    if (outputs := target.published(made.files)) is not None:
+        return outputs
     with _lock:
         known = list(_places.get(derivation, ()))
     for place in known:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
 from airflow_provider_convertapi.storage.location import BLOCK, OWN_DIRECTORY, Found, State
 from airflow_provider_convertapi.storage.locks import is_at, locked, try_to_lock
+from airflow_provider_convertapi.storage.marks import mark_in, put_mark
 from airflow_provider_convertapi.storage.names import temporary_name
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
@@ -27,14 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
     from airflow_provider_convertapi.storage.location import Address
-
-_TICK = 100
-"""Nanoseconds; the finest time that common file systems keep."""
-
-_MARK = 0xFFFF
-"""The bits of a time, in ticks, that carry a mark: the last 6.5 milliseconds."""
-
-_MARK_DIGITS = 4
 
 _locks = threading.Semaphore(256)
 """Each lock holds a file descriptor, and a process may be limited to 1,024 of them."""
@@ -224,7 +217,7 @@ class LocalPart:
     def prepare(self) -> None:
         """Flush it to the disk: a published file must survive a power cut."""
         if self._mark:
-            _put_mark(self.staged, self._mark)
+            put_mark(self.staged, self._mark)
         with self.staged.open("rb") as file:
             os.fsync(file.fileno())
 
@@ -300,29 +293,8 @@ def _state_of(found: os.stat_result) -> State:
         kind = "directory"
     elif stat.S_ISREG(found.st_mode):
         kind = "file"
-    version, mark = str(found.st_mtime_ns), _mark_in(found.st_mtime_ns)
+    version, mark = str(found.st_mtime_ns), mark_in(found.st_mtime_ns)
     return State(found.st_size, version, kind, found.st_mtime, mark)
-
-
-def _put_mark(file: Path, mark: str) -> None:
-    """Write the beginning of a mark into the last digits of a file's time of modification.
-
-    Whoever writes to the file, or replaces it, changes them.
-    """
-    found = file.stat()
-    before = found.st_mtime_ns // _TICK
-    marked = before & ~_MARK | int(mark[:_MARK_DIGITS], 16)
-    if marked > before:  # never in the future
-        marked -= _MARK + 1
-    os.utime(file, ns=(found.st_atime_ns, marked * _TICK))
-
-
-def _mark_in(nanoseconds: int) -> str | None:
-    """Return the mark in a time of modification; None where it has whole seconds only."""
-    if nanoseconds % 1_000_000_000 == 0:
-        return None
-    ticks, rest = divmod(nanoseconds, _TICK)
-    return "" if rest else f"{ticks & _MARK:0{_MARK_DIGITS}x}"
 
 
 def _nearest(path: Path) -> Path:

@@ -29,8 +29,13 @@ def run(night: Night, ti: TaskInstance, **arguments: Any) -> dict[str, Any]:
     """Run one try of a batch, its deferrals included."""
     from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 
-    given = {"source": str(night.source), "to_format": "pdf", "destination": str(night.out)}
-    given |= {"poll_interval": 0.5, **arguments}
+    given: dict[str, Any] = {
+        "source": str(night.source),
+        "to_format": "pdf",
+        "destination": str(night.out),
+        "poll_interval": 0.5,
+        **arguments,
+    }
     summary: dict[str, Any] = run_try(lambda: ConvertApiBatchOperator(task_id="batch", **given), ti)
     return summary
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
     from convertapi_sandbox import Sandbox
-    from tests.storage.conftest import S3Store, Store
+    from tests.storage.conftest import DiskStore, S3Store, Store
 
 KEEPS_MARKS = ["local", "s3"]
 ALL = [*KEEPS_MARKS, "sftp"]
@@ -171,6 +173,41 @@ def test_mark_stays_until_somebody_writes(request: pytest.FixtureRequest, kind: 
         written = Destination(uri).state(uri)
         assert written is not None
         assert written.bears("abcdef") is False
+
+
+@pytest.mark.parametrize("step", [1_000, 10_000_000, 2_000_000_000])
+def test_disk_with_coarse_times_cannot_tell(
+    local_store: DiskStore, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """It says so, rather than that its files were written by somebody else."""
+    real = os.utime
+
+    def keep(path: Path, *, ns: tuple[int, int]) -> None:  # as the kernel does on such a disk
+        real(path, ns=(ns[0], ns[1] // step * step))
+
+    monkeypatch.setattr(os, "utime", keep)
+    uri = local_store.uri + "a.html"
+
+    _publish(uri, b"one", "abcdef", overwrite=False)
+
+    found = Destination(uri).state(uri)
+    assert found is not None
+    assert found.bears("abcdef") is None
+
+
+def test_disk_that_keeps_its_own_times_takes_a_result(
+    local_store: DiskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A result that cannot be marked is published all the same."""
+
+    def refuse(*_: object, **__: object) -> None:  # as some network file systems do
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "utime", refuse)
+
+    _publish(local_store.uri + "a.html", b"one", "abcdef", overwrite=False)
+
+    assert b"one" == local_store.read("a.html")
 
 
 def test_mark_of_a_large_object(s3_store: S3Store) -> None:
