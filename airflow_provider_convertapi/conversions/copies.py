@@ -17,7 +17,7 @@ from airflow_provider_convertapi.errors import (
     InputNotFoundError,
     OutputExistsError,
 )
-from airflow_provider_convertapi.storage import BLOCK, find_source
+from airflow_provider_convertapi.storage import BLOCK, SizeMismatch, find_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +75,6 @@ def _copy(uris: Sequence[str], target: Target, files: Sequence[ConvertedFile]) -
                 source = find_source(uri, field="destination")
                 with publication.stage(new, file.size) as sink, source.open() as data:
                     shutil.copyfileobj(data, sink, BLOCK)
-        except (InputNotFoundError, InputChangedError):
+        except (InputNotFoundError, InputChangedError, SizeMismatch):
             return None
         return publication.publish()
