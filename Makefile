@@ -14,11 +14,9 @@ MARK := not long
 # Every supported minor release, and three releases that pin an older starlette.
 AIRFLOWS := 2.11.* 3.0.* 3.1.* 3.1.8 3.2.* 3.2.0 3.2.1 3.3.*
 
-# The page uses Airflow 3's import and mentions that of Airflow 2 only in a comment.  The test of the
-# pool needs Airflow 3's scheduler, and the comparison with other clients need not run twice.
-NOT_ON_2 := --deselect 'tests/docs/test_code_blocks.py::test_blocks_run[docs/sandbox.md]' \
-	--ignore tests/docs/test_sandbox_page.py \
-	--deselect tests/batch/test_pool.py --ignore tests/e2e/test_comparison.py
+# The test of the pool needs Airflow 3's scheduler, and the comparison with other clients need not run
+# twice.
+NOT_ON_2 := --deselect tests/batch/test_pool.py --ignore tests/e2e/test_comparison.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo ui test test-core test-airflow coverage test-long test-floors test-2.11 \

@@ -10,9 +10,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
 from airflow_provider_convertapi import errors
+from airflow_provider_convertapi.airflow_names import AirflowFailException
 from airflow_provider_convertapi.errors import ConvertApiError, QuotaExhaustedError
 
 if TYPE_CHECKING:

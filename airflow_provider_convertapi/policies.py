@@ -5,15 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
-
+from airflow_provider_convertapi.airflow_names import AirflowOptionalProviderFeatureException
 from airflow_provider_convertapi.errors import ConvertApiError, QuotaExhaustedError
 
 if TYPE_CHECKING:
     from airflow.sdk import RetryDecision, RetryPolicy
 else:
     try:
-        from airflow.providers.common.compat.sdk import RetryDecision, RetryPolicy
+        from airflow_provider_convertapi.airflow_names import RetryDecision, RetryPolicy
     except ImportError:  # Airflow before 3.3
         RetryDecision, RetryPolicy = None, object
 

@@ -31,8 +31,7 @@ def find_shards(
 
     Each is a `source` for `ConvertApiBatchOperator.expand`.
     """
-    from airflow.providers.common.compat.sdk import conf  # noqa: PLC0415 - in a task, where it is loaded
-
+    from airflow_provider_convertapi.airflow_names import conf  # noqa: PLC0415 - in a task, where it is loaded
     from airflow_provider_convertapi.batch.inputs import list_paths  # noqa: PLC0415 - as above
     from airflow_provider_convertapi.batch.names import shard_number  # noqa: PLC0415 - as above
     from airflow_provider_convertapi.failures import explicit_failures  # noqa: PLC0415 - as above

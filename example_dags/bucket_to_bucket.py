@@ -6,7 +6,10 @@ The worker streams the bytes; no task needs a disk as large as the bucket.
 
 from __future__ import annotations
 
-from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath, Param, task
+# Airflow 2: from airflow.decorators import task
+# Airflow 2: from airflow.io.path import ObjectStoragePath
+# Airflow 2: from airflow.models import DAG, Param
+from airflow.sdk import DAG, ObjectStoragePath, Param, task
 
 from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 

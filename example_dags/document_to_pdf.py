@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 
-from airflow.providers.common.compat.sdk import DAG, Param
+# Airflow 2: from airflow.models import DAG, Param
+from airflow.sdk import DAG, Param
 
 from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import os
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
+# Airflow 2: from airflow.decorators import task
+# Airflow 2: from airflow.models import DAG, Param
+from airflow.sdk import DAG, Param, task
 
 from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 
-from airflow.providers.common.compat.sdk import DAG, ObjectStoragePath, Param, task
+# Airflow 2: from airflow.decorators import task
+# Airflow 2: from airflow.io.path import ObjectStoragePath
+# Airflow 2: from airflow.models import DAG, Param
+from airflow.sdk import DAG, ObjectStoragePath, Param, task
 
 DOCUMENTS = os.environ.get("EXAMPLE_DOCUMENTS", "/data/documents")
 RESULTS = os.environ.get("EXAMPLE_RESULTS", "/data/results")

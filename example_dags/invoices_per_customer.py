@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from airflow.providers.common.compat.sdk import DAG, Param, task
+# Airflow 2: from airflow.decorators import task
+# Airflow 2: from airflow.models import DAG, Param
+from airflow.sdk import DAG, Param, task
 
 from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 from airflow_provider_convertapi.operators.convert import ConvertApiOperator

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 from datetime import datetime
 
-from airflow.providers.common.compat.sdk import DAG, Param
+# Airflow 2: from airflow.models import DAG, Param
+from airflow.sdk import DAG, Param
 
 from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 

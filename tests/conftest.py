@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from tests.airflow_2 import airflow_2_form
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -176,6 +178,10 @@ def _load(path: Path) -> DAG:
         warnings.simplefilter("ignore")  # Airflow 3.2 moved it; 2.11 has only the old location
         from airflow.models.dagbag import DagBag
 
+    if _is_airflow_2():
+        copy = Path(tempfile.mkdtemp(dir=AIRFLOW_HOME)) / path.name
+        copy.write_text(airflow_2_form(path.read_text("utf-8")), "utf-8")
+        path = copy
     bag = DagBag(path)
     assert bag.import_errors == {}
     dag: DAG

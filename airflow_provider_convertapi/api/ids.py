@@ -104,8 +104,8 @@ class JobIds:
         # https://docs.convertapi.com/docs/async-conversions
         return _digest(self.key, "job", self.derivation, str(attempt))[:ID_LENGTH]
 
-    def mark(self, uri: str) -> str:
-        """Return the mark that an output of this conversion bears; it opens nothing."""
+    def stamp(self, uri: str) -> str:
+        """Return the stamp that an output of this conversion bears; it opens nothing."""
         return _digest(self.key, "wrote", self.derivation, uri)[:ID_LENGTH]
 
     def file_id(self, attempt: int, part: str) -> str:

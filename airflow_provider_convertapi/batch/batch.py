@@ -101,7 +101,9 @@ class Batch:
                 "nor a time, and files of one size would be the same one.",
                 plan.told_by_content,
             )
-        if left_out := [f"{count} {reason}" for reason, count in plan.left_out.items() if count]:
+        if left_out := [
+            f"{count} {reason}" for reason, count in sorted(plan.left_out.items()) if count
+        ]:
             self.log.info("Left out of the listing: %s.", ", ".join(left_out))
 
     def preview(self, plan: Plan) -> dict[str, Any]:
@@ -164,7 +166,7 @@ class Batch:
     @contextmanager
     def cancelling(self, run: BatchRun) -> Iterator[None]:
         """Delete the jobs at the service where the task is out of time and has no try left."""
-        from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+        from airflow_provider_convertapi.airflow_names import AirflowTaskTimeout
 
         try:
             yield

@@ -133,7 +133,8 @@ def _as_item(
 ) -> Item:
     item = as_item(row)
     texts = (item.uri or "", item.target, item.fingerprint, item.seen or "")
-    outputs = (*item.own_outputs, *item.foreign_outputs)
+    former = item.former_outputs
+    outputs = (*item.own_outputs, *item.foreign_outputs, *former, *former.values())
     counts = (item.barred_attempts, item.prepaid)
     if not (
         all(isinstance(text, str) for text in (*texts, *outputs))

@@ -125,6 +125,11 @@ class Converter:
             directory=place,
             to_format=self.request.to_formats[-1],
             ours=tuple(place + path for path in item.own_outputs),
+            former={
+                place + path: digest
+                for path, digest in item.former_outputs.items()
+                if path not in item.own_outputs
+            },
             others=tuple(place + path for path in item.foreign_outputs),
             kept_apart=self._kept_apart(item),
         )
@@ -153,7 +158,7 @@ class Converter:
         )
         if not self.request.durable:
             ids = self._ids(item, conversion.requests[0])
-            own = replace(conversion, target=conversion.target.marked(ids))
+            own = replace(conversion, target=conversion.target.stamped(ids))
             return DirectConversion(own, self.session, settings, quiet)
         stored = self.shared.ids(self.session.client)
         first = replace(conversion.requests[0], stored=stored)

@@ -14,9 +14,9 @@ from airflow_provider_convertapi.batch.record import match_of
 from airflow_provider_convertapi.errors import facts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from airflow_provider_convertapi.batch.index import LastConversion, LastFailure
+    from airflow_provider_convertapi.batch.outcomes import LastConversion, LastFailure
 
 OnMissingOutput = Literal["convert", "ignore"]
 
@@ -41,6 +41,8 @@ class Item:
     :param fingerprint: what identifies its content.
     :param seen: what the listing said about it where `fingerprint` is a hash of the content.
     :param own_outputs: what a batch wrote for this output before, and may overwrite.
+    :param former_outputs: those of them that a new version may not have any more, with a digest of
+        what was written.
     :param foreign_outputs: outputs of other files whose names its numbered results would have.
     :param barred_attempts: attempts, from 0 on, whose verdicts do not count any more.
     :param is_second_attempt: an earlier attempt ended with a verdict that one more may change.
@@ -58,6 +60,7 @@ class Item:
     is_second_attempt: bool = False
     prepaid: int = 0
     has_timed_out: bool = False
+    former_outputs: Mapping[str, str] = field(default_factory=dict)
 
     def needs(self, least_cost: int) -> int:
         """Return the least number of conversions that it still takes.

@@ -7,18 +7,24 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.converters import without_extension
 from airflow_provider_convertapi.api.retry import RETENTION
-from airflow_provider_convertapi.batch.tables import pack, unpack
+from airflow_provider_convertapi.batch.outcomes import LastConversion
+from airflow_provider_convertapi.batch.tables import (
+    FORMER,
+    IS_OUTPUT,
+    KEEP_PATH,
+    pack,
+    unpack,
+)
 from airflow_provider_convertapi.errors import facts_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from airflow_provider_convertapi.batch.manifest import Manifest
     from airflow_provider_convertapi.batch.record import Record
@@ -29,66 +35,12 @@ _CLEANED_AFTER = timedelta(minutes=1)
 """How long after its record a document may still be at the service: records are published every few
 seconds, and documents are deleted after that, between two files."""
 
-_IS_OUTPUT = """
-SELECT NULL FROM further WHERE path = ?1 AND to_format = ?2
-UNION ALL SELECT NULL FROM overwritten WHERE path = ?1 AND to_format = ?2
-UNION ALL SELECT outputs FROM conversions WHERE target = ?1 AND to_format = ?2
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class LastConversion:
-    """The last conversion into an output.
-
-    :param source: the hash of the source, valid in this process only.
-    :param outputs: the size of each output; just the number where only the planned one was written.
-    """
-
-    match: bytes
-    match_seen: bytes | None
-    source: int
-    outputs: Mapping[str, int] | int
-
-    def is_from(self, source: str) -> bool:
-        """Tell whether it was made from this source."""
-        return self.source == hash(source)
-
-    def sizes(self, target: str) -> Mapping[str, int]:
-        """Return what was written, with sizes; `target` is the planned output."""
-        return {target: self.outputs} if isinstance(self.outputs, int) else self.outputs
-
-    @classmethod
-    def from_row(cls, row: Sequence[Any]) -> LastConversion:
-        """Return what a row of the table holds, as far as a plan needs it."""
-        match, match_seen, source, outputs = row
-        sizes = json.loads(outputs) if isinstance(outputs, str) else outputs
-        return cls(match, match_seen, source, sizes)
-
-
-@dataclass(frozen=True, slots=True)
-class LastFailure:
-    """The last failure of a conversion into an output."""
-
-    match: bytes
-    match_seen: bytes | None
-    bars: bool
-    run_id: str
-    try_number: int
-    attempt: int
-    error: str
-    code: int | None
-    timeout: int | None
-
-    @property
-    def summary(self) -> str:
-        """Return the error and its Code, for one line of a log."""
-        return self.error + (f" (Code {self.code})" if self.code else "")
-
-    @classmethod
-    def from_row(cls, row: Sequence[Any]) -> LastFailure:
-        """Return what a row of the table holds, as far as a plan needs it."""
-        match, match_seen, bars, run_id, *rest = row
-        return cls(match, match_seen, bool(bars), unpack(run_id), *rest)
+_OF_A_PATH = (
+    "SELECT 1 FROM inputs WHERE target = ?",
+    "SELECT 1 FROM conversions WHERE target = ?",
+    "SELECT 1 FROM further WHERE path = ?",
+    "SELECT 1 FROM overwritten WHERE path = ?",
+)
 
 
 class Index:
@@ -111,7 +63,7 @@ class Index:
         self._now = datetime.fromtimestamp(now, UTC)
         self._tables, self._task, self._only_own_run = tables, task, only_own_run
         self._own: deque[tuple[datetime, str, tuple[str, int]]] = deque()
-        self._has_numbered = False
+        self._has_numbered = self._has_digests = False
         self.has_conversions = False
 
     # --- what records say ----------------------------------------------------------------------
@@ -125,6 +77,7 @@ class Index:
         """Add one record; the order does not matter."""
         if record.is_of(self._task):
             self._count(record)
+        self._has_digests = self._has_digests or bool(record.digests)
         # With `overwrite` other runs settle nothing, but what they wrote is still ours to replace.
         if self._only_own_run and record.run_id != self._task.run_id:
             self._add_overwritten(record)
@@ -134,31 +87,30 @@ class Index:
             self._add_failure(record)
 
     def _add_overwritten(self, record: Record) -> None:
+        # The file that the path was planned for wins.
         self._tables.executemany(
-            "INSERT INTO overwritten VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "target = excluded.target, to_format = excluded.to_format "
-            "WHERE target != path",  # the file that the path was planned for wins
-            ((pack(path), pack(record.target), pack(record.to_format)) for path in record.outputs),
+            KEEP_PATH.format("overwritten", "target != path AND excluded.at >= at"),
+            _rows_of_paths(record, record.outputs),
         )
 
     def _add_conversion(self, record: Record) -> None:
         self.has_conversions = True
-        target, to_format = pack(record.target), pack(record.to_format)
         as_planned = record.outputs == (record.target,) and len(record.sizes) == 1
         if not as_planned:
-            further = (pack(path) for path in record.outputs if path != record.target)
-            rows = ((path, target, to_format) for path in further)
-            self._tables.executemany("INSERT OR REPLACE INTO further VALUES (?, ?, ?)", rows)
+            further = [path for path in record.outputs if path != record.target]
+            self._tables.executemany(
+                KEEP_PATH.format("further", "excluded.at >= at"), _rows_of_paths(record, further)
+            )
         outputs = dict(zip(record.outputs, record.sizes, strict=False))
         self._put(
             "conversions",
-            target,
+            pack(record.target),
             record.when,
             record.match,
             record.match_seen,
             hash(record.source),
             record.sizes[0] if as_planned else json.dumps(outputs),
-            to_format,
+            pack(record.to_format),
         )
 
     def _add_failure(self, record: Record) -> None:
@@ -196,7 +148,7 @@ class Index:
 
     def is_output(self, path: str, to_format: str) -> bool:
         """Tell whether a batch wrote a path, relative to the destination, in this format."""
-        row = self._tables.execute(_IS_OUTPUT, (pack(path), pack(to_format))).fetchone()
+        row = self._tables.execute(IS_OUTPUT, (pack(path), pack(to_format))).fetchone()
         if row is None:
             return False
         # The planned output may not be among those that were written.
@@ -215,6 +167,10 @@ class Index:
         """Add what the destination holds now."""
         rows = ((pack(file.path), file.size) for file in files)
         self._tables.executemany("INSERT OR REPLACE INTO standing VALUES (?, ?)", rows)
+
+    def knows(self, path: str) -> bool:
+        """Tell whether a path is an output that is planned, or that a batch wrote."""
+        return any(self._one(query, path) for query in _OF_A_PATH)
 
     def note_planned(self) -> None:
         """Note which outputs have numbers, as those of a file with several results do."""
@@ -263,10 +219,28 @@ class Index:
         row = path != target and self._one("SELECT target FROM further WHERE path = ?", path)
         return not row or row[0] == pack(target)
 
-    def own_outputs(self, target: str, conversion: LastConversion) -> tuple[str, ...]:
-        """Return what was written for an output, by its last conversion or an earlier one."""
-        written = dict.fromkeys([*conversion.sizes(target), *self._near(target)])
+    def own_outputs(
+        self, target: str, conversion: LastConversion, former: Container[str]
+    ) -> tuple[str, ...]:
+        """Return what was written for an output, by its last conversion or an earlier one.
+
+        :param former: what `former_outputs` returns: these are ours only as long as they are as
+            recorded, unless the last conversion wrote them.
+        """
+        last = conversion.sizes(target)
+        written = dict.fromkeys([*last, *(p for p in self._near(target) if p not in former)])
         return tuple(path for path in written if path == target or self._is_of(path, target))
+
+    def former_outputs(self, target: str, source: str, to_format: str) -> dict[str, str]:
+        """Return what conversions of this file wrote beside the planned output, with its digest.
+
+        A later version may have fewer of them.  What is an input by now is left out.
+        """
+        if not self._has_digests:
+            return {}
+        found = self._tables.execute(FORMER, (pack(target), hash(source), pack(to_format)))
+        former = {unpack(path): str(digest) for path, digest in found}
+        return {path: digest for path, digest in former.items() if self._is_of(path, target)}
 
     def foreign_outputs(self, target: str) -> tuple[str, ...]:
         """Return other files' outputs that have the names of its numbered results."""
@@ -360,3 +334,12 @@ class Index:
 
     def _one(self, query: str, path: str) -> Any:
         return self._tables.execute(query, (pack(path),)).fetchone()
+
+
+def _rows_of_paths(record: Record, paths: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    """Yield a row for each of a record's outputs that the plan did not name."""
+    digests = dict(zip(record.outputs, record.digests, strict=False))
+    target, to_format = pack(record.target), pack(record.to_format)
+    for path in paths:
+        digest = digests.get(path, "")
+        yield pack(path), target, to_format, record.when, hash(record.source), digest

@@ -124,6 +124,7 @@ def as_row(item: Item) -> list[Any]:
         item.is_second_attempt,
         item.prepaid,
         item.has_timed_out,
+        item.former_outputs,
     ]
 
 

@@ -21,7 +21,8 @@ from airflow_provider_convertapi.batch.decisions import (
     ReusePolicy,
     decide,
 )
-from airflow_provider_convertapi.batch.index import Index, LastConversion, LastFailure
+from airflow_provider_convertapi.batch.former import without_leftovers
+from airflow_provider_convertapi.batch.index import Index
 from airflow_provider_convertapi.batch.inputs import (
     MISSING,
     OWN_OUTPUT,
@@ -34,10 +35,12 @@ from airflow_provider_convertapi.batch.inputs import (
 from airflow_provider_convertapi.batch.items import Items
 from airflow_provider_convertapi.batch.manifest import StateDirectory
 from airflow_provider_convertapi.batch.names import Naming
+from airflow_provider_convertapi.batch.outcomes import LastConversion, LastFailure
 from airflow_provider_convertapi.batch.record import parameters_digest
 from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
 from airflow_provider_convertapi.errors import BudgetExceededError, InputNotFoundError
 from airflow_provider_convertapi.storage import (
+    Folder,
     Source,
     find_source,
     is_url,
@@ -146,7 +149,10 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
         _name_outputs(plan, request, tables, index)
         # One listing instead of a look at each output; a first run needs none.
         if index.has_conversions and plan.source_files:
-            index.note_standing(list_everything(request.destination.uri))
+            standing = list_everything(request.destination.uri)
+            if keeps_salt:
+                standing = without_leftovers(standing, Folder(request.destination.uri), index, now)
+            index.note_standing(standing)
         index.note_planned()
         policy = _reuse_policy(request, task)
         _Comparison(plan, index, policy, _look(request)).run(tables)
@@ -248,9 +254,11 @@ class _Comparison:
             matches = self.plan.request_digest.matches(source, item.fingerprint)
             item.prepaid = self.index.prepaid(item.target, matches)
         item.foreign_outputs = self.index.foreign_outputs(item.target)
+        to_format = self.plan.request_digest.to_format
+        item.former_outputs = self.index.former_outputs(item.target, source, to_format)
         # What was made from another source is not this one's to overwrite.
         if conversion is not None and conversion.is_from(source):
-            item.own_outputs = self.index.own_outputs(item.target, conversion)
+            item.own_outputs = self.index.own_outputs(item.target, conversion, item.former_outputs)
 
 
 def _look(request: BatchRequest) -> Callable[[str], int | None] | None:

@@ -28,6 +28,8 @@ class Record:
     :param seen: what the listing said about it where `fingerprint` is a hash of the content.
     :param parameters: a keyed digest of everything that was asked for except the target format.
     :param outputs: what was written, relative to the destination; `sizes` their bytes.
+    :param digests: what identifies the content of each output; empty where only the planned one
+        was written.
     :param cost: conversions that it took from the balance; `charged` those of this try.
     :param error: the error's class; `code` is ConvertAPI's Code, `message` the error's text.
     :param bars: whether the failure is the document's own and paid for, so that it is final.
@@ -52,6 +54,7 @@ class Record:
     seen: str | None = None
     outputs: tuple[str, ...] = ()
     sizes: tuple[int, ...] = ()
+    digests: tuple[str, ...] = ()
     cost: int = 0
     charged: int = 0
     attempt: int = 0
@@ -75,8 +78,8 @@ class Record:
         try:
             value = json.loads(line.decode("ascii"))
             known = {name: value[name] for name in _NAMES if name in value}
-            known["outputs"] = tuple(known.get("outputs") or ())
-            known["sizes"] = tuple(known.get("sizes") or ())
+            for name in ("outputs", "sizes", "digests"):
+                known[name] = tuple(known.get(name) or ())
             record = cls(**known)
         except (ValueError, TypeError):
             return None

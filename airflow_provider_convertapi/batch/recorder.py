@@ -71,6 +71,7 @@ class Recorder:
             outcome="converted",
             outputs=outputs,
             sizes=result.sizes,
+            digests=result.digests,
             cost=result.cost,
             charged=result.charged,
             attempt=task.attempt,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.batch.converter import quiet
 from airflow_provider_convertapi.batch.filetask import FileTask
+from airflow_provider_convertapi.batch.former import remove_former
 from airflow_provider_convertapi.batch.items import ItemStream
 from airflow_provider_convertapi.batch.limit import ConcurrencyLimit
 from airflow_provider_convertapi.batch.pool import SPARE, StoppedError, WorkerPool
@@ -261,6 +262,8 @@ class BatchRun:
             with self._lock:
                 self.underway.append(task)
             return
+        # Before it is recorded: after a kill the record still says which outputs were there.
+        remove_former(task, result, self.log)
         self.recorder.converted(task, result)
         with self._lock:
             self._pay(task.item, result.cost, result.charged)

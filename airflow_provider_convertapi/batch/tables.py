@@ -23,14 +23,40 @@ CREATE TABLE failures (
     target BLOB PRIMARY KEY, at TEXT, match BLOB, match_seen BLOB, source INT, bars INT,
     run_id BLOB, try_number INT, attempt INT, error TEXT, code INT, timeout INT
 ) WITHOUT ROWID;
-CREATE TABLE further (path BLOB PRIMARY KEY, target BLOB, to_format BLOB) WITHOUT ROWID;
-CREATE TABLE overwritten (path BLOB PRIMARY KEY, target BLOB, to_format BLOB) WITHOUT ROWID;
+CREATE TABLE used (path BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE further (
+    path BLOB PRIMARY KEY, target BLOB, to_format BLOB, at TEXT, source INT, digest TEXT
+) WITHOUT ROWID;
+CREATE TABLE overwritten (
+    path BLOB PRIMARY KEY, target BLOB, to_format BLOB, at TEXT, source INT, digest TEXT
+) WITHOUT ROWID;
+CREATE INDEX further_of ON further (target);
+CREATE INDEX overwritten_of ON overwritten (target);
 CREATE TABLE standing (path BLOB PRIMARY KEY, size INT) WITHOUT ROWID;
 CREATE TABLE numbered (stem BLOB, path BLOB, PRIMARY KEY (stem, path)) WITHOUT ROWID;
 CREATE TABLE counted (target BLOB, at TEXT, PRIMARY KEY (target, at)) WITHOUT ROWID;
 CREATE TABLE spending (
     target BLOB, match BLOB, charged INT, most INT, kept INT, PRIMARY KEY (target, match)
 ) WITHOUT ROWID;
+"""
+
+IS_OUTPUT = """
+SELECT NULL FROM further WHERE path = ?1 AND to_format = ?2
+UNION ALL SELECT NULL FROM overwritten WHERE path = ?1 AND to_format = ?2
+UNION ALL SELECT outputs FROM conversions WHERE target = ?1 AND to_format = ?2
+"""
+
+
+KEEP_PATH = """
+INSERT INTO {0} VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET target = excluded.target,
+to_format = excluded.to_format, at = excluded.at, source = excluded.source, digest = excluded.digest
+WHERE {1}
+"""
+
+FORMER = """
+SELECT path, digest FROM (SELECT * FROM further UNION ALL SELECT * FROM overwritten)
+WHERE target = ?1 AND source = ?2 AND to_format = ?3 AND digest != ''
+AND path NOT IN (SELECT path FROM used) ORDER BY at
 """
 
 

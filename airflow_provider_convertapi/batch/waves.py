@@ -273,7 +273,7 @@ class Waves:
             if item.uri is not None and not is_asked(item.uri):
                 raise ValueError(f"{shown(item.uri)} is not an input of this task")
             try:
-                for path in (item.target, *item.own_outputs, *item.foreign_outputs):
+                for path in _paths(item):
                     destination.check_within(destination.uri + path)
             except ParameterError as error:
                 raise ValueError(str(error)) from None
@@ -317,6 +317,10 @@ class Waves:
     def _remove_plan(self) -> None:
         assert self._plan is not None  # noqa: S101 - for the type checker
         self._plan.state.checkpoints.delete(checkpoint_name(self.batch.task))
+
+
+def _paths(item: Item) -> tuple[str, ...]:
+    return (item.target, *item.own_outputs, *item.foreign_outputs, *item.former_outputs)
 
 
 def _by_file(found: JobEvent) -> dict[str, tuple[JobRef, ...]]:

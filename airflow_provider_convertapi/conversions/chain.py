@@ -75,7 +75,7 @@ class Chain:
     _steps: list[list[StepJob]] = field(default_factory=list, init=False)
     """The jobs of each step that was reached."""
     _derivation: str = field(default="", init=False)
-    """What the marks of its outputs come from; empty until its last step was reached."""
+    """What the stamps of its outputs come from; empty until its last step was reached."""
     _known_names: list[str] = field(default_factory=list, init=False)
     """The names of its results, where an earlier attempt tells them."""
 
@@ -151,7 +151,7 @@ class Chain:
             made = self._new_step(number, self._outputs(number - 1), known)
             self._steps.append(made)
             if number == self._length:
-                # All results of the conversion bear one mark, whichever of its jobs made them.
+                # All results of the conversion bear one stamp, whichever of its jobs made them.
                 self._derivation = " ".join(step.job.ids.derivation for step in made)
         for step in self._steps[number - 1]:
             # Each step has the full time, and has it again when `proceed` is called again.
@@ -193,7 +193,7 @@ class Chain:
     def _target(self) -> Target:
         """Return the target; once the last step was reached, it knows what is this conversion's."""
         target, derivation = self.conversion.target, self._derivation
-        return target.marked(JobIds(self.session.key, derivation)) if derivation else target
+        return target.stamped(JobIds(self.session.key, derivation)) if derivation else target
 
     def _asked(
         self, number: int, outputs: Sequence[StepOutput]
@@ -293,17 +293,17 @@ class Chain:
     def _collect(self) -> ConversionResult:
         """Publish what the last step made, and delete what the chain left at the service."""
         target, what = self._target, self._steps[-1][0].job.request.describe()
-        outputs = collect(self.session.client, target, self._made(), what, self.log)
+        outputs, digests = collect(self.session, target, self._made(), what, self.log)
         self._discard_all()
-        return self._result(outputs)
+        return self._result(outputs, digests)
 
-    def _result(self, outputs: list[str]) -> ConversionResult:
+    def _result(self, outputs: list[str], digests: tuple[str, ...] = ()) -> ConversionResult:
         for step in self._all:
             step.forget_note()
         if not self.leaves_documents:  # a batch asks for nothing twice
             note_place(self._derivation, self.conversion.target.destination)
         sizes = tuple(file.size for file in self._made().files)
-        return ConversionResult(outputs, self.cost, self.charged, sizes)
+        return ConversionResult(outputs, self.cost, self.charged, sizes, digests)
 
     def _discard_all(self) -> None:
         self._discard([document for step in self._all for document in step.documents])

@@ -26,12 +26,14 @@ class ConversionResult:
     :param cost: conversions that it took from the balance, whenever that was.
     :param charged: conversions that this run paid for; 0 when an earlier try had paid.
     :param sizes: bytes of each output.
+    :param digests: what identifies the content of each output, where the destination keeps that.
     """
 
     outputs: list[str]
     cost: int
     charged: int
     sizes: tuple[int, ...] = ()
+    digests: tuple[str, ...] = ()
 
 
 def with_remedy(verdict: ConvertApiError, what: str, *, again: bool) -> ConvertApiError:

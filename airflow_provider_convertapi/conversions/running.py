@@ -48,14 +48,14 @@ def prepare(
     )
     if not conversion.durable:
         ids = _direct_ids(session, conversion)
-        own = replace(conversion, target=conversion.target.marked(ids))
+        own = replace(conversion, target=conversion.target.stamped(ids))
         return DirectConversion(own, session, settings, session.log, note_ids=ids)
     session.warn_of_limits()
     return Chain(conversion, session, task.names, settings, session.log, seconds=seconds)
 
 
 def _direct_ids(session: Session, conversion: CheckedConversion) -> JobIds:
-    """Return what a direct conversion, which leaves no job, notes verdicts and marks outputs by."""
+    """Return what a direct conversion, which has no job, notes verdicts and stamps outputs by."""
     seed = conversion.requests[0].seed() | {
         "namespace": session.settings.namespace,
         "key": conversion.conversion_key,

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 from airflow_provider_convertapi.api.endpoints import start_conversion
 from airflow_provider_convertapi.conversions.result import with_remedy
 from airflow_provider_convertapi.conversions.upload import store
-from airflow_provider_convertapi.errors import ConvertApiError, ThrottledError
+from airflow_provider_convertapi.errors import (
+    ConvertApiError,
+    InputChangedError,
+    ThrottledError,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.job import Job
@@ -114,7 +118,8 @@ class Submission:
 
     def _wait_after(self, failures: int, error: ConvertApiError) -> None:
         delay = self._job.client.backoff.delay(failures, error)
-        if delay is None:
+        # A file that was written meanwhile must not be sent under the id of what it was.
+        if delay is None or isinstance(error, InputChangedError):
             raise error
         self._job.client.pause(delay)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.errors import OutputExistsError
-from airflow_provider_convertapi.storage import Publication, shown, unmarked
+from airflow_provider_convertapi.storage import Publication, shown, unstamped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,19 +26,19 @@ class Target:
     :param overwrite: whether another file is replaced; None: only where the user named it.
     :param inputs: URIs of all inputs, which no output may replace.
     :param trusts_size: whether an output of the announced size is taken for this conversion's where
-        the store keeps no marks.
-    :param mark: returns the mark that an output of this conversion bears.
+        the store keeps no stamps.
+    :param stamp: returns the stamp that an output of this conversion bears.
     """
 
     destination: Destination
     overwrite: bool | None
     inputs: tuple[str, ...]
     trusts_size: bool = True
-    mark: Callable[[str], str] = unmarked
+    stamp: Callable[[str], str] = unstamped
 
-    def marked(self, ids: JobIds) -> Target:
+    def stamped(self, ids: JobIds) -> Target:
         """Return the target of the conversion that has these ids."""
-        return replace(self, mark=ids.mark)
+        return replace(self, stamp=ids.stamp)
 
     def at(self, destination: Destination) -> Target:
         """Return another target of the same conversion."""
@@ -65,15 +65,22 @@ class Target:
             if place.is_ours(uri):
                 continue
             found = place.state(uri)
-            if found is not None and not found.bears(self.mark(uri)):
+            if found is not None and not found.bears(self.stamp(uri)):
                 raise OutputExistsError(
                     f"{shown(uri)} exists and is not ours. {place.remedy} Nothing was paid."
                 )
 
-    def publication(self) -> Publication:
-        """Return a publication of results to this target."""
+    def publication(self, marks: Sequence[str] = ()) -> Publication:
+        """Return a publication of results to this target.
+
+        :param marks: those of the task's tries.
+        """
         return Publication(
-            self.destination, inputs=self.inputs, overwrite=self._replaces, mark=self.mark
+            self.destination,
+            inputs=self.inputs,
+            overwrite=self._replaces,
+            marks=marks,
+            stamp=self.stamp,
         )
 
     def published(self, files: Sequence[ConvertedFile]) -> list[str] | None:
@@ -87,5 +94,5 @@ class Target:
         if found is None or found.size != size:
             return False
         # The size alone is no proof: another conversion's result may have the same.
-        is_own = found.bears(self.mark(uri))
+        is_own = found.bears(self.stamp(uri))
         return self.trusts_size if is_own is None else is_own

@@ -5,13 +5,19 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.api.ids import seed_text
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_TRIES_CLEANED = 5
+"""Tries whose hidden files are known; each earlier one takes a request for each result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,3 +96,15 @@ class TaskTry:
             "task": self.task_id,
             "map": self.map_index,
         }
+
+    @property
+    def marks(self) -> list[str]:
+        """Return marks of this try's own files, and of the last tries before it, newest first."""
+        if self.random:
+            return [secrets.token_hex(4)]
+        numbers = range(self.number, max(self.number - _TRIES_CLEANED, 0), -1)
+        return [_mark(seed_text({"names": self.names, "try": number})) for number in numbers]
+
+
+def _mark(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

@@ -6,8 +6,7 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.common.compat.sdk import BaseHook, conf
-
+from airflow_provider_convertapi.airflow_names import BaseHook, conf
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.wire import Credential
 from airflow_provider_convertapi.connection import ConnectionSettings
@@ -268,7 +267,7 @@ class ConvertApiHook(BaseHook):
 
 def _running_try() -> TaskTry:
     """Return the try of the task that Airflow is running here; a random one outside of tasks."""
-    from airflow.providers.common.compat.sdk import get_current_context
+    from airflow_provider_convertapi.airflow_names import get_current_context
 
     try:
         context = get_current_context()

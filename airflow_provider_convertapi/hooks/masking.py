@@ -8,6 +8,6 @@ from __future__ import annotations
 
 def mask(secret: str) -> None:
     """Register a secret with Airflow's masker: from now on logs and rendered fields hide it."""
-    from airflow.providers.common.compat.sdk import mask_secret
+    from airflow_provider_convertapi.airflow_names import mask_secret
 
     mask_secret(secret)

@@ -19,6 +19,8 @@ from airflow_provider_convertapi.surroundings import surroundings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from airflow.sdk import Connection
+
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 
@@ -30,12 +32,25 @@ JWT for each trigger would slow down a triggerer that runs for weeks.
 """
 
 
+async def _find_connection(hook: ConvertApiHook) -> Connection:
+    """Look the connection up without blocking the loop.
+
+    Airflow's own `aget_connection` (3.1) registers the connection's secrets with a blocking call up
+    to 3.3.1, which fails while another trigger waits for an answer of the triggerer.  Airflow 3.3.2
+    mended that and brought `aextra_dejson`; before it, a thread asks.
+    """
+    from airflow_provider_convertapi.airflow_names import Connection
+
+    if hasattr(Connection, "aextra_dejson"):
+        return await hook.aget_connection(hook.convertapi_conn_id)
+    from asgiref.sync import sync_to_async
+
+    return await sync_to_async(hook.get_connection)(hook.convertapi_conn_id)
+
+
 async def read_settings(hook: ConvertApiHook) -> ConnectionSettings:
     """Read a connection in the way that the installed Airflow allows in an event loop."""
-    from airflow.providers.common.compat.connection import get_async_connection
-
-    found = await get_async_connection(hook.convertapi_conn_id, hook)
-    settings = ConnectionSettings.from_connection(found)
+    settings = ConnectionSettings.from_connection(await _find_connection(hook))
     if settings not in _tokens:
         # Before the next `await`: in a triggerer that starts, a thousand triggers get here at once.
         _tokens[settings] = CurrentToken(settings.jwt_lifetime, surroundings().clock.time)
@@ -57,10 +72,11 @@ def _sign(settings: ConnectionSettings) -> str:
 async def _mask(secret: str) -> None:
     """Register a secret with Airflow's masker, whose synchronous call would block the loop."""
     try:
-        from airflow.sdk.log import amask_secret  # Airflow 3.3
-    except ImportError:
-        from airflow.providers.common.compat.sdk import mask_secret
+        from airflow_provider_convertapi.airflow_names import amask_secret
+    except ImportError:  # Airflow before 3.3
         from asgiref.sync import sync_to_async
+
+        from airflow_provider_convertapi.airflow_names import mask_secret
 
         await sync_to_async(mask_secret)(secret)
     else:

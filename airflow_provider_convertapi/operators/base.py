@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
-from airflow.providers.common.compat.sdk import BaseOperator
-
+from airflow_provider_convertapi.airflow_names import BaseOperator
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments, values_of
 from airflow_provider_convertapi.surroundings import surroundings
 
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
     from airflow_provider_convertapi.conversions.deferral import JobRef
     from airflow_provider_convertapi.conversions.job import Job
@@ -165,8 +164,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
         :param begun: returns jobs, and the keys of the inputs that each may have uploaded.
         """
-        from airflow.providers.common.compat.sdk import AirflowTaskTimeout
-
+        from airflow_provider_convertapi.airflow_names import AirflowTaskTimeout
         from airflow_provider_convertapi.errors import (
             ConversionInterrupted,
             ConversionTimeoutError,

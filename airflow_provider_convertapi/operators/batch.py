@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
-
+from airflow_provider_convertapi.airflow_names import conf
 from airflow_provider_convertapi.batch.arguments import BatchArguments
 from airflow_provider_convertapi.operators.base import ConvertApiBaseOperator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context, XComArg
+    from airflow.sdk import Context, XComArg
 
     from airflow_provider_convertapi.batch.arguments import (
         BatchOnQuota,
@@ -161,7 +160,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
             batch = self._batch(context)
             planned = batch.plan(only=self.plan_only)
             if not planned.source_files and batch.request.on_empty == "skip":
-                from airflow.providers.common.compat.sdk import AirflowSkipException
+                from airflow_provider_convertapi.airflow_names import AirflowSkipException
 
                 raise AirflowSkipException("source has no files, and on_empty='skip'.")
             if self.plan_only:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import conf
-
+from airflow_provider_convertapi.airflow_names import conf
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments
 from airflow_provider_convertapi.operators.base import ConvertApiBaseOperator
 
@@ -13,7 +12,7 @@ from airflow_provider_convertapi.operators.base import ConvertApiBaseOperator
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from airflow.providers.common.compat.sdk import Context, XComArg
+    from airflow.sdk import Context, XComArg
 
     from airflow_provider_convertapi.conversions.arguments import (
         OnQuota,

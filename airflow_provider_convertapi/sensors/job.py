@@ -6,8 +6,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, conf
-
+from airflow_provider_convertapi.airflow_names import BaseSensorOperator, conf
 from airflow_provider_convertapi.surroundings import surroundings
 
 # Nothing else of this package: parsing a DAG file must not load what only a task needs.
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.sdk import Context
 
     from airflow_provider_convertapi.api.endpoints import JobAnswer
     from airflow_provider_convertapi.conversions.session import Session
@@ -66,7 +65,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         """Render, and hide the id before Airflow stores the rendered fields."""
         super()._do_render_template_fields(*args, **kwargs)
-        from airflow.providers.common.compat.sdk import mask_secret
+        from airflow_provider_convertapi.airflow_names import mask_secret
 
         if self.job_id != _HIDDEN:
             self._secret_job_id, self.job_id = str(self.job_id).strip(), _HIDDEN
@@ -83,8 +82,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
         """Look at the job that the trigger waited for."""
-        from airflow.providers.common.compat.sdk import AirflowSensorTimeout
-
+        from airflow_provider_convertapi.airflow_names import AirflowSensorTimeout
         from airflow_provider_convertapi.conversions.deferral import JobEvent
 
         found = JobEvent.parse(event, expected=0)
@@ -159,7 +157,10 @@ class ConvertApiJobSensor(BaseSensorOperator):
     @contextmanager
     def _soft_failures(self) -> Iterator[None]:
         """Skip on a failure as Airflow's sensor does, which covers its own pokes only."""
-        from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+        from airflow_provider_convertapi.airflow_names import (
+            AirflowFailException,
+            AirflowSkipException,
+        )
 
         try:
             yield

@@ -16,11 +16,15 @@ from airflow_provider_convertapi.storage.listing import (
     list_files,
 )
 from airflow_provider_convertapi.storage.location import BLOCK, OWN_DIRECTORY, Found, State
-from airflow_provider_convertapi.storage.names import safe_name
+from airflow_provider_convertapi.storage.names import (
+    fitting_directory,
+    published_name,
+    safe_name,
+)
 from airflow_provider_convertapi.storage.publication import (
     Publication,
     SizeMismatch,
-    unmarked,
+    unstamped,
 )
 from airflow_provider_convertapi.storage.source import Source, find_source, listed_source
 from airflow_provider_convertapi.storage.uris import is_url, shown, unsigned
@@ -39,13 +43,15 @@ __all__ = [
     "canonical",
     "directory_of",
     "find_source",
+    "fitting_directory",
     "is_glob",
     "is_url",
     "list_everything",
     "list_files",
     "listed_source",
+    "published_name",
     "safe_name",
     "shown",
-    "unmarked",
     "unsigned",
+    "unstamped",
 ]

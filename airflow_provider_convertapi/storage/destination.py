@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_convertapi.storage.content import digest_of
 from airflow_provider_convertapi.storage.location import OWN_DIRECTORY
 from airflow_provider_convertapi.storage.names import distinct_names
 from airflow_provider_convertapi.storage.schemes import locate
@@ -57,7 +58,7 @@ class Destination:
     def check_within(self, uri: str) -> None:
         """Raise `ParameterError` where an output would lie outside, or among our own records."""
         inner = uri.removeprefix(self.root).split("/")
-        leads_away = {"..", OWN_DIRECTORY}.intersection(part.lower() for part in inner)
+        leads_away = any(map(_leads_away, inner))
         if not uri.startswith(self.root) or leads_away or not inner[-1]:
             complaint = f"is not a file below {shown(self.root)} that a result may be written to."
             raise wrong(self.field, f"{shown(uri)} {complaint}")
@@ -69,6 +70,10 @@ class Destination:
 
     def is_ours(self, uri: str) -> bool:  # noqa: ARG002 - for a batch, which knows what it wrote
         """Tell whether the file at an output was written for it before."""
+        return False
+
+    def keeps_digests(self, uris: Sequence[str]) -> bool:  # noqa: ARG002 - for a batch, as above
+        """Tell whether the digests of these outputs are wanted once they are published."""
         return False
 
     @property
@@ -102,6 +107,28 @@ class Destination:
         """Return the bytes of each file that is there now, None for each that is not."""
         return [state.size if state else None for state in map(self.state, uris)]
 
+    def holds(self, uri: str, digest: str) -> bool | None:
+        """Tell whether an output still has the content that was published; None: it is gone.
+
+        :param digest: what a publication called its content.
+        """
+        location = locate(uri, self.field)
+        state = location.file()
+        if state is None:
+            return None
+        if state.kind != "file":
+            return False
+        with location.open(state) as file:
+            return digest_of(file) == digest
+
+    def remove(self, uri: str, digest: str) -> bool | None:
+        """Remove an output if it still has that content; return what `holds` does."""
+        self.check_within(uri)
+        found = self.holds(uri, digest)
+        if found:
+            locate(uri, self.field).delete()
+        return found
+
     def check_not_input(self, uris: Iterable[str], inputs: Iterable[str]) -> None:
         """Raise `ParameterError` when an output is the same file as an input, however spelled.
 
@@ -121,3 +148,9 @@ class Destination:
                         "an input is never overwritten, so choose another name or directory."
                     )
                     raise wrong(self.field, complaint)
+
+
+def _leads_away(part: str) -> bool:
+    """Tell whether a part of a path leads up or to our records, also where Windows reads it."""
+    name = part.rstrip(". ").lower()
+    return name == OWN_DIRECTORY or (not name and ".." in part)

@@ -22,7 +22,7 @@ def file_system(address: Address, argument: str) -> tuple[str, Any]:
 
     `ParameterError` where the connection does not exist, or the scheme's package is not installed.
     """
-    from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415 - 2 s, at run time only
+    from airflow_provider_convertapi.airflow_names import ObjectStoragePath  # noqa: PLC0415 - 2 s, at run time only
 
     if address.conn_id is not None:
         _check_connection(address.conn_id, address, argument)
@@ -44,7 +44,7 @@ def file_system(address: Address, argument: str) -> tuple[str, Any]:
 
 def _check_connection(conn_id: str, address: Address, argument: str) -> None:
     """Make sure that the connection exists: without it, Airflow's S3 would go on anonymously."""
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException  # noqa: PLC0415 - as above
+    from airflow_provider_convertapi.airflow_names import AirflowNotFoundException  # noqa: PLC0415 - as above
 
     try:
         _find_connection(conn_id)
@@ -57,6 +57,6 @@ def _check_connection(conn_id: str, address: Address, argument: str) -> None:
 @cache
 def _find_connection(conn_id: str) -> None:
     # Cached, since every call asks the secrets backend.  A failure is not cached.
-    from airflow.providers.common.compat.sdk import BaseHook  # noqa: PLC0415 - as above
+    from airflow_provider_convertapi.airflow_names import BaseHook  # noqa: PLC0415 - as above
 
     BaseHook.get_connection(conn_id)

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.storage.location import BLOCK
+from airflow_provider_convertapi.storage.renaming import spooled_name
 from airflow_provider_convertapi.storage.store import (
     Reader,
     StoreLocation,
-    spooled_name,
     state_of,
 )
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from airflow_provider_convertapi.storage.location import Address, Part, State
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _PAGE = 1000
 """Objects in a page of S3's listing."""
 
-_MARK = "convertapi"
-"""The name of the metadata that carries a mark."""
+_STAMP = "convertapi"
+"""The name of the metadata that carries a stamp."""
 
 _ETAG = re.compile(r"[0-9a-f]{32}(-\d+)?")
 
@@ -65,12 +65,12 @@ class ObjectLocation(StoreLocation):
             raise wrong(argument, f"{shown(self.uri)} {complaint}")
         super().check_destination(argument)
 
-    def part(self, spool: Callable[[], Path], mark: str) -> Part:
+    def part(self, spool: Callable[[], Path], marks: Sequence[str] = (), stamp: str = "") -> Part:  # noqa: ARG002 - nothing is hidden in the store
         """Return a result that is put in one step."""
-        return ObjectPart(self, spool(), **self.marking(mark))
+        return ObjectPart(self, spool(), **self.stamping(stamp))
 
-    def marking(self, mark: str) -> dict[str, Any]:  # noqa: ARG002 - for stores that keep it
-        """Return what an upload takes so that the object bears a mark."""
+    def stamping(self, stamp: str) -> dict[str, Any]:  # noqa: ARG002 - for stores that keep it
+        """Return what an upload takes so that the object bears a stamp."""
         return {}
 
     def _lacks_bucket(self) -> bool:
@@ -109,16 +109,20 @@ class S3Location(ObjectLocation):
             found = self.fs.call_s3("head_object", self.fs.kwargs, Bucket=bucket, Key=key)
         except FileNotFoundError:
             return None
-        mark = found.get("Metadata", {}).get(_MARK, "")
-        return state_of({**found, "type": "file", "size": found["ContentLength"]}, mark)
+        stamp = found.get("Metadata", {}).get(_STAMP, "")
+        return state_of({**found, "type": "file", "size": found["ContentLength"]}, stamp)
 
-    def marking(self, mark: str) -> dict[str, Any]:
+    def stamping(self, stamp: str) -> dict[str, Any]:
         """Return the object's own metadata, which whoever writes it anew does not keep."""
-        return {"Metadata": {_MARK: mark}} if mark else {}
+        return {"Metadata": {_STAMP: stamp}} if stamp else {}
+
+    def pins(self, state: State) -> bool:
+        """Tell whether the ETag is one that a read can name."""
+        return _ETAG.fullmatch(state.version) is not None
 
     def reader(self, state: State | None) -> Reader:
         """Open the object; where its state is known, no request comes before the first read."""
-        if state is None or not _ETAG.fullmatch(state.version):
+        if state is None or not self.pins(state):
             return _ObjectReader(super().reader(None), self.uri)
         etag = f'"{state.version}"'
         file = self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none", size=state.size)
@@ -170,7 +174,7 @@ class ObjectPart:
     def __init__(self, target: ObjectLocation, spool: Path, **more: Any) -> None:
         self._target = target
         self._more = more
-        self.staged = spool / spooled_name(target, secrets.token_hex(4))
+        self.staged = spool / spooled_name(target.name, secrets.token_hex(4))
 
     def open(self) -> BinaryIO:
         """Create the file."""

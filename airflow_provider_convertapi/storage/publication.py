@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from airflow_provider_convertapi.errors import InputChangedError, OutputExistsError
+from airflow_provider_convertapi.storage.content import digest_of_path
 from airflow_provider_convertapi.storage.location import BLOCK
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.spool import Spool
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.storage.location import Location, Part, State
 
 
-def unmarked(uri: str) -> str:  # noqa: ARG001 - any output
-    """Return no mark."""
+def unstamped(uri: str) -> str:  # noqa: ARG001 - any output
+    """Return no stamp."""
     return ""
 
 
@@ -59,8 +60,10 @@ class Publication:
     :param destination: where the results belong.
     :param inputs: URIs that must not be overwritten, whatever `overwrite` says.
     :param overwrite: False replaces no file, except what the destination knows as its own, or what
-        still bears its mark.
-    :param mark: returns the mark that an output bears from now on; empty for none.
+        still bears its stamp.
+    :param marks: what the names of hidden files hold where no lock tells whose they are: the mark
+        of this try, then those of earlier tries, which are dead, and whose files are removed.
+    :param stamp: returns the stamp that an output bears from now on; empty for none.
     """
 
     def __init__(
@@ -69,15 +72,19 @@ class Publication:
         *,
         inputs: Sequence[str],
         overwrite: bool,
-        mark: Callable[[str], str] = unmarked,
+        marks: Sequence[str] = (),
+        stamp: Callable[[str], str] = unstamped,
     ) -> None:
         self._destination = destination
+        self._marks = marks
         self._inputs = inputs
         self._overwrite = overwrite
-        self._mark = mark
+        self._stamp = stamp
         self._own: set[str] = set()
         self._results: dict[str, _Staged] = {}
         self._published: set[str] = set()
+        self.digests: tuple[str, ...] = ()
+        """What identifies the content of each result, once published, if the destination asks."""
         self._spool = Spool()
 
     def __enter__(self) -> Self:
@@ -108,7 +115,7 @@ class Publication:
             self._results.pop(uri).part.discard()
         target = locate(uri, self._destination.field)
         with explaining(uri, paid=None):
-            part = target.part(self._spool.directory, self._mark(uri))
+            part = target.part(self._spool.directory, self._marks, self._stamp(uri))
         try:
             with explaining(uri, paid=None), part.open() as sink:
                 yield sink
@@ -138,6 +145,9 @@ class Publication:
         for uri, result in waiting.items():
             with explaining(uri, paid=None):
                 result.part.prepare()
+        if not self.digests and self._destination.keeps_digests(list(self._results)):
+            staged = (result.part.staged for result in self._results.values())
+            self.digests = tuple(map(digest_of_path, staged))
         for uri, result in waiting.items():
             with explaining(uri, paid=None):
                 self._publish(uri, result)
@@ -174,7 +184,7 @@ class Publication:
             return False
         if state.size == result.part.staged.stat().st_size and result.is_in(state):
             return True
-        if state.bears(self._mark(uri)):
+        if state.bears(self._stamp(uri)):
             self._own.add(uri)
             return False
         raise OutputExistsError(self._in_the_way(target))

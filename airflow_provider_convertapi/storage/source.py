@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from airflow_provider_convertapi.errors import InputNotFoundError
+from airflow_provider_convertapi.clock import SYSTEM_CLOCK
+from airflow_provider_convertapi.errors import InputChangedError, InputNotFoundError
 from airflow_provider_convertapi.storage.location import BLOCK, State
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.uris import shown, wrong
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.storage.location import Location
 
 _BY_CONTENT = "sha256:"
+
+_TICK = 2.0
+"""Seconds of the coarsest clock of a file system (FAT; SFTP has whole seconds): a file written that
+recently may be written again without getting another time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +49,34 @@ class Source:
         """Open the file for reading, in order, from its start; each call opens it again.
 
         It is read in blocks of 8 MiB, so that memory does not depend on the file's size.  Reading
-        raises `InputChangedError` where the store can tell that the file is another one now.
+        its end raises `InputChangedError` where what was read is not the file that was found.
         """
-        return self._location.open(self._state)
+        file = self._location.open(self._state)
+        if self._location.pins(self._state):
+            return file
+        raw = file.detach() if isinstance(file, io.BufferedReader) else file
+        # Hashing halves the speed of a large upload, so it is done only where the time cannot tell.
+        by_content = _BY_CONTENT in self.fingerprint or _may_hide_a_write(self._state)
+        return io.BufferedReader(_CheckedReader(self, raw, by_content=by_content), BLOCK)
+
+    def check_read(self, digest: str | None) -> None:
+        """Raise `InputChangedError` unless what was read, from start to end, is this very file.
+
+        :param digest: SHA-256 of what was read, as hexadecimal digits; None where the file's time
+            is old enough to tell a write.
+        """
+        state = self._location.file()
+        if _BY_CONTENT in self.fingerprint:
+            is_same = self.fingerprint == f"{self.size}-{_BY_CONTENT}{digest}"
+        else:
+            is_same = state == self._state and (
+                digest is None or digest == _digest(self._location, self._state)
+            )
+        if not is_same:
+            raise InputChangedError(
+                f"{shown(self.uri)} changed while it was being read; nothing was paid. "
+                "Another try reads it again."
+            )
 
     def changed(self) -> bool:
         """Ask the store whether the file is gone or is another one since it was found.
@@ -65,6 +96,55 @@ class Source:
     def has_version(self) -> bool:
         """Tell whether its store says more of a file's content than its size."""
         return bool(self._state.version)
+
+
+class _CheckedReader(io.RawIOBase):
+    """Read a file that may be written meanwhile; its end is given out only if it is of one version.
+
+    Without its end, a request is not complete, and nothing is converted or paid.
+    """
+
+    def __init__(self, source: Source, file: Any, *, by_content: bool) -> None:
+        self._source = source
+        self._file = file
+        self._left = source.size
+        self._digest = hashlib.sha256() if by_content else None
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read up to as many bytes as `buffer` holds."""
+        count: int = self._file.readinto(buffer) or 0
+        self._note(memoryview(buffer)[:count])
+        return count
+
+    def readall(self) -> bytes:
+        """Read what is left."""
+        data: bytes = self._file.read(-1)
+        self._note(data)
+        return data
+
+    def _note(self, data: bytes | memoryview) -> None:
+        if self._digest:
+            self._digest.update(data)
+        self._left -= len(data)
+        if self._left <= 0 or not data:
+            self._source.check_read(self._digest.hexdigest() if self._digest else None)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+        super().close()
+
+
+def _may_hide_a_write(state: State) -> bool:
+    """Tell whether another write just now may have left the file's time as it is, if it is known.
+
+    That of a file from a listing is not.
+    """
+    return state.modified is None or state.modified > SYSTEM_CLOCK.time() - _TICK
 
 
 def find_source(uri: str, *, field: str = "source", hash_limit: float | None = None) -> Source:

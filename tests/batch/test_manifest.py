@@ -79,7 +79,7 @@ def test_record_survives_its_line() -> None:
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[]", b'{"target": "a"}', b"\xff\xfe"])
 def test_line_that_is_no_record_is_left_out(line: bytes) -> None:
-    """Foreign and torn lines are no records, and no error."""
+    """Foreign and torn lines are skipped, without an error."""
     assert Record.from_line(line) is None
 
 

@@ -121,7 +121,7 @@ def test_name_of_a_former_page_may_be_taken(night: Night) -> None:
     run(night, 1)
     write_pages(night, "scan.pdf", 300)
     run(night, 2)
-    (night.out / "scan-2.jpg").unlink()
+    assert ["scan.jpg"] == night.outputs()
     write_pages(night, "scan-2.pdf", 400)
     run(night, 3)
 

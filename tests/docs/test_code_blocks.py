@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.airflow_2 import airflow_2_form
 from tests.docs.blocks import blocks
 
 if TYPE_CHECKING:
@@ -16,7 +18,19 @@ if TYPE_CHECKING:
     from tests.docs.blocks import Block
 
 ROOT = Path(__file__).parents[2]
+AIRFLOW_2 = version("apache-airflow").startswith("2.")
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+EXAMPLES = sorted((ROOT / "example_dags").glob("*.py"))
+
+
+@pytest.mark.parametrize("page", [*PAGES, *EXAMPLES], ids=lambda page: page.name)
+def test_imports_are_written_for_airflow_2_too(page: Path) -> None:
+    """Above each import of `airflow.sdk` a comment says its form on Airflow 2."""
+    text = page.read_text("utf-8")
+
+    assert "airflow.sdk import" not in airflow_2_form(text).replace("`airflow.sdk`", "")
+    assert len(text.splitlines()) == len(airflow_2_form(text).splitlines())
 
 
 @pytest.mark.timeout(180)  # a page may hold many conversions
@@ -40,7 +54,8 @@ def test_blocks_run(
             _run_as_dag_file(block, run_dag)
         else:
             # As many empty lines as stand above it, so that a traceback names the page's line.
-            source = "\n" * (block.line - 1) + block.code
+            code = airflow_2_form(block.code) if AIRFLOW_2 else block.code
+            source = "\n" * (block.line - 1) + code
             exec(compile(source, str(page), "exec"), namespace)
 
 

@@ -8,10 +8,14 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from tests.airflow_2 import airflow_2_form
+
+AIRFLOW_2 = version("apache-airflow").startswith("2.")
 PAGE = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text("utf-8")
 BLOCK = re.compile(r"^```python\n# (\S+\.py)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -24,7 +28,7 @@ def test_user_tests_pass(tmp_path: Path, airflow_db: Path) -> None:
     for name, code in files.items():
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(code, "utf-8")
+        path.write_text(airflow_2_form(code) if AIRFLOW_2 else code, "utf-8")
     with (
         closing(sqlite3.connect(airflow_db)) as own,
         closing(sqlite3.connect(tmp_path / "airflow.db")) as copy,

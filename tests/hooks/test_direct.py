@@ -21,7 +21,7 @@ from airflow_provider_convertapi.errors import (
     ResultLostError,
     ThrottledError,
 )
-from tests.core.api.wire import Proxy
+from tests.proxies import Proxy
 from tests.tries import checked_conversion
 
 if TYPE_CHECKING:

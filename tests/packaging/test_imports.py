@@ -46,7 +46,7 @@ def test_operators_import_no_client() -> None:
     """A DAG file that imports our operators loads neither requests, PyJWT nor aiohttp."""
     imports = "\n".join(f"import {module}" for module in _listed("operators", "sensors"))
     loaded = _print(
-        "from airflow.providers.common.compat.sdk import BaseOperator, conf\n"
+        "from airflow_provider_convertapi.airflow_names import BaseOperator, conf\n"
         f"before = set(sys.modules)\n{imports}\n"
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )

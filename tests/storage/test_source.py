@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_convertapi.errors import InputNotFoundError, ParameterError
+from airflow_provider_convertapi.errors import InputChangedError, InputNotFoundError, ParameterError
 from airflow_provider_convertapi.storage import BLOCK, find_source, is_url
 
 if TYPE_CHECKING:
@@ -97,6 +97,45 @@ def test_content_hash_makes_a_copy_the_same_file(store: Store) -> None:
     second = find_source(store.uri + "a.txt", hash_limit=math.inf)
 
     assert f"4-sha256:{sha256(b'same').hexdigest()}" == first.fingerprint == second.fingerprint
+
+
+@pytest.mark.parametrize("content_hash", [False, True])
+def test_file_that_is_written_while_it_is_read(store: Store, content_hash: bool) -> None:
+    """Its end is not given out: what was read so far may be of two versions."""
+    store.write("a.txt", b"one")
+    source = find_source(store.uri + "a.txt", content_hash=content_hash)
+
+    with source.open() as file:
+        _write_later(store, "a.txt", b"two")
+        if content_hash and store.uri.startswith("memory:"):  # an open file stays what it was
+            assert b"one" == file.read()
+        else:
+            with pytest.raises(InputChangedError, match="nothing was paid"):
+                file.read()
+
+
+def test_large_file_that_is_written_while_it_is_read(store: Store) -> None:
+    """The beginning was read before, the end is not given out."""
+    data = os.urandom(2 * BLOCK)
+    store.write("a.bin", data)
+    source = find_source(store.uri + "a.bin")
+
+    with source.open() as file:
+        begin = file.read(BLOCK)
+        _write_later(store, "a.bin", data[::-1])
+        with pytest.raises(InputChangedError):
+            file.read(BLOCK)
+    assert data[:BLOCK] == begin
+
+
+def test_touched_file_is_read_whole(local_store: DiskStore) -> None:
+    """With a hash of the content, a new time alone does not make another file of it."""
+    local_store.write("a.txt", b"one")
+    source = find_source(local_store.uri + "a.txt", hash_limit=math.inf)
+
+    with source.open() as file:
+        os.utime(local_store.root / "a.txt", (1, 1))
+        assert b"one" == file.read()
 
 
 def test_vanished_file_has_changed(store: Store, tmp_path: Path) -> None:

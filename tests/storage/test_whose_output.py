@@ -148,9 +148,9 @@ def test_one_conversion_in_two_stores(
     assert [(tmp_path / "copy" / "a.html").read_bytes()] * 2 == copies
 
 
-def _publish(uri: str, data: bytes, mark: str, *, overwrite: bool) -> None:
+def _publish(uri: str, data: bytes, stamp: str, *, overwrite: bool) -> None:
     place = Destination.parse(uri)
-    with Publication(place, inputs=[], overwrite=overwrite, mark=lambda _: mark) as publication:
+    with Publication(place, inputs=[], overwrite=overwrite, stamp=lambda _: stamp) as publication:
         with publication.stage(uri, len(data)) as sink:
             sink.write(data)
         publication.publish()

@@ -374,7 +374,7 @@ def test_redirect(location: str, where: str) -> None:
 
 
 def test_redirect_to_nonsense() -> None:
-    """A location that is no URL is no reason to crash."""
+    """A location that is not a URL does not crash the client."""
     assert "(HTTP 302). " in str(error_of(response(302, b"", location="https://[")))
 
 

@@ -308,7 +308,7 @@ def test_mark_is_a_keyed_hash() -> None:
     """It differs with conversion and output, and does not tell what it was made of."""
     one, other = (JobIds("key", text * 64) for text in "ab")
 
-    marks = [one.mark("a.pdf"), one.mark("b.pdf"), other.mark("a.pdf")]
+    marks = [one.stamp("a.pdf"), one.stamp("b.pdf"), other.stamp("a.pdf")]
 
     assert "ee2571c24120580946c3ecd6fae3289f" == marks[0]
     assert 3 == len(set(marks))

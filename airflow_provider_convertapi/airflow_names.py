@@ -1,0 +1,94 @@
+"""Find Airflow's names where the installed Airflow keeps them.
+
+Import a name from here as from any module: it is looked up when it is imported, first in Airflow
+3's `airflow.sdk`, then in its older homes.  A name that the installed Airflow does not have is an
+ImportError.  The provider `common.compat` does the same, but its releases that have all of these
+names are younger than the constraints files of the Airflow releases that we support.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.sdk import (
+        BaseHook,
+        BaseOperator,
+        BaseSensorOperator,
+        Connection,
+        ObjectStoragePath,
+        RetryDecision,
+        RetryPolicy,
+        get_current_context,
+    )
+    from airflow.sdk.configuration import conf
+    from airflow.sdk.exceptions import (
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowOptionalProviderFeatureException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+        AirflowTaskTimeout,
+    )
+    from airflow.sdk.log import amask_secret, mask_secret
+
+__all__ = [
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "AirflowOptionalProviderFeatureException",
+    "AirflowSensorTimeout",
+    "AirflowSkipException",
+    "AirflowTaskTimeout",
+    "BaseHook",
+    "BaseOperator",
+    "BaseSensorOperator",
+    "Connection",
+    "ObjectStoragePath",
+    "RetryDecision",
+    "RetryPolicy",
+    "amask_secret",
+    "conf",
+    "get_current_context",
+    "mask_secret",
+]
+
+_EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")
+
+_HOMES: dict[str, tuple[str, ...]] = {
+    "AirflowFailException": _EXCEPTIONS,
+    "AirflowNotFoundException": _EXCEPTIONS,
+    "AirflowOptionalProviderFeatureException": _EXCEPTIONS,
+    "AirflowSensorTimeout": _EXCEPTIONS,
+    "AirflowSkipException": _EXCEPTIONS,
+    "AirflowTaskTimeout": _EXCEPTIONS,
+    "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
+    "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
+    "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
+    "Connection": ("airflow.sdk", "airflow.models.connection"),
+    "ObjectStoragePath": ("airflow.sdk", "airflow.io.path"),
+    "RetryDecision": ("airflow.sdk",),  # 3.3
+    "RetryPolicy": ("airflow.sdk",),  # 3.3
+    "amask_secret": ("airflow.sdk.log",),  # 3.3
+    "conf": ("airflow.sdk.configuration", "airflow.configuration"),
+    "get_current_context": ("airflow.sdk", "airflow.operators.python"),
+    "mask_secret": (
+        "airflow.sdk.log",
+        "airflow.sdk.execution_time.secrets_masker",
+        "airflow.utils.log.secrets_masker",
+    ),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Look a name up once, from its newest home to its oldest."""
+    for home in _HOMES.get(name, ()):
+        try:
+            found = getattr(import_module(home), name)
+        except (ImportError, AttributeError):
+            continue
+        globals()[name] = found
+        return found
+    raise AttributeError(f"this Airflow has no {name}")
