@@ -27,20 +27,18 @@ import time
 import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from tests.proxies import Proxy, TlsFront, make_certificate
+from tests.proxies import PROXIES, put_before
 
 # Hundreds of failures on purpose: Airflow's log of each would hide the figures.
 os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "CRITICAL"
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from convertapi_sandbox import Sandbox
     from tests.proxies import Ending, Turn
@@ -48,7 +46,7 @@ if TYPE_CHECKING:
 TRIES = 4
 SHARE = 0.05
 PROXY_SHARE = 0.02
-WAYS = ("no proxy", "forwarding proxy", "CONNECT proxy")
+WAYS = ("no proxy", *PROXIES)
 SETTLE = 0.5
 THREADS = 8
 
@@ -82,29 +80,6 @@ class Faults:
                 return None
             self.hits[turn] += 1
             return "reset" if self.hits.total() % 2 else "closed"
-
-
-@contextmanager
-def reached(sandbox: Sandbox, way: str, folder: Path) -> Iterator[tuple[str, Counter[Turn]]]:
-    """Put a proxy before the sandbox; give the service's URL, and a count of the proxy's faults."""
-    faults = Faults()
-    if way == "no proxy":
-        yield sandbox.url, faults.hits
-        return
-    port, scheme = urlsplit(sandbox.url).port or 0, "http"
-    with ExitStack() as listeners:
-        if way == "CONNECT proxy":
-            certificate, scheme = folder / "certificate.pem", "https"
-            make_certificate(certificate)
-            port = listeners.enter_context(closing(TlsFront(port, certificate))).port
-            os.environ["REQUESTS_CA_BUNDLE"] = str(certificate)
-        proxy = listeners.enter_context(closing(Proxy(port, faults)))
-        os.environ[f"{scheme}_proxy"] = f"http://127.0.0.1:{proxy.port}"
-        try:
-            yield f"{scheme}://127.0.0.1:{port}", faults.hits
-        finally:
-            del os.environ[f"{scheme}_proxy"]
-            os.environ.pop("REQUESTS_CA_BUNDLE", None)
 
 
 def inject(sandbox: Sandbox) -> None:
@@ -220,11 +195,15 @@ def main(count: int) -> int:
         for way in WAYS:
             here = Path(folder, way)
             here.mkdir()
-            with reached(sandbox, way, here) as (url, hits):
+            faults = Faults()
+            with put_before(sandbox.url, way, here, faults) as (url, environment):
+                os.environ.update(environment)
                 _connect(sandbox, url)
                 kept &= _compare(sandbox, way, here, count)
-                if hits:
-                    print("  the proxy ended connections: " + _told(hits))
+            for name in environment:
+                del os.environ[name]
+            if faults.hits:
+                print("  the proxy ended connections: " + _told(faults.hits))
     return 0 if kept else 1
 
 

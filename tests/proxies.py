@@ -11,14 +11,17 @@ import ssl
 import struct
 import threading
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+PROXIES = ("forwarding proxy", "CONNECT proxy")
 Ending = Literal["closed", "reset"]
+ENDINGS: tuple[Ending, ...] = ("closed", "reset")
 Turn = Literal["handshake", "request", "answer"]
 Fate = Callable[[Turn], Ending | None]
 
@@ -65,6 +68,31 @@ def server_context(certificate: Path) -> ssl.SSLContext:
     # A ticket would come between handshake and request, and be taken for the first answer.
     context.num_tickets = 0
     return context
+
+
+@contextmanager
+def put_before(
+    url: str, kind: str, folder: Path, fate: Fate = go_on, ending: Ending | None = None
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Put a proxy before a service that speaks plain HTTP, and TLS where it carries tunnels.
+
+    :param kind: one of `PROXIES`, or anything else for none.
+    :param folder: where the certificate is written.
+    :returns: the service's URL, and the environment in which clients find the proxy.
+    """
+    if kind not in PROXIES:
+        yield url, {}
+        return
+    port, scheme, environment = urlsplit(url).port or 0, "http", {}
+    with ExitStack() as listeners:
+        if kind == "CONNECT proxy":
+            scheme, certificate = "https", folder / "certificate.pem"
+            make_certificate(certificate)
+            port = listeners.enter_context(closing(TlsFront(port, certificate))).port
+            environment["REQUESTS_CA_BUNDLE"] = str(certificate)
+        proxy = listeners.enter_context(closing(Proxy(port, fate, ending)))
+        environment[f"{scheme}_proxy"] = f"http://127.0.0.1:{proxy.port}"
+        yield f"{scheme}://127.0.0.1:{port}", environment
 
 
 class Listener:
