@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -148,7 +149,7 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
         started=now,
     )
     with closing(open_tables()) as tables:
-        index = Index(tables, task, now, only_own_run=request.overwrite)
+        index = Index(tables, task, now, only_own_run=bool(request.overwrite))
         index.read(state.manifest)
         _list_inputs(plan, request, tables, index)
         _name_outputs(plan, request, tables, index)
@@ -333,6 +334,6 @@ def _hash_content(uri: str) -> str:
     if is_url(uri):
         return url_fingerprint(uri)
     try:
-        return find_source(uri, content_hash=True).fingerprint
+        return find_source(uri, hash_limit=math.inf).fingerprint
     except (InputNotFoundError, FileNotFoundError):  # gone before it was looked at, or after
         return MISSING

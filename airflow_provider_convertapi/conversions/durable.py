@@ -140,13 +140,14 @@ class StepJob:
         """
         if self.conversion or self.ref:
             return
-        if self._next_attempt is not None:  # the service was too busy to take it
-            self._submit(self._next_attempt)
-            return
         if self._answers is None:
             self.find()
+            # An earlier attempt's results may be gone, where the step before is made anew.
+            self.check_fetchable()
         answers = self._answers or {}
-        if not answers:
+        if self._next_attempt is not None:  # also where the service was too busy to take it
+            self._submit(self._next_attempt)
+        elif not answers:
             self._submit(0)
         elif not self.conversion:
             self._go_on_from(answers[self.attempt])
