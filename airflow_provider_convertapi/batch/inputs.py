@@ -29,6 +29,7 @@ from airflow_provider_convertapi.storage import (
     is_url,
     list_files,
     shown,
+    unsigned,
 )
 
 if TYPE_CHECKING:
@@ -55,15 +56,6 @@ _TEXT_OF_LIST = re.compile(
     r"""\[\s*( | '.*' | ".*" | \w+\(.*\) | \[.*\] )\s*\]""", re.DOTALL | re.VERBOSE
 )
 """A list as text: of strings, of paths such as ``PosixPath('a')``, of lists, or empty."""
-
-_SIGNATURES = (
-    ("X-Amz-Signature", "Algorithm Credential Date Expires SignedHeaders Security-Token", "X-Amz-"),
-    ("X-Goog-Signature", "Algorithm Credential Date Expires SignedHeaders", "X-Goog-"),
-    ("Signature Expires", "AWSAccessKeyId GoogleAccessId Key-Pair-Id", ""),
-    ("sig se sv", "ss srt sr sp st spr sip skoid sktid skt ske sks skv", ""),
-)
-"""Parameters that show that a URL is signed, what else belongs to the signature, and the prefix of
-the latter: for S3 and its like, Google, CloudFront and older schemes, Azure."""
 
 
 Entry = TypeVar("Entry", "Input", "Found")
@@ -208,19 +200,9 @@ def record_uri(uri: str) -> str:
     out of it, so that a document has the same name however often its URL is signed.  So are user
     and password, and the fragment, which no server sees.
     """
-    query = uri.partition("#")[0].partition("?")[2] if is_url(uri) else ""
-    query = _without_signature(query)
+    query = unsigned(uri).partition("#")[0].partition("?")[2] if is_url(uri) else ""
     digest = hashlib.sha256(query.encode()).hexdigest()[:16]
     return f"{shown(uri)}?digest={digest}" if query else shown(uri)
-
-
-def _without_signature(query: str) -> str:
-    pairs = query.split("&")
-    names = {pair.partition("=")[0] for pair in pairs}
-    for telling, others, prefix in _SIGNATURES:
-        if names.issuperset(telling.split()):
-            names -= {*telling.split(), *(prefix + other for other in others.split())}
-    return "&".join(pair for pair in pairs if pair.partition("=")[0] in names)
 
 
 def _is_listing(uri: str) -> bool:

@@ -68,7 +68,7 @@ def collect(
     try:
         return _publish(session, target, conversion, log)
     except OutputExistsError as error:
-        raise paid_but_blocked(error, conversion.cost) from None
+        raise paid_but_blocked(error, conversion.cost, is_stored=True) from None
     except OutputNotWritableError as error:
         raise OutputNotWritableError(
             f"{error} {what} was converted and paid ({conversion.cost} conversion(s)); its result "

@@ -18,7 +18,7 @@ from airflow_provider_convertapi.storage.uris import is_url, shown, wrong
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
-    from airflow_provider_convertapi.storage.location import Location
+    from airflow_provider_convertapi.storage.location import Location, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,14 @@ class Destination:
             raise wrong(self.field, complaint.replace("there are no", "there is no"))
         return [self.uri]
 
+    def state(self, uri: str) -> State | None:
+        """Return what is at an output now, None where no file is."""
+        state = locate(uri, self.field).file()
+        return state if state and state.kind == "file" else None
+
     def sizes(self, uris: Iterable[str]) -> list[int | None]:
         """Return the bytes of each file that is there now, None for each that is not."""
-        states = [locate(uri, self.field).file() for uri in uris]
-        return [state.size if state and state.kind == "file" else None for state in states]
+        return [state.size if state else None for state in map(self.state, uris)]
 
     def holds(self, uri: str, digest: str) -> bool | None:
         """Tell whether an output still has the content that was published; None: it is gone.

@@ -30,6 +30,7 @@ from airflow_provider_convertapi.storage.location import (
 )
 from airflow_provider_convertapi.storage.locks import is_at, locked, try_to_lock
 from airflow_provider_convertapi.storage.names import temporary_name
+from airflow_provider_convertapi.storage.stamps import put_stamp, stamp_in
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
@@ -164,9 +165,11 @@ class LocalLocation:
         finally:
             trial.discard()
 
-    def part(self, spool: Callable[[], Path], marks: Sequence[str] = ()) -> LocalPart:  # noqa: ARG002 - it waits beside its target, locked
-        """Return a result that waits beside this place."""
-        return LocalPart(self.path)
+    def part(
+        self, spool: Callable[[], Path], marks: Sequence[str] = (), stamp: str = ""
+    ) -> LocalPart:  # noqa: ARG002 - it waits beside its target, locked
+        """Return a result that waits beside this place; its time carries the stamp."""
+        return LocalPart(self.path, stamp)
 
 
 class LocalPart:
@@ -176,8 +179,9 @@ class LocalPart:
     killed one left.  While its task lives it is locked, and other tasks use another name.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, stamp: str = "") -> None:
         self._target = target
+        self._stamp = stamp
         self._lock: int | None = None
         self._counted = False
         self._waits = False
@@ -230,6 +234,8 @@ class LocalPart:
 
     def prepare(self) -> None:
         """Flush it to the disk: a published file must survive a power cut."""
+        if self._stamp:
+            put_stamp(self.staged, self._stamp)
         with self.staged.open("rb") as file:
             os.fsync(file.fileno())
 
@@ -305,7 +311,8 @@ def _state_of(found: os.stat_result) -> State:
         kind = "directory"
     elif stat.S_ISREG(found.st_mode):
         kind = "file"
-    return State(found.st_size, str(found.st_mtime_ns), kind, found.st_mtime)
+    version, stamp = str(found.st_mtime_ns), stamp_in(found.st_mtime_ns)
+    return State(found.st_size, version, kind, found.st_mtime, stamp)
 
 
 def _nearest(path: Path) -> Path:

@@ -40,17 +40,26 @@ class State:
     :param version: ETag, generation or modification time; empty where the store has none of them.
     :param modified: seconds since the epoch at which it was written, None where the store does
         not say.
+    :param stamp: the stamp with which it was written, or as much of it as the store keeps; empty
+        for none, None where the store keeps no stamps.
     """
 
     size: int
     version: str
     kind: Literal["file", "directory", "other"] = "file"
     modified: float | None = field(default=None, compare=False)
+    stamp: str | None = field(default=None, compare=False)
 
     @property
     def fingerprint(self) -> str:
         """Return text that differs when the content does, as far as the store tells."""
         return f"{self.size}-{self.version}"
+
+    def bears(self, stamp: str) -> bool | None:
+        """Tell whether it is as it was written with this stamp; None where that is unknown."""
+        if self.stamp is None:
+            return None
+        return bool(self.stamp) and stamp.startswith(self.stamp)
 
     @classmethod
     def of_file(cls, fingerprint: str) -> State:
@@ -204,9 +213,11 @@ class Location(Protocol):
         Nothing happens in a store where only writing under the final name could tell.
         """
 
-    def part(self, spool: Callable[[], Path], marks: Sequence[str] = ()) -> Part:
+    def part(self, spool: Callable[[], Path], marks: Sequence[str] = (), stamp: str = "") -> Part:
         """Return a result that waits for its publication at this place.
 
         :param spool: gives a local directory for what cannot wait beside its target.
         :param marks: for a hidden file's name; see `Publication`.
+        :param stamp: hexadecimal digits that its file bears until somebody writes to it, where the
+            store can keep them; empty for none.
         """

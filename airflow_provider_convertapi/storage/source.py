@@ -69,7 +69,9 @@ class Source:
         if _BY_CONTENT in self.fingerprint:
             is_same = self.fingerprint == f"{self.size}-{_BY_CONTENT}{digest}"
         else:
-            is_same = state == self._state and (digest is None or digest == _digest(self._location))
+            is_same = state == self._state and (
+                digest is None or digest == _digest(self._location, self._state)
+            )
         if not is_same:
             raise InputChangedError(
                 f"{shown(self.uri)} changed while it was being read; nothing was paid. "
@@ -77,15 +79,18 @@ class Source:
             )
 
     def changed(self) -> bool:
-        """Ask the store whether the file is gone or was written since it was found.
+        """Ask the store whether the file is gone or is another one since it was found.
 
-        Where the store has no versions, the content is read again.
+        Where its content identifies it, one that was only touched is the same.  Where the store has
+        no versions, the content is always read again.
         """
-        if self._location.file() != self._state:
+        state = self._location.file()
+        is_same = state == self._state
+        if _BY_CONTENT not in self.fingerprint or (is_same and self.has_version):
+            return not is_same
+        if state is None or state.kind != "file" or state.size != self.size:
             return True
-        if self.has_version or _BY_CONTENT not in self.fingerprint:
-            return False
-        return self.fingerprint != f"{self.size}-{_BY_CONTENT}{_digest(self._location)}"
+        return self.fingerprint != f"{self.size}-{_BY_CONTENT}{_digest(self._location, state)}"
 
     @property
     def has_version(self) -> bool:
@@ -142,13 +147,14 @@ def _may_hide_a_write(state: State) -> bool:
     return state.modified is None or state.modified > surroundings().clock.time() - _TICK
 
 
-def find_source(uri: str, *, field: str = "source", content_hash: bool = False) -> Source:
+def find_source(uri: str, *, field: str = "source", hash_limit: float | None = None) -> Source:
     """Find the file at `uri`.
 
     :param uri: local path, or URI of a store; its connection is named before an ``@``.
     :param field: what the user calls it; errors name it.
-    :param content_hash: read the file once and fingerprint its content, so that a copy does not
-        count as a new file.  This is always done if the store has neither ETag nor time.
+    :param hash_limit: a file of up to this many bytes is read once, and its content
+        fingerprinted, so that a copy does not count as a new file; None reads none.  This is always
+        done if the store has neither ETag nor time.
 
     `ParameterError` for what cannot be a file here; `InputNotFoundError` where there is none.
     """
@@ -163,8 +169,10 @@ def find_source(uri: str, *, field: str = "source", content_hash: bool = False) 
             else "is not a regular file"
         )
         raise wrong(field, f"{shown(uri)} {what}.")
-    by_content = content_hash or not state.version  # files of one size would all be the same one
-    version = f"{_BY_CONTENT}{_digest(location)}" if by_content else state.version
+    # Without a version, files of one size would all be the same one.
+    is_small = hash_limit is not None and state.size <= hash_limit
+    by_content = is_small or not state.version
+    version = f"{_BY_CONTENT}{_digest(location, state)}" if by_content else state.version
     return Source(
         location.uri, location.name, state.size, f"{state.size}-{version}", location, state
     )
@@ -203,8 +211,8 @@ def _look(location: Location, argument: str) -> State:
     return state
 
 
-def _digest(location: Location) -> str:
-    with location.open() as file:
+def _digest(location: Location, state: State) -> str:
+    with location.open(state) as file:
         digest = hashlib.sha256()
         while block := file.read(BLOCK):
             digest.update(block)

@@ -179,7 +179,7 @@ class StoreLocation:
     def check_writable(self) -> None:
         """Do nothing: only writing under the final name could tell, and that is publishing."""
 
-    def part(self, spool: Callable[[], Path], marks: Sequence[str] = ()) -> Part:
+    def part(self, spool: Callable[[], Path], marks: Sequence[str] = (), stamp: str = "") -> Part:  # noqa: ARG002 - for stores that keep it
         """Return a result that is uploaded under a hidden name and then renamed."""
         return RenamedPart(self, spool(), marks)
 
@@ -189,10 +189,11 @@ class StoreLocation:
         uri = f"{self.uri.rpartition('/')[0]}/{name}"
         return type(self)(uri, self.family, self.conn_id, f"{parent}/{name}", self.fs)
 
-    def put(self, file: Path, *, replace: bool) -> None:
+    def put(self, file: Path, *, replace: bool, **more: Any) -> None:
         """Upload a local file in blocks, few at a time, so that memory stays bounded.
 
         :param replace: false raises `FileExistsError` where a file is there already.
+        :param more: what the store's own upload takes in addition.
         """
         put = self.fs.put_file
         options: dict[str, Any] = {
@@ -205,7 +206,7 @@ class StoreLocation:
             if not creating and self.file() is not None:  # an older fsspec can do no better
                 raise FileExistsError(shown(self.uri))
             options |= creating
-        put(str(file), self.path, **accepted(put, **options))
+        put(str(file), self.path, **accepted(put, **options), **more)
 
     def rename(self, new: StoreLocation, size: int, *, replace: bool) -> None:
         """Give a complete file its name.
@@ -285,15 +286,18 @@ class Reader(io.RawIOBase):
         super().close()
 
 
-def state_of(info: Mapping[str, Any]) -> State:
-    """Return the state that a store's description of a path gives."""
+def state_of(info: Mapping[str, Any], stamp: str | None = None) -> State:
+    """Return the state that a store's description of a path gives.
+
+    :param stamp: the stamp that the file bears, where its store keeps them.
+    """
     if info["type"] == "directory":
         return State(0, "", "directory")
     version = next((info[key] for key in _VERSIONS if info.get(key)), "")
     if isinstance(version, datetime):  # a listing may give the same moment as a number
         version = version.timestamp()
     size = int(info["size"] or 0)
-    return State(size, str(version).strip('"'), modified=_written(info))
+    return State(size, str(version).strip('"'), modified=_written(info), stamp=stamp)
 
 
 def _written(info: Mapping[str, Any]) -> float | None:
