@@ -166,6 +166,8 @@ class Teller:
         is_doubtful = any(bill.code for bill in service.bills) or bool(world.overlapping)
         # What a batch wrote and could not record before it was killed is not known to be its own.
         is_doubtful = is_doubtful or (world.was_killed_elsewhere and world.asked.is_batch)
+        # A file whose name the service chose is not written over by another version's result.
+        is_doubtful = is_doubtful or "OutputExists" in type(self.last and self.last.error).__name__
         require(
             is_doubtful or not world.asked.durable,
             f"all is well, and the task does not come to an end: {self.last and self.last.error}",
