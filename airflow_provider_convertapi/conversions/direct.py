@@ -123,7 +123,8 @@ class DirectConversion:
 
     def run(self) -> ConversionResult:
         """Convert and publish."""
-        request = self._endpoint()
+        timeout = self.request.timeout_for(int(self._note.has_timed_out(self.client)))
+        request = self._endpoint(timeout)
         seconds = self.request.timeout if self.seconds is None else self.seconds
         deadline = self.client.monotonic() + seconds
         throttled = unsent = 0
@@ -150,15 +151,19 @@ class DirectConversion:
                 if not error.is_refusal:
                     raise
                 self.cost = int(error.paid is True)
-                again = error.transient and not self._note.is_second(error, self.client)
+                again = error.transient and not self._is_final(error, timeout)
                 raise with_remedy(error, self.request.describe(), again=again) from None
             else:
                 self._note.forget(self.client)
                 return result
 
-    def _endpoint(self) -> Endpoint[None]:
+    def _is_final(self, verdict: ConvertApiError, timeout: int) -> bool:
+        """Tell whether no further attempt is worth its price."""
+        cannot_be_longer = self.request.cannot_be_longer(verdict, timeout)
+        return cannot_be_longer or self._note.is_second(verdict, self.client)
+
+    def _endpoint(self, timeout: int) -> Endpoint[None]:
         request = self.request
-        timeout = request.timeout_for(int(self._note.has_timed_out(self.client)))
         return convert_directly(
             request.source_format, request.target_format, timeout, request.fields(timeout)
         )

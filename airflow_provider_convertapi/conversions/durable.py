@@ -15,7 +15,6 @@ from airflow_provider_convertapi.conversions.collection import can_be_fetched
 from airflow_provider_convertapi.conversions.deferral import JobRef
 from airflow_provider_convertapi.conversions.result import with_remedy
 from airflow_provider_convertapi.conversions.submission import Submission
-from airflow_provider_convertapi.conversions.values import MOST_TIMEOUT
 from airflow_provider_convertapi.errors import (
     ConversionError,
     ConvertApiError,
@@ -120,7 +119,8 @@ class StepJob:
     def _cannot_be_longer(self, verdict: ConvertApiError) -> bool:
         """Tell whether it timed out with the longest `Timeout` that the service takes."""
         enlarged = max(self._timeouts, 1) - 1
-        return _is_timeout(verdict) and self.job.request.timeout_for(enlarged) >= MOST_TIMEOUT
+        request = self.job.request
+        return request.cannot_be_longer(verdict, request.timeout_for(enlarged))
 
     @property
     def _timeouts(self) -> int:
@@ -200,7 +200,8 @@ class StepJob:
         job.settings.permit.reserve()
         self.attempt = self._next_attempt = attempt
         try:
-            mine = Submission(job, attempt, job.request.timeout_for(self._timeouts)).submit()
+            timeout = job.request.timeout_for(self._timeouts + int(self._had_timed_out()))
+            mine = Submission(job, attempt, timeout).submit()
         except ConversionError:
             # A 5xx with a Code is billed, even where it answers the submit itself.
             self.cost = self.charged = 1
@@ -211,6 +212,10 @@ class StepJob:
         )
         self.ref = self._reference(attempt, round(job.client.clock(), 1) if mine else None)
         self.cost, self.charged = 1, int(mine)
+
+    def _had_timed_out(self) -> bool:
+        """Tell whether a submit was answered by a timeout, which left no job."""
+        return self.job.note.has_timed_out(self.job.client)
 
     def _reference(self, attempt: int, submitted: float | None) -> JobRef:
         uploads = tuple(self.job.request.uploads)

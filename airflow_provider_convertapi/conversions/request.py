@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
 from airflow_provider_convertapi.conversions.arguments import ConversionOptions, values_of
 from airflow_provider_convertapi.conversions.secrets import secrets_in
 from airflow_provider_convertapi.conversions.values import (
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.wire import Openable
     from airflow_provider_convertapi.conversions.arguments import ConversionArguments
     from airflow_provider_convertapi.conversions.target import Target
+    from airflow_provider_convertapi.errors import ConvertApiError
 
 INLINE_LIMIT = 1024 * 1024
 """Inputs of up to this many bytes in total travel in the submit itself, which saves a request."""
@@ -205,6 +207,10 @@ class ConversionRequest:
         """Return the service's `Timeout` in seconds, doubled for each earlier attempt it ended."""
         asked = self.service_timeout or int(min(max(self.timeout, LEAST_TIMEOUT), MOST_TIMEOUT))
         return int(min(asked * 2**enlarged, MOST_TIMEOUT))
+
+    def cannot_be_longer(self, verdict: ConvertApiError | None, timeout: int) -> bool:
+        """Tell whether it timed out although `timeout` is the most that the service takes."""
+        return verdict is not None and verdict.code == TIMEOUT_CODE and timeout >= MOST_TIMEOUT
 
     def fields(
         self, timeout: int, uploaded: Mapping[str, str] | None = None

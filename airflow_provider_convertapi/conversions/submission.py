@@ -138,5 +138,9 @@ class Submission:
 
     def _final(self, error: ConvertApiError) -> ConvertApiError:
         """Return a verdict that answered the submit; a second transient one is final."""
-        again = error.transient and not self._job.note.is_second(error, self._job.client)
-        return with_remedy(error, self._job.request.describe(), again=again)
+        job = self._job
+        is_final = job.request.cannot_be_longer(error, self._service_timeout) or job.note.is_second(
+            error, job.client
+        )
+        again = error.transient and not is_final
+        return with_remedy(error, job.request.describe(), again=again)

@@ -84,20 +84,21 @@ def test_verdicts_with_and_without_a_job(
 
 
 def lengths(sandbox: Sandbox) -> list[int]:
-    """Return the bytes of each direct request: `Timeout` 120 takes one more than 60."""
-    sent = sandbox.requests.filter(method="POST", path="/convert/*")
+    """Return the bytes of each paid request: `Timeout` 120 takes one more than 60."""
+    sent = [entry for entry in sandbox.requests.filter(method="POST") if "/convert/" in entry.path]
     return [int(request.headers["content-length"]) for request in sent]
 
 
+@MODES
 @pytest.mark.parametrize(
     ("code", "more"), [pytest.param(50050, 0, id="other"), pytest.param(5000, 1, id="5000")]
 )
-def test_direct_timeout_is_doubled_where_one_was_over(
-    sandbox: Sandbox, make_hook: MakeHook, letter: Path, code: int, more: int
+def test_timeout_is_doubled_where_one_was_over(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path, durable: bool, code: int, more: int
 ) -> None:
     """A later try has more time where an earlier one ran out of it, and not otherwise."""
-    given: dict[str, Any] = {"durable": False, "parameters": {"Timeout": 60}}
-    sandbox.fail("POST /convert", verdict=code, times=1)
+    given: dict[str, Any] = {"durable": durable, "parameters": {"Timeout": 60}}
+    fail_at_the_post(sandbox, code, 1)
     with pytest.raises(TransientConversionError):
         make_hook().convert(letter, "pdf", letter.parent / "o.pdf", **given)
 
@@ -105,6 +106,18 @@ def test_direct_timeout_is_doubled_where_one_was_over(
 
     first, second = lengths(sandbox)
     assert more == second - first
+
+
+@MODES
+def test_timeout_with_the_longest_time_is_final(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path, durable: bool
+) -> None:
+    """There is no longer time to give, so no further attempt is paid by itself."""
+    fail_at_the_post(sandbox, 5000, 9)
+    given: dict[str, Any] = {"durable": durable, "parameters": {"Timeout": 1200}}
+
+    with pytest.raises(ConversionFailure, match="change nothing"):
+        make_hook().convert(letter, "pdf", letter.parent / "o.pdf", **given)
 
 
 def test_direct_timeout_of_a_later_try(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:
