@@ -166,8 +166,11 @@ class LocalLocation:
             trial.discard()
 
     def part(
-        self, spool: Callable[[], Path], marks: Sequence[str] = (), stamp: str = ""
-    ) -> LocalPart:  # noqa: ARG002 - it waits beside its target, locked
+        self,
+        spool: Callable[[], Path],  # noqa: ARG002 - it waits beside its target
+        marks: Sequence[str] = (),  # noqa: ARG002 - while it is locked, it is another task's
+        stamp: str = "",
+    ) -> LocalPart:
         """Return a result that waits beside this place; its time carries the stamp."""
         return LocalPart(self.path, stamp)
 
