@@ -176,6 +176,10 @@ class Converter:
         """Return what a file's ids depend on beside its seed: no run, task, try or shard."""
         return {"destination": self.request.destination.uri, "output": item.target}
 
+    def source_format(self, item: Item) -> str:
+        """Return the source format that a file is converted from."""
+        return self.expect(item).requests[0].source_format
+
     def ids(self, item: Item) -> JobIds:
         """Return the ids of a file's first job, as the plan describes the file."""
         return self._ids(item, self.expect(item).requests[0])

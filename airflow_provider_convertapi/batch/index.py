@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_convertapi.api.converters import without_extension
 from airflow_provider_convertapi.api.retry import RETENTION
 from airflow_provider_convertapi.batch.outcomes import LastConversion
+from airflow_provider_convertapi.batch.record import KnownCosts
 from airflow_provider_convertapi.batch.tables import (
     FORMER,
     IS_OUTPUT,
@@ -65,6 +66,7 @@ class Index:
         self._own: deque[tuple[datetime, str, tuple[str, int]]] = deque()
         self._has_numbered = self._has_digests = False
         self.has_conversions = False
+        self.costs = KnownCosts()
 
     # --- what records say ----------------------------------------------------------------------
 
@@ -77,6 +79,7 @@ class Index:
         """Add one record; the order does not matter."""
         if record.is_of(self._task):
             self._count(record)
+        self.costs.add(record)
         self._has_digests = self._has_digests or bool(record.digests)
         # With `overwrite` other runs settle nothing, but what they wrote is still ours to replace.
         if self._only_own_run and record.run_id != self._task.run_id:

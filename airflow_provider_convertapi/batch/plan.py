@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.decisions import (
@@ -67,6 +68,7 @@ ORDER BY inputs.target
 """
 
 _EXAMPLES = 5
+_ID_BYTES = 4
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,6 +79,7 @@ class Plan:
     :param state: our own files beside the outputs.
     :param file_parameters: the files among the parameters, by name, found.
     :param started: seconds since the epoch at which the batch began.
+    :param id: what tells the records of this plan from those of another one of the same task.
     :param source_files: number of files in the whole source, of all shards.
     :param left_out: number of files that were listed and left out, by reason.
     :param items: the files to convert, by output.
@@ -84,6 +87,7 @@ class Plan:
     :param known: number of failures that are known and paid for; `known_examples` names a few.
     :param told_by_content: number of files that were read, since their store has no versions.
     :param spent: conversions that this task instance took before.
+    :param highest: the highest cost of a conversion that is known, by source format.
     :param uncleaned: files that an earlier try of it settled last, with the attempt; their
         documents may still be at the service.
     """
@@ -92,6 +96,7 @@ class Plan:
     state: StateDirectory
     file_parameters: Mapping[str, Source | str]
     started: float
+    id: str = field(default_factory=lambda: token_hex(_ID_BYTES))
     source_files: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     items: Items = field(default_factory=Items)
@@ -100,6 +105,7 @@ class Plan:
     known_examples: list[str] = field(default_factory=list)
     told_by_content: int = 0
     spent: int = 0
+    highest: dict[str, int] = field(default_factory=dict)
     uncleaned: list[tuple[Item, int]] = field(default_factory=list)
 
     @property
@@ -209,6 +215,7 @@ class _Comparison:
     def run(self, tables: sqlite3.Connection) -> None:
         """Fill the plan."""
         self.plan.spent, recent = self.index.spent, self.index.recent()
+        self.plan.highest = self.index.costs.highest(self.plan.request_digest.to_format)
 
         def to_convert() -> Iterator[Item]:
             for row in tables.execute(_CANDIDATES):

@@ -167,6 +167,7 @@ class DirectConversion:
         """Wait for the permit, then check once more that nothing forbids the conversion."""
         self.settings.permit.acquire()
         self.client.pause(0)  # raises if the task was told to stop while it waited
+        self.settings.permit.reserve()
         self.conversion.target.check()
         self.request.check_unchanged()
 

@@ -168,7 +168,7 @@ class LocalLocation:
     def part(
         self,
         spool: Callable[[], Path],  # noqa: ARG002 - it waits beside its target
-        marks: Sequence[str] = (),  # noqa: ARG002 - while it is locked, it is another task's
+        marks: Sequence[str] = (),  # noqa: ARG002 - it is locked while its task lives
         stamp: str = "",
     ) -> LocalPart:
         """Return a result that waits beside this place; its time carries the stamp."""

@@ -11,11 +11,11 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.errors import InputChangedError, InputNotFoundError
 from airflow_provider_convertapi.storage.location import BLOCK, State
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.uris import shown, wrong
+from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.storage.location import Location
@@ -144,7 +144,7 @@ def _may_hide_a_write(state: State) -> bool:
 
     That of a file from a listing is not.
     """
-    return state.modified is None or state.modified > SYSTEM_CLOCK.time() - _TICK
+    return state.modified is None or state.modified > surroundings().clock.time() - _TICK
 
 
 def find_source(uri: str, *, field: str = "source", hash_limit: float | None = None) -> Source:

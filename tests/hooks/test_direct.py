@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_convertapi.conversions.direct import DirectConversion
-from airflow_provider_convertapi.conversions.job import JobSettings
+from airflow_provider_convertapi.conversions.job import JobSettings, Unlimited
 from airflow_provider_convertapi.errors import (
     ConversionError,
     InputChangedError,
@@ -112,7 +112,7 @@ def test_refused_connection_is_tried_again(make_hook: MakeHook, letter: Path) ->
         hook.convert(letter, "pdf", letter.parent / "o.pdf", durable=False, timeout=3)
 
 
-class _Permit:
+class _Permit(Unlimited):
     """A permit that says what lay in a folder when it was given, and when it was given back.
 
     :param meanwhile: what happens while one waits for it.
