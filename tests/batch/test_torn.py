@@ -68,6 +68,10 @@ def writer() -> Iterator[Writer]:
     WRITER.path, WRITER.writes = None, []
 
 
+def leave(_: Path) -> None:
+    """Leave it as it is."""
+
+
 def append(path: Path) -> None:
     """Make it longer."""
     _write(path, os.SEEK_END, 0, b"and more")
@@ -153,7 +157,8 @@ def test_torn_file_is_not_converted(
             task_id="convert", source=str(letter), to_format="zip", destination=place, **mode
         )
 
-    writer.path, writer.writes = letter, list(writes)
+    # A small one is opened to be looked at, before it is opened to be sent.
+    writer.path, writer.writes = letter, [leave, writes[-1]] if size < LARGE else list(writes)
     with pytest.raises(InputChangedError, match="nothing was paid"):
         run_try(operator, TaskInstance(1, 1))
     assert 0 == night.sandbox.billed
