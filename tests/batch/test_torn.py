@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -39,17 +41,20 @@ class Writer:
 
     path: Path | None = None
     writes: list[Callable[[Path], object]] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Get an audit event of the interpreter."""
-        if event != "open" or not self.writes or self.path is None:
+        if event != "open" or self.path is None:
             return
         path, mode, _ = arguments
         is_read = (
             mode in {"r", "rb"} and not isinstance(path, int) and os.fspath(path) == str(self.path)
         )
-        if is_read:
-            self.writes.pop(0)(self.path)
+        # Who opens it meanwhile in another thread waits, and reads what was written.
+        with self.lock if is_read else nullcontext():
+            if is_read and self.writes:
+                self.writes.pop(0)(self.path)
 
 
 WRITER = Writer()
