@@ -49,8 +49,8 @@ coverage: .venv/installed ## Run all of these tests and the long ones, and measu
 test-long: ## Run the tests that take longer: batches, parity, engines, comparison
 	$(MAKE) -k test-core test-airflow MARK=long
 
-test-floors: .venv-floors/installed ## Run the sandbox's tests with the oldest versions that it allows
-	.venv-floors/bin/python $(PYTEST) sandbox/tests
+test-floors: .venv-floors/installed ## Run the tests that need no Airflow with the oldest versions that we allow
+	.venv-floors/bin/python $(PYTEST) sandbox/tests tests/core
 
 # This runs `tests/core` as well, because the oldest Airflow brings older HTTP libraries.
 test-2.11: .venv-2.11/installed ## Run the provider's tests on the oldest supported Airflow
@@ -102,10 +102,12 @@ clean: ## Remove environments, caches and reports
 .venv-core/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
 	$(call install,-c constraints/airflow-3.3.txt -e ./sandbox --group core,--no-deps -e .)
 
+# Without Airflow, whose floor has its own suite.
 .venv-floors/installed: pyproject.toml sandbox/pyproject.toml
 	mkdir -p build
-	sed -n 's/^  "\(.*\)>=\([0-9.]*\)", .*/\1==\2/p' sandbox/pyproject.toml > build/floors.txt
-	$(call install,-c build/floors.txt -e ./sandbox --group core)
+	sed -n '/^dependencies/,/^]/s/^  "\(.*\)>=\([0-9.]*\)", .*/\1==\2/p' pyproject.toml sandbox/pyproject.toml \
+	  | grep -v '^apache-airflow==' | sort -u > build/floors.txt
+	$(call install,-c build/floors.txt -e ./sandbox --group core,--no-deps -e .)
 
 # Only test-celery needs these.
 .venv/celery: .venv/installed

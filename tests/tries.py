@@ -82,7 +82,10 @@ def run_try(
     :param deferred: done once the task has deferred, before the trigger runs.
     :param fired: done once the trigger has fired, before the worker resumes.
     """
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    try:
+        from airflow.sdk.exceptions import TaskDeferred
+    except ImportError:  # Airflow before 3.2
+        from airflow.exceptions import TaskDeferred
 
     ti = ti or TaskInstance()
     run = partial(execute, make(), ti)
