@@ -11,6 +11,8 @@ SOURCES := airflow_provider_convertapi sandbox tests dev example_dags bench
 PYTEST := -m pytest -n 2 --dist loadgroup
 # Which tests of a suite to run; the long ones take minutes.
 MARK := not long
+# Which environments `make test-matrix` tries, as in "2.11.0-py3.11 newest-py3.12"; empty for all.
+MATRIX ?=
 # Every supported minor release, and three releases that pin an older starlette.
 AIRFLOWS := 2.11.* 3.0.* 3.1.* 3.1.8 3.2.* 3.2.0 3.2.1 3.3.*
 
@@ -19,7 +21,7 @@ AIRFLOWS := 2.11.* 3.0.* 3.1.* 3.1.8 3.2.* 3.2.0 3.2.1 3.3.*
 NOT_ON_2 := --deselect tests/batch/test_pool.py --ignore tests/e2e/test_comparison.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-core test-airflow coverage test-long test-floors test-2.11 \
+.PHONY: help demo ui test test-core test-airflow coverage test-long test-floors test-2.11 test-matrix \
 	test-crash test-celery test-node lint bench constraints resolve clean
 
 help: ## List the targets
@@ -55,6 +57,9 @@ test-floors: .venv-floors/installed ## Run the tests that need no Airflow with t
 # This runs `tests/core` as well, because the oldest Airflow brings older HTTP libraries.
 test-2.11: .venv-2.11/installed ## Run the provider's tests on the oldest supported Airflow
 	.venv-2.11/bin/python $(PYTEST) $(NOT_ON_2) tests
+
+test-matrix: .venv-core/installed ## Run the provider's contract beside every supported Airflow; takes most of an hour
+	.venv-core/bin/python dev/matrix.py $(MATRIX)
 
 test-crash: .venv/installed ## Kill components of a real Airflow while it converts; takes minutes
 	.venv/bin/python -m pytest tests/crash

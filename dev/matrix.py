@@ -62,9 +62,7 @@ def find_python(version: str) -> str | None:
     candidates += [str(path / "bin" / "python") for path in installed.glob(f"{version}.*")]
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     for candidate in filter(shutil.which, candidates):
-        done = subprocess.run(
-            [candidate, "-c", code], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([candidate, "-c", code], capture_output=True, text=True, check=False)
         if done.stdout.strip() == version:
             return candidate
     return None
@@ -100,7 +98,7 @@ def install(case: Case, python: str, wheel: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([python, "-m", "venv", folder], check=True)
     own = folder / "bin" / "python"
-    pip = [str(own), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    pip = [str(own), "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     subprocess.run([*pip, PIP], check=True)
     under = ["-c", str(case.constraints)] if case.constraints else []
     wanted = [case.requirement, str(wheel), "pytest", "pytest-timeout"]
@@ -119,7 +117,7 @@ def run_contract(case: Case, own: Path, tests: Path) -> tuple[bool, str]:
     log = BUILD / f"{case.name}.log"
     with Sandbox() as sandbox, log.open("w", encoding="utf-8") as out:
         done = subprocess.run(
-            [own, "-m", "pytest", "-q", "-ra", "tests"],
+            [own, "-m", "pytest", "-q", "-ra", "--show-capture=no", "tests"],
             cwd=tests,
             env=environment | {"CONTRACT_CONNECTION": sandbox.airflow_connection_json},
             stdout=out,

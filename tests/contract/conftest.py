@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 HOME = Path(tempfile.mkdtemp(prefix="contract-home-"))
 CONNECTION: dict[str, Any] = json.loads(os.environ.get("CONTRACT_CONNECTION", "{}"))
@@ -69,10 +69,9 @@ def airflow() -> Callable[..., str]:
 
 
 @pytest.fixture(scope="session")
-def database(airflow: Callable[..., str]) -> Iterator[None]:
+def database(airflow: Callable[..., str]) -> None:
     """Create Airflow's database."""
     airflow("db", "migrate")
-    yield
 
 
 @pytest.fixture

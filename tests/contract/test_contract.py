@@ -97,9 +97,13 @@ def test_connection_form_has_our_names_and_fields() -> None:
     else:
         from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 
-        [meta] = [m for m in HookMetaService.hook_meta_data() if m.connection_type == "convertapi"]
+        known = {meta.connection_type: meta for meta in HookMetaService.hook_meta_data()}
+        if AIRFLOW < (3, 2) and not any(meta.extra_fields for meta in known.values()):
+            pytest.skip("without Flask-AppBuilder this Airflow shows the form of no provider")
+        meta = known["convertapi"]
         fields = set(meta.extra_fields or {})
-        labels = meta.standard_fields.password.title
+        standard: Any = meta.standard_fields
+        labels = standard.password.title
     assert "API token" == labels
     assert {"auth", "master_token", "job_secret"} <= fields
 
@@ -120,14 +124,7 @@ def test_hook_reads_the_connection(form: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AIRFLOW_CONN_FROM_JSON", json.dumps(CONNECTION))
     monkeypatch.setenv("AIRFLOW_CONN_FROM_URI", as_uri())
 
-    user = ConvertApiHook(f"from_{form}").get_user()
-
-    assert 0 < user["ConversionsTotal"]
-
-
-def test_connection_can_be_tested() -> None:
-    """The Test button's method answers."""
-    assert ConvertApiHook().test_connection()[0]
+    assert ConvertApiHook(f"from_{form}").test_connection()[0]
 
 
 @pytest.mark.parametrize("durable", [True, False])
@@ -145,7 +142,7 @@ def test_hook_converts(letter: Path, tmp_path: Path, durable: bool) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_operator_converts(letter: Path, tmp_path: Path, mode: dict[str, bool]) -> None:
+def test_operator_converts(letter: Path, tmp_path: Path, mode: dict[str, Any]) -> None:
     """A single conversion, in each mode, through Airflow's own serialisation of the trigger."""
     out = tmp_path / "letter.pdf"
 
@@ -165,7 +162,7 @@ def test_operator_converts(letter: Path, tmp_path: Path, mode: dict[str, bool]) 
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_batch_converts(letter: Path, tmp_path: Path, mode: dict[str, bool]) -> None:
+def test_batch_converts(letter: Path, tmp_path: Path, mode: dict[str, Any]) -> None:
     """A batch, in each mode; the second run pays nothing."""
 
     def make() -> Any:
@@ -188,7 +185,7 @@ def test_batch_converts(letter: Path, tmp_path: Path, mode: dict[str, bool]) -> 
 def test_sensor_waits_for_a_job(letter: Path, deferrable: bool) -> None:
     """A job that something else started."""
     answer = requests.post(
-        f"{CONNECTION['host']}/async/convert/md/to/pdf",
+        f"{CONNECTION['host']}/async/convert/md/to/pdf?StoreFile=true",
         headers={"Authorization": f"Bearer {CONNECTION['password']}"},
         files={"File": letter.open("rb")},
         timeout=30,

@@ -44,6 +44,7 @@ def test_triggers_start_at_once(airflow: Callable[..., str]) -> None:
 
 def start_triggerer() -> tuple[Any, list[Any]]:
     """Start Airflow's triggerer, without its loop over the database, and triggers for it."""
+    from airflow.executors import workloads as messages
     from airflow.jobs import triggerer_job_runner as module
     from airflow.jobs.job import Job
     from airflow.models.trigger import Trigger
@@ -66,7 +67,7 @@ def start_triggerer() -> tuple[Any, list[Any]]:
     for index, trigger in enumerate(triggers, 1):
         row = Trigger.from_object(trigger)
         workloads.append(
-            module.workloads.RunTrigger(
+            messages.RunTrigger(
                 id=index, ti=None, classpath=row.classpath, encrypted_kwargs=row.encrypted_kwargs
             )
         )
