@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,13 @@ from tests.contract.conftest import CONNECTION
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TRIGGERS = 200
+AIRFLOW = version("apache-airflow")
+# The triggerer of Airflow 3.0 dies of a message above 64 KiB, whatever the triggers in it are.
+TRIGGERS = 60 if AIRFLOW.startswith("3.0.") else 200
 
 
 @pytest.mark.skipif(
-    version("apache-airflow").startswith("2."),
+    AIRFLOW.startswith("2."),
     reason="Airflow 2's triggers read the database themselves, and ask no supervisor",
 )
 @pytest.mark.timeout(300)
@@ -44,7 +47,6 @@ def test_triggers_start_at_once(airflow: Callable[..., str]) -> None:
 
 def start_triggerer() -> tuple[Any, list[Any]]:
     """Start Airflow's triggerer, without its loop over the database, and triggers for it."""
-    from airflow.executors import workloads as messages
     from airflow.jobs import triggerer_job_runner as module
     from airflow.jobs.job import Job
     from airflow.models.trigger import Trigger
@@ -52,6 +54,7 @@ def start_triggerer() -> tuple[Any, list[Any]]:
     from airflow_provider_convertapi.api.ids import key_check
     from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
 
+    messages: Any = import_module("airflow.executors.workloads")
     triggers = [
         ConvertApiJobTrigger(
             convertapi_conn_id="stored",
