@@ -21,7 +21,10 @@ AIRFLOWS := 2.11.* 3.0.* 3.1.* 3.1.8 3.2.* 3.2.0 3.2.1 3.3.*
 NOT_ON_2 := --deselect tests/batch/test_pool.py --ignore tests/e2e/test_comparison.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo ui test test-core test-airflow coverage test-long test-floors test-2.11 test-matrix \
+SEEDS ?= 1000
+OFFSET ?= 0
+
+.PHONY: help demo ui simulate test test-core test-airflow coverage test-long test-floors test-2.11 test-matrix \
 	test-crash test-celery test-node lint bench constraints resolve clean
 
 help: ## List the targets
@@ -32,6 +35,9 @@ demo: .venv/installed ## Convert real documents in a real Airflow, without an ac
 
 ui: .venv/installed ## The same, with Airflow's web server to click through
 	.venv/bin/python dev/demo.py --ui
+
+simulate: .venv/installed ## Tell SEEDS=1000 random stories from OFFSET=0 on, or the one of SEED=123
+	PYTHONHASHSEED=0 .venv/bin/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --offset $(OFFSET))
 
 test: ## Run the tests: the two suites below
 	$(MAKE) -k test-core test-airflow

@@ -219,7 +219,7 @@ class InputChangedError(ConvertApiError):
 
 
 class OutputExistsError(ConvertApiError):
-    """A file that is not ours is where an output would go, and `overwrite` is off."""
+    """A file that is not ours is where an output would go, and `overwrite` does not replace it."""
 
     concerns = "files"
     bars_paid_file = True

@@ -1,10 +1,16 @@
 """Conversions under faults: ours, the official SDK's and a deferrable HttpOperator's.
 
-Five faults, each on 5 % of its requests: the answer lost after the work was billed, 503, a reset
-before the answer, a truncated download, a poll outage.  Every conversion may be tried four times
-(`retries=3`).  The sandbox counts what was billed.
+Five faults, each on 5 % of its requests: the answer lost after the work was billed, 503, the
+connection lost before the answer, a truncated download, a poll outage.  Every conversion may be
+tried four times (`retries=3`).  The sandbox counts what was billed.
 
-``python bench/faulted.py [N]`` converts N documents with ours (1,000) and N/10 with each peer.
+The same again through a forwarding proxy, and through a CONNECT proxy with TLS in its tunnels.
+Each of the two closes or resets 2 % of the connections, one after the other, whenever a request,
+an answer or a handshake begins: before the work, after it, or before the first byte.  A peer goes
+the same way.
+
+``python bench/faulted.py [N]`` converts N documents each way with ours (1,000) and N/10 with each
+peer.
 """
 
 from __future__ import annotations
@@ -13,15 +19,20 @@ import asyncio
 import base64
 import json
 import os
+import random
 import sys
 import tempfile
+import threading
 import time
 import zipfile
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tests.proxies import PROXIES, put_before
 
 # Hundreds of failures on purpose: Airflow's log of each would hide the figures.
 os.environ["AIRFLOW__LOGGING__LOGGING_LEVEL"] = "CRITICAL"
@@ -30,9 +41,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from convertapi_sandbox import Sandbox
+    from tests.proxies import Ending, Turn
 
 TRIES = 4
 SHARE = 0.05
+PROXY_SHARE = 0.02
+WAYS = ("no proxy", *PROXIES)
 SETTLE = 0.5
 THREADS = 8
 
@@ -46,6 +60,26 @@ class Tally:
     wrong: int
     billed: int
     seconds: float
+
+
+@dataclass(slots=True)
+class Faults:
+    """End a share of a proxy's connections, every second one by a reset; count when.
+
+    The seed repeats the draws; which request they meet is left to the threads.
+    """
+
+    hits: Counter[Turn] = field(default_factory=Counter)
+    _random: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 - a draw
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __call__(self, turn: Turn) -> Ending | None:
+        """Say how the connection ends as this turn begins; None where it goes on."""
+        with self._lock:
+            if self._random.random() >= PROXY_SHARE:
+                return None
+            self.hits[turn] += 1
+            return "reset" if self.hits.total() % 2 else "closed"
 
 
 def inject(sandbox: Sandbox) -> None:
@@ -153,33 +187,64 @@ def _parameters(source: Path) -> dict[str, Any]:
 
 def main(count: int) -> int:
     """Print a line for each; the exit status says whether ours kept its promise."""
-    import convertapi
-
     from convertapi_sandbox import Sandbox
 
     os.environ["AIRFLOW__CONVERTAPI__SETTLE"] = str(SETTLE)
+    kept = True
     with Sandbox(balance=10**6, seed=1) as sandbox, tempfile.TemporaryDirectory() as folder:
-        os.environ["AIRFLOW_CONN_CONVERTAPI_DEFAULT"] = sandbox.airflow_connection_json
-        os.environ["AIRFLOW_CONN_BENCH_HTTP"] = json.dumps(_http_connection(sandbox))
-        convertapi.api_credentials, convertapi.base_uri = sandbox.token, f"{sandbox.url}/"
-        tallies = {
-            "ours, durable": run(sandbox, Path(folder, "ours"), count, ours),
-            "official SDK in a task": run(
-                sandbox, Path(folder, "sdk"), max(count // 10, 1), official_sdk
-            ),
-            "HttpOperator, deferrable": run(
-                sandbox, Path(folder, "http"), max(count // 10, 1), http_operator
-            ),
-        }
-    for name, tally in tallies.items():
-        double = tally.billed - tally.wanted
-        print(
-            f"{name:26} {tally.wanted:5} wanted, {tally.finished:5} said done, "
-            f"{tally.wrong:3} wrong or missing, {tally.billed:5} billed ({double:+d}), "
-            f"{tally.seconds:6.1f} s"
-        )
-    kept = tallies["ours, durable"]
-    return 0 if (kept.wrong, kept.billed) == (0, count) else 1
+        for way in WAYS:
+            here = Path(folder, way)
+            here.mkdir()
+            faults = Faults()
+            with put_before(sandbox.url, way, here, faults) as (url, environment):
+                os.environ.update(environment)
+                _connect(sandbox, url)
+                kept &= _compare(sandbox, way, here, count)
+            for name in environment:
+                del os.environ[name]
+            if faults.hits:
+                print("  the proxy ended connections: " + _told(faults.hits))
+    return 0 if kept else 1
+
+
+def _compare(sandbox: Sandbox, way: str, folder: Path, count: int) -> bool:
+    """Run ours and its peers one way; return whether ours paid once for each and lost none."""
+    few = max(count // 10, 1)
+    print(way, flush=True)
+    tally = run(sandbox, folder / "ours", count, ours)
+    _tell("ours, durable", tally)
+    _tell("official SDK in a task", run(sandbox, folder / "sdk", few, official_sdk))
+    if way == "no proxy":  # it asks for no proxy of the environment
+        _tell("HttpOperator, deferrable", run(sandbox, folder / "http", few, http_operator))
+    return (tally.finished, tally.wrong, tally.billed) == (count, 0, count)
+
+
+def _tell(name: str, tally: Tally) -> None:
+    double = tally.billed - tally.wanted
+    print(
+        f"  {name:26} {tally.wanted:5} wanted, {tally.finished:5} said done, "
+        f"{tally.wrong:3} wrong or missing, {tally.billed:5} billed ({double:+d}), "
+        f"{tally.seconds:6.1f} s",
+        flush=True,
+    )
+
+
+def _told(hits: Counter[Turn]) -> str:
+    when: dict[Turn, str] = {
+        "handshake": "in a handshake",
+        "request": "before the work",
+        "answer": "after it",
+    }
+    return ", ".join(f"{hits[turn]} {text}" for turn, text in when.items() if hits[turn])
+
+
+def _connect(sandbox: Sandbox, url: str) -> None:
+    import convertapi
+
+    connection = sandbox.airflow_connection | {"host": url}
+    os.environ["AIRFLOW_CONN_CONVERTAPI_DEFAULT"] = json.dumps(connection)
+    os.environ["AIRFLOW_CONN_BENCH_HTTP"] = json.dumps(_http_connection(sandbox))
+    convertapi.api_credentials, convertapi.base_uri = sandbox.token, f"{url}/"
 
 
 def _http_connection(sandbox: Sandbox) -> dict[str, Any]:

@@ -31,6 +31,7 @@ with DAG(
         task_id="to_pdf",
         to_format="pdf",
         destination="{{ params.results }}/parts/",
+        overwrite=True,  # each run writes the same names into this directory
     ).expand(
         source=[
             "{{ params.documents }}/report.docx",

@@ -31,5 +31,6 @@ with DAG(
         source="{{ params.source }}",
         to_format="jpg",
         destination="{{ params.destination }}",
+        overwrite=True,  # each run writes the same names into this directory
         parameters={"ImageResolution": 150},
     )

@@ -59,7 +59,6 @@ def checked_conversion(*, find_inputs: bool = True, **given: Any) -> CheckedConv
         "poll_interval": 10,
         "durable": True,
         "on_quota_exhausted": "fail",
-        "overwrite": True,
     }
     arguments: Any = none_given | defaults | given
     return check_conversion(ConversionArguments(**arguments), find_inputs=find_inputs)

@@ -78,12 +78,15 @@ class JobAnswer:
     :param conversion: the result, once it is there.
     :param verdict: the error that ended it; paid, unless `unpaid`.
     :param unpaid: the stored answer is a refusal before any work (no quota, credential, overload).
+    :param has_code: false for a 403 without a Code: the service's where it answers so to every
+        look, a proxy's where it answers so to this one.
     """
 
     unknown: bool = False
     conversion: Conversion | None = None
     verdict: ConvertApiError | None = None
     unpaid: bool = False
+    has_code: bool = True
 
 
 def start_conversion(
@@ -154,7 +157,7 @@ def get_job(job_id: str) -> Endpoint[JobAnswer]:
     """Ask for a job once.
 
     A 4xx or 5xx with a Code is the job's verdict, except 401, 429, 503 and a gateway's answers.
-    One without a Code is a `TransportError`.
+    One without a Code is a `TransportError`, save a 403.
     """
 
     def parse(response: Response) -> JobAnswer:
@@ -176,10 +179,11 @@ def _job_verdict(response: Response) -> JobAnswer:
         raise error
     if response.status < 400 or isinstance(error, TransportError):
         raise error
-    if error_code(response) is None:
+    has_code, unpaid = error_code(response) is not None, isinstance(error, QuotaExhaustedError)
+    if not has_code and not unpaid:
         # Probably a proxy's error page.  Taken for a verdict, it would give up a job that is paid.
         raise TransportError(error.message)
-    return JobAnswer(verdict=error, unpaid=isinstance(error, QuotaExhaustedError))
+    return JobAnswer(verdict=error, unpaid=unpaid, has_code=has_code)
 
 
 def delete_job(job_id: str) -> Endpoint[bool]:

@@ -104,6 +104,10 @@ class JobIds:
         # https://docs.convertapi.com/docs/async-conversions
         return _digest(self.key, "job", self.derivation, str(attempt))[:ID_LENGTH]
 
+    def stamp(self, uri: str) -> str:
+        """Return the stamp that an output of this conversion bears; it opens nothing."""
+        return _digest(self.key, "wrote", self.derivation, uri)[:ID_LENGTH]
+
     def file_id(self, attempt: int, part: str) -> str:
         """Return the id under which an input of an attempt is uploaded.
 

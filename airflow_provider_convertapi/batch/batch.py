@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.batch.budget import Budget
 from airflow_provider_convertapi.batch.converter import Converter, quiet
 from airflow_provider_convertapi.batch.items import ItemStream
 from airflow_provider_convertapi.batch.parameter_files import all_files
@@ -101,7 +102,9 @@ class Batch:
                 "nor a time, and files of one size would be the same one.",
                 plan.told_by_content,
             )
-        if left_out := [f"{count} {reason}" for reason, count in plan.left_out.items() if count]:
+        if left_out := [
+            f"{count} {reason}" for reason, count in sorted(plan.left_out.items()) if count
+        ]:
             self.log.info("Left out of the listing: %s.", ", ".join(left_out))
 
     def preview(self, plan: Plan) -> dict[str, Any]:
@@ -140,13 +143,15 @@ class Batch:
             plan.state.manifest,
             self.task,
             plan.request_digest,
+            plan.id,
             self.request.destination.uri,
             self.request.from_format,
             self.session.clock,
             self.request.secrets,
         )
-        wanted = len(plan.items)
-        run = BatchRun(converter, recorder, summary, spent, wanted, self.log)
+        each = plan.request_digest.least_cost
+        budget = Budget(self.request.max_conversions, each, spent, plan.highest)
+        run = BatchRun(converter, recorder, summary, budget, len(plan.items), self.log)
         # A chain's documents have ids of jobs that cannot be derived from its file alone.
         if plan.uncleaned and self.request.durable and not self.request.steps:
             run.clean(plan.uncleaned)

@@ -38,6 +38,7 @@ class Checkpoint:
     :param known: how many failures were known, with examples.
     :param asked: keyed digest of what the task was asked for; empty in a plan of a version that did
         not tell.
+    :param plan: id of the plan, which the records of its files name; empty likewise.
     """
 
     items: Items
@@ -51,6 +52,7 @@ class Checkpoint:
     least_cost: int
     files: Mapping[str, list[str | int]] = field(default_factory=dict)
     asked: str = ""
+    plan: str = ""
 
     def lines(self) -> Iterator[bytes]:
         """Yield the plan as lines of JSON; what may be secret in a URL is left out."""
@@ -85,7 +87,7 @@ class Checkpoint:
     def check_types(self) -> None:
         """Raise `ValueError` where a field holds something else than it should."""
         counts = (self.spent, self.reused, self.known, self.least_cost)
-        texts = (self.to_format, *self.examples, *self.digests)
+        texts = (self.to_format, self.plan, *self.examples, *self.digests)
         if (
             not all(isinstance(count, int) and count >= 0 for count in counts)
             or not all(isinstance(text, str) for text in texts)

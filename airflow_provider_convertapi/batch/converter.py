@@ -106,10 +106,17 @@ class Converter:
         return CheckedConversion(
             requests=[request],
             steps=self.request.steps,
-            target=Target(self._output(item), self.request.overwrite, tuple(request.input_uris)),
+            target=self._target(item, request),
             durable=self.request.durable,
             conversion_key=self.request.conversion_key,
         )
+
+    def _target(self, item: Item, request: ConversionRequest) -> Target:
+        overwrite = self.request.overwrite
+        inputs = tuple(request.input_uris)
+        # Whoever overwrites wants no output of another run taken as it is, unless it proves to be
+        # as it was written.
+        return Target(self._output(item), overwrite, inputs, trusts_size=not overwrite)
 
     def _output(self, item: Item) -> BatchOutput:
         place = self.request.destination.uri
@@ -118,6 +125,11 @@ class Converter:
             directory=place,
             to_format=self.request.to_formats[-1],
             ours=tuple(place + path for path in item.own_outputs),
+            former={
+                place + path: digest
+                for path, digest in item.former_outputs.items()
+                if path not in item.own_outputs
+            },
             others=tuple(place + path for path in item.foreign_outputs),
             kept_apart=self._kept_apart(item),
         )
@@ -145,7 +157,9 @@ class Converter:
             permit=permit,
         )
         if not self.request.durable:
-            return DirectConversion(conversion, self.session, settings, quiet)
+            ids = self._ids(item, conversion.requests[0])
+            own = replace(conversion, target=conversion.target.stamped(ids))
+            return DirectConversion(own, self.session, settings, quiet)
         stored = self.shared.ids(self.session.client)
         first = replace(conversion.requests[0], stored=stored)
         return Chain(
@@ -161,6 +175,10 @@ class Converter:
     def _scope(self, item: Item) -> dict[str, str]:
         """Return what a file's ids depend on beside its seed: no run, task, try or shard."""
         return {"destination": self.request.destination.uri, "output": item.target}
+
+    def source_format(self, item: Item) -> str:
+        """Return the source format that a file is converted from."""
+        return self.expect(item).requests[0].source_format
 
     def ids(self, item: Item) -> JobIds:
         """Return the ids of a file's first job, as the plan describes the file."""

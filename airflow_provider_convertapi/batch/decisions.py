@@ -16,7 +16,7 @@ from airflow_provider_convertapi.errors import facts_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_provider_convertapi.batch.index import LastConversion, LastFailure
+    from airflow_provider_convertapi.batch.outcomes import LastConversion, LastFailure
 
 OnMissingOutput = Literal["convert", "ignore"]
 

@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow_provider_convertapi.api.client import Client
+    from airflow_provider_convertapi.batch.budget import Budget
     from airflow_provider_convertapi.batch.converter import Converter
     from airflow_provider_convertapi.batch.decisions import Item
+    from airflow_provider_convertapi.batch.pool import Permit
     from airflow_provider_convertapi.conversions.chain import Chain
     from airflow_provider_convertapi.conversions.deferral import JobRef
-    from airflow_provider_convertapi.conversions.job import Job, Permit
+    from airflow_provider_convertapi.conversions.job import Job
     from airflow_provider_convertapi.conversions.request import ConversionRequest
 
 
@@ -39,6 +41,7 @@ class FileTask:
 
     item: Item
     converter: Converter = field(repr=False)
+    budget: Budget = field(repr=False)
     action: Action = field(repr=False)
     run: Callable[[FileTask], None] = field(repr=False)
     known: Sequence[JobRef] = ()
@@ -63,6 +66,19 @@ class FileTask:
         """Let another file use the service: it is done with this one."""
         if self._permit:
             self._permit.release()
+
+    # --- its share of the budget -------------------------------------------------------------
+
+    def reserve(self) -> None:
+        """Reserve what it will cost; raise where that is not free, or not yet."""
+        self.budget.reserve(self.item, self.source_format, *self.bill)
+
+    def found(self, *, is_running: bool) -> None:
+        """Count what the service has of it already."""
+        if is_running:
+            self.budget.expect(self.item, self.source_format, self.bill[0])
+        else:
+            self.budget.count(self.item, self.bill[0])
 
     def act(self) -> ConversionResult | None:
         """Run the action; where the file itself failed, another look at it gives the error."""
@@ -115,6 +131,11 @@ class FileTask:
     def request(self) -> ConversionRequest | None:
         """What the first converter gets; None where the file failed before that was known."""
         return self.conversion.conversion.requests[0] if self.conversion else None
+
+    @property
+    def source_format(self) -> str:
+        """Its format, which tells what it may cost; as asked for where the file failed early."""
+        return self.request.source_format if self.request else ""
 
     @property
     def attempt(self) -> int:

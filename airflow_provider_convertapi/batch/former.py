@@ -1,24 +1,29 @@
-"""Outputs of an older version that the new one does not have: removed if they are as recorded.
+"""What earlier conversions have left in the destination, and nobody wants: removed if it is ours.
 
 This module may change from release to release.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.errors import ParameterError
-from airflow_provider_convertapi.storage import shown
+from airflow_provider_convertapi.storage import published_name, shown
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from airflow_provider_convertapi.batch.filetask import FileTask
+    from airflow_provider_convertapi.batch.index import Index
     from airflow_provider_convertapi.conversions.request import CheckedConversion
     from airflow_provider_convertapi.conversions.result import ConversionResult
+    from airflow_provider_convertapi.storage import Folder, Found
 
 _SHOWN = 5
+_ABANDONED_AFTER = 12 * 3600.0
+"""Seconds after which nobody writes a hidden file any more; the next night's batch removes it."""
 
 
 def remove_former(task: FileTask, result: ConversionResult, log: logging.Logger) -> None:
@@ -74,3 +79,23 @@ def _remove(
     except ParameterError:
         return False
     return place.remove(uri, digest)
+
+
+def without_leftovers(
+    files: Iterable[Found], destination: Folder, index: Index, now: float
+) -> Iterator[Found]:
+    """Yield what a listing of the destination shows; remove what killed tasks did not publish.
+
+    Only hidden files of this batch's own outputs, and only old ones: another task may be writing.
+
+    :param now: seconds since the epoch.
+    """
+    for file in files:
+        directory, slash, name = file.path.rpartition("/")
+        target = published_name(name)
+        is_old = file.modified is not None and file.modified < now - _ABANDONED_AFTER
+        if target and is_old and index.knows(f"{directory}{slash}{target}"):
+            with suppress(OSError):  # the next run tries again
+                destination.delete(file.path)
+        else:
+            yield file

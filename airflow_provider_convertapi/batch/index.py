@@ -7,18 +7,25 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.converters import without_extension
 from airflow_provider_convertapi.api.retry import RETENTION
-from airflow_provider_convertapi.batch.tables import pack, unpack
+from airflow_provider_convertapi.batch.outcomes import LastConversion
+from airflow_provider_convertapi.batch.record import KnownCosts
+from airflow_provider_convertapi.batch.tables import (
+    FORMER,
+    IS_OUTPUT,
+    KEEP_PATH,
+    pack,
+    unpack,
+)
 from airflow_provider_convertapi.errors import facts_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator
 
     from airflow_provider_convertapi.batch.manifest import Manifest
     from airflow_provider_convertapi.batch.record import Record
@@ -29,79 +36,12 @@ _CLEANED_AFTER = timedelta(minutes=1)
 """How long after its record a document may still be at the service: records are published every few
 seconds, and documents are deleted after that, between two files."""
 
-_IS_OUTPUT = """
-SELECT NULL FROM further WHERE path = ?1 AND to_format = ?2
-UNION ALL SELECT NULL FROM overwritten WHERE path = ?1 AND to_format = ?2
-UNION ALL SELECT outputs FROM conversions WHERE target = ?1 AND to_format = ?2
-"""
-
-
-_KEEP_PATH = """
-INSERT INTO {0} VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET target = excluded.target,
-to_format = excluded.to_format, at = excluded.at, source = excluded.source, digest = excluded.digest
-WHERE {1}
-"""
-
-_FORMER = """
-SELECT path, digest FROM (SELECT * FROM further UNION ALL SELECT * FROM overwritten)
-WHERE target = ?1 AND source = ?2 AND to_format = ?3 AND digest != ''
-AND path NOT IN (SELECT path FROM used) ORDER BY at
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class LastConversion:
-    """The last conversion into an output.
-
-    :param source: the hash of the source, valid in this process only.
-    :param outputs: the size of each output; just the number where only the planned one was written.
-    """
-
-    match: bytes
-    match_seen: bytes | None
-    source: int
-    outputs: Mapping[str, int] | int
-
-    def is_from(self, source: str) -> bool:
-        """Tell whether it was made from this source."""
-        return self.source == hash(source)
-
-    def sizes(self, target: str) -> Mapping[str, int]:
-        """Return what was written, with sizes; `target` is the planned output."""
-        return {target: self.outputs} if isinstance(self.outputs, int) else self.outputs
-
-    @classmethod
-    def from_row(cls, row: Sequence[Any]) -> LastConversion:
-        """Return what a row of the table holds, as far as a plan needs it."""
-        match, match_seen, source, outputs = row
-        sizes = json.loads(outputs) if isinstance(outputs, str) else outputs
-        return cls(match, match_seen, source, sizes)
-
-
-@dataclass(frozen=True, slots=True)
-class LastFailure:
-    """The last failure of a conversion into an output."""
-
-    match: bytes
-    match_seen: bytes | None
-    bars: bool
-    run_id: str
-    try_number: int
-    attempt: int
-    error: str
-    code: int | None
-    timeout: int | None
-
-    @property
-    def summary(self) -> str:
-        """Return the error and its Code, for one line of a log."""
-        return self.error + (f" (Code {self.code})" if self.code else "")
-
-    @classmethod
-    def from_row(cls, row: Sequence[Any]) -> LastFailure:
-        """Return what a row of the table holds, as far as a plan needs it."""
-        match, match_seen, bars, run_id, *rest = row
-        return cls(match, match_seen, bool(bars), unpack(run_id), *rest)
+_OF_A_PATH = (
+    "SELECT 1 FROM inputs WHERE target = ?",
+    "SELECT 1 FROM conversions WHERE target = ?",
+    "SELECT 1 FROM further WHERE path = ?",
+    "SELECT 1 FROM overwritten WHERE path = ?",
+)
 
 
 class Index:
@@ -126,6 +66,7 @@ class Index:
         self._own: deque[tuple[datetime, str, tuple[str, int]]] = deque()
         self._has_numbered = self._has_digests = False
         self.has_conversions = False
+        self.costs = KnownCosts()
 
     # --- what records say ----------------------------------------------------------------------
 
@@ -138,6 +79,7 @@ class Index:
         """Add one record; the order does not matter."""
         if record.is_of(self._task):
             self._count(record)
+        self.costs.add(record)
         self._has_digests = self._has_digests or bool(record.digests)
         # With `overwrite` other runs settle nothing, but what they wrote is still ours to replace.
         if self._only_own_run and record.run_id != self._task.run_id:
@@ -150,7 +92,7 @@ class Index:
     def _add_overwritten(self, record: Record) -> None:
         # The file that the path was planned for wins.
         self._tables.executemany(
-            _KEEP_PATH.format("overwritten", "target != path AND excluded.at >= at"),
+            KEEP_PATH.format("overwritten", "target != path AND excluded.at >= at"),
             _rows_of_paths(record, record.outputs),
         )
 
@@ -160,7 +102,7 @@ class Index:
         if not as_planned:
             further = [path for path in record.outputs if path != record.target]
             self._tables.executemany(
-                _KEEP_PATH.format("further", "excluded.at >= at"), _rows_of_paths(record, further)
+                KEEP_PATH.format("further", "excluded.at >= at"), _rows_of_paths(record, further)
             )
         outputs = dict(zip(record.outputs, record.sizes, strict=False))
         self._put(
@@ -209,7 +151,7 @@ class Index:
 
     def is_output(self, path: str, to_format: str) -> bool:
         """Tell whether a batch wrote a path, relative to the destination, in this format."""
-        row = self._tables.execute(_IS_OUTPUT, (pack(path), pack(to_format))).fetchone()
+        row = self._tables.execute(IS_OUTPUT, (pack(path), pack(to_format))).fetchone()
         if row is None:
             return False
         # The planned output may not be among those that were written.
@@ -228,6 +170,10 @@ class Index:
         """Add what the destination holds now."""
         rows = ((pack(file.path), file.size) for file in files)
         self._tables.executemany("INSERT OR REPLACE INTO standing VALUES (?, ?)", rows)
+
+    def knows(self, path: str) -> bool:
+        """Tell whether a path is an output that is planned, or that a batch wrote."""
+        return any(self._one(query, path) for query in _OF_A_PATH)
 
     def note_planned(self) -> None:
         """Note which outputs have numbers, as those of a file with several results do."""
@@ -276,9 +222,16 @@ class Index:
         row = path != target and self._one("SELECT target FROM further WHERE path = ?", path)
         return not row or row[0] == pack(target)
 
-    def own_outputs(self, target: str, conversion: LastConversion) -> tuple[str, ...]:
-        """Return what was written for an output, by its last conversion or an earlier one."""
-        written = dict.fromkeys([*conversion.sizes(target), *self._near(target)])
+    def own_outputs(
+        self, target: str, conversion: LastConversion, former: Container[str]
+    ) -> tuple[str, ...]:
+        """Return what was written for an output, by its last conversion or an earlier one.
+
+        :param former: what `former_outputs` returns: these are ours only as long as they are as
+            recorded, unless the last conversion wrote them.
+        """
+        last = conversion.sizes(target)
+        written = dict.fromkeys([*last, *(p for p in self._near(target) if p not in former)])
         return tuple(path for path in written if path == target or self._is_of(path, target))
 
     def former_outputs(self, target: str, source: str, to_format: str) -> dict[str, str]:
@@ -288,7 +241,7 @@ class Index:
         """
         if not self._has_digests:
             return {}
-        found = self._tables.execute(_FORMER, (pack(target), hash(source), pack(to_format)))
+        found = self._tables.execute(FORMER, (pack(target), hash(source), pack(to_format)))
         former = {unpack(path): str(digest) for path, digest in found}
         return {path: digest for path, digest in former.items() if self._is_of(path, target)}
 

@@ -29,11 +29,12 @@ from airflow_provider_convertapi.storage import (
     is_url,
     list_files,
     shown,
+    unsigned,
 )
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from airflow_provider_convertapi.batch.request import BatchRequest
     from airflow_provider_convertapi.storage import (
@@ -46,6 +47,8 @@ MISSING = "missing"
 OWN_OUTPUT = "outputs of this conversion"
 """Why a file of a listing is left out."""
 
+_YOUNG, _FUTURE = "younger than min_age", "dated in the future"
+
 _AT_ONCE = 8
 """Files of a list that are looked up at the same time."""
 
@@ -53,18 +56,6 @@ _TEXT_OF_LIST = re.compile(
     r"""\[\s*( | '.*' | ".*" | \w+\(.*\) | \[.*\] )\s*\]""", re.DOTALL | re.VERBOSE
 )
 """A list as text: of strings, of paths such as ``PosixPath('a')``, of lists, or empty."""
-
-_BRACKETS = re.compile(r"[^*?]*\[[^*?\[\]]*\][^*?]*")
-"""A name that is a glob only because of its brackets."""
-
-_SIGNATURES = (
-    ("X-Amz-Signature", "Algorithm Credential Date Expires SignedHeaders Security-Token", "X-Amz-"),
-    ("X-Goog-Signature", "Algorithm Credential Date Expires SignedHeaders", "X-Goog-"),
-    ("Signature Expires", "AWSAccessKeyId GoogleAccessId Key-Pair-Id", ""),
-    ("sig se sv", "ss srt sr sp st spr sip skoid sktid skt ske sks skv", ""),
-)
-"""Parameters that show that a URL is signed, what else belongs to the signature, and the prefix of
-the latter: for S3 and its like, Google, CloudFront and older schemes, Azure."""
 
 
 Entry = TypeVar("Entry", "Input", "Found")
@@ -109,6 +100,8 @@ class Inputs:
     total: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     _destination: str = field(init=False)
+    _named_uris: Container[str] = field(default=(), init=False)
+    _seen: _Seen | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         place = canonical(self.request.destination.uri, field="destination")
@@ -131,7 +124,8 @@ class Inputs:
             found = [entry for entry in pool.map(self._named, names) if entry]
         # By what records call it: two signatures of one URL are one input, and paid once.
         named = {record_uri(one.uri) if is_url(one.uri) else one.uri: one for one in found}
-        seen = None if _is_one(listings, names) else _Seen(self.tables)
+        self._seen = seen = None if _is_one(listings, names) else _Seen(self.tables)
+        self._named_uris = named
         to_format = self.request.to_formats[-1]
         for entry in _each_new(chain.from_iterable(map(self._listing, listings)), seen):
             if entry.uri in named:
@@ -147,12 +141,19 @@ class Inputs:
         root = canonical(directory_of(uri)).rstrip("/") + "/"
         holds_destination = place.startswith(root) and place != root
         inner = root[len(place) :] if root.startswith(place) else None
-        for found in list_files(uri):
+        for found in list_files(uri, note=self._leave_out):
             if holds_destination and (root + found.path).startswith(place):
-                self.left_out["in the destination"] += 1
+                self._leave_out("in the destination", found.uri)
             elif self._is_old_enough(found):
                 inside = None if inner is None else inner + found.path
                 yield Input(found.uri, found.path, found.size, found.fingerprint, inside, False)
+
+    def _leave_out(self, reason: str, uri: str) -> None:
+        """Count a file that is left out: once, where two listings show it."""
+        if uri in self._named_uris:  # it is converted nevertheless
+            return
+        if self._seen is None or self._seen.add(f"{reason}: {uri}"):
+            self.left_out[reason] += 1
 
     def _named(self, uri: str) -> Input | None:
         """Look up a file that the user named, in a list or alone; None where it is too young."""
@@ -181,9 +182,10 @@ class Inputs:
                 f"is {least:g} s, but the store of {shown(found.uri)} does not say when a file "
                 "was written; leave min_age out",
             )
-        is_old = self.now - found.modified >= least
-        self.left_out["younger than min_age"] += not is_old
-        return is_old
+        age = self.now - found.modified
+        if age < least:
+            self._leave_out(_FUTURE if age < -least else _YOUNG, found.uri)
+        return age >= least
 
 
 def url_fingerprint(url: str) -> str:
@@ -198,19 +200,9 @@ def record_uri(uri: str) -> str:
     out of it, so that a document has the same name however often its URL is signed.  So are user
     and password, and the fragment, which no server sees.
     """
-    query = uri.partition("#")[0].partition("?")[2] if is_url(uri) else ""
-    query = _without_signature(query)
+    query = unsigned(uri).partition("#")[0].partition("?")[2] if is_url(uri) else ""
     digest = hashlib.sha256(query.encode()).hexdigest()[:16]
     return f"{shown(uri)}?digest={digest}" if query else shown(uri)
-
-
-def _without_signature(query: str) -> str:
-    pairs = query.split("&")
-    names = {pair.partition("=")[0] for pair in pairs}
-    for telling, others, prefix in _SIGNATURES:
-        if names.issuperset(telling.split()):
-            names -= {*telling.split(), *(prefix + other for other in others.split())}
-    return "&".join(pair for pair in pairs if pair.partition("=")[0] in names)
 
 
 def _is_listing(uri: str) -> bool:
@@ -253,20 +245,22 @@ def _divided(source: object) -> tuple[list[str], list[str]]:
                 "render_template_as_native_obj=True",
             )
         is_listing = _is_listing(uri) or not (is_list or _is_file(uri))
-        names_nothing = is_list and is_listing and _is_name_with_brackets(uri)
+        names_nothing = is_list and is_listing and _is_name_of_nothing(uri)
         (listings if is_listing and not names_nothing else named).append(uri)
     return listings, named
 
 
-def _is_name_with_brackets(uri: str) -> bool:
-    """Tell whether a glob that matches nothing is the name of a missing file: ``a[1].docx``."""
-    name = uri.rpartition("/")[2]
-    return _BRACKETS.fullmatch(name) is not None and _first(uri) is None
+def _is_name_of_nothing(uri: str) -> bool:
+    """Tell whether a glob without a star matches nothing: a missing ``a[1].docx``, ``why?.md``.
+
+    A directory may be empty.
+    """
+    return not uri.endswith("/") and "*" not in uri and _first(uri) is None
 
 
 def _first(uri: str) -> Found | None:
     """Return the first file that a URI lists, None where it lists none or names nothing."""
-    with suppress(InputNotFoundError):
+    with suppress(InputNotFoundError, PermissionError):  # the file's own failure says which
         return next(list_files(uri), None)
     return None
 

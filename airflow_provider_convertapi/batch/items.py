@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from airflow_provider_convertapi.batch.decisions import Item
 from airflow_provider_convertapi.batch.tables import open_database, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 _SCHEMA = "CREATE TABLE items (target BLOB PRIMARY KEY, row TEXT, is_settled INT) WITHOUT ROWID;"
 _AT_ONCE = 500
@@ -93,6 +94,7 @@ class ItemStream:
 
     def __init__(self, items: Iterable[Item] = (), count: int = 0) -> None:
         self._items = iter(items)
+        self._put_back: deque[Item] = deque()
         self._count = count
 
     def __len__(self) -> int:
@@ -102,9 +104,14 @@ class ItemStream:
         return self
 
     def __next__(self) -> Item:
-        item = next(self._items)
+        item = self._put_back.popleft() if self._put_back else next(self._items)
         self._count -= 1
         return item
+
+    def put_back(self, items: Sequence[Item]) -> None:
+        """Make these the next of them."""
+        self._put_back.extendleft(reversed(items))
+        self._count += len(items)
 
     def take(self, most: int) -> list[Item]:
         """Return the next of them."""

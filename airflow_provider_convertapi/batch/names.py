@@ -18,7 +18,7 @@ from airflow_provider_convertapi.api.converters import (
 )
 from airflow_provider_convertapi.batch.tables import pack, unpack
 from airflow_provider_convertapi.errors import ParameterError
-from airflow_provider_convertapi.storage import OWN_DIRECTORY
+from airflow_provider_convertapi.storage import OWN_DIRECTORY, fitting_directory
 
 if TYPE_CHECKING:
     import sqlite3
@@ -29,8 +29,9 @@ OnCollision = Literal["fail", "suffix"]
 _SHOWN = 5
 _DIGITS = 8
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_LEADS_AWAY = re.compile(rf"(?:^|/)(?:\.{{0,2}}|{OWN_DIRECTORY})(?:/|$)", re.IGNORECASE)
-"""A part of a path that leads out of the directory, or into that of our own files."""
+_LEADS_AWAY = re.compile(rf"(?:^|/)(?:{OWN_DIRECTORY})?[. ]*(?:/|$)", re.IGNORECASE)
+"""A part of a path that leads out of the directory, or into that of our own files: Windows ignores
+dots and spaces at the end of a name."""
 
 _AT_ONCE = 1000
 
@@ -160,9 +161,8 @@ def _safe_directory(path: str) -> str:
     Harmless names stay as they are, since a renamed output is paid for again.
     """
     path = _CONTROL.sub("_", path)
-    if _LEADS_AWAY.search(path) is None:
-        return path
-    return "/".join(f"_{part}" if _LEADS_AWAY.search(part) else part for part in path.split("/"))
+    parts = [f"_{part}" if _LEADS_AWAY.search(part) else part for part in path.split("/")]
+    return "/".join(map(fitting_directory, parts))
 
 
 def _find_colliding(tables: sqlite3.Connection) -> bool:

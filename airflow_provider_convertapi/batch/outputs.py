@@ -5,7 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.converters import (
@@ -17,7 +17,7 @@ from airflow_provider_convertapi.errors import OutputExistsError
 from airflow_provider_convertapi.storage import Destination, safe_name, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class BatchOutput(Destination):
     :param directory: URI of the batch's destination.
     :param to_format: target format or tool.
     :param ours: URIs that a batch wrote for this file before and may overwrite.
+    :param former: further ones, which the last conversion did not write any more, with a digest of
+        what an earlier one wrote: they are ours as long as they hold that.
     :param others: outputs of other files that numbered results must not overwrite.
     :param kept_apart: the stem that such a result gets instead; empty refuses it.
     """
@@ -34,6 +36,7 @@ class BatchOutput(Destination):
     directory: str = ""
     to_format: str = ""
     ours: tuple[str, ...] = ()
+    former: Mapping[str, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     kept_apart: str = ""
 
@@ -49,7 +52,8 @@ class BatchOutput(Destination):
 
     def is_ours(self, uri: str) -> bool:
         """Tell whether a batch wrote it for this file before."""
-        return uri in self.ours
+        digest = self.former.get(uri)
+        return bool(self.holds(uri, digest)) if digest else uri in self.ours
 
     def keeps_digests(self, uris: Sequence[str]) -> bool:
         """Tell whether a later version may have fewer outputs: the planned one always stays."""

@@ -5,11 +5,13 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cache
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.decisions import (
@@ -20,7 +22,8 @@ from airflow_provider_convertapi.batch.decisions import (
     ReusePolicy,
     decide,
 )
-from airflow_provider_convertapi.batch.index import Index, LastConversion, LastFailure
+from airflow_provider_convertapi.batch.former import without_leftovers
+from airflow_provider_convertapi.batch.index import Index
 from airflow_provider_convertapi.batch.inputs import (
     MISSING,
     OWN_OUTPUT,
@@ -33,10 +36,12 @@ from airflow_provider_convertapi.batch.inputs import (
 from airflow_provider_convertapi.batch.items import Items
 from airflow_provider_convertapi.batch.manifest import StateDirectory
 from airflow_provider_convertapi.batch.names import Naming
+from airflow_provider_convertapi.batch.outcomes import LastConversion, LastFailure
 from airflow_provider_convertapi.batch.record import parameters_digest
 from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
 from airflow_provider_convertapi.errors import BudgetExceededError, InputNotFoundError
 from airflow_provider_convertapi.storage import (
+    Folder,
     Source,
     find_source,
     is_url,
@@ -63,6 +68,7 @@ ORDER BY inputs.target
 """
 
 _EXAMPLES = 5
+_ID_BYTES = 4
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,6 +79,7 @@ class Plan:
     :param state: our own files beside the outputs.
     :param file_parameters: the files among the parameters, by name, found.
     :param started: seconds since the epoch at which the batch began.
+    :param id: what tells the records of this plan from those of another one of the same task.
     :param source_files: number of files in the whole source, of all shards.
     :param left_out: number of files that were listed and left out, by reason.
     :param items: the files to convert, by output.
@@ -80,6 +87,7 @@ class Plan:
     :param known: number of failures that are known and paid for; `known_examples` names a few.
     :param told_by_content: number of files that were read, since their store has no versions.
     :param spent: conversions that this task instance took before.
+    :param highest: the highest cost of a conversion that is known, by source format.
     :param uncleaned: files that an earlier try of it settled last, with the attempt; their
         documents may still be at the service.
     """
@@ -88,6 +96,7 @@ class Plan:
     state: StateDirectory
     file_parameters: Mapping[str, Source | str]
     started: float
+    id: str = field(default_factory=lambda: token_hex(_ID_BYTES))
     source_files: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     items: Items = field(default_factory=Items)
@@ -96,6 +105,7 @@ class Plan:
     known_examples: list[str] = field(default_factory=list)
     told_by_content: int = 0
     spent: int = 0
+    highest: dict[str, int] = field(default_factory=dict)
     uncleaned: list[tuple[Item, int]] = field(default_factory=list)
 
     @property
@@ -139,13 +149,16 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
         started=now,
     )
     with closing(open_tables()) as tables:
-        index = Index(tables, task, now, only_own_run=request.overwrite)
+        index = Index(tables, task, now, only_own_run=bool(request.overwrite))
         index.read(state.manifest)
         _list_inputs(plan, request, tables, index)
         _name_outputs(plan, request, tables, index)
         # One listing instead of a look at each output; a first run needs none.
         if index.has_conversions and plan.source_files:
-            index.note_standing(list_everything(request.destination.uri))
+            standing = list_everything(request.destination.uri)
+            if keeps_salt:
+                standing = without_leftovers(standing, Folder(request.destination.uri), index, now)
+            index.note_standing(standing)
         index.note_planned()
         policy = _reuse_policy(request, task)
         _Comparison(plan, index, policy, _look(request)).run(tables)
@@ -202,6 +215,7 @@ class _Comparison:
     def run(self, tables: sqlite3.Connection) -> None:
         """Fill the plan."""
         self.plan.spent, recent = self.index.spent, self.index.recent()
+        self.plan.highest = self.index.costs.highest(self.plan.request_digest.to_format)
 
         def to_convert() -> Iterator[Item]:
             for row in tables.execute(_CANDIDATES):
@@ -251,7 +265,7 @@ class _Comparison:
         item.former_outputs = self.index.former_outputs(item.target, source, to_format)
         # What was made from another source is not this one's to overwrite.
         if conversion is not None and conversion.is_from(source):
-            item.own_outputs = self.index.own_outputs(item.target, conversion)
+            item.own_outputs = self.index.own_outputs(item.target, conversion, item.former_outputs)
 
 
 def _look(request: BatchRequest) -> Callable[[str], int | None] | None:
@@ -320,6 +334,6 @@ def _hash_content(uri: str) -> str:
     if is_url(uri):
         return url_fingerprint(uri)
     try:
-        return find_source(uri, content_hash=True).fingerprint
+        return find_source(uri, hash_limit=math.inf).fingerprint
     except (InputNotFoundError, FileNotFoundError):  # gone before it was looked at, or after
         return MISSING

@@ -13,6 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from airflow_provider_convertapi.api.retry import Backoff
+from airflow_provider_convertapi.batch.budget import PostponedError
 from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.errors import ThrottledError
 
@@ -68,7 +69,8 @@ class WorkerPool(Generic[Slot]):
     """Run tasks with a thread for each slot; as many use the service as the limit allows.
 
     A task that raises `ThrottledError` waits without a slot and starts again, until its time is
-    over; then it is given up.  Any other exception ends the pool, and `close` raises it.
+    over; then it is given up.  One that raises `PostponedError` waits until another task has ended,
+    and nothing new is taken meanwhile.  Any other exception ends the pool, and `close` raises it.
 
     :param slots: what each task uses exclusively while it runs: a client with its connection.
     :param tasks: taken one by one when a slot is free; each gets its slot and its permit.
@@ -89,6 +91,12 @@ class WorkerPool(Generic[Slot]):
     _taken: int = field(default=0, init=False)
     _running: int = field(default=0, init=False)
     _waiting: list[_Waiting] = field(default_factory=list, init=False)
+    _postponed: deque[tuple[Callable[..., None], _Waiting | None]] = field(
+        default_factory=deque, init=False
+    )
+    _is_held: bool = field(default=False, init=False)
+    """Whether no task has ended since one was postponed."""
+    _ended: int = field(default=0, init=False)
     _returned: list[Callable[..., None]] = field(default_factory=list, init=False)
     _cleanups: deque[Callable[[Slot], None]] = field(default_factory=deque, init=False)
     _stopped: bool = field(default=False, init=False)
@@ -145,6 +153,7 @@ class WorkerPool(Generic[Slot]):
         """Yield the tasks that never reached the service, once the pool has stopped."""
         yield from self._returned
         yield from (waiting.task for waiting in self._waiting)
+        yield from (task for task, _ in self._postponed)
         yield from self.tasks
 
     def close(self) -> None:
@@ -230,6 +239,8 @@ class WorkerPool(Generic[Slot]):
         if self._waiting and self._waiting[0].until <= now:
             waiting = heapq.heappop(self._waiting)
             return waiting.task, waiting
+        if self._postponed:
+            return None if self._is_held else self._postponed.popleft()
         if self._drained:
             return None
         task = next(self.tasks, None)
@@ -249,7 +260,8 @@ class WorkerPool(Generic[Slot]):
     def _is_done(self) -> bool:
         if self._stopped:
             return self._taken == 0
-        return self._drained and not self._waiting and self._taken == 0
+        is_left = self._waiting or self._postponed
+        return self._drained and not is_left and self._taken == 0
 
     def _do_cleanup(self, slot: Slot) -> None:
         with self._lock:
@@ -261,12 +273,15 @@ class WorkerPool(Generic[Slot]):
             self._fail(error)
 
     def _do(self, task: Callable[..., None], waiting: _Waiting | None, slot: Slot) -> None:
-        permit = Permit(self)
+        permit, ended, is_postponed = Permit(self), self._ended, False
         try:
             try:
                 task(slot, permit)
             except ThrottledError as error:
                 self._refused(task, waiting, permit, error)
+            except PostponedError:
+                is_postponed = True
+                self._postpone(task, waiting, permit, ended)
             except StoppedError:
                 self._returned.append(task)
         except BaseException as error:  # noqa: BLE001 - as above
@@ -275,6 +290,9 @@ class WorkerPool(Generic[Slot]):
         permit.release()
         with self._lock:
             self._taken -= 1
+            if not is_postponed:
+                self._ended += 1
+                self._is_held = False
             self._may_take.notify()  # another thread: this one may have a cleanup to do first
             if self._is_done():
                 self._wake_all()
@@ -286,6 +304,25 @@ class WorkerPool(Generic[Slot]):
     def _fail(self, error: BaseException) -> None:
         self.error = self.error or error
         self.stop()
+
+    def _postpone(
+        self, task: Callable[..., None], waiting: _Waiting | None, permit: Permit, ended: int
+    ) -> None:
+        """Keep a task until another one has ended.
+
+        :param ended: how many had ended when it was taken: the one that it waits for may have ended
+            while it was told to wait.
+        """
+        with self._lock:
+            self._leave_service(permit)
+            self._postponed.appendleft((task, waiting))
+            self._is_held = self._ended == ended
+
+    def _leave_service(self, permit: Permit) -> None:
+        """Take a permit back; unlike `dismiss`, this is no answer that raises the limit."""
+        if permit.number:
+            self._running -= 1
+            permit.number = 0
 
     def _refused(
         self,
@@ -301,11 +338,9 @@ class WorkerPool(Generic[Slot]):
         until = now + (self.backoff.delay(refusals, error) or 0)
         gives_up = until > deadline
         with self._lock:
-            if permit.number:
-                # Not `dismiss`: a refusal must not count as an answer that raises the limit.
-                self._running -= 1
-                self.limit.refused(permit.number, self._running)
-                permit.number = 0
+            if number := permit.number:
+                self._leave_service(permit)
+                self.limit.refused(number, self._running)
             if not gives_up:
                 heapq.heappush(
                     self._waiting, _Waiting(until, next(self._order), task, refusals, deadline)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Record:
     :param bars: whether the failure is the document's own and paid for, so that it is final.
     :param timeout: seconds that the service had when it timed out for good (Code 5000).
     :param attempt: which attempt of the conversion it was, counted from 0.
+    :param plan: id of the plan that the file was of; empty in a record of a version without.
     :param when: UTC time at which it was recorded, as ISO 8601.
     """
 
@@ -63,6 +64,7 @@ class Record:
     message: str | None = None
     bars: bool = False
     timeout: int | None = None
+    plan: str = ""
 
     def to_line(self) -> bytes:
         """Return the record as one line of JSON."""
@@ -108,7 +110,26 @@ class Record:
         return match_of(self.source, fingerprint, self.to_format, self.parameters)
 
 
-_NAMES = tuple(field.name for field in fields(Record))
+@dataclass(slots=True)
+class KnownCosts:
+    """The highest cost of a conversion between two formats that records tell of."""
+
+    _highest: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def add(self, record: Record) -> None:
+        """Learn from a record; a failure costs less than a conversion, and says nothing."""
+        if record.outcome == "converted":
+            pair = record.from_format, record.to_format
+            self._highest[pair] = max(self._highest.get(pair, 0), record.cost)
+
+    def highest(self, to_format: str) -> dict[str, int]:
+        """Return the highest cost by source format."""
+        return {
+            source: cost for (source, target), cost in self._highest.items() if target == to_format
+        }
+
+
+_NAMES = tuple(one.name for one in fields(Record))
 
 
 def match_of(source: str, fingerprint: str, *asked: str) -> bytes:

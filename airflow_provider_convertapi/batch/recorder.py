@@ -41,6 +41,7 @@ _ITEMS_NOT_ATTEMPTED = 20_000
 class Recorder:
     """Collect records, and publish them in parts.
 
+    :param plan: id of the plan, which every record names.
     :param destination: the directory that outputs are relative to.
     :param from_format: the source format that was asked for; None uses the extension.
     :param secrets: what records must not repeat of the parameters.
@@ -49,6 +50,7 @@ class Recorder:
     manifest: Manifest
     task: TaskTry
     request_digest: RequestDigest
+    plan: str
     destination: str
     from_format: str | None
     clock: Clock
@@ -158,6 +160,7 @@ class Recorder:
             run_id=self.task.run_id,
             map_index=self.task.map_index,
             try_number=self.task.number,
+            plan=self.plan,
             **what,
         )
 

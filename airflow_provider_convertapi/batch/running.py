@@ -10,9 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.endpoints import get_job
+from airflow_provider_convertapi.batch.budget import PostponedError
 from airflow_provider_convertapi.batch.converter import quiet
 from airflow_provider_convertapi.batch.filetask import FileTask
 from airflow_provider_convertapi.batch.former import remove_former
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_provider_convertapi.api.client import Client
+    from airflow_provider_convertapi.batch.budget import Budget
     from airflow_provider_convertapi.batch.converter import Converter
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.filetask import Action
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 _TICK = 0.1
 """Seconds after which, at the latest, records are published and progress is logged."""
 
+_FOR_WANT_OF_CONVERSIONS = (QuotaExhaustedError, BudgetExceededError)
+
 _ABANDONED_AFTER = 10  # seconds
 _CLEANING = 60.0
 _DOCUMENTS_AT_ONCE = 10
@@ -59,14 +63,14 @@ _SOURCE_KEY = "0"
 class BatchRun:
     """Convert files with as many threads as files may be in flight, each with its connection.
 
-    :param spent: conversions that earlier tries of this task instance took.
+    :param budget: what the task instance may still pay for.
     :param wanted: files to convert in all; this run may get them in waves.
     """
 
     converter: Converter
     recorder: Recorder
     summary: Summary
-    spent: int
+    budget: Budget
     wanted: int
     log: logging.Logger
     halted: ConvertApiError | None = field(default=None, init=False)
@@ -76,14 +80,13 @@ class BatchRun:
     """Files whose jobs were at the service when the batch was halted; how they end is unknown."""
     late: list[FileTask] = field(default_factory=list, init=False)
     """Files that failed because their time was over; their jobs go on, too."""
-    _reserved: int = field(default=0, init=False)
-    """Least number of conversions that the files under way will take."""
-    _taken: int = field(default=0, init=False)
     _halted_items: list[Item] = field(default_factory=list, init=False)
     """Files that were begun, and left when the batch was halted."""
     _untouched: ItemStream = field(default_factory=ItemStream, init=False)
     """Files that were not begun: a batch that is halted at once may leave a million of them."""
     _is_over: bool = field(default=False, init=False)
+    _postponed: list[Item] = field(default_factory=list, init=False)
+    """Files of a wave that have to wait until what is under way has ended."""
     _pool: WorkerPool[Client] | None = field(default=None, init=False)
     _progress: Progress | None = field(default=None, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -92,21 +95,30 @@ class BatchRun:
         """Convert the items; record what happens to each, and count it in the summary."""
         self._begin(items, FileTask.convert)
 
-    def begin(self, items: list[Item]) -> None:
-        """Submit the first job of each item; those whose jobs run are in `underway` afterwards."""
+    def begin(self, items: list[Item]) -> list[Item]:
+        """Submit the first job of each item; those whose jobs run are in `underway` afterwards.
+
+        :returns: those that the budget lets begin only after others have ended.
+        """
         self._begin(items, FileTask.begin)
+        postponed, self._postponed = self._postponed, []
+        if not postponed or self.halted is not None:
+            self._halted_items += postponed
+            return []
+        left, self._untouched, self._is_over = [*self._untouched], ItemStream(), False
+        return [*postponed, *left]
 
     def _begin(self, items: Items | list[Item], action: Action) -> None:
         count = len(items)
         self._untouched = ItemStream(items, count)
-        self._work(self._within_budget(self._untouched, action), count)
+        self._work(self._tasks(self._untouched, action), count)
 
     def finish(self, jobs: list[tuple[Item, Sequence[JobRef], float | None]]) -> None:
         """Collect jobs that were submitted; wait for each file as many seconds as it has.
 
         Files without seconds are looked at once; those that still run are in `underway` afterwards.
         """
-        self.expect(item for item, _, _ in jobs)
+        self.expect((item, refs) for item, refs, _ in jobs)
         tasks = [
             self._task(item, FileTask.collect if limit is None else FileTask.convert, refs, limit)
             for item, refs, limit in jobs
@@ -138,36 +150,23 @@ class BatchRun:
         known: Sequence[JobRef] = (),
         seconds: float | None = None,
     ) -> FileTask:
-        return FileTask(item, self.converter, action, self._run, known, seconds)
+        return FileTask(item, self.converter, self.budget, action, self._run, known, seconds)
 
-    def expect(self, items: Iterable[Item]) -> None:
+    def expect(self, files: Iterable[tuple[Item, Sequence[JobRef]]]) -> None:
         """Count the files of earlier waves, whose jobs are under way, against the budget."""
-        self._reserved = sum(item.needs(self._each) for item in items)
+        if self.budget.most is None:
+            return
+        for item, refs in files:
+            found = sum(ref.submitted is None for ref in refs)
+            self.budget.expect(item, self.converter.source_format(item), found)
 
     @property
     def _clock(self) -> Clock:
         return self.converter.session.clock
 
-    @property
-    def _each(self) -> int:
-        return len(self.converter.request.to_formats)
-
-    def _within_budget(self, items: Iterator[Item], action: Action) -> Iterator[FileTask]:
+    def _tasks(self, items: Iterator[Item], action: Action) -> Iterator[FileTask]:
         """Yield a task for each item, as long as nothing halts the batch."""
-        most = self.converter.request.max_conversions
         while not self._is_over and (item := next(items, None)) is not None:
-            # With what the files under way still take: otherwise every thread could start a file
-            # with the last of the budget.
-            with self._lock:
-                self._reserved += item.needs(self._each)
-                least = self.spent + self._taken + self._reserved
-            if most is not None and least > most:
-                message = (
-                    f"The files cost more than one conversion each: max_conversions={most} is used "
-                    "up. What was converted is saved."
-                )
-                self._halt(BudgetExceededError(message), self._task(item, action))
-                return
             yield self._task(item, action)
 
     def _work(
@@ -178,7 +177,7 @@ class BatchRun:
     ) -> None:
         request = self.converter.request
         limit = ConcurrencyLimit(min(request.max_in_flight, max(count, 1)))
-        # With a budget no file starts early, since a file's cost is known only when it is done.
+        # With a budget no file starts early: it would hold a place while it waits for its share.
         # And there are no more spare files than at the service: each holds blocks in memory.
         spare = min(SPARE, limit.most) if request.max_conversions is None else 0
         clients = [self.converter.session.new_client() for _ in range(limit.most + spare)]
@@ -243,6 +242,13 @@ class BatchRun:
             result = task.act()
         except (ThrottledError, StoppedError):
             raise
+        except PostponedError:
+            if task.action is not FileTask.begin:
+                raise
+            # What is under way ends in a later wave only: no more are begun in this one.
+            with self._lock:
+                self._is_over = True
+                self._postponed.append(task.item)
         except Exception as error:  # noqa: BLE001 - each store has its own errors, and one file's must not end the others
             self._ended_badly(task, error)
         else:
@@ -266,7 +272,7 @@ class BatchRun:
         remove_former(task, result, self.log)
         self.recorder.converted(task, result)
         with self._lock:
-            self._pay(task.item, result.cost, result.charged)
+            self._pay(task, result.cost, result.charged, learned=result.cost)
             self.summary.converted += 1
             self._count()
 
@@ -274,16 +280,16 @@ class BatchRun:
         cost, charged = task.bill
         self.recorder.failed(task, error)
         with self._lock:
-            self._pay(task.item, cost, charged)
+            self._pay(task, cost, charged, goes_on=with_facts(error).job_goes_on)
             self.summary.add_failure(task.item, error)
             if self._progress:
                 self._progress.failed(task.item, error)
             self._count()
 
-    def _pay(self, item: Item, cost: int, charged: int) -> None:
+    def _pay(self, task: FileTask, cost: int, charged: int, **how: Any) -> None:
         # The reservation becomes the actual cost, of which earlier tries may have paid a part.
-        self._reserved -= item.needs(self._each)
-        self._taken += item.newly_taken(cost, charged)
+        taken = task.item.newly_taken(cost, charged)
+        self.budget.settle(task.item, task.source_format, taken, **how)
         self.summary.cost += charged
 
     def _count(self) -> None:
@@ -296,7 +302,6 @@ class BatchRun:
 
     def _halt(self, error: ConvertApiError, task: FileTask) -> None:
         with self._lock:
-            self._reserved -= task.item.needs(self._each)
             # The first one is the cause, and is reported; other threads meet the same afterwards.
             self.halted = self.halted or error
             self._is_over = True
@@ -306,8 +311,9 @@ class BatchRun:
 
     def _leave(self, task: FileTask, error: ConvertApiError | None = None) -> None:
         """Note a file that is left undone: where the service has its job, that may be paid."""
+        self.budget.release(task.item)
         # A refusal for lack of conversions is the job's answer and unpaid; earlier steps are paid.
-        is_refused = isinstance(error, QuotaExhaustedError) and error.paid is False
+        is_refused = isinstance(error, _FOR_WANT_OF_CONVERSIONS) and error.paid is False
         is_submitted = bool(task.refs) and not is_refused
         if is_submitted or (task.jobs and error is not None and error.job_goes_on):
             self.goes_on.append(task)

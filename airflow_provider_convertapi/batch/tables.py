@@ -40,6 +40,25 @@ CREATE TABLE spending (
 ) WITHOUT ROWID;
 """
 
+IS_OUTPUT = """
+SELECT NULL FROM further WHERE path = ?1 AND to_format = ?2
+UNION ALL SELECT NULL FROM overwritten WHERE path = ?1 AND to_format = ?2
+UNION ALL SELECT outputs FROM conversions WHERE target = ?1 AND to_format = ?2
+"""
+
+
+KEEP_PATH = """
+INSERT INTO {0} VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET target = excluded.target,
+to_format = excluded.to_format, at = excluded.at, source = excluded.source, digest = excluded.digest
+WHERE {1}
+"""
+
+FORMER = """
+SELECT path, digest FROM (SELECT * FROM further UNION ALL SELECT * FROM overwritten)
+WHERE target = ?1 AND source = ?2 AND to_format = ?3 AND digest != ''
+AND path NOT IN (SELECT path FROM used) ORDER BY at
+"""
+
 
 def open_database(schema: str = "") -> sqlite3.Connection:
     """Open an empty database in an unnamed file of its own, which closing it removes.

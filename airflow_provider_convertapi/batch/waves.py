@@ -25,6 +25,7 @@ from airflow_provider_convertapi.batch.parameter_files import (
     with_step_files,
 )
 from airflow_provider_convertapi.batch.plan import Plan, find_file_parameters
+from airflow_provider_convertapi.batch.record import KnownCosts
 from airflow_provider_convertapi.batch.summary import Summary
 from airflow_provider_convertapi.conversions.checking import with_found_files
 from airflow_provider_convertapi.conversions.deferral import JobEvent
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.items import Items
     from airflow_provider_convertapi.batch.parameter_files import Files
+    from airflow_provider_convertapi.batch.record import Record
     from airflow_provider_convertapi.batch.running import BatchRun
     from airflow_provider_convertapi.conversions.deferral import JobRef
     from airflow_provider_convertapi.errors import ConvertApiError
@@ -101,7 +103,7 @@ class Waves:
         found.check_asked(self.batch.asked, f"{len(found.jobs)} jobs")
         left = self._read_plan()
         plan = self._plan = self._as_plan(left)
-        summary, taken = self._done(left)
+        summary, taken = self._done(left, plan)
         run = self.batch.prepare(plan, summary, left.spent + taken)
         jobs = _by_file(found)
         outstanding, fresh = self._sorted(run, left.items, jobs)
@@ -145,11 +147,14 @@ class Waves:
         # Files that turn out to be settled when they are submitted leave room for others.
         while fresh and len(waiting) < most and run.halted is None:
             wave = fresh.take(most - len(waiting))
-            run.expect(item for item, _ in waiting)
+            run.expect(waiting)
             with self.batch.grouped(f"Submit {len(wave)} files"):
                 known = len(run.underway)
-                run.begin(wave)
+                postponed = run.begin(wave)
             waiting += [(task.item, tuple(task.refs)) for task in run.underway[known:]]
+            fresh.put_back(postponed)
+            if postponed and waiting:
+                break
         if run.halted is None and waiting:
             self._leave_plan()
             return self._deferral(waiting, more=bool(fresh))
@@ -215,21 +220,29 @@ class Waves:
         count = items.unsettled_count - len(outstanding)
         return outstanding, ItemStream(chain(fresh, left), count)
 
-    def _done(self, left: Checkpoint) -> tuple[Summary, int]:
+    def _done(self, left: Checkpoint, plan: Plan) -> tuple[Summary, int]:
         """Settle the files that this try has recorded; return their summary and what they took."""
         summary = Summary(
             reused=left.reused, failed=left.known, known=left.known, examples=list(left.examples)
         )
-        task, taken = self.batch.task, 0
-        manifest = StateDirectory.beside(self.batch.request.destination.uri).manifest
-        for _, record in manifest.records():
-            is_mine = record.is_of(task) and record.try_number == task.number
-            # A run that is tested again has the same try number, but another plan.
-            item = left.items.settle(record.target) if is_mine else None
+        taken, costs = 0, KnownCosts()
+        for _, record in plan.state.manifest.records():
+            costs.add(record)
+            item = left.items.settle(record.target) if self._is_of(record, left) else None
             if item is not None:  # after compaction a record may come twice
                 taken += item.newly_taken(record.cost, record.charged)
                 summary.add_record(record)
+        plan.highest = costs.highest(left.to_format)
         return summary, taken
+
+    def _is_of(self, record: Record, left: Checkpoint) -> bool:
+        """Tell whether a record was written by this try, for this plan.
+
+        A run that is made anew, or tested again, has the same names and numbers, but another plan.
+        """
+        task = self.batch.task
+        is_of_try = record.is_of(task) and record.try_number == task.number
+        return is_of_try and (not left.plan or record.plan == left.plan)
 
     def _check_key(self, found: JobEvent) -> None:
         self.batch.session.check_key(found.key_check, f"{len(found.jobs)} jobs were")
@@ -295,6 +308,7 @@ class Waves:
             source_files=len(left.items),
             file_parameters=own,
             started=left.started,
+            id=left.plan,
         )
 
     def _files(self, left: Checkpoint) -> Files:
@@ -345,4 +359,5 @@ def _checkpoint_of(plan: Plan, files: Files) -> Checkpoint:
         digests=plan.request_digest.digests,
         least_cost=plan.request_digest.least_cost,
         files=identities(files),
+        plan=plan.id,
     )

@@ -55,7 +55,7 @@ class ConversionOptions:
     timeout: Seconds
     poll_interval: Seconds
     durable: bool
-    overwrite: bool
+    overwrite: bool | None
     conversion_key: str | None
 
 

@@ -20,6 +20,7 @@ from airflow_provider_convertapi.conversions.collection import (
     collect,
     delete_files,
 )
+from airflow_provider_convertapi.conversions.copies import find_published, note_place
 from airflow_provider_convertapi.conversions.durable import StepJob
 from airflow_provider_convertapi.conversions.job import Job
 from airflow_provider_convertapi.conversions.result import ConversionResult
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         ConversionRequest,
     )
     from airflow_provider_convertapi.conversions.session import Session
+    from airflow_provider_convertapi.conversions.target import Target
 
 _GONE = 5009
 """ConvertAPI's Code for a file id that it does not know."""
@@ -72,6 +74,10 @@ class Chain:
     documents: list[str] = field(default_factory=list, init=False, repr=False)
     _steps: list[list[StepJob]] = field(default_factory=list, init=False)
     """The jobs of each step that was reached."""
+    _derivation: str = field(default="", init=False)
+    """What the stamps of its outputs come from; empty until its last step was reached."""
+    _known_names: list[str] = field(default_factory=list, init=False)
+    """The names of its results, where an earlier attempt tells them."""
 
     @property
     def jobs(self) -> list[tuple[Job, tuple[str, ...]]]:
@@ -142,7 +148,11 @@ class Chain:
     def _step(self, number: int, known: deque[JobRef]) -> list[StepJob]:
         """Return the jobs of a step; create them when the step is first reached."""
         if number > len(self._steps):
-            self._steps.append(self._new_step(number, self._outputs(number - 1), known))
+            made = self._new_step(number, self._outputs(number - 1), known)
+            self._steps.append(made)
+            if number == self._length:
+                # All results of the conversion bear one stamp, whichever of its jobs made them.
+                self._derivation = " ".join(step.job.ids.derivation for step in made)
         for step in self._steps[number - 1]:
             # Each step has the full time, and has it again when `proceed` is called again.
             step.job.deadline = self._deadline(step.job.request)
@@ -177,7 +187,13 @@ class Chain:
     def _check_target(self) -> None:
         """Check that no file is in the way; once something is paid, publishing reports it."""
         if not self.cost:
-            self.conversion.target.check()
+            self._target.check(self._known_names)
+
+    @property
+    def _target(self) -> Target:
+        """Return the target; once the last step was reached, it knows what is this conversion's."""
+        target, derivation = self.conversion.target, self._derivation
+        return target.stamped(JobIds(self.session.key, derivation)) if derivation else target
 
     def _asked(
         self, number: int, outputs: Sequence[StepOutput]
@@ -257,11 +273,12 @@ class Chain:
                 "An earlier try converted and paid this; its result is collected, no charge."
             )
             return self._collect()
-        # The results are gone from the service, perhaps because a try published and deleted them.
-        outputs = self.conversion.target.published(made.files)
+        # The results are gone from the service, perhaps because they were published and deleted.
+        outputs = find_published(self._derivation, self._target, made)
         if outputs is None:
+            self._known_names = [file.name for file in made.files]
             return None
-        self.log.info("Reused, no charge: an earlier try published %s.", ", ".join(outputs))
+        self.log.info("Reused, no charge: this was converted before into %s.", ", ".join(outputs))
         self._discard_all()
         return self._result(outputs)
 
@@ -275,14 +292,16 @@ class Chain:
 
     def _collect(self) -> ConversionResult:
         """Publish what the last step made, and delete what the chain left at the service."""
-        target, what = self.conversion.target, self._steps[-1][0].job.request.describe()
-        outputs, digests = collect(self.session.client, target, self._made(), what, self.log)
+        target, what = self._target, self._steps[-1][0].job.request.describe()
+        outputs, digests = collect(self.session, target, self._made(), what, self.log)
         self._discard_all()
         return self._result(outputs, digests)
 
     def _result(self, outputs: list[str], digests: tuple[str, ...] = ()) -> ConversionResult:
         for step in self._all:
             step.forget_note()
+        if not self.leaves_documents:  # a batch asks for nothing twice
+            note_place(self._derivation, self.conversion.target.destination)
         sizes = tuple(file.size for file in self._made().files)
         return ConversionResult(outputs, self.cost, self.charged, sizes, digests)
 

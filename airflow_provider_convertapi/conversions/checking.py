@@ -17,6 +17,7 @@ from airflow_provider_convertapi.api.converters import (
     is_array,
 )
 from airflow_provider_convertapi.conversions.request import (
+    INLINE_LIMIT,
     CheckedConversion,
     ConversionRequest,
     InputFile,
@@ -58,11 +59,17 @@ def check_conversion(
     :param find_inputs: False takes the inputs by name: the job is under way, and they may be gone.
     """
     choice("on_quota_exhausted", arguments.on_quota_exhausted, _ON_QUOTA)
-    settings = check_settings(arguments, check_steps(arguments.steps))
+    steps = check_steps(arguments.steps, find_files=False)
+    found = tuple(with_found_files(step, hash_limit=INLINE_LIMIT) for step in steps)
+    settings = check_settings(arguments, found)
     uris = _uris(arguments.source)
     destination = Destination.parse(plain_text("destination", arguments.destination))
-    sources = [_input(uri, "source", find_inputs=find_inputs) for uri in uris]
-    files = find_files(settings.files) if find_inputs else dict(settings.files)
+    sources: Sequence[Input] = uris
+    if find_inputs:
+        sources = [_found(uri, "source", hash_limit=INLINE_LIMIT) for uri in uris]
+    files: Mapping[str, Input] = settings.files
+    if find_inputs:
+        files = find_files(settings.files, hash_limit=INLINE_LIMIT)
     groups = _groups(settings, uris, sources)
     requests = [request_for(settings, group, files) for group in groups]
     inputs = [uri for request in requests for uri in request.input_uris]
@@ -167,22 +174,28 @@ def _step(number: int, step: object) -> Step:
     )
 
 
-def with_found_files(step: Step) -> Step:
+def with_found_files(step: Step, hash_limit: float | None = None) -> Step:
     """Return the step with its file parameters found; `InputNotFoundError` names one that is gone.
 
     :param step: its files are URIs.
+    :param hash_limit: as `find_source` takes it.
     """
     named = {name: str(file) for name, file in step.files.items()}
-    return replace(step, files=find_files(named, f"steps[{step.number - 2}]['parameters']"))
+    argument = f"steps[{step.number - 2}]['parameters']"
+    return replace(step, files=find_files(named, argument, hash_limit=hash_limit))
 
 
-def find_files(uris: Mapping[str, str], argument: str = "parameters") -> dict[str, Input]:
+def find_files(
+    uris: Mapping[str, str], argument: str = "parameters", *, hash_limit: float | None = None
+) -> dict[str, Input]:
     """Find file parameters; URLs are left to the service to fetch.
 
     :param argument: what the user calls the mapping that they are in.
+    :param hash_limit: as `find_source` takes it.
     """
     return {
-        name: _input(uri, f"{argument}[{name!r}]", find_inputs=True) for name, uri in uris.items()
+        name: _found(uri, f"{argument}[{name!r}]", hash_limit=hash_limit)
+        for name, uri in uris.items()
     }
 
 
@@ -246,5 +259,5 @@ def _source_files(inputs: Sequence[Input], origin: str, target: str) -> list[Inp
     return [InputFile(name, "0", inputs[0])]
 
 
-def _input(uri: str, name: str, *, find_inputs: bool) -> Input:
-    return find_source(uri, field=name) if find_inputs and not is_url(uri) else uri
+def _found(uri: str, name: str, *, hash_limit: float | None) -> Input:
+    return uri if is_url(uri) else find_source(uri, field=name, hash_limit=hash_limit)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         ConvertedFile,
     )
     from airflow_provider_convertapi.conversions.job import Job
+    from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.conversions.target import Target
     from airflow_provider_convertapi.storage import Publication
 
@@ -56,7 +57,7 @@ def can_be_fetched(job: Job, conversion: Conversion) -> bool:
 
 
 def collect(
-    client: Client, target: Target, conversion: Conversion, what: str, log: logging.Logger
+    session: Session, target: Target, conversion: Conversion, what: str, log: logging.Logger
 ) -> tuple[list[str], tuple[str, ...]]:
     """Fetch every result, then publish all; return their URIs, and their digests if asked for.
 
@@ -65,9 +66,9 @@ def collect(
     :param what: the conversion, as it may be logged.
     """
     try:
-        return _publish(client, target, conversion, log)
+        return _publish(session, target, conversion, log)
     except OutputExistsError as error:
-        raise paid_but_blocked(error, conversion.cost) from None
+        raise paid_but_blocked(error, conversion.cost, is_stored=True) from None
     except OutputNotWritableError as error:
         raise OutputNotWritableError(
             f"{error} {what} was converted and paid ({conversion.cost} conversion(s)); its result "
@@ -86,12 +87,12 @@ def collect(
 
 
 def _publish(
-    client: Client, target: Target, conversion: Conversion, log: logging.Logger
+    session: Session, target: Target, conversion: Conversion, log: logging.Logger
 ) -> tuple[list[str], tuple[str, ...]]:
     uris = target.destination.outputs([file.name for file in conversion.files])
-    with target.publication() as publication:
+    with target.publication(session.task.marks) as publication:
         for uri, file in zip(uris, conversion.files, strict=True):
-            fetch(client, publication, uri, file, log)
+            fetch(session.client, publication, uri, file, log)
         # Only once all results are staged, so that a failed download publishes none of them.
         return publication.publish(), publication.digests
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, Self
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.answers import AnswerReader
@@ -33,7 +33,6 @@ from airflow_provider_convertapi.storage import SizeMismatch
 if TYPE_CHECKING:
     import logging
     from collections.abc import Iterable, Iterator
-    from types import TracebackType
 
     from airflow_provider_convertapi.api.answers import PartHead
     from airflow_provider_convertapi.api.client import Client
@@ -56,7 +55,8 @@ class _Results:
     names: list[str] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     cost: int = 0
-    _open: ExitStack = field(default_factory=ExitStack)
+    opened: ExitStack = field(default_factory=ExitStack)
+    """The part that is being staged; closing it with an error gives the part up."""
     _sink: BinaryIO | None = None
 
     def begin(self, head: PartHead) -> BinaryIO:
@@ -65,25 +65,13 @@ class _Results:
         self.cost = max(self.cost, head.cost)
         # Together with the names before it: a directory makes them distinct.
         uri = self.destination.outputs(self.names)[-1]
-        self._sink = self._open.enter_context(self.publication.stage(uri, head.size))
+        self._sink = self.opened.enter_context(self.publication.stage(uri, head.size))
         return self._sink
 
     def end(self) -> None:
         if self._sink is not None:
             self.sizes.append(self._sink.tell())
-        self._open.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Give up the part that is being staged, where it did not end."""
-        self._open.__exit__(kind, error, traceback)
+        self.opened.close()
 
 
 @dataclass(slots=True)
@@ -179,11 +167,12 @@ class DirectConversion:
         """Wait for the permit, then check once more that nothing forbids the conversion."""
         self.settings.permit.acquire()
         self.client.pause(0)  # raises if the task was told to stop while it waited
+        self.settings.permit.reserve()
         self.conversion.target.check()
         self.request.check_unchanged()
 
     def _exchange(self, request: Endpoint[None]) -> ConversionResult:
-        with self.conversion.target.publication() as publication:
+        with self.conversion.target.publication(self.session.task.marks) as publication:
             with self.client.stream(request, fresh=True, before=self._last_look) as (head, blocks):
                 results = _Results(self.conversion.target.destination, publication)
                 self.cost = 1  # a 2xx is billed; the parts of the answer name the exact cost
@@ -196,7 +185,7 @@ class DirectConversion:
     def _read(self, results: _Results, head: Response, blocks: Iterable[bytes]) -> None:
         """Stage the answer; whatever fails from now on, the conversion is paid."""
         try:
-            with results:
+            with results.opened:
                 content_type = head.headers.get("content-type", "")
                 AnswerReader(content_type, results.begin, results.end).read(
                     self._watched(head, blocks)

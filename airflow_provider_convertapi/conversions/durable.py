@@ -83,10 +83,13 @@ class StepJob:
         newest = answers[self.attempt]
         if newest.conversion:
             self._end(newest.conversion, charged=0)
+            self.job.settings.permit.found(is_running=False)
         elif newest.verdict and not newest.unpaid and self._is_final(newest.verdict):
             # It was billed to an earlier try: it counts as cost, but not as charged by this one.
             self.cost, self.ref = 1, self._reference(self.attempt, None)
             raise with_remedy(newest.verdict, self.job.request.describe(), again=False)
+        elif not newest.verdict:
+            self.job.settings.permit.found(is_running=True)
 
     def _known_answers(self) -> dict[int, JobAnswer]:
         """Return what the service knows about this conversion's attempts.
@@ -137,13 +140,14 @@ class StepJob:
         """
         if self.conversion or self.ref:
             return
-        if self._next_attempt is not None:  # the service was too busy to take it
-            self._submit(self._next_attempt)
-            return
         if self._answers is None:
             self.find()
+            # An earlier attempt's results may be gone, where the step before is made anew.
+            self.check_fetchable()
         answers = self._answers or {}
-        if not answers:
+        if self._next_attempt is not None:  # also where the service was too busy to take it
+            self._submit(self._next_attempt)
+        elif not answers:
             self._submit(0)
         elif not self.conversion:
             self._go_on_from(answers[self.attempt])
@@ -193,6 +197,7 @@ class StepJob:
                 "pay again."
             )
         self.before_paying()
+        job.settings.permit.reserve()
         self.attempt = self._next_attempt = attempt
         try:
             mine = Submission(job, attempt, job.request.timeout_for(self._timeouts)).submit()

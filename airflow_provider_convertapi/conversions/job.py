@@ -37,7 +37,7 @@ _BUSY_ANSWERS = 4
 
 
 class Permit(Protocol):
-    """Permission to use the service, where only a limited number may do so at once."""
+    """Permission to use the service, and to pay, where many conversions share what is allowed."""
 
     def acquire(self) -> None:
         """Wait for it; return at once where it is held already."""
@@ -45,6 +45,14 @@ class Permit(Protocol):
 
     def release(self) -> None:
         """Give it back once the service has answered."""
+        ...
+
+    def reserve(self) -> None:
+        """Reserve what the conversion will cost, right before a paid request; may raise."""
+        ...
+
+    def found(self, *, is_running: bool) -> None:
+        """Note that the service has a job already, which is paid, or will be."""
         ...
 
 
@@ -55,6 +63,12 @@ class Unlimited:
         """Do nothing."""
 
     def release(self) -> None:
+        """Do nothing."""
+
+    def reserve(self) -> None:
+        """Do nothing."""
+
+    def found(self, *, is_running: bool) -> None:
         """Do nothing."""
 
 
@@ -81,7 +95,7 @@ class JobSettings:
     :param waits_out_throttling: whether to wait while the service is too busy for a submit; False
         raises `ThrottledError` for the caller to handle.
     :param delays: yields the seconds before each poll, given the longest distance between two.
-    :param permit: released once the service has answered.
+    :param permit: asked before anything is paid; released once the service has answered.
     """
 
     may_be_known: bool
@@ -147,12 +161,15 @@ class Job:
             if refusals.is_stored(error):
                 return JobAnswer(verdict=error, unpaid=True)
             raise
-        if answer.verdict and answer.unpaid and not refusals.is_stored(answer.verdict):
-            raise QuotaExhaustedError(
-                f"Looks at jobs are refused, so it is not known whether this one was paid. "
-                f"{answer.verdict}",
-                paid=None,
-            )
+        if answer.verdict and answer.unpaid:
+            if not refusals.is_stored(answer.verdict):
+                raise QuotaExhaustedError(
+                    f"Looks at jobs are refused, so it is not known whether this one was paid. "
+                    f"{answer.verdict}",
+                    paid=None,
+                )
+            if not answer.has_code:
+                raise TransportError(answer.verdict.message)
         return answer
 
     @property

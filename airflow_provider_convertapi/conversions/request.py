@@ -19,7 +19,7 @@ from airflow_provider_convertapi.conversions.values import (
     wrong,
 )
 from airflow_provider_convertapi.errors import InputChangedError
-from airflow_provider_convertapi.storage import Source, is_url, shown
+from airflow_provider_convertapi.storage import Source, is_url, shown, unsigned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -127,7 +127,7 @@ def check_settings(arguments: ConversionArguments, steps: tuple[Step, ...]) -> C
         "timeout": seconds("timeout", arguments.timeout),
         "poll_interval": seconds("poll_interval", arguments.poll_interval),
         "durable": bool(arguments.durable),
-        "overwrite": bool(arguments.overwrite),
+        "overwrite": None if arguments.overwrite is None else bool(arguments.overwrite),
         "conversion_key": None if key is None else str(key),
     }
     if steps and not arguments.durable:
@@ -261,13 +261,6 @@ class CheckedConversion:
         more = f" and {len(self.requests) - 1} more" if len(self.requests) > 1 else ""
         return f"{self.requests[0].describe()}{more}"
 
-    def identity(self) -> dict[str, Any]:
-        """Return what identifies the conversion within one task."""
-        return {
-            "first": [request.seed() for request in self.requests],
-            "steps": [step.identity() for step in self.steps],
-        }
-
 
 def check_unchanged(source: Source) -> None:
     """Raise `InputChangedError` when the source was written since it was looked at."""
@@ -281,7 +274,9 @@ def check_unchanged(source: Source) -> None:
 def identity(item: Input) -> list[str]:
     """Return what distinguishes an input from others, as JSON values."""
     # Only the service sees what a URL leads to, so that the URL is all there is to identify it.
-    return [item.uri, item.fingerprint] if isinstance(item, Source) else [item]
+    if isinstance(item, Source):
+        return [item.uri, item.fingerprint]
+    return [unsigned(item) if is_url(item) else item]
 
 
 def _title(item: Input) -> str:

@@ -58,9 +58,15 @@ def with_remedy(verdict: ConvertApiError, what: str, *, again: bool) -> ConvertA
     )
 
 
-def paid_but_blocked(error: OutputExistsError, cost: int) -> OutputExistsError:
-    """Return the error with what was paid for the result that cannot be published."""
+def paid_but_blocked(
+    error: OutputExistsError, cost: int, *, is_stored: bool = False
+) -> OutputExistsError:
+    """Return the error with what was paid for the result that cannot be published.
+
+    :param is_stored: whether the service keeps the result for a while.
+    """
+    remedy = " While ConvertAPI has the result, a clear collects it without paying again."
     return OutputExistsError(
         f"{error} It was converted and paid ({cost} conversion(s)), so it is not sent again "
-        "automatically."
+        f"automatically.{remedy if is_stored else ''}"
     )

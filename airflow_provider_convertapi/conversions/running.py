@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.ids import JobIds, seed_text
@@ -46,18 +47,15 @@ def prepare(
         may_be_known=task.is_later, is_second_attempt=False, keeps_notes=task.is_durable
     )
     if not conversion.durable:
-        return DirectConversion(
-            conversion, session, settings, session.log, note_ids=_note_ids(session, conversion)
-        )
+        ids = _direct_ids(session, conversion)
+        own = replace(conversion, target=conversion.target.stamped(ids))
+        return DirectConversion(own, session, settings, session.log, note_ids=ids)
     session.warn_of_limits()
-    # A task may ask for the same conversion twice.  Without the number of the call the second would
-    # find the job of the first.
-    scope = {**task.names, "call": task.call_number(conversion.identity())}
-    return Chain(conversion, session, scope, settings, session.log, seconds=seconds)
+    return Chain(conversion, session, task.names, settings, session.log, seconds=seconds)
 
 
-def _note_ids(session: Session, conversion: CheckedConversion) -> JobIds:
-    """Return the ids under which a direct conversion, which leaves no job, notes a verdict."""
+def _direct_ids(session: Session, conversion: CheckedConversion) -> JobIds:
+    """Return what a direct conversion, which has no job, notes verdicts and stamps outputs by."""
     seed = conversion.requests[0].seed() | {
         "namespace": session.settings.namespace,
         "key": conversion.conversion_key,
@@ -93,5 +91,4 @@ def proceed(
             result.cost,
             result.charged,
         )
-        session.task.count_call(conversion.identity())
     return result

@@ -5,16 +5,17 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.errors import OutputExistsError
-from airflow_provider_convertapi.storage import Publication
+from airflow_provider_convertapi.storage import Publication, shown, unstamped
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_convertapi.api.endpoints import ConvertedFile
+    from airflow_provider_convertapi.api.ids import JobIds
     from airflow_provider_convertapi.storage import Destination
 
 
@@ -22,33 +23,76 @@ if TYPE_CHECKING:
 class Target:
     """Where results are published.
 
+    :param overwrite: whether another file is replaced; None: only where the user named it.
     :param inputs: URIs of all inputs, which no output may replace.
+    :param trusts_size: whether an output of the announced size is taken for this conversion's where
+        the store keeps no stamps.
+    :param stamp: returns the stamp that an output of this conversion bears.
     """
 
     destination: Destination
-    overwrite: bool
+    overwrite: bool | None
     inputs: tuple[str, ...]
+    trusts_size: bool = True
+    stamp: Callable[[str], str] = unstamped
 
-    def check(self) -> None:
+    def stamped(self, ids: JobIds) -> Target:
+        """Return the target of the conversion that has these ids."""
+        return replace(self, stamp=ids.stamp)
+
+    def at(self, destination: Destination) -> Target:
+        """Return another target of the same conversion."""
+        return replace(self, destination=destination)
+
+    @property
+    def _replaces(self) -> bool:
+        # The service names what goes into a directory, and two sources may get one name.
+        return not self.destination.is_directory if self.overwrite is None else self.overwrite
+
+    def check(self, names: Sequence[str] = ()) -> None:
         """Raise where a file is known to be in the way, or nothing can be written, before paying.
 
         `OutputExistsError` or `OutputNotWritableError`; nothing was paid.
+
+        :param names: the service's file names of the results, where they are known.
         """
         place = self.destination
         place.check_writable()
-        if self.overwrite or place.is_directory or place.is_ours(place.uri):
+        if self._replaces:
             return
-        if place.sizes([place.uri]) != [None]:
-            raise OutputExistsError(
-                f"{place.uri} exists and is not ours. {place.remedy} Nothing was paid."
-            )
+        uris = place.outputs(names) if place.is_directory else [place.uri]
+        for uri in uris:
+            if place.is_ours(uri):
+                continue
+            found = place.state(uri)
+            if found is not None and not found.bears(self.stamp(uri)):
+                raise OutputExistsError(
+                    f"{shown(uri)} exists and is not ours. {place.remedy} Nothing was paid."
+                )
 
-    def publication(self) -> Publication:
-        """Return a publication of results to this target."""
-        return Publication(self.destination, inputs=self.inputs, overwrite=self.overwrite)
+    def publication(self, marks: Sequence[str] = ()) -> Publication:
+        """Return a publication of results to this target.
+
+        :param marks: those of the task's tries.
+        """
+        return Publication(
+            self.destination,
+            inputs=self.inputs,
+            overwrite=self._replaces,
+            marks=marks,
+            stamp=self.stamp,
+        )
 
     def published(self, files: Sequence[ConvertedFile]) -> list[str] | None:
-        """Return the outputs if each exists with its announced size, else None."""
+        """Return the outputs if each is there as this conversion wrote it, else None."""
         uris = self.destination.outputs([file.name for file in files])
-        sizes = self.destination.sizes(uris)
-        return uris if sizes == [file.size for file in files] else None
+        stand = (self._stands(uri, file.size) for uri, file in zip(uris, files, strict=True))
+        return uris if all(stand) else None
+
+    def _stands(self, uri: str, size: int) -> bool:
+        found = self.destination.state(uri)
+        if found is None or found.size != size:
+            return False
+        # The size alone is no proof: another conversion's result may have the same.
+        is_own = found.bears(self.stamp(uri))
+        return self.trusts_size if is_own is None else is_own

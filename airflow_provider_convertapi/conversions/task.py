@@ -5,8 +5,8 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-import threading
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,8 @@ from airflow_provider_convertapi.api.ids import seed_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Of the whole process: a task may convert with several hooks.
-_calls: dict[str, int] = {}
-_calls_lock = threading.Lock()
+_TRIES_CLEANED = 5
+"""Tries whose hidden files are known; each earlier one takes a request for each result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,19 +97,14 @@ class TaskTry:
             "map": self.map_index,
         }
 
-    def call_number(self, seed: Mapping[str, Any]) -> int:
-        """Return how many equal conversions this try has finished; the next gets other ids."""
-        with _calls_lock:
-            return _calls.get(self._call_key(seed), 0)
+    @property
+    def marks(self) -> list[str]:
+        """Return marks of this try's own files, and of the last tries before it, newest first."""
+        if self.random:
+            return [secrets.token_hex(4)]
+        numbers = range(self.number, max(self.number - _TRIES_CLEANED, 0), -1)
+        return [_mark(seed_text({"names": self.names, "try": number})) for number in numbers]
 
-    def count_call(self, seed: Mapping[str, Any]) -> None:
-        """Note that a conversion has succeeded."""
-        key = self._call_key(seed)
-        with _calls_lock:
-            _calls[key] = _calls.get(key, 0) + 1
 
-    def _call_key(self, seed: Mapping[str, Any]) -> str:
-        # With the try: a process that runs a task twice counts from 0 each time and finds its jobs.
-        return seed_text(
-            {"seed": seed, "names": self.names, "try": self.number, "started": self.started}
-        )
+def _mark(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

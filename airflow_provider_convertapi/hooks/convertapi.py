@@ -160,14 +160,15 @@ class ConvertApiHook(BaseHook):
         timeout: Seconds = 1800,
         poll_interval: Seconds = 10,
         durable: bool = True,
-        overwrite: bool = True,
+        overwrite: bool | None = None,
         conversion_key: str | None = None,
         on_quota_exhausted: OnQuota = "fail",
     ) -> list[str]:
         """Convert, publish the results under `destination`, and return their URIs.
 
         The arguments are those of `ConvertApiOperator`.  In a task the conversion is durable: a
-        retry finds it and does not pay again.  Outside of tasks nothing can find it again.
+        retry finds it and does not pay again, and neither does a second call that asks for the
+        same.  Outside of tasks no other process can find it again.
         """
         from airflow_provider_convertapi.conversions.checking import check_conversion
         from airflow_provider_convertapi.conversions.running import run

@@ -68,8 +68,10 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         wait for, and the task runs directly.
     :param on_quota_exhausted: ``fail`` fails the task at once; ``raise`` lets Airflow's retries and
         retry policies handle `QuotaExhaustedError`.
-    :param overwrite: False makes an existing file that is not ours an `OutputExistsError`. An
-        input is never overwritten.
+    :param overwrite: whether another file is replaced. None: only one that the user named; in a
+        directory, where the names come from the service, a file that this conversion did not
+        write is an `OutputExistsError`. True replaces any, False none. An input is never
+        overwritten.
     :param conversion_key: part of the job's id: another one converts and pays again. (templated)
     :param cancel_on_kill: delete the job and its documents when a user ends the deferred task
         (Airflow 3.3 and later), or when the task is stopped or out of time on its last try. What
@@ -93,7 +95,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         durable: bool = True,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         on_quota_exhausted: OnQuota = "fail",
-        overwrite: bool = True,
+        overwrite: bool | None = None,
         conversion_key: str | None = None,
         cancel_on_kill: bool = False,
         plan_only: bool = False,

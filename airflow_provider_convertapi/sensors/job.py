@@ -105,7 +105,7 @@ class ConvertApiJobSensor(BaseSensorOperator):
             except (ThrottledError, TransportError) as error:
                 self.log.warning("A poll had no answer; the job goes on. %s", error)
                 return False
-            if answer.verdict:
+            if answer.verdict and answer.has_code:
                 raise _final(answer.verdict)
             return answer.conversion is not None or self._may_appear(answer, context)
 

@@ -15,11 +15,19 @@ from airflow_provider_convertapi.storage.listing import (
     list_everything,
     list_files,
 )
-from airflow_provider_convertapi.storage.location import BLOCK, OWN_DIRECTORY, Found
-from airflow_provider_convertapi.storage.names import safe_name
-from airflow_provider_convertapi.storage.publication import Publication, SizeMismatch
+from airflow_provider_convertapi.storage.location import BLOCK, OWN_DIRECTORY, Found, State
+from airflow_provider_convertapi.storage.names import (
+    fitting_directory,
+    published_name,
+    safe_name,
+)
+from airflow_provider_convertapi.storage.publication import (
+    Publication,
+    SizeMismatch,
+    unstamped,
+)
 from airflow_provider_convertapi.storage.source import Source, find_source, listed_source
-from airflow_provider_convertapi.storage.uris import is_url, shown
+from airflow_provider_convertapi.storage.uris import is_url, shown, unsigned
 
 __all__ = [
     "BLOCK",
@@ -31,14 +39,19 @@ __all__ = [
     "SizeMismatch",
     "Sought",
     "Source",
+    "State",
     "canonical",
     "directory_of",
     "find_source",
+    "fitting_directory",
     "is_glob",
     "is_url",
     "list_everything",
     "list_files",
     "listed_source",
+    "published_name",
     "safe_name",
     "shown",
+    "unsigned",
+    "unstamped",
 ]

@@ -18,7 +18,7 @@ from airflow_provider_convertapi.storage.uris import is_url, shown, wrong
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
-    from airflow_provider_convertapi.storage.location import Location
+    from airflow_provider_convertapi.storage.location import Location, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Destination:
     def check_within(self, uri: str) -> None:
         """Raise `ParameterError` where an output would lie outside, or among our own records."""
         inner = uri.removeprefix(self.root).split("/")
-        leads_away = {"..", OWN_DIRECTORY}.intersection(part.lower() for part in inner)
+        leads_away = any(map(_leads_away, inner))
         if not uri.startswith(self.root) or leads_away or not inner[-1]:
             complaint = f"is not a file below {shown(self.root)} that a result may be written to."
             raise wrong(self.field, f"{shown(uri)} {complaint}")
@@ -98,17 +98,20 @@ class Destination:
             raise wrong(self.field, complaint.replace("there are no", "there is no"))
         return [self.uri]
 
+    def state(self, uri: str) -> State | None:
+        """Return what is at an output now, None where no file is."""
+        state = locate(uri, self.field).file()
+        return state if state and state.kind == "file" else None
+
     def sizes(self, uris: Iterable[str]) -> list[int | None]:
         """Return the bytes of each file that is there now, None for each that is not."""
-        states = [locate(uri, self.field).file() for uri in uris]
-        return [state.size if state and state.kind == "file" else None for state in states]
+        return [state.size if state else None for state in map(self.state, uris)]
 
-    def remove(self, uri: str, digest: str) -> bool | None:
-        """Remove an output that still has the content that was published; None: it is gone.
+    def holds(self, uri: str, digest: str) -> bool | None:
+        """Tell whether an output still has the content that was published; None: it is gone.
 
-        :param digest: what a publication called its content; False is returned for another.
+        :param digest: what a publication called its content.
         """
-        self.check_within(uri)
         location = locate(uri, self.field)
         state = location.file()
         if state is None:
@@ -116,10 +119,15 @@ class Destination:
         if state.kind != "file":
             return False
         with location.open(state) as file:
-            if digest_of(file) != digest:
-                return False
-        location.delete()
-        return True
+            return digest_of(file) == digest
+
+    def remove(self, uri: str, digest: str) -> bool | None:
+        """Remove an output if it still has that content; return what `holds` does."""
+        self.check_within(uri)
+        found = self.holds(uri, digest)
+        if found:
+            locate(uri, self.field).delete()
+        return found
 
     def check_not_input(self, uris: Iterable[str], inputs: Iterable[str]) -> None:
         """Raise `ParameterError` when an output is the same file as an input, however spelled.
@@ -140,3 +148,9 @@ class Destination:
                         "an input is never overwritten, so choose another name or directory."
                     )
                     raise wrong(self.field, complaint)
+
+
+def _leads_away(part: str) -> bool:
+    """Tell whether a part of a path leads up or to our records, also where Windows reads it."""
+    name = part.rstrip(". ").lower()
+    return name == OWN_DIRECTORY or (not name and ".." in part)

@@ -10,19 +10,27 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.errors import InputNotFoundError
-from airflow_provider_convertapi.storage.location import OWN_DIRECTORY, Found
+from airflow_provider_convertapi.storage.location import (
+    IRREGULAR,
+    OWN_DIRECTORY,
+    Found,
+    unnoted,
+)
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.uris import is_url, shown, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_convertapi.storage.location import Location
+    from airflow_provider_convertapi.storage.location import Location, Note
 
 _WILD = re.compile(r"[*?\[]")
+_HIDDEN = "hidden"
+_DOTTED = "with './' or '../' in their path"
+"""Why a file is left out; an object's key may have such parts, and they would be resolved."""
 
 
-def list_files(uri: str, *, field: str = "source") -> Iterator[Found]:
+def list_files(uri: str, *, field: str = "source", note: Note = unnoted) -> Iterator[Found]:
     """Yield the files below the directory `uri`, or those that the glob `uri` matches.
 
     A glob knows ``*``, ``?`` and ``[…]`` within a name, and ``**`` for any directories; paths are
@@ -31,13 +39,15 @@ def list_files(uri: str, *, field: str = "source") -> Iterator[Found]:
     through symbolic links; the directory `_convertapi` is never listed.
 
     `InputNotFoundError` where a directory is missing; in an object store none can be.
+
+    :param note: is told what is left out although the pattern matches it, and why.
     """
     if is_url(uri):
         raise wrong(field, f"{shown(uri)} is a URL, which cannot be listed; give a list of URLs.")
     base, pattern = _split_glob(uri)
     location = locate(base, field)
     try:
-        yield from _listed(location, pattern)
+        yield from _listed(location, pattern, note)
     except FileNotFoundError:  # or the bucket is missing
         raise InputNotFoundError(
             f"{field} {shown(base)} does not exist; check the path, and that it is written before "
@@ -95,16 +105,16 @@ class Sought:
         """Whether it looks like a directory or a glob."""
         places = [(uri, "**")] if pattern is None else [(uri, "**"), (base, pattern)]
         self._places = [
-            (locate(place, "source").uri.rstrip("/") + "/", _matcher(wanted))
+            (locate(place, "source").uri.rstrip("/") + "/", _sieve(wanted))
             for place, wanted in places
         ]
 
     def lists(self, uri: str) -> bool:
         """Tell whether a listing of it may show a file."""
-        for root, is_wanted in self._places:
+        for root, sift in self._places:
             path = uri.removeprefix(root)
             leads_away = {"..", OWN_DIRECTORY}.intersection(path.split("/"))
-            if uri.startswith(root) and path and not leads_away and is_wanted(path):
+            if uri.startswith(root) and path and not leads_away and sift(path) == "":
                 return True
         return False
 
@@ -116,28 +126,49 @@ def list_everything(directory: str, *, field: str = "destination") -> Iterator[F
         yield from location.below()
 
 
-def _listed(location: Location, pattern: str | None) -> Iterator[Found]:
+def _listed(location: Location, pattern: str | None, note: Note) -> Iterator[Found]:
     state = location.state()
-    if state is not None and state.kind == "file" and pattern is None:
-        yield Found.of(location.uri, location.name, state)
+    if state is not None and state.kind != "directory" and pattern is None:
+        if state.kind == "file":
+            yield Found.of(location.uri, location.name, state)
+        else:
+            note(IRREGULAR, location.uri)
         return
     if state is None and location.has_directories:
         raise FileNotFoundError(location.uri)
-    wanted = _matcher(pattern or "**")
-    yield from (found for found in location.below() if wanted(found.path))
+    sift = _sieve(pattern or "**")
+
+    def noted(reason: str, uri: str) -> None:
+        """Pass on what the pattern would have matched."""
+        path = uri.removeprefix(location.uri.rstrip("/") + "/")
+        if (other := sift(path)) is not None:
+            note(other or reason, uri)
+
+    for found in location.below(noted):
+        reason = sift(found.path)
+        if reason:
+            note(reason, found.uri)
+        elif reason is not None:
+            yield found
 
 
-def _matcher(pattern: str) -> Callable[[str], bool]:
-    """Return a function that tells whether a relative path is wanted."""
+def _sieve(pattern: str) -> Callable[[str], str | None]:
+    """Return a function that tells why a relative path that matches is left out.
+
+    It returns an empty text for a path that is wanted, None for one that does not match.
+    """
     compiled = _compiled(pattern)
     shows_hidden = any(part.startswith(".") for part in pattern.split("/"))
 
-    def wanted(path: str) -> bool:
+    def sift(path: str) -> str | None:
         if not compiled.match(path):
-            return False
-        return shows_hidden or not any(is_hidden(part) for part in path.split("/"))
+            return None
+        parts = path.split("/")
+        if shows_hidden or not any(is_hidden(part) for part in parts):
+            return ""
+        return _DOTTED if not {".", ".."}.isdisjoint(parts) else _HIDDEN
 
-    return wanted
+    return sift
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -18,16 +18,27 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
-from airflow_provider_convertapi.storage.location import BLOCK, OWN_DIRECTORY, Found, State
+from airflow_provider_convertapi.storage.location import (
+    BLOCK,
+    IRREGULAR,
+    LINKED_DIRECTORY,
+    LOST_LINK,
+    OWN_DIRECTORY,
+    Found,
+    State,
+    unnoted,
+)
 from airflow_provider_convertapi.storage.locks import is_at, locked, try_to_lock
 from airflow_provider_convertapi.storage.names import temporary_name
+from airflow_provider_convertapi.storage.stamps import put_stamp, stamp_in
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
-    from airflow_provider_convertapi.storage.location import Address
+    from airflow_provider_convertapi.storage.location import Address, Note
 
+_NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _locks = threading.Semaphore(256)
 """Each lock holds a file descriptor, and a process may be limited to 1,024 of them."""
 
@@ -89,8 +100,10 @@ class LocalLocation:
         """Return what is there now, None where nothing is."""
         try:
             return _state_of(self.path.stat())
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+        except OSError as error:
+            if error.errno in _NOTHING_THERE:
+                return None
+            raise
 
     def file(self) -> State | None:
         """Return what is there now, a directory too."""
@@ -104,10 +117,10 @@ class LocalLocation:
         """Return False: a file may be written while it is read."""
         return False
 
-    def below(self) -> Iterator[Found]:
+    def below(self, note: Note = unnoted) -> Iterator[Found]:
         """Yield all files below the directory."""
         root = self.uri.rstrip("/") + "/"
-        return _below(root, root)
+        return _below(root, root, note)
 
     def names(self) -> list[str]:
         """Return the names in the directory."""
@@ -152,9 +165,14 @@ class LocalLocation:
         finally:
             trial.discard()
 
-    def part(self, spool: Callable[[], Path]) -> LocalPart:  # noqa: ARG002 - it waits beside its target
-        """Return a result that waits beside this place."""
-        return LocalPart(self.path)
+    def part(
+        self,
+        spool: Callable[[], Path],  # noqa: ARG002 - it waits beside its target
+        marks: Sequence[str] = (),  # noqa: ARG002 - it is locked while its task lives
+        stamp: str = "",
+    ) -> LocalPart:
+        """Return a result that waits beside this place; its time carries the stamp."""
+        return LocalPart(self.path, stamp)
 
 
 class LocalPart:
@@ -164,8 +182,9 @@ class LocalPart:
     killed one left.  While its task lives it is locked, and other tasks use another name.
     """
 
-    def __init__(self, target: Path) -> None:
+    def __init__(self, target: Path, stamp: str = "") -> None:
         self._target = target
+        self._stamp = stamp
         self._lock: int | None = None
         self._counted = False
         self._waits = False
@@ -218,6 +237,8 @@ class LocalPart:
 
     def prepare(self) -> None:
         """Flush it to the disk: a published file must survive a power cut."""
+        if self._stamp:
+            put_stamp(self.staged, self._stamp)
         with self.staged.open("rb") as file:
             os.fsync(file.fileno())
 
@@ -293,7 +314,8 @@ def _state_of(found: os.stat_result) -> State:
         kind = "directory"
     elif stat.S_ISREG(found.st_mode):
         kind = "file"
-    return State(found.st_size, str(found.st_mtime_ns), kind, found.st_mtime)
+    version, stamp = str(found.st_mtime_ns), stamp_in(found.st_mtime_ns)
+    return State(found.st_size, version, kind, found.st_mtime, stamp)
 
 
 def _nearest(path: Path) -> Path:
@@ -301,27 +323,32 @@ def _nearest(path: Path) -> Path:
     return next(candidate for candidate in (path, *path.parents) if candidate.exists())
 
 
-def _below(directory: str, root: str) -> Iterator[Found]:
+def _below(directory: str, root: str, note: Note) -> Iterator[Found]:
     with os.scandir(directory) as entries:
         inner = []
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 if entry.name != OWN_DIRECTORY:
                     inner.append(entry.path)
-            elif (found := _found(entry, root)) is not None:
+            elif (found := _found(entry, root, note)) is not None:
                 yield found
     for path in sorted(inner):
-        yield from _below(path, root)
+        yield from _below(path, root, note)
 
 
-def _found(entry: os.DirEntry[str], root: str) -> Found | None:
+def _found(entry: os.DirEntry[str], root: str, note: Note) -> Found | None:
     try:
         state = _state_of(entry.stat())
-    except FileNotFoundError:  # gone since it was listed, or a broken link
+    except OSError as error:
+        if entry.is_symlink():
+            note(LOST_LINK, entry.path)
+        elif not isinstance(error, FileNotFoundError):  # that one is gone since it was listed
+            raise
         return None
-    if state.kind != "file":
-        return None
-    return Found.of(entry.path, entry.path.removeprefix(root), state)
+    if state.kind == "file":
+        return Found.of(entry.path, entry.path.removeprefix(root), state)
+    note(LINKED_DIRECTORY if state.kind == "directory" else IRREGULAR, entry.path)
+    return None
 
 
 @contextmanager

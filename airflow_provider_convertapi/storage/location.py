@@ -5,18 +5,32 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Sequence
     from pathlib import Path
 
 BLOCK = 8 * 1024 * 1024
 """Bytes that are read, and written, at a time."""
 
+LOST_LINK = "links that lead nowhere or in a circle"
+LINKED_DIRECTORY = "linked directories"
+LINK = "links, which this store does not follow"
+IRREGULAR = "no regular files"
+"""Why a listing leaves a file out, in the words of the log."""
+
+Note = Callable[[str, str], None]
+"""Takes why a listing leaves something out, and its URI."""
+
 OWN_DIRECTORY = "_convertapi"
 """The directory of our own records beside the outputs; it holds neither inputs nor outputs."""
+
+
+def unnoted(reason: str, uri: str) -> None:
+    """Take no note of what a listing leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +40,26 @@ class State:
     :param version: ETag, generation or modification time; empty where the store has none of them.
     :param modified: seconds since the epoch at which it was written, None where the store does
         not say.
+    :param stamp: the stamp with which it was written, or as much of it as the store keeps; empty
+        for none, None where the store keeps no stamps.
     """
 
     size: int
     version: str
     kind: Literal["file", "directory", "other"] = "file"
     modified: float | None = field(default=None, compare=False)
+    stamp: str | None = field(default=None, compare=False)
 
     @property
     def fingerprint(self) -> str:
         """Return text that differs when the content does, as far as the store tells."""
         return f"{self.size}-{self.version}"
+
+    def bears(self, stamp: str) -> bool | None:
+        """Tell whether it is as it was written with this stamp; None where that is unknown."""
+        if self.stamp is None:
+            return None
+        return bool(self.stamp) and stamp.startswith(self.stamp)
 
     @classmethod
     def of_file(cls, fingerprint: str) -> State:
@@ -164,10 +187,12 @@ class Location(Protocol):
     def pins(self, state: State) -> bool:
         """Tell whether `open` reads the file in this very state, or raises."""
 
-    def below(self) -> Iterator[Found]:
+    def below(self, note: Note = unnoted) -> Iterator[Found]:
         """Yield all files below the directory; `FileNotFoundError` where it is missing.
 
         Directories are not followed through symbolic links; `_convertapi` is left out.
+
+        :param note: is told what is left out and not listed either, except `_convertapi`.
         """
 
     def names(self) -> list[str]:
@@ -188,8 +213,11 @@ class Location(Protocol):
         Nothing happens in a store where only writing under the final name could tell.
         """
 
-    def part(self, spool: Callable[[], Path]) -> Part:
+    def part(self, spool: Callable[[], Path], marks: Sequence[str] = (), stamp: str = "") -> Part:
         """Return a result that waits for its publication at this place.
 
         :param spool: gives a local directory for what cannot wait beside its target.
+        :param marks: for a hidden file's name; see `Publication`.
+        :param stamp: hexadecimal digits that its file bears until somebody writes to it, where the
+            store can keep them; empty for none.
         """

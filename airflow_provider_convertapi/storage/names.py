@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _LONGEST = 200
 """Bytes of UTF-8: below the 255 of common file systems, so that a temporary name fits around it."""
 
+_LONGEST_OF_A_DISK = 255
 _LONGEST_EXTENSION = 20
 _DIGITS = 8
 
@@ -25,6 +26,7 @@ _UNSAFE = re.compile(
     r"\u2028\u2029\u202a-\u202e\u2066-\u2069"  # line breaks, and marks that reverse text
     r"\ud800-\udfff]"  # lone surrogates, which UTF-8 cannot encode
 )
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.part", re.DOTALL)
 _MARGINS = re.compile(r"^\s+|[\s.]+$")
 _RESERVED = frozenset(
     {"con", "prn", "aux", "nul", "_convertapi"}  # Windows devices; the directory of our own records
@@ -70,6 +72,18 @@ def distinct_names(names: Iterable[str]) -> list[str]:
 def temporary_name(name: str, token: str = "") -> str:
     """Return the hidden name of a file that is published as `name` later."""
     return f".{_shortened(name, _LONGEST, name)}.{token}{'.' if token else ''}part"
+
+
+def fitting_directory(name: str) -> str:
+    """Return the name of a directory; one that no disk takes is shortened, and gets a digest."""
+    is_fitting = len(name.encode(errors="surrogateescape")) <= _LONGEST_OF_A_DISK
+    return name if is_fitting else _shortened(name, _LONGEST, name)
+
+
+def published_name(name: str) -> str | None:
+    """Return what a hidden file was to be published as; None for any other file."""
+    matched = _TEMPORARY.fullmatch(name)
+    return matched[1] if matched else None
 
 
 def _folded(name: str) -> str:

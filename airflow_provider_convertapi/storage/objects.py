@@ -13,22 +13,25 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.storage.location import BLOCK
+from airflow_provider_convertapi.storage.renaming import spooled_name
 from airflow_provider_convertapi.storage.store import (
     Reader,
     StoreLocation,
-    spooled_name,
     state_of,
 )
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from airflow_provider_convertapi.storage.location import Address, Part, State
 
 _PAGE = 1000
 """Objects in a page of S3's listing."""
+
+_STAMP = "convertapi"
+"""The name of the metadata that carries a stamp."""
 
 _ETAG = re.compile(r"[0-9a-f]{32}(-\d+)?")
 
@@ -62,9 +65,13 @@ class ObjectLocation(StoreLocation):
             raise wrong(argument, f"{shown(self.uri)} {complaint}")
         super().check_destination(argument)
 
-    def part(self, spool: Callable[[], Path]) -> Part:
+    def part(self, spool: Callable[[], Path], marks: Sequence[str] = (), stamp: str = "") -> Part:  # noqa: ARG002 - nothing is hidden in the store
         """Return a result that is put in one step."""
-        return ObjectPart(self, spool())
+        return ObjectPart(self, spool(), **self.stamping(stamp))
+
+    def stamping(self, stamp: str) -> dict[str, Any]:  # noqa: ARG002 - for stores that keep it
+        """Return what an upload takes so that the object bears a stamp."""
+        return {}
 
     def _lacks_bucket(self) -> bool:
         """Tell whether the store is sure that the bucket does not exist; ask it once."""
@@ -102,7 +109,12 @@ class S3Location(ObjectLocation):
             found = self.fs.call_s3("head_object", self.fs.kwargs, Bucket=bucket, Key=key)
         except FileNotFoundError:
             return None
-        return state_of({**found, "type": "file", "size": found["ContentLength"]})
+        stamp = found.get("Metadata", {}).get(_STAMP, "")
+        return state_of({**found, "type": "file", "size": found["ContentLength"]}, stamp)
+
+    def stamping(self, stamp: str) -> dict[str, Any]:
+        """Return the object's own metadata, which whoever writes it anew does not keep."""
+        return {"Metadata": {_STAMP: stamp}} if stamp else {}
 
     def pins(self, state: State) -> bool:
         """Tell whether the ETag is one that a read can name."""
@@ -139,10 +151,10 @@ class S3Location(ObjectLocation):
         while found := sync(self.fs.loop, page):
             yield from found
 
-    def put(self, file: Path, *, replace: bool) -> None:
+    def put(self, file: Path, *, replace: bool, **more: Any) -> None:
         """Upload a file; see `StoreLocation.put`."""
         try:
-            super().put(file, replace=replace)
+            super().put(file, replace=replace, **more)
         except OSError as error:
             if replace:
                 raise
@@ -153,15 +165,16 @@ class S3Location(ObjectLocation):
             # Not every store with S3's protocol has `If-None-Match`; it can only look first.
             if self.file() is not None:
                 raise FileExistsError(shown(self.uri)) from error
-            super().put(file, replace=True)
+            super().put(file, replace=True, **more)
 
 
 class ObjectPart:
     """A result in the local spool; once put, the store shows it whole or not at all."""
 
-    def __init__(self, target: ObjectLocation, spool: Path) -> None:
+    def __init__(self, target: ObjectLocation, spool: Path, **more: Any) -> None:
         self._target = target
-        self.staged = spool / spooled_name(target, secrets.token_hex(4))
+        self._more = more
+        self.staged = spool / spooled_name(target.name, secrets.token_hex(4))
 
     def open(self) -> BinaryIO:
         """Create the file."""
@@ -172,7 +185,7 @@ class ObjectPart:
 
     def publish(self, *, replace: bool) -> None:
         """Put it."""
-        self._target.put(self.staged, replace=replace)
+        self._target.put(self.staged, replace=replace, **self._more)
 
     def discard(self) -> None:
         """Remove it from the spool."""

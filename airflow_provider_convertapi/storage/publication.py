@@ -23,11 +23,16 @@ from airflow_provider_convertapi.storage.trouble import explaining
 from airflow_provider_convertapi.storage.uris import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from airflow_provider_convertapi.storage.destination import Destination
     from airflow_provider_convertapi.storage.location import Location, Part, State
+
+
+def unstamped(uri: str) -> str:  # noqa: ARG001 - any output
+    """Return no stamp."""
+    return ""
 
 
 class SizeMismatch(ValueError):  # noqa: N818 - it states a fact, as a standard exception does
@@ -54,13 +59,28 @@ class Publication:
 
     :param destination: where the results belong.
     :param inputs: URIs that must not be overwritten, whatever `overwrite` says.
-    :param overwrite: False replaces no file, except what the destination knows as its own.
+    :param overwrite: False replaces no file, except what the destination knows as its own, or what
+        still bears its stamp.
+    :param marks: what the names of hidden files hold where no lock tells whose they are: the mark
+        of this try, then those of earlier tries, which are dead, and whose files are removed.
+    :param stamp: returns the stamp that an output bears from now on; empty for none.
     """
 
-    def __init__(self, destination: Destination, *, inputs: Sequence[str], overwrite: bool) -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        *,
+        inputs: Sequence[str],
+        overwrite: bool,
+        marks: Sequence[str] = (),
+        stamp: Callable[[str], str] = unstamped,
+    ) -> None:
         self._destination = destination
+        self._marks = marks
         self._inputs = inputs
         self._overwrite = overwrite
+        self._stamp = stamp
+        self._own: set[str] = set()
         self._results: dict[str, _Staged] = {}
         self._published: set[str] = set()
         self.digests: tuple[str, ...] = ()
@@ -95,7 +115,7 @@ class Publication:
             self._results.pop(uri).part.discard()
         target = locate(uri, self._destination.field)
         with explaining(uri, paid=None):
-            part = target.part(self._spool.directory)
+            part = target.part(self._spool.directory, self._marks, self._stamp(uri))
         try:
             with explaining(uri, paid=None), part.open() as sink:
                 yield sink
@@ -110,8 +130,8 @@ class Publication:
         """Publish everything that was staged; return the URIs in the order of staging.
 
         A file that already holds the bytes of its result stays as it is.  `ParameterError` when an
-        output is an input; `OutputExistsError` when a directory, or another file without
-        `overwrite`, is at an output.  Nothing is published then, unless that file appears while
+        output is an input; `OutputExistsError` when a directory, or a file that must not be
+        replaced, is at an output.  Nothing is published then, unless that file appears while
         this runs, and it is never replaced.  After any other exception it may be called again:
         what was staged is still there.
         """
@@ -145,7 +165,7 @@ class Publication:
         self._published.add(uri)
 
     def _may_replace(self, uri: str) -> bool:
-        return self._overwrite or self._destination.is_ours(uri)
+        return self._overwrite or uri in self._own or self._destination.is_ours(uri)
 
     def _is_published(self, uri: str, result: _Staged) -> bool:
         """Tell whether the target holds the result already; raise where it must not be replaced."""
@@ -164,6 +184,9 @@ class Publication:
             return False
         if state.size == result.part.staged.stat().st_size and result.is_in(state):
             return True
+        if state.bears(self._stamp(uri)):
+            self._own.add(uri)
+            return False
         raise OutputExistsError(self._in_the_way(target))
 
     def _in_the_way(self, target: Location) -> str:

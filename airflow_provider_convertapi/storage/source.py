@@ -11,11 +11,11 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.errors import InputChangedError, InputNotFoundError
 from airflow_provider_convertapi.storage.location import BLOCK, State
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.uris import shown, wrong
+from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.storage.location import Location
@@ -55,19 +55,22 @@ class Source:
         if self._location.pins(self._state):
             return file
         raw = file.detach() if isinstance(file, io.BufferedReader) else file
-        return io.BufferedReader(_CheckedReader(self, raw), BLOCK)
+        # Hashing halves the speed of a large upload, so it is done only where the time cannot tell.
+        by_content = _BY_CONTENT in self.fingerprint or _may_hide_a_write(self._state)
+        return io.BufferedReader(_CheckedReader(self, raw, by_content=by_content), BLOCK)
 
-    def check_read(self, digest: str) -> None:
+    def check_read(self, digest: str | None) -> None:
         """Raise `InputChangedError` unless what was read, from start to end, is this very file.
 
-        :param digest: SHA-256 of what was read, as hexadecimal digits.
+        :param digest: SHA-256 of what was read, as hexadecimal digits; None where the file's time
+            is old enough to tell a write.
         """
         state = self._location.file()
         if _BY_CONTENT in self.fingerprint:
             is_same = self.fingerprint == f"{self.size}-{_BY_CONTENT}{digest}"
         else:
             is_same = state == self._state and (
-                not _may_hide_a_write(state) or digest == _digest(self._location)
+                digest is None or digest == _digest(self._location, self._state)
             )
         if not is_same:
             raise InputChangedError(
@@ -76,15 +79,18 @@ class Source:
             )
 
     def changed(self) -> bool:
-        """Ask the store whether the file is gone or was written since it was found.
+        """Ask the store whether the file is gone or is another one since it was found.
 
-        Where the store has no versions, the content is read again.
+        Where its content identifies it, one that was only touched is the same.  Where the store has
+        no versions, the content is always read again.
         """
-        if self._location.file() != self._state:
+        state = self._location.file()
+        is_same = state == self._state
+        if _BY_CONTENT not in self.fingerprint or (is_same and self.has_version):
+            return not is_same
+        if state is None or state.kind != "file" or state.size != self.size:
             return True
-        if self.has_version or _BY_CONTENT not in self.fingerprint:
-            return False
-        return self.fingerprint != f"{self.size}-{_BY_CONTENT}{_digest(self._location)}"
+        return self.fingerprint != f"{self.size}-{_BY_CONTENT}{_digest(self._location, state)}"
 
     @property
     def has_version(self) -> bool:
@@ -98,11 +104,11 @@ class _CheckedReader(io.RawIOBase):
     Without its end, a request is not complete, and nothing is converted or paid.
     """
 
-    def __init__(self, source: Source, file: Any) -> None:
+    def __init__(self, source: Source, file: Any, *, by_content: bool) -> None:
         self._source = source
         self._file = file
         self._left = source.size
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256() if by_content else None
 
     def readable(self) -> bool:
         """Return True."""
@@ -121,10 +127,11 @@ class _CheckedReader(io.RawIOBase):
         return data
 
     def _note(self, data: bytes | memoryview) -> None:
-        self._digest.update(data)
+        if self._digest:
+            self._digest.update(data)
         self._left -= len(data)
         if self._left <= 0 or not data:
-            self._source.check_read(self._digest.hexdigest())
+            self._source.check_read(self._digest.hexdigest() if self._digest else None)
 
     def close(self) -> None:
         """Close the file."""
@@ -133,17 +140,21 @@ class _CheckedReader(io.RawIOBase):
 
 
 def _may_hide_a_write(state: State) -> bool:
-    """Tell whether another write just now may have left the file's time as it is."""
-    return state.modified is not None and state.modified > SYSTEM_CLOCK.time() - _TICK
+    """Tell whether another write just now may have left the file's time as it is, if it is known.
+
+    That of a file from a listing is not.
+    """
+    return state.modified is None or state.modified > surroundings().clock.time() - _TICK
 
 
-def find_source(uri: str, *, field: str = "source", content_hash: bool = False) -> Source:
+def find_source(uri: str, *, field: str = "source", hash_limit: float | None = None) -> Source:
     """Find the file at `uri`.
 
     :param uri: local path, or URI of a store; its connection is named before an ``@``.
     :param field: what the user calls it; errors name it.
-    :param content_hash: read the file once and fingerprint its content, so that a copy does not
-        count as a new file.  This is always done if the store has neither ETag nor time.
+    :param hash_limit: a file of up to this many bytes is read once, and its content
+        fingerprinted, so that a copy does not count as a new file; None reads none.  This is always
+        done if the store has neither ETag nor time.
 
     `ParameterError` for what cannot be a file here; `InputNotFoundError` where there is none.
     """
@@ -158,8 +169,10 @@ def find_source(uri: str, *, field: str = "source", content_hash: bool = False) 
             else "is not a regular file"
         )
         raise wrong(field, f"{shown(uri)} {what}.")
-    by_content = content_hash or not state.version  # files of one size would all be the same one
-    version = f"{_BY_CONTENT}{_digest(location)}" if by_content else state.version
+    # Without a version, files of one size would all be the same one.
+    is_small = hash_limit is not None and state.size <= hash_limit
+    by_content = is_small or not state.version
+    version = f"{_BY_CONTENT}{_digest(location, state)}" if by_content else state.version
     return Source(
         location.uri, location.name, state.size, f"{state.size}-{version}", location, state
     )
@@ -198,8 +211,8 @@ def _look(location: Location, argument: str) -> State:
     return state
 
 
-def _digest(location: Location) -> str:
-    with location.open() as file:
+def _digest(location: Location, state: State) -> str:
+    with location.open(state) as file:
         digest = hashlib.sha256()
         while block := file.read(BLOCK):
             digest.update(block)

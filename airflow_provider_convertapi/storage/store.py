@@ -7,23 +7,29 @@ from __future__ import annotations
 
 import inspect
 import io
-import logging
 import posixpath
-import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 from airflow_provider_convertapi.storage.filesystem import file_system
-from airflow_provider_convertapi.storage.location import BLOCK, OWN_DIRECTORY, Found, State
-from airflow_provider_convertapi.storage.names import temporary_name
+from airflow_provider_convertapi.storage.location import (
+    BLOCK,
+    IRREGULAR,
+    LINK,
+    OWN_DIRECTORY,
+    Found,
+    State,
+    unnoted,
+)
+from airflow_provider_convertapi.storage.renaming import RenamedPart
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from airflow_provider_convertapi.storage.location import Address, Part
+    from airflow_provider_convertapi.storage.location import Address, Note, Part
 
 _VERSIONS = (
     *("generation", "ETag", "etag", "e_tag"),
@@ -41,8 +47,6 @@ _MOST_PARTS = 10_000
 _PARTS_AT_ONCE = 2
 _REQUESTS_AT_ONCE = 128
 """Writes that asyncssh sends ahead."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,7 @@ class StoreLocation:
         """Return False: a file may be written while it is read."""
         return False
 
-    def below(self) -> Iterator[Found]:
+    def below(self, note: Note = unnoted) -> Iterator[Found]:
         """Yield all files below the directory, as the store describes them."""
         root = self.path.rstrip("/") + "/"
         uri = self.uri.rstrip("/") + "/"
@@ -132,10 +136,12 @@ class StoreLocation:
             path = (
                 name.removeprefix(root) if name.startswith(root) else f"/{name}".removeprefix(root)
             )
-            if info["type"] != "file" or path.endswith("/") or not path:
+            if path.endswith("/") or not path or OWN_DIRECTORY in path.split("/")[:-1]:
                 continue
-            if OWN_DIRECTORY not in path.split("/")[:-1]:
+            if info["type"] == "file":
                 yield Found.of(uri + path, path, state_of(info))
+            elif info["type"] != "directory":
+                note(LINK if info["type"] == "link" else IRREGULAR, uri + path)
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
         """Yield what the store says about each file below `root`, which ends in a slash."""
@@ -173,9 +179,9 @@ class StoreLocation:
     def check_writable(self) -> None:
         """Do nothing: only writing under the final name could tell, and that is publishing."""
 
-    def part(self, spool: Callable[[], Path]) -> Part:
+    def part(self, spool: Callable[[], Path], marks: Sequence[str] = (), stamp: str = "") -> Part:  # noqa: ARG002 - for stores that keep it
         """Return a result that is uploaded under a hidden name and then renamed."""
-        return _RenamedPart(self, spool())
+        return RenamedPart(self, spool(), marks)
 
     def sibling(self, name: str) -> Self:
         """Return the place called `name` in the same directory."""
@@ -183,10 +189,11 @@ class StoreLocation:
         uri = f"{self.uri.rpartition('/')[0]}/{name}"
         return type(self)(uri, self.family, self.conn_id, f"{parent}/{name}", self.fs)
 
-    def put(self, file: Path, *, replace: bool) -> None:
+    def put(self, file: Path, *, replace: bool, **more: Any) -> None:
         """Upload a local file in blocks, few at a time, so that memory stays bounded.
 
         :param replace: false raises `FileExistsError` where a file is there already.
+        :param more: what the store's own upload takes in addition.
         """
         put = self.fs.put_file
         options: dict[str, Any] = {
@@ -199,7 +206,7 @@ class StoreLocation:
             if not creating and self.file() is not None:  # an older fsspec can do no better
                 raise FileExistsError(shown(self.uri))
             options |= creating
-        put(str(file), self.path, **accepted(put, **options))
+        put(str(file), self.path, **accepted(put, **options), **more)
 
     def rename(self, new: StoreLocation, size: int, *, replace: bool) -> None:
         """Give a complete file its name.
@@ -248,50 +255,6 @@ class StoreLocation:
             self.fs.invalidate_cache(path)
 
 
-class _RenamedPart:
-    """A result in the local spool, for a store that shows a file while it is written."""
-
-    def __init__(self, target: StoreLocation, spool: Path) -> None:
-        token = secrets.token_hex(4)
-        self._target = target
-        self.staged = spool / spooled_name(target, token)
-        self._hidden = target.sibling(temporary_name(target.name, token))
-        self._leftover = False
-
-    def open(self) -> BinaryIO:
-        """Create the file."""
-        return self.staged.open("xb")
-
-    def prepare(self) -> None:
-        """Upload the bytes under a hidden name."""
-        self._leftover = True
-        self._hidden.put(self.staged, replace=True)
-        state = self._hidden.state()
-        size = self.staged.stat().st_size
-        if state is None or state.size != size:
-            kept = f"{state.size if state else 0} of {size} bytes"
-            raise OSError(
-                f"{shown(self._target.uri)}: the store kept {kept}; nothing was published"
-            )
-
-    def publish(self, *, replace: bool) -> None:
-        """Rename it."""
-        self._hidden.rename(self._target, self.staged.stat().st_size, replace=replace)
-        self._leftover = False
-
-    def discard(self) -> None:
-        """Remove it from the spool, and from the store."""
-        self.staged.unlink(missing_ok=True)
-        if self._leftover:
-            try:
-                self._hidden.delete()
-            except FileNotFoundError:
-                pass
-            except Exception as error:  # noqa: BLE001 - each store has its own; the first failure is the one to report
-                _log.warning("%s could not be removed: %s", shown(self._hidden.uri), error)
-            self._leftover = False
-
-
 class Reader(io.RawIOBase):
     """Give a file of any store the interface that buffering needs."""
 
@@ -323,15 +286,18 @@ class Reader(io.RawIOBase):
         super().close()
 
 
-def state_of(info: Mapping[str, Any]) -> State:
-    """Return the state that a store's description of a path gives."""
+def state_of(info: Mapping[str, Any], stamp: str | None = None) -> State:
+    """Return the state that a store's description of a path gives.
+
+    :param stamp: the stamp that the file bears, where its store keeps them.
+    """
     if info["type"] == "directory":
         return State(0, "", "directory")
     version = next((info[key] for key in _VERSIONS if info.get(key)), "")
     if isinstance(version, datetime):  # a listing may give the same moment as a number
         version = version.timestamp()
     size = int(info["size"] or 0)
-    return State(size, str(version).strip('"'), modified=_written(info))
+    return State(size, str(version).strip('"'), modified=_written(info), stamp=stamp)
 
 
 def _written(info: Mapping[str, Any]) -> float | None:
@@ -365,8 +331,3 @@ def _directories(fs: Any, directory: str) -> Iterator[dict[str, Any]]:
     for path in sorted(inner):
         if path.rstrip("/").rpartition("/")[2] != OWN_DIRECTORY:
             yield from _directories(fs, path)
-
-
-def spooled_name(target: StoreLocation, token: str) -> str:
-    """Return the name in the spool; stores infer the content type from its extension."""
-    return f"{token}{Path(target.name).suffix[:20]}"

@@ -15,6 +15,25 @@ _URI = re.compile(r"\s*([a-z][a-z0-9+.-]*://)([^/]*)(.*)", re.IGNORECASE | re.DO
 _URL_PARTS = re.compile(r"([^/?#\\]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
 _HOST = re.compile(r"(?:\[[^\]]*\]|[^:]*)(?::\d+)?")
 
+_SIGNATURES = (
+    ("X-Amz-Signature", "Algorithm Credential Date Expires SignedHeaders Security-Token", "X-Amz-"),
+    ("X-Goog-Signature", "Algorithm Credential Date Expires SignedHeaders", "X-Goog-"),
+    (
+        "Signature Expires",
+        "AWSAccessKeyId x-amz-security-token GoogleAccessId Key-Pair-Id Hash-Algorithm",
+        "",
+    ),
+    ("Signature Policy Key-Pair-Id", "Hash-Algorithm", ""),
+    (
+        "sig sv",
+        "se si ss srt sr sp st spr sip sdd ses skoid sktid skt ske sks skv saoid suoid scid",
+        "",
+    ),
+)
+"""Parameters that show that a URL is signed, what else belongs to the signature, and the prefix of
+the latter: for S3 and its like; Google; CloudFront and older schemes; CloudFront with a policy of
+one's own; Azure."""
+
 LEAST_MASKED = 5
 """Characters of the shortest text that Airflow's masker takes for a secret."""
 
@@ -30,6 +49,22 @@ def shown(uri: str) -> str:
     A URL goes without user, password, query and fragment; the URI of a store without a password.
     """
     return _divided(uri)[0]
+
+
+def unsigned(url: str) -> str:
+    """Return a URL without its signature, if it has one that is known.
+
+    However often it is signed anew, it leads to the same document.
+    """
+    before, hash_, fragment = url.partition("#")
+    base, question, query = before.partition("?")
+    pairs = query.split("&")
+    names = {pair.partition("=")[0] for pair in pairs}
+    for telling, others, prefix in _SIGNATURES:
+        if names.issuperset(telling.split()):
+            names -= {*telling.split(), *(prefix + other for other in others.split())}
+    kept = "&".join(pair for pair in pairs if pair.partition("=")[0] in names)
+    return f"{base}{question if kept else ''}{kept}{hash_}{fragment}"
 
 
 def secrets_of(uri: str) -> list[str]:

@@ -41,7 +41,7 @@ class Night:
 
     def run(self, ti: TaskInstance | None = None, **arguments: Any) -> dict[str, Any]:
         """Run one try of a batch in this process, and return what the task returns."""
-        operator = self._operator(arguments)
+        operator = self.operator(arguments)
         summary: dict[str, Any] = operator.execute(
             context={"ti": ti or TaskInstance(), "task": operator}
         )
@@ -49,7 +49,7 @@ class Night:
 
     def stop_when(self, due: Callable[[], bool], ti: TaskInstance, **arguments: Any) -> None:
         """Run a try, tell it to stop once `due`, and check that it ends with the error for that."""
-        operator = self._operator(arguments)
+        operator = self.operator(arguments)
         with ThreadPoolExecutor(1) as worker:
             running = worker.submit(execute, operator, ti)
             while not due():
@@ -61,14 +61,15 @@ class Night:
 
     def resume(self, ti: TaskInstance, event: Any, **arguments: Any) -> dict[str, Any]:
         """Resume a deferred try on a new operator, as another process does."""
-        operator = self._operator(arguments)
+        operator = self.operator(arguments)
         context = {"ti": ti, "task": operator}
         summary: dict[str, Any] = operator.resume_execution(
             "execute_complete", {"event": event}, context
         )
         return summary
 
-    def _operator(self, arguments: dict[str, Any]) -> Any:
+    def operator(self, arguments: dict[str, Any]) -> Any:
+        """Make the operator of one process."""
         from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 
         given = {"source": str(self.source), "to_format": "pdf", "destination": str(self.out)}

@@ -79,7 +79,7 @@ def test_record_survives_its_line() -> None:
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[]", b'{"target": "a"}', b"\xff\xfe"])
 def test_line_that_is_no_record_is_left_out(line: bytes) -> None:
-    """Foreign and torn lines are no records, and no error."""
+    """Foreign and torn lines are skipped, without an error."""
     assert Record.from_line(line) is None
 
 
@@ -171,7 +171,7 @@ def test_records_outlive_a_part_that_could_not_be_written(tmp_path: Path) -> Non
     (tmp_path / "manifest").write_text("in the way")
     manifest = Manifest(Folder(f"{tmp_path}/manifest/"))
     digest = RequestDigest(to_format="pdf", digesting=lambda: ("salt:digest",))
-    recorder = Recorder(manifest, TASK, digest, f"{tmp_path}/", None, SYSTEM_CLOCK)
+    recorder = Recorder(manifest, TASK, digest, "plan", f"{tmp_path}/", None, SYSTEM_CLOCK)
 
     def add(name: str) -> None:
         item = Item(f"/in/{name}.txt", f"{name}.pdf", "1-2")

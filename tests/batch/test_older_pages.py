@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from airflow_provider_convertapi.errors import BatchFailedError
 from dev.s3 import airflow_connection, s3_server
 from tests.batch.test_several import write_pages
 from tests.batch.test_waves import run_deferred
@@ -351,3 +353,67 @@ def test_killed_between_the_requests_to_a_bucket(
     assert ["scan.jpg"] == bucket.names()
     assert 1 == summary["converted"] + summary["reused"]
     assert 2 + (not mode["durable"] and summary["converted"]) == night.sandbox.billed
+
+
+# --- hidden files ---------------------------------------------------------------------------------
+
+
+@EVERY_MODE
+def test_hidden_files_of_killed_tasks_are_removed(night: Night, mode: dict[str, Any]) -> None:
+    """Old ones of this batch's own outputs; nobody else's, and none that may be in use."""
+    place = Disk(night)
+    write_pages(night, "scan.pdf", 100, 200)
+    run(night, place, "one", **mode)
+    old = [".scan.jpg.0123abcd.part", ".scan-2.jpg.0123abcd.part"]
+    kept = [
+        ".other.jpg.0123abcd.part",
+        ".scan.jpg.notours.part",
+        ".scan.jpg.0123abcd.partly",
+        "scan.jpg.0123abcd.part",
+    ]
+    for name in (*old, *kept, ".scan.jpg.89abcdef.part"):
+        (night.out / name).write_bytes(b"half")
+        if name != ".scan.jpg.89abcdef.part":
+            os.utime(night.out / name, (0, 0))
+
+    night.run(TaskInstance(run_id="plan"), destination=place.uri, to_format="jpg", plan_only=True)
+    assert {*old, *kept} < set(place.names())
+    run(night, place, "two", **mode)
+
+    assert [*sorted([*kept, ".scan.jpg.89abcdef.part"]), "scan-2.jpg", "scan.jpg"] == sorted(
+        place.names(), key=lambda name: (name in {"scan.jpg", "scan-2.jpg"}, name)
+    )
+
+
+@EVERY_MODE
+def test_page_of_somebody_else_in_the_place_of_a_former_one_stays(
+    night: Night, place: Place, mode: dict[str, Any]
+) -> None:
+    """Once it is removed, its name is anybody's: a later version does not write over it."""
+    for run_id, widths in (("one", (100, 200)), ("two", (300,))):
+        write_pages(night, "scan.pdf", *widths)
+        run(night, place, run_id, **mode)
+    place.write("scan-2.jpg", b"somebody else's")
+    write_pages(night, "scan.pdf", 400, 500)
+
+    with pytest.raises(BatchFailedError, match="OutputExistsError"):
+        run(night, place, "three", **mode)
+
+    assert b"somebody else's" == place.read("scan-2.jpg")
+
+
+@EVERY_MODE
+def test_former_page_that_still_stands_is_replaced(
+    night: Night, disk: Disk, mode: dict[str, Any]
+) -> None:
+    """Where it could not be removed, or came back from a backup, it is as it was recorded."""
+    write_pages(night, "scan.pdf", 100, 200)
+    run(night, disk, "one", **mode)
+    page = disk.read("scan-2.jpg")
+    write_pages(night, "scan.pdf", 300)
+    run(night, disk, "two", **mode)
+    disk.write("scan-2.jpg", page)
+    write_pages(night, "scan.pdf", 400, 500)
+
+    assert 1 == run(night, disk, "three", **mode)["converted"]
+    assert page != disk.read("scan-2.jpg")

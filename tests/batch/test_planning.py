@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.batch.nights import Night
+
+
+LONG = "\u6f22" * 100
+LONG_DIRECTORY = f"{LONG[:63]}-{hashlib.sha256(LONG.encode()).hexdigest()[:8]}/x.pdf"
 
 
 def test_linked_directory_of_the_destination_is_looked_into(night: Night) -> None:
@@ -112,14 +118,47 @@ def test_compaction_keeps_the_order_of_a_clock_that_was_ahead(night: Night) -> N
     assert 1 == night.run(TaskInstance(run_id="three"))["reused"]
 
 
-def test_missing_file_with_brackets_in_its_name_fails(night: Night) -> None:
+@pytest.mark.parametrize(
+    ("name", "output"),
+    [
+        ("report[1].docx", "report[1].pdf"),
+        ("what?.docx", "what_.pdf"),
+        ("[draft]/b.docx", "b.pdf"),
+        ("why?/b.docx", "b.pdf"),
+        ("{a,b}.docx", "{a,b}.pdf"),
+        ("~b.docx", "~b.pdf"),
+        ("~/b.docx", "b.pdf"),
+    ],
+)
+def test_missing_file_whose_name_is_like_a_glob_fails(night: Night, name: str, output: str) -> None:
     """A list's entry that names nothing is a missing file, not a glob that matches nothing."""
     night.write("a.txt")
 
-    with pytest.raises(BatchFailedError, match=r"1 of 2 files failed.*report\[1\]\.docx"):
-        night.run(source=[str(night.source / "a.txt"), str(night.source / "report[1].docx")])
+    with pytest.raises(BatchFailedError, match=rf"1 of 2 files failed.*{re.escape(name)}"):
+        night.run(source=[str(night.source / "a.txt"), str(night.source / name)])
 
-    assert {"a.pdf": "converted", "report[1].pdf": "failed"} == night.outcomes()
+    assert {"a.pdf": "converted", output: "failed"} == night.outcomes()
+
+
+def test_files_whose_names_are_like_globs_are_converted(night: Night) -> None:
+    """Each is converted once, whether a list names it or a listing finds it."""
+    names = ["~a.txt", "~/b.txt", "q?.txt", "{a,b}.txt", "c[1].txt", "d[!x]*.txt", "e\\f.txt"]
+    night.write(*names)
+
+    summary = night.run(TaskInstance(run_id="one"), source=[str(night.source / n) for n in names])
+    other = night.run(TaskInstance(run_id="two"), destination=str(night.out.parent / "other"))
+
+    assert (7, 7) == (summary["converted"], other["converted"])
+    assert 14 == night.sandbox.billed
+    again = night.run(TaskInstance(run_id="three"), source=[str(night.source / n) for n in names])
+    assert 7 == again["reused"]
+
+
+def test_glob_that_matches_nothing_is_no_missing_file(night: Night) -> None:
+    """A star is in no name that people give, and there may be nothing to do tonight."""
+    night.write("a.txt")
+
+    assert 1 == night.run(source=[f"{night.source}/*.txt", f"{night.source}/*.docx"])["converted"]
 
 
 def test_output_of_another_conversion_is_an_input(night: Night) -> None:
@@ -148,6 +187,15 @@ def test_output_of_another_conversion_is_an_input(night: Night) -> None:
         pytest.param(".%2Fevil.txt", "_./evil.pdf", id="here"),
         pytest.param("_convertapi%2Fmanifest%2Fx.txt", "__convertapi/manifest/x.pdf", id="own"),
         pytest.param("a%0Ab%2Fx.txt", "a_b/x.pdf", id="control"),
+        pytest.param("..%20%2Fx.txt", "_.. /x.pdf", id="parent-on-windows"),
+        pytest.param("...%2F..%2Fx.txt", "_.../_../x.pdf", id="dots"),
+        pytest.param("_Convertapi.%20%2Fx.txt", "__Convertapi. /x.pdf", id="own-on-windows"),
+        pytest.param("..%5C..%5Cevil.txt", "_.._.._evil.pdf", id="backslash"),
+        pytest.param("a%00b%2Fc%00.txt", "a_b/c_.pdf", id="nul"),
+        pytest.param("%252e%252e%252Fx.txt", "%2e%2e%2Fx.pdf", id="encoded-twice"),
+        pytest.param("a%3Fb%2A.txt", "a_b_.pdf", id="wildcards"),
+        pytest.param("~%2F%7Bx%7D.txt", "~/{x}.pdf", id="tilde-and-braces"),
+        pytest.param(f"{'%E6%BC%A2' * 100}%2Fx.txt", LONG_DIRECTORY, id="long-directory"),
         pytest.param("2026%2Fx.y%2Fb.txt", "2026/x.y/b.pdf", id="harmless"),
     ],
 )
@@ -174,7 +222,7 @@ def test_what_is_left_out_is_counted(night: Night, said: Callable[[], str]) -> N
 
     told = said()
     assert "2 files: 0 to convert" in told
-    assert "Left out of the listing: 2 younger than min_age, 2 outputs of this conversion." in told
+    assert "Left out of the listing: 2 outputs of this conversion, 2 younger than min_age." in told
 
     zipped = {"source": f"{here}/**/a.[tz]*", "destination": f"{here}/zip", "to_format": "zip"}
     night.run(TaskInstance(run_id="two"), **zipped)

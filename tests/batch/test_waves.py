@@ -450,3 +450,21 @@ def test_plan_that_somebody_changed_is_not_followed(
 
     assert billed == night.sandbox.billed
     assert ["secret.txt"] == [path.name for path in elsewhere.iterdir()]
+
+
+@pytest.mark.parametrize("change", ["changed", "removed"])
+def test_records_of_a_dead_run_settle_nothing(night: Night, change: str) -> None:
+    """A run made anew under its run id has the names and numbers of the dead one's records."""
+    night.write("a.txt", "b.txt")
+    run_deferred(night)
+    if change == "changed":
+        night.write("a.txt", text="Another text for {name}.\n")
+    else:
+        (night.out / "a.pdf").unlink()
+
+    summary, _ = run_deferred(night)
+
+    assert {"converted": 1, "reused": 1, "cost": 1}.items() <= summary.items()
+    assert ["a.pdf", "b.pdf"] == night.outputs()
+    assert 3 == night.sandbox.billed
+    assert {} == night.sandbox.files

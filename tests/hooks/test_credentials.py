@@ -52,11 +52,11 @@ def test_threads_that_are_refused_at_once(
     auth: str,
 ) -> None:
     """All of them send the same new token, which is made once, and masked once."""
-    from airflow.providers.common.compat import sdk
+    from airflow_provider_convertapi import airflow_names
 
     connection = sandbox.airflow_connection | {"extra": {"auth": auth}}
     monkeypatch.setenv("AIRFLOW_CONN_CONVERTAPI_DEFAULT", json.dumps(connection))
-    masked = mocker.spy(sdk, "mask_secret")
+    masked = mocker.spy(airflow_names, "mask_secret")
     hook = make_hook()
     hook.open_session().client.send(JOB)
     # Long enough for a token that is made then to be another one; its times are whole seconds.

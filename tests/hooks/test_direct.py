@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pytest
 
 from airflow_provider_convertapi.conversions.direct import DirectConversion
-from airflow_provider_convertapi.conversions.job import JobSettings
+from airflow_provider_convertapi.conversions.job import JobSettings, Unlimited
 from airflow_provider_convertapi.errors import (
     ConversionError,
     InputChangedError,
@@ -21,7 +19,6 @@ from airflow_provider_convertapi.errors import (
     ResultLostError,
     ThrottledError,
 )
-from tests.core.api.wire import Proxy
 from tests.tries import checked_conversion
 
 if TYPE_CHECKING:
@@ -84,26 +81,6 @@ def test_lost_answer_is_not_sent_again(
     assert ["letter.txt"] == [path.name for path in letter.parent.iterdir()]
 
 
-@pytest.mark.parametrize("drop", ["before", "after_work"])
-def test_lost_answer_behind_a_proxy(
-    sandbox: Sandbox,
-    make_hook: MakeHook,
-    letter: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    drop: str,
-) -> None:
-    """A proxy between us and the service does not make a sent request an unsent one."""
-    sandbox.fail("POST /convert", times=None, drop=drop)
-    monkeypatch.delenv("no_proxy", raising=False)
-    with closing(Proxy(urlsplit(sandbox.url).port or 0)) as proxy:
-        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
-        with pytest.raises(ResultLostError, match="may have been billed"):
-            make_hook().convert(letter, "pdf", letter.parent / "letter.pdf", durable=False)
-
-    assert 1 == len(sandbox.requests)
-    assert (1 if drop == "after_work" else 0) == sandbox.billed
-
-
 def test_throttling_is_waited_out(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:
     """A 503 costs nothing, so the request is made again after the time that the service asked."""
     sandbox.fail("POST /convert", status=503, code=503, times=2, headers={"Retry-After": "0.1"})
@@ -135,7 +112,7 @@ def test_refused_connection_is_tried_again(make_hook: MakeHook, letter: Path) ->
         hook.convert(letter, "pdf", letter.parent / "o.pdf", durable=False, timeout=3)
 
 
-class _Permit:
+class _Permit(Unlimited):
     """A permit that says what lay in a folder when it was given, and when it was given back.
 
     :param meanwhile: what happens while one waits for it.

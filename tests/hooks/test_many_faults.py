@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
-from bench.faulted import ours, run
+import pytest
+
+from bench.faulted import WAYS, Faults, ours, run
+from convertapi_sandbox.plugin import CONNECTION_VARIABLE
+from tests.proxies import put_before
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,12 +19,23 @@ if TYPE_CHECKING:
 COUNT = 60
 
 
-def test_no_double_charge_and_no_wrong_byte(sandbox: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "way", [WAYS[0], *(pytest.param(w, marks=pytest.mark.long) for w in WAYS[1:])]
+)
+def test_no_double_charge_and_no_wrong_byte(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
     """Sixty conversions, a quarter of which meet a fault, cost sixty; `make bench` makes 1,000."""
     sandbox.balance = 10 * COUNT
+    faults = Faults()
 
-    tally = run(sandbox, tmp_path, COUNT, ours)
+    with put_before(sandbox.url, way, tmp_path, faults) as (url, environment):
+        connection = json.dumps(sandbox.airflow_connection | {"host": url})
+        for name, value in (environment | {CONNECTION_VARIABLE: connection}).items():
+            monkeypatch.setenv(name, value)
+        tally = run(sandbox, tmp_path, COUNT, ours)
 
     assert (COUNT, 0, COUNT) == (tally.finished, tally.wrong, tally.billed)
     assert {} == dict(sandbox.files)
     assert len({fault.match for fault in sandbox.faults if fault.hits}) > 1
+    assert (way != WAYS[0]) == bool(faults.hits)

@@ -71,11 +71,15 @@ def test_stored_refusals_are_no_attempts(
     assert 6 == submits(sandbox)
 
 
+BODIES = pytest.mark.parametrize("html", [False, True], ids=["Code", "no Code"])
+
+
+@BODIES
 def test_refused_looks_are_the_quotas_error(
-    sandbox: Sandbox, make_hook: MakeHook, letter: Path
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path, html: bool
 ) -> None:
     """A service that answers 403 to every look has no quota; no attempt is used up."""
-    sandbox.fail("* /async/job", status=403, times=None)
+    sandbox.fail("* /async/job", status=403, html=html, times=None)
     for number in range(1, 7):
         with pytest.raises(QuotaExhaustedError):
             make_hook(number).convert(letter, "pdf", letter.parent / "letter.pdf")
@@ -87,13 +91,14 @@ def test_refused_looks_are_the_quotas_error(
     assert 1 == sandbox.billed
 
 
+@BODIES
 def test_running_job_survives_refused_looks(
-    sandbox: Sandbox, make_hook: MakeHook, letter: Path
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path, html: bool
 ) -> None:
     """A 403 to looks while a paid job runs is not its answer: it is collected later."""
     out = letter.parent / "letter.pdf"
     sandbox.jobs_take(polls=3)
-    sandbox.add_fault(Fault(match="GET /async/job", status=403, skip=2, times=None))
+    sandbox.add_fault(Fault(match="GET /async/job", status=403, html=html, skip=2, times=None))
     for number in (1, 2):
         with pytest.raises(QuotaExhaustedError) as caught:
             make_hook(number).convert(letter, "pdf", out)
@@ -104,6 +109,20 @@ def test_running_job_survives_refused_looks(
 
     assert out.exists()
     assert 1 == sandbox.billed
+
+
+def test_single_refusal_without_a_code_is_the_wires(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path
+) -> None:
+    """A proxy that refuses one look says nothing about the job, which is paid and goes on."""
+    out = letter.parent / "letter.pdf"
+    sandbox.jobs_take(polls=3)
+    sandbox.add_fault(Fault(match="GET /async/job", status=403, html=True, skip=2, times=1))
+
+    make_hook().convert(letter, "pdf", out)
+
+    assert out.exists()
+    assert 1 == sandbox.billed == submits(sandbox)
 
 
 def test_throttled_polls_are_no_answer(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:

@@ -140,7 +140,7 @@ def test_no_result_leaves_its_destination(store: Store, name: str) -> None:
 
 
 def test_result_elsewhere_is_refused(store: Store, tmp_path: Path) -> None:
-    """An absolute path is no part of a destination either."""
+    """An absolute path is not taken as a part of a destination either."""
     publication = Publication(Destination(f"{store.uri}out.pdf"), inputs=[], overwrite=True)
 
     for elsewhere in (f"{tmp_path}/x.pdf", "s3://s3_test@bucket/x.pdf"):

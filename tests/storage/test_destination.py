@@ -119,7 +119,7 @@ def test_bad_destination_is_explained(s3_client: object, uri: str, complaint: st
 
 
 def test_existing_directory_needs_its_slash(local_store: DiskStore, sftp_store: DiskStore) -> None:
-    """A directory written like a file is no guess of ours: the error says what to write."""
+    """Whether a directory was meant is not guessed: the error says what to write."""
     for store in (local_store, sftp_store):
         store.write("folder/x", b"")
         with pytest.raises(ParameterError, match=f"is a directory; write {store.uri}folder/ to"):

@@ -20,7 +20,7 @@ from airflow_provider_convertapi.storage import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.storage.conftest import S3Store, Store
+    from tests.storage.conftest import DiskStore, S3Store, Store
 
 NAMES = ["a.txt", "b#c?.txt", "sub/deep/d.md", "sub/e.txt", "sub2/f.txt"]
 
@@ -117,6 +117,33 @@ def test_links_are_followed_to_files_only(tmp_path: Path) -> None:
     (tmp_path / "in" / "circle").symlink_to(tmp_path)
 
     assert ["link.txt"] == listed(str(tmp_path / "in"))
+
+
+def test_links_on_a_server_are_noted(sftp_store: DiskStore) -> None:
+    """A server's listing does not tell where a link leads: it is left out, and said so."""
+    sftp_store.write("a.txt", b"x")
+    sftp_store.write("sub/b.txt", b"x")
+    for name, target in (("link.txt", "a.txt"), ("self.txt", "self.txt"), ("linked", "sub")):
+        (sftp_store.root / name).symlink_to(target)
+    seen: list[tuple[str, str]] = []
+
+    found = [one.path for one in list_files(sftp_store.uri, note=lambda *said: seen.append(said))]
+
+    assert ["a.txt", "sub/b.txt"] == sorted(found)
+    reason = "links, which this store does not follow"
+    names = ["link.txt", "linked", "self.txt"]
+    assert [(reason, sftp_store.uri + name) for name in names] == sorted(seen)
+
+
+def test_what_a_glob_does_not_match_is_not_noted(store: Store) -> None:
+    """Only what the pattern asks for can be left out."""
+    for name in ("a.txt", ".b.txt", ".c.md"):
+        store.write(name, b"x")
+    seen: list[tuple[str, str]] = []
+
+    list(list_files(f"{store.uri}*.txt", note=lambda *said: seen.append(said)))
+
+    assert [("hidden", f"{store.uri}.b.txt")] == seen
 
 
 def test_name_with_brackets_is_no_glob(store: Store) -> None:

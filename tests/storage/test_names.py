@@ -67,7 +67,7 @@ def test_long_names_that_differ_late_stay_two(extension: str) -> None:
 
 
 def test_extension_that_is_none_is_cut_like_any_text() -> None:
-    """What stands behind the last dot of a sentence is no extension to be kept."""
+    """The text after the last dot of a sentence is not kept as an extension."""
     name = safe_name("a" * 180 + "." + "b" * 100)
 
     assert re.fullmatch("a{180}\\.b{10}-[0-9a-f]{8}", name)

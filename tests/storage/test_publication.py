@@ -162,7 +162,7 @@ def test_file_that_is_this_very_result_is_ours(store: Store) -> None:
 
 
 def test_file_that_differs_in_its_last_byte_is_not_ours(store: Store) -> None:
-    """The same size is no proof."""
+    """The same size does not prove that it is the same file."""
     store.write("a.pdf", b"x" * 100_000 + b"1")
     with pytest.raises(OutputExistsError):
         _publish(store.uri, {"a.pdf": b"x" * 100_000 + b"2"}, overwrite=False)

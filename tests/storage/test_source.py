@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -91,9 +92,9 @@ def test_fingerprint_differs_when_the_content_does(store: Store) -> None:
 def test_content_hash_makes_a_copy_the_same_file(store: Store) -> None:
     """With a hash of the content, when a file was written does not count."""
     store.write("a.txt", b"same")
-    first = find_source(store.uri + "a.txt", content_hash=True)
+    first = find_source(store.uri + "a.txt", hash_limit=math.inf)
     _write_later(store, "a.txt", b"same")
-    second = find_source(store.uri + "a.txt", content_hash=True)
+    second = find_source(store.uri + "a.txt", hash_limit=math.inf)
 
     assert f"4-sha256:{sha256(b'same').hexdigest()}" == first.fingerprint == second.fingerprint
 
@@ -102,7 +103,7 @@ def test_content_hash_makes_a_copy_the_same_file(store: Store) -> None:
 def test_file_that_is_written_while_it_is_read(store: Store, content_hash: bool) -> None:
     """Its end is not given out: what was read so far may be of two versions."""
     store.write("a.txt", b"one")
-    source = find_source(store.uri + "a.txt", content_hash=content_hash)
+    source = find_source(store.uri + "a.txt", hash_limit=math.inf if content_hash else None)
 
     with source.open() as file:
         _write_later(store, "a.txt", b"two")
@@ -130,7 +131,7 @@ def test_large_file_that_is_written_while_it_is_read(store: Store) -> None:
 def test_touched_file_is_read_whole(local_store: DiskStore) -> None:
     """With a hash of the content, a new time alone does not make another file of it."""
     local_store.write("a.txt", b"one")
-    source = find_source(local_store.uri + "a.txt", content_hash=True)
+    source = find_source(local_store.uri + "a.txt", hash_limit=math.inf)
 
     with source.open() as file:
         os.utime(local_store.root / "a.txt", (1, 1))

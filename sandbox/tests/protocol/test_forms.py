@@ -164,32 +164,24 @@ def test_document_that_cannot_be_had(
     assert 1 == sandbox.billed
 
 
-def multipart(*headers: str) -> dict[str, Any]:
+def posted(body: str | bytes, content_type: str = "multipart/form-data; boundary=b") -> Any:
+    """Return a request's body as it is, with its type."""
+    return {"data": body, "headers": {"Content-Type": content_type}}
+
+
+def multipart(*headers: str) -> Any:
     """Return a complete form, whose only part has additional headers."""
     lines = ["--b", 'Content-Disposition: form-data; name="File"; filename="a.txt"', *headers]
-    return {
-        "data": "\r\n".join([*lines, "", "text", "--b--", ""]),
-        "headers": {"Content-Type": "multipart/form-data; boundary=b"},
-    }
+    return posted("\r\n".join([*lines, "", "text", "--b--", ""]))
 
 
 @pytest.mark.parametrize(
     ("kwargs", "status", "code"),
     [
-        pytest.param(
-            {"data": b"{", "headers": {"Content-Type": "application/json"}},
-            400,
-            4002,
-            id="bad JSON",
-        ),
+        pytest.param(posted("{", "application/json"), 400, 4002, id="bad JSON"),
         pytest.param({"json": ["x"]}, 400, 4002, id="JSON of another shape"),
         pytest.param({"json": parameters({"Value": 1})}, 400, 4002, id="JSON without a name"),
-        pytest.param(
-            {"data": b"[" * 100_000, "headers": {"Content-Type": "application/json"}},
-            400,
-            4002,
-            id="deep JSON",
-        ),
+        pytest.param(posted("[" * 100_000, "application/json"), 400, 4002, id="deep JSON"),
         pytest.param(
             {"json": parameters({"Name": "File", "FileValue": {"Name": "a.txt"}})},
             400,
@@ -202,32 +194,12 @@ def multipart(*headers: str) -> dict[str, Any]:
             4005,
             id="bad base64",
         ),
+        pytest.param(posted("x", "application/octet-stream"), 400, 4001, id="no name"),
+        pytest.param(posted("x", "text/weird"), 415, 415, id="content type"),
+        pytest.param(posted("--b\r\n", "multipart/form-data"), 400, 4000, id="no boundary"),
+        pytest.param(posted("nonsense"), 400, 4000, id="bad multipart"),
         pytest.param(
-            {"data": b"x", "headers": {"Content-Type": "application/octet-stream"}},
-            400,
-            4001,
-            id="no name",
-        ),
-        pytest.param(
-            {"data": b"x", "headers": {"Content-Type": "text/weird"}}, 415, 415, id="content type"
-        ),
-        pytest.param(
-            {"data": b"--b\r\n", "headers": {"Content-Type": "multipart/form-data"}},
-            400,
-            4000,
-            id="no boundary",
-        ),
-        pytest.param(
-            {"data": b"nonsense", "headers": {"Content-Type": "multipart/form-data; boundary=b"}},
-            400,
-            4000,
-            id="bad multipart",
-        ),
-        pytest.param(
-            {
-                "data": b"--b\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\nx",
-                "headers": {"Content-Type": "multipart/form-data; boundary=b"},
-            },
+            posted("--b\r\nContent-Disposition: form-data; name=f; filename=a.txt\r\n\r\nx"),
             400,
             4000,
             id="cut multipart",

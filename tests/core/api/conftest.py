@@ -12,7 +12,7 @@ import pytest
 from airflow_provider_convertapi.api.client import Client
 from airflow_provider_convertapi.api.retry import Backoff
 from tests.core.api.server import Answer, Script, Server
-from tests.core.api.wire import make_certificate
+from tests.proxies import make_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -105,7 +105,7 @@ def test_every_cut_in_two() -> None:
 
 
 def test_what_surrounds_the_parts() -> None:
-    """Line breaks before the first boundary and anything after the last are no part of it."""
+    """Line breaks before the first boundary, and anything after the last, are ignored."""
     assert CONTENTS == read([b"\r\n\r\n", WHOLE, b"an epilogue\r\n--edge\r\n"]).contents
 
 
@@ -123,7 +123,7 @@ def test_what_surrounds_the_parts() -> None:
     ],
 )
 def test_garbled(garbage: bytes) -> None:
-    """What is no multipart is said to be none."""
+    """An answer that is not multipart is reported as such."""
     with pytest.raises(UnexpectedAnswerError, match="the multipart answer is garbled") as caught:
         read([garbage])
     assert JOB_ID not in str(caught.value)
@@ -189,7 +189,7 @@ def test_what_a_part_says_of_itself(header: str, head: PartHead) -> None:
 
 
 def test_many_headers() -> None:
-    """A service that says more than we ask for is no enemy."""
+    """A service may say more than we ask for."""
     headers = [f"X-Header-{n}: {'v' * 100}" for n in range(60)]
 
     assert [b"x"] == read([part(b"x", *headers), b"--edge--"]).contents

@@ -479,12 +479,12 @@ def test_torn_error(serve: Serve, make_client: MakeClient) -> None:
 
     with pytest.raises(ParameterError):
         client.send(submit())
-    with pytest.raises(TransportError):  # without its Code a 500 is no verdict
+    with pytest.raises(TransportError):  # without its Code a 500 is not a verdict
         client.send(submit())
 
 
 def test_torn_answer(serve: Serve, make_client: MakeClient) -> None:
-    """Half a JSON answer is no answer."""
+    """Half a JSON answer counts as none."""
     server = serve(reply(200, b'{"JobId": ', length=60))
 
     with pytest.raises(TransportError, match="broke off after 10 of 60 bytes") as caught:

@@ -10,7 +10,7 @@ from airflow_provider_convertapi import api
 
 
 def test_all_lists_what_is_public() -> None:
-    """`__all__` is sorted and names exactly what can be imported and is no module."""
+    """`__all__` is sorted and names everything that can be imported, except modules."""
     public = {
         name
         for name, value in vars(api).items()

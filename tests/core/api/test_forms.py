@@ -68,7 +68,7 @@ def test_name_in_a_header(name: str) -> None:
 
 
 def test_name_that_the_file_system_could_not_decode() -> None:
-    """A name of bytes that are no text is sent with a stand-in, and stops nothing."""
+    """A name whose bytes are not text is sent with a stand-in for them."""
     assert "attachment; filename*=UTF-8''%3F.docx" == content_disposition("\udcff.docx")
     assert b'filename="_.docx"' in joined(FormBody([("File", Memory(b"", "\udcff.docx"))]))
 
@@ -101,7 +101,7 @@ def test_name_that_the_file_system_could_not_decode() -> None:
     ],
 )
 def test_name_from_a_header(value: str, name: str) -> None:
-    """The extended name goes before the plain one; what is no name is none, and no crash."""
+    """The extended name wins over the simple one; an unusable header gives no name and no crash."""
     assert name == disposition_name(value)
 
 

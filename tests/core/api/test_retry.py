@@ -74,7 +74,7 @@ def test_jitter_is_random_by_default() -> None:
     "error", [QuotaExhaustedError("m"), AuthenticationError("m"), UnexpectedAnswerError("m")]
 )
 def test_permanent_errors_are_not_waited_out(error: ConvertApiError) -> None:
-    """What nobody's waiting mends is given up at once."""
+    """An error that waiting does not cure is given up at once."""
     assert None is exact().delay(1, error)
     assert None is exact().delay_of_free_call(1, error, 1000.0)
 

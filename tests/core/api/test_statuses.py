@@ -120,7 +120,7 @@ POLLED: list[tuple[int, int | None, Kind | None, Kind | None]] = [
     (401, 4014, None, QuotaExhaustedError),
     (403, 403, None, QuotaExhaustedError),
     (403, 4014, None, QuotaExhaustedError),
-    (403, None, TransportError, None),
+    (403, None, None, QuotaExhaustedError),
     (408, None, TransportError, None),
     (410, None, TransportError, None),
     (410, 4100, None, UnexpectedAnswerError),
@@ -145,7 +145,7 @@ POLLED: list[tuple[int, int | None, Kind | None, Kind | None]] = [
 
 @pytest.mark.parametrize(("status", "code", "kind", "verdict"), POLLED)
 def test_poll(status: int, code: int | None, kind: Kind | None, verdict: Kind | None) -> None:
-    """With a Code it is the job's verdict, save what concerns the poll; without, the wire's."""
+    """With a Code, or a 403, it is an answer, save what concerns the poll; without, the wire's."""
     if kind is not None:
         assert kind is type(raised(POLL, status, code))
         return
@@ -374,7 +374,7 @@ def test_redirect(location: str, where: str) -> None:
 
 
 def test_redirect_to_nonsense() -> None:
-    """A location that is no URL is no reason to crash."""
+    """A location that is not a URL does not crash the client."""
     assert "(HTTP 302). " in str(error_of(response(302, b"", location="https://[")))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from airflow_provider_convertapi.errors import (
     UnexpectedAnswerError,
 )
 from tests.core.api.server import FILE_ID, JOB_ID, RESET, Memory, one_by_one, reply, reply_json
+from tests.core.api.wire import nobody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,13 +45,6 @@ def failure(client: Any, endpoint: Any = SUBMIT) -> TransportError:
     return caught.value
 
 
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
-
-
 # --------------------------------------------------------------------------------------
 # No byte was sent
 # --------------------------------------------------------------------------------------
@@ -58,7 +52,8 @@ def free_port() -> int:
 
 def test_refused_port(make_client: MakeClient) -> None:
     """Nobody listens: nothing was sent."""
-    error = failure(make_client(f"http://127.0.0.1:{free_port()}"))
+    with nobody("reset") as port:
+        error = failure(make_client(f"http://127.0.0.1:{port}"))
 
     assert not error.sent
     assert (
@@ -78,14 +73,8 @@ def test_unknown_host(make_client: MakeClient) -> None:
 def test_connect_time_out(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host that does not take the connection: nothing was sent."""
     monkeypatch.setattr("airflow_provider_convertapi.api.client.CONNECT_TIMEOUT", 0.05)
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as fillers:
-        address = listener.getsockname()
-        for _ in range(8):  # fill the queue of connections that nobody accepts
-            filler = fillers.enter_context(socket.socket())
-            filler.setblocking(False)
-            with suppress(BlockingIOError):
-                filler.connect(address)
-        error = failure(make_client(f"http://127.0.0.1:{address[1]}"))
+    with nobody("stalled") as port:
+        error = failure(make_client(f"http://127.0.0.1:{port}"))
 
     assert not error.sent
     assert "no connection could be made (ConnectTimeout" in str(error)
@@ -169,30 +158,6 @@ def test_certificate_that_nobody_trusts(make_client: MakeClient, certificate: Pa
     assert "self-signed certificate" in str(error)
 
 
-@pytest.mark.parametrize(
-    "handle",
-    [
-        pytest.param(lambda connection: connection.recv(BLOCK), id="closed"),
-        pytest.param(
-            lambda connection: (connection.recv(BLOCK), connection.sendall(b"HTTP/1.1 400 No")),
-            id="no TLS",
-        ),
-    ],
-)
-def test_handshake_that_fails(make_client: MakeClient, handle: Any) -> None:
-    """Where the handshake breaks, no byte of the request has left: it may be sent again."""
-    with listening(handle) as port:
-        assert not failure(make_client(f"https://127.0.0.1:{port}")).sent
-
-
-def test_proxy_that_is_not_there(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment's proxy is used; where it cannot be reached nothing was sent."""
-    proxy = f"http://127.0.0.1:{free_port()}"
-    for scheme in ("http", "https"):
-        monkeypatch.setenv(f"{scheme}_proxy", proxy)
-        assert not failure(make_client(f"{scheme}://service.invalid")).sent
-
-
 def test_proxy_that_refuses_the_tunnel(
     serve: Serve, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,26 +189,16 @@ def test_proxy(serve: Serve, make_client: MakeClient, monkeypatch: pytest.Monkey
 # --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("answer", [None, RESET, b"", b"nonsense\r\n\r\n", b"HTTP/1.1 2"])
-def test_no_answer_after_the_request(serve: Serve, make_client: MakeClient, answer: Any) -> None:
-    """Closed, reset, or nonsense: the request was there."""
-    said = iter([answer]) if isinstance(answer, bytes) else answer
-    server = serve(lambda _: said)
-
-    error = failure(make_client(server.url))
-
-    assert error.sent
-    assert "the connection broke before the answer was there" in str(error)
-    assert 2 == len(server.requests)
-
-
 def test_reset_on_a_kept_connection(serve: Serve, make_client: MakeClient) -> None:
     """A connection that breaks under the second request may have taken it along."""
     server = serve(one_by_one(reply(202), RESET, RESET))
     client = make_client(server.url)
     client.send(POLL)
 
-    assert failure(client).sent
+    error = failure(client)
+
+    assert error.sent
+    assert "the connection broke before the answer was there" in str(error)
 
 
 def test_gateway_without_an_answer(serve: Serve, make_client: MakeClient) -> None:

@@ -105,7 +105,7 @@ def test_cancelled_job_is_paid_anew(
 def test_trouble_is_only_logged(
     sandbox: Sandbox, begun: Chain, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What cannot be deleted is no further failure: the service deletes it by itself."""
+    """A document that cannot be deleted does not fail the task: the service deletes it itself."""
     sandbox.fail("DELETE *", status=403, times=None)
 
     cancel(*only(begun))

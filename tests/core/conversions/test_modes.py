@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from itertools import product
 from typing import TYPE_CHECKING
 
 import pypdfium2
@@ -17,12 +19,14 @@ from airflow_provider_convertapi.errors import (
     QuotaExhaustedError,
     ResultLostError,
 )
+from tests.core.conversions.worker import Worker
+from tests.proxies import ENDINGS, PROXIES, put_before
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from convertapi_sandbox import Sandbox
-    from tests.core.conversions.worker import Worker
+    from tests.proxies import Ending
 
 
 @pytest.fixture(params=["durable", "direct", "deferred"])
@@ -108,17 +112,30 @@ def test_busy_service(sandbox: Sandbox, worker: Worker, letter: Path, mode: str)
     assert (1, 1, 3) == (len(result.outputs), sandbox.billed, submits(sandbox))
 
 
-def test_lost_answer(sandbox: Sandbox, worker: Worker, letter: Path, mode: str) -> None:
+@pytest.mark.parametrize(("way", "ending"), [("no proxy", None), *product(PROXIES, ENDINGS)])
+def test_lost_answer(
+    sandbox: Sandbox,
+    letter: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    way: str,
+    ending: Ending | None,
+) -> None:
     """A job whose submit had no answer is found; a direct conversion is not sent again."""
     sandbox.fail("POST *convert/*", drop="after_work")
+    out = letter.parent / "o.pdf"
 
-    if mode == "direct":
-        with pytest.raises(ResultLostError, match="may have been billed"):
-            worker.convert(mode, source=letter, destination=letter.parent / "o.pdf")
-    else:
-        worker.convert(mode, source=letter, destination=letter.parent / "o.pdf")
+    with put_before(sandbox.url, way, letter.parent, ending=ending) as (url, environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        with closing(Worker(url, sandbox.token)) as worker:
+            if mode == "direct":
+                with pytest.raises(ResultLostError, match="may have been billed"):
+                    worker.convert(mode, source=letter, destination=out)
+            else:
+                worker.convert(mode, source=letter, destination=out)
 
-    assert mode != "direct" or not (letter.parent / "o.pdf").exists()
+    assert (mode != "direct") == out.exists()
     assert (1, 1) == (sandbox.billed, submits(sandbox))
 
 

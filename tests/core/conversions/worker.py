@@ -57,14 +57,21 @@ class Worker:
     clients: list[Client] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    def session(self, number: int = 1) -> Session:
-        """Open the session of a try of the one task."""
+    def session(self, number: int = 1, map_index: int = -1) -> Session:
+        """Open the session of a try of the one task, or of an instance that it is mapped to."""
         return Session(
             conn_id="converter",
             read_settings=lambda: SimpleNamespace(
                 id_key=self.token, namespace="", is_geo_routed=False
             ),
-            task=TaskTry(dag_id="d", run_id="r", task_id="t", number=number, started=time.time()),
+            task=TaskTry(
+                dag_id="d",
+                run_id="r",
+                task_id="t",
+                map_index=map_index,
+                number=number,
+                started=time.time(),
+            ),
             settle=SETTLE,
             clock=SYSTEM_CLOCK,
             log=LOG,
@@ -93,7 +100,13 @@ class Worker:
             client.close()
 
     def convert(
-        self, mode: str, *, number: int = 1, checked: Callable[[], object] = nothing, **given: Any
+        self,
+        mode: str,
+        *,
+        number: int = 1,
+        map_index: int = -1,
+        checked: Callable[[], object] = nothing,
+        **given: Any,
     ) -> ConversionResult:
         """Convert from beginning to end.
 
@@ -104,12 +117,13 @@ class Worker:
         given = {"poll_interval": 0.2, "durable": mode != "direct", **given}
         conversion = checked_conversion(**given)
         checked()
-        session = self.session(number)
+        session = self.session(number, map_index)
         if mode != "deferred":
             return run(session, conversion)
         made = proceed(session, conversion, prepare(session, conversion), defers=True)
         while isinstance(made, list):
-            made = self.resume(self.wait_for(session.key_check, made), number=number, **given)
+            event = self.wait_for(session.key_check, made)
+            made = self.resume(event, number=number, map_index=map_index, **given)
         return made
 
     def wait_for(self, key_check: str, jobs: list[JobRef]) -> str:
@@ -130,10 +144,10 @@ class Worker:
         finally:
             await client.close()
 
-    def resume(self, event: str, *, number: int = 1, **given: Any) -> Any:
+    def resume(self, event: str, *, number: int = 1, map_index: int = -1, **given: Any) -> Any:
         """Go on in another session with what the triggerer has said; inputs may be gone."""
         found = JobEvent.parse(json.loads(event), expected=None)
-        session = self.session(number)
+        session = self.session(number, map_index)
         conversion = checked_conversion(find_inputs=False, **given)
         session.check_key(found.key_check, f"{conversion.describe()} was")
         return proceed(session, conversion, prepare(session, conversion), found.jobs, defers=True)

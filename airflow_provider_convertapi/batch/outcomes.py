@@ -1,0 +1,70 @@
+"""What the manifest says last about an output: its conversion, and its failure.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.batch.tables import unpack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class LastConversion:
+    """The last conversion into an output.
+
+    :param source: the hash of the source, valid in this process only.
+    :param outputs: the size of each output; just the number where only the planned one was written.
+    """
+
+    match: bytes
+    match_seen: bytes | None
+    source: int
+    outputs: Mapping[str, int] | int
+
+    def is_from(self, source: str) -> bool:
+        """Tell whether it was made from this source."""
+        return self.source == hash(source)
+
+    def sizes(self, target: str) -> Mapping[str, int]:
+        """Return what was written, with sizes; `target` is the planned output."""
+        return {target: self.outputs} if isinstance(self.outputs, int) else self.outputs
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> LastConversion:
+        """Return what a row of the table holds, as far as a plan needs it."""
+        match, match_seen, source, outputs = row
+        sizes = json.loads(outputs) if isinstance(outputs, str) else outputs
+        return cls(match, match_seen, source, sizes)
+
+
+@dataclass(frozen=True, slots=True)
+class LastFailure:
+    """The last failure of a conversion into an output."""
+
+    match: bytes
+    match_seen: bytes | None
+    bars: bool
+    run_id: str
+    try_number: int
+    attempt: int
+    error: str
+    code: int | None
+    timeout: int | None
+
+    @property
+    def summary(self) -> str:
+        """Return the error and its Code, for one line of a log."""
+        return self.error + (f" (Code {self.code})" if self.code else "")
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> LastFailure:
+        """Return what a row of the table holds, as far as a plan needs it."""
+        match, match_seen, bars, run_id, *rest = row
+        return cls(match, match_seen, bool(bars), unpack(run_id), *rest)

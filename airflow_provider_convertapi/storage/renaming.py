@@ -1,0 +1,132 @@
+"""Results that are uploaded under a hidden name, and then renamed.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
+
+from airflow_provider_convertapi.storage.names import temporary_name
+from airflow_provider_convertapi.storage.uris import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_convertapi.storage.location import State
+
+_log = logging.getLogger(__name__)
+
+_in_use: set[str] = set()
+"""Hidden files of this process; two of its threads may publish to one name."""
+_in_use_lock = threading.Lock()
+
+
+class Place(Protocol):
+    """A place in a store that renames."""
+
+    @property
+    def uri(self) -> str:
+        """Return its URI."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Return the last part of the path."""
+        ...
+
+    def state(self) -> State | None:
+        """Return what is there now."""
+        ...
+
+    def sibling(self, name: str) -> Self:
+        """Return the place called `name` in the same directory."""
+        ...
+
+    def put(self, file: Path, *, replace: bool) -> None:
+        """Upload a local file."""
+        ...
+
+    def rename(self, new: Self, size: int, *, replace: bool) -> None:
+        """Give a complete file its name."""
+        ...
+
+    def delete(self) -> None:
+        """Delete the file."""
+        ...
+
+
+class RenamedPart:
+    """A result in the local spool, for a store that shows a file while it is written.
+
+    Its hidden name has the mark of its try, so that the next try knows, and removes, what a killed
+    one has left: such stores have no locks that would tell.
+    """
+
+    def __init__(self, target: Place, spool: Path, marks: Sequence[str]) -> None:
+        token = secrets.token_hex(4)
+        self._target = target
+        self.staged = spool / spooled_name(target.name, token)
+        self._hidden = _reserved(target, marks[0] if marks else token, token)
+        self._dead = [target.sibling(temporary_name(target.name, mark)) for mark in marks[1:]]
+        self._leftover = False
+
+    def open(self) -> BinaryIO:
+        """Create the file."""
+        return self.staged.open("xb")
+
+    def prepare(self) -> None:
+        """Upload the bytes under a hidden name."""
+        self._leftover = True
+        self._hidden.put(self.staged, replace=True)
+        state = self._hidden.state()
+        size = self.staged.stat().st_size
+        if state is None or state.size != size:
+            kept = f"{state.size if state else 0} of {size} bytes"
+            raise OSError(
+                f"{shown(self._target.uri)}: the store kept {kept}; nothing was published"
+            )
+        while self._dead:
+            _remove(self._dead.pop())
+
+    def publish(self, *, replace: bool) -> None:
+        """Rename it."""
+        self._hidden.rename(self._target, self.staged.stat().st_size, replace=replace)
+        self._leftover = False
+
+    def discard(self) -> None:
+        """Remove it from the spool, and from the store."""
+        self.staged.unlink(missing_ok=True)
+        if self._leftover:
+            _remove(self._hidden)
+            self._leftover = False
+        with _in_use_lock:
+            _in_use.discard(self._hidden.uri)
+
+
+def _reserved(target: Place, mark: str, token: str) -> Place:
+    """Return the hidden place with this mark, or with a random one if it is in use here."""
+    hidden = target.sibling(temporary_name(target.name, mark))
+    with _in_use_lock:
+        if hidden.uri in _in_use:
+            return target.sibling(temporary_name(target.name, token))
+        _in_use.add(hidden.uri)
+    return hidden
+
+
+def _remove(place: Place) -> None:
+    try:
+        place.delete()
+    except FileNotFoundError:
+        pass
+    except Exception as error:  # noqa: BLE001 - each store has its own; the first failure is the one to report
+        _log.warning("%s could not be removed: %s", shown(place.uri), error)
+
+
+def spooled_name(name: str, token: str) -> str:
+    """Return the name in the spool; stores infer the content type from its extension."""
+    return f"{token}{Path(name).suffix[:20]}"
