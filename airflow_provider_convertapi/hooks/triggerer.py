@@ -36,7 +36,7 @@ _lookups: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Task[Connection]] 
 """Connections that are being looked up.
 
 A triggerer that starts a thousand triggers at once would ask Airflow a thousand times, one after
-the other, which took minutes on Airflow 3.1.  They share what is under way; nothing is kept.
+the other: 27 ms each on Airflow 3.1.  They share what is under way; nothing is kept.
 """
 
 
@@ -53,7 +53,7 @@ async def _look_up(hook: ConvertApiHook) -> Connection:
     """Look the connection up without blocking the loop.
 
     Airflow's own `aget_connection` (3.1) registers the connection's secrets with a blocking call up
-    to 3.3.1, which fails while another trigger waits for an answer of the triggerer.  Airflow 3.3.2
+    to 3.3.1, which may fail while another trigger waits for an answer of the triggerer.  Airflow 3.3.2
     mended that and brought `aextra_dejson`; before it, a thread asks.
     """
     from airflow_provider_convertapi.airflow_names import Connection
