@@ -8,15 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from airflow_provider_convertapi.api.retry import RETENTION
 from airflow_provider_convertapi.errors import OutputExistsError
 from airflow_provider_convertapi.storage import Publication, shown, unstamped
+from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from airflow_provider_convertapi.api.endpoints import ConvertedFile
     from airflow_provider_convertapi.api.ids import JobIds
-    from airflow_provider_convertapi.storage import Destination
+    from airflow_provider_convertapi.storage import Destination, State
+
+_SKEW = 600.0
+"""Seconds by which the clocks of store and worker may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +100,13 @@ class Target:
             return False
         # The size alone is no proof: another conversion's result may have the same.
         is_own = found.bears(self.stamp(uri))
-        return self.trusts_size if is_own is None else is_own
+        return self.trusts_size and _is_recent(found) if is_own is None else is_own
+
+
+def _is_recent(found: State) -> bool:
+    """Tell whether a file may be of a job that the service still knows.
+
+    Else it is of an earlier conversion, whatever its size, such as that of an older version.
+    """
+    oldest = surroundings().clock.time() - RETENTION.total_seconds() - _SKEW
+    return found.modified is None or found.modified > oldest

@@ -129,7 +129,8 @@ class Publication:
     def publish(self) -> list[str]:
         """Publish everything that was staged; return the URIs in the order of staging.
 
-        A file that already holds the bytes of its result stays as it is.  `ParameterError` when an
+        A file that already holds the bytes of its result, and its stamp, stays as it is.
+        `ParameterError` when an
         output is an input; `OutputExistsError` when a directory, or a file that must not be
         replaced, is at an output.  Nothing is published then, unless that file appears while
         this runs, and it is never replaced.  After any other exception it may be called again:
@@ -159,8 +160,10 @@ class Publication:
             result.part.publish(replace=replace)
         except FileExistsError as error:
             # It was written since we looked, perhaps by another runner of this conversion.
-            if replace or not self._is_published(uri, result):
+            if replace or not (self._is_published(uri, result) or uri in self._own):
                 raise OutputExistsError(self._in_the_way(result.target)) from error
+            if uri in self._own:
+                result.part.publish(replace=True)
         # Known to a second call after an error, which must not take it for another file.
         self._published.add(uri)
 
@@ -182,9 +185,14 @@ class Publication:
             raise OutputExistsError(f"{what}; move it away, or choose another destination.")
         if self._may_replace(uri):
             return False
-        if state.size == result.part.staged.stat().st_size and result.is_in(state):
+        stamp = self._stamp(uri)
+        is_equal = state.size == result.part.staged.stat().st_size and result.is_in(state)
+        is_stamped = state.bears(stamp)
+        if is_equal and (is_stamped is not False or not stamp):
             return True
-        if state.bears(self._stamp(uri)):
+        if is_equal or is_stamped:
+            # Equal bytes of another conversion are written again, to bear the stamp of this one:
+            # otherwise its next try would not know them for its own.
             self._own.add(uri)
             return False
         raise OutputExistsError(self._in_the_way(target))

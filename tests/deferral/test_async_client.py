@@ -67,7 +67,7 @@ def failure_of(call_it: Any) -> ConvertApiError:
     "fault",
     [
         pytest.param({"status": 401, "code": 4012}, id="unauthorized"),
-        pytest.param({"status": 403, "empty": True}, id="forbidden"),
+        pytest.param({"status": 409, "empty": True}, id="conflict"),
         pytest.param({"status": 429, "headers": {"Retry-After": "0"}}, id="throttled"),
         pytest.param({"status": 503, "empty": True, "headers": {"Retry-After": "0"}}, id="empty"),
         pytest.param({"status": 500, "html": True}, id="html"),

@@ -259,8 +259,11 @@ def _check_batch(world: World, ledger: Ledger, outcome: Outcome) -> None:
         billed = sum(
             bill.cost for bill in world.service.bills[outcome.first_bill : outcome.last_bill]
         )
+        # A submit that joins a job which is not visible yet is answered as any other.
+        most = billed + world.service.joined
         require(
-            summary["cost"] == billed, f"the summary says {summary['cost']}, billed was {billed}"
+            billed <= summary["cost"] <= most,
+            f"the summary says {summary['cost']}, billed was {billed}",
         )
 
 

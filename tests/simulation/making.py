@@ -113,7 +113,9 @@ def _change(rng: random.Random, asked: Asked) -> tuple[str, Any]:
     kinds.append(("deferrable", not asked.deferrable))
     (target, _), *later = asked.steps
     kinds.append(("steps", ((target, (("PageSize", rng.choice(["a3", "a5"])),)), *later)))
-    if not asked.is_batch and not asked.destination.endswith("/"):
+    # Several pages do not fit into one file.
+    is_single = not any(target == "jpg" for target, _ in asked.steps)
+    if is_single and not asked.is_batch and not asked.destination.endswith("/"):
         kinds.append(("destination", "y.pdf"))
     return rng.choice(kinds)
 

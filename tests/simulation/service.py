@@ -123,6 +123,8 @@ class Service:
 
     now: Callable[[], float]
     token: str
+    joined: int = field(default=0, init=False)
+    """How many submits met a job that was known, which cost nothing, and were not told so."""
     switches: Switches = field(default_factory=Switches)
     quota: int | None = None
     verdicts: list[int] = field(default_factory=list)
@@ -198,6 +200,7 @@ class Service:
         self.ids.add(job_id)
         known = self.known(job_id)
         if known and self.switches.second_post == "join":
+            self.joined += 1
             return Answer.of(200, {"JobId": job_id})
         if known and self.switches.second_post == "refuse":
             return Answer.error(400, 4000, "The job id is taken.")

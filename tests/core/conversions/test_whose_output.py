@@ -102,6 +102,23 @@ def test_loser_is_collected_elsewhere_without_paying(
     assert (0, 2, {}) == (elsewhere.charged, sandbox.billed, sandbox.files)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_equal_results_of_two_tasks_are_the_second_ones_own(
+    sandbox: Sandbox, worker: Worker, twins: list[Path], tmp_path: Path, mode: str
+) -> None:
+    """Whoever finds its own bytes at its output has published them, and a clear finds them so."""
+    for twin in twins:
+        twin.write_text("The same.\n")
+    for index, twin in enumerate(twins):
+        worker.convert(mode, map_index=index, **asked(twin, f"{tmp_path}/out/"))
+
+    again = worker.convert(mode, map_index=1, number=2, **asked(twins[1], f"{tmp_path}/out/"))
+
+    assert [f"{tmp_path}/out/a.html"] == again.outputs
+    if mode != "direct":  # which looks for nothing
+        assert (0, 2) == (again.charged, sandbox.billed)
+
+
 def test_loser_is_not_told_that_the_winners_file_is_its_own(
     sandbox: Sandbox, worker: Worker, twins: list[Path], tmp_path: Path
 ) -> None:
