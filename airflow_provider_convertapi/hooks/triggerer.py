@@ -52,8 +52,8 @@ async def _find_connection(hook: ConvertApiHook) -> Connection:
 async def _look_up(hook: ConvertApiHook) -> Connection:
     """Look the connection up without blocking the loop.
 
-    Airflow's own `aget_connection` (3.1) registers the connection's secrets with a blocking call up
-    to 3.3.1, which may fail while another trigger waits for an answer of the triggerer.  Airflow 3.3.2
+    Up to 3.3.1 Airflow's own `aget_connection` registers the connection's secrets with a blocking
+    call, which may fail while another trigger waits for an answer of its supervisor.  Airflow 3.3.2
     mended that and brought `aextra_dejson`; before it, a thread asks.
     """
     from airflow_provider_convertapi.airflow_names import Connection
