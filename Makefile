@@ -11,6 +11,8 @@ SOURCES := airflow_provider_convertapi sandbox tests dev example_dags bench
 PYTEST := -m pytest -n 2 --dist loadgroup
 # Which tests of a suite to run; the long ones take minutes.
 MARK := not long
+# Which environments `make test-matrix` tries, as in "2.11.0-py3.11 newest-py3.12"; empty for all.
+MATRIX ?=
 # Every supported minor release, and three releases that pin an older starlette.
 AIRFLOWS := 2.11.* 3.0.* 3.1.* 3.1.8 3.2.* 3.2.0 3.2.1 3.3.*
 
@@ -22,7 +24,7 @@ NOT_ON_2 := --deselect tests/batch/test_pool.py --ignore tests/e2e/test_comparis
 SEEDS ?= 1000
 OFFSET ?= 0
 
-.PHONY: help demo ui simulate test test-core test-airflow coverage test-long test-floors test-2.11 \
+.PHONY: help demo ui simulate test test-core test-airflow coverage test-long test-floors test-2.11 test-matrix \
 	test-crash test-celery test-node lint bench constraints resolve clean
 
 help: ## List the targets
@@ -55,12 +57,17 @@ coverage: .venv/installed ## Run all of these tests and the long ones, and measu
 test-long: ## Run the tests that take longer: batches, parity, engines, comparison
 	$(MAKE) -k test-core test-airflow MARK=long
 
-test-floors: .venv-floors/installed ## Run the sandbox's tests with the oldest versions that it allows
-	.venv-floors/bin/python $(PYTEST) sandbox/tests
+# The oldest aiohttp leaves the socket of an attempt that was given up, behind a proxy, to the
+# garbage collector, which warns.
+test-floors: .venv-floors/installed ## Run the tests that need no Airflow with the oldest versions that we allow
+	.venv-floors/bin/python $(PYTEST) -W ignore::pytest.PytestUnraisableExceptionWarning sandbox/tests tests/core
 
 # This runs `tests/core` as well, because the oldest Airflow brings older HTTP libraries.
 test-2.11: .venv-2.11/installed ## Run the provider's tests on the oldest supported Airflow
 	.venv-2.11/bin/python $(PYTEST) $(NOT_ON_2) tests
+
+test-matrix: .venv-core/installed ## Run the provider's contract beside every supported Airflow; takes most of an hour
+	.venv-core/bin/python dev/matrix.py $(MATRIX)
 
 test-crash: .venv/installed ## Kill components of a real Airflow while it converts; takes minutes
 	.venv/bin/python -m pytest tests/crash
@@ -108,10 +115,12 @@ clean: ## Remove environments, caches and reports
 .venv-core/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
 	$(call install,-c constraints/airflow-3.3.txt -e ./sandbox --group core,--no-deps -e .)
 
+# Without Airflow, whose floor has its own suite.
 .venv-floors/installed: pyproject.toml sandbox/pyproject.toml
 	mkdir -p build
-	sed -n 's/^  "\(.*\)>=\([0-9.]*\)", .*/\1==\2/p' sandbox/pyproject.toml > build/floors.txt
-	$(call install,-c build/floors.txt -e ./sandbox --group core)
+	sed -n '/^dependencies/,/^]/s/^  "\(.*\)>=\([0-9.]*\)", .*/\1==\2/p' pyproject.toml sandbox/pyproject.toml \
+	  | grep -v '^apache-airflow==' | sort -u > build/floors.txt
+	$(call install,-c build/floors.txt -e ./sandbox --group core,--no-deps -e .)
 
 # Only test-celery needs these.
 .venv/celery: .venv/installed

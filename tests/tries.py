@@ -81,19 +81,29 @@ def run_try(
     :param deferred: done once the task has deferred, before the trigger runs.
     :param fired: done once the trigger has fired, before the worker resumes.
     """
-    from airflow.providers.common.compat.sdk import TaskDeferred
-
+    task_deferred = _task_deferred()
     ti = ti or TaskInstance()
     run = partial(execute, make(), ti)
     while True:
         try:
             return run()
-        except TaskDeferred as deferral:
+        except task_deferred as deferral:
             trigger, method = reborn(deferral.trigger), deferral.method_name
         deferred()
         payload = fire(trigger)
         fired()
         run = partial(resume, make(), method, payload, ti)
+
+
+def _task_deferred() -> Any:
+    """Return the exception with which a task defers."""
+    try:
+        from airflow.sdk.exceptions import TaskDeferred
+    except ImportError:  # Airflow before 3.2
+        from airflow import exceptions
+
+        return exceptions.TaskDeferred
+    return TaskDeferred
 
 
 def execute(operator: Any, ti: TaskInstance) -> Any:

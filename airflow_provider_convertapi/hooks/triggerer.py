@@ -32,11 +32,28 @@ JWT for each trigger would slow down a triggerer that runs for weeks.
 """
 
 
+_lookups: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Task[Connection]] = {}
+"""Connections that are being looked up.
+
+A triggerer that starts a thousand triggers at once would ask Airflow a thousand times, one after
+the other: 27 ms each on Airflow 3.1.  They share what is under way; nothing is kept.
+"""
+
+
 async def _find_connection(hook: ConvertApiHook) -> Connection:
+    key = asyncio.get_running_loop(), hook.convertapi_conn_id
+    lookup = _lookups.get(key)
+    if lookup is None:
+        lookup = _lookups[key] = asyncio.create_task(_look_up(hook))
+        lookup.add_done_callback(lambda _: _lookups.pop(key, None))
+    return await asyncio.shield(lookup)  # a trigger that is cancelled does not end it for others
+
+
+async def _look_up(hook: ConvertApiHook) -> Connection:
     """Look the connection up without blocking the loop.
 
-    Airflow's own `aget_connection` (3.1) registers the connection's secrets with a blocking call up
-    to 3.3.1, which fails while another trigger waits for an answer of the triggerer.  Airflow 3.3.2
+    Up to 3.3.1 Airflow's own `aget_connection` registers the connection's secrets with a blocking
+    call, which may fail while another trigger waits for an answer of its supervisor.  Airflow 3.3.2
     mended that and brought `aextra_dejson`; before it, a thread asks.
     """
     from airflow_provider_convertapi.airflow_names import Connection

@@ -84,6 +84,38 @@ def test_triggers_share_one_jwt(
     assert 1 == len(bearers(sandbox))
 
 
+def test_triggers_share_a_lookup(sandbox: Sandbox) -> None:
+    """Ten triggers at once look their connection up once; one that is cancelled harms none."""
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+    from airflow_provider_convertapi.hooks.triggerer import _lookups, read_settings
+
+    asked: list[str] = []
+
+    class CountingHook(ConvertApiHook):
+        @classmethod
+        def get_connection(cls, conn_id: str) -> Any:
+            asked.append(conn_id)
+            return super().get_connection(conn_id)
+
+        @classmethod
+        async def aget_connection(cls, conn_id: str) -> Any:
+            asked.append(conn_id)
+            return await super().aget_connection(conn_id)
+
+    async def together() -> list[Any]:
+        tasks = [asyncio.create_task(read_settings(CountingHook())) for _ in range(10)]
+        await asyncio.sleep(0)  # until each of them waits
+        tasks[0].cancel()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    first, *others = asyncio.run(together())
+
+    assert isinstance(first, asyncio.CancelledError)
+    assert [sandbox.token] * 9 == [settings.api_token for settings in others]
+    assert ["convertapi_default"] == asked
+    assert {} == _lookups
+
+
 def test_refused_jwt_is_renewed_once(
     make_trigger: MakeTrigger,
     start_job: StartJob,
