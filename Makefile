@@ -7,8 +7,9 @@ PIP := pip==26.3
 SANDBOX_AND_TESTS := -e . -e ./sandbox --group test
 EVERYTHING := $(SANDBOX_AND_TESTS) --group demo --group lint --group bench
 SOURCES := airflow_provider_convertapi sandbox tests dev example_dags bench
-# Small machines have two cores.
-PYTEST := -m pytest -n 2 --dist loadgroup
+# Small machines have two cores; in the default run, tests wait for half of their time.
+WORKERS := 2
+PYTEST = -m pytest -n $(WORKERS) --dist loadgroup
 # Which tests of a suite to run; the long ones take minutes.
 MARK := not long
 # Which environments `make test-matrix` tries, as in "2.11.0-py3.11 newest-py3.12"; empty for all.
@@ -40,7 +41,7 @@ simulate: .venv/installed ## Tell SEEDS=1000 random stories from OFFSET=0 on, or
 	PYTHONHASHSEED=0 .venv/bin/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --offset $(OFFSET))
 
 test: ## Run the tests: the two suites below
-	$(MAKE) -k test-core test-airflow
+	$(MAKE) -k test-core test-airflow WORKERS=3
 
 test-core: .venv-core/installed ## Run the tests that need no Airflow, in an environment without it
 	.venv-core/bin/python $(PYTEST) -m "$(MARK)" sandbox/tests tests/core
