@@ -67,7 +67,7 @@ test-floors: .venv-floors/installed ## Run the tests that need no Airflow with t
 test-2.11: .venv-2.11/installed ## Run the provider's tests on the oldest supported Airflow
 	.venv-2.11/bin/python $(PYTEST) $(NOT_ON_2) tests
 
-test-matrix: .venv-core/installed ## Run the provider's contract beside every supported Airflow; takes most of an hour
+test-matrix: .venv-core/installed ## Run the provider's contract beside every supported Airflow; takes twenty minutes
 	.venv-core/bin/python dev/matrix.py $(MATRIX)
 
 test-crash: .venv/installed ## Kill components of a real Airflow while it converts; takes minutes
