@@ -266,7 +266,7 @@ def test_lost_answer_is_not_sent_again_by_itself(night: Night) -> None:
     night.write("a.txt", "b.txt")
     sandbox = night.sandbox
     sandbox.fail("POST /convert/*", drop="after_work", times=1)
-    sandbox.fail("POST /convert/*", verdict=5000, times=1)
+    sandbox.fail("POST /convert/*", verdict=50050, times=1)
     given = {"durable": False, "max_in_flight": 1, "retries": 1}
 
     with pytest.raises(TransientBatchFailedError):

@@ -142,6 +142,8 @@ class Teller:
             self.say(f"  One of the two: {one.error or one.value}.")
             if one.error is None and not one.was_killed:
                 check_single(world, one, was_alone=False)
+            else:
+                world.abandoned = True  # its result stays, so that a clear can collect it
         world.asked = asked
         world.contents[f"twin/{name}"].append(b"")
         world.remove(f"{world.uri('in')}twin/{name}")
@@ -166,8 +168,9 @@ class Teller:
         is_doubtful = any(bill.code for bill in service.bills) or bool(world.overlapping)
         # What a batch wrote and could not record before it was killed is not known to be its own.
         is_doubtful = is_doubtful or (world.was_killed_elsewhere and world.asked.is_batch)
-        # A file whose name the service chose is not written over by another version's result.
-        is_doubtful = is_doubtful or "OutputExists" in type(self.last and self.last.error).__name__
+        # A file whose name the service chose is not written over by another version's result, and
+        # one that a batch could not record is not known to be its own.
+        is_doubtful = is_doubtful or "OutputExists" in repr(self.last and self.last.error)
         require(
             is_doubtful or not world.asked.durable,
             f"all is well, and the task does not come to an end: {self.last and self.last.error}",
