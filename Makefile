@@ -17,9 +17,10 @@ MATRIX ?=
 # Every supported minor release, and three releases that pin an older starlette.
 AIRFLOWS := 2.11.* 3.0.* 3.1.* 3.1.8 3.2.* 3.2.0 3.2.1 3.3.*
 
-# The test of the pool needs Airflow 3's scheduler, and the comparison with other clients need not run
-# twice.
-NOT_ON_2 := --deselect tests/batch/test_pool.py --ignore tests/e2e/test_comparison.py
+# The test of the pool needs Airflow 3's scheduler; the comparison with other clients and the search
+# for engines that are broken on purpose need not run twice.
+NOT_ON_2 := --deselect tests/batch/test_pool.py --ignore tests/e2e/test_comparison.py \
+	--ignore tests/simulation/test_broken_engines.py
 
 .DEFAULT_GOAL := help
 SEEDS ?= 1000
