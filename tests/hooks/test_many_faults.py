@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from convertapi_sandbox import Sandbox
 
+pytestmark = pytest.mark.long
+
 COUNT = 60
 
 

@@ -13,6 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from tests.storage.conftest import Store
 
+pytestmark = pytest.mark.long
+
 _BENCH = Path(__file__).parents[2] / "bench" / "storage_memory.py"
 
 

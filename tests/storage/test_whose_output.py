@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from convertapi_sandbox import Sandbox
     from tests.storage.conftest import DiskStore, S3Store, Store
 
+pytestmark = pytest.mark.long
+
 KEEPS_MARKS = ["local", "s3"]
 ALL = [*KEEPS_MARKS, "sftp"]
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tests.core.conversions.conftest import StartWorker
     from tests.core.conversions.worker import Worker
 
+pytestmark = pytest.mark.long
+
 MERGE: list[dict[str, Any]] = [{"to_format": "merge"}]
 
 
