@@ -30,7 +30,7 @@ class Case:
 
     :param requirement: what pip is asked for.
     :param constraints: the file under which it installs everything; None for the newest versions.
-    :param may_fail: a prerelease, whose faults are not ours to mend.
+    :param may_fail: a prerelease, whose faults are not ours to fix.
     """
 
     name: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+import os
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import boto3
 from moto.server import ThreadedMotoServer
@@ -30,20 +32,35 @@ def s3_server() -> Iterator[str]:
         server.stop()
 
 
+@contextmanager
+def connected_s3(conn_id: str, *buckets: str) -> Iterator[Any]:
+    """Run the server behind an Airflow connection; yield a client of it, with buckets."""
+    with s3_server() as url, closing(_new_client(url)) as client:
+        for bucket in buckets:
+            client.create_bucket(Bucket=bucket)
+        connection = {f"AIRFLOW_CONN_{conn_id.upper()}": airflow_connection(url)}
+        with patch.dict(os.environ, connection):
+            yield client
+
+
 def filled(url: str, documents: Iterable[Path]) -> Any:
     """Create the buckets of the example, put the documents into one, and return a client."""
-    client = boto3.client(
+    client = _new_client(url)
+    for bucket in (INCOMING, CONVERTED):
+        client.create_bucket(Bucket=bucket)
+    for document in documents:
+        client.upload_file(str(document), INCOMING, document.name)
+    return client
+
+
+def _new_client(url: str) -> Any:
+    return boto3.client(
         "s3",
         endpoint_url=url,
         region_name=_REGION,
         aws_access_key_id=_KEY,
         aws_secret_access_key=_KEY,
     )
-    for bucket in (INCOMING, CONVERTED):
-        client.create_bucket(Bucket=bucket)
-    for document in documents:
-        client.upload_file(str(document), INCOMING, document.name)
-    return client
 
 
 def airflow_connection(url: str) -> str:

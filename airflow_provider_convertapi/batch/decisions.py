@@ -62,13 +62,6 @@ class Item:
     has_timed_out: bool = False
     former_outputs: Mapping[str, str] = field(default_factory=dict)
 
-    def needs(self, least_cost: int) -> int:
-        """Return the least number of conversions that it still takes.
-
-        :param least_cost: the least that it takes in all.
-        """
-        return max(least_cost - self.prepaid, 0)
-
     def newly_taken(self, cost: int, charged: int) -> int:
         """Return the part of a cost that no earlier try of the task instance has counted.
 

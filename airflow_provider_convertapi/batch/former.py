@@ -29,8 +29,8 @@ _ABANDONED_AFTER = 12 * 3600.0
 def remove_former(task: FileTask, result: ConversionResult, log: logging.Logger) -> None:
     """Remove what earlier versions of a file had beyond its present results.
 
-    Only what still has the content that was recorded, and is no input.  A file that cannot be
-    removed does not fail the conversion, which is paid and published.
+    Only what is not an input and still has the recorded content.  A file that cannot be removed
+    does not fail the conversion, which is paid and published.
     """
     if task.conversion is None or not task.item.former_outputs:
         return

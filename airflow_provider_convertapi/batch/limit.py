@@ -127,7 +127,7 @@ class PollSchedule:
     def _learn(self, used: float, waited: float, *, was_late: bool) -> None:
         """Move towards the median; of jobs that waited equally long, the first to end decides.
 
-        There is no lock: another thread may read an older value, which serves as well.
+        There is no lock: another thread may read an older value, which does no harm.
         """
         if not self._usual:
             self._usual = waited

@@ -319,7 +319,7 @@ class WorkerPool(Generic[Slot]):
             self._is_held = self._ended == ended
 
     def _leave_service(self, permit: Permit) -> None:
-        """Take a permit back; unlike `dismiss`, this is no answer that raises the limit."""
+        """Take a permit back; unlike `dismiss`, this does not count as an answer."""
         if permit.number:
             self._running -= 1
             permit.number = 0

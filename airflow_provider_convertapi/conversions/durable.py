@@ -199,9 +199,10 @@ class StepJob:
         self.before_paying()
         job.settings.permit.reserve()
         self.attempt = self._next_attempt = attempt
+        # A timeout that answered a submit left no job, so that only the note tells of it.
+        timeouts = self._timeouts + int(job.note.has_timed_out(job.client))
         try:
-            timeout = job.request.timeout_for(self._timeouts + int(self._had_timed_out()))
-            mine = Submission(job, attempt, timeout).submit()
+            mine = Submission(job, attempt, job.request.timeout_for(timeouts)).submit()
         except ConversionError:
             # A 5xx with a Code is billed, even where it answers the submit itself.
             self.cost = self.charged = 1
@@ -212,10 +213,6 @@ class StepJob:
         )
         self.ref = self._reference(attempt, round(job.client.clock(), 1) if mine else None)
         self.cost, self.charged = 1, int(mine)
-
-    def _had_timed_out(self) -> bool:
-        """Tell whether a submit was answered by a timeout, which left no job."""
-        return self.job.note.has_timed_out(self.job.client)
 
     def _reference(self, attempt: int, submitted: float | None) -> JobRef:
         uploads = tuple(self.job.request.uploads)

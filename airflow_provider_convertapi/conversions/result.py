@@ -65,7 +65,7 @@ def paid_but_blocked(
 
     :param is_stored: whether the service keeps the result for a while.
     """
-    remedy = " While ConvertAPI has the result, a clear collects it without paying again."
+    remedy = " While ConvertAPI has the result, clearing the task collects it without paying again."
     return OutputExistsError(
         f"{error} It was converted and paid ({cost} conversion(s)), so it is not sent again "
         f"automatically.{remedy if is_stored else ''}"

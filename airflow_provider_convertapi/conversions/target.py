@@ -98,7 +98,7 @@ class Target:
         found = self.destination.state(uri)
         if found is None or found.size != size:
             return False
-        # The size alone is no proof: another conversion's result may have the same.
+        # The size alone proves nothing: another conversion's result may have the same.
         is_own = found.bears(self.stamp(uri))
         return self.trusts_size and _is_recent(found) if is_own is None else is_own
 

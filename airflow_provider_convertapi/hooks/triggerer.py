@@ -54,7 +54,7 @@ async def _look_up(hook: ConvertApiHook) -> Connection:
 
     Up to 3.3.1 Airflow's own `aget_connection` registers the connection's secrets with a blocking
     call, which may fail while another trigger waits for an answer of its supervisor.  Airflow 3.3.2
-    mended that and brought `aextra_dejson`; before it, a thread asks.
+    fixed that and brought `aextra_dejson`; before it, a thread asks.
     """
     from airflow_provider_convertapi.airflow_names import Connection
 

@@ -18,7 +18,11 @@ _BYTES = 16
 
 def digest_of(file: BinaryIO) -> str:
     """Return what identifies the content of an open file."""
-    digest = hashlib.blake2b(digest_size=_BYTES)
+    return hash_rest(file, hashlib.blake2b(digest_size=_BYTES))
+
+
+def hash_rest(file: BinaryIO, digest: hashlib._Hash | hashlib.blake2b) -> str:
+    """Return the digest of what is left of an open file, as hexadecimal digits."""
     while block := file.read(BLOCK):
         digest.update(block)
     return digest.hexdigest()

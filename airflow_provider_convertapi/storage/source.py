@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_convertapi.errors import InputChangedError, InputNotFoundError
+from airflow_provider_convertapi.storage.content import hash_rest
 from airflow_provider_convertapi.storage.location import BLOCK, State
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.uris import shown, wrong
@@ -213,7 +214,4 @@ def _look(location: Location, argument: str) -> State:
 
 def _digest(location: Location, state: State) -> str:
     with location.open(state) as file:
-        digest = hashlib.sha256()
-        while block := file.read(BLOCK):
-            digest.update(block)
-        return digest.hexdigest()
+        return hash_rest(file, hashlib.sha256())

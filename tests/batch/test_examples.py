@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pypdfium2
 import pytest
 
-from dev.s3 import airflow_connection, s3_server
+from dev.s3 import connected_s3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,26 +39,13 @@ def documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def bucket() -> Iterator[Any]:
     """Provide a client of an S3 server with a bucket of six documents."""
-    import boto3
-
-    with s3_server() as url:
-        connection = json.loads(airflow_connection(url))
-        monkeypatch.setenv("AIRFLOW_CONN_S3_SHARDS", json.dumps(connection))
-        client = boto3.client(
-            "s3",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id=connection["login"],
-            aws_secret_access_key=connection["password"],
-        )
-        for name in ("shards-in", "shards-out"):  # moto keeps one state for a process
-            client.create_bucket(Bucket=name)
+    # moto keeps one state for a process
+    with connected_s3("s3_shards", "shards-in", "shards-out") as client:
         for number in range(6):
             client.put_object(Bucket="shards-in", Key=f"{number % 2}/{number}.txt", Body=b"Hello\n")
         yield client
-        client.close()
 
 
 def test_nightly_folder(run_dag: RunDag, sandbox: Sandbox, documents: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from dev.s3 import airflow_connection, s3_server
+from dev.s3 import connected_s3
 from tests.batch.test_waves import run_deferred
 from tests.tries import TaskInstance
 
@@ -64,7 +63,7 @@ def run(night: Night, **arguments: Any) -> dict[str, Any]:
 
 
 def strange(folder: Path) -> None:
-    """Put into a folder what is no document."""
+    """Put into a folder what is not a document."""
     (folder / "nowhere.txt").symlink_to(folder / "absent.txt")
     (folder / "self.txt").symlink_to("self.txt")
     (folder / "ping.txt").symlink_to("pong.txt")
@@ -152,27 +151,14 @@ def test_file_of_the_future_is_counted(night: Night, left_out: Callable[[], set[
 @pytest.fixture
 def bucket() -> Iterator[Any]:
     """Run an S3 server, reachable through the connection `s3_keys`; give a client of it."""
-    import boto3
-
-    with s3_server() as url, pytest.MonkeyPatch.context() as patch:
-        connection = json.loads(airflow_connection(url))
-        patch.setenv("AIRFLOW_CONN_S3_KEYS", json.dumps(connection))
-        client = boto3.client(
-            "s3",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id=connection["login"],
-            aws_secret_access_key=connection["password"],
-        )
-        client.create_bucket(Bucket="keys")
+    with connected_s3("s3_keys", "keys") as client:
         yield client
-        client.close()
 
 
 def test_keys_with_dots_are_counted(
     night: Night, bucket: Any, left_out: Callable[[], set[str]]
 ) -> None:
-    """A part `.` or `..` is no hidden name, and the log says what it is."""
+    """A part `.` or `..` is not a hidden name, and the log says what it is."""
     for key in ("a.txt", "./b.txt", "sub/./c.txt", "sub/../d.txt", "sub/.e.txt"):
         bucket.put_object(Bucket="keys", Key=f"in/{key}", Body=b"Hello\n")
 

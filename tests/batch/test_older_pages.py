@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from airflow_provider_convertapi.errors import BatchFailedError
-from dev.s3 import airflow_connection, s3_server
+from dev.s3 import connected_s3
 from tests.batch.test_several import write_pages
 from tests.batch.test_waves import run_deferred
 from tests.tries import TaskInstance
@@ -106,21 +106,8 @@ class Prefix:
 @pytest.fixture(scope="module")
 def s3_client() -> Iterator[Any]:
     """Run an S3 server, reachable through the connection `s3_pages`; give a client of it."""
-    import boto3
-
-    with s3_server() as url, pytest.MonkeyPatch.context() as patch:
-        connection = json.loads(airflow_connection(url))
-        patch.setenv("AIRFLOW_CONN_S3_PAGES", json.dumps(connection))
-        client = boto3.client(
-            "s3",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id=connection["login"],
-            aws_secret_access_key=connection["password"],
-        )
-        client.create_bucket(Bucket=BUCKET)
+    with connected_s3("s3_pages", BUCKET) as client:
         yield client
-        client.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import time
@@ -16,7 +15,7 @@ from airflow_provider_convertapi.errors import (
     OutputExistsError,
     TransientBatchFailedError,
 )
-from dev.s3 import airflow_connection, s3_server
+from dev.s3 import connected_s3
 from tests.batch.test_waves import fire, run_deferred
 from tests.tries import TaskInstance
 
@@ -31,21 +30,8 @@ BUCKET = "bucket"
 @pytest.fixture(scope="module")
 def s3_client() -> Iterator[Any]:
     """Run an S3 server, reachable through the connection `s3_batches`; give a client of it."""
-    import boto3
-
-    with s3_server() as url, pytest.MonkeyPatch.context() as patch:
-        connection = json.loads(airflow_connection(url))
-        patch.setenv("AIRFLOW_CONN_S3_BATCHES", json.dumps(connection))
-        client = boto3.client(
-            "s3",
-            endpoint_url=url,
-            region_name="us-east-1",
-            aws_access_key_id=connection["login"],
-            aws_secret_access_key=connection["password"],
-        )
-        client.create_bucket(Bucket=BUCKET)
+    with connected_s3("s3_batches", BUCKET) as client:
         yield client
-        client.close()
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def test_timeout_is_doubled_where_one_was_over(
 def test_timeout_with_the_longest_time_is_final(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path, durable: bool
 ) -> None:
-    """There is no longer time to give, so no further attempt is paid by itself."""
+    """The service takes no longer `Timeout`, so no further attempt is paid by itself."""
     fail_at_the_post(sandbox, 5000, 9)
     given: dict[str, Any] = {"durable": durable, "parameters": {"Timeout": 1200}}
 

@@ -120,7 +120,7 @@ class Ledger:
         require(now >= job.done, "a running conversion was billed again")
         if last.code in TRANSIENT:
             met = sum(one.code in TRANSIENT for one in before)
-            require(met < 2, "a third attempt followed two passing verdicts")
+            require(met < 2, "a third attempt followed two transient verdicts")
             return
         require(not last.code, f"a document was billed again after its final verdict {last.code}")
         there = all(world.service.stored(file_id) for file_id in job.files)

@@ -143,7 +143,7 @@ class Teller:
             if one.error is None and not one.was_killed:
                 check_single(world, one, was_alone=False)
             else:
-                world.abandoned = True  # its result stays, so that a clear can collect it
+                world.abandoned = True  # its result stays, for clearing the task to collect
         world.asked = asked
         world.contents[f"twin/{name}"].append(b"")
         world.remove(f"{world.uri('in')}twin/{name}")

@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_convertapi.errors import OutputExistsError
 from airflow_provider_convertapi.storage import Destination, Publication
+from tests.twins import write_twins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,11 +37,7 @@ def sandbox(convertapi_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> San
 @pytest.fixture
 def twins(tmp_path: Path) -> list[Path]:
     """Give two documents of one name, whose results have one name and one size."""
-    paths = [tmp_path / folder / "a.md" for folder in ("one", "two")]
-    for path in paths:
-        path.parent.mkdir()
-        path.write_text(f"This is {path.parent.name}.\n")
-    return paths
+    return write_twins(tmp_path)
 
 
 def hook_of(map_index: int, number: int = 1) -> ConvertApiHook:
@@ -86,7 +83,7 @@ def test_two_mapped_tasks_at_one_moment(
 def test_own_output_is_reused(
     request: pytest.FixtureRequest, sandbox: Sandbox, twins: list[Path], kind: str
 ) -> None:
-    """Whatever `overwrite` says, a clear finds what the conversion wrote."""
+    """Whatever `overwrite` says, clearing the task finds what the conversion wrote."""
     store: Store = request.getfixturevalue(f"{kind}_store")
     for index, overwrite in enumerate((None, True, False)):
         for number in (1, 2):

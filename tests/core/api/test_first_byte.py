@@ -112,7 +112,7 @@ LEFT_OUT: dict[str, Callable[[Cell], bool]] = {
     "who takes no connection can only refuse it, or be silent": lambda cell: (
         cell.moment == "connecting" and cell.fault not in {"reset", "stalled"}
     ),
-    "silence between two requests is no fault": lambda cell: (
+    "silence between two requests is not a fault": lambda cell: (
         cell.moment == "kept" and cell.fault == "stalled"
     ),
     "aiohttp sees the end of a kept connection, or sends once more what is no POST": lambda cell: (

@@ -97,7 +97,7 @@ def test_list_of_small_files_is_told_by_their_content(
 def test_other_content_of_one_size_and_time_is_another_document(
     sandbox: Sandbox, worker: Worker, letter: Path
 ) -> None:
-    """A copy that keeps the time of its original is no proof of its content."""
+    """A copy that keeps the time of its original does not prove its content."""
     out, before = letter.parent / "letter.pdf", letter.stat()
     worker.convert("durable", source=letter, destination=out)
     letter.write_bytes(letter.read_bytes().replace(b"Dear", b"Good"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_convertapi.errors import ConvertApiError, OutputExistsError
+from tests.twins import write_twins
 
 if TYPE_CHECKING:
     from convertapi_sandbox import Sandbox
@@ -21,11 +22,7 @@ MODES = ["durable", "direct", "deferred"]
 @pytest.fixture
 def twins(tmp_path: Path) -> list[Path]:
     """Give two documents of one name, whose results have one name and one size."""
-    paths = [tmp_path / folder / "a.md" for folder in ("one", "two")]
-    for path in paths:
-        path.parent.mkdir()
-        path.write_text(f"This is {path.parent.name}.\n")
-    return paths
+    return write_twins(tmp_path)
 
 
 def damage(file: Path) -> None:
@@ -90,8 +87,8 @@ def test_loser_is_collected_elsewhere_without_paying(
     """Its result stays: with another destination, or overwrite=True, it is collected."""
     one, two = (asked(twin, f"{tmp_path}/out/") for twin in twins)
     worker.convert(mode, map_index=0, **one)
-    for number in (1, 2):  # a clear compares the bytes, and says the same again
-        with pytest.raises(OutputExistsError, match="a clear collects it without"):
+    for number in (1, 2):  # once cleared, it compares the bytes, and says the same again
+        with pytest.raises(OutputExistsError, match="clearing the task collects it without"):
             worker.convert(mode, map_index=1, number=number, **two)
 
     elsewhere = worker.convert(
@@ -106,7 +103,7 @@ def test_loser_is_collected_elsewhere_without_paying(
 def test_equal_results_of_two_tasks_are_the_second_ones_own(
     sandbox: Sandbox, worker: Worker, twins: list[Path], tmp_path: Path, mode: str
 ) -> None:
-    """Whoever finds its own bytes at its output has published them, and a clear finds them so."""
+    """Whoever finds its own bytes at its output published them, and a cleared task reuses them."""
     for twin in twins:
         twin.write_text("The same.\n")
     for index, twin in enumerate(twins):
