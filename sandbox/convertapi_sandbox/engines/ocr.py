@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 STEP_SECONDS = 40  # for a page; the first one loads the models
 _RESOLUTION = 200  # pixels per inch
 _INCH = 72  # points
-_LANGUAGES = frozenset({"auto", "en", "zh", "zh-cn"})  # of the models in the package
+# Those in Latin letters that the models in the package know.
+_LANGUAGES = frozenset(
+    {"auto", "ca", "da", "de", "en", "es", "fi", "fr"}
+    | {"it", "nl", "no", "pl", "pt", "ro", "sl", "sv", "tr"}
+)
 
 
 def convert(job: EngineJob) -> list[EngineOutput]:
@@ -100,8 +104,13 @@ def recognised(picture: Image.Image) -> list[Word]:
 
 @cache
 def _engine() -> Any:
-    """Return the models, loaded once for a worker."""
-    return rapidocr.RapidOCR(params={"Global.log_level": "critical"})
+    """Return the models, loaded once for a worker; there is a worker for each processor."""
+    settings = {
+        "Global.log_level": "critical",
+        "Global.use_cls": False,  # no line of an upright page stands on its head
+        "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+    }
+    return rapidocr.RapidOCR(params=settings)
 
 
 def _joined(texts: Iterable[str]) -> bytes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import openpyxl
 import pikepdf
+import pypdfium2
 import pytest
 from PIL import Image
 
@@ -439,6 +440,25 @@ def test_picture_without_text(convert: Convert) -> None:
     Image.new("RGB", (300, 200), "white").save(empty, "JPEG")
 
     assert b"\n" == convert("jpg", "txt", empty.getvalue()).only
+
+
+@needs("pdf ocr")
+def test_letters_with_accents(convert: Convert) -> None:
+    """The models know Latin letters of every kind."""
+    lines = [
+        "Größe und Übermaß",
+        "Où êtes-vous, garçon",
+        "Zażółć gęślą jaźń",
+        "Blåbær på kjøkkenet",
+    ]
+    page = io.BytesIO()
+    pdf = typeset('#set page("a5")\n#set text(16pt)\n' + "\n\n".join(lines))
+    with pypdfium2.PdfDocument(pdf) as document:
+        document[0].render(scale=200 / 72).to_pil().convert("RGB").save(page, "PDF", resolution=200)
+
+    text = convert("pdf", "ocr", page.getvalue(), OutputType="txt", OcrLanguage="pl").only.decode()
+
+    assert lines == [line for line in text.splitlines() if line]
 
 
 @needs("jpg txt")

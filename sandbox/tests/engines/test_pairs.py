@@ -175,7 +175,7 @@ def offered(pair: tuple[str, str]) -> object:
     return pytest.param(pair, marks=absent, id="-to-".join(pair))
 
 
-@pytest.mark.parametrize("pair", map(offered, PAIRS))
+@pytest.mark.parametrize("pair", [offered(pair) for pair in PAIRS])
 def test_result_opens_and_holds_the_document(
     pair: tuple[str, str], finish: Callable[[EngineJob], Made], tmp_path: Path, read: Reader
 ) -> None:
