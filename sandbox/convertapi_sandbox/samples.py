@@ -152,7 +152,8 @@ def _psd() -> bytes:
     return head + struct.pack(">III", 0, 0, 0) + struct.pack(">H", 0) + planes
 
 
-def _pdf(content: str = _PDF) -> bytes:
+def typeset(content: str = _PDF) -> bytes:
+    """Return a PDF of a text in typst."""
     with tempfile.TemporaryDirectory() as folder:
         _picture().save(Path(folder) / "sample.png")
         source = Path(folder) / "sample.typ"
@@ -164,12 +165,12 @@ def _pdf(content: str = _PDF) -> bytes:
 
 def _damaged() -> bytes:
     """Return a PDF whose table of objects is lost."""
-    return _pdf().rpartition(b"startxref")[0]
+    return typeset().rpartition(b"startxref")[0]
 
 
 def _scanned(form: str) -> bytes:
     """Return the report as a picture, or as a PDF of one."""
-    with pypdfium2.PdfDocument(_pdf(_REPORT)) as document:
+    with pypdfium2.PdfDocument(typeset(_REPORT)) as document:
         picture = document[0].render(scale=150 / 72).to_pil().convert("RGB")
     target = io.BytesIO()
     picture.save(target, form, resolution=150)
@@ -178,7 +179,7 @@ def _scanned(form: str) -> bytes:
 
 def _locked() -> bytes:
     target = io.BytesIO()
-    with pikepdf.Pdf.open(io.BytesIO(_pdf())) as document:
+    with pikepdf.Pdf.open(io.BytesIO(typeset())) as document:
         document.save(target, encryption=pikepdf.Encryption(user=PASSWORD, owner=PASSWORD))
     return target.getvalue()
 
@@ -228,12 +229,12 @@ _MAKERS: Mapping[str, Callable[[], bytes]] = {
     "md": _MARKDOWN.encode,
     "locked": _locked,
     "mhtml": _mhtml,
-    "pdf": _pdf,
+    "pdf": typeset,
     "photo": partial(_scanned, "JPEG"),
     "potx": lambda: _relabelled(_pandoc("pptx"), _SLIDES, b"presentationml.template.main"),
     "ppsx": lambda: _relabelled(_pandoc("pptx"), _SLIDES, b"presentationml.slideshow.main"),
     "psd": _psd,
-    "report": partial(_pdf, _REPORT),
+    "report": partial(typeset, _REPORT),
     "scan": partial(_scanned, "PDF"),
     "svg": _SVG.encode,
     "template": partial(_pandoc, "docx", _TEMPLATE),

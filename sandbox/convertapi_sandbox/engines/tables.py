@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import openpyxl
 import pdfplumber
 from openpyxl.cell import WriteOnlyCell
+from pdfplumber.utils.exceptions import PdfminerException
 
 from convertapi_sandbox import isolation
 from convertapi_sandbox.engines import surgery, verdicts
@@ -32,7 +33,10 @@ _LEADING_ZERO = re.compile(r"-?0\d")
 def convert(job: EngineJob) -> list[EngineOutput]:
     """Write the tables of the pages of PageRange."""
     results = Results(job)
-    tables = list(_continued(_found(job)))
+    try:
+        tables = list(_continued(_found(job)))
+    except PdfminerException as error:
+        raise verdicts.damaged(str(error)) from None
     if not tables:
         raise verdicts.nothing_to_extract()
     if job.target == "csv":

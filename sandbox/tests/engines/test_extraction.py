@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import openpyxl
 import pikepdf
-import pypdfium2
 import pytest
-from PIL import Image
 
 from convertapi_sandbox import samples
 from convertapi_sandbox.engines import MISSING
@@ -26,11 +24,6 @@ def needs(pair: str) -> pytest.MarkDecorator:
     """Skip if the package of a pair is not installed."""
     source, target = pair.split()
     return pytest.mark.skipif((source, target) in MISSING, reason="its package is not installed")
-
-
-def typeset(content: str) -> bytes:
-    """Return a PDF of a text in typst."""
-    return samples._pdf(content)  # noqa: SLF001 - the same page as the sample's
 
 
 def removed(convert: Convert, pdf: bytes, *rules: dict[str, str], **parameters: Any) -> bytes:
@@ -69,7 +62,7 @@ def test_pages_of_a_protected_document(convert: Convert, refused: Refused) -> No
 @needs("pdf html")
 def test_web_page(convert: Convert) -> None:
     """It is one page whose text is escaped."""
-    pdf = typeset('#set page("a4")\nA script: `<script>alert(1)</script>` & more')
+    pdf = samples.typeset('#set page("a4")\nA script: `<script>alert(1)</script>` & more')
 
     page = convert("pdf", "html", pdf, name="a<b.pdf").only.decode()
 
@@ -102,8 +95,10 @@ TABLES = """
 @needs("pdf csv")
 def test_tables_as_csv(convert: Convert) -> None:
     """A table goes on on the next page if that repeats its heading; cells are exact."""
-    made = convert("pdf", "csv", typeset(TABLES), name="prices.pdf")
-    other = convert("pdf", "csv", typeset(TABLES), Delimiter=";", PageRange="3").only.decode()
+    made = convert("pdf", "csv", samples.typeset(TABLES), name="prices.pdf")
+    other = convert(
+        "pdf", "csv", samples.typeset(TABLES), Delimiter=";", PageRange="3"
+    ).only.decode()
 
     assert ["prices.csv"] == made.names
     assert [
@@ -124,9 +119,9 @@ def test_tables_as_csv(convert: Convert) -> None:
 @needs("pdf xlsx")
 def test_tables_as_a_workbook(convert: Convert) -> None:
     """A sheet for each table; numbers are numbers, and a formula in a text is a text."""
-    book = openpyxl.load_workbook(io.BytesIO(convert("pdf", "xlsx", typeset(TABLES)).only))
+    book = openpyxl.load_workbook(io.BytesIO(convert("pdf", "xlsx", samples.typeset(TABLES)).only))
     one = openpyxl.load_workbook(
-        io.BytesIO(convert("pdf", "xlsx", typeset(TABLES), SingleSheet=True).only)
+        io.BytesIO(convert("pdf", "xlsx", samples.typeset(TABLES), SingleSheet=True).only)
     )
 
     assert ["Table 1", "Table 2"] == book.sheetnames
@@ -149,7 +144,7 @@ def test_tables_as_a_workbook(convert: Convert) -> None:
 )
 def test_separators(convert: Convert, separators: dict[str, str], number: object) -> None:
     """They say what a number is."""
-    pdf = typeset('#set page("a4")\n#table(columns: 2, [A], [B], [1.234,50], [x])')
+    pdf = samples.typeset('#set page("a4")\n#table(columns: 2, [A], [B], [1.234,50], [x])')
 
     book = openpyxl.load_workbook(io.BytesIO(convert("pdf", "xlsx", pdf, **separators).only))
 
@@ -189,7 +184,9 @@ def everything(pdf: bytes) -> bytes:
 
 def test_text_is_gone(convert: Convert, read: Reader) -> None:
     """In any case, also over a line end; the rest stays searchable, metadata and links go."""
-    pdf = removed(convert, typeset(SECRETS), {"Text": "ada lovelace"}, {"Regex": r"\d\d-\d\d"})
+    pdf = removed(
+        convert, samples.typeset(SECRETS), {"Text": "ada lovelace"}, {"Regex": r"\d\d-\d\d"}
+    )
 
     first, second = (" ".join(page.split()) for page in read.text(pdf))
     assert "lovelace" not in first.lower()
@@ -208,7 +205,9 @@ def test_text_is_gone(convert: Convert, read: Reader) -> None:
 
 def test_it_is_painted_over(convert: Convert, read: Reader) -> None:
     """In the colour that was asked for."""
-    pdf = typeset("#set page(width: 200pt, height: 100pt, margin: 20pt)\n#text(20pt)[Secret]")
+    pdf = samples.typeset(
+        "#set page(width: 200pt, height: 100pt, margin: 20pt)\n#text(20pt)[Secret]"
+    )
 
     drawn = read.drawn(removed(convert, pdf, {"Text": "Secret"}, RedactionColor="#ff0000"))
 
@@ -223,7 +222,7 @@ def test_it_is_painted_over(convert: Convert, read: Reader) -> None:
 def test_turned_and_cropped_page(convert: Convert, read: Reader) -> None:
     """The page looks as before, at the same size."""
     with pikepdf.Pdf.open(
-        io.BytesIO(typeset("#set page(width: 300pt, height: 200pt)\nKeep this. Secret."))
+        io.BytesIO(samples.typeset("#set page(width: 300pt, height: 200pt)\nKeep this. Secret."))
     ) as document:
         document.pages[0].Rotate = 90
         document.pages[0].CropBox = [10, 20, 290, 190]
@@ -306,7 +305,7 @@ def test_data_that_is_none(convert: Convert, data: str, complaint: str) -> None:
 
 def test_pattern_that_never_ends(refused: Refused) -> None:
     """It ends the worker, not the sandbox."""
-    pdf = typeset('#set page("a4")\n' + "a" * 60 + "!")
+    pdf = samples.typeset('#set page("a4")\n' + "a" * 60 + "!")
 
     assert (500, 5000) == refused("pdf", "redact", pdf, RedactionData='[{"Regex": "(a|a)+$"}]')
 
@@ -391,77 +390,18 @@ def test_repair_of_what_is_no_pdf(refused: Refused) -> None:
     assert (500, 5002) == refused("pdf", "repair", b"nothing of a PDF" * 99)
 
 
-# --- text recognition -----------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("source", "target", "form", "parameters"),
+    [
+        ("template", "docx", "docx", payload(Name="x")),
+        ("docx", "pdf", "docx", {}),
+        ("zip", "extract", "zip", {}),
+    ],
+)
+def test_archive_whose_names_are_no_text(
+    refused: Refused, edited: Edited, source: str, target: str, form: str, parameters: Any
+) -> None:
+    """It is damaged, in every format that is an archive."""
+    archive = edited(form, {"ä.xml": b"<a/>"}).replace("ä.xml".encode(), b"\xff\xff.xml")
 
-
-@needs("pdf ocr")
-def test_scan_becomes_searchable(convert: Convert, read: Reader) -> None:
-    """The text stands where it is in the picture, which stays as it is."""
-    pdf = convert("pdf", "ocr").only
-
-    text = " ".join(read.text(pdf)[0].split())
-    assert samples.TEXT in text
-    assert samples.NUMBER in text
-    assert read.drawn(samples.content("scan")).tobytes() == read.drawn(pdf).tobytes()
-
-
-@needs("pdf ocr")
-def test_text_of_a_scan(convert: Convert) -> None:
-    """OutputType gives the text alone; cells of a row stand on one line."""
-    made = convert("pdf", "ocr", OutputType="txt")
-
-    assert ["sample.txt"] == made.names
-    assert f"North {samples.NUMBER} 007" in made.only.decode()
-
-
-@needs("pdf ocr")
-def test_turned_scan(convert: Convert, read: Reader) -> None:
-    """A page that is turned by its reader has its text in the same place."""
-    with pikepdf.Pdf.open(io.BytesIO(samples.content("scan"))) as document:
-        document.pages[0].Rotate = 90
-        turned = io.BytesIO()
-        document.save(turned)
-
-    assert samples.TEXT in " ".join(read.text(convert("pdf", "ocr", turned.getvalue()).only))
-
-
-@needs("pdf ocr")
-def test_page_with_text_is_left_alone(convert: Convert, read: Reader) -> None:
-    """Nothing is recognised twice."""
-    pdf = convert("pdf", "ocr", samples.content("report")).only
-
-    assert read.text(samples.content("report")) == read.text(pdf)
-
-
-@needs("jpg txt")
-def test_picture_without_text(convert: Convert) -> None:
-    """It has none."""
-    empty = io.BytesIO()
-    Image.new("RGB", (300, 200), "white").save(empty, "JPEG")
-
-    assert b"\n" == convert("jpg", "txt", empty.getvalue()).only
-
-
-@needs("pdf ocr")
-def test_letters_with_accents(convert: Convert) -> None:
-    """The models know Latin letters of every kind."""
-    lines = [
-        "Größe und Übermaß",
-        "Où êtes-vous, garçon",
-        "Zażółć gęślą jaźń",
-        "Blåbær på kjøkkenet",
-    ]
-    page = io.BytesIO()
-    pdf = typeset('#set page("a5")\n#set text(16pt)\n' + "\n\n".join(lines))
-    with pypdfium2.PdfDocument(pdf) as document:
-        document[0].render(scale=200 / 72).to_pil().convert("RGB").save(page, "PDF", resolution=200)
-
-    text = convert("pdf", "ocr", page.getvalue(), OutputType="txt", OcrLanguage="pl").only.decode()
-
-    assert lines == [line for line in text.splitlines() if line]
-
-
-@needs("jpg txt")
-def test_other_languages(refused: Refused) -> None:
-    """A language that the models do not know is refused, not guessed."""
-    assert (415, 415) == refused("jpg", "txt", samples.content("photo"), OcrLanguage="ar")
+    assert (500, 5002) == refused(source, target, archive, name=f"a.{form}", **parameters)
