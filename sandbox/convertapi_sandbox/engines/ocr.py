@@ -36,9 +36,7 @@ _LANGUAGES = frozenset(
 def convert(job: EngineJob) -> list[EngineOutput]:
     """Make a scan searchable, or write its text."""
     results = Results(job)
-    language = str(job.parameters.get("OcrLanguage", "en"))
-    if language not in _LANGUAGES:
-        raise verdicts.unsupported(f"a scan with the language {language}")
+    _check_language(str(job.parameters.get("OcrLanguage", "en")))
     if job.target == "ocr":
         _searchable(job, results)
     else:
@@ -55,16 +53,27 @@ def _searchable(job: EngineJob, results: Results) -> None:
     texts = []
     with pages.Opened(plain, {}) as drawn:
         for number, page in enumerate(pages.each(drawn, {})):
-            text = page.get_textpage().get_text_bounded().replace("\r\n", "\n").strip()
-            if not text:
+            told = page.get_textpage().get_text_bounded().replace("\r\n", "\n").strip()
+            if not told:
                 words = list(on_page(page))
                 writer.overlay(document.pages[number], words)
-                text = "\n".join(_rows(words))
-            texts.append(text)
+                told = "\n".join(_rows(words))
+            texts.append(told)
     if job.parameters.get("OutputType", "pdf") == "txt":
         results.add("txt", _joined(texts))
     else:
         surgery.save(document, results.place("pdf"))
+
+
+def text(page: pdfium.PdfPage, language: str) -> str:
+    """Return the text of a scanned page."""
+    _check_language(language)
+    return "\n".join(_rows(list(on_page(page))))
+
+
+def _check_language(language: str) -> None:
+    if language not in _LANGUAGES:
+        raise verdicts.unsupported(f"a scan with the language {language}")
 
 
 def on_page(page: pdfium.PdfPage) -> Iterator[Word]:

@@ -37,6 +37,24 @@ def test_text_of_a_scan(convert: Convert) -> None:
     assert f"North {samples.NUMBER} 007" in made.only.decode()
 
 
+def test_pages_with_and_without_text(convert: Convert, read: Reader) -> None:
+    """PDF to text reads what is there, and recognises the rest, unless it may not."""
+    with (
+        pikepdf.Pdf.open(io.BytesIO(samples.typeset('#set page("a5")\nTyped.'))) as document,
+        pikepdf.Pdf.open(io.BytesIO(samples.content("scan"))) as scan,
+    ):
+        document.pages.extend(scan.pages)
+        mixed = io.BytesIO()
+        document.save(mixed)
+
+    first, second = convert("pdf", "txt", mixed.getvalue(), SplitPages=True)
+    only = convert("pdf", "txt", mixed.getvalue(), OcrMode="never").only
+
+    assert b"Typed.\n" == first
+    assert f"North {samples.NUMBER} 007" in second.decode()
+    assert b"Typed.\n" == only
+
+
 def test_turned_scan(convert: Convert, read: Reader) -> None:
     """A page that is turned by its reader has its text in the same place."""
     with pikepdf.Pdf.open(io.BytesIO(samples.content("scan"))) as document:
