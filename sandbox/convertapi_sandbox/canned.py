@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convertapi_sandbox import catalogue, names
+from convertapi_sandbox.jobs import EngineOutput
 from convertapi_sandbox.parameters import typed_value
 
 if TYPE_CHECKING:
@@ -84,13 +85,17 @@ class CannedAnswer:
             and all(_has(converter, values, item) for item in self.parameters.items())
         )
 
-    def named(self, document: str) -> list[tuple[str, bytes]]:
-        """Return the results, with names for a conversion of a document."""
+    def write(self, folder: Path, document: str) -> list[EngineOutput]:
+        """Write the results into a folder, named for a conversion of a document."""
+        folder.mkdir(exist_ok=True)
         stem = names.split(document)[0] or "file"
-        return [
-            (stem + name[1:] if name.startswith("*") else name, content)
-            for name, content in self.files
-        ]
+        outputs = []
+        for number, (name, content) in enumerate(self.files):
+            path = folder / str(number)
+            path.write_bytes(content)
+            named = stem + name[1:] if name.startswith("*") else name
+            outputs.append(EngineOutput(path, named))
+        return outputs
 
     def as_dict(self) -> dict[str, Any]:
         """Return the answer as JSON values."""

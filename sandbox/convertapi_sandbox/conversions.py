@@ -23,7 +23,7 @@ from convertapi_sandbox.errors import (
     ServiceError,
     parameter_error,
 )
-from convertapi_sandbox.jobs import EngineError, EngineJob, EngineOutput, InputFile
+from convertapi_sandbox.jobs import EngineError, EngineJob, InputFile
 from convertapi_sandbox.parameters import check
 from convertapi_sandbox.request import Upload, read_form
 from convertapi_sandbox.spool import Spool
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from convertapi_sandbox.catalogue import Converter
     from convertapi_sandbox.faults import Fault
     from convertapi_sandbox.front import Exchange
+    from convertapi_sandbox.jobs import EngineOutput
     from convertapi_sandbox.parameters import Checked, Typed
     from convertapi_sandbox.request import Form, Value
     from convertapi_sandbox.state import State
@@ -80,6 +81,12 @@ class Order:
         if isinstance(first, Remote):
             return unquote(first.url.partition("?")[0].rstrip("/").rpartition("/")[2])
         return first.name if isinstance(first, InputFile) else ""
+
+    def keep_answer(self) -> None:
+        """Leave a canned answer, which was not given, for the next conversion."""
+        if self.canned is not None:
+            self.canned.hits -= 1
+            self.canned, self.exchange.entry.canned = None, False
 
 
 class Conversions:
@@ -193,7 +200,11 @@ class Conversions:
     def reserve(self, order: Order) -> None:
         """Reserve the conversion, or raise the refusal for an exhausted quota."""
         order.exchange.entry.paid = True
-        order.receipt = self._state.account.reserve()
+        try:
+            order.receipt = self._state.account.reserve()
+        except ServiceError:
+            order.keep_answer()
+            raise
 
     async def perform(self, order: Order) -> Outcome:
         """Run a reserved conversion and bill it; never raises."""
@@ -211,6 +222,7 @@ class Conversions:
     async def _outcome(self, order: Order) -> Outcome:
         fault = order.fault
         if fault is not None and fault.verdict is not None:
+            order.keep_answer()
             status = fault.status or SERVER_ERROR
             return Outcome(error=ServiceError(status, fault.verdict, fault.message))
         try:
@@ -231,7 +243,10 @@ class Conversions:
 
     async def _convert(self, order: Order) -> list[EngineOutput]:
         if order.canned is not None:
-            return _written(order, order.canned)
+            for item in (*order.files, *order.extra_files.values()):
+                if isinstance(item, ServiceError):
+                    raise item
+            return order.canned.write(order.spool.folder / "out", order.name)
         files = [await self._there(item, order.converter) for item in order.files]
         extra = {n: await self._there(item, None) for n, item in order.extra_files.items()}
         job = EngineJob(
@@ -324,21 +339,6 @@ class Conversions:
                 "error": outcome.error.message if outcome.error else "",
             }
         )
-
-
-def _written(order: Order, answer: CannedAnswer) -> list[EngineOutput]:
-    """Write the results of a canned answer, unless an input is missing."""
-    for item in (*order.files, *order.extra_files.values()):
-        if isinstance(item, ServiceError):
-            raise item
-    folder = order.spool.folder / "out"
-    folder.mkdir(exist_ok=True)
-    outputs = []
-    for number, (name, content) in enumerate(answer.named(order.name)):
-        path = folder / str(number)
-        path.write_bytes(content)
-        outputs.append(EngineOutput(path, name))
-    return outputs
 
 
 def _renamed(name: str, wanted: str) -> str:

@@ -142,6 +142,22 @@ def test_requests_are_checked(
     assert int(status == 500) == sandbox.billed
 
 
+def test_answer_that_was_not_given_is_still_there(
+    sandbox: Sandbox, caller: requests.Session
+) -> None:
+    """A refused conversion, and one with another verdict, use up none of `times`."""
+    sandbox.answer("pdf", "extract", files=[("a.json", ROWS)], times=1)
+    sandbox.balance = 0
+    refused = caller.post(EXTRACT, files=INVOICE).status_code
+    sandbox.balance = 9
+    sandbox.fail("POST /convert", verdict=5001)
+
+    failed, given, none = (caller.post(EXTRACT, files=INVOICE).status_code for _ in range(3))
+
+    assert (403, 500, 200, 415) == (refused, failed, given, none)
+    assert [1] == [answer.hits for answer in sandbox.answers]
+
+
 def test_exhausted_quota(sandbox: Sandbox, caller: requests.Session) -> None:
     """An answer is not given away."""
     sandbox.answer("pdf", "extract", files=[("a.json", ROWS)])
