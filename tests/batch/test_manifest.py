@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +34,6 @@ from airflow_provider_convertapi.storage import Folder
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.batch.nights import Night
 
 TASK = TaskTry(dag_id="d", task_id="t", run_id="r", map_index=3, started=0.0)
@@ -116,6 +116,15 @@ def test_line_with_a_value_of_another_kind_is_not_a_record(name: str) -> None:
         if Record.from_line(json.dumps({**known, name: value}).encode())
     ]
     assert not taken
+
+
+def test_names_that_are_no_salts_do_not_fail_a_night(night: Night) -> None:
+    """A salt is what we wrote: a foreign file beside it keys nothing."""
+    night.write("a.txt")
+    night.run()
+    for name in (b"salt-", b"salt-\xff", b"salt-x y", b"salt-copy of 00"):
+        (Path(os.fsdecode(os.fsencode(night.out) + b"/_convertapi/" + name))).write_bytes(b"x")
+    assert night.run(TaskInstance(run_id="next"))["reused"] == 1
 
 
 def test_malformed_records_do_not_fail_a_night(night: Night) -> None:
