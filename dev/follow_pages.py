@@ -42,8 +42,8 @@ LIMIT = 600.0
 
 JOURNEYS = (
     ("tutorial",),
-    # The pages after the first say that they begin where the provider is installed.
-    ("install", "secrets-backends", "troubleshooting"),
+    # The pages after the first begin where the provider is installed.
+    ("install", "secrets-backends", "connection", "troubleshooting"),
 )
 """Which pages are followed, each journey in an empty folder of its own."""
 
