@@ -43,7 +43,7 @@ def test_prerelease_may_fail() -> None:
 
 
 def test_classifiers_are_what_is_run() -> None:
-    """A Python is in the provider's classifiers if the table says that the contract passed there."""
+    """A Python is in the classifiers if the table says that the contract passed there."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     declared = {line[len(PYTHON) - 2 :] for line in project["classifiers"] if PYTHON in line}
 
