@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from configparser import ConfigParser
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,18 @@ def value(form: str) -> str:
         found for block in blocks(PAGE) for found in WRITTEN.findall(block.code)
     )
     return written[form]
+
+
+def backends() -> dict[str, dict[str, Any]]:
+    """Return the backends that the page configures, each with its arguments."""
+    found = {}
+    for block in blocks(PAGE):
+        if block.language == "ini":
+            config = ConfigParser()
+            config.read_string(block.code)
+            section = config["secrets"]
+            found[section["backend"]] = json.loads(section["backend_kwargs"])
+    return found
 
 
 def read() -> ConnectionSettings:
@@ -101,13 +114,13 @@ def test_aws_secrets_manager(form: str, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    backend = f"{SecretsManagerBackend.__module__}.{SecretsManagerBackend.__name__}"
+    [name] = re.findall(r"create-secret --name (\S+)", PAGE.read_text("utf-8"))
     with mock_aws():
-        boto3.client("secretsmanager").create_secret(
-            Name=f"airflow/connections/{CONN_ID}", SecretString=value(form)
+        boto3.client("secretsmanager").create_secret(Name=name, SecretString=value(form))
+        serialized = SecretsManagerBackend(**backends()[backend]).get_conn_value(
+            ConvertApiHook.default_conn_name
         )
-        serialized = SecretsManagerBackend(
-            connections_prefix="airflow/connections", region_name="eu-west-1"
-        ).get_conn_value(CONN_ID)
     assert serialized is not None
     monkeypatch.setenv(VARIABLE, serialized)
 
@@ -134,3 +147,10 @@ def test_hook_accepts_it(
 
     assert accepted, message
     assert "accepts the API token and the Kid. The master token is accepted" in message
+
+
+def test_other_backends_are_configured_with_json() -> None:
+    """What the page puts into Airflow's configuration can be read, also for backends not run."""
+    assert ["secret_manager", "secrets_manager", "vault"] == sorted(
+        backend.split(".")[-2] for backend in backends()
+    )
