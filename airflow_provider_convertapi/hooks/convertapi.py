@@ -204,6 +204,8 @@ class ConvertApiHook(BaseHook):
         """Store a file at ConvertAPI for up to three hours and return its file id.
 
         The id opens the file without credentials: treat it as a secret.
+
+        :param source: a local path or an object storage URI.
         """
         from airflow_provider_convertapi.storage import find_source
 
@@ -215,6 +217,7 @@ class ConvertApiHook(BaseHook):
 
         `ResultExpiredError` when the service no longer has it.
 
+        :param file_id: what `upload` returned, or a result's id.
         :param destination: a file, or a directory when it ends in ``/`` (the file keeps its name).
         """
         from airflow_provider_convertapi.hooks.probe import download
@@ -223,7 +226,10 @@ class ConvertApiHook(BaseHook):
             return download(self._client, file_id, str(destination), self._logger)
 
     def delete(self, file_id: str) -> bool:
-        """Delete a stored file at ConvertAPI; false where there was none."""
+        """Delete a stored file at ConvertAPI; false where there was none.
+
+        :param file_id: what `upload` returned, or a result's id.
+        """
         with explicit_failures():
             return self._client.call(endpoints.delete_file(file_id))
 
@@ -235,9 +241,12 @@ class ConvertApiHook(BaseHook):
             return self._client.call(endpoints.get_user())
 
     def get_statistics(self, start_date: str, end_date: str) -> list[dict[str, Any]]:
-        """Return the conversions between two dates (`YYYY-MM-DD`); needs the master token.
+        """Return the conversions between two dates; needs the master token.
 
         `write_statistics` takes any number of them.
+
+        :param start_date: the first day, as ``YYYY-MM-DD``.
+        :param end_date: the last day, as ``YYYY-MM-DD``.
         """
         from airflow_provider_convertapi.hooks.account import account_calls
 
@@ -254,7 +263,12 @@ class ConvertApiHook(BaseHook):
     ) -> str:
         """Write the conversions of some days to a file, and return its URI.
 
-        The arguments are those of `ConvertApiStatisticsOperator`; needs the master token.
+        Needs the master token.
+
+        :param first_day: the first day, a date or ``YYYY-MM-DD``.
+        :param last_day: the last day, included.
+        :param destination: a file, or a directory when it ends in ``/``.
+        :param format: ``csv``, or ``jsonl`` for a JSON object on each line.
         """
         from airflow_provider_convertapi.hooks.account import (
             account_calls,

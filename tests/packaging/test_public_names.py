@@ -6,10 +6,10 @@ from importlib import import_module
 from pkgutil import walk_packages
 
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook
 
 import airflow_provider_convertapi
 from airflow_provider_convertapi import errors, failures
+from airflow_provider_convertapi.airflow_names import BaseHook
 from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 PUBLIC = {
