@@ -28,6 +28,7 @@ from airflow_provider_convertapi.conversions.steps import later_requests
 from airflow_provider_convertapi.errors import (
     ConversionError,
     ConvertApiError,
+    ResultCheckError,
     ResultExpiredError,
     TransientConversionError,
 )
@@ -308,6 +309,21 @@ class Chain:
     def _discard_all(self) -> None:
         self._discard([document for step in self._all for document in step.documents])
 
+    def _leave_refused(self, *, is_kept: bool) -> None:
+        """Delete what is not needed to find out again, without paying, that the result is refused.
+
+        A batch's manifest says so.  Any other task fetches the results again, and judges them with
+        the check that it has by then.
+
+        :param is_kept: whether the results lie beside the destination.
+        """
+        if self.leaves_documents and is_kept:
+            self._discard_all()
+        elif not self.leaves_documents:
+            last = {file.file_id for file in self._made().files}
+            others = [one for step in self._all for one in step.documents if one not in last]
+            self._discard(others)
+
     def _discard(self, documents: Sequence[str]) -> None:
         ids = list(dict.fromkeys(documents))
         if self.leaves_documents:
@@ -327,6 +343,9 @@ class Chain:
         except ConversionError as error:
             if not error.transient:
                 self._discard_all()
+            raise
+        except ResultCheckError as error:
+            self._leave_refused(is_kept=bool(error.kept))
             raise
 
     @contextmanager

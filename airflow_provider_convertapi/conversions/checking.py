@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +16,9 @@ from airflow_provider_convertapi.api.converters import (
     ANY_TO,
     IMAGES,
     is_array,
+    result_extension,
 )
+from airflow_provider_convertapi.conversions.acceptance import Acceptance
 from airflow_provider_convertapi.conversions.request import (
     INLINE_LIMIT,
     CheckedConversion,
@@ -24,6 +27,7 @@ from airflow_provider_convertapi.conversions.request import (
     Step,
     check_settings,
     identity,
+    uri_of,
 )
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.conversions.values import (
@@ -78,7 +82,12 @@ def check_conversion(
     return CheckedConversion(
         requests=requests,
         steps=settings.steps,
-        target=Target(destination, settings.overwrite, tuple(inputs)),
+        target=Target(
+            destination,
+            settings.overwrite,
+            tuple(inputs),
+            acceptance=acceptance_of(settings, requests),
+        ),
         durable=settings.durable,
         conversion_key=settings.conversion_key,
     )
@@ -89,10 +98,10 @@ def what_is_asked(arguments: ConversionArguments) -> dict[str, Any]:
     settings = check_settings(arguments, check_steps(arguments.steps, find_files=False))
     source: Any = arguments.source
     shard = None
-    if isinstance(source, Mapping):
+    if isinstance(source, Mapping) and "source" in source:
         shard, source = [str(part) for part in source.get("shard") or ()], source.get("source")
     return {
-        "source": [identity(plain_text("source", item)) for item in flatten(source)],
+        "source": [_asked_source(item) for item in flatten(source)],
         "shard": shard,
         "destination": plain_text("destination", arguments.destination),
         "from": settings.from_format,
@@ -103,6 +112,13 @@ def what_is_asked(arguments: ConversionArguments) -> dict[str, Any]:
         "steps": [{**step.identity(), "timeout": step.service_timeout} for step in settings.steps],
         "key": settings.conversion_key,
     }
+
+
+def _asked_source(item: object) -> list[str]:
+    """Return what is asked for by one source: a file, a listing, or what a batch has made."""
+    if isinstance(item, Mapping):
+        return [json.dumps(dict(item), sort_keys=True, default=str)]
+    return identity(plain_text("source", item))
 
 
 def _groups(
@@ -138,6 +154,23 @@ def request_for(
         service_timeout=settings.service_timeout,
         settings=settings,
     )
+
+
+def acceptance_of(settings: CheckedSettings, requests: Sequence[ConversionRequest]) -> Acceptance:
+    """Return what the results must pass; `ParameterError` where the check could not judge them.
+
+    The ready checks tell before anything is paid what they cannot judge.
+    """
+    check = settings.result_check
+    documents = [item for request in requests for item in request.documents]
+    uris = [uri_of(item) for item in documents]
+    made = origin = requests[0].source_format
+    for target in settings.to_formats:
+        made = result_extension(f"x.{made}", target)
+    unfit = getattr(check, "unfit_for", None)
+    if unfit and (complaint := unfit(uris, origin, made)):
+        raise wrong("result_check", complaint)
+    return Acceptance(check, tuple(uris))
 
 
 # --- steps -----------------------------------------------------------------------------------
