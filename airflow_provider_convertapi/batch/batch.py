@@ -19,6 +19,7 @@ from airflow_provider_convertapi.batch.recorder import Recorder
 from airflow_provider_convertapi.batch.running import BatchRun
 from airflow_provider_convertapi.batch.shared_files import SharedFiles
 from airflow_provider_convertapi.batch.summary import Summary
+from airflow_provider_convertapi.conversions.chain import MERGE_OF_ONE
 from airflow_provider_convertapi.conversions.collection import delete_files
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
@@ -96,6 +97,8 @@ class Batch:
             plan.reused,
             plan.known,
         )
+        if self.request.to_formats[0] == "merge":
+            self.log.warning(MERGE_OF_ONE, "Each file of this batch is converted by itself: it")
         if plan.told_by_content:
             self.log.info(
                 "%d files were read to tell whether they changed: their store says neither an ETag "

@@ -28,6 +28,7 @@ from airflow_provider_convertapi.errors import (
     ConvertApiError,
     QuotaExhaustedError,
     ThrottledError,
+    TransportError,
     with_facts,
 )
 from airflow_provider_convertapi.storage import shown
@@ -257,6 +258,9 @@ class BatchRun:
 
     def _ended_badly(self, task: FileTask, error: Exception) -> None:
         facts = with_facts(error)
+        if isinstance(error, TransportError):
+            what = shown(task.item.uri)
+            error = self.converter.session.unreachable(error, what, task.bill[1])
         if facts.halts_batch:
             self._halt(facts, task)
             return

@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.conversions.target import Target
 
+MERGE_OF_ONE = (
+    "%s merges one file alone, which costs 1 conversion and changes nothing: leave merge out."
+)
+
 _GONE = 5009
 """ConvertAPI's Code for a file id that it does not know."""
 
@@ -173,6 +177,8 @@ class Chain:
                 ids = JobIds(self.session.key, known[0].derivation)
             else:
                 ids = JobIds.from_seed(self.session.key, seed_text(seed))
+            if request.is_merge_of_one and not self.leaves_documents:  # a batch says it once
+                self.log.warning(MERGE_OF_ONE, request.describe())
             deadline = self._deadline(request)
             job = Job(self.session, ids, request, self.settings, deadline, self.log)
             step = StepJob(job, number, self._check_target)

@@ -13,11 +13,12 @@ from airflow_provider_convertapi.api.endpoints import (
     find_file,
 )
 from airflow_provider_convertapi.conversions.acceptance import Paid
-from airflow_provider_convertapi.conversions.result import paid_but_blocked
+from airflow_provider_convertapi.conversions.result import paid_but_blocked, paid_but_unnamed
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
     OutputExistsError,
     OutputNotWritableError,
+    ParameterError,
     ResultExpiredError,
     ThrottledError,
     TransportError,
@@ -91,7 +92,10 @@ def _publish(
     session: Session, target: Target, conversion: Conversion, what: str, log: logging.Logger
 ) -> tuple[list[str], tuple[str, ...]]:
     names = [file.name for file in conversion.files]
-    uris = target.destination.outputs(names)
+    try:
+        uris = target.destination.outputs(names)
+    except ParameterError as error:
+        raise paid_but_unnamed(error, conversion.cost, is_stored=True) from None
     with target.publication(session.task.marks) as publication:
         for uri, file in zip(uris, conversion.files, strict=True):
             fetch(session.client, publication, uri, file, log)

@@ -17,11 +17,13 @@ from airflow_provider_convertapi.conversions.acceptance import REFUSED, Paid
 from airflow_provider_convertapi.conversions.result import (
     ConversionResult,
     paid_but_blocked,
+    paid_but_unnamed,
 )
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
     OutputExistsError,
     OutputNotWritableError,
+    ParameterError,
     ResultCheckError,
     ResultLostError,
     ThrottledError,
@@ -211,6 +213,8 @@ class DirectConversion:
                 )
         except (UnexpectedAnswerError, SizeMismatch, TransportError) as error:
             raise self._lost(error) from None
+        except ParameterError as error:
+            raise paid_but_unnamed(error, max(results.cost, 1), is_stored=False) from None
         except ConvertApiError:
             raise
         except Exception as error:

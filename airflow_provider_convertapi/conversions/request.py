@@ -192,6 +192,11 @@ class ConversionRequest:
         ]
 
     @property
+    def is_merge_of_one(self) -> bool:
+        """Tell whether it merges a single file, which is billed and changes nothing."""
+        return self.target_format == "merge" and len(self.documents) == 1
+
+    @property
     def uploads(self) -> dict[str, Source]:
         """Return, by key, the inputs that are uploaded first since they are too large to submit."""
         own = {

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_convertapi.errors import (
     ConversionError,
     OutputExistsError,
+    ParameterError,
     TransientConversionError,
 )
 
@@ -62,6 +63,21 @@ def with_remedy(
         else "Another try would pay again and change nothing, so the task fails now."
     )
     return ConversionError(f"{said} {remedy}", verdict.code)
+
+
+def paid_but_unnamed(error: ParameterError, cost: int, *, is_stored: bool) -> ParameterError:
+    """Return the error that a destination cannot take the results, with what was paid for them.
+
+    :param is_stored: whether the service keeps the results for a while.
+    """
+    remedy = (
+        "they stay at ConvertAPI for up to three hours: correct destination and clear the task, "
+        "which collects them without paying again"
+        if is_stored
+        else "direct mode keeps no result at ConvertAPI: a cleared task converts and pays again"
+    )
+    said = f"{error} The results were converted and paid ({cost} conversion(s)); {remedy}."
+    return ParameterError(said, error.invalid, bars_file=False)
 
 
 def paid_but_blocked(

@@ -104,7 +104,17 @@ class ConvertApiHook(BaseHook):
 
     @cached_property
     def _settings(self) -> ConnectionSettings:
-        settings = ConnectionSettings.from_connection(self.get_connection(self.convertapi_conn_id))
+        from airflow_provider_convertapi.airflow_names import AirflowNotFoundException
+
+        try:
+            connection = self.get_connection(self.convertapi_conn_id)
+        except AirflowNotFoundException:
+            raise ConnectionConfigError(
+                f"Connection {self.convertapi_conn_id!r} does not exist; nothing was paid. Create "
+                "it with the type ConvertAPI (API token as password, Kid as login), or correct "
+                "convertapi_conn_id."
+            ) from None
+        settings = ConnectionSettings.from_connection(connection)
         for secret in settings.secrets:
             mask(secret)
         return settings
