@@ -131,6 +131,7 @@ class Index:
             record.error or "",
             record.code,
             record.timeout,
+            record.outputs_gone,
         )
 
     def _put(self, table: str, *row: object) -> None:

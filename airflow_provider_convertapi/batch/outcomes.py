@@ -46,7 +46,10 @@ class LastConversion:
 
 @dataclass(frozen=True, slots=True)
 class LastFailure:
-    """The last failure of a conversion into an output."""
+    """The last failure of a conversion into an output.
+
+    :param is_newer: whether it came after the last conversion, whose outputs were gone by then.
+    """
 
     match: bytes
     match_seen: bytes | None
@@ -57,6 +60,7 @@ class LastFailure:
     error: str
     code: int | None
     timeout: int | None
+    is_newer: bool
 
     @property
     def summary(self) -> str:
@@ -66,5 +70,5 @@ class LastFailure:
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> LastFailure:
         """Return what a row of the table holds, as far as a plan needs it."""
-        match, match_seen, bars, run_id, *rest = row
-        return cls(match, match_seen, bool(bars), unpack(run_id), *rest)
+        match, match_seen, bars, run_id, *rest, is_newer = row
+        return cls(match, match_seen, bool(bars), unpack(run_id), *rest, bool(is_newer))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Record:
     :param bars: whether the failure is the document's own and paid for, so that it is final.
     :param timeout: seconds that the service had when it timed out for good (Code 5000).
     :param attempt: which attempt of the conversion it was, counted from 0.
+    :param outputs_gone: whether the file had been converted before, and its outputs were gone.
     :param plan: id of the plan that the file was of; empty in a record of a version without.
     :param when: UTC time at which it was recorded, as ISO 8601.
     """
@@ -64,6 +66,7 @@ class Record:
     message: str | None = None
     bars: bool = False
     timeout: int | None = None
+    outputs_gone: bool = False
     plan: str = ""
 
     def to_line(self) -> bytes:
@@ -82,10 +85,9 @@ class Record:
             known = {name: value[name] for name in _NAMES if name in value}
             for name in ("outputs", "sizes", "digests"):
                 known[name] = tuple(known.get(name) or ())
-            record = cls(**known)
-        except (ValueError, TypeError):
+            return cls(**known | {"when": _in_utc(value["when"])})
+        except (ValueError, TypeError, KeyError, OverflowError):
             return None
-        return record if isinstance(record.when, str) else None
 
     def is_of(self, task: TaskTry) -> bool:
         """Tell whether it is of the same task instance, whichever its try."""
@@ -130,6 +132,17 @@ class KnownCosts:
 
 
 _NAMES = tuple(one.name for one in fields(Record))
+_LENGTH = len("2026-11-24T02:00:00.000001+00:00")
+
+
+def _in_utc(when: str) -> str:
+    """Return a time as all records have it, so that texts have the order of what they mean."""
+    moment = datetime.fromisoformat(when)
+    if len(when) == _LENGTH and when.endswith("+00:00"):
+        return when
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def match_of(source: str, fingerprint: str, *asked: str) -> bytes:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +36,6 @@ from airflow_provider_convertapi.storage import Folder
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.batch.nights import Night
 
 TASK = TaskTry(dag_id="d", task_id="t", run_id="r", map_index=3, started=0.0)
@@ -75,6 +77,43 @@ def test_record_survives_its_line() -> None:
     record = replace(RECORD, source="/in/\udcffä.txt", outputs=("a.pdf", "a-2.pdf"), sizes=(1, 2))
 
     assert record == Record.from_line(record.to_line())
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "2026-11-24T02:00:00.000001+00:00",
+        "2026-11-24T02:00:00.000001Z",
+        "2026-11-24T07:30:00.000001+05:30",
+        "2026-11-23T18:00:00.000001-08:00",
+        "2026-11-24 02:00:00.000001+00:00",
+        "2026-11-24T02:00:00.000001",
+    ],
+)
+def test_times_are_compared_in_utc(when: str) -> None:
+    """Whatever zone a line is written in, its time is the same text."""
+    assert RECORD == Record.from_line(replace(RECORD, when=when).to_line())
+
+
+@pytest.mark.parametrize("when", ["", "soon", "2026-99-24T02:00:00.000001+00:00", None, 7])
+def test_line_without_a_time_is_no_record(when: Any) -> None:
+    """It is left out, and no plan ends with an error that names no file."""
+    assert Record.from_line(replace(RECORD, when=when).to_line()) is None
+
+
+def test_records_of_two_clocks_ahead_keep_their_order(manifest: Manifest) -> None:
+    """Where the store's clock is ahead, too, the names of the parts do not decide."""
+    now = time.time()
+    for name, ahead in (("b", 7200), ("a", 9000), ("c", 8000)):
+        when = datetime.fromtimestamp(now + ahead, UTC).isoformat(timespec="microseconds")
+        manifest.write(f"{name}.jsonl", [replace(RECORD, when=when, cost=ahead)])
+        part = Path(manifest.files.uri, f"{name}.jsonl")  # type: ignore[attr-defined] # a Folder
+        os.utime(part, (now + ahead, now + ahead))
+    manifest.write("0.jsonl", [replace(RECORD, when="2026-11-24T02:00:00.000001+00:00", cost=1)])
+
+    read = sorted((record for _, record in manifest.records()), key=lambda one: one.when)
+
+    assert [7200, 8000, 9000, 1] == [record.cost for record in read]
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[]", b'{"target": "a"}', b"\xff\xfe"])
@@ -164,6 +203,17 @@ def test_conversion_outranks_a_failure_of_the_same_file() -> None:
 
     assert RECORD == last_records([RECORD, failed])["a.pdf"]
     assert other == last_records([RECORD, other])["a.pdf"]
+
+
+def test_failure_after_outputs_were_gone_outranks_the_conversion() -> None:
+    """Whichever is read first; and a conversion that came after it counts again."""
+    failed = replace(RECORD, outcome="failed", when="2027-01-01T00:00:00+00:00", outputs_gone=True)
+    later = replace(RECORD, when="2028-01-01T00:00:00+00:00")
+
+    for records in ([RECORD, failed], [failed, RECORD]):
+        assert failed == last_records(records)["a.pdf"]
+    for records in ([RECORD, failed, later], [later, failed, RECORD]):
+        assert later == last_records(records)["a.pdf"]
 
 
 def test_records_outlive_a_part_that_could_not_be_written(tmp_path: Path) -> None:
