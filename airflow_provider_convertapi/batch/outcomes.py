@@ -48,7 +48,8 @@ class LastConversion:
 class LastFailure:
     """The last failure of a conversion into an output.
 
-    :param is_newer: whether it came after the last conversion, whose outputs were gone by then.
+    :param is_newer: whether it came after the last conversion, whose outputs were gone by then;
+        None without one.
     """
 
     match: bytes
@@ -60,7 +61,7 @@ class LastFailure:
     error: str
     code: int | None
     timeout: int | None
-    is_newer: bool
+    is_newer: bool | None
 
     @property
     def summary(self) -> str:
@@ -70,5 +71,5 @@ class LastFailure:
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> LastFailure:
         """Return what a row of the table holds, as far as a plan needs it."""
-        match, match_seen, bars, run_id, *rest, is_newer = row
-        return cls(match, match_seen, bool(bars), unpack(run_id), *rest, bool(is_newer))
+        match, match_seen, bars, run_id, *rest = row
+        return cls(match, match_seen, bool(bars), unpack(run_id), *rest)

@@ -78,14 +78,15 @@ class Teller(Happenings):
     def attempt_one(self, title: str, detail: dict[str, Any]) -> Outcome:
         """Run a try of one instance."""
         world = self.world
-        faults = (dict(detail[of]) for of in ("requests", "writes", "reads", "triggerer"))
+        requests, writes, reads, triggerer = (
+            dict(detail[of]) for of in ("requests", "writes", "reads", "triggerer")
+        )
         present = world.present
         present.change = lambda: self.write(0.0)
         present.vanish = lambda: self.vanish(0.0)
         present.second = self.second
-        outcome = run_try(
-            world, Trouble(*faults), deferred=lambda times: self.deferred(times, detail)
-        )
+        trouble = Trouble(requests, writes, reads, triggerer)
+        outcome = run_try(world, trouble, deferred=lambda times: self.deferred(times, detail))
         self.note(title, outcome)
         return outcome
 
