@@ -122,6 +122,8 @@ class Ledger:
         now, job = world.moment.now, world.service.known(last.job_id)
         if job is None or job.bill is not last:
             return  # forgotten, or given at the submit
+        if now < job.visible and bill.who.split("/")[1] == "1":
+            return  # a first try of a run that is made anew does not know that there was another
         if now < job.visible:
             # One id that is billed twice is right only where the job came later than `settle`.
             require(
