@@ -189,6 +189,8 @@ class Teller(Happenings):
             return True
         if asked.budget is not None and "BudgetExceeded" in error:
             return True
+        if not self._present() and "InputNotFound" in error:
+            return True  # a store has no empty directories
         # The trigger has read what cannot be read again; the docs say so.
         if service.switches.consumed_by_read and asked.deferrable and "ResultExpired" in error:
             return True
