@@ -9,14 +9,19 @@ import hashlib
 import json
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_convertapi.conversions.task import TaskTry
 
 RecordStatus = Literal["converted", "failed", "not_attempted"]
 
+T = TypeVar("T")
+
 _MATCH_LENGTH = 16
+_LARGEST = 2**63 - 1  # that SQLite holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,11 +87,9 @@ class Record:
         """Read a line; None where it is not a record."""
         try:
             value = json.loads(line.decode("ascii"))
-            known = {name: value[name] for name in _NAMES if name in value}
-            for name in ("outputs", "sizes", "digests"):
-                known[name] = tuple(known.get(name) or ())
-            return cls(**known | {"when": _in_utc(value["when"])})
-        except (ValueError, TypeError, KeyError, OverflowError):
+            known = {name: _CHECKS[name](value[name]) for name in _NAMES if name in value}
+            return cls(**known)
+        except (ValueError, TypeError, RecursionError, OverflowError):
             return None
 
     def is_of(self, task: TaskTry) -> bool:
@@ -131,18 +134,64 @@ class KnownCosts:
         }
 
 
-_NAMES = tuple(one.name for one in fields(Record))
-_LENGTH = len("2026-11-24T02:00:00.000001+00:00")
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError(value)
+    value.encode("utf-8", "surrogateescape")  # as all of them are, at some place
+    return value
 
 
-def _in_utc(when: str) -> str:
-    """Return a time as all records have it, so that texts have the order of what they mean."""
-    moment = datetime.fromisoformat(when)
-    if len(when) == _LENGTH and when.endswith("+00:00"):
-        return when
+def _number(value: Any) -> int:
+    if type(value) is not int or not -_LARGEST <= value <= _LARGEST:
+        raise TypeError(value)
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if type(value) is not bool:
+        raise TypeError(value)
+    return value
+
+
+def _time(value: Any) -> str:
+    """Return a time as all records have it, since times are compared as text."""
+    moment = datetime.fromisoformat(_text(value))
+    if len(value) == _LENGTH and value.endswith("+00:00"):
+        return str(value)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _all(check: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
+    def check_each(values: Any) -> tuple[T, ...]:
+        if type(values) is not list:
+            raise TypeError(values)
+        return tuple(map(check, values))
+
+    return check_each
+
+
+def _or_none(check: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    return lambda value: None if value is None else check(value)
+
+
+_LENGTH = len("2026-11-24T02:00:00.000001+00:00")
+
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    "str": _text,
+    "RecordStatus": _text,
+    "int": _number,
+    "bool": _truth,
+    "str | None": _or_none(_text),
+    "int | None": _or_none(_number),
+    "tuple[str, ...]": _all(_text),
+    "tuple[int, ...]": _all(_number),
+}
+_CHECKS = {one.name: _KINDS[str(one.type)] for one in fields(Record)} | {"when": _time}
+"""What a value has to be: whoever may write into the destination may write there anything."""
+
+_NAMES = tuple(_CHECKS)
 
 
 def match_of(source: str, fingerprint: str, *asked: str) -> bytes:

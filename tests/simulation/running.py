@@ -125,7 +125,9 @@ def run_try(
         world.present.trouble, world.service.who, world.disk.is_watched = before
     if outcome.was_killed:
         world.disk.release_locks()
-    if outcome.was_killed or trouble.blocked:
+    # Of a batch only records tell, which one that was broken off may not have written.
+    is_whole = outcome.error is None or "BatchFailed" in type(outcome.error).__name__
+    if not is_whole or outcome.was_killed or trouble.blocked:
         world.unrecorded.add(outcome.who)
     outcome.last_bill = len(world.service.bills)
     outcome.told += world.kept.lines[first_line:]

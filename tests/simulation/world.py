@@ -85,7 +85,7 @@ class World:
     """How often each file was touched: a large one, and one of a batch, is another one then."""
     shard: int = 0
     unrecorded: set[str] = field(default_factory=set)
-    """Tries that were killed, or could not write: what they paid is known once it is looked for."""
+    """Tries that were broken off: what they paid is known once it is looked for."""
 
     def __post_init__(self) -> None:
         self.service = Service(lambda: self.moment.now, self.token, self.switches)
