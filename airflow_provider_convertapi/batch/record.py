@@ -156,7 +156,7 @@ def _truth(value: Any) -> bool:
 def _time(value: Any) -> str:
     """Return a time as all records have it, since times are compared as text."""
     moment = datetime.fromisoformat(_text(value))
-    if len(value) == _LENGTH and value.endswith("+00:00"):
+    if len(value) == _LENGTH and value[10] == "T" and value.endswith("+00:00"):
         return str(value)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

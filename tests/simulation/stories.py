@@ -185,22 +185,24 @@ class Teller(Happenings):
     def _may_fail(self, error: str) -> bool:
         """Tell whether there is a reason for which the task may go on failing."""
         service, world, asked = self.world.service, self.world, self.world.asked
-        if any(bill.code for bill in service.bills) or world.overlapping:
-            return True
-        if asked.budget is not None and "BudgetExceeded" in error:
-            return True
-        if not self._present() and "InputNotFound" in error:
-            return True  # a store has no empty directories
-        # The trigger has read what cannot be read again; the docs say so.
-        if service.switches.consumed_by_read and asked.deferrable and "ResultExpired" in error:
-            return True
-        # A run that is made anew before a job is visible is refused its id, as if it asked wrongly.
-        if service.switches.visible_after and asked.is_batch and "ParameterError" in error:
-            return service.switches.second_post == "refuse"
-        # What a batch wrote and could not record before it was killed is not known to be its own.
-        if world.was_killed_elsewhere and asked.is_batch:
-            return True
-        return "OutputExists" in error and self._is_in_the_way()
+        switches = service.switches
+        reasons = [
+            any(bill.code for bill in service.bills),
+            bool(world.overlapping),
+            asked.budget is not None and "BudgetExceeded" in error,
+            not self._present() and "InputNotFound" in error,  # a store has no empty directories
+            # The trigger has read what cannot be read again; the docs say so.
+            switches.consumed_by_read and asked.deferrable and "ResultExpired" in error,
+            # A run that is made anew before a job is visible is refused its id.
+            switches.visible_after > 0
+            and switches.second_post == "refuse"
+            and asked.is_batch
+            and "ParameterError" in error,
+            # What a batch could not record before it was killed is not known to be its own.
+            world.was_killed_elsewhere and asked.is_batch,
+            "OutputExists" in error and self._is_in_the_way(),
+        ]
+        return any(reasons)
 
     def _is_in_the_way(self) -> bool:
         """Tell whether another file has a name that the service, or a batch, gives a result."""
