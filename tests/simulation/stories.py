@@ -198,8 +198,8 @@ class Teller(Happenings):
             and switches.second_post == "refuse"
             and asked.is_batch
             and "ParameterError" in error,
-            # What a batch could not record before it was killed is not known to be its own.
-            world.was_killed_elsewhere and asked.is_batch,
+            # What a batch could not record before it was broken off is not known to be its own.
+            "OutputExists" in error and asked.is_batch and bool(world.unrecorded),
             "OutputExists" in error and self._is_in_the_way(),
         ]
         return any(reasons)
