@@ -159,7 +159,7 @@ def _time(value: Any) -> str:
     if len(value) == _LENGTH and value[10] == "T" and value.endswith("+00:00"):
         return str(value)
     if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
+        raise ValueError(value)
     return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 

@@ -87,7 +87,6 @@ def test_record_survives_its_line() -> None:
         "2026-11-24T07:30:00.000001+05:30",
         "2026-11-23T18:00:00.000001-08:00",
         "2026-11-24 02:00:00.000001+00:00",
-        "2026-11-24T02:00:00.000001",
     ],
 )
 def test_times_are_compared_in_utc(when: str) -> None:
@@ -134,7 +133,7 @@ NO_NUMBER: list[Any] = [None, "1", 1.5, True, [], {}, 2**63, float("nan")]
 MALFORMED: dict[str, list[Any]] = {
     **dict.fromkeys(("target", "source", "fingerprint", "parameters", "run_id", "plan"), NO_TEXT),
     **dict.fromkeys(("from_format", "to_format", "outcome", "dag_id", "task_id"), NO_TEXT),
-    "when": [*NO_TEXT, "", "x", "2026-11-24", "2026-11-24T02:00:00", "2026-11-24T02:00:00+05:00"],
+    "when": [*NO_TEXT, "", "x", "2026-11-24", "2026-11-24T02:00:00"],
     **dict.fromkeys(("map_index", "try_number", "cost", "charged", "attempt"), NO_NUMBER),
     **{key: [each for each in NO_TEXT if each is not None] for key in ("seen", "error", "message")},
     **{key: [each for each in NO_NUMBER if each is not None] for key in ("code", "timeout")},
