@@ -254,8 +254,8 @@ class Chain:
         for step in first:
             step.find()
         is_known = any(step.is_known for step in first) or not last[0].job.look(0).unknown
-        # Where nothing is known, the first steps need no other look.
-        self._steps = [] if is_known else [first]
+        # One that is submitted at once needs no other look; siblings follow after its upload.
+        self._steps = [] if is_known or len(first) > 1 else [first]
         return is_known
 
     def _keep_what_stands(self) -> None:
