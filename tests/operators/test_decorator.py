@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -195,8 +196,6 @@ def refuse(paths: list[Path]) -> bool:
 
 def serialized(dag: Any) -> Any:
     """Return a DAG as Airflow stores it."""
-    try:
-        from airflow.serialization.serialized_objects import DagSerialization as Serialization
-    except ImportError:  # Airflow before 3.2
-        from airflow.serialization.serialized_objects import SerializedDAG as Serialization
-    return Serialization.to_dict(dag)
+    module = import_module("airflow.serialization.serialized_objects")
+    newest = getattr(module, "DagSerialization", None)  # Airflow 3.2 and later
+    return (newest or module.SerializedDAG).to_dict(dag)
