@@ -41,9 +41,9 @@ CREATE TABLE spending (
 """
 
 IS_OUTPUT = """
-SELECT NULL FROM further WHERE path = ?1 AND to_format = ?2
-UNION ALL SELECT NULL FROM overwritten WHERE path = ?1 AND to_format = ?2
-UNION ALL SELECT outputs FROM conversions WHERE target = ?1 AND to_format = ?2
+SELECT NULL FROM further WHERE path = :path AND to_format = :to_format
+UNION ALL SELECT NULL FROM overwritten WHERE path = :path AND to_format = :to_format
+UNION ALL SELECT outputs FROM conversions WHERE target = :path AND to_format = :to_format
 """
 
 
@@ -55,7 +55,7 @@ WHERE {1}
 
 FORMER = """
 SELECT path, digest FROM (SELECT * FROM further UNION ALL SELECT * FROM overwritten)
-WHERE target = ?1 AND source = ?2 AND to_format = ?3 AND digest != ''
+WHERE target = :target AND source = :source AND to_format = :to_format AND digest != ''
 AND path NOT IN (SELECT path FROM used) ORDER BY at
 """
 

@@ -21,6 +21,7 @@ from airflow_provider_convertapi.surroundings import surroundings
 if TYPE_CHECKING:
     import logging
     from collections.abc import Mapping, Sequence
+    from datetime import date
 
     import requests
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         StepArguments,
     )
     from airflow_provider_convertapi.conversions.result import ConversionResult
+    from airflow_provider_convertapi.hooks.account import ReportFormat
     from airflow_provider_convertapi.hooks.keywords import BatchKeywords, ConversionKeywords
 
 __all__ = ["ConvertApiHook"]
@@ -272,6 +274,8 @@ class ConvertApiHook(BaseHook):
         """Store a file at ConvertAPI for up to three hours and return its file id.
 
         The id opens the file without credentials: treat it as a secret.
+
+        :param source: a local path or an object storage URI.
         """
         from airflow_provider_convertapi.storage import find_source
 
@@ -283,6 +287,7 @@ class ConvertApiHook(BaseHook):
 
         `ResultExpiredError` when the service no longer has it.
 
+        :param file_id: what `upload` returned, or a result's id.
         :param destination: a file, or a directory when it ends in ``/`` (the file keeps its name).
         """
         from airflow_provider_convertapi.hooks.probe import download
@@ -291,29 +296,59 @@ class ConvertApiHook(BaseHook):
             return download(self._client, file_id, str(destination), self._logger)
 
     def delete(self, file_id: str) -> bool:
-        """Delete a stored file at ConvertAPI; false where there was none."""
+        """Delete a stored file at ConvertAPI; false where there was none.
+
+        :param file_id: what `upload` returned, or a result's id.
+        """
         with explicit_failures():
             return self._client.call(endpoints.delete_file(file_id))
 
     def get_user(self) -> dict[str, Any]:
         """Return the account (`Active`, `ConversionsTotal`, …); needs the master token."""
-        with explicit_failures():
-            self._require_master_token()
+        from airflow_provider_convertapi.hooks.account import account_calls
+
+        with account_calls(self._settings):
             return self._client.call(endpoints.get_user())
 
     def get_statistics(self, start_date: str, end_date: str) -> list[dict[str, Any]]:
-        """Return the conversions between two dates (`YYYY-MM-DD`); needs the master token."""
-        with explicit_failures():
-            self._require_master_token()
+        """Return the conversions between two dates; needs the master token.
+
+        `write_statistics` takes any number of them.
+
+        :param start_date: the first day, as ``YYYY-MM-DD``.
+        :param end_date: the last day, as ``YYYY-MM-DD``.
+        """
+        from airflow_provider_convertapi.hooks.account import account_calls
+
+        with account_calls(self._settings):
             return self._client.call(endpoints.get_statistics(start_date, end_date))
 
-    def _require_master_token(self) -> None:
-        if not self._settings.master_token:
-            raise ConnectionConfigError(
-                f"Connection {self.convertapi_conn_id!r}: extra master_token is empty, and "
-                "ConvertAPI shows the account to no other token. Enter the Master Token of the "
-                "ConvertAPI dashboard."
-            )
+    def write_statistics(
+        self,
+        first_day: str | date,
+        last_day: str | date,
+        destination: PathArgument,
+        *,
+        format: ReportFormat = "csv",  # noqa: A002 - what the user calls it
+    ) -> str:
+        """Write the conversions of some days to a file, and return its URI.
+
+        Needs the master token.
+
+        :param first_day: the first day, a date or ``YYYY-MM-DD``.
+        :param last_day: the last day, included.
+        :param destination: a file, or a directory when it ends in ``/``.
+        :param format: ``csv``, or ``jsonl`` for a JSON object on each line.
+        """
+        from airflow_provider_convertapi.hooks.account import (
+            account_calls,
+            checked_days,
+            write_statistics,
+        )
+
+        with account_calls(self._settings):
+            days = checked_days(first_day, last_day)
+            return write_statistics(self._client, days, str(destination), format, self._logger)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether token and Kid are accepted; spends no conversion, never raises."""

@@ -6,10 +6,10 @@ from importlib import import_module
 from pkgutil import walk_packages
 
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook
 
 import airflow_provider_convertapi
 from airflow_provider_convertapi import errors, failures
+from airflow_provider_convertapi.airflow_names import BaseHook
 from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 PUBLIC = {
@@ -60,10 +60,15 @@ PUBLIC = {
     ],
     "airflow_provider_convertapi.hooks.convertapi": ["ConvertApiHook"],
     "airflow_provider_convertapi.manifest": ["Record", "main", "read"],
+    "airflow_provider_convertapi.operators.account": [
+        "ConvertApiAccountOperator",
+        "ConvertApiStatisticsOperator",
+    ],
     "airflow_provider_convertapi.operators.batch": ["ConvertApiBatchOperator"],
     "airflow_provider_convertapi.operators.convert": ["ConvertApiOperator"],
     "airflow_provider_convertapi.policies": ["ConvertApiRetryPolicy"],
     "airflow_provider_convertapi.sensors.job": ["ConvertApiJobSensor"],
+    "airflow_provider_convertapi.sensors.quota": ["ConvertApiQuotaSensor"],
     "airflow_provider_convertapi.shards": ["find_shards"],
     "airflow_provider_convertapi.triggers.job": ["ConvertApiJobTrigger"],
 }
@@ -89,6 +94,7 @@ OF_THE_HOOK = [
     "run",
     "test_connection",
     "upload",
+    "write_statistics",
 ]
 """What the hook has beside Airflow's own; `open_session` says that it is for this provider."""
 

@@ -186,9 +186,8 @@ def check(world: World, ledger: Ledger, outcome: Outcome) -> None:
 
 
 def _check_error(outcome: Outcome) -> None:
-    from airflow.providers.common.compat.sdk import AirflowException
-
     from airflow_provider_convertapi.errors import ConvertApiError
+    from tests.airflow_api import AirflowException
 
     faults = set(outcome.trouble.at_write.values())
     known = isinstance(outcome.error, ConvertApiError | AirflowException)

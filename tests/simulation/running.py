@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import TaskDeferred
-
 from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
+from tests.airflow_api import TaskDeferred
 from tests.simulation.trouble import KilledProcess, Trouble
 from tests.simulation.world import connection
 from tests.tries import TaskInstance, execute

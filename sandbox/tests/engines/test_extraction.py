@@ -77,9 +77,17 @@ def test_scan_says_what_is_missing(refused: Refused, target: str) -> None:
     """A page without text is not an empty result."""
     if ("pdf", target) in MISSING:
         pytest.skip("its package is not installed")
+    if target in ("md", "html") and ("pdf", "ocr") not in MISSING:
+        pytest.skip("the scan can be read")
     expected = {"md": (415, 415), "html": (415, 415)}.get(target, (500, 50020))
 
     assert expected == refused("pdf", target, samples.content("scan"))
+
+
+@needs("pdf md")
+def test_empty_page_is_nothing_to_extract(refused: Refused) -> None:
+    """A page without text and without a picture does not become an empty file."""
+    assert (500, 50020) == refused("pdf", "md", samples.typeset('#set page("a6")\n#[]'))
 
 
 TABLES = """
