@@ -35,6 +35,7 @@ Errors have [a table of their own](retries-and-money.md#what-airflow-retries).
 
 SECTIONS = {
     "Operators": "operators",
+    "Decorator": "decorators",
     "Sensors": "sensors",
     "Hook": "hooks",
     "Triggers": "triggers",
@@ -130,6 +131,7 @@ def readable(annotation: str) -> str:
         ("SourceArgument", "path, URI or list"),
         ("PathArgument", "path or URI"),
         ("Seconds", "seconds | timedelta"),
+        ("ResultCheck", "callable"),
         ("StepArguments", "mapping"),
     ):
         kind = kind.replace(name, words)

@@ -43,7 +43,6 @@ def convertapi_task(
     `source`, and the task returns the URIs of the outputs.
 
     :param python_callable: the function.
-    :param arguments: the operator's.
     """
     return task_decorator_factory(
         python_callable=python_callable,

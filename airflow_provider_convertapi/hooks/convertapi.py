@@ -212,7 +212,7 @@ class ConvertApiHook(BaseHook):
     ) -> ConversionResult:
         """Convert as `convert` does; return the `outputs`, the `cost`, and what was `charged` now.
 
-        `charged` is 0 where an earlier try had paid.
+        The arguments are those of `ConvertApiOperator`.  `charged` is 0 where an earlier try paid.
         """
         from airflow_provider_convertapi.hooks.conversions import convert
         from airflow_provider_convertapi.hooks.keywords import conversion_arguments
@@ -253,6 +253,8 @@ class ConvertApiHook(BaseHook):
         """Say what `convert_batch` would do, and the least it would cost; send and write nothing.
 
         Where `destination` names a file, with an extension, it is what `convert` would do.
+
+        The arguments are those of `ConvertApiBatchOperator`.
 
         The totals are `to_convert`, `reused`, `failed` and `least_cost`, with a few `examples`.
         """
