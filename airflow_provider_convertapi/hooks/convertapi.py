@@ -212,7 +212,8 @@ class ConvertApiHook(BaseHook):
     ) -> ConversionResult:
         """Convert as `convert` does; return the `outputs`, the `cost`, and what was `charged` now.
 
-        The arguments are those of `ConvertApiOperator`.  `charged` is 0 where an earlier try paid.
+        `charged` is 0 where an earlier try had paid.
+        The arguments are those of `ConvertApiOperator`.
         """
         from airflow_provider_convertapi.hooks.conversions import convert
         from airflow_provider_convertapi.hooks.keywords import conversion_arguments
@@ -254,9 +255,8 @@ class ConvertApiHook(BaseHook):
 
         Where `destination` names a file, with an extension, it is what `convert` would do.
 
-        The arguments are those of `ConvertApiBatchOperator`.
-
         The totals are `to_convert`, `reused`, `failed` and `least_cost`, with a few `examples`.
+        The arguments are those of `ConvertApiBatchOperator`.
         """
         from airflow_provider_convertapi.hooks.conversions import plan
         from airflow_provider_convertapi.hooks.keywords import batch_arguments

@@ -197,5 +197,6 @@ def refuse(paths: list[Path]) -> bool:
 def serialized(dag: Any) -> Any:
     """Return a DAG as Airflow stores it."""
     module = import_module("airflow.serialization.serialized_objects")
-    newest = getattr(module, "DagSerialization", None)  # Airflow 3.2 and later
-    return (newest or module.SerializedDAG).to_dict(dag)
+    # `SerializedDAG` before Airflow 3.2
+    serialization = getattr(module, "DagSerialization", None) or module.SerializedDAG
+    return serialization.to_dict(dag)
