@@ -174,7 +174,7 @@ class ParameterError(ConvertApiError):
     :param message: names the parameter and the remedy.
     :param invalid: parameter or argument name -> what is wrong with it; empty when unknown.
     :param bars_file: False where the same request may be accepted later, since a proxy or a setting
-        may have refused it (HTTP 413).
+        may have refused it (HTTP 413), or where it was not the conversion that was refused.
     """
 
     concerns = "request"
@@ -192,7 +192,8 @@ class ParameterError(ConvertApiError):
 class UnsupportedFormatError(ConvertApiError):
     """The service does not convert this kind of file, or this pair of formats (HTTP 415).
 
-    :param bars_file: False where the host may be the wrong one (404, 405).
+    :param bars_file: False where the host may be the wrong one (404, 405), or where it was not the
+        conversion that was refused.
     """
 
     concerns = "request"
@@ -276,16 +277,19 @@ class ThrottledError(ConvertApiError):
     """The service is overloaded or the plan's concurrency is used up (HTTP 503 or 429).
 
     :param retry_after: seconds the service asked to wait; None when it did not say.
+    :param code: ConvertAPI's Code, None where the answer had none.
     """
 
     transient = True
     asks_to_wait = True
     paid = False
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, retry_after: float | None = None, code: int | None = None
+    ) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
-        self.args = (message, retry_after)
+        self.retry_after, self.code = retry_after, code
+        self.args = (message, retry_after, code)
 
 
 class TransportError(ConvertApiError):
@@ -393,8 +397,6 @@ class UnexpectedAnswerError(ConvertApiError):
     :param refused: whether it was a 4xx, so that the service, or a proxy before it, did not accept
         the request.
     """
-
-    bars_paid_file = True
 
     def __init__(self, message: str, refused: bool = False) -> None:
         super().__init__(message)

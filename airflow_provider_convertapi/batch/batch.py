@@ -214,7 +214,7 @@ class Batch:
 
     def _compact(self, plan: Plan) -> None:
         try:
-            plan.state.manifest.compact(self.task)
+            plan.state.manifest.compact(self.task, always=plan.has_wrong_times)
         except Exception as error:  # noqa: BLE001 - each store has its own; how the batch ended is what matters
             self.log.warning("The manifest could not be compacted; the next run tries. %s", error)
 

@@ -132,6 +132,7 @@ class Index:
             record.code,
             record.timeout,
             record.message or "",
+            record.outputs_gone,
         )
 
     def _put(self, table: str, *row: object) -> None:

@@ -46,7 +46,11 @@ class LastConversion:
 
 @dataclass(frozen=True, slots=True)
 class LastFailure:
-    """The last failure of a conversion into an output."""
+    """The last failure of a conversion into an output.
+
+    :param is_newer: whether it came after the last conversion, whose outputs were gone by then;
+        None without one.
+    """
 
     match: bytes
     match_seen: bytes | None
@@ -57,7 +61,8 @@ class LastFailure:
     error: str
     code: int | None
     timeout: int | None
-    message: str = ""
+    message: str
+    is_newer: bool | None
 
     @property
     def summary(self) -> str:

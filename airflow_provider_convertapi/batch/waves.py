@@ -226,14 +226,15 @@ class Waves:
         summary = Summary(
             reused=left.reused, failed=left.known, known=left.known, examples=list(left.examples)
         )
-        taken, costs = 0, KnownCosts()
-        for _, record in plan.state.manifest.records():
+        taken, costs, manifest = 0, KnownCosts(), plan.state.manifest
+        for _, record in manifest.records():
             costs.add(record)
             item = left.items.settle(record.target) if self._is_of(record, left) else None
             if item is not None:  # after compaction a record may come twice
                 taken += item.newly_taken(record.cost, record.charged)
                 summary.add_record(record)
         plan.highest = costs.highest(left.to_format)
+        plan.has_wrong_times = manifest.has_wrong_times
         return summary, taken
 
     def _is_of(self, record: Record, left: Checkpoint) -> bool:

@@ -252,23 +252,33 @@ class Chain:
     def _may_be_known(self) -> bool:
         """Tell whether the service may know any of its jobs.
 
-        On a first try, one free look at the last step tells whether an earlier run of the same name
-        got that far.  For a single conversion the search itself makes that look.
+        On a first try, free looks at the last step and at the first ones tell whether an earlier
+        run of the same name got to them.  For a single conversion the search itself looks.
         """
         if self.settings.may_be_known or self._length == 1:
             return True
-        last = [self._step(number, deque()) for number in range(1, self._length + 1)][-1]
-        self._steps = []
-        return not last[0].job.look(0).unknown
+        first, *_, last = [self._step(number, deque()) for number in range(1, self._length + 1)]
+        for step in first:
+            step.find()
+        is_known = any(step.is_known for step in first) or not last[0].job.look(0).unknown
+        # One that is submitted at once needs no other look; siblings follow after its upload.
+        self._steps = [] if is_known or len(first) > 1 else [first]
+        return is_known
 
     def _keep_what_stands(self) -> None:
-        """Forget what cannot be used: results that are gone, and the steps after them."""
-        for number, steps in enumerate(self._steps, 1):
-            for step in steps:
-                step.check_fetchable()
-            if not all(step.conversion for step in steps):
+        """Forget what cannot be used: results that are gone, and the steps after them.
+
+        Where a later step runs, or its results stand, what was made for it is not needed again.
+        """
+        for number in range(len(self._steps), 1, -1):
+            before = [step for steps in self._steps[: number - 1] for step in steps]
+            steps = self._steps[number - 1]
+            if all(step.conversion for step in before) and all(step.stands() for step in steps):
                 del self._steps[number:]
                 return
+        for step in self._steps[0]:
+            step.check_fetchable()
+        del self._steps[1:]
 
     def _reuse(self) -> ConversionResult | None:
         last = self._steps[-1]

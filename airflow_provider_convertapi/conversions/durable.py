@@ -132,6 +132,18 @@ class StepJob:
         return sum(_is_timeout(answer.verdict) for answer in (self._answers or {}).values())
 
     @property
+    def is_known(self) -> bool:
+        """Tell whether `find` has found an attempt."""
+        return bool(self._answers)
+
+    def stands(self) -> bool:
+        """Tell whether its job runs, or its results can be fetched."""
+        if self.conversion:
+            return can_be_fetched(self.job, self.conversion)
+        newest = (self._answers or {}).get(self.attempt)
+        return newest is not None and newest.verdict is None
+
+    @property
     def is_under_way(self) -> bool:
         """Tell whether it was submitted, or found running, here."""
         return self.conversion is None and not self._is_adopted

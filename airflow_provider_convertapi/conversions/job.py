@@ -165,9 +165,13 @@ class Job:
         try:
             answer = self.client.send(get_job(self.ids.job_id(attempt)))
         except (AuthenticationError, ThrottledError) as error:
-            if refusals.is_stored(error):
+            if not refusals.is_stored(error):
+                raise
+            # Only the service's own records have a Code.  To take a proxy's page for one would
+            # delete the record of a conversion that is paid, and pay it again.
+            if error.code is not None:
                 return JobAnswer(verdict=error, unpaid=True)
-            raise
+            raise error if error.asks_to_wait else TransportError(error.message) from None
         if answer.verdict and answer.unpaid:
             if not refusals.is_stored(answer.verdict):
                 raise QuotaExhaustedError(

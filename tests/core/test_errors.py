@@ -30,7 +30,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "AuthenticationError": {"code": 4012},
     "QuotaExhaustedError": {"paid": None},
     "OutputNotWritableError": {"paid": True},
-    "ThrottledError": {"retry_after": 7.5},
+    "ThrottledError": {"retry_after": 7.5, "code": 503},
     "TransportError": {"sent": False},
     "ConversionError": {"code": 5002},
     "TransientConversionError": {"code": 5000},
@@ -110,7 +110,7 @@ def test_facts_that_money_depends_on() -> None:
     assert {"ResultLost", "ResultExpired"} == names(lambda e: e.concerns == "result")
     bar = {"Conversion", "Parameter", "UnsupportedFormat", "ResultCheck"}
     assert bar == names(lambda e: e.bars_file)
-    assert {"OutputExists", "UnexpectedAnswer"} == names(lambda e: e.bars_paid_file)
+    assert {"OutputExists"} == names(lambda e: e.bars_paid_file)
     refusals = {"Conversion", "TransientConversion", "Parameter", "UnsupportedFormat"}
     assert refusals == names(lambda e: e.is_refusal)
     assert not {"Parameter", "Transport", "ResultLost"} & names(lambda e: e.paid is False)
