@@ -19,6 +19,7 @@ Those marked with a star are `transient`: another try may end differently, with 
     |- ConversionError             a verdict on the document; paid      fix the document
     |  `- TransientConversionError
     |                           *  a verdict worth one more attempt     the next try pays for one
+    |- ResultCheckError            its result is refused; paid      look at it, change the request
     |- ConversionTimeoutError   *  our own `timeout`; the job goes on   the next try collects
     |- ConversionInterrupted    *  told to stop; the job goes on        the next try collects
     |- ResultLostError             sent, maybe billed, answer lost      clear the task to pay again
@@ -42,7 +43,8 @@ from typing import ClassVar, Literal
 Concern = Literal["document", "request", "result", "files", "account", "run", "service"]
 """What an error is about.
 
-- ``document`` and ``request``: the service's verdict on the file, or on what was asked for
+- ``document`` and ``request``: the service's verdict on the file, or on what was asked for; or ours
+  on what it made of the file
 - ``result``: a conversion that may have been paid, and has no result
 - ``files``: inputs and outputs where they are stored
 - ``account`` and ``run``: something that concerns all other files, too, so that no more are sent
@@ -64,6 +66,7 @@ __all__ = [
     "OutputNotWritableError",
     "ParameterError",
     "QuotaExhaustedError",
+    "ResultCheckError",
     "ResultExpiredError",
     "ResultLostError",
     "ThrottledError",
@@ -330,6 +333,35 @@ class TransientConversionError(ConversionError):
 
     transient = True
     bars_file = False
+
+
+class ResultCheckError(ConvertApiError):
+    """A result was refused before it was published, by its first bytes or by `result_check`; paid.
+
+    A `result_check` raises it with its reason as the only argument.
+
+    :param message: why.
+    :param kept: URIs where the refused results are kept; empty where they are not.
+    """
+
+    concerns = "document"
+    paid = True
+    bars_file = True
+
+    def __init__(self, message: str, kept: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.kept = kept
+        self.args = (message, kept)
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the service will not convert what it was sent: it has."""
+        return False
+
+    @property
+    def is_verdict(self) -> bool:
+        """Whether the service could not convert the document: it could."""
+        return False
 
 
 class ConversionTimeoutError(ConvertApiError):

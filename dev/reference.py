@@ -35,6 +35,7 @@ Errors have [a table of their own](retries-and-money.md#what-airflow-retries).
 
 SECTIONS = {
     "Operators": "operators",
+    "Decorator": "decorators",
     "Sensors": "sensors",
     "Hook": "hooks",
     "Triggers": "triggers",

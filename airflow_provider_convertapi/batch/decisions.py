@@ -44,7 +44,7 @@ class Item:
     :param former_outputs: those of them that a new version may not have any more, with a digest of
         what was written.
     :param foreign_outputs: outputs of other files whose names its numbered results would have.
-    :param barred_attempts: attempts, from 0 on, whose verdicts do not count any more.
+    :param barred_attempts: attempts, from 0 on, whose verdicts and results do not count any more.
     :param is_second_attempt: an earlier attempt ended with a verdict that one more may change.
     :param has_timed_out: that verdict was that the service's `Timeout` was over.
     :param prepaid: conversions that earlier tries paid for and whose results this one finds.

@@ -131,6 +131,7 @@ class Index:
             record.error or "",
             record.code,
             record.timeout,
+            record.message or "",
             record.outputs_gone,
         )
 

@@ -62,13 +62,13 @@ _CANDIDATES = """
 SELECT inputs.uri, inputs.target, inputs.fingerprint,
     conversions.match, conversions.match_seen, conversions.source, conversions.outputs,
     failures.match, failures.match_seen, failures.bars, failures.run_id, failures.try_number,
-    failures.attempt, failures.error, failures.code, failures.timeout,
+    failures.attempt, failures.error, failures.code, failures.timeout, failures.message,
     failures.outputs_gone AND failures.at > conversions.at
 FROM inputs LEFT JOIN conversions USING (target) LEFT JOIN failures USING (target)
 ORDER BY inputs.target
 """
 
-_EXAMPLES = 5
+_EXAMPLES = 50
 _ID_BYTES = 4
 
 

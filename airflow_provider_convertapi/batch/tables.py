@@ -21,7 +21,7 @@ CREATE TABLE conversions (
 ) WITHOUT ROWID;
 CREATE TABLE failures (
     target BLOB PRIMARY KEY, at TEXT, match BLOB, match_seen BLOB, source INT, bars INT,
-    run_id BLOB, try_number INT, attempt INT, error TEXT, code INT, timeout INT,
+    run_id BLOB, try_number INT, attempt INT, error TEXT, code INT, timeout INT, message TEXT,
     outputs_gone INT
 ) WITHOUT ROWID;
 CREATE TABLE used (path BLOB PRIMARY KEY) WITHOUT ROWID;

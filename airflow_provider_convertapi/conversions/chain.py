@@ -28,6 +28,7 @@ from airflow_provider_convertapi.conversions.steps import later_requests
 from airflow_provider_convertapi.errors import (
     ConversionError,
     ConvertApiError,
+    ResultCheckError,
     ResultExpiredError,
     TransientConversionError,
 )
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
     )
     from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.conversions.target import Target
+
+MERGE_OF_ONE = (
+    "%s merges one file alone, which costs 1 conversion and changes nothing: leave merge out."
+)
 
 _GONE = 5009
 """ConvertAPI's Code for a file id that it does not know."""
@@ -172,6 +177,8 @@ class Chain:
                 ids = JobIds(self.session.key, known[0].derivation)
             else:
                 ids = JobIds.from_seed(self.session.key, seed_text(seed))
+            if request.is_merge_of_one and not self.leaves_documents:  # a batch says it once
+                self.log.warning(MERGE_OF_ONE, request.describe())
             deadline = self._deadline(request)
             job = Job(self.session, ids, request, self.settings, deadline, self.log)
             step = StepJob(job, number, self._check_target)
@@ -318,6 +325,21 @@ class Chain:
     def _discard_all(self) -> None:
         self._discard([document for step in self._all for document in step.documents])
 
+    def _leave_refused(self, *, is_kept: bool) -> None:
+        """Delete what is not needed to find out again, without paying, that the result is refused.
+
+        A batch's manifest says so.  Any other task fetches the results again, and judges them with
+        the check that it has by then.
+
+        :param is_kept: whether the results lie beside the destination.
+        """
+        if self.leaves_documents and is_kept:
+            self._discard_all()
+        elif not self.leaves_documents:
+            last = {file.file_id for file in self._made().files}
+            others = [one for step in self._all for one in step.documents if one not in last]
+            self._discard(others)
+
     def _discard(self, documents: Sequence[str]) -> None:
         ids = list(dict.fromkeys(documents))
         if self.leaves_documents:
@@ -337,6 +359,9 @@ class Chain:
         except ConversionError as error:
             if not error.transient:
                 self._discard_all()
+            raise
+        except ResultCheckError as error:
+            self._leave_refused(is_kept=bool(error.kept))
             raise
 
     @contextmanager

@@ -34,6 +34,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "TransportError": {"sent": False},
     "ConversionError": {"code": 5002},
     "TransientConversionError": {"code": 5000},
+    "ResultCheckError": {"kept": ("/out/_convertapi/refused/a.pdf",)},
     "UnexpectedAnswerError": {"refused": True},
 }
 """What instances carry beside their message."""
@@ -104,10 +105,11 @@ def names(fact: Callable[[ConvertApiError], object]) -> set[str]:
 
 def test_facts_that_money_depends_on() -> None:
     """Which errors were paid, which may have been, and which one must not pay for again."""
-    assert {"Conversion", "TransientConversion"} == names(lambda e: e.paid)
+    assert {"Conversion", "TransientConversion", "ResultCheck"} == names(lambda e: e.paid)
     assert {"Transport", "UnexpectedAnswer"} == names(lambda e: e.is_answer_lost)
     assert {"ResultLost", "ResultExpired"} == names(lambda e: e.concerns == "result")
-    assert {"Conversion", "Parameter", "UnsupportedFormat"} == names(lambda e: e.bars_file)
+    bar = {"Conversion", "Parameter", "UnsupportedFormat", "ResultCheck"}
+    assert bar == names(lambda e: e.bars_file)
     assert {"OutputExists"} == names(lambda e: e.bars_paid_file)
     refusals = {"Conversion", "TransientConversion", "Parameter", "UnsupportedFormat"}
     assert refusals == names(lambda e: e.is_refusal)
