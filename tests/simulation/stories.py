@@ -213,8 +213,9 @@ class Teller(Happenings):
         groups = versions if asked.is_batch else [[contents[name][-1] for name in asked.sources]]
         ours = {data for group in groups for _, data in levels(asked, group)[-1].made}
         files = {name: data for name, data in self.world.files("out").items() if not is_state(name)}
-        if self.world.run_number > 1 and not asked.is_batch:
-            return bool(files)  # what another run has made is another conversion's
+        # Another run's is another conversion's, and only on the disk do outputs say whose they are.
+        if not asked.is_batch and (self.world.run_number > 1 or self.world.place_out != "disk"):
+            return bool(files)
         return any(data not in ours for data in files.values())
 
     def deferred(self, times: int, detail: dict[str, Any]) -> None:
