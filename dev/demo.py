@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
 from dev import examples
-from dev.documents import is_locked, measure, pages_in, text_of
+from dev.documents import is_locked, measure, text_of
 from dev.stage import PASSWORD, ROOT, clear, set_stage
 from dev.ui import serve
 
@@ -44,6 +44,8 @@ WHOLES = {
     "chained": tuple(SENTENCES.values()),
     "ferry-company": ("Berth at the north pier", "a new rope ladder"),
     "sailing-club": ("Winter storage of two dinghies",),
+    "case-17": ("find our offer attached", "delivered and wired, for 4,150", "We take it"),
+    "case-18": ("The ring is loose", "A ring of steel"),
 }
 """The same for each PDF that is made of several documents."""
 
@@ -81,9 +83,9 @@ class Report:
         row = "{:<31} {:>9}  {:>17}  {:>7}"
         self.say(row.format("nightly_folder", "converted", "reused, no charge", "charged"))
         for number, (title, night) in enumerate(zip(titles, nights, strict=True), start=1):
-            counts = night.batch.counts if night.batch else ("", "", "")
+            counts = night.batches[0].counts if night.batches else ("", "", "")
             self.say(row.format(f"  night {number}: {title}", *counts))
-        where = {night.batch.destination for night in nights if night.batch}
+        where = {batch.destination for night in nights for batch in night.batches}
         self.say(f"  PDFs and manifest: {', '.join(map(_shown, where))}")
 
     def table(self, runs: list[Run]) -> None:
@@ -91,21 +93,21 @@ class Report:
         row = "{:<21} {:<18} {:>8}  {:<14} {:>4}  {}"
         self.say(row.format("DAG", "file", "size", "holds", "cost", "path"))
         for run in runs:
-            if run.batch:
-                self.say(row.format(*self._batch_row(run.dag_id, run.batch)))
+            for batch in run.batches:
+                self.say(row.format(*self._batch_row(run.dag_id, batch)))
             for conversion in run.conversions:
                 for index, uri in enumerate(conversion.outputs):
                     self.say(row.format(*self._row(run, uri, "" if index else conversion.charged)))
 
     def _batch_row(self, dag_id: str, batch: Batch) -> tuple[object, ...]:
-        pdfs = [self.content(uri) for uri in batch.outputs()]
-        where = _shown(batch.destination)
-        return dag_id, f"{len(pdfs)} files", _size(*pdfs), pages_in(*pdfs), batch.charged, where
+        files = {uri: self.content(uri) for uri in batch.outputs()}
+        where, size = _shown(batch.destination), _size(*files.values())
+        return dag_id, f"{len(files)} files", size, measure(files), batch.charged, where
 
     def _row(self, run: Run, uri: str, cost: int | str) -> tuple[object, ...]:
         name = uri.rpartition("/")[2]
         content = self.content(uri)
-        holds = measure(name, content, PASSWORD if is_locked(content) else None)
+        holds = measure({name: content}, PASSWORD if is_locked(content) else None)
         return run.dag_id, name, _size(content), holds, cost, _shown(uri).removesuffix(name)
 
     def quota(self, run: Run) -> None:
@@ -135,7 +137,7 @@ class Report:
         )
 
     def _check_nights(self, nights: list[Run]) -> None:
-        counts = [night.batch.counts for night in nights if night.batch]
+        counts = [batch.counts for night in nights for batch in night.batches]
         files = len(nights[0].outputs())
         self.check(
             f"the second night reused {counts[1][1]} of {files} files and paid nothing; the third "
@@ -209,7 +211,7 @@ def demonstrate(stage: Stage, screen: TextIO) -> int:
     report.say()
     report.nights(nights)
     report.say()
-    report.table([run for run in runs.values() if run.batch or run.conversions])
+    report.table([run for run in runs.values() if run.batches or run.conversions])
     report.say()
     report.quota(runs["quota_exhausted"])
     report.say()

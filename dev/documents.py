@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import pypdfium2
 from PIL import Image
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def measure(name: str, content: bytes, password: str | None = None) -> str:
-    """Describe the size of a document: pages, pixels or words."""
-    if name.endswith(".pdf"):
-        return pages_in(content, password=password)
-    if name.endswith(".jpg"):
-        with Image.open(io.BytesIO(content)) as image:
+
+def measure(files: Mapping[str, bytes], password: str | None = None) -> str:
+    """Describe the size of documents of one format: pages, pixels or words."""
+    names, contents = [*files], [*files.values()]
+    if names[0].endswith(".pdf"):
+        pages = sum(len(pypdfium2.PdfDocument(pdf, password)) for pdf in contents)
+        return f"{pages} page{'s' if pages > 1 else ''}"
+    if names[0].endswith(".jpg"):
+        with Image.open(io.BytesIO(contents[0])) as image:
             return f"{image.width} x {image.height} px"
-    return f"{len(content.decode().split())} words"
-
-
-def pages_in(*pdfs: bytes, password: str | None = None) -> str:
-    """Return the number of pages."""
-    pages = sum(len(pypdfium2.PdfDocument(pdf, password)) for pdf in pdfs)
-    return f"{pages} page{'s' if pages > 1 else ''}"
+    return f"{sum(len(content.decode().split()) for content in contents)} words"
 
 
 def text_of(pdf: bytes, password: str | None = None) -> str:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from dev.stage import EXAMPLES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from airflow.models.dagrun import DagRun
@@ -26,6 +25,10 @@ ORDER = (
     "invoices_per_customer",
     "fan_out_shards",
     "chain",
+    "documents_to_markdown",
+    "tables_to_csv",
+    "redact_to_markdown",
+    "mailbox_to_case_file",
     "quota_exhausted",
 )
 CONF = {"fan_out_shards": {"files_per_shard": 1}}
@@ -49,7 +52,7 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What the log says about a batch, over all its shards."""
+    """What the log says about the batches of one destination, such as shards of a folder."""
 
     converted: int
     reused: int
@@ -86,19 +89,19 @@ class Run:
     state: str
     tries: tuple[int, int]
     conversions: list[Conversion]
-    batch: Batch | None
+    batches: list[Batch]
     error: str | None
 
     @property
     def charged(self) -> int:
         """Return the number of conversions that the tasks report as paid."""
         single = sum(conversion.charged for conversion in self.conversions)
-        return single + (self.batch.charged if self.batch else 0)
+        return single + sum(batch.charged for batch in self.batches)
 
     def outputs(self) -> list[str]:
         """Return the URIs of all outputs that it made or reused."""
         single = [uri for conversion in self.conversions for uri in conversion.outputs]
-        return single + (self.batch.outputs() if self.batch else [])
+        return single + [uri for batch in self.batches for uri in batch.outputs()]
 
 
 def prepare() -> dict[str, DAG]:
@@ -127,7 +130,7 @@ def run(dag: DAG, log: Path) -> Run:
         state=str(dag_run.state),
         tries=_tries(dag_run),
         conversions=_conversions(said),
-        batch=_batch(said),
+        batches=_batches(said),
         error=_error(said),
     )
 
@@ -142,16 +145,17 @@ def _conversions(said: str) -> list[Conversion]:
     return [Conversion(outputs.split(", "), int(charged)) for outputs, charged in found]
 
 
-def _batch(said: str) -> Batch | None:
-    found = _BATCH.findall(said)
-    if not found:
-        return None
-    converted, reused, charged, manifests = zip(*found, strict=True)
-    return Batch(_sum(converted), _sum(reused), _sum(charged), manifests[0])
-
-
-def _sum(numbers: Iterable[str]) -> int:
-    return sum(map(int, numbers))
+def _batches(said: str) -> list[Batch]:
+    """Return the batches by destination, in the order in which the first of each ended."""
+    found: dict[str, tuple[int, int, int]] = {}
+    for converted, reused, charged, manifest in _BATCH.findall(said):
+        before = found.get(manifest, (0, 0, 0))
+        found[manifest] = (
+            before[0] + int(converted),
+            before[1] + int(reused),
+            before[2] + int(charged),
+        )
+    return [Batch(*counts, manifest) for manifest, counts in found.items()]
 
 
 def _error(said: str) -> str | None:

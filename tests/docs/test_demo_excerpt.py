@@ -20,7 +20,7 @@ def test_readme_shows_the_nights() -> None:
     manifest = f"{ROOT}/build/demo/results/nightly/_convertapi/manifest/"
     counts = [(files, 0, files), (0, files, 0), (1, files - 1, 1)]
     nights = [
-        Run("nightly_folder", "success", (1, 3), [], Batch(*night, manifest), None)
+        Run("nightly_folder", "success", (1, 3), [], [Batch(*night, manifest)], None)
         for night in counts
     ]
     screen = io.StringIO()

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 FAMILIES = frozenset({"file", "office", "template"})
 _WRITTEN = frozenset({"docx", "html", "md", "odt", "pptx", "rtf", "txt", "xlsx"})
 _HONOURED_BY_LIBREOFFICE = frozenset({"PageRange", "Password"})
-_ABOUT_PAPER = frozenset({"Merge", "IgnoreAttachmentErrors", "ConvertHiddenSlides", "Password"})
+_ABOUT_PAPER = frozenset(
+    {"ConvertAttachments", "IgnoreAttachmentErrors", "Merge", "ConvertHiddenSlides", "Password"}
+)
 _PICTURES = (
     *("bmp", "gif", "ico", "jfif", "jpeg", "jpg"),
     *("png", "psd", "svg", "tif", "tiff", "webp"),
@@ -111,7 +113,7 @@ def pdf(file: InputFile, form: str, folder: Path, parameters: Parameters) -> byt
 
 
 def _mail(file: InputFile, folder: Path, parameters: Parameters) -> Iterator[bytes]:
-    """Yield a mail's text as PDF, then each attachment.
+    """Yield a mail's text as PDF, then each attachment if they are asked for.
 
     Raises:
         EngineError: An attachment's own, unless IgnoreAttachmentErrors says otherwise.
@@ -121,6 +123,8 @@ def _mail(file: InputFile, folder: Path, parameters: Parameters) -> Iterator[byt
     page = folder / "mail.html"
     page.write_text(mail.page(message), "utf-8")
     yield pdf(InputFile(page, page.name), "html", folder, parameters)
+    if not parameters.get("ConvertAttachments"):
+        return
     for number, part in enumerate(mail.attachments(message, inline=False)):
         name = mail.name(part, number)
         place = folder / f"attachment-{number}"

@@ -62,6 +62,7 @@ _LOCKED = (
     "ExtractContents ModifyAnnotations FillFormFields PrintDocument PrintFaithfulCopy"
 )
 _TABULATED = "SingleSheet DecimalSeparator ThousandsSeparator"
+_ATTACHED = "ConvertAttachments IgnoreAttachmentErrors Merge"
 _RASTER = "bmp gif jpg png psd svg tiff webp"
 
 
@@ -95,13 +96,13 @@ ROWS = (
     Row("documents", "log", "pdf", "PageRange PdfaVersion"),
     Row("documents", "pptx ppsx potx", "pdf", _SLIDES),
     Row("documents", "csv xlsx xltx", "pdf", _SHEET),
-    Row("documents", "eml", "pdf", f"IgnoreAttachmentErrors Merge Pdfa {_PAPER}"),
+    Row("documents", "eml", "pdf", f"{_ATTACHED} Pdfa {_PAPER}"),
     Row("documents", "office", "pdf", "Password"),
     Row("documents", "file", "pdf", ""),
     Row("documents", "docx epub", "jpg png tiff webp", _PAGE_PICTURE),
     Row("documents", "pptx ppsx potx", "jpg png tiff webp", f"ConvertHiddenSlides {_PAGE_PICTURE}"),
     Row("documents", "xlsx", "jpg png tiff webp", _PAGE_PICTURE),
-    Row("documents", "eml", "jpg png tiff webp", f"IgnoreAttachmentErrors Merge {_PAGE_PICTURE}"),
+    Row("documents", "eml", "jpg png tiff webp", f"{_ATTACHED} {_PAGE_PICTURE}"),
     Row("documents", "dotx rtf txt", "jpg", _PAGE_PICTURE),
     Row("documents", "html odt web", "jpg png", _PAGE_PICTURE),
     Row("documents", "docx", "html md", "Password"),

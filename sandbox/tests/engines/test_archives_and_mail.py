@@ -113,13 +113,26 @@ def test_mail_into_pdf_with_its_attachments(convert: Convert, read: Reader) -> N
     """Attachments are merged into one file, or become one file each."""
     content = mail(("a.txt", b"first file"), ("b.csv", b"x,1"), ("c.png", samples.content("png")))
 
-    merged = read.text(convert("eml", "pdf", content).only)
-    apart = convert("eml", "pdf", content, Merge=False)
+    merged = read.text(convert("eml", "pdf", content, ConvertAttachments=True).only)
+    apart = convert("eml", "pdf", content, ConvertAttachments=True, Merge=False)
 
     assert "Invoice" in merged[0]
     assert "See the attached files." in merged[0]
     assert "first file" in merged[1]
     assert 4 == len(merged) == len(apart)
+
+
+@pytest.mark.parametrize("parameters", [{}, {"ConvertAttachments": False}, {"Merge": False}])
+def test_mail_without_its_attachments(
+    convert: Convert, read: Reader, parameters: dict[str, bool]
+) -> None:
+    """Unless they are asked for, attachments are left out, so that their errors do not count."""
+    content = mail(("a.txt", b"first file"), ("b.dwg", b"AC1015"))
+
+    [page] = read.text(convert("eml", "pdf", content, **parameters).only)
+
+    assert "See the attached files." in page
+    assert 1 == len(convert("eml", "png", content, **parameters).names)
 
 
 def test_attachment_that_cannot_be_converted(
@@ -128,8 +141,9 @@ def test_attachment_that_cannot_be_converted(
     """It is an error, unless such errors are to be ignored."""
     content = mail(("a.dwg", b"AC1015"), ("b.txt", b"kept"))
 
-    assert (415, 415) == refused("eml", "pdf", content)
-    pages = read.text(convert("eml", "pdf", content, IgnoreAttachmentErrors=True).only)
+    assert (415, 415) == refused("eml", "pdf", content, ConvertAttachments=True)
+    lenient = {"ConvertAttachments": True, "IgnoreAttachmentErrors": True}
+    pages = read.text(convert("eml", "pdf", content, **lenient).only)
     assert "kept" in pages[-1]
 
 
@@ -172,7 +186,9 @@ def test_what_is_no_mail(refused: Refused) -> None:
 
 def test_mail_within_a_mail_is_left_to_the_service(refused: Refused) -> None:
     """It is an attachment that the sandbox does not convert."""
-    assert (415, 415) == refused("eml", "pdf", mail(("inner.eml", mail())))
+    content = mail(("inner.eml", mail()))
+
+    assert (415, 415) == refused("eml", "pdf", content, ConvertAttachments=True)
 
 
 def test_attachments_without_names(convert: Convert) -> None:
