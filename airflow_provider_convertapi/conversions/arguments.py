@@ -7,7 +7,7 @@ it imports nothing else of this package.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence  # noqa: TC003 - the aliases below need them
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import timedelta
 from os import PathLike
 from typing import Any, Literal, NotRequired, Protocol, Required, TypedDict
@@ -72,4 +72,4 @@ class ConversionArguments(ConversionOptions):
 
 def values_of(holder: Any, kind: Any) -> dict[str, Any]:
     """Return by name what an object holds under the names of a dataclass's fields."""
-    return {item.name: getattr(holder, item.name) for item in fields(kind)}
+    return {name: getattr(holder, name) for name in kind.__dataclass_fields__}

@@ -5,16 +5,18 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
-from airflow_provider_convertapi.api.converters import (
-    ANY_TO,
-    IMAGES,
-    is_array,
+from airflow_provider_convertapi.api.converters import catalogue
+from airflow_provider_convertapi.configuration import load_catalogue
+from airflow_provider_convertapi.conversions.catalogued import check_catalogue
+from airflow_provider_convertapi.conversions.origins import (
+    NOTHING,
+    converter_of_all,
+    format_of,
+    source_format,
 )
 from airflow_provider_convertapi.conversions.request import (
     INLINE_LIMIT,
@@ -27,7 +29,8 @@ from airflow_provider_convertapi.conversions.request import (
 )
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.conversions.values import (
-    choice,
+    OPTIONS,
+    check_step_keys,
     flatten,
     format_name,
     plain_text,
@@ -40,12 +43,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.arguments import ConversionArguments
     from airflow_provider_convertapi.conversions.request import CheckedSettings, Input
 
-_EXTENSION = re.compile(r"^[a-z0-9]{1,8}$")
-_OF_IMAGES = frozenset({"pdf", "join"})
-"""What several images of any kinds become together."""
-
-_ON_QUOTA = ("fail", "raise")
-_STEP_KEYS = frozenset({"to_format", "from_format", "parameters"})
 
 
 def check_conversion(
@@ -58,11 +55,12 @@ def check_conversion(
 
     :param find_inputs: False takes the inputs by name: the job is under way, and they may be gone.
     """
-    choice("on_quota_exhausted", arguments.on_quota_exhausted, _ON_QUOTA)
+    load_catalogue()
+    OPTIONS.check("on_quota_exhausted", arguments.on_quota_exhausted)
     steps = check_steps(arguments.steps, find_files=False)
     found = tuple(with_found_files(step, hash_limit=INLINE_LIMIT) for step in steps)
     settings = check_settings(arguments, found)
-    uris = _uris(arguments.source)
+    uris = _uris(arguments.source, settings)
     destination = Destination.parse(plain_text("destination", arguments.destination))
     sources: Sequence[Input] = uris
     if find_inputs:
@@ -72,6 +70,11 @@ def check_conversion(
         files = find_files(settings.files, hash_limit=INLINE_LIMIT)
     groups = _groups(settings, uris, sources)
     requests = [request_for(settings, group, files) for group in groups]
+    if find_inputs:  # else the job is under way, and paid
+        origins = [request.source_format for request in requests]
+        check_catalogue(
+            origins, settings.to_format, arguments.parameters or {}, steps_given(settings.steps)
+        )
     inputs = [uri for request in requests for uri in request.input_uris]
     if not destination.is_directory:
         destination.check_not_input([destination.uri], inputs)
@@ -92,7 +95,9 @@ def what_is_asked(arguments: ConversionArguments) -> dict[str, Any]:
     if isinstance(source, Mapping):
         shard, source = [str(part) for part in source.get("shard") or ()], source.get("source")
     return {
-        "source": [identity(plain_text("source", item)) for item in flatten(source)],
+        "source": [
+            identity(plain_text("source", item)) for item in flatten(source) if item is not None
+        ],
         "shard": shard,
         "destination": plain_text("destination", arguments.destination),
         "from": settings.from_format,
@@ -105,16 +110,40 @@ def what_is_asked(arguments: ConversionArguments) -> dict[str, Any]:
     }
 
 
+def check_file(settings: CheckedSettings, request: ConversionRequest) -> None:
+    """Raise what the catalogue says against the conversion of one file of a batch."""
+    given = {**settings.plain, **settings.files}
+    check_catalogue(
+        [request.source_format], settings.to_format, given, steps_given(settings.steps)
+    )
+
+
+def steps_given(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """Return checked steps as `check_catalogue` takes them."""
+    return [
+        {
+            "from_format": step.from_format,
+            "to_format": step.to_format,
+            "parameters": {
+                **step.parameters,
+                **{
+                    name: file.uri if isinstance(file, Source) else file
+                    for name, file in step.files.items()
+                },
+            },
+        }
+        for step in steps
+    ]
+
+
 def _groups(
     settings: CheckedSettings, uris: Sequence[str], sources: Sequence[Input]
 ) -> list[Sequence[Input]]:
     """Return what each call of the first converter gets."""
     if len(sources) == 1 or not settings.steps:
         return [sources]
-    target = settings.to_format
-    origins = {_source_format(settings.from_format, [uri], target) for uri in uris}
-    are_images = settings.from_format is None and target in _OF_IMAGES and origins <= IMAGES
-    if are_images or (len(origins) == 1 and is_array(origins.pop(), target)):
+    formats = _formats(settings, uris)
+    if converter_of_all(settings.from_format, formats, settings.to_format):
         return [sources]
     return [[source] for source in sources]
 
@@ -127,7 +156,7 @@ def request_for(
     :param files: the file parameters, by name.
     """
     uris = [source.uri if isinstance(source, Source) else source for source in sources]
-    origin = _source_format(settings.from_format, uris, settings.to_format)
+    origin = source_format(settings.from_format, _formats(settings, uris), settings.to_format)
     inputs = _source_files(sources, origin, settings.to_format)
     inputs += [InputFile(name, name, file) for name, file in files.items()]
     return ConversionRequest(
@@ -158,16 +187,16 @@ def check_steps(steps: object, *, find_files: bool = True) -> tuple[Step, ...]:
 
 def _step(number: int, step: object) -> Step:
     name = f"steps[{number - 2}]"
-    if not isinstance(step, Mapping) or not set(step) <= _STEP_KEYS or "to_format" not in step:
-        raise wrong(
-            name, "must be a mapping with to_format and, if need be, from_format and parameters"
-        )
-    files, plain, service_timeout = split_parameters(step.get("parameters"))
-    origin = step.get("from_format")
+    check_step_keys(name, step)
+    given: Any = step
+    files, plain, service_timeout = split_parameters(
+        given.get("parameters"), f"{name}['parameters']"
+    )
+    origin = given.get("from_format")
     return Step(
         number=number,
         from_format=None if origin is None else format_name(f"{name}['from_format']", origin),
-        to_format=format_name(f"{name}['to_format']", step["to_format"]),
+        to_format=format_name(f"{name}['to_format']", given["to_format"]),
         parameters=plain,
         files=files,
         service_timeout=service_timeout,
@@ -199,8 +228,10 @@ def find_files(
     }
 
 
-def _uris(source: object) -> list[str]:
+def _uris(source: object, settings: CheckedSettings) -> list[str]:
     items = flatten(source)
+    if source is None and _takes_nothing(settings):
+        return []
     if not items:
         raise wrong("source", "is an empty list; give at least one file")
     if items == [source]:
@@ -208,40 +239,31 @@ def _uris(source: object) -> list[str]:
     return [plain_text(f"source[{index}]", item) for index, item in enumerate(items)]
 
 
-def _source_format(from_format: object, uris: Sequence[str], target: str) -> str:
-    if from_format is not None:
-        return format_name("from_format", from_format)
-    if target in ANY_TO:
-        return "any"
-    formats = {_extension(uri) for uri in uris}
-    if len(uris) > 1 and formats <= IMAGES and target in _OF_IMAGES:
-        return "images"
-    if len(formats) > 1:
+def _takes_nothing(settings: CheckedSettings) -> bool:
+    found = catalogue().find(settings.from_format or NOTHING, settings.to_format)
+    return found is not None and found.takes_nothing
+
+
+def _formats(settings: CheckedSettings, uris: Sequence[str]) -> list[str]:
+    """Return the formats that the sources' names tell, unless the user told."""
+    if settings.from_format is not None:
+        return []
+    formats = [format_of(uri) for uri in uris]
+    archive = converter_of_all(None, ["file"], settings.to_format)
+    if "" in formats and not (archive and archive.takes_anything):
         raise wrong(
-            "source",
-            f"mixes {', '.join(sorted(formats))}; convert them to one format first, or set "
             "from_format",
+            f"is not given and {shown(uris[formats.index('')])} has no extension to infer it "
+            "from; set from_format",
         )
-    return formats.pop()
-
-
-def _extension(uri: str) -> str:
-    """Return the lower-case extension; `web` for a URL without one."""
-    path = urlsplit(uri).path if is_url(uri) else uri
-    name = unquote(path.rpartition("/")[2])
-    extension = name.rpartition(".")[2].lower() if "." in name.lstrip(".") else ""
-    if _EXTENSION.match(extension):
-        return extension
-    if is_url(uri):
-        return "web"
-    raise wrong(
-        "from_format",
-        f"is not given and {shown(uri)} has no extension to infer it from; set from_format",
-    )
+    return formats
 
 
 def _source_files(inputs: Sequence[Input], origin: str, target: str) -> list[InputFile]:
-    takes_several = is_array(origin, target)
+    converter = catalogue().find(origin, target)
+    takes_several = converter is not None and converter.takes_several
+    if not inputs:
+        return []
     if len(inputs) > 1 and not takes_several:
         raise wrong(
             "source",
