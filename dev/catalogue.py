@@ -1,6 +1,6 @@
 """Make the provider's catalogue of converters from a transcription of ConvertAPI's own document.
 
-``python dev/catalogue.py converters.json`` writes `airflow_provider_convertapi/api/catalogue.jsonl`.
+``python dev/catalogue.py converters.json`` writes the package's `api/catalogue.jsonl`.
 The source has, by route, source_formats, destination_formats, params and notes.  A catalogue of a
 live service is read by ``python -m airflow_provider_convertapi.catalogue --refresh``.
 """

@@ -194,15 +194,14 @@ class Catalogue:
         return self._found[pair]
 
     def _find(self, origin: str, target: str) -> Converter | None:
-        found = self._converter(origin, target) or min(
-            (self.converter(*pair) for pair in self._takers(origin, target)),
-            key=_generality,
-            default=None,
-        )
-        if found is None:
-            archive = self._converter("file", target)
-            found = archive if archive and archive.takes_anything else None
-        return found
+        by_source = self._index.get(target, {})
+        if origin in by_source:
+            return self.converter(origin, target)
+        taking = [source for source, taken in by_source.items() if origin in taken]
+        if taking:
+            return self.converter(min(taking, key=_rank), target)
+        archive = self._converter("file", target)
+        return archive if archive and archive.takes_anything else None
 
     def find_for_all(self, formats: Iterable[str], target: str) -> Converter | None:
         """Return the converter that takes files of all these formats together, None if none does.
@@ -241,10 +240,6 @@ class Catalogue:
             raise KeyError((source, target))
         return found
 
-    def _takers(self, extension: str, target: str) -> list[tuple[str, str]]:
-        by_source = self._index.get(target, {})
-        return [(source, target) for source, taken in by_source.items() if extension in taken]
-
     def _converter(self, source: str, target: str) -> Converter | None:
         pair = (source, target)
         if pair not in self._read:
@@ -277,10 +272,6 @@ _KEYS = frozenset(Parameter.__dataclass_fields__)
 
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _generality(converter: Converter) -> int:
-    return _rank(converter.source)
 
 
 def _rank(source: str) -> int:
@@ -370,12 +361,14 @@ def result_extension(path: str, to_format: str) -> str:
 
 def has_open_extension(to_format: str) -> bool:
     """Tell whether the extension of a result is known only once the result is there."""
-    name = current_name(to_format)
-    return any(
-        name not in converter.results and (len(converter.results) > 1 or converter.results == (ANYTHING,))
-        or any(parameter.names_result for parameter in converter.parameters.values())
-        for converter in catalogue().converters_to(to_format)
-    )
+    return any(_has_open_result(converter) for converter in catalogue().converters_to(to_format))
+
+
+def _has_open_result(converter: Converter) -> bool:
+    if any(parameter.names_result for parameter in converter.parameters.values()):
+        return True
+    is_one = len(converter.results) == 1 and converter.results != (ANYTHING,)
+    return not is_one and converter.target not in converter.results
 
 
 def is_file_parameter(name: str) -> bool:

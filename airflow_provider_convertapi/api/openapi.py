@@ -32,8 +32,10 @@ def catalogue_text(lines: Iterable[Mapping[str, Any]], source: str) -> bytes:
     for converter in converters:
         origin, _, target = converter["route"].partition("/to/")
         index.setdefault(target, {})[origin] = converter["from"]
-        kinds = {parameter["name"].lower(): parameter["type"] for parameter in converter["parameters"]}
-        files |= {name for name, kind in kinds.items() if kind in {"file", "files"}}
+        kinds = {
+            parameter["name"].lower(): parameter["type"] for parameter in converter["parameters"]
+        }
+        files |= {name for name, kind in kinds.items() if kind == "file"} - {"file"}
         if "files" in kinds:
             several.setdefault(target, []).append(origin)
     head = {"source": source, "files": sorted(files), "several": several, "index": index}
@@ -49,7 +51,7 @@ def _line(converter: Mapping[str, Any]) -> str:
 
 
 def _short(parameter: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a parameter without what goes without saying: name and type first, as they are read."""
+    """Return a parameter without what goes without saying."""
     names = ("name", "type", "required", "default", "choices", "least", "most", "span")
     kept = {name: parameter.get(name) for name in (*names, "extensions", "group")}
     return {

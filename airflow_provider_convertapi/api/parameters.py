@@ -39,9 +39,9 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 - only needed where something is wrong
 
     by_case, given = {other.lower(): other for other in names}, name.lower()
-    close = get_close_matches(given, by_case, n=5, cutoff=0.7)
     # Letters in another order are the commonest slip.
-    close.sort(key=lambda one: sorted(one) != sorted(given))
+    swapped = [one for one in by_case if sorted(one) == sorted(given)]
+    close = swapped or get_close_matches(given, by_case, n=1, cutoff=0.65)
     return f"; did you mean `{by_case[close[0]]}`?" if close else ""
 
 
@@ -122,7 +122,7 @@ def _range(parameter: Parameter, text: str) -> str | None:
     least, most = parameter.span
     parts = [part.strip().lower() for part in text.split(",")] if text.strip() else []
     numbers = [int(number) for part in parts for number in re.findall(r"\d+", part, re.ASCII)]
-    # Letters that look like none of ours may be a word of the service, save where there is no digit.
+    # A word of the service that we do not know may stand beside digits.
     are_parts = all(_PART_OF_RANGE.fullmatch(part) or re.search(r"\d", part) for part in parts)
     if parameter.name != "WorksheetIndex" and not are_parts:
         return f"is {_shown(text)}; it must be a range such as '1-10' or '1,3,5'"

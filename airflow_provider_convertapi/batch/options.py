@@ -5,10 +5,10 @@ This module may change from release to release.  It is loaded when a DAG file is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.conversions.values import (
     OPTIONS,
@@ -20,6 +20,9 @@ from airflow_provider_convertapi.conversions.values import (
     whole,
     wrong,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _MOST_IN_FLIGHT = 256
 _OF_A_SHARD = frozenset({"source", "shard", "max_conversions"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.batch.options import BATCH_OPTIONS, Shard, source_and_shard
+from airflow_provider_convertapi.batch.options import BATCH_OPTIONS, source_and_shard
 from airflow_provider_convertapi.configuration import load_catalogue
 from airflow_provider_convertapi.conversions.arguments import values_of
 from airflow_provider_convertapi.conversions.catalogued import check_catalogue
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         OnEmpty,
         OnMissingOutput,
     )
+    from airflow_provider_convertapi.batch.options import Shard
 
 _AS_CHECKED = (
     *("max_in_flight", "on_collision", "on_quota_exhausted", "on_empty", "on_missing_output"),

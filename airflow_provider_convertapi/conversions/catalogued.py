@@ -8,7 +8,6 @@ This module may change from release to release.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.converters import (
@@ -22,7 +21,8 @@ from airflow_provider_convertapi.configuration import takes_unknown
 from airflow_provider_convertapi.errors import ParameterError, UnsupportedFormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence, Set
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from airflow_provider_convertapi.api.converters import Converter, Parameter
 
@@ -124,11 +124,12 @@ def _no_such_pair(origin: str, target: str) -> str:
     text = f"to_format is {target!r}: ConvertAPI does not convert {origin} to {target}"
     targets = catalogue().targets_of(origin)
     if targets:
-        meant = did_you_mean(target, targets) or ":"
+        meant = did_you_mean(target, targets) or "."
         return f"{text}{meant} {origin} can become {listed(targets)}"
     sources = {source for source, _ in catalogue().pairs()}
     page = "; a web page needs from_format='web'" if origin in _PAGES else ""
-    return f"source is {origin!r}: ConvertAPI takes no such files{page or did_you_mean(origin, sources)}"
+    meant = page or did_you_mean(origin, sources)
+    return f"source is {origin!r}: ConvertAPI takes no such files{meant}"
 
 
 _PAGES = frozenset({"php", "asp", "aspx", "jsp", "cgi", "shtml", "xhtml", "com", "org", "net"})
@@ -190,9 +191,7 @@ def _no_such_parameter(name: str, converters: Sequence[Converter]) -> str:
     return f": {whose} {no_such}{did_you_mean(name, names)}"
 
 
-def _check_value(
-    findings: Findings, place: str, having: Sequence[Parameter], value: Any
-) -> None:
+def _check_value(findings: Findings, place: str, having: Sequence[Parameter], value: Any) -> None:
     faults = [complaint(parameter, value) for parameter in having]
     if None in faults:
         return
@@ -244,7 +243,7 @@ def check_step(
     findings: Findings,
     field: str,
     step: Mapping[str, Any],
-    made: Set[str | None],
+    made: AbstractSet[str | None],
 ) -> set[str | None]:
     """Check one further step; return the formats that it may make.
 
@@ -260,16 +259,14 @@ def check_step(
     if target is UNKNOWN:
         return {None}
     given = given if is_complete else {}
-    check_parameters(
-        findings, f"{field}['parameters']", converters, given, is_complete=is_complete
-    )
+    check_parameters(findings, f"{field}['parameters']", converters, given, is_complete=is_complete)
     if origin is None:
         [origin] = made if len(made) == 1 and made != {ANYTHING} else [None]
     return formats_made(converters, None if origin is UNKNOWN else origin, given)
 
 
 def _step_converters(
-    findings: Findings, field: str, step: Mapping[str, Any], made: Set[str | None]
+    findings: Findings, field: str, step: Mapping[str, Any], made: AbstractSet[str | None]
 ) -> list[Converter]:
     origin, target = step["from_format"], step["to_format"]
     if target is UNKNOWN:
@@ -293,14 +290,18 @@ def _check_follows(
     field: str,
     converter: Converter,
     origin: str | None,
-    made: Set[str | None],
+    made: AbstractSet[str | None],
 ) -> None:
     if converter.takes_url or converter.takes_nothing:
         findings.add(field, f"cannot be a further step: {converter.name} takes no file")
         return
     taken = {*converter.extensions, converter.source, origin}
     before = sorted(str(one) for one in made if one)
-    if not made.isdisjoint({None, ANYTHING}) or converter.takes_anything or taken.intersection(before):
+    if (
+        not made.isdisjoint({None, ANYTHING})
+        or converter.takes_anything
+        or taken.intersection(before)
+    ):
         return
     findings.add(
         f"{field}['from_format']",

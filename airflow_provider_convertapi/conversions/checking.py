@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.request import CheckedSettings, Input
 
 
-
 def check_conversion(
     arguments: ConversionArguments, *, find_inputs: bool = True
 ) -> CheckedConversion:
@@ -113,9 +112,7 @@ def what_is_asked(arguments: ConversionArguments) -> dict[str, Any]:
 def check_file(settings: CheckedSettings, request: ConversionRequest) -> None:
     """Raise what the catalogue says against the conversion of one file of a batch."""
     given = {**settings.plain, **settings.files}
-    check_catalogue(
-        [request.source_format], settings.to_format, given, steps_given(settings.steps)
-    )
+    check_catalogue([request.source_format], settings.to_format, given, steps_given(settings.steps))
 
 
 def steps_given(steps: Sequence[Step]) -> list[dict[str, Any]]:

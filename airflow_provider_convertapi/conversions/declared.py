@@ -8,7 +8,8 @@ imports neither a store nor a client.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.converters import catalogue
@@ -47,13 +48,13 @@ def check_declared(
     options: Options,
     source_of: Callable[[Any], Any] | None,
 ) -> None:
-    """Raise what is wrong with an operator's arguments: `ParameterError`, `UnsupportedFormatError`.
+    """Raise `ParameterError` or `UnsupportedFormatError` for what is wrong with an operator.
 
     :param given: the arguments by name, as they stand in the DAG file.
     :param rendered: the names of those that Airflow renders.
     :param options: how each of them is checked that stands for itself.
-    :param source_of: checks a shard, and returns its source first; None for an operator that takes no
-        shards and no directories.
+    :param source_of: checks a shard, and returns its source first; None for an operator that takes
+        no shards and no directories.
     """
     key = _key(given, rendered, options)
     if key in _GOOD:
@@ -123,8 +124,11 @@ def _check(
     origins = None
     if target is not UNKNOWN:
         _check_nothing(source, origin, target, is_batch=is_batch)
-        find = _origins_of_batch if is_batch else _origins
-        origins = find(sources, origin, target, has_steps=bool(steps))
+        origins = (
+            _origins_of_batch(sources, origin)
+            if is_batch
+            else _origins(sources, origin, target, has_steps=bool(steps))
+        )
     return check_catalogue(origins, target, parameters, steps)
 
 
@@ -136,7 +140,7 @@ def is_known(value: Any) -> bool:
         return True
     if isinstance(value, Mapping):
         return all(map(is_known, value.values()))
-    if isinstance(value, list | tuple | Set):
+    if isinstance(value, list | tuple | AbstractSet):
         return all(map(is_known, value))
     is_deferred = any(hasattr(value, name) for name in _DEFERRED) and not hasattr(value, "protocol")
     # What `.expand` and decorators fill in later.
@@ -214,7 +218,9 @@ def _origins(
             )
         return [origin] if origin else known
     if origin is None and "" in known and not (together and together.takes_anything):
-        item = sources[known.index("")]
+        from airflow_provider_convertapi.storage.uris import shown
+
+        item = shown(str(sources[known.index("")]))
         raise wrong(
             "from_format",
             f"is not given and {item} has no extension to infer it from; set from_format",
@@ -222,9 +228,7 @@ def _origins(
     return [source_format(origin, known, target)]
 
 
-def _origins_of_batch(
-    sources: list[Any] | None, origin: Any, target: str, *, has_steps: bool  # noqa: ARG001 - as `_origins`
-) -> list[str] | None:
+def _origins_of_batch(sources: list[Any] | None, origin: Any) -> list[str] | None:
     """Return the formats of the files; None where one of the sources may be a directory."""
     if origin is not None:
         return None if origin is UNKNOWN else [origin]

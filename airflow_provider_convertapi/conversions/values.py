@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from operator import itemgetter
 from os import PathLike, fspath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.converters import is_file_parameter
 from airflow_provider_convertapi.api.parameters import did_you_mean
 from airflow_provider_convertapi.errors import ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LEAST_TIMEOUT, MOST_TIMEOUT = 10, 1200
 """Seconds that the service's `Timeout` may be (ConvertAPI's OpenAPI document)."""
@@ -168,6 +171,7 @@ def key_text(value: object) -> str | None:
 
 ON_QUOTA = ("fail", "raise")
 
+
 class Options:
     """The arguments that can be checked each by itself.
 
@@ -225,7 +229,9 @@ def check_step_keys(field: str, step: object) -> None:
     :param field: what the user calls it.
     """
     if not isinstance(step, Mapping) or "to_format" not in step or not set(step) <= {*_STEP_KEYS}:
-        strange = [str(key) for key in step if key not in _STEP_KEYS] if isinstance(step, Mapping) else []
+        strange = (
+            [str(key) for key in step if key not in _STEP_KEYS] if isinstance(step, Mapping) else []
+        )
         has = f", but has {strange[0]!r}{did_you_mean(strange[0], _STEP_KEYS)}" if strange else ""
         raise wrong(
             field,

@@ -90,7 +90,11 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         try:
             check_declared(given, self.template_fields, options, source_of)
         except Exception as error:
+            from airflow_provider_convertapi.errors import ConvertApiError
             from airflow_provider_convertapi.failures import as_failure
+
+            if not isinstance(error, ConvertApiError):
+                raise
 
             # A mapped task is made, and checked here, when it runs: it must fail without a retry.
             raise as_failure(error) from None
