@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_convertapi.api.converters import catalogue
 from airflow_provider_convertapi.errors import ParameterError, UnsupportedFormatError
 from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 from airflow_provider_convertapi.operators.convert import ConvertApiOperator
@@ -285,3 +286,23 @@ def test_import_error_is_the_message(tmp_path: Path) -> None:
     [error] = DagBag(file).import_errors.values()
 
     assert "did you mean `PageRange`?" in error
+
+
+def test_every_pair_can_be_declared() -> None:
+    """With what it requires, each of the 314 converters is right."""
+    for source, target in catalogue().pairs():
+        converter = catalogue().converter(source, target)
+        required = {
+            parameter.name: parameter.choices[0] if parameter.choices else "[1]"
+            for parameter in converter.parameters.values()
+            if parameter.required and not parameter.is_input and parameter.default is None
+        }
+
+        ConvertApiOperator(
+            task_id="convert",
+            source=None if converter.takes_nothing else "https://x.org/",
+            from_format=source,
+            to_format=target,
+            destination="/out/",
+            parameters=required,
+        )
