@@ -22,6 +22,7 @@ from airflow_provider_convertapi.surroundings import surroundings
 if TYPE_CHECKING:
     import logging
     from collections.abc import Mapping, Sequence
+    from datetime import date
 
     import requests
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         SourceArgument,
         StepArguments,
     )
+    from airflow_provider_convertapi.hooks.account import ReportFormat
 
 __all__ = ["ConvertApiHook"]
 
@@ -227,23 +229,42 @@ class ConvertApiHook(BaseHook):
 
     def get_user(self) -> dict[str, Any]:
         """Return the account (`Active`, `ConversionsTotal`, …); needs the master token."""
-        with explicit_failures():
-            self._require_master_token()
+        from airflow_provider_convertapi.hooks.account import account_calls
+
+        with account_calls(self._settings):
             return self._client.call(endpoints.get_user())
 
     def get_statistics(self, start_date: str, end_date: str) -> list[dict[str, Any]]:
-        """Return the conversions between two dates (`YYYY-MM-DD`); needs the master token."""
-        with explicit_failures():
-            self._require_master_token()
+        """Return the conversions between two dates (`YYYY-MM-DD`); needs the master token.
+
+        `write_statistics` takes any number of them.
+        """
+        from airflow_provider_convertapi.hooks.account import account_calls
+
+        with account_calls(self._settings):
             return self._client.call(endpoints.get_statistics(start_date, end_date))
 
-    def _require_master_token(self) -> None:
-        if not self._settings.master_token:
-            raise ConnectionConfigError(
-                f"Connection {self.convertapi_conn_id!r}: extra master_token is empty, and "
-                "ConvertAPI shows the account to no other token. Enter the Master Token of the "
-                "ConvertAPI dashboard."
-            )
+    def write_statistics(
+        self,
+        first_day: str | date,
+        last_day: str | date,
+        destination: PathArgument,
+        *,
+        format: ReportFormat = "csv",  # noqa: A002 - what the user calls it
+    ) -> str:
+        """Write the conversions of some days to a file, and return its URI.
+
+        The arguments are those of `ConvertApiStatisticsOperator`; needs the master token.
+        """
+        from airflow_provider_convertapi.hooks.account import (
+            account_calls,
+            checked_days,
+            write_statistics,
+        )
+
+        with account_calls(self._settings):
+            days = checked_days(first_day, last_day)
+            return write_statistics(self._client, days, str(destination), format, self._logger)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether token and Kid are accepted; spends no conversion, never raises."""

@@ -148,6 +148,8 @@ def test_plan_only_sends_nothing(
     assert [letter] == list(letter.parent.iterdir())
 
 
+# A converter of documents has no such parameters, which are secret all the same.
+@pytest.mark.filterwarnings("ignore:.*ConvertAPI ignores it")
 def test_secrets_of_arguments_are_masked(
     run_dag: RunDag,
     convertapi_sandbox: Sandbox,
@@ -178,6 +180,8 @@ def test_secrets_of_arguments_are_masked(
         assert secret not in shown
 
 
+# A converter of documents has no such parameters, which are secret all the same.
+@pytest.mark.filterwarnings("ignore:.*ConvertAPI ignores it")
 def test_what_is_secret_in_nested_arguments_is_masked(
     run_dag: RunDag,
     convertapi_sandbox: Sandbox,

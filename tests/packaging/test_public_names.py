@@ -57,10 +57,15 @@ PUBLIC = {
     ],
     "airflow_provider_convertapi.hooks.convertapi": ["ConvertApiHook"],
     "airflow_provider_convertapi.manifest": ["main"],
+    "airflow_provider_convertapi.operators.account": [
+        "ConvertApiAccountOperator",
+        "ConvertApiStatisticsOperator",
+    ],
     "airflow_provider_convertapi.operators.batch": ["ConvertApiBatchOperator"],
     "airflow_provider_convertapi.operators.convert": ["ConvertApiOperator"],
     "airflow_provider_convertapi.policies": ["ConvertApiRetryPolicy"],
     "airflow_provider_convertapi.sensors.job": ["ConvertApiJobSensor"],
+    "airflow_provider_convertapi.sensors.quota": ["ConvertApiQuotaSensor"],
     "airflow_provider_convertapi.shards": ["find_shards"],
     "airflow_provider_convertapi.triggers.job": ["ConvertApiJobTrigger"],
 }
@@ -83,6 +88,7 @@ OF_THE_HOOK = [
     "open_session",
     "test_connection",
     "upload",
+    "write_statistics",
 ]
 """What the hook has beside Airflow's own; `open_session` says that it is for this provider."""
 
