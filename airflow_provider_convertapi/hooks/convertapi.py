@@ -152,7 +152,7 @@ class ConvertApiHook(BaseHook):
 
     def convert(
         self,
-        source: SourceArgument,
+        source: SourceArgument | None,
         to_format: str,
         destination: PathArgument,
         *,
