@@ -35,6 +35,12 @@ def get_provider_info() -> dict[str, Any]:
                 "airflow_provider_convertapi.operators.convert",
             )
         ],
+        "task-decorators": [
+            {
+                "class-name": "airflow_provider_convertapi.decorators.convertapi.convertapi_task",
+                "name": "convertapi",
+            }
+        ],
         "sensors": [
             _modules(
                 "airflow_provider_convertapi.sensors.job",

@@ -15,6 +15,7 @@ from airflow_provider_convertapi.conversions.values import (
     Options,
     choice,
     flag,
+    is_summary,
     seconds,
     to_number,
     whole,
@@ -39,7 +40,7 @@ class Shard:
 
 def source_and_shard(source: Any) -> tuple[Any, Shard]:
     """Return the source, and the shard of it that is meant."""
-    if not isinstance(source, Mapping):
+    if not isinstance(source, Mapping) or is_summary(source):
         return source, Shard(0, 1)
     if "source" not in source or not set(source) <= _OF_A_SHARD:
         raise wrong(

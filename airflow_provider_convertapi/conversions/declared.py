@@ -27,6 +27,7 @@ from airflow_provider_convertapi.conversions.values import (
     check_step_keys,
     flatten,
     format_name,
+    is_summary,
     plain_text,
     split_parameters,
     wrong,
@@ -173,7 +174,7 @@ def _sources(source: Any) -> list[Any] | None:
     if not items:
         raise wrong("source", "is an empty list; give at least one file")
     for number, item in enumerate(items):
-        if is_known(item):
+        if is_known(item) and not is_summary(item):
             plain_text(f"source[{number}]" if is_list else "source", item)
     return items
 
@@ -193,6 +194,8 @@ def _format_of(item: Any) -> str | None:
     """Return the format that a source's name tells, None where nobody can tell yet."""
     if isinstance(item, str) and not is_known(item):
         return format_of_template(item)
+    if is_summary(item):
+        return None
     return format_of(plain_text("source", item)) if is_known(item) else None
 
 

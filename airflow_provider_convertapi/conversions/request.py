@@ -35,6 +35,9 @@ INLINE_LIMIT = 1024 * 1024
 
 _NAMES_SHOWN = 3
 
+_DOCUMENTS = frozenset({"File", "Files", "Url"})
+"""The form fields of what is converted."""
+
 Input = Source | str
 """A file that we read, or the URL of one that the service fetches itself."""
 
@@ -174,9 +177,20 @@ class ConversionRequest:
     @property
     def input_uris(self) -> list[str]:
         """Return every input's URI, file parameters included."""
+        return [uri_of(file.input) for file in self.inputs]
+
+    @property
+    def documents(self) -> list[Input]:
+        """Return what is converted, without the files among the parameters."""
+        names = (file.parameter.partition("[")[0] for file in self.inputs)
         return [
-            file.input.uri if isinstance(file.input, Source) else file.input for file in self.inputs
+            file.input for file, name in zip(self.inputs, names, strict=True) if name in _DOCUMENTS
         ]
+
+    @property
+    def is_merge_of_one(self) -> bool:
+        """Tell whether it merges a single file, which is billed and changes nothing."""
+        return self.target_format == "merge" and len(self.documents) == 1
 
     @property
     def uploads(self) -> dict[str, Source]:
@@ -264,6 +278,11 @@ class CheckedConversion:
         """Say what is converted, in a form that may be logged."""
         more = f" and {len(self.requests) - 1} more" if len(self.requests) > 1 else ""
         return f"{self.requests[0].describe()}{more}"
+
+
+def uri_of(item: Input) -> str:
+    """Return an input's URI."""
+    return item.uri if isinstance(item, Source) else item
 
 
 def check_unchanged(source: Source) -> None:

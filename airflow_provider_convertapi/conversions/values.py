@@ -68,6 +68,13 @@ def choice(name: str, value: object, choices: Sequence[str]) -> Any:
     return value
 
 
+def callable_or_none(name: str, value: Any) -> Any:
+    """Return an argument that is a callable, or None."""
+    if value is not None and not callable(value):
+        raise wrong(name, f"is a {type(value).__name__}; it must be a callable, such as a function")
+    return value
+
+
 def seconds(name: str, value: object, least: float | None = None) -> float:
     """Return an argument's seconds, also of a `timedelta` or of the text of a number.
 
@@ -117,6 +124,19 @@ def to_number(value: object) -> float | None:
         return float(value)
     except ValueError:
         return None
+
+
+_OF_A_SUMMARY = frozenset({"converted", "manifest"})
+_OF_A_PLAN = frozenset({"to_convert", "manifest"})
+
+
+def is_summary(item: object) -> bool:
+    """Tell whether a source is what a batch returned."""
+    if not isinstance(item, Mapping):
+        return False
+    if item.keys() >= _OF_A_PLAN:
+        raise wrong("source", "is the plan of a batch with plan_only=True, which has made nothing")
+    return item.keys() >= _OF_A_SUMMARY
 
 
 def flatten(source: object) -> list[object]:
@@ -195,6 +215,7 @@ OPTIONS_OF_ONE: Mapping[str, Callable[[Any], Any]] = {
     "durable": partial(flag, "durable"),
     "overwrite": partial(flag, "overwrite", optional=True),
     "conversion_key": key_text,
+    "result_check": partial(callable_or_none, "result_check"),
     "on_quota_exhausted": partial(choice, "on_quota_exhausted", choices=ON_QUOTA),
     "convertapi_conn_id": partial(plain_text, "convertapi_conn_id"),
     "deferrable": partial(flag, "deferrable"),

@@ -39,6 +39,12 @@ _buckets: set[tuple[str, str | None, str]] = set()
 """Buckets that existed when this process looked."""
 
 
+def _unless_missing(error: Exception) -> None:
+    """Raise, unless there is nothing under a prefix."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
 class ObjectLocation(StoreLocation):
     """A place in an object store."""
 
@@ -56,7 +62,19 @@ class ObjectLocation(StoreLocation):
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
         """Yield what the store says about each object."""
-        yield from self.fs.find(root, detail=True).values()
+        yield from self.fs.find(root, detail=True, **self._raising()).values()
+
+    def _raising(self) -> dict[str, Any]:
+        """Return what makes a listing raise: fsspec's own leaves out what it cannot list."""
+        from fsspec.asyn import AsyncFileSystem  # noqa: PLC0415 - for stores only
+        from fsspec.spec import AbstractFileSystem  # noqa: PLC0415 - as above
+
+        kind = type(self.fs)
+        if isinstance(self.fs, AsyncFileSystem):
+            is_own = kind._find is not AsyncFileSystem._find  # noqa: SLF001 - what `find` calls
+        else:
+            is_own = kind.find is not AbstractFileSystem.find
+        return {} if is_own else {"on_error": _unless_missing}
 
     def check_destination(self, argument: str) -> None:
         """Raise `ParameterError` where the bucket is missing."""

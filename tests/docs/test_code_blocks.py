@@ -52,7 +52,7 @@ def test_blocks_run(
     namespace: dict[str, Any] = {"__name__": page.stem}
 
     for block in blocks(page):
-        if block.language != "python" or block.excused:
+        if block.language != "python" or block.excuse:
             continue
         if "@dag" in block.code or "DAG(" in block.code:
             _run_as_dag_file(block, run_dag)

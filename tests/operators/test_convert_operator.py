@@ -32,9 +32,8 @@ def letter(tmp_path: Path) -> Path:
 
 def dag_of(dag_id: str, **arguments: Any) -> Any:
     """Make a DAG with one operator."""
-    from airflow.providers.common.compat.sdk import DAG
-
     from airflow_provider_convertapi.operators.convert import ConvertApiOperator
+    from tests.airflow_api import DAG
 
     arguments.setdefault("retry_delay", timedelta(0))
     with DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:

@@ -6,15 +6,17 @@ from importlib import import_module
 from pkgutil import walk_packages
 
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook
 
 import airflow_provider_convertapi
 from airflow_provider_convertapi import errors, failures
+from airflow_provider_convertapi.airflow_names import BaseHook
 from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 PUBLIC = {
     "airflow_provider_convertapi": ["__version__"],
     "airflow_provider_convertapi.catalogue": ["main"],
+    "airflow_provider_convertapi.checks": ["min_characters", "not_empty", "same_page_count"],
+    "airflow_provider_convertapi.decorators.convertapi": ["convertapi_task"],
     "airflow_provider_convertapi.errors": [
         "AuthenticationError",
         "BatchFailedError",
@@ -30,6 +32,7 @@ PUBLIC = {
         "OutputNotWritableError",
         "ParameterError",
         "QuotaExhaustedError",
+        "ResultCheckError",
         "ResultExpiredError",
         "ResultLostError",
         "ThrottledError",
@@ -50,13 +53,14 @@ PUBLIC = {
         "OutputNotWritableFailure",
         "ParameterFailure",
         "QuotaExhaustedFailure",
+        "ResultCheckFailure",
         "ResultExpiredFailure",
         "ResultLostFailure",
         "UnexpectedAnswerFailure",
         "UnsupportedFormatFailure",
     ],
     "airflow_provider_convertapi.hooks.convertapi": ["ConvertApiHook"],
-    "airflow_provider_convertapi.manifest": ["main"],
+    "airflow_provider_convertapi.manifest": ["Record", "main", "read"],
     "airflow_provider_convertapi.operators.account": [
         "ConvertApiAccountOperator",
         "ConvertApiStatisticsOperator",
@@ -75,6 +79,7 @@ OF_THE_HOOK = [
     "conn_name_attr",
     "conn_type",
     "convert",
+    "convert_batch",
     "convertapi_conn_id",
     "default_conn_name",
     "delete",
@@ -86,6 +91,8 @@ OF_THE_HOOK = [
     "hook_name",
     "issue_token",
     "open_session",
+    "plan",
+    "run",
     "test_connection",
     "upload",
     "write_statistics",
