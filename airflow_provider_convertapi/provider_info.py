@@ -152,6 +152,6 @@ _OPTIONS = {
         "version_added": "0.1.0",
         "type": "string",
         "example": "/opt/airflow/convertapi.jsonl",
-        "default": "",
+        "default": None,
     },
 }

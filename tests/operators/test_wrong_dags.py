@@ -130,7 +130,7 @@ WRONG_BATCHES: list[tuple[dict[str, Any], str]] = [
     ({"source": {"path": "/in/"}}, "source is a mapping of path"),
     ({"failure_policy": "most"}, "failure_policy is 'most'; it must be 'any'.*'never'.*share"),
     ({"failure_policy": 5}, "failure_policy is 5"),
-    ({"on_collision": "sufix"}, "on_collision is 'sufix'; it must be 'fail' or 'suffix'"),
+    ({"on_collision": "suffixes"}, "on_collision is 'suffixes'; it must be 'fail' or 'suffix'"),
     ({"on_empty": "error"}, "on_empty is 'error'"),
     ({"on_missing_output": "x"}, "on_missing_output is 'x'"),
     ({"on_quota_exhausted": "x"}, "'fail', 'raise' or 'partial'"),
@@ -260,7 +260,7 @@ def test_secrets_are_not_shown() -> None:
     ]
     with pytest.raises(ParameterError) as caught:
         ConvertApiOperator(
-            task_id="convert", **SINGLE, parameters={"Passwrod": "s3cret"}, steps=steps
+            task_id="convert", **SINGLE, parameters={"Passwordd": "s3cret"}, steps=steps
         )
 
     assert "s3cret" not in str(caught.value)
