@@ -82,7 +82,8 @@ def _key(given: Mapping[str, Any], rendered: Sequence[str], options: Options) ->
     if type(source) is not str or type(destination) is not str:
         return None
     values = options.values_of(given)
-    nested = repr((given["parameters"], given["steps"]))
+    parameters, steps = given["parameters"], given["steps"]
+    nested = "" if parameters is None and steps is None else repr((parameters, steps))
     # A number that equals a switch is none.
     told = (_ending(source), _ending(destination), nested, tuple(map(type, values)))
     try:
@@ -95,6 +96,8 @@ def _ending(name: str) -> tuple[str, bool, bool]:
     """Return all that is checked of the name of a file; of an unusual one, the name."""
     base = name[name.rfind("/") + 1 :]
     dot = base.rfind(".")
+    if dot < 0 and name.strip() not in {"", "None"} and "http" not in name[:8].lower():
+        return "", "{" in name, False
     if dot < 1 or base[dot - 1] == "." or "http" in name[:8].lower():
         return name, True, True
     return base[dot:], "{" in name, False

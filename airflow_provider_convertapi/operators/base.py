@@ -72,12 +72,11 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         plan_only: bool,
     ) -> None:
         """Keep the arguments as attributes, as Airflow renders them."""
-        given = values_of(arguments, type(arguments)) | {
-            "convertapi_conn_id": convertapi_conn_id,
-            "deferrable": deferrable,
-            "cancel_on_kill": cancel_on_kill,
-            "plan_only": plan_only,
-        }
+        given = values_of(arguments, type(arguments))
+        given["convertapi_conn_id"] = convertapi_conn_id
+        given["deferrable"] = deferrable
+        given["cancel_on_kill"] = cancel_on_kill
+        given["plan_only"] = plan_only
         # Not one by one: what Airflow does for each, it has done, and a DAG file has many tasks.
         vars(self).update(given, _arguments_class=type(arguments), _session=None)
         self._check_declared(given)
