@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+def is_state(name: str) -> bool:
+    """Tell whether a file in the destination is no output, but what a batch remembers."""
+    return "_convertapi" in name
+
+
 @dataclass
 class Told:
     """A story that was run: what happened, and the promise that was broken, if any."""
@@ -88,7 +93,7 @@ class Happenings:
         return sorted(name for name, versions in self.world.contents.items() if versions[-1])
 
     def _output(self, share: float) -> str | None:
-        files = [name for name in sorted(self.world.files("out")) if "_convertapi" not in name]
+        files = [name for name in sorted(self.world.files("out")) if not is_state(name)]
         return self.world.uri("out") + files[int(share * len(files))] if files else None
 
     def remove_output(self, share: float) -> None:
