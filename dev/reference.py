@@ -131,6 +131,7 @@ def readable(annotation: str) -> str:
         ("SourceArgument", "path, URI or list"),
         ("PathArgument", "path or URI"),
         ("Seconds", "seconds | timedelta"),
+        ("ResultCheck", "callable"),
         ("StepArguments", "mapping"),
     ):
         kind = kind.replace(name, words)

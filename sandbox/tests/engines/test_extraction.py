@@ -243,6 +243,22 @@ def test_turned_and_cropped_page(convert: Convert, read: Reader) -> None:
     assert "Keep this. ." == " ".join(read.text(pdf)[0].split())
 
 
+def test_scan_is_refused(convert: Convert, refused: Refused, read: Reader) -> None:
+    """What a picture shows cannot be found, so it does not pass for removed."""
+    with (
+        pikepdf.Pdf.open(io.BytesIO(samples.content("report"))) as document,
+        pikepdf.Pdf.open(io.BytesIO(samples.content("scan"))) as scan,
+    ):
+        document.pages.extend(scan.pages)
+        mixed = io.BytesIO()
+        document.save(mixed)
+    rules = '[{"Text": "North"}]'
+
+    assert (415, 415) == refused("pdf", "redact", mixed.getvalue(), RedactionData=rules)
+    pdf = removed(convert, mixed.getvalue(), {"Text": "North"}, PageRange="1")
+    assert "North" not in read.text(pdf)[0]
+
+
 def test_only_the_pages_that_are_named(convert: Convert, read: Reader) -> None:
     """Other pages keep what they have."""
     pdf = removed(convert, samples.content("pdf"), {"Text": "Chapter"}, PageRange="2")
