@@ -10,6 +10,8 @@ SOURCES := airflow_provider_convertapi sandbox tests dev example_dags bench
 # Small machines have two cores; in the default run, tests wait for half of their time.
 WORKERS := 2
 PYTEST = -m pytest -n $(WORKERS) --dist loadgroup
+STORE_PROVIDERS := -c constraints/airflow-3.3.txt \
+	apache-airflow-providers-google apache-airflow-providers-microsoft-azure
 # Which tests of a suite to run; the long ones take minutes.
 MARK := not long
 # Which environments `make test-matrix` tries, as in "2.11.0-py3.11 newest-py3.12"; empty for all.
@@ -27,7 +29,7 @@ SEEDS ?= 1000
 OFFSET ?= 0
 
 .PHONY: help demo ui simulate test test-core test-airflow coverage test-long test-floors test-2.11 test-matrix \
-	test-crash test-celery test-node lint bench constraints resolve clean
+	test-crash test-celery test-stores test-node lint bench constraints resolve clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -78,6 +80,10 @@ test-celery: .venv/celery ## Run batches on CeleryExecutor and kill a worker; in
 	tests/celery/install-servers
 	.venv/bin/python -m pytest tests/celery
 
+test-stores: .venv-stores/installed ## Run what docs/storage.md promises on a server of each store; installs azurite and OpenSSH
+	tests/stores/install-servers
+	.venv-stores/bin/python $(PYTEST) tests/stores
+
 test-node: .venv/installed ## Run the vendor's Node.js client against the sandbox; needs node and npm
 	.venv/bin/python sandbox/tests/node/run.py
 
@@ -93,7 +99,7 @@ bench: .venv/installed ## Measure speed, memory and import time
 	.venv/bin/python dev/bench.py
 
 constraints: ## Resolve the newest versions of everything, and rewrite constraints/
-	$(call resolve,3.3,3.3.2,$(EVERYTHING) --group celery)
+	$(call resolve,3.3,3.3.2,$(EVERYTHING) --group celery --group stores)
 	$(call resolve,2.11,2.11.2,$(SANDBOX_AND_TESTS))
 
 resolve: ## Check that everything can be installed with each supported Airflow, without installing it
@@ -107,7 +113,7 @@ resolve: ## Check that everything can be installed with each supported Airflow, 
 	rm -rf build/resolve
 
 clean: ## Remove environments, caches and reports
-	rm -rf .venv .venv-core .venv-floors .venv-2.11 build dist .coverage* .*_cache
+	rm -rf .venv .venv-core .venv-floors .venv-2.11 .venv-stores build dist .coverage* .*_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
@@ -127,6 +133,10 @@ clean: ## Remove environments, caches and reports
 # Only test-celery needs these.
 .venv/celery: .venv/installed
 	$(call install,-c constraints/airflow-3.3.txt --group celery)
+
+# The two providers without their dependencies: we use their file systems only.
+.venv-stores/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
+	$(call install,-c constraints/airflow-3.3.txt $(SANDBOX_AND_TESTS) --group stores,--no-deps $(STORE_PROVIDERS))
 
 .venv-2.11/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-2.11.txt
 	$(call install,-c constraints/airflow-2.11.txt $(SANDBOX_AND_TESTS))

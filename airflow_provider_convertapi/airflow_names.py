@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         AirflowSkipException,
         AirflowTaskTimeout,
     )
+    from airflow.sdk.io.fs import has_fs
     from airflow.sdk.log import amask_secret, mask_secret
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "amask_secret",
     "conf",
     "get_current_context",
+    "has_fs",
     "mask_secret",
 ]
 
@@ -74,6 +76,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "amask_secret": ("airflow.sdk.log",),  # 3.3
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),
     "get_current_context": ("airflow.sdk", "airflow.operators.python"),
+    "has_fs": ("airflow.sdk.io.fs", "airflow.sdk.io", "airflow.io"),
     "mask_secret": (
         "airflow.sdk.log",
         "airflow.sdk.execution_time.secrets_masker",
