@@ -117,5 +117,6 @@ def main(megabytes: int, names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sizes = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
-    sys.exit(main(*(sizes or [300]), [name for name in sys.argv[1:] if not name.isdigit()]))
+    given = sys.argv[1:]
+    size = next((int(argument) for argument in given if argument.isdigit()), 300)
+    sys.exit(main(size, [argument for argument in given if not argument.isdigit()]))

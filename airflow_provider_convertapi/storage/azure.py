@@ -121,7 +121,7 @@ class AzureLocation(ObjectLocation):
         return _AzureReader(_Blob(self, state), self)
 
     @asking
-    def put(self, file: Path, *, replace: bool, **more: Any) -> None:
+    def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:
         """Upload a local file in blocks; adlfs would hold up to 64 MiB of it in memory."""
         from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError  # noqa: PLC0415 - as above
 

@@ -145,8 +145,10 @@ class ObjectLocation(StoreLocation):
         return True
 
     def look_at_bucket(self) -> None:
-        """Ask the store for the bucket; `FileNotFoundError` where there is none."""
-        self.fs.info(self.bucket)
+        """Ask the store for the bucket; `FileNotFoundError` where there is none.
+
+        What is not the file system of the store's own library may know no buckets.
+        """
 
     @asking
     def try_writing(self) -> None:
@@ -170,7 +172,7 @@ class ObjectLocation(StoreLocation):
             )
 
     def try_uploading(self, key: str) -> None:
-        """Do nothing, where only writing could tell."""
+        """Do nothing: with a file system that we do not know, only writing could tell."""
 
     def part(self, spool: Callable[[], Path], marks: Sequence[str] = (), stamp: str = "") -> Part:  # noqa: ARG002 - nothing is hidden in the store
         """Return a result that is put in one step."""
@@ -198,11 +200,7 @@ class ObjectPart:
 
     def publish(self, *, replace: bool) -> None:
         """Put it."""
-        try:
-            self._target.put(self.staged, replace=replace, **self._more)
-        except FileNotFoundError as error:
-            what = f"{shown(self._target.uri)} cannot be written: its bucket does not exist."
-            raise OutputNotWritableError(what) from error
+        self._target.put(self.staged, replace=replace, **self._more)
 
     def discard(self) -> None:
         """Remove it from the spool."""

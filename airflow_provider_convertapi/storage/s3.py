@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.storage.location import BLOCK
 from airflow_provider_convertapi.storage.objects import ObjectLocation, ObjectReader
-from airflow_provider_convertapi.storage.store import asking, state_of
+from airflow_provider_convertapi.storage.store import StoreLocation, asking, state_of
 from airflow_provider_convertapi.storage.trouble import http_status, refuses_credentials
 from airflow_provider_convertapi.storage.uris import shown
 
@@ -70,6 +70,21 @@ class S3Location(ObjectLocation):
             raise
         return found
 
+    @asking
+    def has_children(self) -> bool:
+        """Tell whether any key begins with the path and a slash."""
+        root = f"{self.object_key.rstrip('/')}/".lstrip("/")  # empty for the bucket itself
+        try:
+            found = self.fs.call_s3(
+                "list_objects_v2", self.fs.kwargs, Bucket=self.bucket, Prefix=root, MaxKeys=2
+            )
+        except FileNotFoundError:  # the bucket is missing
+            return False
+        return any(item["Key"] != root for item in found.get("Contents", ()))
+
+    names = StoreLocation.names
+    """One request, which leaves out what lies deeper; the others list that, too."""
+
     def stamping(self, stamp: str) -> dict[str, Any]:
         """Return the object's own metadata, which whoever writes it anew does not keep."""
         return {"Metadata": {_STAMP: stamp}} if stamp else {}
@@ -81,7 +96,8 @@ class S3Location(ObjectLocation):
     def reader(self, state: State | None) -> Reader:
         """Open the object; where its state is known, no request comes before the first read."""
         if state is None or not self.pins(state):
-            return _S3Reader(super().reader(None).file, self)
+            file = self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none")
+            return _S3Reader(file, self)
         etag = f'"{state.version}"'
         file = self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none", size=state.size)
         # As s3fs does when it asks for the size: all blocks must come from this version.
@@ -125,7 +141,7 @@ class S3Location(ObjectLocation):
             )
 
     @asking
-    def put(self, file: Path, *, replace: bool, **more: Any) -> None:
+    def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:
         """Upload a file; see `StoreLocation.put`."""
         try:
             super().put(file, replace=replace, **more)

@@ -75,7 +75,7 @@ def _remedy(name: str) -> str:
     there_are = "; ".join(f"{', '.join(names)} ({by})" for by, names in brought.items())
     return (
         f"{_INSTEAD.get(name, '')}Schemes, and the package that brings each: {there_are}. "
-        f"No Airflow provider that we know brings {name!r}; is it spelled right?"
+        f"None that we know brings this one: is {name!r} spelled right?"
     )
 
 

@@ -97,7 +97,7 @@ class StoreLocation:
     has_directories: ClassVar[bool] = True
 
     @classmethod
-    def at(cls, address: Address, argument: str) -> Self:
+    def at(cls, address: Address, argument: str) -> StoreLocation:
         """Resolve an address, and the connection that it names."""
         cls.check_address(address, argument)
         root, fs = file_system(address, argument)
@@ -240,7 +240,7 @@ class StoreLocation:
         return type(self)(uri, self.family, self.conn_id, f"{parent}/{name}", self.fs)
 
     @asking
-    def put(self, file: Path, *, replace: bool, **more: Any) -> None:
+    def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:
         """Upload a local file in blocks, few at a time, so that memory stays bounded.
 
         :param replace: false raises `FileExistsError` where a file is there already.
@@ -348,7 +348,7 @@ class Reader(io.RawIOBase):
         length = getattr(self.file, "size", None)
         if not isinstance(length, int):
             return size
-        left = max(length - self.file.tell(), 0)
+        left = max(length - int(self.file.tell()), 0)
         return min(size, left) if size >= 0 else left
 
     def close(self) -> None:

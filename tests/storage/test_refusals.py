@@ -190,7 +190,7 @@ def test_sftp_directory_that_may_not_be_written(
         ("ftp", r"Airflow reaches SFTP.*sftp://.*apache-airflow-providers-sftp\[sshfs\]"),
         ("wasbs", "Azure's scheme is abfs://"),
         ("hdfs", "file://.*part of Airflow"),
-        ("zzz", "brings 'zzz'; is it spelled right"),
+        ("zzz", "is 'zzz' spelled right"),
     ],
 )
 def test_unknown_scheme_is_answered_with_those_there_are(scheme: str, said: str) -> None:

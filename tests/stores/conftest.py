@@ -116,9 +116,7 @@ def _google(stack: ExitStack, connections: Connections, folder: Path) -> Callabl
     return make
 
 
-def _s3(
-    name: str, url: str, connections: Connections, login: str, password: str
-) -> Callable[..., Any]:
+def _s3(name: str, url: str, connections: Connections, login: str, password: str) -> Any:
     extra = {"endpoint_url": url, "region_name": "us-east-1"}
     connections.add(name, conn_type="aws", login=login, password=password, extra=extra)
     return boto3.client(

@@ -71,7 +71,14 @@ def _listens(port: int) -> bool:
 def azurite(folder: Path) -> Iterator[str]:
     """Run Azure's emulator; yield its URL, which ends in the account."""
     port = free_port()
-    command = [AZURITE, "--blobPort", str(port), "--location", folder, "--skipApiVersionCheck"]
+    command: list[str | Path] = [
+        AZURITE,
+        "--blobPort",
+        str(port),
+        "--location",
+        folder,
+        "--skipApiVersionCheck",
+    ]
     with running([*command, "--disableTelemetry"], port, folder / "log"):
         yield f"http://127.0.0.1:{port}/{ACCOUNT}"
 
@@ -86,7 +93,15 @@ def fake_gcs_server(folder: Path) -> Iterator[str]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     # The wrapper does not read what its server writes, and the server would wait for it.
-    command = [binary, "-scheme", "http", "-backend", "memory", "-host", "127.0.0.1"]
+    command: list[str | Path] = [
+        binary,
+        "-scheme",
+        "http",
+        "-backend",
+        "memory",
+        "-host",
+        "127.0.0.1",
+    ]
     with running([*command, "-port", str(port), "-external-url", url], port, folder / "log"):
         yield url
 
@@ -104,7 +119,14 @@ def moto(folder: Path) -> Iterator[str]:
 def localbucket(folder: Path) -> Iterator[str]:
     """Run an S3 that moto's authors did not write; yield its URL."""
     port = free_port()
-    command = [sys.executable, "-m", "localbucket", folder / "data", "--port", str(port)]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "localbucket",
+        folder / "data",
+        "--port",
+        str(port),
+    ]
     with running(command, port, folder / "log"):
         yield f"http://127.0.0.1:{port}"
 

@@ -6,12 +6,17 @@ import hashlib
 import os
 from typing import TYPE_CHECKING
 
+import pytest
+
 from airflow_provider_convertapi.storage import BLOCK, Destination, Publication, find_source
 
 if TYPE_CHECKING:
     from tests.stores.places import Place
 
 MEGABYTES = 300
+
+# gcsfs gives aiohttp whole blocks.
+pytestmark = pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 
 
 def test_three_hundred_megabytes(store: Place) -> None:
