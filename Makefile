@@ -29,7 +29,7 @@ SEEDS ?= 1000
 OFFSET ?= 0
 
 .PHONY: help demo ui simulate test test-core test-airflow coverage test-long test-floors test-2.11 test-matrix \
-	test-crash test-celery test-stores test-node lint bench constraints resolve clean
+	test-crash test-celery test-stores test-node test-ocr lint bench constraints resolve clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -84,6 +84,9 @@ test-stores: .venv-stores/installed ## Run what docs/storage.md promises on a se
 	tests/stores/install-servers
 	.venv-stores/bin/python $(PYTEST) tests/stores
 
+test-ocr: .venv/ocr ## Recognise the text of scans in the sandbox; installs half a gigabyte
+	.venv/bin/python -m pytest sandbox/tests/engines/test_ocr.py
+
 test-node: .venv/installed ## Run the vendor's Node.js client against the sandbox; needs node and npm
 	.venv/bin/python sandbox/tests/node/run.py
 
@@ -99,7 +102,7 @@ bench: .venv/installed ## Measure speed, memory and import time
 	.venv/bin/python dev/bench.py
 
 constraints: ## Resolve the newest versions of everything, and rewrite constraints/
-	$(call resolve,3.3,3.3.2,$(EVERYTHING) --group celery --group stores)
+	$(call resolve,3.3,3.3.2,$(EVERYTHING) --group celery --group stores -e './sandbox[ocr]')
 	$(call resolve,2.11,2.11.2,$(SANDBOX_AND_TESTS))
 
 resolve: ## Check that everything can be installed with each supported Airflow, without installing it
@@ -129,6 +132,10 @@ clean: ## Remove environments, caches and reports
 	sed -n '/^dependencies/,/^]/s/^  "\(.*\)>=\([0-9.]*\)", .*/\1==\2/p' pyproject.toml sandbox/pyproject.toml \
 	  | grep -v '^apache-airflow==' | sort -u > build/floors.txt
 	$(call install,-c build/floors.txt -e ./sandbox --group core,--no-deps -e .)
+
+# Only test-ocr needs these.
+.venv/ocr: .venv/installed
+	$(call install,-c constraints/airflow-3.3.txt -e './sandbox[ocr]')
 
 # Only test-celery needs these.
 .venv/celery: .venv/installed

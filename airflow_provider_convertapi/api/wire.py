@@ -160,9 +160,10 @@ def whole_number(value: object) -> int | None:
         text = value.strip()
         is_number = text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER
         return int(text) if is_number else None
-    if isinstance(value, float):
-        return int(value) if value.is_integer() and value >= 0 else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    # A bound, since such numbers are kept in JSON and in SQLite; it leaves out "not a number", too.
+    return int(value) if 0 <= value < 10**_LONGEST_NUMBER and value == int(value) else None
 
 
 def is_ok(status: int) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sqlite3
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -24,7 +25,15 @@ if TYPE_CHECKING:
 URL = "url-"
 """The prefix of a URL's fingerprint."""
 
-_UNFIT = (TypeError, KeyError, AttributeError, StopIteration, sqlite3.IntegrityError)
+_UNFIT = (
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    StopIteration,
+    sqlite3.IntegrityError,
+)
 """What lines raise that are not those of a checkpoint, beside `ValueError`."""
 
 
@@ -91,7 +100,7 @@ class Checkpoint:
         if (
             not all(isinstance(count, int) and count >= 0 for count in counts)
             or not all(isinstance(text, str) for text in texts)
-            or not isinstance(self.started, int | float)
+            or not math.isfinite(self.started)
             or not all(isinstance(identity, list) for identity in self.files.values())
         ):
             raise ValueError("head")

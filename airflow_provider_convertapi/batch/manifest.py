@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 MANIFEST = "manifest/"
 PLANS = "plans/"
 SALT = "salt-"
+_SALT_NAME = re.compile(SALT + "([0-9a-f]+)")
 MANY_PARTS = 50
 """Number of parts above which a run compacts them."""
 
@@ -219,7 +220,8 @@ class StateDirectory:
         Two tasks that write a destination's first records at once may each create one.  So every
         record names its salt, and a reader tries them all.
         """
-        return [name.removeprefix(SALT) for name in self.own.names() if name.startswith(SALT)]
+        found = map(_SALT_NAME.fullmatch, self.own.names())
+        return [match[1] for match in found if match]
 
     def new_salt(self) -> str:
         """Keep a new salt, and return it."""

@@ -8,14 +8,20 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_convertapi.conversions.task import TaskTry
 
 RecordStatus = Literal["converted", "failed", "not_attempted"]
 
+T = TypeVar("T")
+
 _MATCH_LENGTH = 16
+_LARGEST = 2**63 - 1  # that SQLite holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,13 +85,10 @@ class Record:
         """Read a line; None where it is not a record."""
         try:
             value = json.loads(line.decode("ascii"))
-            known = {name: value[name] for name in _NAMES if name in value}
-            for name in ("outputs", "sizes", "digests"):
-                known[name] = tuple(known.get(name) or ())
-            record = cls(**known)
-        except (ValueError, TypeError):
+            known = {name: _CHECKS[name](value[name]) for name in _NAMES if name in value}
+            return cls(**known)
+        except (ValueError, TypeError, RecursionError):
             return None
-        return record if isinstance(record.when, str) else None
 
     def is_of(self, task: TaskTry) -> bool:
         """Tell whether it is of the same task instance, whichever its try."""
@@ -129,7 +132,59 @@ class KnownCosts:
         }
 
 
-_NAMES = tuple(one.name for one in fields(Record))
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError(value)
+    value.encode("utf-8", "surrogateescape")  # as all of them are, at some place
+    return value
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not -_LARGEST <= value <= _LARGEST:
+        raise TypeError(value)
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if type(value) is not bool:
+        raise TypeError(value)
+    return value
+
+
+def _time(value: Any) -> str:
+    # Times are compared as text, so all of them have to be written alike.
+    if datetime.fromisoformat(_text(value)).utcoffset() != timedelta(0):
+        raise ValueError(value)
+    return str(value)
+
+
+def _all(check: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
+    def check_each(values: Any) -> tuple[T, ...]:
+        if type(values) is not list:
+            raise TypeError(values)
+        return tuple(map(check, values))
+
+    return check_each
+
+
+def _or_none(check: Callable[[Any], T]) -> Callable[[Any], T | None]:
+    return lambda value: None if value is None else check(value)
+
+
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    "str": _text,
+    "RecordStatus": _text,
+    "int": _number,
+    "bool": _truth,
+    "str | None": _or_none(_text),
+    "int | None": _or_none(_number),
+    "tuple[str, ...]": _all(_text),
+    "tuple[int, ...]": _all(_number),
+}
+_CHECKS = {one.name: _KINDS[str(one.type)] for one in fields(Record)} | {"when": _time}
+"""What a value has to be: whoever may write into the destination may write there anything."""
+
+_NAMES = tuple(_CHECKS)
 
 
 def match_of(source: str, fingerprint: str, *asked: str) -> bytes:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from convertapi_sandbox import Sandbox
+    from convertapi_sandbox.canned import CannedAnswer
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = _settings(options)
         faults = _faults(options)
+        answers = _answers(options)
         sandbox = Sandbox(
             balance=options.balance,
             latency=options.latency,
@@ -58,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         for fault in faults:
             sandbox.add_fault(fault)
+        for answer in answers:
+            sandbox.add_answer(answer)
         print(greeting(sandbox), flush=True)  # noqa: T201 - for the person who started it
         while True:
             time.sleep(3600)
@@ -107,6 +111,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="RULE",
         help='a fault, such as "POST /convert status=503 times=2"',
     )
+    add("--answers", metavar="FILE", help="JSON file with a list of canned answers")
+    add(
+        "--answer",
+        action="append",
+        default=[],
+        metavar="ANSWER",
+        help='a canned answer, such as "pdf extract file=answer.json cost=1 DocumentType=invoice"',
+    )
     add("--check", action="store_true", help="convert a sample with every pair, and exit")
     return parser
 
@@ -131,6 +143,35 @@ def _faults(options: argparse.Namespace) -> list[Fault]:
             {"match": f"{method} {path}"} | {name: _value(value) for name, _, value in pairs}
         )
     return [Fault.from_dict(rule) for rule in rules]
+
+
+def _answers(options: argparse.Namespace) -> list[CannedAnswer]:
+    from convertapi_sandbox import canned  # noqa: PLC0415 - its packages are checked first
+
+    answers = canned.load(options.answers) if options.answers else []
+    return answers + [_answer(text) for text in options.answer]
+
+
+def _answer(text: str) -> CannedAnswer:
+    """Read SOURCE DESTINATION NAME=VALUE ...; a name that is no attribute is a parameter's."""
+    from convertapi_sandbox import canned  # noqa: PLC0415 - its packages are checked first
+
+    source, target, *pairs = shlex.split(text) + [""] * 2
+    values: dict[str, Any] = {"source": source, "target": target, "parameters": {}}
+    files = []
+    for name, sign, value in (pair.partition("=") for pair in pairs if pair):
+        if not sign:
+            msg = f"{text!r}: expected NAME=VALUE, not {name!r}"
+            raise ValueError(msg)
+        if name == "file":
+            files.append(canned.read(value))
+        elif name in ("cost", "times"):
+            values[name] = _value(value)
+        elif name == "name":
+            values[name] = value
+        else:
+            values["parameters"][name] = value
+    return canned.CannedAnswer(files=files, **values)
 
 
 def _value(text: str) -> Any:

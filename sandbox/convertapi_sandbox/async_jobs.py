@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from convertapi_sandbox.spool import Scratch
 
 
+# The Accept header of a request, None for none, and its content type without parameters.
+Asked = tuple[str | None, str]
+
+
 @dataclass(slots=True)
 class Outcome:
     """How a conversion ended: its results or its error, and its cost."""
@@ -58,7 +62,7 @@ class Job:
 
     Attributes:
         id: 32 lower-case letters and digits, the caller's or ours.
-        accept: Accept header of its start; None for none.
+        asked: What its start asked for.
         store: StoreFile of its start.
         started: Unix seconds.
         visible_at: Unix seconds before which a poll gets 404.
@@ -73,7 +77,7 @@ class Job:
     """
 
     id: str
-    accept: str | None
+    asked: Asked
     store: bool
     started: float = field(default_factory=time.time)
     visible_at: float = 0.0
@@ -209,7 +213,7 @@ class Jobs:
     def _save(self, job: Job, outcome: Outcome) -> None:
         values = {
             "id": job.id,
-            "accept": job.accept,
+            "asked": list(job.asked),
             "store": job.store,
             "started": job.started,
             "finished": job.finished,
@@ -224,7 +228,7 @@ class Jobs:
         folder = self._folder / (values["folder"] or "")
         return Job(
             id=values["id"],
-            accept=values["accept"],
+            asked=(values["asked"][0], values["asked"][1]),
             store=values["store"],
             started=values["started"],
             finished=values["finished"],

@@ -112,13 +112,13 @@ class Credentials:
         scheme, _, value = header.partition(" ")
         if scheme.lower() == "bearer" and value.strip():
             return self._bearer(value.strip(), request)
-        if self._settings.legacy_credentials:
-            if scheme.lower() == "basic":
-                return self._basic(value.strip())
-            query = lower_query(request)
-            for name in ("secret", "token", "auth"):
-                if query.get(name):
-                    return self._bearer(query[name], request)
+        if self._settings.legacy_credentials and scheme.lower() == "basic":
+            return self._basic(value.strip())
+        query = lower_query(request)
+        legacy = ("secret", "token") if self._settings.legacy_credentials else ()
+        for name in (*legacy, "auth"):  # a connector of today sends `auth`
+            if query.get(name):
+                return self._bearer(query[name], request)
         raise ServiceError(
             UNAUTHORIZED, NO_CREDENTIALS, "Missing credentials. Please provide a valid API token."
         )

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 # Sources that stand for a family of formats; a converter of the format itself takes precedence.
-FAMILIES = ("template", "email", "images", "image", "pdfa", "office", "file")
+FAMILIES = (
+    *("template", "peppol", "email", "images", "image", "pdfa", "document"),
+    *("barcode", "qrcode", "office", "file"),
+)
 _SOURCE_NAMES = {"any": "file", "url": "web"}
 _TARGET_NAMES = {
     # Old names that the vendor's newer READMEs and tools still use.
@@ -27,35 +30,6 @@ _TARGET_NAMES = {
     "watermark-overlay": "pdf-watermark",
     "jpeg": "jpg",
     "tif": "tiff",
-}
-# Extensions of a source for which the catalogue lists none (it has lists for some sources only).
-_EXTENSIONS: Mapping[str, tuple[str, ...]] = {
-    "dotx": ("dotx", "dot"),
-    "email": ("eml", "msg"),
-    "html": ("html", "htm"),
-    "jpg": ("jpg", "jpeg", "jfif"),
-    "md": ("md", "markdown"),
-    "mhtml": ("mhtml", "mht"),
-    "office": ("doc", "docx", "xls", "xlsx", "ppt", "pptx", "odt", "ods", "odp", "rtf", "csv"),
-    "potx": ("potx", "pot"),
-    "ppsx": ("ppsx", "pps"),
-    "tiff": ("tiff", "tif"),
-    "vsdx": ("vsdx", "vsd"),
-    "xltx": ("xltx", "xlt"),
-}
-
-
-# Destinations that are not a format, with the extension of their results; "" is the source's.
-_DEEDS: Mapping[str, str] = {
-    **dict.fromkeys(("compare", "compress", "protect", "unprotect"), ""),
-    **dict.fromkeys(("crop", "delete-pages", "fdf-import", "flatten", "merge", "pdfa"), "pdf"),
-    **dict.fromkeys(("image-watermark", "pdf-watermark", "pdfua", "print", "rasterize"), "pdf"),
-    **dict.fromkeys(("redact", "resize", "rotate", "split", "text-watermark"), "pdf"),
-    **dict.fromkeys(("extract", "meta", "metadata", "moderate", "validate"), "json"),
-    "extract-images": "any",
-    "fdf-extract": "fdf",
-    "tiff-fax": "tiff",
-    "translate": "po",
 }
 
 
@@ -84,7 +58,6 @@ class Converter:
 
     Attributes:
         source, target: Canonical names, as in its path.
-        complete: Whether every parameter is known; otherwise some may be missing.
         extensions: Extensions of its inputs; empty for any.
         results: Extensions of the results.
         timeout: Default of `Timeout` in seconds.
@@ -93,7 +66,6 @@ class Converter:
 
     source: str
     target: str
-    complete: bool
     extensions: frozenset[str]
     results: tuple[str, ...]
     timeout: int
@@ -105,11 +77,14 @@ class Converter:
         return f"{self.source}/to/{self.target}"
 
     @property
-    def input(self) -> Parameter:
-        """Return the parameter that holds what is converted: `File`, `Files` or `Url`."""
-        return next(
-            self.parameters[name] for name in ("File", "Files", "Url") if name in self.parameters
-        )
+    def input(self) -> Parameter | None:
+        """Return the parameter that holds the documents, `File` or `Files`; None if none does."""
+        return self.parameters.get("File") or self.parameters.get("Files")
+
+    def parameter(self, name: str) -> Parameter | None:
+        """Return the parameter of a name in any case, None if it has none of that name."""
+        wanted = name.lower()
+        return next((item for own, item in self.parameters.items() if own.lower() == wanted), None)
 
 
 @cache
@@ -121,30 +96,14 @@ def converters() -> Mapping[str, Converter]:
 
 def _converter(route: str, item: Mapping[str, Any]) -> Converter:
     source, target = route.split("/to/")
-    parameters = {name: _parameter(name, spec) for name, spec in item["parameters"].items()}
-    if source == "web":  # the lists omit what every web converter needs
-        parameters.setdefault("Url", Parameter("Url", "string", required=True))
-    listed = [
-        e for name in ("File", "Files") if name in parameters for e in parameters[name].extensions
-    ]
-    extensions = listed or item.get("extensions") or _EXTENSIONS.get(source, (source,))
-    if source in ("file", "web") and not listed and not item.get("extensions"):
-        extensions = ()
     return Converter(
         source=source,
         target=target,
-        complete=item["complete"],
-        extensions=frozenset(extensions),
-        results=tuple(item.get("results") or _results(source, target)),
+        extensions=frozenset(item["inputs"]),
+        results=tuple(item["results"]),
         timeout=item.get("timeout", 900),
-        parameters=parameters,
+        parameters={name: _parameter(name, spec) for name, spec in item["parameters"].items()},
     )
-
-
-def _results(source: str, target: str) -> tuple[str, ...]:
-    if target in _DEEDS:
-        return (_DEEDS[target] or source,)
-    return (target,)
 
 
 def _parameter(name: str, spec: Mapping[str, Any]) -> Parameter:
@@ -172,24 +131,3 @@ def _takers(extension: str, target: str) -> Iterator[Converter]:
 def _generality(converter: Converter) -> int:
     """Rank a converter of one format above those of a family."""
     return FAMILIES.index(converter.source) + 1 if converter.source in FAMILIES else 0
-
-
-def borrowed(converter: Converter, name: str) -> Parameter | None:
-    """Return a parameter that a converter with an incomplete list probably has too.
-
-    It is looked up in converters whose list is complete: first those of the same source, then of
-    the same destination, then the others. The case of `name` does not matter.
-    """
-    if converter.complete:
-        return None
-    relatives = [
-        other
-        for other in converters().values()
-        if converter.source == other.source or converter.target == other.target
-    ]
-    relatives.sort(key=lambda other: (not other.complete, other.source != converter.source))
-    for other in relatives:
-        for parameter in other.parameters.values():
-            if parameter.name.lower() == name.lower() and not parameter.is_file:
-                return parameter
-    return None

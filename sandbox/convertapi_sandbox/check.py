@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convertapi_sandbox import samples
-from convertapi_sandbox.engines import PAIRS
+from convertapi_sandbox.engines import MISSING, PAIRS
 from convertapi_sandbox.jobs import EngineError
 from convertapi_sandbox.pool import Pool
 
@@ -75,3 +75,6 @@ def _table(found: list[Outcome]) -> Iterable[str]:
         yield f"{pair:<26}{engine:<12}{'FAILED  ' if outcome.error else 'ok      '}{made}"
     failed = sum(bool(outcome.error) for outcome in found)
     yield f"{len(found) - failed} of {len(found)} conversions work."
+    for package in sorted(set(MISSING.values())):
+        pairs = [" to ".join(pair) for pair, needed in MISSING.items() if needed == package]
+        yield f"Not installed: {', '.join(pairs)}. Run: python -m pip install '{package}'"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.routing import Route
 
 from convertapi_sandbox.answers import json_answer
+from convertapi_sandbox.canned import CannedAnswer
 from convertapi_sandbox.faults import Fault
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from convertapi_sandbox.state import State
 
 
-_READING = frozenset({"faults", "journal", "settings", "status"})
+_READING = frozenset({"answers", "faults", "journal", "settings", "status"})
 
 
 class Control:
@@ -36,6 +37,9 @@ class Control:
             "fail": self._fail,
             "faults": lambda: [fault.as_dict() for fault in state.faults.rules],
             "clear_faults": state.faults.clear,
+            "answer": self._answer,
+            "answers": lambda: [answer.as_dict() for answer in state.answers],
+            "clear_answers": state.answers.clear,
             "expire_files": self._expire_files,
             "vanish_job": self._vanish_job,
             "rotate_token": state.credentials.rotate,
@@ -73,6 +77,9 @@ class Control:
 
     def _fail(self, **rule: Any) -> None:
         self._state.faults.add(Fault.from_dict(rule))
+
+    def _answer(self, **answer: Any) -> None:
+        self._state.answers.append(CannedAnswer.from_dict(answer))
 
     def _expire_files(self, file_id: str | None = None) -> None:
         if file_id is None:

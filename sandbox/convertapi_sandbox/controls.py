@@ -6,9 +6,14 @@ import json
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from convertapi_sandbox import canned
+from convertapi_sandbox.canned import CannedAnswer
 from convertapi_sandbox.faults import Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
     from convertapi_sandbox.journal import Requests
 
 
@@ -33,6 +38,11 @@ class Controls(ABC):
     @abstractmethod
     def faults(self) -> list[Fault]:
         """Return the rules in force, with their `hits`."""
+
+    @property
+    def answers(self) -> list[CannedAnswer]:
+        """Return the canned answers in force, with their `hits`."""
+        return [CannedAnswer.from_dict(item) for item in self._control("answers")]
 
     # --- reaching it -------------------------------------------------------------------------
 
@@ -136,6 +146,66 @@ class Controls(ABC):
         """Forget every fault."""
         self._control("clear_faults")
 
+    # --- canned answers ----------------------------------------------------------------------
+
+    def answer(
+        self,
+        source: str = canned.ANY,
+        target: str = canned.ANY,
+        *,
+        files: Iterable[canned.File],
+        cost: int | None = None,
+        name: str = canned.ANY,
+        parameters: Mapping[str, Any] | None = None,
+        times: int | None = None,
+    ) -> None:
+        """Answer conversions with these results, whether or not there is an engine for them.
+
+        They are checked, billed and journaled like others; what a Url of theirs leads to is not
+        read. Of several answers that match, the newest acts.
+
+        Args:
+            source, target: A pair of the catalogue, by any of its names; "*" for any format.
+            files: The results: paths, or pairs of name and bytes. A name that begins with "*"
+                continues the base name of the first document, as in "*.json"; equal names are
+                numbered.
+            cost: Conversions that it costs; None for the setting `conversion_cost`.
+            name: Pattern, such as "inv*.pdf", for the name of the first document, or for the last
+                part of its URL; case does not matter.
+            parameters: Values that the request must have; what it leaves out has its default.
+            times: Number of conversions that it acts on; None for all.
+
+        Raises:
+            ValueError: No converter has this pair or these parameters, or there is no file.
+            OSError: A path cannot be read.
+        """
+        self.add_answer(
+            CannedAnswer(
+                source=source,
+                target=target,
+                files=canned.read_all(files),
+                cost=cost,
+                name=name,
+                parameters=parameters or {},
+                times=times,
+            )
+        )
+
+    def add_answer(self, answer: CannedAnswer) -> None:
+        """Add an answer that already exists."""
+        self._control("answer", **answer.as_dict())
+
+    def load_answers(self, path: str | Path) -> None:
+        """Add the answers of a JSON file: a list of objects with the arguments of `answer`."""
+        for answer in canned.load(path):
+            self.add_answer(answer)
+
+    def clear_answers(self) -> None:
+        """Forget every canned answer."""
+        self._control("clear_answers")
+
+    # --- jobs, documents, tokens -------------------------------------------------------------
+
     def jobs_take(self, polls: int) -> None:
         """Let each new job answer 202 to its first polls, even if it is done."""
         self._control("settings", job_polls=polls)
@@ -161,5 +231,5 @@ class Controls(ABC):
         return str(self._control("rotate_token"))
 
     def reset(self) -> None:
-        """Clear journal, faults, documents and jobs; restore balance, tokens and switches."""
+        """Clear all that was added since the start; restore balance, tokens and switches."""
         self._control("reset")

@@ -7,12 +7,12 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from convertapi_sandbox import catalogue, fetch, names
 from convertapi_sandbox.answers import ResultFile
 from convertapi_sandbox.async_jobs import Outcome
-from convertapi_sandbox.engines import PAIRS, unsupported_parameters
+from convertapi_sandbox.engines import MISSING, PAIRS, unsupported_parameters
 from convertapi_sandbox.errors import (
     BAD_FILE_ID,
     BAD_REQUEST,
@@ -30,15 +30,17 @@ from convertapi_sandbox.spool import Spool
 from convertapi_sandbox.store import ID
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from starlette.requests import Request
 
+    from convertapi_sandbox.canned import CannedAnswer
     from convertapi_sandbox.catalogue import Converter
     from convertapi_sandbox.faults import Fault
     from convertapi_sandbox.front import Exchange
     from convertapi_sandbox.jobs import EngineOutput
-    from convertapi_sandbox.parameters import Checked
+    from convertapi_sandbox.parameters import Checked, Typed
     from convertapi_sandbox.request import Form, Value
     from convertapi_sandbox.state import State
 
@@ -70,6 +72,21 @@ class Order:
     files: list[Input] = field(default_factory=list)
     extra_files: dict[str, Input] = field(default_factory=dict)
     receipt: int = 0
+    canned: CannedAnswer | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the name of the first document; the last part of its URL if it is not here."""
+        first = self.files[0] if self.files else None
+        if isinstance(first, Remote):
+            return unquote(first.url.partition("?")[0].rstrip("/").rpartition("/")[2])
+        return first.name if isinstance(first, InputFile) else ""
+
+    def keep_answer(self) -> None:
+        """Leave a canned answer, which was not given, for the next conversion."""
+        if self.canned is not None:
+            self.canned.hits -= 1
+            self.canned, self.exchange.entry.canned = None, False
 
 
 class Conversions:
@@ -102,12 +119,8 @@ class Conversions:
     def accept(self, converter: Converter, form: Form, spool: Spool, exchange: Exchange) -> Order:
         """Return the order for a request, or raise the 400 or 415 that refuses it."""
         checked = check(form, converter, self._state.settings)
-        if (converter.source, converter.target) not in PAIRS:
-            code = self._state.settings.unsupported_code
-            raise ServiceError(UNSUPPORTED, code, f"{converter.route}: {_ELSEWHERE}")
-        refused = unsupported_parameters(converter.source, converter.target, checked.values)
-        if refused:
-            raise parameter_error({name: [f"{name}: {_ELSEWHERE}"] for name in refused})
+        exchange.entry.ignored = checked.ignored
+        values = dict(checked.values)
         order = Order(converter, checked, spool, exchange.fault, exchange)
         allowed = converter.extensions
         order.files = [self._input(value, spool, allowed) for value in checked.inputs]
@@ -117,7 +130,25 @@ class Conversions:
         for name, value in checked.extra_files.items():
             extensions = frozenset(converter.parameters[name].extensions)
             order.extra_files[name] = self._input(value, spool, extensions)
+        order.canned = self._state.answers.take(converter, order.name, values)
+        exchange.entry.canned = order.canned is not None
+        if order.canned is None:
+            self._require_engine(converter, values)
         return order
+
+    def _require_engine(self, converter: Converter, values: Mapping[str, Typed]) -> None:
+        """Raise the refusal of what the sandbox cannot convert itself."""
+        pair = converter.source, converter.target
+        if pair not in PAIRS:
+            text = f"{converter.route}: {_ELSEWHERE}"
+            if pair in MISSING:
+                text += f" Or install its engine: python -m pip install '{MISSING[pair]}'"
+            raise ServiceError(UNSUPPORTED, self._state.settings.unsupported_code, text)
+        # A default asks for what happens without it, too.
+        given = {n: v for n, v in values.items() if v != converter.parameters[n].default}
+        refused = unsupported_parameters(converter.source, converter.target, given)
+        if refused:
+            raise parameter_error({name: [f"{name}: {_ELSEWHERE}"] for name in refused})
 
     # --- inputs ------------------------------------------------------------------------------
 
@@ -169,7 +200,11 @@ class Conversions:
     def reserve(self, order: Order) -> None:
         """Reserve the conversion, or raise the refusal for an exhausted quota."""
         order.exchange.entry.paid = True
-        order.receipt = self._state.account.reserve()
+        try:
+            order.receipt = self._state.account.reserve()
+        except ServiceError:
+            order.keep_answer()
+            raise
 
     async def perform(self, order: Order) -> Outcome:
         """Run a reserved conversion and bill it; never raises."""
@@ -178,7 +213,7 @@ class Conversions:
         left = order.exchange.began + self._state.settings.latency - time.monotonic()
         if left > 0:
             await asyncio.sleep(left)
-        outcome.cost = order.exchange.entry.cost = self._cost(outcome)
+        outcome.cost = order.exchange.entry.cost = self._cost(outcome, order.canned)
         self._state.account.settle(order.receipt, outcome.cost)
         if self._state.account.holds(order.receipt):
             self._note(order, outcome, time.monotonic() - started)
@@ -187,6 +222,7 @@ class Conversions:
     async def _outcome(self, order: Order) -> Outcome:
         fault = order.fault
         if fault is not None and fault.verdict is not None:
+            order.keep_answer()
             status = fault.status or SERVER_ERROR
             return Outcome(error=ServiceError(status, fault.verdict, fault.message))
         try:
@@ -206,6 +242,11 @@ class Conversions:
             )
 
     async def _convert(self, order: Order) -> list[EngineOutput]:
+        if order.canned is not None:
+            for item in (*order.files, *order.extra_files.values()):
+                if isinstance(item, ServiceError):
+                    raise item
+            return order.canned.write(order.spool.folder / "out", order.name)
         files = [await self._there(item, order.converter) for item in order.files]
         extra = {n: await self._there(item, None) for n, item in order.extra_files.items()}
         job = EngineJob(
@@ -231,9 +272,11 @@ class Conversions:
         self._check_extension(name, converter.extensions if converter else frozenset())
         return InputFile(item.path, name)
 
-    def _cost(self, outcome: Outcome) -> int:
+    def _cost(self, outcome: Outcome, answer: CannedAnswer | None) -> int:
         """Return the cost of an outcome: the price of a success, or one for a processed failure."""
         if outcome.error is None:
+            if answer is not None and answer.cost is not None:
+                return answer.cost
             return self._state.settings.conversion_cost
         if outcome.error.status == SERVER_ERROR:
             return 1

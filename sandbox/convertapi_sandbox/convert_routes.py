@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from convertapi_sandbox.async_jobs import Asked
     from convertapi_sandbox.catalogue import Converter
     from convertapi_sandbox.conversions import Order
     from convertapi_sandbox.faults import Fault
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 _OVERLOADED = "The service is overloaded. Please retry in a couple of seconds."
 _RUNNING = 202
+# Requests in these formats are answered in JSON if they do not say what they accept.
+_FORMS = frozenset({"application/json", "application/x-www-form-urlencoded", "multipart/form-data"})
 
 
 class ConvertRoutes:
@@ -138,16 +141,20 @@ class ConvertRoutes:
             # A link in a web page: the browser wants the file, whatever its Accept header says.
             accept = request.headers.get("accept", "")
             return answers.JSON if accept.startswith(answers.JSON) else answers.RAW
-        return self._format(request.headers.get("accept"), store=order.checked.store)
+        return self._format(_asked(request), store=order.checked.store)
 
-    def _format(self, accept: str | None, *, store: bool) -> str:
+    def _format(self, asked: Asked, *, store: bool) -> str:
+        """Return the format for a request's Accept header and content type."""
         settings = self._state.settings
+        accept, content_type = asked
         if store and (accept is None or settings.stored_answer == "json"):
             return answers.JSON
         kind = answers.preferred(accept)
-        if kind is None:
-            return answers.RAW if settings.no_accept == "raw" else answers.JSON
-        return kind
+        if kind is not None:
+            return kind
+        if settings.no_accept == "request":
+            return answers.JSON if content_type in _FORMS else answers.RAW
+        return answers.RAW if settings.no_accept == "raw" else answers.JSON
 
     def _answer(self, outcome: Outcome, kind: str, fault: Fault | None) -> Answer:
         if outcome.error is not None:
@@ -200,9 +207,9 @@ class ConvertRoutes:
             return known
         if known is not None and settings.known_job_id == "refuse":
             raise parameter_error({"JobId": ["A job with this JobId already exists."]})
-        accept, fault = request.headers.get("accept"), exchange.fault
         visible_at = time.time() + settings.job_visible_after
-        job = Job(job_id, accept, False, visible_at=visible_at, fault=fault, hook=hook)
+        job = Job(job_id, _asked(request), False, visible_at=visible_at, hook=hook)
+        job.fault = exchange.fault
         job.folder, job.polls_left = spool.folder, settings.job_polls
         try:
             order = self._conversions.accept(converter, form, spool, exchange)
@@ -246,10 +253,8 @@ class ConvertRoutes:
         if job.outcome is None or job.polls_left > 0:
             job.polls_left -= 1
             return Answer(_RUNNING, [], {})
-        accept = (
-            job.accept if settings.job_format_from == "start" else request.headers.get("accept")
-        )
-        kind = self._format(accept, store=job.store)
+        asked = job.asked if settings.job_format_from == "start" else _asked(request)
+        kind = self._format(asked, store=job.store)
         answer = self._answer(job.outcome, kind, exchange.fault or job.fault)
         if settings.job_consumed_by_read and job.outcome.error is None:
             answer.finish = lambda: self._forget(job)
@@ -274,6 +279,12 @@ class ConvertRoutes:
                 self._state.store.delete(file.file_id or "")
         self._forget(job)
         return Answer(200, [], {})
+
+
+def _asked(request: Request) -> Asked:
+    """Return what decides the format of an answer."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return request.headers.get("accept"), content_type
 
 
 async def _refused(error: ServiceError) -> Outcome:

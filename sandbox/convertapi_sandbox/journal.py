@@ -34,6 +34,8 @@ class Entry:
             Only an accepted credential counts.
         claims: Claims of an accepted JWT, or None.
         fault: Name of the injected fault that acted on it, or None.
+        canned: Whether a canned answer is its result.
+        ignored: Parameters that were sent although the converter does not have them.
     """
 
     method: str
@@ -49,6 +51,8 @@ class Entry:
     authorization_kind: str | None = None
     claims: dict[str, Any] | None = None
     fault: str | None = None
+    canned: bool = False
+    ignored: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the entry as JSON values."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from convertapi_sandbox.catalogue import Parameter, borrowed
+from convertapi_sandbox.catalogue import Parameter
 from convertapi_sandbox.errors import parameter_error
 from convertapi_sandbox.request import Upload
 
@@ -27,8 +27,10 @@ COMMON = {
         Parameter("FileName", "string", min=1, max=200),
     )
 }
-# Not parameters of a converter, but allowed in every request.
-_CONTROL = frozenset({"async", "auth", "apikey", "download", "jobid", "secret", "token", "webhook"})
+# Not parameters of a converter, but allowed in every request; inputs are checked on their own.
+_CONTROL = frozenset(
+    {"async", "auth", "apikey", "download", "jobid", "secret", "token", "webhook", "file", "files"}
+)
 _REQUIRED = "The {} field is required."
 _EMPTY_FILE = "File size must be greater than 0 bytes."
 
@@ -44,6 +46,7 @@ class Checked:
         timeout: Seconds.
         store: StoreFile.
         file_name: FileName; None if it was not given.
+        ignored: Names that were sent although the converter has no such parameter.
     """
 
     timeout: float
@@ -52,6 +55,7 @@ class Checked:
     values: dict[str, Typed] = field(default_factory=dict)
     store: bool = False
     file_name: str | None = None
+    ignored: list[str] = field(default_factory=list)
 
 
 def check(form: Form, converter: Converter, settings: Settings) -> Checked:
@@ -62,12 +66,11 @@ def check(form: Form, converter: Converter, settings: Settings) -> Checked:
     """
     invalid: dict[str, list[str]] = {}
     checked = Checked(timeout=converter.timeout)
-    known = {name.lower(): parameter for name, parameter in converter.parameters.items()}
     for name, value in form.items():
-        parameter = known.get(name.lower()) or COMMON.get(name.lower()) or borrowed(converter, name)
+        parameter = converter.parameter(name) or COMMON.get(name.lower())
         if parameter is None:
-            if settings.unknown_parameters == "refused" and name.lower() not in _CONTROL:
-                invalid[name] = [f"The converter {converter.route} has no parameter {name}."]
+            if name.lower() not in _CONTROL:
+                checked.ignored.append(name)
         elif parameter.is_file:
             if parameter.name not in ("File", "Files"):
                 checked.extra_files[parameter.name] = value
@@ -75,6 +78,9 @@ def check(form: Form, converter: Converter, settings: Settings) -> Checked:
             _take(checked, parameter, value, invalid)
     _take_inputs(checked, form, converter, settings, invalid)
     _require(checked, converter, invalid)
+    if settings.unknown_parameters == "refused":
+        for name in checked.ignored:
+            invalid[name] = [f"The converter {converter.route} has no parameter {name}."]
     if invalid:
         raise parameter_error(invalid)
     return checked
@@ -84,7 +90,7 @@ def _take(
     checked: Checked, parameter: Parameter, value: Value, invalid: dict[str, list[str]]
 ) -> None:
     try:
-        typed = _typed(parameter, value)
+        typed = typed_value(parameter, value)
     except ValueError as error:
         invalid[parameter.name] = [str(error)]
         return
@@ -107,6 +113,8 @@ def _take_inputs(
     invalid: dict[str, list[str]],
 ) -> None:
     wanted = converter.input
+    if wanted is None:  # it takes a text: Url or Data
+        return
     if wanted.type == "file[]":
         checked.inputs = form.array("Files")
         lone = form.last("File")
@@ -114,7 +122,7 @@ def _take_inputs(
             checked.inputs = [lone]
         if not checked.inputs:
             invalid["Files"] = [_REQUIRED.format("Files")]
-    elif wanted.name == "File":
+    else:
         value = form.last("File")
         if value is None:
             invalid["File"] = [_EMPTY_FILE, _REQUIRED.format("File")]
@@ -132,7 +140,7 @@ def _require(checked: Checked, converter: Converter, invalid: dict[str, list[str
             invalid[name] = [_REQUIRED.format(name)]
 
 
-def _typed(parameter: Parameter, value: Value) -> Typed:
+def typed_value(parameter: Parameter, value: Value) -> Typed:
     """Convert a value to its type; ValueError says what is wrong with it."""
     if isinstance(value, Upload):
         raise ValueError(f"The field {parameter.name} takes a value, not a file.")  # noqa: TRY004 - one class for all refusals

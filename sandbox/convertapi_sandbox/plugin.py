@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,16 +23,25 @@ def _convertapi_sandbox_server() -> Iterator[Sandbox]:
         yield sandbox
 
 
+class IgnoredParameterWarning(UserWarning):
+    """A request had a parameter that its converter does not have: the service ignores it."""
+
+
 @pytest.fixture
 def convertapi_sandbox(
     _convertapi_sandbox_server: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> Sandbox:
+) -> Iterator[Sandbox]:
     """Return a running, empty sandbox, to which the default connection points.
 
     The server runs for the session; its journal, faults, documents, jobs, balance and switches
-    are reset before each test. AIRFLOW_CONN_CONVERTAPI_DEFAULT is set for the test.
+    are reset before each test. AIRFLOW_CONN_CONVERTAPI_DEFAULT is set for the test. After it,
+    `IgnoredParameterWarning` tells which parameters the service would have ignored.
     """
     sandbox = _convertapi_sandbox_server
     sandbox.reset()
     monkeypatch.setenv(CONNECTION_VARIABLE, sandbox.airflow_connection_json)
-    return sandbox
+    yield sandbox
+    ignored = {(entry.path, name) for entry in sandbox.requests for name in entry.ignored}
+    for path, name in sorted(ignored):
+        text = f"{path} has no parameter {name}: ConvertAPI ignores it, and bills the conversion"
+        warnings.warn(text, IgnoredParameterWarning, stacklevel=1)

@@ -49,10 +49,11 @@ def _fault(module: str, needed: str) -> str:
         return f"{name} is not installed"
     if _release(found) < _release(floor):
         return f"{name} {found} is older than {floor}"
-    return "" if _importable(module) else f"{name} cannot be imported"
+    return "" if importable(module) else f"{name} cannot be imported"
 
 
-def _importable(module: str) -> bool:
+def importable(module: str) -> bool:
+    """Tell whether a module can be imported, without importing it."""
     try:
         return find_spec(module) is not None
     except ImportError:

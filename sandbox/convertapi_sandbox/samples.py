@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import subprocess
 import tempfile
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 import openpyxl
 import pikepdf
 import pypandoc
+import pypdfium2
 import typst
 from PIL import Image, ImageDraw
 
@@ -67,16 +69,24 @@ _PDF = f"""
   #image("sample.png", width: 6cm)
 ]
 """
+_REPORT = f"""
+#set page("a4")
+= {TITLE}
+{TEXT}
+#table(columns: 3, [Region], [Revenue], [Code], [North], [{NUMBER}], [007], [South], [16234], [=1])
+"""
+_TEMPLATE = "# {{Title}}\n\n{{Text}} {Number}\n"
+_VALUES = ({"Name": "Title", "Value": TITLE}, {"Name": "Text", "Value": TEXT, "Type": "string"})
 _SLIDES = b"presentationml.presentation.main"
 _WORD = b"wordprocessingml.document.main"
 _SHEET = b"spreadsheetml.sheet.main"
 
 
-def _pandoc(form: str) -> bytes:
-    """Return the sample text in an Office format, written by pandoc."""
+def _pandoc(form: str, markdown: str = _MARKDOWN) -> bytes:
+    """Return a text in an Office format, written by pandoc."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "sample"
-        pypandoc.convert_text(_MARKDOWN, form, "markdown", outputfile=str(path), extra_args=["-s"])
+        pypandoc.convert_text(markdown, form, "markdown", outputfile=str(path), extra_args=["-s"])
         return path.read_bytes()
 
 
@@ -142,19 +152,34 @@ def _psd() -> bytes:
     return head + struct.pack(">III", 0, 0, 0) + struct.pack(">H", 0) + planes
 
 
-def _pdf() -> bytes:
+def typeset(content: str = _PDF) -> bytes:
+    """Return a PDF of a text in typst."""
     with tempfile.TemporaryDirectory() as folder:
         _picture().save(Path(folder) / "sample.png")
         source = Path(folder) / "sample.typ"
-        source.write_text(_PDF, "utf-8")
+        source.write_text(content, "utf-8")
         compiler = typst.Compiler(str(source), root=folder, ignore_system_fonts=True)
         document = compiler.compile(timestamp=0)
         return document if isinstance(document, bytes) else b""
 
 
+def _damaged() -> bytes:
+    """Return a PDF whose table of objects is lost."""
+    return typeset().rpartition(b"startxref")[0]
+
+
+def _scanned(form: str) -> bytes:
+    """Return the report as a picture, or as a PDF of one."""
+    with pypdfium2.PdfDocument(typeset(_REPORT)) as document:
+        picture = document[0].render(scale=150 / 72).to_pil().convert("RGB")
+    target = io.BytesIO()
+    picture.save(target, form, resolution=150)
+    return target.getvalue()
+
+
 def _locked() -> bytes:
     target = io.BytesIO()
-    with pikepdf.Pdf.open(io.BytesIO(_pdf())) as document:
+    with pikepdf.Pdf.open(io.BytesIO(typeset())) as document:
         document.save(target, encryption=pikepdf.Encryption(user=PASSWORD, owner=PASSWORD))
     return target.getvalue()
 
@@ -195,18 +220,24 @@ _PICTURES = {name.lower(): name for name in ("BMP", "GIF", "ICO", "PNG", "TIFF",
 _MAKERS: Mapping[str, Callable[[], bytes]] = {
     **{form: partial(_image, name) for form, name in _PICTURES.items()},
     "csv": _CSV.encode,
+    "damaged": _damaged,
     **{form: partial(_pandoc, form) for form in ("docx", "epub", "odt", "pptx", "rtf")},
     "dotx": lambda: _relabelled(_pandoc("docx"), _WORD, b"wordprocessingml.template.main"),
     "eml": _mail,
     "html": _HTML.encode,
     "log": f"12:00 {TITLE}\n12:01 {TEXT} {NUMBER}\n".encode,
     "md": _MARKDOWN.encode,
+    "locked": _locked,
     "mhtml": _mhtml,
-    "pdf": _pdf,
+    "pdf": typeset,
+    "photo": partial(_scanned, "JPEG"),
     "potx": lambda: _relabelled(_pandoc("pptx"), _SLIDES, b"presentationml.template.main"),
     "ppsx": lambda: _relabelled(_pandoc("pptx"), _SLIDES, b"presentationml.slideshow.main"),
     "psd": _psd,
+    "report": partial(typeset, _REPORT),
+    "scan": partial(_scanned, "PDF"),
     "svg": _SVG.encode,
+    "template": partial(_pandoc, "docx", _TEMPLATE),
     "txt": f"{TITLE}\n\n{TEXT} {NUMBER}\n".encode,
     "xlsx": _workbook,
     "xltx": lambda: _relabelled(_workbook(), _SHEET, b"spreadsheetml.template.main"),
@@ -223,9 +254,27 @@ _MAKERS: Mapping[str, Callable[[], bytes]] = {
 _STANDING_FOR = {"email": "eml", "file": "docx", "images": "png", "office": "xlsx", "web": "html"}
 _PARAMETERS: Mapping[str, Mapping[str, str | int | float | bool]] = {
     "delete-pages": {"PageRange": "2"},
+    "redact": {"RedactionData": '[{"Text": "chapter"}, {"Regex": "page [0-9]"}]'},
     "protect": {"UserPassword": PASSWORD},
     "text-watermark": {"Text": "Draft", "Opacity": 50, "Rotate": 45},
     "unprotect": {"Password": PASSWORD},
+}
+_FILLED = {
+    "BindingMethod": "placeholders",
+    "JsonPayload": json.dumps([*_VALUES, {"Name": "Number", "Value": int(NUMBER)}]),
+}
+# Pairs that need another document than the usual one of their source.
+_SPECIAL = {
+    **dict.fromkeys((("pdf", target) for target in ("csv", "html", "md", "xlsx")), "report"),
+    ("jpg", "txt"): "photo",
+    ("pdf", "ocr"): "scan",
+    ("pdf", "repair"): "damaged",
+    ("pdf", "unprotect"): "locked",
+}
+_EXTENSIONS = {
+    **dict.fromkeys(("damaged", "locked", "report", "scan"), "pdf"),
+    "photo": "jpg",
+    "template": "docx",
 }
 _SEVERAL = frozenset({"join", "merge", "zip"})
 
@@ -237,7 +286,7 @@ def content(form: str) -> bytes:
     Raises:
         KeyError: There is none.
     """
-    return _locked() if form == "locked" else _MAKERS[form]()
+    return _MAKERS[form]()
 
 
 def job(source: str, target: str, folder: Path) -> EngineJob:
@@ -248,9 +297,7 @@ def job(source: str, target: str, folder: Path) -> EngineJob:
         target: Canonical destination.
         folder: An empty folder for the job.
     """
-    form = _STANDING_FOR.get(source, source)
-    if target == "unprotect":
-        form = "locked"
+    form = _SPECIAL.get((source, target)) or _STANDING_FOR.get(source, source)
     extras = {}
     if target == "pdf-watermark":
         extras["OverlayFile"] = _file(folder, "overlay", "pdf")
@@ -262,14 +309,13 @@ def job(source: str, target: str, folder: Path) -> EngineJob:
         target=target,
         files=tuple(_file(folder, name, form) for name in names),
         extra_files=extras,
-        parameters=_PARAMETERS.get(target, {}),
+        parameters=_FILLED if source == "template" else _PARAMETERS.get(target, {}),
         folder=folder,
         timeout=60.0,
     )
 
 
 def _file(folder: Path, name: str, form: str) -> InputFile:
-    extension = "pdf" if form == "locked" else form
-    path = folder / f"{name}.{extension}"
+    path = folder / f"{name}.{_EXTENSIONS.get(form, form)}"
     path.write_bytes(content(form))
     return InputFile(path, path.name)

@@ -30,8 +30,8 @@ class Settings:
     legacy_credentials: bool = True
     # The response code page distinguishes 4013 (missing) and 4011 (invalid); clients report 4013.
     invalid_token_code: Literal[4013, 4011, 4010] = 4013
-    # The master token is documented for administrative endpoints only.
-    master_token_may_convert: bool = False
+    # The master token is documented for administrative endpoints; clients convert with it, too.
+    master_token_may_convert: bool = True
     # Code of the 401 that an API token or a JWT gets from /user: undocumented.
     admin_refusal_code: int = 4010
     # False answers 401/4015, "user inactive", to every conversion.
@@ -97,12 +97,13 @@ class Settings:
     webhook_on_failure: bool = False
 
     # --- answers -----------------------------------------------------------------------------
-    # A conversion without an Accept header and without StoreFile.
-    no_accept: Literal["raw", "json"] = "raw"
+    # A conversion without an Accept header and without StoreFile: "request" is JSON for a form or
+    # JSON in the request, raw bytes for others.
+    no_accept: Literal["request", "raw", "json"] = "request"
     # StoreFile=true together with Accept: application/octet-stream or multipart/mixed.
     stored_answer: Literal["accept", "json"] = "accept"
-    # Names of several results: report_0.pdf (OpenAPI) or report.pdf, report-2.pdf (older pages).
-    name_index: Literal["underscore", "dash"] = "underscore"
+    # Names of several results: report.pdf, report-2.pdf (clients' tests) or report_0.pdf (OpenAPI).
+    name_index: Literal["dash", "underscore"] = "dash"
     # Square brackets in a result Url are left raw by the service (a client's issue of 2025).
     url_brackets: Literal["raw", "quoted"] = "raw"
     # Names in Content-Disposition: filename* (a client's test) or filename (documentation).
@@ -116,7 +117,7 @@ class Settings:
     not_found_body: Literal["json", "empty"] = "json"
     # Status of a pair that no converter knows: undocumented.
     unknown_pair_status: Literal[400, 415, 404] = 400
-    # Parameters that the converter does not have: undocumented, clients send what they like.
+    # Parameters that the converter does not have: a client's test relies on their being ignored.
     unknown_parameters: Literal["ignored", "refused"] = "ignored"
     # A single File sent to a converter of Files: one client does so, another one avoids it.
     lone_file: Literal["refused", "accepted"] = "refused"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from convertapi_sandbox.async_jobs import Jobs
 from convertapi_sandbox.auth import Credentials
 from convertapi_sandbox.billing import Account
+from convertapi_sandbox.canned import CannedAnswers
 from convertapi_sandbox.faults import Faults
 from convertapi_sandbox.journal import MAX_ENTRIES, Journal
 from convertapi_sandbox.spool import Scratch
@@ -55,6 +56,7 @@ class State:
         self.jobs = Jobs(folder / "jobs", self.scratch, settings, persistent=persistent)
         self.journal = Journal()
         self.faults = Faults(seed)
+        self.answers = CannedAnswers()
         self.statistics: deque[dict[str, Any]] = deque(maxlen=MAX_ENTRIES)
         self.at_work = 0
 
@@ -68,9 +70,10 @@ class State:
         return self._pool
 
     def reset(self) -> None:
-        """Clear journal, faults, documents and jobs; restore balance, tokens and switches."""
+        """Clear all that was added since the start; restore balance, tokens and switches."""
         self.journal.clear()
         self.faults.clear()
+        self.answers.clear()
         self.jobs.clear()
         self.store.clear()
         self.account.reset()

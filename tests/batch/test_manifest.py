@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +34,6 @@ from airflow_provider_convertapi.storage import Folder
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.batch.nights import Night
 
 TASK = TaskTry(dag_id="d", task_id="t", run_id="r", map_index=3, started=0.0)
@@ -88,6 +88,61 @@ def test_fields_of_later_versions_are_left_out() -> None:
     line = json.dumps({**json.loads(RECORD.to_line()), "invented_later": 1}).encode()
 
     assert RECORD == Record.from_line(line)
+
+
+NO_TEXT: list[Any] = [None, 1, 1.5, True, [], ["a"], {}, {"a": 1}, "\ud800"]
+NO_NUMBER: list[Any] = [None, "1", 1.5, True, [], {}, 2**63, float("nan")]
+MALFORMED: dict[str, list[Any]] = {
+    **dict.fromkeys(("target", "source", "fingerprint", "parameters", "run_id", "plan"), NO_TEXT),
+    **dict.fromkeys(("from_format", "to_format", "outcome", "dag_id", "task_id"), NO_TEXT),
+    "when": [*NO_TEXT, "", "x", "2026-11-24", "2026-11-24T02:00:00", "2026-11-24T02:00:00+05:00"],
+    **dict.fromkeys(("map_index", "try_number", "cost", "charged", "attempt"), NO_NUMBER),
+    **{key: [each for each in NO_TEXT if each is not None] for key in ("seen", "error", "message")},
+    **{key: [each for each in NO_NUMBER if each is not None] for key in ("code", "timeout")},
+    "bars": [None, 0, 1, "true", []],
+    "outputs": ["a.pdf", 1, {"a": 1}, [1], [None], [["a"]], ["a\ud800"]],
+    "digests": ["a.pdf", 1, {"a": 1}, [1], [None], [["a"]]],
+    "sizes": ["10", 10, {"1": 1}, ["10"], [None], [[1]], [1.5], [2**63]],
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_line_with_a_value_of_another_kind_is_not_a_record(name: str) -> None:
+    """Whoever may write into the destination may write there anything, and files get damaged."""
+    known = json.loads(RECORD.to_line())
+    taken = [
+        value
+        for value in MALFORMED[name]
+        if Record.from_line(json.dumps({**known, name: value}).encode())
+    ]
+    assert not taken
+
+
+def test_names_that_are_no_salts_do_not_fail_a_night(night: Night) -> None:
+    """A salt is what we wrote: a foreign file beside it keys nothing."""
+    night.write("a.txt")
+    night.run()
+    for name in (b"salt-", b"salt-\xff", b"salt-x y", b"salt-copy of 00"):
+        (Path(os.fsdecode(os.fsencode(night.out) + b"/_convertapi/" + name))).write_bytes(b"x")
+    assert night.run(TaskInstance(run_id="next"))["reused"] == 1
+
+
+def test_malformed_records_do_not_fail_a_night(night: Night) -> None:
+    """They are left out; what the other records say holds."""
+    night.write("a.txt", "b.txt")
+    night.run()
+    (part,) = (night.out / "_convertapi" / "manifest").glob("*.jsonl")
+    known = [json.loads(line) for line in part.read_bytes().splitlines()]
+    planted = [
+        json.dumps({**record, name: value})
+        for record in known
+        for name, values in MALFORMED.items()
+        for value in values
+    ]
+    (part.parent / f"{part.stem}1.jsonl").write_text("\n".join(planted))
+    night.write("b.txt", text="another version\n")
+    summary = night.run(TaskInstance(run_id="next"))
+    assert (summary["converted"], summary["reused"], summary["cost"]) == (1, 1, 1)
 
 
 def test_digest_hides_and_depends_on_the_salt() -> None:

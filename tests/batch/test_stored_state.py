@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import math
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from airflow_provider_convertapi.batch.checkpoint import Checkpoint
 from airflow_provider_convertapi.batch.decisions import Item
 from airflow_provider_convertapi.batch.manifest import Manifest
 from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.storage import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DATA = Path(__file__).parent / "data"
 DIGEST = "0011223344556677:00112233445566778899aabbccddeeff"
@@ -83,3 +92,43 @@ def test_checkpoint_of_the_first_format() -> None:
     assert ["/in/d.docx (known: ConversionError (Code 5003))"] == left.examples
     assert ("pdf", (DIGEST,), 2) == (left.to_format, left.digests, left.least_cost)
     assert {"OverlayFile": ["/in/o.pdf", "5-6", 5], "2.FileB": ["url-ff"]} == left.files
+
+
+NUMBERS = [1, -1, 2**70, 1.5, math.inf, math.nan, True]
+ODD: list[Any] = [None, *NUMBERS, "x", "\x00", [], ["x"], [1], [[1]], {}, {"x": 1}]
+
+
+def replaced(value: Any) -> Iterator[Any]:
+    """Yield a JSON value with each of its parts replaced by something odd."""
+    yield from ODD
+    if not isinstance(value, dict | list):
+        return
+    for key, part in value.items() if isinstance(value, dict) else enumerate(value):
+        for odd in replaced(part):
+            other = copy.copy(value)
+            other[key] = odd
+            yield other
+
+
+def test_whatever_a_checkpoint_holds_it_is_read_or_refused() -> None:
+    """Whoever may write into the destination may write there anything."""
+    lines = (DATA / "checkpoint.jsonl").read_bytes().splitlines()
+    refused = 0
+    for place, line in enumerate(lines[:2]):
+        for value in replaced(json.loads(line)):
+            planted = [*lines[:place], json.dumps(value).encode(), *lines[place + 1 :]]
+            try:
+                left = Checkpoint.read(planted, lambda _: "https://example.com/c", lambda _: None)
+                assert list(left.lines())
+                assert math.isfinite(left.started)
+                assert 0 <= left.items.least_cost(1) < 2**63
+            except ValueError:
+                refused += 1
+    assert refused > 100
+
+
+@pytest.mark.parametrize("line", [b"", b"[" * 100_000, b"{}", b"null", b"\xff"])
+def test_line_that_is_no_checkpoint_is_refused(line: bytes) -> None:
+    """A torn file is not a plan."""
+    with pytest.raises(ValueError):  # noqa: PT011 - the reason is not told to anybody
+        Checkpoint.read([line], lambda _: None, lambda _: None)

@@ -5,6 +5,6 @@ Cheap to import: each engine, with its library, is loaded by the worker that nee
 
 from __future__ import annotations
 
-from convertapi_sandbox.engines.pairs import PAIRS, unsupported_parameters
+from convertapi_sandbox.engines.pairs import MISSING, PAIRS, unsupported_parameters
 
-__all__ = ["PAIRS", "unsupported_parameters"]
+__all__ = ["MISSING", "PAIRS", "unsupported_parameters"]

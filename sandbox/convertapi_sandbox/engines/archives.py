@@ -24,7 +24,7 @@ _LEVELS = {
     "Medium": (zipfile.ZIP_DEFLATED, 6),
     "Optimal": (zipfile.ZIP_DEFLATED, 9),
 }
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeError)
 _PRESENTATION = b"application/vnd.openxmlformats-officedocument.presentationml"
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 # Sources that stand for several formats: the file's extension says which.
-FAMILIES = frozenset({"file", "office"})
+FAMILIES = frozenset({"file", "office", "template"})
 _WRITTEN = frozenset({"docx", "html", "md", "odt", "pptx", "rtf", "txt", "xlsx"})
 _HONOURED_BY_LIBREOFFICE = frozenset({"PageRange", "Password"})
 _ABOUT_PAPER = frozenset({"Merge", "IgnoreAttachmentErrors", "ConvertHiddenSlides", "Password"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import pypdfium2 as pdfium
@@ -11,6 +12,7 @@ from pypdfium2 import raw
 from convertapi_sandbox import isolation
 from convertapi_sandbox.engines import limits, ranges, raster, text, verdicts
 from convertapi_sandbox.engines.results import Results
+from convertapi_sandbox.requirements import importable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,15 +181,31 @@ def _read(document: pdfium.PdfDocument, parameters: Parameters, results: Results
     """Write the text of the pages: one file, or with SplitPages one per page.
 
     Raises:
-        EngineError: 415 for scanned pages without text, unless OcrMode is "never".
+        EngineError: 415 for scanned pages without text, unless OcrMode is "never" or text
+            recognition is installed.
     """
     found = texts(document, parameters)
-    if not any(map(str.strip, found)) and parameters.get("OcrMode") != "never":
-        for page in each(document, parameters):
-            if any(item.type == raw.FPDF_PAGEOBJ_IMAGE for item in page.get_objects()):
-                raise verdicts.unsupported("scanned pages to text (OCR)")
+    if parameters.get("OcrMode") != "never":
+        for number, page in enumerate(each(document, parameters)):
+            if not found[number].strip() and _is_scan(page):
+                found[number] = _recognised(page, parameters, any(map(str.strip, found)))
     for part in found if parameters.get("SplitPages") else ["\n\n".join(found)]:
         results.add("txt", text.encode(part.strip() + "\n", parameters))
+
+
+def _is_scan(page: pdfium.PdfPage) -> bool:
+    return any(item.type == raw.FPDF_PAGEOBJ_IMAGE for item in page.get_objects())
+
+
+def _recognised(page: pdfium.PdfPage, parameters: Parameters, among_text: bool) -> str:
+    """Return the text of a scanned page; without text recognition, nothing among other text."""
+    if importable("rapidocr"):
+        ocr = import_module("convertapi_sandbox.engines.ocr")  # it takes a second
+        recognised: str = ocr.text(page, str(parameters.get("OcrLanguage", "auto")))
+        return recognised
+    if among_text:
+        return ""
+    raise verdicts.unsupported("scanned pages without convertapi-sandbox[ocr]")
 
 
 def _flatten(document: pdfium.PdfDocument, results: Results) -> None:

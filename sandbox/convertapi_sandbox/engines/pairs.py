@@ -6,6 +6,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from convertapi_sandbox.requirements import importable
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -59,17 +61,22 @@ _LOCKED = (
     "PreservePermissions AllowEverything AssembleDocument CopyContents ModifyContents "
     "ExtractContents ModifyAnnotations FillFormFields PrintDocument PrintFaithfulCopy"
 )
+_TABULATED = "SingleSheet DecimalSeparator ThousandsSeparator"
 _RASTER = "bmp gif jpg png psd svg tiff webp"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Pairs that have the same engine and honour the same parameters."""
+    """Pairs that have the same engine and honour the same parameters.
+
+    `needs` is a module without which they cannot be converted, "" for none.
+    """
 
     engine: str
     sources: str
     targets: str
     parameters: str = ""
+    needs: str = ""
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Yield each pair of source and target."""
@@ -138,10 +145,25 @@ ROWS = (
     Row("surgery", "pdf", "merge", "Password BookmarksToc PageSize PageOrientation OpenPage"),
     Row("surgery", "pdf", "pdf", _REWRITTEN),
     Row("surgery", "pdf", "protect", _LOCKED),
+    Row("redaction", "pdf", "redact", "Password PageRange Preset RedactionData RedactionColor"),
+    Row("reflow", "pdf", "md html", "Password PageRange", "pdf_oxide"),
+    Row("surgery", "pdf", "repair", "Password"),
     Row("surgery", "pdf", "rotate", "Password PageRange Angle"),
     Row("surgery", "pdf", "split", _SPLIT),
     Row("surgery", "pdf", "unprotect", "Password"),
+    Row("tables", "pdf", "csv", "Password PageRange Delimiter", "pdfplumber"),
+    Row("tables", "pdf", "xlsx", f"Password PageRange {_TABULATED}", "pdfplumber"),
+    Row("template", "template", "docx pdf", "BindingMethod JsonPayload"),
+    Row("ocr", "pdf", "ocr", "Password PageRange OutputType OcrLanguage", "rapidocr"),
+    Row("ocr", "jpg", "txt", "OcrLanguage", "rapidocr"),
 )
+
+# What provides the modules in `needs`.
+PACKAGES: Mapping[str, str] = {
+    "pdf_oxide": "pdf_oxide>=0.3.70",
+    "pdfplumber": "pdfplumber>=0.11.7",
+    "rapidocr": "convertapi-sandbox[ocr]",
+}
 
 # Pairs that LibreOffice adds if `soffice` is on the PATH.
 LIBREOFFICE_ROWS = (
@@ -175,6 +197,7 @@ _HARMLESS: Mapping[str, tuple[Value, ...] | None] = {
     "FlattenWidgets": (True,),
     "FontEmbed": (True,),
     "FontSubset": (True,),
+    "ContextSize": None,  # of a detection that the sandbox does not have
     "Height": (0,),
     "HorizontalAlignment": ("center",),
     "ImageResolution": None,  # if pictures keep their pixels
@@ -182,7 +205,9 @@ _HARMLESS: Mapping[str, tuple[Value, ...] | None] = {
     "InlineImages": (True,),
     "JavaScript": (False,),
     "ListBulletChar": ("-",),
+    "MinimumConfidence": None,  # of such a detection
     "LoadLazyContent": (False,),
+    "EnableOcr": ("None", "Scanned"),
     "OcrEngine": None,  # there is no OCR; OcrMode says so
     "OcrLanguage": None,
     "OcrMode": ("auto", "never"),
@@ -190,6 +215,8 @@ _HARMLESS: Mapping[str, tuple[Value, ...] | None] = {
     "Pdfa": (False,),
     "PdfaVersion": ("none",),
     "PreservePdfa": (False,),
+    "PageSegmentationMode": None,  # every layout is recognised in the same way
+    "Preprocessing": None,
     "Preset": ("none",),
     "RemoveComments": (True,),
     "RemoveDuplicateFonts": (False,),
@@ -215,16 +242,25 @@ _REFUSED: Mapping[str, tuple[Value, ...]] = {
     "BitDepth": ("2", "4", "16"),
     "BookmarkMode": ("bookmarks",),
     "PdfVersion": ("1.8",),
+    "Preset": ("auto", "gdpr", "hipaa", "ferpa", "foia", "glba", "ccpa"),
 }
 _WITHOUT_CMYK = frozenset({"png", "webp", "gif", "pnm", "pdf"})
 
 
+_LACKING = {module for module in PACKAGES if not importable(module)}
+
+
 def _rows() -> tuple[Row, ...]:
-    return ROWS + LIBREOFFICE_ROWS if shutil.which("soffice") else ROWS
+    rows = ROWS + LIBREOFFICE_ROWS if shutil.which("soffice") else ROWS
+    return tuple(row for row in rows if row.needs not in _LACKING)
 
 
 _BY_PAIR: Mapping[tuple[str, str], Row] = {pair: row for row in _rows() for pair in row.pairs()}
 PAIRS: Mapping[tuple[str, str], str] = {pair: row.engine for pair, row in _BY_PAIR.items()}
+MISSING: Mapping[tuple[str, str], str] = {
+    pair: PACKAGES[row.needs] for row in ROWS if row.needs in _LACKING for pair in row.pairs()
+}
+"""What pip must install before the sandbox can convert a pair."""
 
 
 def unsupported_parameters(source: str, target: str, parameters: Mapping[str, Value]) -> list[str]:

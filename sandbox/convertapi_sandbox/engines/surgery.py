@@ -80,6 +80,18 @@ def input_of(job: EngineJob) -> pikepdf.Pdf:
     return opened(job.files[0].path, job.parameters.get("Password", ""))
 
 
+def plain(job: EngineJob) -> bytes:
+    """Return the pages of PageRange as a PDF without a password; `opened` says what it raises."""
+    document = input_of(job)
+    kept = set(selected(job, document))
+    for number in reversed(range(len(document.pages))):
+        if number not in kept:
+            del document.pages[number]
+    target = io.BytesIO()
+    save(document, target, encryption=False)
+    return target.getvalue()
+
+
 def selected(job: EngineJob, document: pikepdf.Pdf) -> list[int]:
     """Return the pages of PageRange, from 0; all of them if it is not given."""
     return ranges.pages(str(job.parameters.get("PageRange", "1-last")), len(document.pages))
@@ -303,6 +315,13 @@ def _permissions(document: pikepdf.Pdf, parameters: Mapping[str, Any]) -> pikepd
     return pikepdf.Permissions(**{name: name in allowed for name in pikepdf.Permissions._fields})
 
 
+def _repair(job: EngineJob, results: Results) -> None:
+    """Write what can be read of a document, with a new table of its objects."""
+    document = input_of(job)
+    document.remove_unreferenced_resources()
+    save(document, results.place("pdf"), encryption=False)
+
+
 def _unprotect(job: EngineJob, results: Results) -> None:
     save(input_of(job), results.place("pdf"), encryption=False)
 
@@ -327,6 +346,7 @@ _DEEDS: dict[str, Callable[[EngineJob, Results], None]] = {
     "merge": _merge,
     "pdf": _pdf,
     "protect": _protect,
+    "repair": _repair,
     "rotate": _rotate,
     "split": _split,
     "unprotect": _unprotect,

@@ -26,11 +26,16 @@ _LIBRARIES = {
     "images": "Pillow, typst",
     "mail": "email",
     "optimize": "pikepdf, pdfium, Pillow",
+    "ocr": "rapidocr, pdfium",
     "pages": "pdfium, Pillow",
+    "redaction": "pdfium, Pillow, pikepdf",
+    "reflow": "pdf_oxide",
     "sheets": "openpyxl",
     "stamps": "typst, pikepdf",
     "surgery": "pikepdf",
     "svgpages": "typst",
+    "tables": "pdfplumber",
+    "template": "lxml",
 }
 _OTHERS = {  # sources that the engine for documents passes on to another one
     "csv": "openpyxl, typst",
@@ -59,7 +64,10 @@ def _pairs(rows: Iterable[Row]) -> str:
         sources = ", ".join(f"`{source}`" for source in row.sources.split())
         targets = ", ".join(f"`{target}`" for target in row.targets.split())
         library = "LibreOffice" if row in LIBREOFFICE_ROWS else _library(row)
-        parameters = ", ".join(f"`{name}`" for name in row.parameters.split())
+        known = {
+            name for pair in row.pairs() for name in converters()["/to/".join(pair)].parameters
+        }
+        parameters = ", ".join(f"`{name}`" for name in row.parameters.split() if name in known)
         lines.append(f"| {sources} | {targets} | {library} | {parameters} |")
     return "\n".join(lines)
 

@@ -13,27 +13,6 @@ if TYPE_CHECKING:
     from tests.engines.conftest import Refused
 
 
-@pytest.mark.parametrize(
-    "pair", [pair for row in pairs.ROWS for pair in row.pairs()], ids="-to-".join
-)
-def test_defaults_of_the_catalogue_are_taken(pair: tuple[str, str]) -> None:
-    """A default value is not refused, except for features of a browser."""
-    converter = converters()["/to/".join(pair)]
-    defaults = {
-        name: parameter.default
-        for name, parameter in converter.parameters.items()
-        if parameter.default is not None and not parameter.is_file
-    }
-
-    refused = set(unsupported_parameters(*pair, defaults))
-
-    browser = {"JavaScript", "CssMediaType", "ViewportWidth", "ViewportHeight", "RespectViewport",
-               "Background", "FixedElements", "Scale"}  # fmt: skip
-    font = {"FontName"} if pair[1] == "text-watermark" else set()
-    antialiasing = {"ImageAntialiasing"} if pair[1] == "svg" else set()
-    assert refused <= (browser if pair[0] == "web" else set()) | font | antialiasing
-
-
 @pytest.mark.parametrize("row", pairs.ROWS, ids=lambda row: f"{row.sources}-to-{row.targets}")
 def test_honoured_parameters_are_the_service_s(row: pairs.Row) -> None:
     """Each is spelled as in the catalogue."""
@@ -59,6 +38,8 @@ def test_honoured_parameters_are_the_service_s(row: pairs.Row) -> None:
         (("pdf", "text-watermark"), {"Text": "x", "FontName": "arial"}, ["FontName"]),
         (("file", "zip"), {"CompressionLevel": "Fastest"}, []),
         (("pdf", "merge"), {"RemoveDuplicateFonts": True}, ["RemoveDuplicateFonts"]),
+        (("pdf", "redact"), {"Preset": "gdpr", "PII": True}, ["Preset", "PII"]),
+        (("pdf", "redact"), {"Preset": "manual", "MinimumConfidence": 0.9}, []),
         (("pptx", "pdf"), {"ConvertSpeakerNotes": "SeparatePage"}, ["ConvertSpeakerNotes"]),
     ],
     ids=str,

@@ -53,6 +53,11 @@ def test_command_line(tmp_path: Path) -> None:
     rules = tmp_path / "faults.json"
     rules.write_text(json.dumps([{"match": "GET /user", "status": 500, "code": 50050}]), "utf-8")
     options = ["--balance", "7", "--faults", str(rules), "--fault", "GET /info status=503 times=2"]
+    (tmp_path / "a.json").write_text("{}", "utf-8")
+    answers = tmp_path / "answers.json"
+    answers.write_text('[{"source": "pdf", "target": "md", "files": ["a.json"]}]', "utf-8")
+    options += ["--answers", str(answers), "--answer"]
+    options += [f"doc pdf file={tmp_path / 'a.json'} cost=2 times=1 name=inv* updatetoc=true"]
     options += ["--set", "token_answer=text", "--set", "job_polls=2", "--allow-host", "127.0.0.1:9"]
 
     with started(*options) as (process, said):
@@ -61,6 +66,10 @@ def test_command_line(tmp_path: Path) -> None:
         told = [process.stdout.readline() for _ in range(5)]  # type: ignore[union-attr]  # a pipe
 
         assert [("GET /user", 1), ("GET /info", 2)] == [(f.match, f.times) for f in other.faults]
+        assert [
+            ("pdf to md", None, "*", {}, None, [("a.json", b"{}")]),
+            ("docx to pdf", 2, "inv*", {"updatetoc": "true"}, 1, [("a.json", b"{}")]),
+        ] == [(a.pair, a.cost, a.name, a.parameters, a.times, a.files) for a in other.answers]
         assert (7, "text", 2, "127.0.0.1:9") == (
             other.balance,
             other.settings.token_answer,
@@ -89,6 +98,13 @@ def test_command_line(tmp_path: Path) -> None:
         (["--faults", "/nowhere.json"], "No such file"),
         (["--faults", "{object}"], "a list of faults"),
         (["--faults", "{nameless}"], 'needs a "match"'),
+        (["--answer", "docx mp4 file={object}"], "no converter for docx to mp4"),
+        (["--answer", "pdf extract"], "needs a file"),
+        (["--answer", "pdf extract {object}"], "expected NAME=VALUE"),
+        (["--answer", "pdf extract file=/nowhere.json"], "No such file"),
+        (["--answer", "pdf extract file={object} Colour=red"], "has no parameter Colour"),
+        (["--answers", "{object}"], "a list of canned answers"),
+        (["--answers", "{nameless}"], "has no status"),
         (["--host", "0.0.0.0"], "unsafe_host"),
         (["--port", "{taken}"], "in use"),
     ],
@@ -135,9 +151,15 @@ def test_one(convertapi_sandbox):
     convertapi_sandbox.fail("GET /info", status=500)
     assert requests.get(connection["host"] + "/info").status_code == 500
     open({url!r}, "w").write(connection["host"])
+    convertapi_sandbox.answer("docx", "pdf", files=[("a.pdf", b"%PDF")])
+    files, data = {{"File": ("a.docx", b"x")}}, {{"PageRagne": "1"}}
+    bearer = {{"Authorization": "Bearer " + connection["password"]}}
+    url = connection["host"] + "/convert/docx/to/pdf"
+    assert requests.post(url, files=files, data=data, headers=bearer).status_code == 200
 
 def test_two(convertapi_sandbox):
     assert convertapi_sandbox.requests == convertapi_sandbox.faults == []
+    assert convertapi_sandbox.answers == []
     assert open({url!r}).read() == convertapi_sandbox.url
 
 def test_none():
@@ -146,7 +168,7 @@ def test_none():
 
 
 def test_fixture(tmp_path: Path) -> None:
-    """The fixture uses one server for a whole run, and empties it for each test."""
+    """The fixture uses one server for a run, empties it for each test, and tells typing errors."""
     (tmp_path / "test_user.py").write_text(USER_TEST.format(url=str(tmp_path / "url")), "utf-8")
     plugin = "convertapi_sandbox.plugin"
 
@@ -169,7 +191,9 @@ def test_fixture(tmp_path: Path) -> None:
         env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
     )
 
-    assert "3 passed" in done.stdout, done.stdout + done.stderr
+    assert "3 passed, 1 warning" in done.stdout, done.stdout + done.stderr
+    warning = "IgnoredParameterWarning: /convert/docx/to/pdf has no parameter PageRagne: "
+    assert warning in done.stdout
 
 
 def test_plugin_costs_a_run_without_a_sandbox_nothing() -> None:

@@ -141,7 +141,7 @@ def test_file_name_is_sanitised(zipped: Call, wanted: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("style", "names"),
-    [("underscore", ["doc_0.jpg", "doc_1.jpg"]), ("dash", ["doc.jpg", "doc-2.jpg"])],
+    [("dash", ["doc.jpg", "doc-2.jpg"]), ("underscore", ["doc_0.jpg", "doc_1.jpg"])],
 )
 def test_several_results_are_numbered(
     caller: requests.Session, sandbox: Sandbox, two_pages: bytes, style: str, names: list[str]
@@ -161,16 +161,32 @@ def test_several_results_are_numbered(
     assert all(base64.b64decode(file["FileData"]).startswith(b"\xff\xd8") for file in files)
 
 
-def test_parameters_of_incompletely_known_converters_are_checked_by_their_relatives(
-    caller: requests.Session, two_pages: bytes
+def test_parameter_of_another_converter_is_ignored(
+    caller: requests.Session, sandbox: Sandbox, two_pages: bytes
 ) -> None:
-    """If a list lacks a parameter, its range is taken from a converter that has it."""
+    """The service ignores what its converter does not have; the journal tells it."""
     answer = caller.post(
         "/convert/pdf/to/png",
         files={"File": ("doc.pdf", two_pages)},
-        data={"ImageResolution": "5"},
+        data={"Resolution": "5", "imageresolution": "20", "Files": "x", "StoreFile": "true"},
     )
 
-    assert {
-        "ImageResolution": ["The field ImageResolution must be between 10 and 800."]
-    } == answer.json()["InvalidParameters"]
+    assert 200 == answer.status_code
+    [entry] = sandbox.requests
+    assert ["Resolution"] == entry.ignored
+
+
+def test_default_is_accepted_also_where_no_engine_can_do_it(caller: requests.Session) -> None:
+    """To send a default is to leave the parameter out."""
+    data = {"JavaScript": "true", "CssMediaType": "screen"}
+    files = {"File": ("a.html", b"<p>A")}
+
+    answer = caller.post("/convert/html/to/pdf", files=files, data=data)
+    other = caller.post("/convert/html/to/pdf", files=files, data={"JavaScript": "false"})
+
+    assert [200, 200] == [answer.status_code, other.status_code]
+    assert {"CssMediaType"} == set(
+        caller.post(
+            "/convert/html/to/pdf", files=files, data={**data, "CssMediaType": "print"}
+        ).json()["InvalidParameters"]
+    )

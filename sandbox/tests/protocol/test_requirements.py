@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from convertapi_sandbox.engines.pairs import PACKAGES
 from convertapi_sandbox.requirements import REQUIREMENTS
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
@@ -34,7 +35,10 @@ def test_table_is_that_of_the_package() -> None:
     """The checked requirements are those that pip installs."""
     project = tomllib.loads(PROJECT.read_text("utf-8"))["project"]
 
-    assert project["dependencies"] == list(REQUIREMENTS.values())
+    # Without the others it starts, and says what to install where it needs them.
+    optional = [package for package in PACKAGES.values() if "[" not in package]
+    assert project["dependencies"] == [*REQUIREMENTS.values(), *optional]
+    assert {"ocr"} == set(project["optional-dependencies"])
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -89,6 +93,18 @@ def test_class_without_a_package(module: str, tmp_path: Path) -> None:
         f"ImportError: The sandbox cannot start: {module} cannot be imported. "
         f"Run: python -m pip install '{REQUIREMENTS[module]}'"
     )
+
+
+HELD = "from convertapi_sandbox.engines import MISSING; print(MISSING.get(('pdf', 'md')))"
+
+
+def test_pair_without_its_package(tmp_path: Path) -> None:
+    """The sandbox starts, and tells what the pair needs."""
+    (tmp_path / "sitecustomize.py").write_text(WITHOUT.format(module="pdf_oxide"), "utf-8")
+
+    done = run(tmp_path, "-c", HELD)
+
+    assert "pdf_oxide>=0.3.70\n" == done.stdout, done.stderr
 
 
 def test_fixture_without_a_package(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -41,21 +42,56 @@ START = f"/async/convert/file/to/zip?JobId={JOB}"
         ("multipart/*", b"--"),
         ("application/xml", b"<Conversion>"),
         ("text/xml", b"<Conversion>"),
-        (None, b"PK"),
+        (None, b"{"),
     ],
 )
 def test_accept_picks_the_format(zipped: Call, accept: str | None, beginning: bytes) -> None:
-    """The preferred type in the Accept header, JSON for unknown types; no header means raw."""
+    """The preferred type in the Accept header, JSON for unknown types and a form without it."""
     assert zipped(headers={"Accept": accept}).content.startswith(beginning)
 
 
-def test_no_accept_may_mean_json(zipped: Call, sandbox: Sandbox) -> None:
-    """Without an Accept header the answer is JSON if stored, or if the switch says so."""
+@pytest.mark.parametrize(
+    ("request_", "beginning"),
+    [
+        ({"data": {"Files[0]": "{id}"}}, b"{"),
+        ({"json": {"Parameters": [{"Name": "Files", "FileValues": [{"Id": "{id}"}]}]}}, b"{"),
+        ({"params": {"Files[0]": "{id}"}}, b"PK"),
+    ],
+    ids=["form", "json", "query"],
+)
+@pytest.mark.parametrize("path", ["/convert/file/to/zip", "/async/convert/file/to/zip"])
+def test_without_accept_the_request_decides(
+    caller: requests.Session, poll: Call, path: str, request_: dict[str, Any], beginning: bytes
+) -> None:
+    """A form or JSON is answered in JSON, everything else in raw bytes."""
+    caller.headers["Accept"] = None  # type: ignore[assignment]  # requests leaves it out
+    named = {"Content-Disposition": "attachment; filename=notes.txt"}
+    file_id = caller.post("/upload", data=b"notes", headers=named).text
+
+    answer = caller.post(path, **json.loads(json.dumps(request_).replace("{id}", file_id)))
+
+    if path.startswith("/async"):
+        answer = poll(answer.json()["JobId"])
+    assert answer.content.startswith(beginning)
+
+
+def test_body_of_bytes_is_answered_in_bytes(caller: requests.Session) -> None:
+    """The oldest form of request, with the document as its body."""
+    named = {"Content-Disposition": "attachment; filename=a.md", "Accept": None}
+    sent: dict[str, Any] = {**named, "Content-Type": "application/octet-stream"}
+
+    assert caller.post("/convert/md/to/html", data=b"# A", headers=sent).content[:1] == b"<"
+
+
+@pytest.mark.parametrize(("kind", "beginning"), [("raw", b"PK"), ("json", b"{")])
+def test_no_accept_may_mean_one_format(
+    zipped: Call, sandbox: Sandbox, kind: Any, beginning: bytes
+) -> None:
+    """Whatever the request is, if the switch says so; stored results are always JSON."""
+    sandbox.settings.no_accept = kind
+
+    assert zipped(headers={"Accept": None}).content.startswith(beginning)
     assert zipped(headers={"Accept": None}, data={"StoreFile": "true"}).json()["Files"]
-
-    sandbox.settings.no_accept = "json"
-
-    assert zipped(headers={"Accept": None}).json()["Files"]
 
 
 def test_stored_and_raw(zipped: Call, sandbox: Sandbox) -> None:
@@ -227,11 +263,23 @@ def test_key_of_a_jwt_may_be_base64(sandbox: Sandbox, zipped: Call) -> None:
     assert 200 == answer.status_code
 
 
-def test_master_token_may_convert(sandbox: Sandbox, zipped: Call) -> None:
-    """Whether the master token converts is not documented."""
-    sandbox.settings.master_token_may_convert = True
+def test_master_token_may_be_for_the_account_only(sandbox: Sandbox, zipped: Call) -> None:
+    """As the documentation says, although clients convert with it."""
+    master = {"Authorization": f"Bearer {sandbox.master_token}"}
+    assert 200 == zipped(headers=master).status_code
 
-    assert 200 == zipped(headers={"Authorization": f"Bearer {sandbox.master_token}"}).status_code
+    sandbox.settings.master_token_may_convert = False
+
+    assert 401 == zipped(headers=master).status_code
+
+
+def test_token_in_the_query(sandbox: Sandbox, caller: requests.Session, zipped: Call) -> None:
+    """A connector of today sends `auth`; older programs sent other names."""
+    del caller.headers["Authorization"]
+    sandbox.settings.legacy_credentials = False
+
+    assert 200 == zipped(f"/convert/file/to/zip?auth={sandbox.token}").status_code
+    assert 401 == zipped(f"/convert/file/to/zip?token={sandbox.token}").status_code
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 4012), (400, 4000)])
