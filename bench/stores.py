@@ -9,6 +9,7 @@ left out: ``make test-stores`` installs them in ``.venv-stores``.
 
 from __future__ import annotations
 
+import logging
 import os
 import statistics
 import sys
@@ -89,6 +90,7 @@ def main(megabytes: int, names: list[str]) -> int:
     """Print a line for each store and direction; return how many are too slow."""
     from tests.stores.conftest import MAKERS, Connections
 
+    logging.getLogger("azure").setLevel(logging.WARNING)
     slow = 0
     with scratch() as folder, pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         file = folder / "large.bin"

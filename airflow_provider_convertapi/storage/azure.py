@@ -31,7 +31,7 @@ _NEVER = '"0x0"'
 _MARKS = frozenset({"hdi_isfolder", "is_directory"})
 """Metadata that says that a blob is a directory."""
 
-_AT_ONCE = 3
+_AT_ONCE = 4
 """Blocks that are sent at the same time."""
 
 _LOGGER = "azure.core.pipeline.policies.http_logging_policy"

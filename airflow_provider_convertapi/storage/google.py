@@ -5,20 +5,29 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import io
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from mimetypes import guess_type
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow_provider_convertapi.storage.objects import ObjectLocation, ObjectReader
 from airflow_provider_convertapi.storage.store import asking, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from airflow_provider_convertapi.storage.location import State
     from airflow_provider_convertapi.storage.store import Reader
 
 _PAGE = 1000
 """Objects in a page of a listing; the most that the service gives."""
+
+_SIMPLE = 5 * 1024 * 1024 - 1
+"""Bytes that gcsfs uploads in one request."""
+
+_PART = 256 * 1024 * 1024
+"""Bytes of a request of a larger upload; what is sent again after the network has failed."""
 
 
 class GoogleLocation(ObjectLocation):
@@ -82,8 +91,41 @@ class GoogleLocation(ObjectLocation):
             raise FileNotFoundError(self.uri)
         return _GoogleReader(_Object(self, state), self)
 
-    def try_uploading(self, key: str) -> None:
-        """Begin an upload, and give it up: the object is neither written nor shown."""
+    @asking
+    def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:
+        """Upload a local file; a large one straight from the disk, in few requests.
+
+        gcsfs holds each part in memory, so that its parts would have to be small.
+        """
+        size = file.stat().st_size
+        if size <= _SIMPLE or self._is_zonal():
+            super().put(file, replace=replace, **more)
+            return
+        kind = guess_type(file.name)[0] or "application/octet-stream"
+        creating = {} if replace else {"ifGenerationMatch": "0"}
+        session = self._begin(self.object_key, kind, **creating)
+        with file.open("rb") as source:
+            for start in range(0, size, _PART):
+                length = min(_PART, size - start)
+                self.fs.call(
+                    "PUT",
+                    session,
+                    headers={
+                        "Content-Length": str(length),
+                        "Content-Range": f"bytes {start}-{start + length - 1}/{size}",
+                    },
+                    data=_Slice(source, start, length),
+                )
+
+    def _is_zonal(self) -> bool:
+        """Tell whether the bucket is of the kind that takes its objects by gRPC only."""
+        from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it
+
+        look = getattr(self.fs, "_is_zonal_bucket", None)
+        return bool(look and sync(self.fs.loop, look, self.bucket))
+
+    def _begin(self, key: str, kind: str, **query: str) -> str:
+        """Begin a resumable upload, and return its URL."""
         base = str(self.fs.base).replace("/storage/v1/", "/upload/storage/v1/")
         headers, _ = self.fs.call(
             "POST",
@@ -92,9 +134,18 @@ class GoogleLocation(ObjectLocation):
             uploadType="resumable",
             name=key,
             json={"name": key},
+            headers={"X-Upload-Content-Type": kind},
+            **query,
         )
+        return str(headers["Location"])
+
+    def try_uploading(self, key: str) -> None:
+        """Begin an upload, and give it up: the object is neither written nor shown."""
+        if self._is_zonal():
+            return
+        session = self._begin(key, "application/octet-stream")
         with suppress(Exception):  # else the service forgets it within a week
-            self.fs.call("DELETE", headers["Location"])
+            self.fs.call("DELETE", session)
 
 
 class _Object:
@@ -137,3 +188,42 @@ class _GoogleReader(ObjectReader):
             return super().read_bytes(size)
         except (FileNotFoundError, FileExistsError) as error:
             raise self.has_changed() from error
+
+
+class _Slice(io.RawIOBase):
+    """A part of an open file, which a request may read again from its start."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._file = file
+        self._start = start
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position within the part."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move within the part."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Read up to as many bytes as `buffer` holds."""
+        self._file.seek(self._start + self._at)
+        data = self._file.read(max(min(len(buffer), self._size - self._at), 0))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        """Keep it open: a client closes what it has sent, and may send it once more."""
