@@ -10,8 +10,7 @@ SOURCES := airflow_provider_convertapi sandbox tests dev example_dags bench
 # Small machines have two cores; in the default run, tests wait for half of their time.
 WORKERS := 2
 PYTEST = -m pytest -n $(WORKERS) --dist loadgroup
-STORE_PROVIDERS := -c constraints/airflow-3.3.txt \
-	apache-airflow-providers-google apache-airflow-providers-microsoft-azure
+STORE_PROVIDERS := apache-airflow-providers-google apache-airflow-providers-microsoft-azure
 # Which tests of a suite to run; the long ones take minutes.
 MARK := not long
 # Which environments `make test-matrix` tries, as in "2.11.0-py3.11 newest-py3.12"; empty for all.
@@ -102,7 +101,7 @@ bench: .venv/installed ## Measure speed, memory and import time
 	.venv/bin/python dev/bench.py
 
 constraints: ## Resolve the newest versions of everything, and rewrite constraints/
-	$(call resolve,3.3,3.3.2,$(EVERYTHING) --group celery --group stores -e './sandbox[ocr]')
+	$(call resolve,3.3,3.3.2,$(EVERYTHING) --group celery --group stores -e './sandbox[ocr]',$(STORE_PROVIDERS))
 	$(call resolve,2.11,2.11.2,$(SANDBOX_AND_TESTS))
 
 resolve: ## Check that everything can be installed with each supported Airflow, without installing it
@@ -143,7 +142,7 @@ clean: ## Remove environments, caches and reports
 
 # The two providers without their dependencies: we use their file systems only.
 .venv-stores/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
-	$(call install,-c constraints/airflow-3.3.txt $(SANDBOX_AND_TESTS) --group stores,--no-deps $(STORE_PROVIDERS))
+	$(call install,-c constraints/airflow-3.3.txt $(SANDBOX_AND_TESTS) --group stores,-c constraints/airflow-3.3.txt --no-deps $(STORE_PROVIDERS))
 
 .venv-2.11/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-2.11.txt
 	$(call install,-c constraints/airflow-2.11.txt $(SANDBOX_AND_TESTS))
@@ -158,12 +157,14 @@ define install
 	touch $@
 endef
 
-# $(1) names the constraints file, $(2) is its Airflow version.  The comment at the top is kept.
+# $(1) names the constraints file, $(2) is its Airflow version, $(4), which may be empty, is pinned
+# without its dependencies.  The comment at the top is kept.
 define resolve
 	rm -rf build/resolve
 	$(PYTHON) -m venv build/resolve
 	build/resolve/bin/python -m pip install -q --disable-pip-version-check $(PIP)
 	build/resolve/bin/python -m pip install -q --no-compile apache-airflow==$(2) $(3)
+	$(if $(4),build/resolve/bin/python -m pip install -q --no-compile --no-deps $(4))
 	{ sed -n '/^#/p' constraints/airflow-$(1).txt; \
 	  build/resolve/bin/python -m pip freeze --exclude airflow-provider-convertapi --exclude convertapi-sandbox; \
 	} > build/constraints.txt

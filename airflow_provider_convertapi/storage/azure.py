@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_convertapi.storage.location import Address, State
-    from airflow_provider_convertapi.storage.store import Reader, StoreLocation
+    from airflow_provider_convertapi.storage.reader import Reader
+    from airflow_provider_convertapi.storage.store import StoreLocation
 
 _NEVER = '"0x0"'
 """An ETag that no blob has."""

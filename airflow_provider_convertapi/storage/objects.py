@@ -14,8 +14,9 @@ from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.errors import InputChangedError, OutputNotWritableError
 from airflow_provider_convertapi.storage.filesystem import file_system
 from airflow_provider_convertapi.storage.location import State
+from airflow_provider_convertapi.storage.reader import Reader
 from airflow_provider_convertapi.storage.renaming import spooled_name
-from airflow_provider_convertapi.storage.store import Reader, StoreLocation, asking
+from airflow_provider_convertapi.storage.store import StoreLocation, asking
 from airflow_provider_convertapi.storage.trouble import forbids, is_of_network, refuses_credentials
 from airflow_provider_convertapi.storage.uris import shown, wrong
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_convertapi.storage.location import State
-    from airflow_provider_convertapi.storage.store import Reader
+    from airflow_provider_convertapi.storage.reader import Reader
 
 _PAGE = 1000
 """Objects in a page of S3's listing."""

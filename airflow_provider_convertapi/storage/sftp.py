@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.storage.store import Reader, StoreLocation
+from airflow_provider_convertapi.storage.reader import Reader
+from airflow_provider_convertapi.storage.store import StoreLocation
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:

@@ -26,6 +26,7 @@ from airflow_provider_convertapi.storage.location import (
     unnoted,
 )
 from airflow_provider_convertapi.storage.names import temporary_name
+from airflow_provider_convertapi.storage.reader import Reader
 from airflow_provider_convertapi.storage.renaming import RenamedPart, remove
 from airflow_provider_convertapi.storage.trouble import naming_connection
 from airflow_provider_convertapi.storage.uris import shown, wrong
@@ -313,48 +314,6 @@ class StoreLocation:
     def _forget_listings(self) -> None:
         for path in (self.path, self.path.rpartition("/")[0]):
             self.fs.invalidate_cache(path)
-
-
-class Reader(io.RawIOBase):
-    """Give a file of any store the interface that buffering needs."""
-
-    def __init__(self, file: Any, place: StoreLocation) -> None:
-        self.file = file
-        self._place = place
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read up to as many bytes as `buffer` holds."""
-        data = self.read_bytes(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def readall(self) -> bytes:
-        """Read what is left at once: the inherited one asks the store for 8 KiB at a time."""
-        return self.read_bytes(-1)
-
-    def read_bytes(self, size: int) -> bytes:
-        """Read up to `size` bytes, all that are left where it is negative."""
-        place = self._place
-        with naming_connection(place.uri, place.family, place.conn_id):
-            data: bytes = self.file.read(self._within(size))
-        return data
-
-    def _within(self, size: int) -> int:
-        """Return `size`, or less where the file ends before: some servers refuse more."""
-        length = getattr(self.file, "size", None)
-        if not isinstance(length, int):
-            return size
-        left = max(length - int(self.file.tell()), 0)
-        return min(size, left) if size >= 0 else left
-
-    def close(self) -> None:
-        """Close the store's file."""
-        self.file.close()
-        super().close()
 
 
 def state_of(info: Mapping[str, Any], stamp: str | None = None) -> State:

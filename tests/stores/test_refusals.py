@@ -13,6 +13,7 @@ from airflow_provider_convertapi.errors import (
     OutputNotWritableError,
     ParameterError,
 )
+from airflow_provider_convertapi.storage import find_source
 from tests.stores.conftest import STORES
 from tests.stores.test_batches import places, write
 from tests.stores.test_single import MODES, convert
@@ -161,3 +162,15 @@ def test_adl_is_refused(stores: Callable[[str], Place], sandbox: Sandbox) -> Non
 
     with pytest.raises(ParameterError, match="abfs://"):
         convert(place, place.uri.replace("abfs://", "adl://") + "a.pdf")
+
+
+def test_azure_connection_without_an_account(
+    stores: Callable[[str], Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message says what is missing, and not that a package is."""
+    stores("azure")
+    monkeypatch.setenv("AIRFLOW_CONN_AZURE_EMPTY", '{"conn_type": "wasb", "password": "a2V5"}')
+
+    with pytest.raises(ConnectionConfigError, match=r"'azure_empty'.*account_name") as caught:
+        find_source("abfs://azure_empty@container/a.txt")
+    assert "pip install" not in str(caught.value)
