@@ -28,7 +28,7 @@ SEEDS ?= 1000
 OFFSET ?= 0
 
 .PHONY: help demo ui simulate test test-core test-airflow coverage test-long test-floors test-2.11 test-matrix \
-	test-crash test-celery test-stores test-node test-ocr lint bench constraints resolve clean
+	test-crash test-celery test-stores test-node test-ocr lint bench reference follow-pages constraints resolve clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -89,6 +89,9 @@ test-ocr: .venv/ocr ## Recognise the text of scans in the sandbox; installs half
 test-node: .venv/installed ## Run the vendor's Node.js client against the sandbox; needs node and npm
 	.venv/bin/python sandbox/tests/node/run.py
 
+follow-pages: .venv/installed ## Follow the tutorial and the pages about installation, in empty environments
+	.venv/bin/python -m dev.follow_pages
+
 lint: .venv/installed ## Check style, types, layers and spelling
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -99,6 +102,9 @@ lint: .venv/installed ## Check style, types, layers and spelling
 
 bench: .venv/installed ## Measure speed, memory and import time
 	.venv/bin/python dev/bench.py
+
+reference: ## Write docs/reference.md from the docstrings
+	$(PYTHON) dev/reference.py
 
 constraints: ## Resolve the newest versions of everything, and rewrite constraints/
 	$(call resolve,3.3,3.3.2,$(EVERYTHING) --group celery --group stores -e './sandbox[ocr]',$(STORE_PROVIDERS))

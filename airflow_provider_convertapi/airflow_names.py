@@ -24,7 +24,13 @@ if TYPE_CHECKING:
         RetryPolicy,
         get_current_context,
     )
+    from airflow.sdk.bases.decorator import (
+        DecoratedOperator,
+        determine_kwargs,
+        task_decorator_factory,
+    )
     from airflow.sdk.configuration import conf
+    from airflow.sdk.definitions.context import context_merge
     from airflow.sdk.exceptions import (
         AirflowFailException,
         AirflowNotFoundException,
@@ -47,14 +53,18 @@ __all__ = [
     "BaseOperator",
     "BaseSensorOperator",
     "Connection",
+    "DecoratedOperator",
     "ObjectStoragePath",
     "RetryDecision",
     "RetryPolicy",
     "amask_secret",
     "conf",
+    "context_merge",
+    "determine_kwargs",
     "get_current_context",
     "has_fs",
     "mask_secret",
+    "task_decorator_factory",
 ]
 
 _EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")
@@ -70,11 +80,14 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
     "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
     "Connection": ("airflow.sdk", "airflow.models.connection"),
+    "DecoratedOperator": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
     "ObjectStoragePath": ("airflow.sdk", "airflow.io.path"),
     "RetryDecision": ("airflow.sdk",),  # 3.3
     "RetryPolicy": ("airflow.sdk",),  # 3.3
     "amask_secret": ("airflow.sdk.log",),  # 3.3
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),
+    "context_merge": ("airflow.sdk.definitions.context", "airflow.utils.context"),
+    "determine_kwargs": ("airflow.sdk.bases.decorator", "airflow.utils.operator_helpers"),
     "get_current_context": ("airflow.sdk", "airflow.operators.python"),
     "has_fs": ("airflow.sdk.io.fs", "airflow.sdk.io", "airflow.io"),
     "mask_secret": (
@@ -82,6 +95,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "airflow.sdk.execution_time.secrets_masker",
         "airflow.utils.log.secrets_masker",
     ),
+    "task_decorator_factory": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
 }
 
 

@@ -9,6 +9,7 @@ import ipaddress
 import json
 import re
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from urllib.parse import SplitResult
 
+CONN_TYPE = "convertapi"
 DEFAULT_HOST = "v2.convertapi.com"
 _AUTHS = ("jwt", "jwt_remote", "api_token")
 _GUID = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
@@ -37,6 +39,13 @@ _A_DAY, _A_YEAR = 86_400, 31_622_400
 """Seconds; longer values of `http_timeout` and `jwt_lifetime` must be a mistake."""
 
 _MOST_PORTS = 65_535
+
+_EXTRAS = (
+    *("auth", "jwt_lifetime", "client_ip", "master_token", "http_timeout"),
+    *("job_secret", "allow_http", "namespace"),
+)
+_FORMER_EXTRAS = frozenset({"job_key"})
+"""Names that have a complaint of their own."""
 
 
 class ConnectionLike(Protocol):
@@ -109,6 +118,7 @@ class _Reader:
 
     def __init__(self, connection: ConnectionLike) -> None:
         self._connection = connection
+        self._check_type()
         self._extra = self._read_extra()
 
     def _read_extra(self) -> Mapping[str, Any]:
@@ -120,7 +130,26 @@ class _Reader:
             raise self._wrong("extra", 'is not a JSON object; write it like {"auth": "jwt"}')
         return extra
 
+    def _check_type(self) -> None:
+        kind = getattr(self._connection, "conn_type", None)
+        if kind not in (None, "", CONN_TYPE):
+            raise self._wrong(
+                "type",
+                f"is {kind!r} and not {CONN_TYPE!r}: it is a connection to something else; correct "
+                "convertapi_conn_id, or the connection's type",
+            )
+
+    def _check_names(self) -> None:
+        """Refuse an extra that would be ignored, such as a misspelled one."""
+        for name in self._extra:
+            if name in _EXTRAS or name in _FORMER_EXTRAS:
+                continue
+            close = get_close_matches(name, _EXTRAS, n=1)
+            known = f"did you mean {close[0]}?" if close else f"it may be {', '.join(_EXTRAS)}"
+            raise self._wrong(f"extra {name}", f"is unknown, and would be ignored ({known})")
+
     def settings(self) -> ConnectionSettings:
+        self._check_names()
         kid = self._kid()
         return ConnectionSettings(
             conn_id=self._connection.conn_id,

@@ -19,6 +19,7 @@ Those marked with a star are `transient`: another try may end differently, with 
     |- ConversionError             a verdict on the document; paid      fix the document
     |  `- TransientConversionError
     |                           *  a verdict worth one more attempt     the next try pays for one
+    |- ResultCheckError            its result is refused; paid      look at it, change the request
     |- ConversionTimeoutError   *  our own `timeout`; the job goes on   the next try collects
     |- ConversionInterrupted    *  told to stop; the job goes on        the next try collects
     |- ResultLostError             sent, maybe billed, answer lost      clear the task to pay again
@@ -42,7 +43,8 @@ from typing import ClassVar, Literal
 Concern = Literal["document", "request", "result", "files", "account", "run", "service"]
 """What an error is about.
 
-- ``document`` and ``request``: the service's verdict on the file, or on what was asked for
+- ``document`` and ``request``: the service's verdict on the file, or on what was asked for; or ours
+  on what it made of the file
 - ``result``: a conversion that may have been paid, and has no result
 - ``files``: inputs and outputs where they are stored
 - ``account`` and ``run``: something that concerns all other files, too, so that no more are sent
@@ -64,6 +66,7 @@ __all__ = [
     "OutputNotWritableError",
     "ParameterError",
     "QuotaExhaustedError",
+    "ResultCheckError",
     "ResultExpiredError",
     "ResultLostError",
     "ThrottledError",
@@ -171,7 +174,7 @@ class ParameterError(ConvertApiError):
     :param message: names the parameter and the remedy.
     :param invalid: parameter or argument name -> what is wrong with it; empty when unknown.
     :param bars_file: False where the same request may be accepted later, since a proxy or a setting
-        may have refused it (HTTP 413).
+        may have refused it (HTTP 413), or where it was not the conversion that was refused.
     """
 
     concerns = "request"
@@ -189,7 +192,8 @@ class ParameterError(ConvertApiError):
 class UnsupportedFormatError(ConvertApiError):
     """The service does not convert this kind of file, or this pair of formats (HTTP 415).
 
-    :param bars_file: False where the host may be the wrong one (404, 405).
+    :param bars_file: False where the host may be the wrong one (404, 405), or where it was not the
+        conversion that was refused.
     """
 
     concerns = "request"
@@ -273,16 +277,19 @@ class ThrottledError(ConvertApiError):
     """The service is overloaded or the plan's concurrency is used up (HTTP 503 or 429).
 
     :param retry_after: seconds the service asked to wait; None when it did not say.
+    :param code: ConvertAPI's Code, None where the answer had none.
     """
 
     transient = True
     asks_to_wait = True
     paid = False
 
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, retry_after: float | None = None, code: int | None = None
+    ) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
-        self.args = (message, retry_after)
+        self.retry_after, self.code = retry_after, code
+        self.args = (message, retry_after, code)
 
 
 class TransportError(ConvertApiError):
@@ -328,6 +335,35 @@ class TransientConversionError(ConversionError):
     bars_file = False
 
 
+class ResultCheckError(ConvertApiError):
+    """A result was refused before it was published, by its first bytes or by `result_check`; paid.
+
+    A `result_check` raises it with its reason as the only argument.
+
+    :param message: why.
+    :param kept: URIs where the refused results are kept; empty where they are not.
+    """
+
+    concerns = "document"
+    paid = True
+    bars_file = True
+
+    def __init__(self, message: str, kept: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.kept = kept
+        self.args = (message, kept)
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the service will not convert what it was sent: it has."""
+        return False
+
+    @property
+    def is_verdict(self) -> bool:
+        """Whether the service could not convert the document: it could."""
+        return False
+
+
 class ConversionTimeoutError(ConvertApiError):
     """Our own `timeout` passed while the job went on; the next try collects it."""
 
@@ -361,8 +397,6 @@ class UnexpectedAnswerError(ConvertApiError):
     :param refused: whether it was a 4xx, so that the service, or a proxy before it, did not accept
         the request.
     """
-
-    bars_paid_file = True
 
     def __init__(self, message: str, refused: bool = False) -> None:
         super().__init__(message)

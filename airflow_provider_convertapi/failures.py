@@ -28,6 +28,7 @@ __all__ = [
     "OutputNotWritableFailure",
     "ParameterFailure",
     "QuotaExhaustedFailure",
+    "ResultCheckFailure",
     "ResultExpiredFailure",
     "ResultLostFailure",
     "UnexpectedAnswerFailure",
@@ -69,6 +70,10 @@ class QuotaExhaustedFailure(errors.QuotaExhaustedError, AirflowFailException):
 
 class ConversionFailure(errors.ConversionError, AirflowFailException):
     """`ConversionError` that ends the task."""
+
+
+class ResultCheckFailure(errors.ResultCheckError, AirflowFailException):
+    """`ResultCheckError` that ends the task."""
 
 
 class ResultLostFailure(errors.ResultLostError, AirflowFailException):

@@ -1,4 +1,4 @@
-"""Show a person what a batch did: ``python -m airflow_provider_convertapi.manifest DIR``.
+"""Read what batches did, in Python or as ``python -m airflow_provider_convertapi.manifest DIR``.
 
 DIR is the destination of a batch, or its manifest, on the disk or in a store: a URI is reached
 through Airflow's connections.
@@ -7,45 +7,96 @@ through Airflow's connections.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import sys
 from collections import Counter
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.batch.manifest import MANIFEST, Manifest, last_records
+from airflow_provider_convertapi.batch.record import Record
+from airflow_provider_convertapi.conversions.values import choice, plain_text, wrong
 from airflow_provider_convertapi.errors import ConvertApiError
 from airflow_provider_convertapi.storage import OWN_DIRECTORY, Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from os import PathLike
 
-    from airflow_provider_convertapi.batch.record import Record, RecordStatus
+    from airflow_provider_convertapi.batch.record import RecordStatus
 
-__all__ = ["main"]
+__all__ = ["Record", "main", "read"]
 
 _OUTCOMES: tuple[RecordStatus, ...] = ("converted", "failed", "not_attempted")
+_COLUMNS = ("source", "target", "outcome", "error", "code", "message", "cost", "when", "run_id")
 
 
-def read_manifest(directory: str) -> list[Record]:
+def read(
+    destination: str | PathLike[str],
+    *,
+    run_id: str | None = None,
+    outcome: RecordStatus | None = None,
+    since: datetime | str | None = None,
+) -> Iterator[Record]:
+    """Yield the last record of each file that batches converted into a destination, by output.
+
+    A success counts for more than a later failure of the same version of a file.  Nothing is
+    yielded where there is no manifest.
+
+    :param destination: of the batch, or its manifest; a path or a URI.
+    :param run_id: the last record of each file of this DAG run; None: of all.
+    :param outcome: ``converted``, ``failed`` or ``not_attempted``; None: any.
+    :param since: records that were written then or later: a datetime, which is UTC if it has no
+        time zone, or its ISO 8601 text; None: whenever.
+
+    `ParameterError` names a wrong argument.
+    """
+    if outcome is not None:
+        choice("outcome", outcome, _OUTCOMES)
+    least = None if since is None else _moment(since)
+    return _selected(plain_text("destination", destination), run_id, outcome, least)
+
+
+def _selected(
+    destination: str, run_id: str | None, outcome: str | None, least: str | None
+) -> Iterator[Record]:
+    for record in read_manifest(destination, run_id):
+        if outcome in (None, record.outcome) and (least is None or record.when >= least):
+            yield record
+
+
+def _moment(since: object) -> str:
+    """Return a moment as records spell it."""
+    moment = since
+    if isinstance(since, str):
+        try:
+            moment = datetime.fromisoformat(since)
+        except ValueError:
+            raise wrong("since", f"is {since!r}; it must be a date, such as 2026-11-27") from None
+    if not isinstance(moment, datetime):
+        raise wrong("since", f"is a {type(since).__name__}; it must be a datetime or its text")
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def read_manifest(directory: str, run_id: str | None = None) -> list[Record]:
     """Return the last record of each output, sorted by output.
 
     :param directory: a batch's destination, or its manifest; a path or a URI.
+    :param run_id: whose records count; None: all.
     """
     folder = directory.rstrip("/") + "/"
     own = f"{OWN_DIRECTORY}/{MANIFEST}"
     manifest = Manifest(Folder(folder if folder.endswith(own) else folder + own))
-    last = last_records(record for _, record in manifest.records())
-    return sorted(last.values(), key=lambda record: record.target)
+    records = (record for _, record in manifest.records() if run_id in (None, record.run_id))
+    return sorted(last_records(records).values(), key=lambda record: record.target)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print what the arguments ask for; 1 where there is no manifest."""
-    parser = argparse.ArgumentParser(prog="python -m airflow_provider_convertapi.manifest")
-    parser.add_argument("directory", help="destination of a batch, or its manifest; path or URI")
-    parser.add_argument("--all", action="store_true", help="list every file, not failures only")
-    parser.add_argument("--json", action="store_true", help="print one JSON line for each file")
-    given = parser.parse_args(arguments)
+    given = _parser().parse_args(arguments)
     try:
         records = read_manifest(given.directory)
     except ConvertApiError as error:
@@ -54,13 +105,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not records:
         print(f"{given.directory}: no manifest, or an empty one.", file=sys.stderr)  # noqa: T201 - as above
         return 1
-    shown = [record for record in records if given.all or record.outcome != "converted"]
-    lines = (
-        map(_as_json, records if given.all else shown) if given.json else _report(records, shown)
-    )
-    for line in lines:
+    shown = [record for record in records if given.all or _is_shown(record, given.failed)]
+    if given.csv:
+        _write_csv(shown)
+        return 0
+    listed = records if given.all else shown
+    for line in map(_as_json, listed) if given.json else _report(records, shown):
         print(line)  # noqa: T201 - as above
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m airflow_provider_convertapi.manifest")
+    parser.add_argument("directory", help="destination of a batch, or its manifest; path or URI")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--all", action="store_true", help="list every file, not failures only")
+    which.add_argument("--failed", action="store_true", help="list failed files only")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON line for each file")
+    form.add_argument("--csv", action="store_true", help="print a table of comma-separated values")
+    return parser
+
+
+def _is_shown(record: Record, only_failed: bool) -> bool:
+    return record.outcome == "failed" if only_failed else record.outcome != "converted"
+
+
+def _write_csv(records: Iterable[Record]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for record in records:
+        writer.writerow([getattr(record, name) for name in _COLUMNS])
 
 
 def _as_json(record: Record) -> str:

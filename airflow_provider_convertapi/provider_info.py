@@ -30,12 +30,29 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "operators": [
             _modules(
+                "airflow_provider_convertapi.operators.account",
                 "airflow_provider_convertapi.operators.batch",
                 "airflow_provider_convertapi.operators.convert",
             )
         ],
-        "sensors": [_modules("airflow_provider_convertapi.sensors.job")],
-        "triggers": [_modules("airflow_provider_convertapi.triggers.job")],
+        "task-decorators": [
+            {
+                "class-name": "airflow_provider_convertapi.decorators.convertapi.convertapi_task",
+                "name": "convertapi",
+            }
+        ],
+        "sensors": [
+            _modules(
+                "airflow_provider_convertapi.sensors.job",
+                "airflow_provider_convertapi.sensors.quota",
+            )
+        ],
+        "triggers": [
+            _modules(
+                "airflow_provider_convertapi.triggers.job",
+                "airflow_provider_convertapi.triggers.quota",
+            )
+        ],
         "hooks": [_modules("airflow_provider_convertapi.hooks.convertapi")],
         "connection-types": [
             {

@@ -159,8 +159,8 @@ def official_sdk(_number: int, source: Path, target: Path, _attempt: int) -> Non
 
 def http_operator(number: int, source: Path, target: Path, attempt: int) -> None:
     """Convert with a deferrable HttpOperator: one POST, the JSON answer decoded."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
     from airflow.providers.http.operators.http import HttpOperator
+    from airflow.sdk.exceptions import TaskDeferred
 
     operator = HttpOperator(
         task_id=f"convert_{number}_{attempt}",

@@ -6,9 +6,9 @@ import pickle
 import traceback
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_convertapi import errors, failures
+from airflow_provider_convertapi.airflow_names import AirflowFailException
 from airflow_provider_convertapi.errors import ConvertApiError, QuotaExhaustedError
 from airflow_provider_convertapi.failures import as_failure, explicit_failures
 from tests.core.test_errors import CLASSES, make

@@ -346,6 +346,14 @@ def get_statistics(start_date: str, end_date: str) -> Endpoint[list[dict[str, An
     )
 
 
+def stream_statistics(start_date: str, end_date: str) -> Endpoint[None]:
+    """Ask for the same, however many they are: the body is a JSON array that the caller reads."""
+    query = {"startDate": start_date, "endDate": end_date}
+    return Endpoint(
+        Request("GET", "/user/statistic", query=query, credential=Credential.MASTER), check
+    )
+
+
 def _json(response: Response, kind: type[Any], wanted: str) -> Any:
     check(response)
     value = response.json()

@@ -54,7 +54,8 @@ class Backoff:
             seconds = min(self.base * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS), self.cap)
         else:
             return None
-        return seconds * (1 + self.jitter() / 4)
+        # A job is forgotten after the retention, and with it what a longer wait was for.
+        return min(seconds * (1 + self.jitter() / 4), RETENTION.total_seconds())
 
     def delay_of_free_call(
         self, attempt: int, error: ConvertApiError, left: float | None

@@ -174,8 +174,8 @@ def is_ok(status: int) -> bool:
 def check(response: Response, *, verdicts: bool = False) -> None:
     """Raise the error that an answer outside 2xx stands for.
 
-    :param verdicts: the call converts, so that a 5xx with a Code is a verdict on the document;
-        elsewhere a 5xx costs nothing and is a failure of the service itself.
+    :param verdicts: the call converts, so that a 5xx with a Code is a verdict on the document, and
+        a 400 or 415 one on what was asked; elsewhere they say nothing about the conversion.
     """
     if not is_ok(response.status):
         raise error_of(response, verdicts=verdicts)
@@ -197,7 +197,7 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
         case 401:
             error = AuthenticationError(said, code)
         case 400:
-            error = ParameterError(said, _invalid_parameters(response))
+            error = ParameterError(said, _invalid_parameters(response), bars_file=verdicts)
         case 413:
             error = ParameterError(
                 f"{said}. The service, or a proxy before it, does not take requests of this size. "
@@ -206,7 +206,7 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
                 bars_file=False,
             )
         case 415:
-            error = UnsupportedFormatError(said)
+            error = UnsupportedFormatError(said, bars_file=verdicts)
         case 404 | 405 if verdicts:
             error = UnsupportedFormatError(
                 f"{said}. It has no such converter; check both formats, and the connection's host. "
@@ -215,7 +215,7 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
             )
         # https://docs.convertapi.com/docs/throttle-and-fallback has 503; a proxy may send 429.
         case 429 | 503:
-            error = ThrottledError(said, _retry_after(response))
+            error = ThrottledError(said, _retry_after(response), code)
         # From a gateway: the service may have accepted the request, so it counts as sent.
         case 408 | 502 | 504:
             error = TransportError(said)

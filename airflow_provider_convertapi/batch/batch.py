@@ -19,6 +19,7 @@ from airflow_provider_convertapi.batch.recorder import Recorder
 from airflow_provider_convertapi.batch.running import BatchRun
 from airflow_provider_convertapi.batch.shared_files import SharedFiles
 from airflow_provider_convertapi.batch.summary import Summary
+from airflow_provider_convertapi.conversions.chain import MERGE_OF_ONE
 from airflow_provider_convertapi.conversions.collection import delete_files
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
@@ -30,7 +31,7 @@ from airflow_provider_convertapi.storage import Source, shown
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from airflow_provider_convertapi.batch.plan import Plan
     from airflow_provider_convertapi.batch.request import BatchRequest
@@ -96,6 +97,8 @@ class Batch:
             plan.reused,
             plan.known,
         )
+        if self.request.to_formats[0] == "merge":
+            self.log.warning(MERGE_OF_ONE, "Each file of this batch is converted by itself: it")
         if plan.told_by_content:
             self.log.info(
                 "%d files were read to tell whether they changed: their store says neither an ETag "
@@ -185,6 +188,8 @@ class Batch:
         """
         run.record_not_attempted(left or ItemStream())
         manifest, summary = self.manifest_uri(plan), run.summary
+        self._list("converted", summary.converted, summary.conversions, manifest)
+        self._list("failed", summary.failed, summary.examples, manifest)
         self._say(summary, manifest)
         goes_on = run.halted is not None and run.halted.job_goes_on
         cancels = self.cancels and (run.halted is None or goes_on)
@@ -199,7 +204,7 @@ class Batch:
         if run.halted is not None and not self._is_accepted(run.halted, summary):
             raise self._halted(run.halted, summary, manifest)
         summary.raise_for_failures(self.request.failures_allowed, manifest)
-        return summary.to_dict(manifest)
+        return summary.to_dict(manifest, self.task)
 
     def _delete_shared(self) -> None:
         if self._shared is not None and self._shared.files:
@@ -209,7 +214,7 @@ class Batch:
 
     def _compact(self, plan: Plan) -> None:
         try:
-            plan.state.manifest.compact(self.task)
+            plan.state.manifest.compact(self.task, always=plan.has_wrong_times)
         except Exception as error:  # noqa: BLE001 - each store has its own; how the batch ended is what matters
             self.log.warning("The manifest could not be compacted; the next run tries. %s", error)
 
@@ -229,6 +234,16 @@ class Batch:
             summary.cost,
             manifest,
         )
+
+    def _list(self, what: str, count: int, examples: Sequence[str], manifest: str) -> None:
+        """Name what was converted, or failed, as far as a log should, folded."""
+        if not count:
+            return
+        with self.grouped(f"{count} {what}"):
+            for example in examples:
+                self.log.info("%s", example)
+            if count > len(examples):
+                self.log.info("And %d more, which %s names.", count - len(examples), manifest)
 
     def _is_accepted(self, halted: ConvertApiError, summary: Summary) -> bool:
         partial = self.request.on_quota_exhausted == "partial" and not summary.underway

@@ -16,7 +16,7 @@ from airflow_provider_convertapi.batch.inputs import MISSING
 from airflow_provider_convertapi.batch.limit import PollSchedule
 from airflow_provider_convertapi.batch.outputs import BatchOutput
 from airflow_provider_convertapi.conversions.chain import Chain
-from airflow_provider_convertapi.conversions.checking import request_for
+from airflow_provider_convertapi.conversions.checking import acceptance_of, request_for
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.job import Job, JobSettings
 from airflow_provider_convertapi.conversions.request import CheckedConversion
@@ -116,7 +116,13 @@ class Converter:
         inputs = tuple(request.input_uris)
         # Whoever overwrites wants no output of another run taken as it is, unless it proves to be
         # as it was written.
-        return Target(self._output(item), overwrite, inputs, trusts_size=not overwrite)
+        return Target(
+            self._output(item),
+            overwrite,
+            inputs,
+            trusts_size=not overwrite,
+            acceptance=acceptance_of(self.request, [request]),
+        )
 
     def _output(self, item: Item) -> BatchOutput:
         place = self.request.destination.uri
@@ -153,6 +159,7 @@ class Converter:
             has_timed_out=item.has_timed_out,
             barred_attempts=item.barred_attempts,
             waits_out_throttling=False,
+            is_of_batch=True,
             delays=lambda _: self.schedule.delays(),
             permit=permit,
         )

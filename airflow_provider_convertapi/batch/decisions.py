@@ -44,10 +44,11 @@ class Item:
     :param former_outputs: those of them that a new version may not have any more, with a digest of
         what was written.
     :param foreign_outputs: outputs of other files whose names its numbered results would have.
-    :param barred_attempts: attempts, from 0 on, whose verdicts do not count any more.
+    :param barred_attempts: attempts, from 0 on, whose verdicts and results do not count any more.
     :param is_second_attempt: an earlier attempt ended with a verdict that one more may change.
     :param has_timed_out: that verdict was that the service's `Timeout` was over.
     :param prepaid: conversions that earlier tries paid for and whose results this one finds.
+    :param outputs_gone: it was converted before, and the outputs are not there as they were.
     """
 
     uri: str
@@ -61,6 +62,7 @@ class Item:
     prepaid: int = 0
     has_timed_out: bool = False
     former_outputs: Mapping[str, str] = field(default_factory=dict)
+    outputs_gone: bool = False
 
     def newly_taken(self, cost: int, charged: int) -> int:
         """Return the part of a cost that no earlier try of the task instance has counted.
@@ -145,8 +147,10 @@ def decide(
     is_converted, is_failed = _are_of_this(conversion, failure, item, source, digest, policy)
     if is_converted and (policy.on_missing_output == "ignore" or history.stands()):
         return Decision.REUSE
-    if failure is not None and is_failed:
-        if not is_converted and _bars(failure, policy):
+    item.outputs_gone = is_converted
+    # Of two runs at once, or of two records in an unknown order, the conversion counts.
+    if failure is not None and is_failed and (failure.is_newer or not is_converted):
+        if _bars(failure, policy):
             return Decision.KNOWN
         facts = facts_of(failure.error)
         # It is paid for once more: the verdicts that the service still remembers must not end it.
@@ -202,8 +206,6 @@ def _bars(failure: LastFailure, policy: ReusePolicy) -> bool:
     if facts.concerns == "result":
         # It may have been billed: only a person who clears the task, or another run, pays again.
         return recent
-    if own and facts.bars_paid_file and (facts.concerns == "service" or not recent):
-        # This run can still fetch the result for free, and clearing the task says that the file in
-        # the way is gone.
-        return False
+    if own and facts.bars_paid_file and not recent:
+        return False  # clearing the task says that the file in the way is gone
     return failure.bars and (recent or not policy.retry_failed)

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.api.endpoints import get_job
-from airflow_provider_convertapi.api.ids import JobIds
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.result import ConversionResult
 from airflow_provider_convertapi.errors import InputChangedError
@@ -108,10 +106,9 @@ class FileTask:
 
     def collect(self) -> ConversionResult | None:
         """Collect what an earlier wave submitted, if it has an answer."""
-        client, ref = self.converter.session.client, self.known[-1]
-        ids = JobIds(self.converter.session.key, ref.derivation)
+        ref = self.known[-1]
         # A look is free and returns at once; `convert` would wait for a job that still runs.
-        answer = client.call(get_job(ids.job_id(ref.attempt)))
+        answer = self.converter.job(self.item, ref).look(ref.attempt)
         return self.convert() if answer.conversion or answer.verdict else None
 
     def _prepared(self) -> Chain | DirectConversion:

@@ -131,15 +131,17 @@ class Index:
             record.error or "",
             record.code,
             record.timeout,
+            record.message or "",
+            record.outputs_gone,
         )
 
     def _put(self, table: str, *row: object) -> None:
         """Keep a row, which begins with output and time, unless there is a later one."""
-        values = ", ".join(f"?{number}" for number in range(1, len(row) + 1))
+        values = ", ".join("?" * len(row))
         self._tables.execute(
             f"INSERT OR REPLACE INTO {table} SELECT {values} WHERE NOT EXISTS "  # noqa: S608 - both are ours
-            f"(SELECT 1 FROM {table} WHERE target = ?1 AND at > ?2)",
-            row,
+            f"(SELECT 1 FROM {table} WHERE target = ? AND at > ?)",
+            (*row, *row[:2]),
         )
 
     def conversion(self, target: str) -> LastConversion | None:
@@ -151,7 +153,9 @@ class Index:
 
     def is_output(self, path: str, to_format: str) -> bool:
         """Tell whether a batch wrote a path, relative to the destination, in this format."""
-        row = self._tables.execute(IS_OUTPUT, (pack(path), pack(to_format))).fetchone()
+        row = self._tables.execute(
+            IS_OUTPUT, {"path": pack(path), "to_format": pack(to_format)}
+        ).fetchone()
         if row is None:
             return False
         # The planned output may not be among those that were written.
@@ -241,7 +245,8 @@ class Index:
         """
         if not self._has_digests:
             return {}
-        found = self._tables.execute(FORMER, (pack(target), hash(source), pack(to_format)))
+        asked = {"target": pack(target), "source": hash(source), "to_format": pack(to_format)}
+        found = self._tables.execute(FORMER, asked)
         former = {unpack(path): str(digest) for path, digest in found}
         return {path: digest for path, digest in former.items() if self._is_of(path, target)}
 
@@ -266,9 +271,9 @@ class Index:
         makers = {
             target
             for (target,) in self._tables.execute(
-                "SELECT target FROM further WHERE path = ?1 "
-                "UNION ALL SELECT target FROM overwritten WHERE path = ?1",
-                (pack(path),),
+                "SELECT target FROM further WHERE path = :path "
+                "UNION ALL SELECT target FROM overwritten WHERE path = :path",
+                {"path": pack(path)},
             )
         }
         conversion = self.conversion(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_convertapi.batch.checkpoint import URL
+from airflow_provider_convertapi.batch.made import is_summary, made_by
 from airflow_provider_convertapi.batch.names import shard_of
 from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
 from airflow_provider_convertapi.conversions.values import flatten, plain_text, wrong
@@ -78,6 +80,17 @@ class Input:
     fingerprint: str
     inside: str | None
     is_named: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A file that the source names.
+
+    :param path: the path under which it is mirrored; None: its name.
+    """
+
+    uri: str
+    path: str | None = None
 
 
 @dataclass(slots=True)
@@ -155,8 +168,9 @@ class Inputs:
         if self._seen is None or self._seen.add(f"{reason}: {uri}"):
             self.left_out[reason] += 1
 
-    def _named(self, uri: str) -> Input | None:
+    def _named(self, named: _Named) -> Input | None:
         """Look up a file that the user named, in a list or alone; None where it is too young."""
+        uri = named.uri
         if is_url(uri):
             return Input(uri, _url_name(uri), 0, url_fingerprint(uri), None, True)
         place, where = self._destination, canonical(uri)
@@ -164,12 +178,13 @@ class Inputs:
         found = _first(uri)
         if found is None:
             name = uri.rstrip("/").rpartition("/")[2]
-            return Input(uri, name, 0, MISSING, inside, True)
+            return Input(uri, named.path or name, 0, MISSING, inside, True)
         if found.path != found.uri.rpartition("/")[2]:
             raise wrong("source", f"lists {shown(uri)}, a directory; end it with '/' to convert it")
         if not self._is_old_enough(found):
             return None
-        return Input(found.uri, found.path, found.size, found.fingerprint, inside, True)
+        path = named.path or found.path
+        return Input(found.uri, path, found.size, found.fingerprint, inside, True)
 
     def _is_old_enough(self, found: Found) -> bool:
         """Tell whether a file is at least `min_age` old; a younger one may be incomplete."""
@@ -224,19 +239,28 @@ def asked_files(source: object) -> Callable[[str], bool]:
     :param source: as the user gave it; its URLs are left out.
     """
     several = flatten(source) != [source]
-    uris = [plain_text("source", item) for item in flatten(source)]
-    sought = [Sought(uri) for uri in uris if not is_url(uri)]
+    uris, made = [], []
+    for item in flatten(source):
+        if isinstance(item, Mapping) and is_summary(item):
+            made += [uri for uri, _ in made_by(item)]
+        else:
+            uris.append(plain_text("source", item))
+    sought = [Sought(uri) for uri in [*uris, *made] if not is_url(uri)]
     names = {name for one in sought for name in one.names}
-    listings = [one for one in sought if not several or one.is_listing]
+    listings = [one for one in sought if one.is_listing or not (several or made)]
     return lambda uri: uri in names or any(one.lists(uri) for one in listings)
 
 
-def _divided(source: object) -> tuple[list[str], list[str]]:
+def _divided(source: object) -> tuple[list[str], list[_Named]]:
     """Divide a source into URIs to list, and the files and URLs that it names."""
     is_list = flatten(source) != [source]
     listings: list[str] = []
-    named: list[str] = []
-    for uri in (plain_text("source", item) for item in flatten(source)):
+    named: list[_Named] = []
+    for item in flatten(source):
+        if isinstance(item, Mapping) and is_summary(item):
+            named += (_Named(*one) for one in made_by(item))
+            continue
+        uri = plain_text("source", item)
         if _is_text_of_list(uri):
             raise wrong(
                 "source",
@@ -246,7 +270,10 @@ def _divided(source: object) -> tuple[list[str], list[str]]:
             )
         is_listing = _is_listing(uri) or not (is_list or _is_file(uri))
         names_nothing = is_list and is_listing and _is_name_of_nothing(uri)
-        (listings if is_listing and not names_nothing else named).append(uri)
+        if is_listing and not names_nothing:
+            listings.append(uri)
+        else:
+            named.append(_Named(uri))
     return listings, named
 
 
@@ -270,7 +297,7 @@ def _is_text_of_list(text: str) -> bool:
     return _TEXT_OF_LIST.fullmatch(text.strip()) is not None
 
 
-def _is_one(listings: Sequence[str], named: Sequence[str]) -> bool:
+def _is_one(listings: Sequence[str], named: Sequence[_Named]) -> bool:
     """Tell whether there is a single listing, which cannot list anything twice."""
     return len(listings) == 1 and not named
 
@@ -303,9 +330,15 @@ def list_paths(source: object) -> Iterator[tuple[str, str | None]]:
         seen = None if _is_one(listings, named) else _Seen(tables)
         for found in _each_new(chain.from_iterable(map(list_files, listings)), seen):
             yield found.path, None
-        for uri in dict.fromkeys(named):
-            if seen and uri not in seen:
-                yield (_url_name(uri) if is_url(uri) else uri.rpartition("/")[2]), uri
+        for one in named:
+            if seen and seen.add(one.uri):
+                yield _path_of(one), one.uri if one.path is None else None
+
+
+def _path_of(named: _Named) -> str:
+    if named.path is not None:
+        return named.path
+    return _url_name(named.uri) if is_url(named.uri) else named.uri.rpartition("/")[2]
 
 
 def leave_out_outputs(tables: sqlite3.Connection) -> int:

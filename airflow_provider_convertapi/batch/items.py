@@ -132,6 +132,7 @@ def as_row(item: Item) -> list[Any]:
         item.prepaid,
         item.has_timed_out,
         item.former_outputs,
+        item.outputs_gone,
     ]
 
 

@@ -9,7 +9,7 @@ import logging
 import re
 import secrets
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,7 +33,12 @@ MANY_PARTS = 50
 """Number of parts above which a run compacts them."""
 
 _LINES_A_PART = 20_000
-_LONG_AGO = datetime.fromtimestamp(0, UTC)
+_TOLERANCE = 60.0
+"""Seconds by which clocks may differ before what they wrote is written anew."""
+
+_LONG_AGO = 1000
+"""A time divided by this lies in 1970, and later ones still come later."""
+
 _SALT_BYTES = 8
 _TRIES = 5
 
@@ -79,6 +84,8 @@ class Manifest:
 
     files: Files
     clock: Clock = SYSTEM_CLOCK
+    has_wrong_times: bool = field(default=False, init=False)
+    """Whether a record that was read came from a clock that was ahead."""
 
     def records(self) -> Iterator[tuple[str, Record]]:
         """Yield each record with the name of its part.
@@ -107,16 +114,19 @@ class Manifest:
 
         The clock of its writer was ahead: unchanged, it would outrank all records until then.
         """
-        now, written = _as_text(datetime.fromtimestamp(self.clock.time(), UTC)), ""
+        present, written = self.clock.time(), None
+        now = _as_text(present)
         for record in records:
             if record.when <= now:
                 yield record
                 continue
-            if not written:
-                modified = self.files.modified(name) or 0.0
-                written = _as_text(datetime.fromtimestamp(modified, UTC))
-            # Or the store's clock is ahead, too; then the order is unknown.
-            yield replace(record, when=written if written <= now else _as_text(_LONG_AGO))
+            when = datetime.fromisoformat(record.when).timestamp()
+            self.has_wrong_times = self.has_wrong_times or when - present > _TOLERANCE
+            if written is None:
+                written = self.files.modified(name) or 0.0
+            # Or the store's clock is ahead, too; then only these records are in order.
+            is_known = 0 < written <= present
+            yield replace(record, when=_as_text(written if is_known else when / _LONG_AGO))
 
     def part_names(self) -> list[str]:
         """Return the names of the existing parts."""
@@ -126,14 +136,19 @@ class Manifest:
         """Publish a part."""
         self.files.write(name, b"".join(record.to_line() for record in records))
 
-    def compact(self, task: TaskTry) -> None:
+    def compact(self, task: TaskTry, *, always: bool = False) -> None:
         """Write all parts into few and remove them, where there are many.
+
+        That also puts right what a clock that was ahead has written, which would be believed once
+        its time has come.
 
         Only what no decision needs is lost: a file's records before its last conversion into the
         same outputs and its last failure, except those of the task's own run.  Two tasks may do
         this at once: both write the same records, and each removes what it has read.
+
+        :param always: even where there are few.
         """
-        if len(self.part_names()) <= MANY_PARTS:
+        if not always and len(self.part_names()) <= MANY_PARTS:
             return
         read: set[str] = set()
         with closing(open_database(_KEPT)) as database:
@@ -149,8 +164,8 @@ class Manifest:
             self.files.delete(name)
 
 
-def _as_text(moment: datetime) -> str:
-    return moment.isoformat(timespec="microseconds")
+def _as_text(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds")
 
 
 def _compaction_key(record: Record, task: TaskTry) -> bytes:
@@ -170,7 +185,11 @@ def _parse(name: str, data: bytes) -> Iterator[Record]:
 
 
 def last_records(records: Iterable[Record]) -> Mapping[str, Record]:
-    """Return the last record of each output; a conversion outranks a failure of the same file."""
+    """Return the last record of each output.
+
+    A conversion outranks a failure of the same file, unless that was tried again since its outputs
+    were gone.
+    """
     last: dict[str, Record] = {}
     for record in records:
         known = last.get(record.target)
@@ -180,7 +199,10 @@ def last_records(records: Iterable[Record]) -> Mapping[str, Record]:
 
 
 def _outranks(record: Record, known: Record) -> bool:
-    if record.match == known.match and record.outcome != known.outcome:
+    is_failure_newer = "converted" in (record.outcome, known.outcome) and (
+        record.outputs_gone or known.outputs_gone
+    )
+    if record.match == known.match and record.outcome != known.outcome and not is_failure_newer:
         order: Callable[[Record], int] = lambda r: _RANKS.index(r.outcome)  # noqa: E731 - three words, used twice
         return order(record) > order(known)
     return record.when >= known.when

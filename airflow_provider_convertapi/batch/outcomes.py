@@ -46,7 +46,11 @@ class LastConversion:
 
 @dataclass(frozen=True, slots=True)
 class LastFailure:
-    """The last failure of a conversion into an output."""
+    """The last failure of a conversion into an output.
+
+    :param is_newer: whether it came after the last conversion, whose outputs were gone by then;
+        None without one.
+    """
 
     match: bytes
     match_seen: bytes | None
@@ -57,11 +61,14 @@ class LastFailure:
     error: str
     code: int | None
     timeout: int | None
+    message: str
+    is_newer: bool | None
 
     @property
     def summary(self) -> str:
-        """Return the error and its Code, for one line of a log."""
-        return self.error + (f" (Code {self.code})" if self.code else "")
+        """Return the error, its Code and its text."""
+        code = f" (Code {self.code})" if self.code else ""
+        return f"{self.error}{code}{f': {self.message}' if self.message else ''}"
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> LastFailure:

@@ -62,12 +62,13 @@ _CANDIDATES = """
 SELECT inputs.uri, inputs.target, inputs.fingerprint,
     conversions.match, conversions.match_seen, conversions.source, conversions.outputs,
     failures.match, failures.match_seen, failures.bars, failures.run_id, failures.try_number,
-    failures.attempt, failures.error, failures.code, failures.timeout
+    failures.attempt, failures.error, failures.code, failures.timeout, failures.message,
+    failures.outputs_gone AND failures.at > conversions.at
 FROM inputs LEFT JOIN conversions USING (target) LEFT JOIN failures USING (target)
 ORDER BY inputs.target
 """
 
-_EXAMPLES = 5
+_EXAMPLES = 50
 _ID_BYTES = 4
 
 
@@ -88,6 +89,7 @@ class Plan:
     :param told_by_content: number of files that were read, since their store has no versions.
     :param spent: conversions that this task instance took before.
     :param highest: the highest cost of a conversion that is known, by source format.
+    :param has_wrong_times: whether the manifest holds records of a clock that was ahead.
     :param uncleaned: files that an earlier try of it settled last, with the attempt; their
         documents may still be at the service.
     """
@@ -106,6 +108,7 @@ class Plan:
     told_by_content: int = 0
     spent: int = 0
     highest: dict[str, int] = field(default_factory=dict)
+    has_wrong_times: bool = False
     uncleaned: list[tuple[Item, int]] = field(default_factory=list)
 
     @property
@@ -150,7 +153,9 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
     )
     with closing(open_tables()) as tables:
         index = Index(tables, task, now, only_own_run=bool(request.overwrite))
-        index.read(state.manifest)
+        manifest = state.manifest
+        index.read(manifest)
+        plan.has_wrong_times = manifest.has_wrong_times
         _list_inputs(plan, request, tables, index)
         _name_outputs(plan, request, tables, index)
         # One listing instead of a look at each output; a first run needs none.

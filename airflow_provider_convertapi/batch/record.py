@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field, fields
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Record:
     :param bars: whether the failure is the document's own and paid for, so that it is final.
     :param timeout: seconds that the service had when it timed out for good (Code 5000).
     :param attempt: which attempt of the conversion it was, counted from 0.
+    :param outputs_gone: whether the file had been converted before, and its outputs were gone.
     :param plan: id of the plan that the file was of; empty in a record of a version without.
     :param when: UTC time at which it was recorded, as ISO 8601.
     """
@@ -70,6 +71,7 @@ class Record:
     message: str | None = None
     bars: bool = False
     timeout: int | None = None
+    outputs_gone: bool = False
     plan: str = ""
 
     def to_line(self) -> bytes:
@@ -87,7 +89,7 @@ class Record:
             value = json.loads(line.decode("ascii"))
             known = {name: _CHECKS[name](value[name]) for name in _NAMES if name in value}
             return cls(**known)
-        except (ValueError, TypeError, RecursionError):
+        except (ValueError, TypeError, RecursionError, OverflowError):
             return None
 
     def is_of(self, task: TaskTry) -> bool:
@@ -152,10 +154,13 @@ def _truth(value: Any) -> bool:
 
 
 def _time(value: Any) -> str:
-    # Times are compared as text, so all of them have to be written alike.
-    if datetime.fromisoformat(_text(value)).utcoffset() != timedelta(0):
+    """Return a time as all records have it, since times are compared as text."""
+    moment = datetime.fromisoformat(_text(value))
+    if len(value) == _LENGTH and value[10] == "T" and value.endswith("+00:00"):
+        return str(value)
+    if moment.tzinfo is None:
         raise ValueError(value)
-    return str(value)
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _all(check: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
@@ -170,6 +175,8 @@ def _all(check: Callable[[Any], T]) -> Callable[[Any], tuple[T, ...]]:
 def _or_none(check: Callable[[Any], T]) -> Callable[[Any], T | None]:
     return lambda value: None if value is None else check(value)
 
+
+_LENGTH = len("2026-11-24T02:00:00.000001+00:00")
 
 _KINDS: dict[str, Callable[[Any], Any]] = {
     "str": _text,

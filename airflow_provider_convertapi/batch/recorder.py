@@ -91,6 +91,7 @@ class Recorder:
             outcome="failed",
             timeout=_time_had(task.request, facts, task.attempt),
             bars=bars and task.request is not None,
+            outputs_gone=task.item.outputs_gone,
             cost=cost,
             charged=charged,
             attempt=task.attempt,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.batch.made import is_summary
 from airflow_provider_convertapi.conversions.arguments import values_of
 from airflow_provider_convertapi.conversions.checking import check_steps
 from airflow_provider_convertapi.conversions.request import CheckedSettings, check_settings
@@ -105,7 +106,7 @@ def check_request(arguments: BatchArguments, *, find_step_files: bool = True) ->
 
 def _source(source: Any) -> tuple[Any, Shard]:
     """Return the source, and the shard of it that is meant."""
-    if not isinstance(source, Mapping):
+    if not isinstance(source, Mapping) or is_summary(source):
         return source, Shard(0, 1)
     if "source" not in source or not set(source) <= {"source", "shard", "max_conversions"}:
         raise wrong(

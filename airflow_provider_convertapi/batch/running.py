@@ -28,8 +28,10 @@ from airflow_provider_convertapi.errors import (
     ConvertApiError,
     QuotaExhaustedError,
     ThrottledError,
+    TransportError,
     with_facts,
 )
+from airflow_provider_convertapi.storage import shown
 
 if TYPE_CHECKING:
     import logging
@@ -256,6 +258,9 @@ class BatchRun:
 
     def _ended_badly(self, task: FileTask, error: Exception) -> None:
         facts = with_facts(error)
+        if isinstance(error, TransportError):
+            what = shown(task.item.uri)
+            error = self.converter.session.unreachable(error, what, task.bill[1])
         if facts.halts_batch:
             self._halt(facts, task)
             return
@@ -273,7 +278,7 @@ class BatchRun:
         self.recorder.converted(task, result)
         with self._lock:
             self._pay(task, result.cost, result.charged, learned=result.cost)
-            self.summary.converted += 1
+            self.summary.add_conversion(shown(task.item.uri), map(shown, result.outputs))
             self._count()
 
     def _failed(self, task: FileTask, error: BaseException) -> None:
@@ -281,7 +286,8 @@ class BatchRun:
         self.recorder.failed(task, error)
         with self._lock:
             self._pay(task, cost, charged, goes_on=with_facts(error).job_goes_on)
-            self.summary.add_failure(task.item, error)
+            name, said = type(error).__name__, str(error)
+            self.summary.add_failure(shown(task.item.uri), name, said, charged)
             if self._progress:
                 self._progress.failed(task.item, error)
             self._count()

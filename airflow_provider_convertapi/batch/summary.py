@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.batch.made import names_of
 from airflow_provider_convertapi.errors import (
     BatchFailedError,
     TransientBatchFailedError,
@@ -17,14 +18,18 @@ from airflow_provider_convertapi.storage import shown
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Iterable
 
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.plan import Plan
     from airflow_provider_convertapi.batch.record import Record
     from airflow_provider_convertapi.clock import Clock
+    from airflow_provider_convertapi.conversions.task import TaskTry
 
 _SHOWN = 5
 _LOGGED = 20
+_LISTED = 50
+"""Files that are named in an error, as they fail, and in the end."""
 _MINUTE = 60.0
 
 
@@ -39,7 +44,9 @@ class Summary:
     :param not_attempted: files that were not started because the batch was halted; for `halfway` of
         them earlier steps were paid.
     :param underway: files whose jobs were still under way when the batch ended.
-    :param cost: conversions that this try paid for.
+    :param cost: conversions that this try paid for; of these `unsure` may not have been billed.
+    :param examples: a few files that failed, and why; `conversions`: a few that were converted, and
+        into what.
     """
 
     converted: int = 0
@@ -51,7 +58,11 @@ class Summary:
     halfway: int = 0
     underway: int = 0
     cost: int = 0
+    unsure: int = 0
+    of_request: int = 0
+    """Files that failed for what was asked of the service, and not for their own sake."""
     examples: list[str] = field(default_factory=list)
+    conversions: list[str] = field(default_factory=list)
 
     @classmethod
     def of(cls, plan: Plan) -> Summary:
@@ -69,26 +80,46 @@ class Summary:
         done = self.converted + self.reused + self.failed
         return done + self.not_attempted + self.underway
 
-    def add_failure(self, item: Item, error: BaseException) -> None:
-        """Count a file that failed."""
+    def add_conversion(self, source: str, outputs: Iterable[str]) -> None:
+        """Count a file that was converted.
+
+        :param source: what it may be called.
+        :param outputs: what was written.
+        """
+        self.converted += 1
+        if len(self.conversions) < _LISTED:
+            self.conversions.append(f"{source} -> {', '.join(outputs)}")
+
+    def add_failure(self, source: str, error: str, message: str, charged: int) -> None:
+        """Count a file that failed.
+
+        :param source: what it may be called.
+        :param error: the error's class; `message` is its text.
+        :param charged: conversions that this try paid for, or may have paid for.
+        """
+        facts = facts_of(error)
         self.failed += 1
-        self.transient += _is_transient(type(error).__name__)
-        if len(self.examples) < _SHOWN:
-            self.examples.append(f"{shown(item.uri)} ({type(error).__name__}: {error})")
+        self.transient += facts.transient or facts.transient_in_batch
+        if facts.concerns == "request":
+            self.of_request += 1
+            self.unsure += charged if facts.paid is None else 0
+        if len(self.examples) < _LISTED:
+            self.examples.append(f"{source} ({error}: {message})")
 
     def add_record(self, record: Record) -> None:
         """Count what an earlier wave of this try recorded."""
         self.cost += record.charged
         if record.outcome == "converted":
-            self.converted += 1
+            self.add_conversion(record.source, record.outputs)
         elif record.outcome == "failed":
-            self.failed += 1
-            self.transient += _is_transient(record.error)
-            if len(self.examples) < _SHOWN:
-                self.examples.append(f"{record.source} ({record.error}: {record.message})")
+            error, message = record.error or "", record.message or ""
+            self.add_failure(record.source, error, message, record.charged)
 
-    def to_dict(self, manifest: str) -> dict[str, Any]:
-        """Return the summary that the operator returns; its size does not grow with the batch."""
+    def to_dict(self, manifest: str, task: TaskTry) -> dict[str, Any]:
+        """Return the summary that the operator returns; its size does not grow with the batch.
+
+        :param task: whose records say what it made.
+        """
         return {
             "converted": self.converted,
             "reused": self.reused,
@@ -96,6 +127,7 @@ class Summary:
             "not_attempted": self.not_attempted,
             "cost": self.cost,
             "manifest": manifest,
+            "task": names_of(task),
         }
 
     def raise_for_failures(self, allowed: float | None, manifest: str) -> None:
@@ -107,24 +139,28 @@ class Summary:
             return
         kind = TransientBatchFailedError if self.transient else BatchFailedError
         known = f"; {self.known} of them are known from earlier, nothing paid" if self.known else ""
-        what_next = (
-            f"Another try converts the {self.transient} that failed with a transient error."
-            if self.transient
-            else "Another try would change nothing: fix the files, or set retry_failed=True to "
-            "pay for them once more."
-        )
+        unsure = f", and {self.unsure} more may have been billed" if self.unsure else ""
+        named = self.examples[:_SHOWN]
         raise kind(
             f"{self.failed} of {self.total} files failed{known}. {self.converted} were converted "
-            f"and {self.reused} reused; {self.cost} conversions were paid now. Failed: "
-            f"{'; '.join(self.examples)}{', ...' if self.failed > len(self.examples) else ''}. "
-            f"{what_next} Details: {manifest}"
+            f"and {self.reused} reused; {self.cost - self.unsure} conversions were paid now"
+            f"{unsure}. Failed: {'; '.join(named)}{', ...' if self.failed > len(named) else ''}. "
+            f"{self._what_next} Details: {manifest}"
         )
 
-
-def _is_transient(error: str | None) -> bool:
-    """Tell whether another try may end differently with no change made."""
-    facts = facts_of(error)
-    return facts.transient or facts.transient_in_batch
+    @property
+    def _what_next(self) -> str:
+        if self.transient:
+            return f"Another try converts the {self.transient} that failed with a transient error."
+        if self.of_request == self.failed:
+            return (
+                "Another try would change nothing: fix what the batch asks for, such as its "
+                "parameters or to_format, and the next run converts these files."
+            )
+        return (
+            "Another try would change nothing: fix the files, or set retry_failed=True to pay for "
+            "them once more."
+        )
 
 
 @dataclass(slots=True)

@@ -21,7 +21,8 @@ CREATE TABLE conversions (
 ) WITHOUT ROWID;
 CREATE TABLE failures (
     target BLOB PRIMARY KEY, at TEXT, match BLOB, match_seen BLOB, source INT, bars INT,
-    run_id BLOB, try_number INT, attempt INT, error TEXT, code INT, timeout INT
+    run_id BLOB, try_number INT, attempt INT, error TEXT, code INT, timeout INT, message TEXT,
+    outputs_gone INT
 ) WITHOUT ROWID;
 CREATE TABLE used (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE further (
@@ -41,9 +42,9 @@ CREATE TABLE spending (
 """
 
 IS_OUTPUT = """
-SELECT NULL FROM further WHERE path = ?1 AND to_format = ?2
-UNION ALL SELECT NULL FROM overwritten WHERE path = ?1 AND to_format = ?2
-UNION ALL SELECT outputs FROM conversions WHERE target = ?1 AND to_format = ?2
+SELECT NULL FROM further WHERE path = :path AND to_format = :to_format
+UNION ALL SELECT NULL FROM overwritten WHERE path = :path AND to_format = :to_format
+UNION ALL SELECT outputs FROM conversions WHERE target = :path AND to_format = :to_format
 """
 
 
@@ -55,7 +56,7 @@ WHERE {1}
 
 FORMER = """
 SELECT path, digest FROM (SELECT * FROM further UNION ALL SELECT * FROM overwritten)
-WHERE target = ?1 AND source = ?2 AND to_format = ?3 AND digest != ''
+WHERE target = :target AND source = :source AND to_format = :to_format AND digest != ''
 AND path NOT IN (SELECT path FROM used) ORDER BY at
 """
 

@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ from airflow_provider_convertapi.errors import (
 from airflow_provider_convertapi.storage import is_url, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_convertapi.batch.batch import Batch
     from airflow_provider_convertapi.batch.decisions import Item
@@ -225,14 +226,15 @@ class Waves:
         summary = Summary(
             reused=left.reused, failed=left.known, known=left.known, examples=list(left.examples)
         )
-        taken, costs = 0, KnownCosts()
-        for _, record in plan.state.manifest.records():
+        taken, costs, manifest = 0, KnownCosts(), plan.state.manifest
+        for _, record in manifest.records():
             costs.add(record)
             item = left.items.settle(record.target) if self._is_of(record, left) else None
             if item is not None:  # after compaction a record may come twice
                 taken += item.newly_taken(record.cost, record.charged)
                 summary.add_record(record)
         plan.highest = costs.highest(left.to_format)
+        plan.has_wrong_times = manifest.has_wrong_times
         return summary, taken
 
     def _is_of(self, record: Record, left: Checkpoint) -> bool:
@@ -264,7 +266,9 @@ class Waves:
     def _read_plan(self) -> Checkpoint:
         plans = StateDirectory.beside(self.batch.request.destination.uri).checkpoints
         source = self.batch.request.source
-        given = (plain_text("source", uri) for uri in flatten(source))  # as the listing reads it
+        # As the listing reads it; what a batch has made is no URL.
+        items = (item for item in flatten(source) if not isinstance(item, Mapping))
+        given = (plain_text("source", item) for item in items)
         urls = {url_fingerprint(uri): uri for uri in given if is_url(uri)}
         lines = plans.read_lines(checkpoint_name(self.batch.task))
         try:

@@ -6,16 +6,21 @@ it imports nothing else of this package.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence  # noqa: TC003 - the aliases below need them
+from collections.abc import Callable, Mapping, Sequence  # noqa: TC003 - the aliases below need them
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal, NotRequired, Protocol, Required, TypedDict
 
 OnQuota = Literal["fail", "raise"]
 """What happens when no conversions are left."""
 
 Seconds = float | timedelta
+
+
+ResultCheck = Callable[[list[Path]], bool | None]
+"""Gets the staged local files of one conversion, and accepts or refuses them."""
 
 
 class StoragePath(Protocol):
@@ -57,6 +62,7 @@ class ConversionOptions:
     durable: bool
     overwrite: bool | None
     conversion_key: str | None
+    result_check: ResultCheck | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

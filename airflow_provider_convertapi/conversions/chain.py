@@ -28,6 +28,7 @@ from airflow_provider_convertapi.conversions.steps import later_requests
 from airflow_provider_convertapi.errors import (
     ConversionError,
     ConvertApiError,
+    ResultCheckError,
     ResultExpiredError,
     TransientConversionError,
 )
@@ -45,6 +46,10 @@ if TYPE_CHECKING:
     )
     from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.conversions.target import Target
+
+MERGE_OF_ONE = (
+    "%s merges one file alone, which costs 1 conversion and changes nothing: leave merge out."
+)
 
 _GONE = 5009
 """ConvertAPI's Code for a file id that it does not know."""
@@ -172,6 +177,8 @@ class Chain:
                 ids = JobIds(self.session.key, known[0].derivation)
             else:
                 ids = JobIds.from_seed(self.session.key, seed_text(seed))
+            if request.is_merge_of_one and not self.leaves_documents:  # a batch says it once
+                self.log.warning(MERGE_OF_ONE, request.describe())
             deadline = self._deadline(request)
             job = Job(self.session, ids, request, self.settings, deadline, self.log)
             step = StepJob(job, number, self._check_target)
@@ -245,23 +252,33 @@ class Chain:
     def _may_be_known(self) -> bool:
         """Tell whether the service may know any of its jobs.
 
-        On a first try, one free look at the last step tells whether an earlier run of the same name
-        got that far.  For a single conversion the search itself makes that look.
+        On a first try, free looks at the last step and at the first ones tell whether an earlier
+        run of the same name got to them.  For a single conversion the search itself looks.
         """
         if self.settings.may_be_known or self._length == 1:
             return True
-        last = [self._step(number, deque()) for number in range(1, self._length + 1)][-1]
-        self._steps = []
-        return not last[0].job.look(0).unknown
+        first, *_, last = [self._step(number, deque()) for number in range(1, self._length + 1)]
+        for step in first:
+            step.find()
+        is_known = any(step.is_known for step in first) or not last[0].job.look(0).unknown
+        # One that is submitted at once needs no other look; siblings follow after its upload.
+        self._steps = [] if is_known or len(first) > 1 else [first]
+        return is_known
 
     def _keep_what_stands(self) -> None:
-        """Forget what cannot be used: results that are gone, and the steps after them."""
-        for number, steps in enumerate(self._steps, 1):
-            for step in steps:
-                step.check_fetchable()
-            if not all(step.conversion for step in steps):
+        """Forget what cannot be used: results that are gone, and the steps after them.
+
+        Where a later step runs, or its results stand, what was made for it is not needed again.
+        """
+        for number in range(len(self._steps), 1, -1):
+            before = [step for steps in self._steps[: number - 1] for step in steps]
+            steps = self._steps[number - 1]
+            if all(step.conversion for step in before) and all(step.stands() for step in steps):
                 del self._steps[number:]
                 return
+        for step in self._steps[0]:
+            step.check_fetchable()
+        del self._steps[1:]
 
     def _reuse(self) -> ConversionResult | None:
         last = self._steps[-1]
@@ -308,6 +325,21 @@ class Chain:
     def _discard_all(self) -> None:
         self._discard([document for step in self._all for document in step.documents])
 
+    def _leave_refused(self, *, is_kept: bool) -> None:
+        """Delete what is not needed to find out again, without paying, that the result is refused.
+
+        A batch's manifest says so.  Any other task fetches the results again, and judges them with
+        the check that it has by then.
+
+        :param is_kept: whether the results lie beside the destination.
+        """
+        if self.leaves_documents and is_kept:
+            self._discard_all()
+        elif not self.leaves_documents:
+            last = {file.file_id for file in self._made().files}
+            others = [one for step in self._all for one in step.documents if one not in last]
+            self._discard(others)
+
     def _discard(self, documents: Sequence[str]) -> None:
         ids = list(dict.fromkeys(documents))
         if self.leaves_documents:
@@ -327,6 +359,9 @@ class Chain:
         except ConversionError as error:
             if not error.transient:
                 self._discard_all()
+            raise
+        except ResultCheckError as error:
+            self._leave_refused(is_kept=bool(error.kept))
             raise
 
     @contextmanager

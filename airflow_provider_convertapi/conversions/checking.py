@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,8 +15,11 @@ from urllib.parse import unquote, urlsplit
 from airflow_provider_convertapi.api.converters import (
     ANY_TO,
     IMAGES,
+    extension_of,
     is_array,
+    result_extension,
 )
+from airflow_provider_convertapi.conversions.acceptance import Acceptance
 from airflow_provider_convertapi.conversions.request import (
     INLINE_LIMIT,
     CheckedConversion,
@@ -24,7 +28,9 @@ from airflow_provider_convertapi.conversions.request import (
     Step,
     check_settings,
     identity,
+    uri_of,
 )
+from airflow_provider_convertapi.conversions.signatures import are_different
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.conversions.values import (
     choice,
@@ -34,7 +40,15 @@ from airflow_provider_convertapi.conversions.values import (
     split_parameters,
     wrong,
 )
-from airflow_provider_convertapi.storage import Destination, Source, find_source, is_url, shown
+from airflow_provider_convertapi.errors import InputNotFoundError
+from airflow_provider_convertapi.storage import (
+    Destination,
+    Source,
+    find_source,
+    is_glob,
+    is_url,
+    shown,
+)
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.arguments import ConversionArguments
@@ -66,7 +80,7 @@ def check_conversion(
     destination = Destination.parse(plain_text("destination", arguments.destination))
     sources: Sequence[Input] = uris
     if find_inputs:
-        sources = [_found(uri, "source", hash_limit=INLINE_LIMIT) for uri in uris]
+        sources = [_found_source(uri) for uri in uris]
     files: Mapping[str, Input] = settings.files
     if find_inputs:
         files = find_files(settings.files, hash_limit=INLINE_LIMIT)
@@ -75,10 +89,16 @@ def check_conversion(
     inputs = [uri for request in requests for uri in request.input_uris]
     if not destination.is_directory:
         destination.check_not_input([destination.uri], inputs)
+        _check_extension(destination, requests[0], settings)
     return CheckedConversion(
         requests=requests,
         steps=settings.steps,
-        target=Target(destination, settings.overwrite, tuple(inputs)),
+        target=Target(
+            destination,
+            settings.overwrite,
+            tuple(inputs),
+            acceptance=acceptance_of(settings, requests),
+        ),
         durable=settings.durable,
         conversion_key=settings.conversion_key,
     )
@@ -89,10 +109,10 @@ def what_is_asked(arguments: ConversionArguments) -> dict[str, Any]:
     settings = check_settings(arguments, check_steps(arguments.steps, find_files=False))
     source: Any = arguments.source
     shard = None
-    if isinstance(source, Mapping):
+    if isinstance(source, Mapping) and "source" in source:
         shard, source = [str(part) for part in source.get("shard") or ()], source.get("source")
     return {
-        "source": [identity(plain_text("source", item)) for item in flatten(source)],
+        "source": [_asked_source(item) for item in flatten(source)],
         "shard": shard,
         "destination": plain_text("destination", arguments.destination),
         "from": settings.from_format,
@@ -103,6 +123,35 @@ def what_is_asked(arguments: ConversionArguments) -> dict[str, Any]:
         "steps": [{**step.identity(), "timeout": step.service_timeout} for step in settings.steps],
         "key": settings.conversion_key,
     }
+
+
+def _check_extension(
+    destination: Destination, request: ConversionRequest, settings: CheckedSettings
+) -> None:
+    """Raise `ParameterError` where no result can be of the format that a file's name claims."""
+    claimed, made = extension_of(destination.uri), _result_format(request, settings)
+    if are_different(claimed, made):
+        raise wrong(
+            "destination",
+            f"is {shown(destination.uri)}, but the result is {made.upper()}: name it *.{made}, or "
+            "end destination with '/' for a directory",
+        )
+
+
+def _result_format(request: ConversionRequest, settings: CheckedSettings) -> str:
+    """Return the extension of what the last step makes, as far as that is known."""
+    made = request.source_format
+    for step, target in zip((None, *settings.steps), settings.to_formats, strict=True):
+        origin = (step and step.from_format) or made
+        made = result_extension(f"x.{origin}", target)
+    return made
+
+
+def _asked_source(item: object) -> list[str]:
+    """Return what is asked for by one source: a file, a listing, or what a batch has made."""
+    if isinstance(item, Mapping):
+        return [json.dumps(dict(item), sort_keys=True, default=str)]
+    return identity(plain_text("source", item))
 
 
 def _groups(
@@ -138,6 +187,21 @@ def request_for(
         service_timeout=settings.service_timeout,
         settings=settings,
     )
+
+
+def acceptance_of(settings: CheckedSettings, requests: Sequence[ConversionRequest]) -> Acceptance:
+    """Return what the results must pass; `ParameterError` where the check could not judge them.
+
+    The ready checks tell before anything is paid what they cannot judge.
+    """
+    check = settings.result_check
+    documents = [item for request in requests for item in request.documents]
+    uris = [uri_of(item) for item in documents]
+    origin, made = requests[0].source_format, _result_format(requests[0], settings)
+    unfit = getattr(check, "unfit_for", None)
+    if unfit and (complaint := unfit(uris, origin, made)):
+        raise wrong("result_check", complaint)
+    return Acceptance(check, tuple(uris))
 
 
 # --- steps -----------------------------------------------------------------------------------
@@ -245,8 +309,8 @@ def _source_files(inputs: Sequence[Input], origin: str, target: str) -> list[Inp
     if len(inputs) > 1 and not takes_several:
         raise wrong(
             "source",
-            f"lists {len(inputs)} files, but {origin} to {target} converts one at a time; map "
-            "the task over them",
+            f"lists {len(inputs)} files, but {origin} to {target} converts one at a time; use "
+            "ConvertApiBatchOperator, or map the task over them",
         )
     if takes_several:
         return [InputFile(f"Files[{index}]", str(index), item) for index, item in enumerate(inputs)]
@@ -257,6 +321,17 @@ def _source_files(inputs: Sequence[Input], origin: str, target: str) -> list[Inp
             f"is {origin!r}, which takes a URL, but source is a file; use 'html' for a file",
         )
     return [InputFile(name, "0", inputs[0])]
+
+
+def _found_source(uri: str) -> Input:
+    """Find a source; where it is a glob, name the operator that takes one."""
+    try:
+        return _found(uri, "source", hash_limit=INLINE_LIMIT)
+    except InputNotFoundError as error:
+        if not is_glob(uri):  # a file may have brackets in its name
+            raise
+        said = f"{error} ConvertApiBatchOperator converts all files that a glob names."
+        raise InputNotFoundError(said) from error.__cause__
 
 
 def _found(uri: str, name: str, *, hash_limit: float | None) -> Input:

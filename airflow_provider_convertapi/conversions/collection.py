@@ -12,11 +12,13 @@ from airflow_provider_convertapi.api.endpoints import (
     download,
     find_file,
 )
-from airflow_provider_convertapi.conversions.result import paid_but_blocked
+from airflow_provider_convertapi.conversions.acceptance import Paid
+from airflow_provider_convertapi.conversions.result import paid_but_blocked, paid_but_unnamed
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
     OutputExistsError,
     OutputNotWritableError,
+    ParameterError,
     ResultExpiredError,
     ThrottledError,
     TransportError,
@@ -66,7 +68,7 @@ def collect(
     :param what: the conversion, as it may be logged.
     """
     try:
-        return _publish(session, target, conversion, log)
+        return _publish(session, target, conversion, what, log)
     except OutputExistsError as error:
         raise paid_but_blocked(error, conversion.cost, is_stored=True) from None
     except OutputNotWritableError as error:
@@ -87,13 +89,18 @@ def collect(
 
 
 def _publish(
-    session: Session, target: Target, conversion: Conversion, log: logging.Logger
+    session: Session, target: Target, conversion: Conversion, what: str, log: logging.Logger
 ) -> tuple[list[str], tuple[str, ...]]:
-    uris = target.destination.outputs([file.name for file in conversion.files])
+    names = [file.name for file in conversion.files]
+    try:
+        uris = target.destination.outputs(names)
+    except ParameterError as error:
+        raise paid_but_unnamed(error, conversion.cost, is_stored=True) from None
     with target.publication(session.task.marks) as publication:
         for uri, file in zip(uris, conversion.files, strict=True):
             fetch(session.client, publication, uri, file, log)
         # Only once all results are staged, so that a failed download publishes none of them.
+        target.accept(publication, names, Paid(what, conversion.cost, is_stored=True))
         return publication.publish(), publication.digests
 
 

@@ -64,6 +64,7 @@ class JobEvent:
     :param answered: for each job, whether it has an answer.
     :param asked: keyed digest of what the task was asked for when it deferred; empty in an event of
         a version that did not tell.
+    :param sealed_source: what a decorated function returned, sealed; empty for any other task.
     """
 
     status: Status
@@ -71,6 +72,7 @@ class JobEvent:
     jobs: tuple[JobRef, ...]
     answered: tuple[bool, ...]
     asked: str = ""
+    sealed_source: str = ""
 
     def payload(self) -> dict[str, Any]:
         """Return what an Airflow event carries; `parse` reads it."""
@@ -80,6 +82,7 @@ class JobEvent:
             "jobs": [job.to_list() for job in self.jobs],
             "answered": list(self.answered),
             "asked": self.asked,
+            "sealed_source": self.sealed_source,
         }
 
     @classmethod
@@ -106,8 +109,8 @@ class JobEvent:
             raise ValueError
         if len(jobs) != expected if expected is not None else not jobs:
             raise ValueError
-        asked = str(event.get("asked") or "")
-        return cls(status, str(event["key_check"]), jobs, answered, asked)
+        texts = (str(event.get(name) or "") for name in ("asked", "sealed_source"))
+        return cls(status, str(event["key_check"]), jobs, answered, *texts)
 
     def check_asked(self, asked: str, what: str) -> None:
         """Raise `ConversionInterrupted` where the task is asked for something else by now.

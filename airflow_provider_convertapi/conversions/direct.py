@@ -13,22 +13,25 @@ from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.answers import AnswerReader
 from airflow_provider_convertapi.api.endpoints import convert_directly
 from airflow_provider_convertapi.api.wire import whole_number
+from airflow_provider_convertapi.conversions.acceptance import REFUSED, Paid
 from airflow_provider_convertapi.conversions.result import (
     ConversionResult,
     paid_but_blocked,
-    with_remedy,
+    paid_but_unnamed,
 )
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
     OutputExistsError,
     OutputNotWritableError,
+    ParameterError,
+    ResultCheckError,
     ResultLostError,
     ThrottledError,
     TransportError,
     UnexpectedAnswerError,
     with_facts,
 )
-from airflow_provider_convertapi.storage import SizeMismatch
+from airflow_provider_convertapi.storage import SizeMismatch, shown
 
 if TYPE_CHECKING:
     import logging
@@ -123,6 +126,7 @@ class DirectConversion:
 
     def run(self) -> ConversionResult:
         """Convert and publish."""
+        self._check_not_refused()
         timeout = self.request.timeout_for(int(self._note.has_timed_out(self.client)))
         request = self._endpoint(timeout)
         seconds = self.request.timeout if self.seconds is None else self.seconds
@@ -148,14 +152,25 @@ class DirectConversion:
             except (OutputExistsError, OutputNotWritableError) as error:
                 raise self._blocked(error) from None
             except ConvertApiError as error:
-                if not error.is_refusal:
+                if self.cost or not error.is_refusal:  # or it is paid, and says so
                     raise
                 self.cost = int(error.paid is True)
                 again = error.transient and not self._is_final(error, timeout)
-                raise with_remedy(error, self.request.describe(), again=again) from None
+                what = self.request.describe()
+                raise self.settings.with_remedy(error, what, again=again) from None
             else:
                 self._note.forget(self.client)
                 return result
+
+    def _check_not_refused(self) -> None:
+        if not self._note.is_of_refusal(self.client):
+            return
+        place = self.conversion.target.destination.root + REFUSED
+        raise ResultCheckError(
+            f"{self.request.describe()} was converted and paid by an earlier try, and its result "
+            f"refused; nothing was paid now. It is kept below {shown(place)}. Change the file, the "
+            "parameters or conversion_key to convert and pay again."
+        )
 
     def _is_final(self, verdict: ConvertApiError, timeout: int) -> bool:
         """Tell whether no further attempt is worth its price."""
@@ -183,6 +198,7 @@ class DirectConversion:
                 self.cost = 1  # a 2xx is billed; the parts of the answer name the exact cost
                 self._read(results, head, blocks)
             self.settings.permit.release()
+            self._accept(publication, results)
             outputs = self._publish(publication)
             sizes, cost = tuple(results.sizes), results.cost
             return ConversionResult(outputs, cost, cost, sizes, publication.digests)
@@ -197,12 +213,22 @@ class DirectConversion:
                 )
         except (UnexpectedAnswerError, SizeMismatch, TransportError) as error:
             raise self._lost(error) from None
+        except ParameterError as error:
+            raise paid_but_unnamed(error, max(results.cost, 1), is_stored=False) from None
         except ConvertApiError:
             raise
         except Exception as error:
             raise self._unsaved(error) from error
         finally:
             self.cost = max(results.cost, 1)
+
+    def _accept(self, publication: Publication, results: _Results) -> None:
+        paid = Paid(self.request.describe(), results.cost, is_stored=False)
+        try:
+            self.conversion.target.accept(publication, results.names, paid)
+        except ResultCheckError:
+            self._note.note_refusal(self.client)
+            raise
 
     def _publish(self, publication: Publication) -> list[str]:
         """Publish the results; where a store fails, try again, since this is the only copy."""

@@ -13,7 +13,6 @@ from airflow_provider_convertapi.api.ids import MAX_ATTEMPTS
 from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
 from airflow_provider_convertapi.conversions.collection import can_be_fetched
 from airflow_provider_convertapi.conversions.deferral import JobRef
-from airflow_provider_convertapi.conversions.result import with_remedy
 from airflow_provider_convertapi.conversions.submission import Submission
 from airflow_provider_convertapi.errors import (
     ConversionError,
@@ -81,12 +80,14 @@ class StepJob:
         self.attempt = max(answers)
         newest = answers[self.attempt]
         if newest.conversion:
-            self._end(newest.conversion, charged=0)
-            self.job.settings.permit.found(is_running=False)
+            if not self._is_barred:
+                self._end(newest.conversion, charged=0)
+                self.job.settings.permit.found(is_running=False)
         elif newest.verdict and not newest.unpaid and self._is_final(newest.verdict):
             # It was billed to an earlier try: it counts as cost, but not as charged by this one.
             self.cost, self.ref = 1, self._reference(self.attempt, None)
-            raise with_remedy(newest.verdict, self.job.request.describe(), again=False)
+            what = self.job.request.describe()
+            raise self.job.settings.with_remedy(newest.verdict, what, again=False)
         elif not newest.verdict:
             self.job.settings.permit.found(is_running=True)
 
@@ -103,9 +104,13 @@ class StepJob:
         }
         return {attempt: answer for attempt, answer in answers.items() if not answer.unknown}
 
+    @property
+    def _is_barred(self) -> bool:
+        return self.attempt < self.job.settings.barred_attempts
+
     def _is_final(self, verdict: ConvertApiError) -> bool:
         """Tell whether no further attempt is worth its price."""
-        if self.attempt < self.job.settings.barred_attempts:
+        if self._is_barred:
             return False
         answers = (self._answers or {}).values()
         transient = sum(_is_transient_verdict(answer) for answer in answers)
@@ -125,6 +130,18 @@ class StepJob:
     @property
     def _timeouts(self) -> int:
         return sum(_is_timeout(answer.verdict) for answer in (self._answers or {}).values())
+
+    @property
+    def is_known(self) -> bool:
+        """Tell whether `find` has found an attempt."""
+        return bool(self._answers)
+
+    def stands(self) -> bool:
+        """Tell whether its job runs, or its results can be fetched."""
+        if self.conversion:
+            return can_be_fetched(self.job, self.conversion)
+        newest = (self._answers or {}).get(self.attempt)
+        return newest is not None and newest.verdict is None
 
     @property
     def is_under_way(self) -> bool:
@@ -160,8 +177,8 @@ class StepJob:
             )
             self.job.forget_refusal(self.attempt)
             self._submit(self.attempt)
-        elif answer.verdict:
-            if answer.verdict.transient:
+        elif answer.verdict or answer.conversion:  # the latter was refused, and is barred
+            if answer.verdict and answer.verdict.transient:
                 log.warning(
                     "The last attempt ended with Code %s; another one may end differently, and is "
                     "paid, too.",
@@ -245,7 +262,7 @@ class StepJob:
             self._forget_refusal()
             return verdict
         again = verdict.transient and not self._is_second(verdict)
-        return with_remedy(verdict, self.job.request.describe(), again=again)
+        return self.job.settings.with_remedy(verdict, self.job.request.describe(), again=again)
 
     def _forget_refusal(self) -> None:
         """Let the next call of `begin` submit under the same id; what it refused was not paid."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from airflow_provider_convertapi.api.endpoints import JobAnswer, delete_job, get_job
 from airflow_provider_convertapi.api.ids import MAX_ATTEMPTS
 from airflow_provider_convertapi.api.retry import poll_delays
+from airflow_provider_convertapi.conversions.result import with_remedy
 from airflow_provider_convertapi.conversions.verdicts import VerdictNote
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
@@ -91,9 +92,10 @@ class JobSettings:
     :param has_timed_out: whether it did so because its time was over.
     :param keeps_notes: whether such verdicts, where they leave no job, are noted at the service,
         since the caller remembers none.
-    :param barred_attempts: attempts, from 0 on, whose verdicts do not count any more.
+    :param barred_attempts: attempts, from 0 on, whose verdicts and results do not count any more.
     :param waits_out_throttling: whether to wait while the service is too busy for a submit; False
         raises `ThrottledError` for the caller to handle.
+    :param is_of_batch: whether it is one of many conversions of a task.
     :param delays: yields the seconds before each poll, given the longest distance between two.
     :param permit: asked before anything is paid; released once the service has answered.
     """
@@ -104,8 +106,13 @@ class JobSettings:
     keeps_notes: bool = False
     barred_attempts: int = 0
     waits_out_throttling: bool = True
+    is_of_batch: bool = False
     delays: Callable[[float], Iterator[float]] = poll_delays
     permit: Permit = field(default_factory=Unlimited, repr=False)
+
+    def with_remedy(self, verdict: ConvertApiError, what: str, *, again: bool) -> ConvertApiError:
+        """Return a verdict with its file, its cost and what comes next."""
+        return with_remedy(verdict, what, again=again, is_of_batch=self.is_of_batch)
 
     def note(self, ids: JobIds | None) -> VerdictNote:
         """Return what is known of an earlier verdict.
@@ -158,9 +165,13 @@ class Job:
         try:
             answer = self.client.send(get_job(self.ids.job_id(attempt)))
         except (AuthenticationError, ThrottledError) as error:
-            if refusals.is_stored(error):
+            if not refusals.is_stored(error):
+                raise
+            # Only the service's own records have a Code.  To take a proxy's page for one would
+            # delete the record of a conversion that is paid, and pay it again.
+            if error.code is not None:
                 return JobAnswer(verdict=error, unpaid=True)
-            raise
+            raise error if error.asks_to_wait else TransportError(error.message) from None
         if answer.verdict and answer.unpaid:
             if not refusals.is_stored(answer.verdict):
                 raise QuotaExhaustedError(

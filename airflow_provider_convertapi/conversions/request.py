@@ -14,6 +14,7 @@ from airflow_provider_convertapi.conversions.secrets import secrets_in
 from airflow_provider_convertapi.conversions.values import (
     LEAST_TIMEOUT,
     MOST_TIMEOUT,
+    callable_or_none,
     format_name,
     seconds,
     split_parameters,
@@ -34,6 +35,9 @@ INLINE_LIMIT = 1024 * 1024
 """Inputs of up to this many bytes in total travel in the submit itself, which saves a request."""
 
 _NAMES_SHOWN = 3
+
+_DOCUMENTS = frozenset({"File", "Files", "Url"})
+"""The form fields of what is converted."""
 
 Input = Source | str
 """A file that we read, or the URL of one that the service fetches itself."""
@@ -131,6 +135,7 @@ def check_settings(arguments: ConversionArguments, steps: tuple[Step, ...]) -> C
         "durable": bool(arguments.durable),
         "overwrite": None if arguments.overwrite is None else bool(arguments.overwrite),
         "conversion_key": None if key is None else str(key),
+        "result_check": callable_or_none("result_check", arguments.result_check),
     }
     if steps and not arguments.durable:
         raise wrong("steps", "needs durable=True: its results are kept at ConvertAPI")
@@ -176,9 +181,20 @@ class ConversionRequest:
     @property
     def input_uris(self) -> list[str]:
         """Return every input's URI, file parameters included."""
+        return [uri_of(file.input) for file in self.inputs]
+
+    @property
+    def documents(self) -> list[Input]:
+        """Return what is converted, without the files among the parameters."""
+        names = (file.parameter.partition("[")[0] for file in self.inputs)
         return [
-            file.input.uri if isinstance(file.input, Source) else file.input for file in self.inputs
+            file.input for file, name in zip(self.inputs, names, strict=True) if name in _DOCUMENTS
         ]
+
+    @property
+    def is_merge_of_one(self) -> bool:
+        """Tell whether it merges a single file, which is billed and changes nothing."""
+        return self.target_format == "merge" and len(self.documents) == 1
 
     @property
     def uploads(self) -> dict[str, Source]:
@@ -266,6 +282,11 @@ class CheckedConversion:
         """Say what is converted, in a form that may be logged."""
         more = f" and {len(self.requests) - 1} more" if len(self.requests) > 1 else ""
         return f"{self.requests[0].describe()}{more}"
+
+
+def uri_of(item: Input) -> str:
+    """Return an input's URI."""
+    return item.uri if isinstance(item, Source) else item
 
 
 def check_unchanged(source: Source) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_convertapi.errors import (
     ConversionError,
     OutputExistsError,
+    ParameterError,
     TransientConversionError,
 )
 
@@ -36,11 +37,14 @@ class ConversionResult:
     digests: tuple[str, ...] = ()
 
 
-def with_remedy(verdict: ConvertApiError, what: str, *, again: bool) -> ConvertApiError:
+def with_remedy(
+    verdict: ConvertApiError, what: str, *, again: bool, is_of_batch: bool
+) -> ConvertApiError:
     """Return the verdict with the file that it concerns, what it cost and what comes next.
 
     :param what: the conversion, as it may be logged.
     :param again: whether the next try makes one further attempt.
+    :param is_of_batch: whether it is one of many, which go on without it.
     """
     said = f"{what}: {verdict}"
     if not isinstance(verdict, ConversionError):
@@ -52,10 +56,28 @@ def with_remedy(verdict: ConvertApiError, what: str, *, again: bool) -> ConvertA
         return TransientConversionError(
             f"{said} The next try makes one further attempt.", verdict.code
         )
-    return ConversionError(
-        f"{said} Another try would pay again and change nothing, so the task fails now.",
-        verdict.code,
+    remedy = (
+        "It is not converted, and paid, again until the file or the parameters change, or with "
+        "retry_failed=True."
+        if is_of_batch
+        else "Another try would pay again and change nothing, so the task fails now."
     )
+    return ConversionError(f"{said} {remedy}", verdict.code)
+
+
+def paid_but_unnamed(error: ParameterError, cost: int, *, is_stored: bool) -> ParameterError:
+    """Return the error that a destination cannot take the results, with what was paid for them.
+
+    :param is_stored: whether the service keeps the results for a while.
+    """
+    remedy = (
+        "they stay at ConvertAPI for up to three hours: correct destination and clear the task, "
+        "which collects them without paying again"
+        if is_stored
+        else "direct mode keeps no result at ConvertAPI: a cleared task converts and pays again"
+    )
+    said = f"{error} The results were converted and paid ({cost} conversion(s)); {remedy}."
+    return ParameterError(said, error.invalid, bars_file=False)
 
 
 def paid_but_blocked(

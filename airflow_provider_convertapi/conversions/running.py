@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.ids import JobIds, seed_text
-from airflow_provider_convertapi.conversions.chain import Chain
+from airflow_provider_convertapi.conversions.chain import MERGE_OF_ONE, Chain
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.job import JobSettings
 
@@ -48,6 +48,8 @@ def prepare(
     )
     if not conversion.durable:
         ids = _direct_ids(session, conversion)
+        if conversion.requests[0].is_merge_of_one:
+            session.log.warning(MERGE_OF_ONE, conversion.describe())
         own = replace(conversion, target=conversion.target.stamped(ids))
         return DirectConversion(own, session, settings, session.log, note_ids=ids)
     session.warn_of_limits()
@@ -78,7 +80,7 @@ def proceed(
     :param known: jobs that another process has begun.
     :param defers: return the jobs instead of waiting for any.
     """
-    with session.naming_connection(conversion.describe()):
+    with session.naming_connection(conversion.describe(), lambda: prepared.charged):
         if isinstance(prepared, DirectConversion):
             result: ConversionResult | list[JobRef] = prepared.run()
         else:

@@ -11,7 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_convertapi.api.ids import key_check, request_digest
-from airflow_provider_convertapi.errors import AuthenticationError, QuotaExhaustedError
+from airflow_provider_convertapi.errors import (
+    AuthenticationError,
+    QuotaExhaustedError,
+    TransportError,
+)
 
 if TYPE_CHECKING:
     import logging
@@ -140,10 +144,13 @@ class Session:
             )
 
     @contextmanager
-    def naming_connection(self, what: str) -> Iterator[None]:
+    def naming_connection(
+        self, what: str, charged: Callable[[], int] = lambda: 0
+    ) -> Iterator[None]:
         """Let the errors that concern the account name the connection and what is left undone.
 
         :param what: what is being converted, as it may be logged.
+        :param charged: returns the conversions that this try has submitted so far.
         """
         try:
             yield
@@ -167,3 +174,23 @@ class Session:
                 f"clear this task. ({error})",
                 error.code,
             ) from None
+        except TransportError as error:
+            raise self.unreachable(error, what, charged()) from None
+
+    def unreachable(self, error: TransportError, what: str, charged: int) -> TransportError:
+        """Return the error of a service that does not answer, with all that a user can act on.
+
+        :param charged: conversions that this try has submitted.
+        """
+        if charged:
+            cost = f"{charged} conversion(s) were submitted, and may be billed."
+        elif error.sent:
+            cost = "It may have been billed (1 conversion)."
+        else:
+            cost = "Nothing was sent, and nothing was paid now."
+        return TransportError(
+            f"{what} was not finished: {self.client.base_url}, of connection {self.conn_id!r}, "
+            f"gave no answer. {cost} Check the connection's host, and this worker's network and "
+            f"proxies. Another try looks for what was submitted before it pays. ({error})",
+            error.sent,
+        )

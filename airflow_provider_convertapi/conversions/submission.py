@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.endpoints import start_conversion
-from airflow_provider_convertapi.conversions.result import with_remedy
 from airflow_provider_convertapi.conversions.upload import store
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
@@ -143,4 +142,4 @@ class Submission:
             error, job.client
         )
         again = error.transient and not is_final
-        return with_remedy(error, job.request.describe(), again=again)
+        return job.settings.with_remedy(error, job.request.describe(), again=again)

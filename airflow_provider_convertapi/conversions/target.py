@@ -5,10 +5,11 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.retry import RETENTION
+from airflow_provider_convertapi.conversions.acceptance import Acceptance
 from airflow_provider_convertapi.errors import OutputExistsError
 from airflow_provider_convertapi.storage import Publication, shown, unstamped
 from airflow_provider_convertapi.surroundings import surroundings
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.endpoints import ConvertedFile
     from airflow_provider_convertapi.api.ids import JobIds
+    from airflow_provider_convertapi.conversions.acceptance import Paid
     from airflow_provider_convertapi.storage import Destination, State
 
 _SKEW = 600.0
@@ -33,6 +35,7 @@ class Target:
     :param trusts_size: whether an output of the announced size is taken for this conversion's where
         the store keeps no stamps.
     :param stamp: returns the stamp that an output of this conversion bears.
+    :param acceptance: what results must pass.
     """
 
     destination: Destination
@@ -40,6 +43,7 @@ class Target:
     inputs: tuple[str, ...]
     trusts_size: bool = True
     stamp: Callable[[str], str] = unstamped
+    acceptance: Acceptance = field(default_factory=Acceptance)
 
     def stamped(self, ids: JobIds) -> Target:
         """Return the target of the conversion that has these ids."""
@@ -87,6 +91,13 @@ class Target:
             marks=marks,
             stamp=self.stamp,
         )
+
+    def accept(self, publication: Publication, names: Sequence[str], paid: Paid) -> None:
+        """Raise where what was staged must not be published, such as `ResultCheckError`.
+
+        :param names: what the service calls the results, in the order of staging.
+        """
+        self.acceptance.apply(publication, self.destination, names, paid)
 
     def published(self, files: Sequence[ConvertedFile]) -> list[str] | None:
         """Return the outputs if each is there as this conversion wrote it, else None."""

@@ -73,7 +73,8 @@ class TaskTry:
 
         :param now: seconds since the epoch.
         """
-        return cls(started=now, random=secrets.token_hex(16))
+        random = secrets.token_hex(16)
+        return cls(run_id=f"outside-{random[:8]}", started=now, random=random)
 
     @property
     def is_durable(self) -> bool:

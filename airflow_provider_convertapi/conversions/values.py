@@ -61,6 +61,13 @@ def choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise wrong(name, f"is {value!r}; it must be {', '.join(others)} or {last}")
 
 
+def callable_or_none(name: str, value: Any) -> Any:
+    """Return an argument that is a callable, or None."""
+    if value is not None and not callable(value):
+        raise wrong(name, f"is a {type(value).__name__}; it must be a callable, such as a function")
+    return value
+
+
 def seconds(name: str, value: object, least: float | None = None) -> float:
     """Return an argument's seconds, also of a `timedelta` or of the text of a number.
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _PART = "transient verdict"
 """The key in its file id, which no input has."""
 
+_REFUSED = "refused.txt"
+"""The name of a note that a result was refused."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictNote:
@@ -64,6 +67,16 @@ class VerdictNote:
             return self.may_exist
         return False
 
+    def note_refusal(self, client: Client) -> None:
+        """Note that the result was refused, so that another try does not pay for it again."""
+        if self.ids is not None:
+            with suppress(ConvertApiError):  # then a cleared task pays again
+                client.call(upload(_OneByte(_REFUSED), _file_id(self.ids)))
+
+    def is_of_refusal(self, client: Client) -> bool:
+        """Tell whether an earlier try noted that the result was refused."""
+        return self.may_exist and self._name(client) == _REFUSED
+
     def forget(self, client: Client) -> None:
         """Delete the note: the conversion has ended well."""
         if self.ids is not None and self.may_exist:
@@ -72,13 +85,13 @@ class VerdictNote:
 
     def _code(self, client: Client) -> int | None:
         """Return the Code of the noted verdict, 0 where it cannot be read; None without a note."""
-        if self.ids is None:
-            return None
-        found = client.call(find_file(_file_id(self.ids)))
-        if found is None:
-            return None
-        digits = "".join(filter(str.isdigit, found.name))
-        return int(digits or 0)
+        name = self._name(client)
+        return None if name is None else int("".join(filter(str.isdigit, name)) or 0)
+
+    def _name(self, client: Client) -> str | None:
+        """Return the name of the note, None where there is none."""
+        found = None if self.ids is None else client.call(find_file(_file_id(self.ids)))
+        return None if found is None else found.name
 
 
 def _file_id(ids: JobIds) -> str:

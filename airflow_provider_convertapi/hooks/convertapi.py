@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from airflow_provider_convertapi.airflow_names import BaseHook, conf
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.wire import Credential
 from airflow_provider_convertapi.connection import ConnectionSettings
-from airflow_provider_convertapi.conversions.arguments import ConversionArguments
 from airflow_provider_convertapi.conversions.session import Session
 from airflow_provider_convertapi.conversions.task import TaskTry
 from airflow_provider_convertapi.errors import ConnectionConfigError, ConversionInterrupted
@@ -22,18 +21,24 @@ from airflow_provider_convertapi.surroundings import surroundings
 if TYPE_CHECKING:
     import logging
     from collections.abc import Mapping, Sequence
+    from datetime import date
 
     import requests
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.wire import Endpoint
+    from airflow_provider_convertapi.batch.arguments import BatchSource
     from airflow_provider_convertapi.conversions.arguments import (
         OnQuota,
         PathArgument,
+        ResultCheck,
         Seconds,
         SourceArgument,
         StepArguments,
     )
+    from airflow_provider_convertapi.conversions.result import ConversionResult
+    from airflow_provider_convertapi.hooks.account import ReportFormat
+    from airflow_provider_convertapi.hooks.keywords import BatchKeywords, ConversionKeywords
 
 __all__ = ["ConvertApiHook"]
 
@@ -101,7 +106,17 @@ class ConvertApiHook(BaseHook):
 
     @cached_property
     def _settings(self) -> ConnectionSettings:
-        settings = ConnectionSettings.from_connection(self.get_connection(self.convertapi_conn_id))
+        from airflow_provider_convertapi.airflow_names import AirflowNotFoundException
+
+        try:
+            connection = self.get_connection(self.convertapi_conn_id)
+        except AirflowNotFoundException:
+            raise ConnectionConfigError(
+                f"Connection {self.convertapi_conn_id!r} does not exist; nothing was paid. Create "
+                "it with the type ConvertAPI (API token as password, Kid as login), or correct "
+                "convertapi_conn_id."
+            ) from None
+        settings = ConnectionSettings.from_connection(connection)
         for secret in settings.secrets:
             mask(secret)
         return settings
@@ -150,7 +165,7 @@ class ConvertApiHook(BaseHook):
 
     def convert(
         self,
-        source: SourceArgument,
+        source: SourceArgument | Mapping[str, Any],
         to_format: str,
         destination: PathArgument,
         *,
@@ -162,22 +177,20 @@ class ConvertApiHook(BaseHook):
         durable: bool = True,
         overwrite: bool | None = None,
         conversion_key: str | None = None,
+        result_check: ResultCheck | None = None,
         on_quota_exhausted: OnQuota = "fail",
     ) -> list[str]:
         """Convert, publish the results under `destination`, and return their URIs.
 
         The arguments are those of `ConvertApiOperator`.  In a task the conversion is durable: a
         retry finds it and does not pay again, and neither does a second call that asks for the
-        same.  Outside of tasks no other process can find it again.
+        same.  Outside of tasks no other process can find it again.  Where `source` is what a batch
+        made, and that is nothing, the list is empty.
         """
-        from airflow_provider_convertapi.conversions.checking import check_conversion
-        from airflow_provider_convertapi.conversions.running import run
-        from airflow_provider_convertapi.conversions.secrets import secrets_in
-
-        arguments = ConversionArguments(
-            source=source,
-            to_format=to_format,
-            destination=destination,
+        return self.run(
+            source,
+            to_format,
+            destination,
             from_format=from_format,
             parameters=parameters,
             steps=steps,
@@ -187,11 +200,72 @@ class ConvertApiHook(BaseHook):
             on_quota_exhausted=on_quota_exhausted,
             overwrite=overwrite,
             conversion_key=conversion_key,
+            result_check=result_check,
+        ).outputs
+
+    def run(
+        self,
+        source: SourceArgument | Mapping[str, Any],
+        to_format: str,
+        destination: PathArgument,
+        **arguments: Unpack[ConversionKeywords],
+    ) -> ConversionResult:
+        """Convert as `convert` does; return the `outputs`, the `cost`, and what was `charged` now.
+
+        `charged` is 0 where an earlier try had paid.
+        The arguments are those of `ConvertApiOperator`.
+        """
+        from airflow_provider_convertapi.hooks.conversions import convert
+        from airflow_provider_convertapi.hooks.keywords import conversion_arguments
+
+        given = conversion_arguments(
+            source=source, to_format=to_format, destination=destination, **arguments
         )
-        for secret in secrets_in(source, parameters, steps, destination):
-            mask(secret)
-        with explicit_failures(quota=on_quota_exhausted):
-            return run(self.open_session(), check_conversion(arguments)).outputs
+        with explicit_failures(quota=given.on_quota_exhausted):
+            return convert(self.open_session(), given)
+
+    def convert_batch(
+        self,
+        source: BatchSource,
+        to_format: str,
+        destination: PathArgument,
+        **arguments: Unpack[BatchKeywords],
+    ) -> dict[str, Any]:
+        """Convert what the manifest beside the outputs does not settle, and return the summary.
+
+        The arguments are those of `ConvertApiBatchOperator`; it waits here, and does not defer.
+        """
+        from airflow_provider_convertapi.hooks.conversions import convert_batch
+        from airflow_provider_convertapi.hooks.keywords import batch_arguments
+
+        given = batch_arguments(
+            source=source, to_format=to_format, destination=destination, **arguments
+        )
+        with explicit_failures(quota=given.on_quota_exhausted):
+            return convert_batch(self.open_session(), given)
+
+    def plan(
+        self,
+        source: BatchSource,
+        to_format: str,
+        destination: PathArgument,
+        **arguments: Unpack[BatchKeywords],
+    ) -> dict[str, Any]:
+        """Say what `convert_batch` would do, and the least it would cost; send and write nothing.
+
+        Where `destination` names a file, with an extension, it is what `convert` would do.
+
+        The totals are `to_convert`, `reused`, `failed` and `least_cost`, with a few `examples`.
+        The arguments are those of `ConvertApiBatchOperator`.
+        """
+        from airflow_provider_convertapi.hooks.conversions import plan
+        from airflow_provider_convertapi.hooks.keywords import batch_arguments
+
+        given = batch_arguments(
+            source=source, to_format=to_format, destination=destination, **arguments
+        )
+        with explicit_failures(quota=given.on_quota_exhausted):
+            return plan(self.open_session(), given)
 
     @property
     def _logger(self) -> logging.Logger:
@@ -202,6 +276,8 @@ class ConvertApiHook(BaseHook):
         """Store a file at ConvertAPI for up to three hours and return its file id.
 
         The id opens the file without credentials: treat it as a secret.
+
+        :param source: a local path or an object storage URI.
         """
         from airflow_provider_convertapi.storage import find_source
 
@@ -213,6 +289,7 @@ class ConvertApiHook(BaseHook):
 
         `ResultExpiredError` when the service no longer has it.
 
+        :param file_id: what `upload` returned, or a result's id.
         :param destination: a file, or a directory when it ends in ``/`` (the file keeps its name).
         """
         from airflow_provider_convertapi.hooks.probe import download
@@ -221,29 +298,59 @@ class ConvertApiHook(BaseHook):
             return download(self._client, file_id, str(destination), self._logger)
 
     def delete(self, file_id: str) -> bool:
-        """Delete a stored file at ConvertAPI; false where there was none."""
+        """Delete a stored file at ConvertAPI; false where there was none.
+
+        :param file_id: what `upload` returned, or a result's id.
+        """
         with explicit_failures():
             return self._client.call(endpoints.delete_file(file_id))
 
     def get_user(self) -> dict[str, Any]:
         """Return the account (`Active`, `ConversionsTotal`, …); needs the master token."""
-        with explicit_failures():
-            self._require_master_token()
+        from airflow_provider_convertapi.hooks.account import account_calls
+
+        with account_calls(self._settings):
             return self._client.call(endpoints.get_user())
 
     def get_statistics(self, start_date: str, end_date: str) -> list[dict[str, Any]]:
-        """Return the conversions between two dates (`YYYY-MM-DD`); needs the master token."""
-        with explicit_failures():
-            self._require_master_token()
+        """Return the conversions between two dates; needs the master token.
+
+        `write_statistics` takes any number of them.
+
+        :param start_date: the first day, as ``YYYY-MM-DD``.
+        :param end_date: the last day, as ``YYYY-MM-DD``.
+        """
+        from airflow_provider_convertapi.hooks.account import account_calls
+
+        with account_calls(self._settings):
             return self._client.call(endpoints.get_statistics(start_date, end_date))
 
-    def _require_master_token(self) -> None:
-        if not self._settings.master_token:
-            raise ConnectionConfigError(
-                f"Connection {self.convertapi_conn_id!r}: extra master_token is empty, and "
-                "ConvertAPI shows the account to no other token. Enter the Master Token of the "
-                "ConvertAPI dashboard."
-            )
+    def write_statistics(
+        self,
+        first_day: str | date,
+        last_day: str | date,
+        destination: PathArgument,
+        *,
+        format: ReportFormat = "csv",  # noqa: A002 - what the user calls it
+    ) -> str:
+        """Write the conversions of some days to a file, and return its URI.
+
+        Needs the master token.
+
+        :param first_day: the first day, a date or ``YYYY-MM-DD``.
+        :param last_day: the last day, included.
+        :param destination: a file, or a directory when it ends in ``/``.
+        :param format: ``csv``, or ``jsonl`` for a JSON object on each line.
+        """
+        from airflow_provider_convertapi.hooks.account import (
+            account_calls,
+            checked_days,
+            write_statistics,
+        )
+
+        with account_calls(self._settings):
+            days = checked_days(first_day, last_day)
+            return write_statistics(self._client, days, str(destination), format, self._logger)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether token and Kid are accepted; spends no conversion, never raises."""

@@ -119,6 +119,8 @@ class _Shared:
         )
 
     async def _credential(self, kind: Credential) -> str:
+        if kind is Credential.MASTER:
+            return self._settings.master_token or ""
         if kind is Credential.API_TOKEN or self._settings.auth == "api_token":
             return self._settings.api_token
         async with self._renewing:

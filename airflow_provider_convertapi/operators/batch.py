@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.waves import Deferral
     from airflow_provider_convertapi.conversions.arguments import (
         PathArgument,
+        ResultCheck,
         Seconds,
         StepArguments,
     )
@@ -67,6 +68,11 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     :param overwrite: False converts only what the manifest does not settle, and keeps files that no
         batch wrote; True ignores the records of other runs, and overwrites any file but an input.
     :param conversion_key: part of every job's id: another one converts and pays again. (templated)
+    :param result_check: a callable that accepts or refuses the results of each conversion before
+        they are published: it gets the list of their local paths, returns True or None to accept
+        and False to refuse, or raises `ResultCheckError` with a reason. A refused result is paid,
+        kept below ``_convertapi/refused/`` beside the outputs, and not paid for again. Ready ones
+        are in `airflow_provider_convertapi.checks`.
     :param cancel_on_kill: delete jobs and documents when a user ends the deferred task (Airflow
         3.3 and later), or when the task is stopped, or out of time, on its last try. What may have
         been paid is lost then.
@@ -105,6 +111,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         on_quota_exhausted: BatchOnQuota = "fail",
         overwrite: bool = False,
         conversion_key: str | None = None,
+        result_check: ResultCheck | None = None,
         cancel_on_kill: bool = False,
         plan_only: bool = False,
         max_in_flight: int = 4,
@@ -133,6 +140,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
             on_quota_exhausted=on_quota_exhausted,
             overwrite=overwrite,
             conversion_key=conversion_key,
+            result_check=result_check,
             max_in_flight=max_in_flight,
             max_conversions=max_conversions,
             failure_policy=failure_policy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.airflow_names import conf
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.arguments import (
         OnQuota,
         PathArgument,
+        ResultCheck,
         Seconds,
         SourceArgument,
         StepArguments,
@@ -73,6 +75,11 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         write is an `OutputExistsError`. True replaces any, False none. An input is never
         overwritten.
     :param conversion_key: part of the job's id: another one converts and pays again. (templated)
+    :param result_check: a callable that accepts or refuses the results of each conversion before
+        they are published: it gets the list of their local paths, returns True or None to accept
+        and False to refuse, or raises `ResultCheckError` with a reason. A refused result is paid,
+        kept below ``_convertapi/refused/`` beside the outputs, and not paid for again. Ready ones
+        are in `airflow_provider_convertapi.checks`.
     :param cancel_on_kill: delete the job and its documents when a user ends the deferred task
         (Airflow 3.3 and later), or when the task is stopped or out of time on its last try. What
         may have been paid is lost then. False leaves it to be collected by the next try, or after
@@ -97,6 +104,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         on_quota_exhausted: OnQuota = "fail",
         overwrite: bool | None = None,
         conversion_key: str | None = None,
+        result_check: ResultCheck | None = None,
         cancel_on_kill: bool = False,
         plan_only: bool = False,
         **kwargs: Any,
@@ -115,6 +123,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
             on_quota_exhausted=on_quota_exhausted,
             overwrite=overwrite,
             conversion_key=conversion_key,
+            result_check=result_check,
         )
         self._keep(
             arguments,
@@ -129,9 +138,8 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         from airflow_provider_convertapi.conversions.checking import check_conversion
         from airflow_provider_convertapi.failures import explicit_failures
 
-        arguments = self._arguments()
-        with explicit_failures(quota=arguments.on_quota_exhausted):
-            conversion = check_conversion(arguments)
+        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+            conversion = check_conversion(self._arguments_with_outputs())
             if self.plan_only:
                 return self._plan(conversion)
             if conversion.durable:
@@ -146,14 +154,28 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         from airflow_provider_convertapi.conversions.deferral import JobEvent
         from airflow_provider_convertapi.failures import explicit_failures
 
-        arguments = self._arguments()
-        with explicit_failures(quota=arguments.on_quota_exhausted):
+        with explicit_failures(quota=self._arguments().on_quota_exhausted):
             found = JobEvent.parse(event, expected=None)
             # The service has the inputs by now, and what they were read from may be gone.
-            conversion = check_conversion(arguments, find_inputs=False)
+            conversion = check_conversion(self._arguments_with_outputs(), find_inputs=False)
             if found.status == "error":
                 self.log.warning("The triggerer could not watch the job; this task waits for it.")
             return self._convert(context, conversion, found)
+
+    def _arguments_with_outputs(self) -> ConversionArguments:
+        """Return the arguments, with what batches made instead of their summaries.
+
+        `AirflowSkipException` where that is nothing.
+        """
+        from airflow_provider_convertapi.batch.made import with_outputs
+
+        arguments = self._arguments()
+        source = with_outputs(arguments.source)
+        if source is not arguments.source and not source:
+            from airflow_provider_convertapi.airflow_names import AirflowSkipException
+
+            raise AirflowSkipException("source is what a batch made, and it made nothing.")
+        return replace(arguments, source=source)
 
     def _convert(
         self, context: Context, conversion: CheckedConversion, found: JobEvent | None = None

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.airflow_names import BaseSensorOperator, conf
+from airflow_provider_convertapi.airflow_names import conf
+from airflow_provider_convertapi.sensors.base import ConvertApiSensor
 from airflow_provider_convertapi.surroundings import surroundings
 
 # Nothing else of this package: parsing a DAG file must not load what only a task needs.
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from airflow.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
     from airflow_provider_convertapi.api.endpoints import JobAnswer
     from airflow_provider_convertapi.conversions.session import Session
@@ -26,7 +27,7 @@ _JOB_ID = re.compile(r"[a-z0-9]{32}")
 _HIDDEN = "***"
 
 
-class ConvertApiJobSensor(BaseSensorOperator):
+class ConvertApiJobSensor(ConvertApiSensor):
     """Wait until a job that something else started at ConvertAPI has its result.
 
     A job that ended with an error fails the task at once, with the error's class and Code; another
@@ -45,7 +46,6 @@ class ConvertApiJobSensor(BaseSensorOperator):
     """
 
     template_fields: Sequence[str] = ["job_id", "convertapi_conn_id"]
-    ui_color = "#e8f1fb"
 
     def __init__(
         self,
@@ -55,10 +55,8 @@ class ConvertApiJobSensor(BaseSensorOperator):
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(convertapi_conn_id=convertapi_conn_id, deferrable=deferrable, **kwargs)
         self.job_id = job_id
-        self.convertapi_conn_id = convertapi_conn_id
-        self.deferrable = deferrable
         self._secret_job_id: str | None = None
         self._began: float | None = None
 
@@ -70,28 +68,6 @@ class ConvertApiJobSensor(BaseSensorOperator):
         if self.job_id != _HIDDEN:
             self._secret_job_id, self.job_id = str(self.job_id).strip(), _HIDDEN
             mask_secret(self._secret_job_id)
-
-    def execute(self, context: Context) -> Any:
-        """Wait for the job, in the triggerer where it is deferrable."""
-        if not self.deferrable:
-            return super().execute(context)
-        with self._soft_failures():
-            if not self.poke(context):
-                self._defer()
-        return None
-
-    def execute_complete(self, context: Context, event: Any = None) -> Any:
-        """Look at the job that the trigger waited for."""
-        from airflow_provider_convertapi.airflow_names import AirflowSensorTimeout
-        from airflow_provider_convertapi.conversions.deferral import JobEvent
-
-        found = JobEvent.parse(event, expected=0)
-        if self.poke(context):
-            return None
-        if found.status == "timeout":
-            raise AirflowSensorTimeout(f"The job has no result after timeout={self.timeout:g} s.")
-        self.log.warning("The triggerer could not watch the job; this task waits for it.")
-        return super().execute(context)
 
     def poke(self, context: Context) -> bool:
         """Tell whether the job has its result; raise the error that it ended with."""
@@ -135,39 +111,27 @@ class ConvertApiJobSensor(BaseSensorOperator):
             self._began = started.timestamp() if started else surroundings().clock.time()
         return self._began
 
-    def _defer(self) -> None:
+    _lacking = "The job has no result"
+
+    def _status(self, event: Any) -> str:
+        from airflow_provider_convertapi.conversions.deferral import JobEvent
+
+        return JobEvent.parse(event, expected=0).status
+
+    def _trigger(self) -> BaseTrigger:
         from airflow_provider_convertapi.api.ids import seal
         from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
 
         session = self._open_session()
-        self.defer(
-            trigger=ConvertApiJobTrigger(
-                convertapi_conn_id=self.convertapi_conn_id,
-                key_check=session.key_check,
-                deadline=surroundings().clock.time() + self.timeout,
-                # Airflow allows 0, which would be a busy loop here.
-                poll_interval=max(self.poke_interval, 1.0),
-                settle=session.settle,
-                sealed_job_id=seal(session.key, self._checked_job_id()),
-            ),
-            method_name="execute_complete",
-            timeout=self.execution_timeout,
+        return ConvertApiJobTrigger(
+            convertapi_conn_id=self.convertapi_conn_id,
+            key_check=session.key_check,
+            deadline=surroundings().clock.time() + self.timeout,
+            # Airflow allows 0, which would be a busy loop here.
+            poll_interval=max(self.poke_interval, 1.0),
+            settle=session.settle,
+            sealed_job_id=seal(session.key, self._checked_job_id()),
         )
-
-    @contextmanager
-    def _soft_failures(self) -> Iterator[None]:
-        """Skip on a failure as Airflow's sensor does, which covers its own pokes only."""
-        from airflow_provider_convertapi.airflow_names import (
-            AirflowFailException,
-            AirflowSkipException,
-        )
-
-        try:
-            yield
-        except AirflowFailException as error:
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException("Skipping due to soft_fail or never_fail.") from error
-            raise
 
     def _open_session(self) -> Session:
         from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook

@@ -193,6 +193,8 @@ class LocalPart:
         except FileExistsError as error:
             reason = os.strerror(errno.ENOTDIR)
             raise NotADirectoryError(errno.ENOTDIR, reason, error.filename) from None
+        except FileNotFoundError as error:  # a place where nobody can make a directory, as in /proc
+            raise NotADirectoryError(errno.ENOENT, error.strerror, error.filename) from None
         self.staged = target.with_name(temporary_name(target.name))
 
     def open(self) -> BinaryIO:

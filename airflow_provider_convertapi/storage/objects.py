@@ -35,6 +35,12 @@ _buckets: set[tuple[str, str | None, str]] = set()
 """Buckets that existed when this process looked."""
 
 
+def _unless_missing(error: Exception) -> None:
+    """Raise, unless there is nothing under a prefix."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
 class ObjectLocation(StoreLocation):
     """A place in an object store."""
 
@@ -107,7 +113,19 @@ class ObjectLocation(StoreLocation):
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
         """Yield what the store says about each object."""
-        yield from self.fs.find(root, detail=True).values()
+        yield from self.fs.find(root, detail=True, **self._raising()).values()
+
+    def _raising(self) -> dict[str, Any]:
+        """Return what makes a listing raise: fsspec's own leaves out what it cannot list."""
+        from fsspec.asyn import AsyncFileSystem  # noqa: PLC0415 - for stores only
+        from fsspec.spec import AbstractFileSystem  # noqa: PLC0415 - as above
+
+        kind = type(self.fs)
+        if isinstance(self.fs, AsyncFileSystem):
+            is_own = kind._find is not AsyncFileSystem._find  # noqa: SLF001 - what `find` calls
+        else:
+            is_own = kind.find is not AbstractFileSystem.find
+        return {} if is_own else {"on_error": _unless_missing}
 
     def _walked(self, root: str) -> Iterator[dict[str, Any]]:
         return _without_markers(super()._walked(root))

@@ -24,6 +24,7 @@ from airflow_provider_convertapi.storage.uris import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
     from types import TracebackType
 
     from airflow_provider_convertapi.storage.destination import Destination
@@ -125,6 +126,11 @@ class Publication:
             part.discard()
             raise
         self._results[uri] = _Staged(target, part)
+
+    @property
+    def staged(self) -> list[tuple[str, Path]]:
+        """Return each staged output, and the local file that holds it, in the order of staging."""
+        return [(uri, result.part.staged) for uri, result in self._results.items()]
 
     def publish(self) -> list[str]:
         """Publish everything that was staged; return the URIs in the order of staging.

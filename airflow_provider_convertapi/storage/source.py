@@ -161,11 +161,11 @@ def find_source(uri: str, *, field: str = "source", hash_limit: float | None = N
     """
     location = locate(uri, field)
     if location.uri.endswith("/") or not location.name:
-        raise wrong(field, f"{shown(uri)} is a directory; give the file in it.")
+        raise wrong(field, f"{shown(uri)} is a directory; {_remedy(field)}.")
     state = _look(location, field)
     if state.kind != "file":
         what = (
-            "is a directory; give the file in it"
+            f"is a directory; {_remedy(field)}"
             if state.kind == "directory"
             else "is not a regular file"
         )
@@ -177,6 +177,11 @@ def find_source(uri: str, *, field: str = "source", hash_limit: float | None = N
     return Source(
         location.uri, location.name, state.size, f"{state.size}-{version}", location, state
     )
+
+
+def _remedy(field: str) -> str:
+    all_files = ", or convert all its files with ConvertApiBatchOperator"
+    return f"give the file in it{all_files if field == 'source' else ''}"
 
 
 def listed_source(uri: str, seen: str, *, field: str = "source") -> Source:

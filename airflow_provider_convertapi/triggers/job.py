@@ -54,6 +54,7 @@ class ConvertApiJobTrigger(BaseTrigger):
         waits for `share`.
     :param cancel_on_kill: delete jobs and documents when a user ends the deferred task.
     :param asked: keyed digest of what the task was asked for; the event hands it back.
+    :param sealed_source: what a decorated function returned, sealed; the event hands it back.
     """
 
     convertapi_conn_id: str
@@ -67,6 +68,7 @@ class ConvertApiJobTrigger(BaseTrigger):
     report_at: float | None = None
     cancel_on_kill: bool = False
     asked: str = ""
+    sealed_source: str = ""
 
     def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's own has no types
@@ -135,7 +137,7 @@ class ConvertApiJobTrigger(BaseTrigger):
     def _event(self, status: Status, answered: list[bool] | None = None) -> JobEvent:
         jobs = self._watched
         flags = answered if answered is not None and jobs else [False] * len(jobs)
-        return JobEvent(status, self.key_check, jobs, tuple(flags), self.asked)
+        return JobEvent(status, self.key_check, jobs, tuple(flags), self.asked, self.sealed_source)
 
     @property
     def _watched(self) -> tuple[JobRef, ...]:

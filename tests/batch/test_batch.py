@@ -505,7 +505,7 @@ def test_budget_ends_a_batch_that_costs_more_than_planned(night: Night) -> None:
 
 def test_empty_source_succeeds_skips_or_fails(night: Night) -> None:
     """`on_empty` decides; a shard that is empty while others are not always succeeds."""
-    from airflow.providers.common.compat.sdk import AirflowSkipException
+    from airflow_provider_convertapi.airflow_names import AirflowSkipException
 
     assert 0 == night.run()["converted"]
     with pytest.raises(AirflowSkipException):

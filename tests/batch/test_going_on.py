@@ -35,7 +35,7 @@ POLL = "GET /async/job/*"
 @contextmanager
 def out_of_time(due: Callable[[], bool]) -> Iterator[None]:
     """Raise what Airflow raises at `execution_timeout`, in this thread, once `due`."""
-    from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+    from airflow_provider_convertapi.airflow_names import AirflowTaskTimeout
 
     def end(*_: Any) -> None:
         raise AirflowTaskTimeout
@@ -79,7 +79,7 @@ def test_token_is_refused_while_jobs_run(
     night: Night, deferrable: bool, steps: list[dict[str, Any]] | None
 ) -> None:
     """The error counts submitted jobs separately, and the cleared task does not pay for them."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     night.write("a.txt", "b.txt", "c.txt", "d.txt", "e.txt")
     given = {"steps": steps, "deferrable": deferrable, "defer_batch": 2, "max_in_flight": 2}
@@ -149,7 +149,7 @@ def test_execution_timeout_on_the_last_try(night: Night, deferrable: bool, cance
 
 def submitted_and_answered(night: Night, ti: TaskInstance, **given: Any) -> Any:
     """Run the first stretch of a deferrable batch, and return an event that the worker checks."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     with pytest.raises(TaskDeferred) as deferred:
         night.run(ti, **given)
@@ -273,7 +273,7 @@ def test_manifest_is_compacted_on_nights_that_fail(night: Night) -> None:
 
 def test_progress_counts_the_batch_not_the_wave(night: Night, said: Callable[[], str]) -> None:
     """What is left in the line that comes every ten seconds is left of all files."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     night.write(*[f"{number}.txt" for number in range(6)])
     ti = TaskInstance(1, 1)

@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -77,6 +79,42 @@ def test_record_survives_its_line() -> None:
     assert record == Record.from_line(record.to_line())
 
 
+@pytest.mark.parametrize(
+    "when",
+    [
+        "2026-11-24T02:00:00.000001+00:00",
+        "2026-11-24T02:00:00.000001Z",
+        "2026-11-24T07:30:00.000001+05:30",
+        "2026-11-23T18:00:00.000001-08:00",
+        "2026-11-24 02:00:00.000001+00:00",
+    ],
+)
+def test_times_are_compared_in_utc(when: str) -> None:
+    """Whatever zone a line is written in, its time is the same text."""
+    assert RECORD == Record.from_line(replace(RECORD, when=when).to_line())
+
+
+@pytest.mark.parametrize("when", ["", "soon", "2026-99-24T02:00:00.000001+00:00", None, 7])
+def test_line_without_a_time_is_no_record(when: Any) -> None:
+    """It is left out, and no plan ends with an error that names no file."""
+    assert Record.from_line(replace(RECORD, when=when).to_line()) is None
+
+
+def test_records_of_two_clocks_ahead_keep_their_order(manifest: Manifest) -> None:
+    """Where the store's clock is ahead, too, the names of the parts do not decide."""
+    now = time.time()
+    for name, ahead in (("b", 7200), ("a", 9000), ("c", 8000)):
+        when = datetime.fromtimestamp(now + ahead, UTC).isoformat(timespec="microseconds")
+        manifest.write(f"{name}.jsonl", [replace(RECORD, when=when, cost=ahead)])
+        part = Path(manifest.files.uri, f"{name}.jsonl")  # type: ignore[attr-defined] # a Folder
+        os.utime(part, (now + ahead, now + ahead))
+    manifest.write("0.jsonl", [replace(RECORD, when="2026-11-24T02:00:00.000001+00:00", cost=1)])
+
+    read = sorted((record for _, record in manifest.records()), key=lambda one: one.when)
+
+    assert [7200, 8000, 9000, 1] == [record.cost for record in read]
+
+
 @pytest.mark.parametrize("line", [b"", b"{", b"[]", b'{"target": "a"}', b"\xff\xfe"])
 def test_line_that_is_no_record_is_left_out(line: bytes) -> None:
     """Foreign and torn lines are skipped, without an error."""
@@ -95,7 +133,7 @@ NO_NUMBER: list[Any] = [None, "1", 1.5, True, [], {}, 2**63, float("nan")]
 MALFORMED: dict[str, list[Any]] = {
     **dict.fromkeys(("target", "source", "fingerprint", "parameters", "run_id", "plan"), NO_TEXT),
     **dict.fromkeys(("from_format", "to_format", "outcome", "dag_id", "task_id"), NO_TEXT),
-    "when": [*NO_TEXT, "", "x", "2026-11-24", "2026-11-24T02:00:00", "2026-11-24T02:00:00+05:00"],
+    "when": [*NO_TEXT, "", "x", "2026-11-24", "2026-11-24T02:00:00"],
     **dict.fromkeys(("map_index", "try_number", "cost", "charged", "attempt"), NO_NUMBER),
     **{key: [each for each in NO_TEXT if each is not None] for key in ("seen", "error", "message")},
     **{key: [each for each in NO_NUMBER if each is not None] for key in ("code", "timeout")},
@@ -219,6 +257,17 @@ def test_conversion_outranks_a_failure_of_the_same_file() -> None:
 
     assert RECORD == last_records([RECORD, failed])["a.pdf"]
     assert other == last_records([RECORD, other])["a.pdf"]
+
+
+def test_failure_after_outputs_were_gone_outranks_the_conversion() -> None:
+    """Whichever is read first; and a conversion that came after it counts again."""
+    failed = replace(RECORD, outcome="failed", when="2027-01-01T00:00:00+00:00", outputs_gone=True)
+    later = replace(RECORD, when="2028-01-01T00:00:00+00:00")
+
+    for records in ([RECORD, failed], [failed, RECORD]):
+        assert failed == last_records(records)["a.pdf"]
+    for records in ([RECORD, failed, later], [later, failed, RECORD]):
+        assert later == last_records(records)["a.pdf"]
 
 
 def test_records_outlive_a_part_that_could_not_be_written(tmp_path: Path) -> None:

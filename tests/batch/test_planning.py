@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from dataclasses import replace
@@ -81,6 +82,22 @@ def test_clock_that_was_ahead_does_not_win(night: Night) -> None:
 
     assert [1, 1] == [summary["reused"] for summary in summaries]
     assert 2 == night.sandbox.billed
+
+
+def test_clock_that_was_ahead_is_not_believed_later(night: Night) -> None:
+    """Once its time has come, its record must not outrank what was written meanwhile."""
+    night.write("a.txt")
+    night.run()
+    _shift_records(night, hours=1)
+    night.write("a.txt", text="another text of another length")
+    night.run(TaskInstance(run_id="two"))
+
+    parts = (night.out / "_convertapi" / "manifest").glob("*.jsonl")
+    lines = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
+
+    assert max(line["when"] for line in lines) < datetime.now(UTC).isoformat()
+    [last] = [line for line in lines if line["when"] == max(line["when"] for line in lines)]
+    assert "two" == last["run_id"]
 
 
 def test_clock_that_was_ahead_is_believed_otherwise(night: Night) -> None:

@@ -25,7 +25,7 @@ def test_deferred_batches_count(
     from airflow.jobs.scheduler_job_runner import SchedulerJobRunner
     from airflow.models.dag import DagModel
     from airflow.models.pool import Pool
-    from airflow.providers.common.compat.sdk import DAG, TaskInstanceState
+    from airflow.sdk import DAG, TaskInstanceState
     from airflow.utils.session import create_session
 
     name = f"convertapi_{include_deferred}"

@@ -76,6 +76,28 @@ def test_step_that_fails_costs_what_it_costs(night: Night) -> None:
     assert {} == night.sandbox.files
 
 
+@pytest.mark.parametrize("steps", [None, STEPS], ids=["one step", "two steps"])
+def test_outputs_that_are_gone_and_cannot_be_made_again(
+    night: Night, steps: list[dict[str, Any]] | None
+) -> None:
+    """A verdict that came after the conversion bars the file, and is what its record says."""
+    night.write("a.txt")
+    night.run(TaskInstance(run_id="one"), steps=steps)
+    (night.out / "a.pdf").unlink()
+    last = "pdf/to/protect" if steps else "txt/to/pdf"
+    night.sandbox.fail(f"POST /async/convert/{last}", verdict=5001)
+    with pytest.raises(BatchFailedError, match="5001"):
+        night.run(TaskInstance(run_id="two"), steps=steps)
+    paid = night.sandbox.billed
+
+    for number in range(2):
+        with pytest.raises(BatchFailedError, match="known from earlier, nothing paid"):
+            night.run(TaskInstance(run_id=f"night {number}"), steps=steps)
+
+    assert paid == night.sandbox.billed
+    assert ["failed"] == [record.outcome for record in night.records()]
+
+
 def test_quota_ends_between_steps(night: Night) -> None:
     """What was paid for the first step is not paid again after the quota was raised."""
     night.write("a.txt", "b.txt")

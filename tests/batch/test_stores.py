@@ -216,7 +216,7 @@ def test_resumed_wave_asks_nothing_of_a_job_before_it_collects(
     night: Night, twenty: dict[str, Any], s3_requests: list[str]
 ) -> None:
     """Until the first result is published, no request is about a single file."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     ti = TaskInstance()
     with pytest.raises(TaskDeferred) as deferred:

@@ -41,7 +41,7 @@ def fire(trigger: Any) -> Any:
 
 def run_deferred(night: Night, ti: TaskInstance | None = None, **arguments: Any) -> Any:
     """Run a deferrable batch to its end; return what it returns, and how often it resumed."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     resumes, event = 0, None
     ti = ti or TaskInstance()
@@ -70,7 +70,7 @@ def test_waves_convert_everything(night: Night) -> None:
 
 def test_wave_that_is_collected_at_once_is_not_the_last(night: Night) -> None:
     """Jobs of an earlier try are collected in turn; the files after them are converted too."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     night.write(*NAMES)
     with pytest.raises(TaskDeferred):
@@ -95,7 +95,7 @@ def test_wave_that_fails_at_once_is_not_the_last(night: Night) -> None:
 
 def test_resume_lists_nothing(night: Night) -> None:
     """A file that comes while the task sleeps is for the next night; one that goes is collected."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     night.write("a.txt", "b.txt")
     ti = TaskInstance()
@@ -112,7 +112,7 @@ def test_resume_lists_nothing(night: Night) -> None:
 
 def test_trigger_arguments_open_nothing(night: Night) -> None:
     """Airflow's database and the files next to the outputs contain no token and no id."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     night.write("a.txt", "b.txt")
     with pytest.raises(TaskDeferred) as deferred:
@@ -158,7 +158,7 @@ def test_failures_survive_resumes(night: Night) -> None:
 
 def test_next_try_collects_what_a_lost_task_had_submitted(night: Night) -> None:
     """A task that never resumes leaves its jobs to the next try, which does not pay again."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     night.write(*NAMES)
     with pytest.raises(TaskDeferred):
@@ -172,7 +172,7 @@ def test_next_try_collects_what_a_lost_task_had_submitted(night: Night) -> None:
 
 def test_lost_plan_is_for_the_next_try(night: Night) -> None:
     """A task whose plan was removed fails with a transient error, and the next try pays nothing."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     night.write("a.txt")
     ti = TaskInstance(1, 1)
@@ -193,7 +193,7 @@ def test_changed_token_is_no_reason_to_submit_again(
     night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With another token the jobs cannot be found: an error, and nothing sent."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     night.write("a.txt")
     ti = TaskInstance()
@@ -221,7 +221,7 @@ def test_tasks_of_like_names_keep_their_plans_apart(
     night: Night, one: tuple[str, str], other: tuple[str, str]
 ) -> None:
     """Two tasks that write one destination in one run resume their own plans."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     night.write("a/a.txt", "b/b.txt")
     begun: list[tuple[TaskInstance, str, Any]] = []
@@ -243,7 +243,7 @@ def test_tasks_of_like_names_keep_their_plans_apart(
 
 def test_urls_stay_out_of_the_plan(night: Night) -> None:
     """A signed URL is converted in a wave, and neither plan nor manifest holds its signature."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     night.sandbox.settings.allow_hosts = "127.0.0.1"
     url = f"{night.sandbox.url}/web/to/pdf/openapi?signature=very-secret"
@@ -312,7 +312,7 @@ def test_file_parameter_is_not_needed_to_collect(
     night: Night, stamped: dict[str, Any], change: str, with_steps: bool
 ) -> None:
     """A task that resumes where the stamp is gone, or another, collects all that was submitted."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     given = in_two_steps(night, stamped) if with_steps else stamped
     stamp, ti = night.source.parent / "stamp.pdf", TaskInstance()
@@ -333,7 +333,7 @@ def test_lost_file_parameter_ends_a_batch_between_waves(
     night: Night, stamped: dict[str, Any]
 ) -> None:
     """Submitted files are collected first; the others are counted separately, and cost nothing."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     ti, stamp = TaskInstance(), night.source.parent / "stamp.pdf"
     with pytest.raises(TaskDeferred) as deferred:
@@ -376,7 +376,7 @@ def test_resume_with_other_arguments_publishes_nothing(
     night: Night, change: dict[str, Any]
 ) -> None:
     """Outputs are never filed under parameters that they were not made with."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     night.write("a.txt", "b.txt")
     with pytest.raises(TaskDeferred) as deferred:
@@ -393,7 +393,7 @@ def test_resume_with_other_arguments_publishes_nothing(
 
 def test_plan_of_other_arguments_is_not_resumed(night: Night) -> None:
     """An event that tells nothing, as an earlier version's, meets a plan that does."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     night.write("a.txt")
     with pytest.raises(TaskDeferred) as deferred:
@@ -426,7 +426,7 @@ def test_plan_that_somebody_changed_is_not_followed(
     night: Night, column: int, value: Any, form: Any
 ) -> None:
     """Whoever may write into the destination cannot have other files read or written."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     night.write("a.txt", "b.txt", "b2.txt")
     elsewhere = night.source.parent / "elsewhere"

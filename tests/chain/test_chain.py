@@ -75,7 +75,7 @@ def said(path: Path, password: str | None = None) -> list[str]:
 
 def run_deferred(make: Callable[[], Any], ti: TaskInstance) -> Any:
     """Run a task to its end, through as many deferrals as it takes."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     event = None
     while True:

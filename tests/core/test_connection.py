@@ -327,3 +327,24 @@ def test_bad_extra(extra: str) -> None:
         """{"auth": "jwt"}."""
     )
     assert wanted == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("extra", "fields", "said"),
+    [
+        ({"jwt_lifetme": 60}, {}, r"extra jwt_lifetme is unknown.*did you mean jwt_lifetime\?"),
+        ({"colour": "red"}, {}, r"extra colour is unknown.*it may be auth, jwt_lifetime, "),
+        (None, {"conn_type": "aws", "login": "AKIA"}, r"type is 'aws' and not 'convertapi'"),
+        ({"region_name": "eu"}, {"conn_type": "aws"}, r"type is 'aws' and not 'convertapi'"),
+    ],
+)
+def test_connection_to_something_else(extra: Any, fields: dict[str, Any], said: str) -> None:
+    """What would be ignored is named, and a connection of another type is called that."""
+    with pytest.raises(ConnectionConfigError, match=f"'converter': {said}"):
+        settings(extra, **fields)
+
+
+@pytest.mark.parametrize("conn_type", ["convertapi", "", None])
+def test_type_may_be_left_out(conn_type: str | None) -> None:
+    """JSON in an environment variable need not name it."""
+    assert settings(conn_type=conn_type) == settings()

@@ -30,10 +30,11 @@ FIELDS: dict[str, dict[str, Any]] = {
     "AuthenticationError": {"code": 4012},
     "QuotaExhaustedError": {"paid": None},
     "OutputNotWritableError": {"paid": True},
-    "ThrottledError": {"retry_after": 7.5},
+    "ThrottledError": {"retry_after": 7.5, "code": 503},
     "TransportError": {"sent": False},
     "ConversionError": {"code": 5002},
     "TransientConversionError": {"code": 5000},
+    "ResultCheckError": {"kept": ("/out/_convertapi/refused/a.pdf",)},
     "UnexpectedAnswerError": {"refused": True},
 }
 """What instances carry beside their message."""
@@ -104,11 +105,12 @@ def names(fact: Callable[[ConvertApiError], object]) -> set[str]:
 
 def test_facts_that_money_depends_on() -> None:
     """Which errors were paid, which may have been, and which one must not pay for again."""
-    assert {"Conversion", "TransientConversion"} == names(lambda e: e.paid)
+    assert {"Conversion", "TransientConversion", "ResultCheck"} == names(lambda e: e.paid)
     assert {"Transport", "UnexpectedAnswer"} == names(lambda e: e.is_answer_lost)
     assert {"ResultLost", "ResultExpired"} == names(lambda e: e.concerns == "result")
-    assert {"Conversion", "Parameter", "UnsupportedFormat"} == names(lambda e: e.bars_file)
-    assert {"OutputExists", "UnexpectedAnswer"} == names(lambda e: e.bars_paid_file)
+    bar = {"Conversion", "Parameter", "UnsupportedFormat", "ResultCheck"}
+    assert bar == names(lambda e: e.bars_file)
+    assert {"OutputExists"} == names(lambda e: e.bars_paid_file)
     refusals = {"Conversion", "TransientConversion", "Parameter", "UnsupportedFormat"}
     assert refusals == names(lambda e: e.is_refusal)
     assert not {"Parameter", "Transport", "ResultLost"} & names(lambda e: e.paid is False)

@@ -70,7 +70,7 @@ def submits(sandbox: Sandbox) -> int:
 
 def deferral_of(operator: Any, ti: TaskInstance) -> Any:
     """Run `execute` until it defers; return what Airflow would store."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     with pytest.raises(TaskDeferred) as caught:
         execute(operator, ti)
@@ -82,9 +82,8 @@ def deferral_of(operator: Any, ti: TaskInstance) -> Any:
 
 def run_once(run_dag: RunDag, dag_id: str, **arguments: Any) -> Any:
     """Run a DAG of one operator; return its task instance."""
-    from airflow.providers.common.compat.sdk import DAG
-
     from airflow_provider_convertapi.operators.convert import ConvertApiOperator
+    from tests.airflow_api import DAG
 
     with DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
         ConvertApiOperator(
@@ -197,7 +196,7 @@ def test_output_is_never_written_over_the_input(make: Any, sandbox: Sandbox, pag
 
 def test_quota_at_the_submit_never_defers(make: Any, sandbox: Sandbox) -> None:
     """An exhausted quota fails immediately, on the worker."""
-    from airflow.providers.common.compat.sdk import AirflowFailException
+    from airflow_provider_convertapi.airflow_names import AirflowFailException
 
     sandbox.balance = 0
 

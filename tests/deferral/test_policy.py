@@ -93,9 +93,8 @@ def run_with(
     run_dag: RunDag, dag_id: str, letter: Path, sandbox: Sandbox, policy: Any, balance: int
 ) -> Any:
     """Run a conversion under a retry policy; return its task instance."""
-    from airflow.providers.common.compat.sdk import DAG
-
     from airflow_provider_convertapi.operators.convert import ConvertApiOperator
+    from tests.airflow_api import DAG
 
     sandbox.balance = balance
     with DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
@@ -116,7 +115,7 @@ def run_with(
 @pytest.mark.skipif(HAS_POLICIES, reason="this Airflow has retry policies")
 def test_older_airflow_says_so() -> None:
     """Before Airflow 3.3 the module imports, and its use says what is missing."""
-    from airflow.providers.common.compat.sdk import AirflowOptionalProviderFeatureException
+    from airflow_provider_convertapi.airflow_names import AirflowOptionalProviderFeatureException
 
     with pytest.raises(AirflowOptionalProviderFeatureException, match=r"needs Airflow 3\.3"):
         ConvertApiRetryPolicy()

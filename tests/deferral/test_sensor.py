@@ -63,7 +63,7 @@ def test_waits_for_the_result(
 @MODES
 def test_raises_the_verdict(job_id: Callable[[], str], sandbox: Sandbox, deferrable: bool) -> None:
     """A failed job fails the task immediately, with class and Code."""
-    from airflow.providers.common.compat.sdk import AirflowFailException
+    from airflow_provider_convertapi.airflow_names import AirflowFailException
 
     sandbox.fail("POST /async/convert/*", verdict=5000)
 
@@ -89,7 +89,7 @@ def test_stored_quota_refusal(
 @MODES
 def test_soft_fail_skips(job_id: Callable[[], str], sandbox: Sandbox, deferrable: bool) -> None:
     """With `soft_fail` a verdict skips the task, as Airflow's sensors do."""
-    from airflow.providers.common.compat.sdk import AirflowSkipException
+    from airflow_provider_convertapi.airflow_names import AirflowSkipException
 
     sandbox.fail("POST /async/convert/*", verdict=5002)
 
@@ -150,7 +150,7 @@ def test_timeout_is_airflows(
     job_id: Callable[[], str], sandbox: Sandbox, deferrable: bool, soft_fail: bool
 ) -> None:
     """`timeout` ends as any sensor's does, and the job stays."""
-    from airflow.providers.common.compat.sdk import AirflowSensorTimeout, AirflowSkipException
+    from airflow_provider_convertapi.airflow_names import AirflowSensorTimeout, AirflowSkipException
 
     sandbox.jobs_take(polls=1000)
     make = sensor_of(job_id(), deferrable=deferrable, timeout=0.8, soft_fail=soft_fail)
@@ -181,7 +181,7 @@ def test_finished_job_is_not_deferred(job_id: Callable[[], str], sandbox: Sandbo
 
 def test_stored_arguments_open_nothing(job_id: Callable[[], str], sandbox: Sandbox) -> None:
     """The id is sealed in the trigger's arguments; the triggerer opens it with the token."""
-    from airflow.providers.common.compat.sdk import TaskDeferred
+    from tests.airflow_api import TaskDeferred
 
     sandbox.jobs_take(polls=1000)
     job = job_id()
@@ -226,9 +226,8 @@ def test_id_is_hidden_in_a_real_task_run(
     import os
     from pathlib import Path
 
-    from airflow.providers.common.compat.sdk import DAG
-
     from airflow_provider_convertapi.sensors.job import ConvertApiJobSensor
+    from tests.airflow_api import DAG
 
     sandbox.jobs_take(polls=3)
     job = job_id()

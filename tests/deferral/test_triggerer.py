@@ -39,7 +39,7 @@ def test_polls_carry_a_jwt_and_never_the_token(
     make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
 ) -> None:
     """The triggerer signs its own JWT, and Airflow's masker knows it."""
-    from airflow.providers.common.compat.sdk import redact
+    from tests.airflow_api import redact
 
     sandbox.requests.clear()
     fire(make_trigger([start_job()]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -44,11 +45,14 @@ def test_blocks_run(
 ) -> None:
     """A page's blocks run in order, in a folder with the example documents."""
     shutil.copytree(ROOT / "dev" / "documents", tmp_path, dirs_exist_ok=True)
+    extra = {"master_token": convertapi_sandbox.master_token}
+    connection = {**convertapi_sandbox.airflow_connection, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_CONVERTAPI_DEFAULT", json.dumps(connection))
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": page.stem}
 
     for block in blocks(page):
-        if block.language != "python" or block.excused:
+        if block.language != "python" or block.excuse:
             continue
         if "@dag" in block.code or "DAG(" in block.code:
             _run_as_dag_file(block, run_dag)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow_provider_convertapi import errors
+from airflow_provider_convertapi import errors, failures
 from airflow_provider_convertapi.errors import ConvertApiError
 
 PAGE = Path(__file__).parents[2] / "docs" / "retries-and-money.md"
@@ -18,6 +18,13 @@ def test_errors_table_is_the_tree() -> None:
     table = lines[start + 2 : lines.index("", start)]
 
     assert [row(error) for error in tree()] == table
+
+
+def test_every_name_in_a_log_is_on_the_page() -> None:
+    """A failure is named beside the error whose subclass it is, so that a search finds it."""
+    text = PAGE.read_text(encoding="utf-8")
+
+    assert [] == [name for name in failures.__all__ if f"`{name}`" not in text]
 
 
 def tree() -> list[type[ConvertApiError]]:

@@ -65,6 +65,14 @@ PROMISED = {
         "tests/core/conversions/test_modes.py::test_input_is_not_written_over",
         STORIES,
     ),
+    "A result that is not of the format": (
+        "tests/core/conversions/test_result_check.py::test_wrong_first_bytes",
+        "tests/core/conversions/test_signatures.py::test_error_page_is_no_document",
+    ),
+    "A refused result is billed once": (
+        "tests/core/conversions/test_result_check.py::test_refused",
+        "tests/batch/test_result_check.py::test_refused_file",
+    ),
     "A file that is written while it is read": (
         "tests/batch/test_torn.py::test_torn_file_is_not_converted",
         "tests/batch/test_torn.py::test_torn_file_of_a_batch_is_not_converted",

@@ -15,7 +15,7 @@ RETRIES = 3
 
 def new_dag(dag_id: str) -> DAG:
     """Make an empty DAG whose tasks have three retries."""
-    from airflow.providers.common.compat.sdk import DAG
+    from tests.airflow_api import DAG
 
     dag: DAG = DAG(
         dag_id,
@@ -35,9 +35,8 @@ def operator_dag(dag_id: str, **arguments: Any) -> DAG:
 
 def hook_dag(dag_id: str, **arguments: Any) -> DAG:
     """Convert with the hook, in a `@task`."""
-    from airflow.providers.common.compat.sdk import task
-
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+    from tests.airflow_api import task
 
     with new_dag(dag_id) as dag:
 

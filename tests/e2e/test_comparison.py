@@ -47,7 +47,7 @@ def http_dag(dag_id: str, source: str, destination: str) -> DAG:
 
 def sdk_dag(dag_id: str, source: str, destination: str) -> DAG:
     """Convert with the official SDK, which `credentials` has configured."""
-    from airflow.providers.common.compat.sdk import task
+    from tests.airflow_api import task
 
     with new_dag(dag_id) as dag:
 
@@ -262,9 +262,8 @@ def test_error_in_ones_own_task(
     run_dag: RunDag, credentials: Sandbox, tmp_path: Path, way: str
 ) -> None:
     """Whether a task's own `except Exception` catches the error of an exhausted quota."""
-    from airflow.providers.common.compat.sdk import task
-
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+    from tests.airflow_api import task
 
     credentials.balance = 0
     source = str(DOCUMENTS / "report.docx")

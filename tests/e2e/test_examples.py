@@ -48,10 +48,12 @@ def test_pdf_to_images(run_dag: RunDag, sandbox: Sandbox, results: Path) -> None
     """Each page becomes an A4 image of 150 dots an inch, named in the order of the pages."""
     run = run_dag(EXAMPLES / "pdf_to_images.py")
 
-    files = sorted((results / "pages").iterdir())
+    names = ("brochure.jpg", "brochure-2.jpg", "brochure-3.jpg")
+    files = [results / "pages" / name for name in names]
     images = [Image.open(file) for file in files]
     assert "success" == run.state
     assert [str(file) for file in files] == _pulled(run, "to_images")
+    assert set(files) == set((results / "pages").iterdir())
     assert [(1241, 1754)] * 3 == [image.size for image in images]
     assert list(BROCHURE) == [_nearest(image) for image in images]
     assert 1 == sandbox.billed

@@ -6,8 +6,8 @@ import json
 
 import pytest
 from airflow.models.connection import Connection as StoredConnection
-from airflow.providers.common.compat.sdk import BaseHook, Connection
 
+from airflow_provider_convertapi.airflow_names import BaseHook, Connection
 from airflow_provider_convertapi.connection import ConnectionSettings
 from tests.core.test_connection import KID, TOKEN, settings
 

@@ -170,7 +170,7 @@ def test_quota_is_explicit(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path, durable: bool
 ) -> None:
     """Both modes end with the same class, which ends the task too."""
-    from airflow.providers.common.compat.sdk import AirflowFailException
+    from airflow_provider_convertapi.airflow_names import AirflowFailException
 
     sandbox.balance = 0
 
@@ -186,7 +186,7 @@ def test_quota_can_be_left_to_retry_policies(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path, durable: bool
 ) -> None:
     """`on_quota_exhausted="raise"` raises the plain class."""
-    from airflow.providers.common.compat.sdk import AirflowFailException
+    from airflow_provider_convertapi.airflow_names import AirflowFailException
 
     sandbox.balance = 0
 

@@ -129,7 +129,7 @@ def test_lifetime_is_capped_by_the_task(sandbox: Sandbox) -> None:
 
 def test_issued_token_is_accepted_and_masked(sandbox: Sandbox, make_hook: MakeHook) -> None:
     """A token for others is signed with the asked lifetime, and Airflow's masker knows it."""
-    from airflow.providers.common.compat.sdk import redact
+    from tests.airflow_api import redact
 
     token = make_hook().issue_token(lifetime=30, client_ip="127.0.0.1")
 

@@ -125,6 +125,23 @@ def test_single_refusal_without_a_code_is_the_wires(
     assert 1 == sandbox.billed == submits(sandbox)
 
 
+@pytest.mark.parametrize("status", [401, 403, 429, 503])
+def test_refusals_of_one_job_without_a_code_are_the_wires(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path, status: int
+) -> None:
+    """However often a proxy refuses to tell of a paid job, that is not the job's stored answer."""
+    out = letter.parent / "letter.pdf"
+    with pytest.raises(ConversionTimeoutError):
+        make_hook().convert(letter, "pdf", out, timeout=0.2)  # before the first poll
+    [job_id] = sandbox.jobs
+    sandbox.fail(f"GET /async/job/{job_id}", status=status, html=True, headers=NO_WAIT, times=4)
+
+    make_hook(2).convert(letter, "pdf", out)
+
+    assert out.exists()
+    assert 1 == sandbox.billed == submits(sandbox)
+
+
 def test_throttled_polls_are_no_answer(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:
     """A busy service is waited for, however often: the job goes on and is collected."""
     out = letter.parent / "letter.pdf"

@@ -22,9 +22,8 @@ def test_rendered_fields_of_a_mapped_task(
     tmp_path: Path,
 ) -> None:
     """Cookies that a template rendered are not in the metadata database."""
-    from airflow.providers.common.compat.sdk import DAG
-
     from airflow_provider_convertapi.operators.convert import ConvertApiOperator
+    from tests.airflow_api import DAG
 
     (tmp_path / "letter.txt").write_text("Dear reader.\n")
     with DAG(

@@ -114,7 +114,7 @@ def test_secret_fields_are_masked_in_the_form() -> None:
 
 def test_secret_fields_are_masked_by_their_names() -> None:
     """Airflow hides an extra by its name alone, in the edit form and in its API."""
-    from airflow.providers.common.compat.sdk import redact
+    from tests.airflow_api import redact
 
     extra = {name: f"value-of-{name}" for name in CONNECTION_TYPE["conn-fields"]}
     shown: Any = redact(extra)
@@ -193,8 +193,9 @@ def _modules_that_define(kind: str) -> list[str]:
 
 
 def _base_class(kind: str) -> type[Any]:
-    from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, BaseSensorOperator
     from airflow.triggers.base import BaseTrigger
+
+    from airflow_provider_convertapi.airflow_names import BaseHook, BaseOperator, BaseSensorOperator
 
     bases: dict[str, type[Any]] = {
         "hooks": BaseHook,

@@ -6,14 +6,16 @@ from importlib import import_module
 from pkgutil import walk_packages
 
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook
 
 import airflow_provider_convertapi
 from airflow_provider_convertapi import errors, failures
+from airflow_provider_convertapi.airflow_names import BaseHook
 from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 PUBLIC = {
     "airflow_provider_convertapi": ["__version__"],
+    "airflow_provider_convertapi.checks": ["min_characters", "not_empty", "same_page_count"],
+    "airflow_provider_convertapi.decorators.convertapi": ["convertapi_task"],
     "airflow_provider_convertapi.errors": [
         "AuthenticationError",
         "BatchFailedError",
@@ -29,6 +31,7 @@ PUBLIC = {
         "OutputNotWritableError",
         "ParameterError",
         "QuotaExhaustedError",
+        "ResultCheckError",
         "ResultExpiredError",
         "ResultLostError",
         "ThrottledError",
@@ -49,17 +52,23 @@ PUBLIC = {
         "OutputNotWritableFailure",
         "ParameterFailure",
         "QuotaExhaustedFailure",
+        "ResultCheckFailure",
         "ResultExpiredFailure",
         "ResultLostFailure",
         "UnexpectedAnswerFailure",
         "UnsupportedFormatFailure",
     ],
     "airflow_provider_convertapi.hooks.convertapi": ["ConvertApiHook"],
-    "airflow_provider_convertapi.manifest": ["main"],
+    "airflow_provider_convertapi.manifest": ["Record", "main", "read"],
+    "airflow_provider_convertapi.operators.account": [
+        "ConvertApiAccountOperator",
+        "ConvertApiStatisticsOperator",
+    ],
     "airflow_provider_convertapi.operators.batch": ["ConvertApiBatchOperator"],
     "airflow_provider_convertapi.operators.convert": ["ConvertApiOperator"],
     "airflow_provider_convertapi.policies": ["ConvertApiRetryPolicy"],
     "airflow_provider_convertapi.sensors.job": ["ConvertApiJobSensor"],
+    "airflow_provider_convertapi.sensors.quota": ["ConvertApiQuotaSensor"],
     "airflow_provider_convertapi.shards": ["find_shards"],
     "airflow_provider_convertapi.triggers.job": ["ConvertApiJobTrigger"],
 }
@@ -69,6 +78,7 @@ OF_THE_HOOK = [
     "conn_name_attr",
     "conn_type",
     "convert",
+    "convert_batch",
     "convertapi_conn_id",
     "default_conn_name",
     "delete",
@@ -80,8 +90,11 @@ OF_THE_HOOK = [
     "hook_name",
     "issue_token",
     "open_session",
+    "plan",
+    "run",
     "test_connection",
     "upload",
+    "write_statistics",
 ]
 """What the hook has beside Airflow's own; `open_session` says that it is for this provider."""
 

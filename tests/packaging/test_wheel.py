@@ -94,7 +94,7 @@ def test_extra_is_the_sandbox_of_the_same_release() -> None:
     """`airflow-provider-convertapi[sandbox]` brings the sandbox that was released with it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
-    assert {"sandbox": [f"convertapi-sandbox=={VERSION}"]} == project["optional-dependencies"]
+    assert [f"convertapi-sandbox=={VERSION}"] == project["optional-dependencies"]["sandbox"]
 
 
 def test_wheels_work_without_the_source(unpacked: Path, tmp_path: Path) -> None:

@@ -76,9 +76,9 @@ def refusal_that_counts(mocker: MockerFixture) -> None:
 
 ENGINES: dict[Callable[[MockerFixture], None], int] = {
     no_look_before_paying: 20,
-    chain_that_forgets_its_verdict: 700,
-    look_then_write: 300,
-    resume_without_comparison: 150,
-    refusal_that_counts: 300,
+    chain_that_forgets_its_verdict: 60,
+    look_then_write: 20,
+    resume_without_comparison: 30,
+    refusal_that_counts: 100,
 }
 """Within how many stories, from seed 0 on, each must be found."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.simulation.trouble import Present
 
 _CHANGES = {"os.rename", "os.link", "os.remove", "os.mkdir", "os.rmdir"}
+_LISTINGS = {"os.listdir", "os.scandir"}
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
@@ -38,6 +39,10 @@ class Disk:
         """Note a write; raise what the story wants."""
         paths = _paths(event, arguments)
         if not self.is_watched or not any(path.startswith(self.root) for path in paths):
+            return
+        if event in _LISTINGS or (event == "open" and not arguments[2] & _WRITES):
+            if not paths[-1].startswith(f"{self.root}/tmp"):  # a spool is read where it is written
+                self.present.trouble.before_read(paths[-1])
             return
         self.written.update(paths)
         if event == "os.remove" or event == "os.rmdir":  # noqa: PLR1714 - a set costs more here
@@ -66,19 +71,22 @@ class Disk:
 def _paths(event: str, arguments: tuple[Any, ...]) -> list[str]:
     if event == "open":
         path, _, flags = arguments
-        if isinstance(path, int) or not flags & _WRITES:
+        is_read = not flags & _WRITES
+        # Whatever opens a directory does not read a file.
+        if isinstance(path, int) or (is_read and flags & os.O_DIRECTORY):
             return []
         return [os.fsdecode(path)]
     if event in {"os.rename", "os.link"}:
         return [os.fsdecode(arguments[0]), os.fsdecode(arguments[1])]
-    return [os.fsdecode(arguments[0])]
+    path = arguments[0]
+    return [] if path is None or isinstance(path, int) else [os.fsdecode(path)]
 
 
 _watched: list[Disk] = []
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    if _watched and (event == "open" or event in _CHANGES):
+    if _watched and (event == "open" or event in _CHANGES or event in _LISTINGS):
         _watched[-1].check(event, arguments)
 
 

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-
-from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
+from tests.airflow_api import TaskDeferred
 from tests.simulation.trouble import KilledProcess, Trouble
 from tests.simulation.world import connection
 from tests.tries import TaskInstance, execute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from tests.simulation.tasks import Asked
     from tests.simulation.world import World
@@ -56,6 +55,20 @@ class Outcome:
     overlapped: bool = False
 
 
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """Return the outcome of a whole task: the sum of its instances, or the first that failed."""
+    for one in outcomes:
+        if one.was_killed or one.error:
+            return one
+    first, *more = outcomes
+    if not more:
+        return first
+    names = ("converted", "reused", "failed", "not_attempted", "cost")
+    value = {name: sum(one.value[name] for one in outcomes) for name in names}
+    told = [line for one in outcomes for line in one.told]
+    return replace(first, value=value, told=told, last_bill=more[-1].last_bill)
+
+
 class _Logged:
     """An operator, or a trigger, that logs to its story."""
 
@@ -65,7 +78,7 @@ class _Logged:
 def _operator(world: World, asked: Asked) -> Any:
     base = ConvertApiBatchOperator if asked.is_batch else ConvertApiOperator
     made = type(base.__name__, (base,), {"log": world.log})
-    given = asked.arguments(world.uri("in"), world.uri("out"))
+    given = asked.arguments(world.uri, world.shard)
     return made(task_id="convert", retries=RETRIES, **given)
 
 
@@ -77,7 +90,7 @@ def run_try(
     :param deferred: called whenever the task has deferred, with how often it had before.
     """
     outcome = Outcome(
-        who=f"{world.run_id}/{world.try_number}/{world.moment.now}",
+        who=f"{world.instance}/{world.try_number}/{world.moment.now}",
         run_id=world.run_id,
         asked=world.asked,
         asked_last=world.asked,
@@ -90,6 +103,7 @@ def run_try(
         try_number=world.try_number,
         max_tries=world.max_tries,
         dag_id=world.dag_id,
+        map_index=world.shard if world.asked.shards > 1 else -1,
         run_id=world.run_id,
         start_date=datetime.fromtimestamp(world.moment.now, UTC),
         xcom=outcome.xcom,
@@ -110,6 +124,10 @@ def run_try(
         world.present.trouble, world.service.who, world.disk.is_watched = before
     if outcome.was_killed:
         world.disk.release_locks()
+    # Of a batch only records tell, which one that was broken off may not have written.
+    is_whole = outcome.error is None or "BatchFailed" in type(outcome.error).__name__
+    if not is_whole or outcome.was_killed or trouble.blocked:
+        world.unrecorded.add(outcome.who)
     outcome.last_bill = len(world.service.bills)
     outcome.told += world.kept.lines[first_line:]
     outcome.told += [json.dumps(outcome.xcom), repr(outcome.value), *_texts(outcome.error)]
@@ -139,21 +157,29 @@ def _to_the_end(
         deferred(outcome.deferrals)
         outcome.deferrals += 1
         os.environ["AIRFLOW_CONN_CONVERTAPI_DEFAULT"] = connection(world)
-        payload = _fired(world, json.loads(arguments))
+        payload = _fired(world, arguments, outcome)
         outcome.told.append(json.dumps(payload))
         resumed = method, json.loads(json.dumps(payload))
 
 
-def _fired(world: World, arguments: dict[str, Any]) -> Any:
-    """Run the trigger until its event; nothing goes wrong in the triggerer."""
+def _fired(world: World, arguments: str, outcome: Outcome) -> Any:
+    """Run the trigger until its event; where the triggerer is killed, another one begins anew."""
     made = type("Trigger", (ConvertApiJobTrigger,), {"log": world.log})
 
     async def run() -> Any:
-        return [event.payload async for event in made(**arguments).run()]
+        return [event.payload async for event in made(**json.loads(arguments)).run()]
 
-    worker, world.present.trouble = world.present.trouble, Trouble()
+    worker, faults = world.present.trouble, outcome.trouble.in_trigger
+    world.present.trouble = own = Trouble(dict(faults), met=outcome.trouble.met)
+    outcome.trouble.in_trigger = {}  # of the first trigger of a try
     try:
-        [payload] = world.loop.run_until_complete(run())
+        try:
+            [payload] = world.loop.run_until_complete(run())
+        except BaseException:
+            if not own.dead:
+                raise
+            world.present.trouble = Trouble()
+            [payload] = world.loop.run_until_complete(run())
     finally:
         world.present.trouble = worker
     return payload

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.simulation.forms import file_name, read_form
 from tests.simulation.results import DAMAGED, converted, extension, fingerprint, identity
+from tests.simulation.tasks import WEB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -136,6 +137,8 @@ class Service:
     ids: set[str] = field(default_factory=set)
     """All job ids and file ids that were ever used: none may be shown."""
     before_bill: Callable[[Bill], None] = lambda _: None
+    fetch: Callable[[str], bytes | None] = lambda _: None
+    """Returns what is on the web under a name."""
 
     def answer(self, asked: Question) -> Answer:  # noqa: PLR0911 - one for each call
         """Answer a request."""
@@ -239,18 +242,21 @@ class Service:
         inputs, code = [], 0
         named = [(name, file) for name, file in sorted(form.files.items())]
         named += [
-            (name, (found.name, found.content) if found else ("", b""))
+            (name, self._named(value))
             for name, value in sorted(form.texts.items())
-            if name.startswith("File") and name != "FileName"
-            for found in [self.stored(value)]
+            if _is_file(name)
         ]
-        for _, (name, content) in named:
+        for _, (name, content) in sorted(named):
             inputs.append(content)
             code = code or (0 if name else 5009)
         if not code and any(DAMAGED in content for content in inputs):
             code = 5001
         code = code or (self.verdicts.pop(0) if self.verdicts else 0)
-        texts = {name: value for name, value in form.texts.items() if not name.startswith("File")}
+        texts = {
+            name: value
+            for name, value in form.texts.items()
+            if not _is_file(name) and name != "FileName"
+        }
         made = [] if code else converted(target, texts, inputs)
         cost = len(made) if self.switches.costs_results and made else 1
         bill = Bill(
@@ -266,9 +272,18 @@ class Service:
         self.bills.append(bill)
         if self.quota is not None:
             self.quota = max(self.quota - cost, 0)
-        stem = named[0][1][0].rpartition(".")[0] or named[0][1][0]
+        first = min(named)[1][0]
+        stem = first.rpartition(".")[0] or first
         stem = form.texts.get("FileName", stem)
         return bill, [(f"{stem}{suffix}.{extension(target)}", data) for suffix, data in made]
+
+    def _named(self, value: str) -> tuple[str, bytes]:
+        """Return name and content of a file that a request names by its id, or by its URL."""
+        if value.startswith(WEB):
+            name, content = value.removeprefix(WEB), self.fetch(value.removeprefix(WEB))
+            return ("", b"") if content is None else (name, content)
+        found = self.stored(value)
+        return (found.name, found.content) if found else ("", b"")
 
     def known(self, job_id: str) -> Job | None:
         """Return a job that is not forgotten."""
@@ -303,3 +318,8 @@ class Service:
         ]
         headers = {"Content-Type": "multipart/mixed; boundary=cut"}
         return Answer(200, b"".join(parts) + b"--cut--\r\n", headers)
+
+
+def _is_file(name: str) -> bool:
+    """Tell whether a parameter takes a file."""
+    return name == "OverlayFile" or (name.startswith("File") and name != "FileName")

@@ -49,6 +49,7 @@ class SimulatedStore(AbstractFileSystem):  # type: ignore[misc] # fsspec has no 
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         """Describe a path."""
+        self.contents.present.trouble.before_read(path)
         key, objects = _clean(path), self.contents.objects
         if key in objects:
             return self._described(key)
@@ -62,6 +63,7 @@ class SimulatedStore(AbstractFileSystem):  # type: ignore[misc] # fsspec has no 
 
     def ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         """List a directory."""
+        self.contents.present.trouble.before_read(path)
         root = f"{_clean(path)}/"
         found: dict[str, dict[str, Any]] = {}
         for key in self.contents.objects:
@@ -75,6 +77,7 @@ class SimulatedStore(AbstractFileSystem):  # type: ignore[misc] # fsspec has no 
 
     def cat_file(self, path: str, start: Any = None, end: Any = None, **_: Any) -> bytes:
         """Read."""
+        self.contents.present.trouble.before_read(path)
         try:
             return self.contents.objects[_clean(path)][0][start:end]
         except KeyError:

@@ -33,6 +33,14 @@ WRITE_FAULTS = {
     "twin": "another task, whose result has the same name, runs in this moment",
 }
 
+READ_FAULTS = {
+    "once": "it fails once",
+    "down": "the store does not answer, until the end of the try",
+}
+
+TRIGGER_FAULTS = ("unsent", "lost before", "lost after", "cut", "busy", "gateway", "kill before")
+"""What happens to requests of the triggerer; where it is killed, another one begins anew."""
+
 _ERRORS = {"full": errno.ENOSPC, "denied": errno.EACCES, "once": errno.EIO}
 
 
@@ -45,15 +53,20 @@ class Trouble:
     """The faults of one try.
 
     :param at_request: fault by the number of the request, counted from 1.
-    :param at_write: fault by the number of the write.
+    :param at_write: fault by the number of the write; :param at_read: likewise.
+    :param in_trigger: fault by the number of a request of the triggerer.
     """
 
     at_request: dict[int, str] = field(default_factory=dict)
     at_write: dict[int, str] = field(default_factory=dict)
+    at_read: dict[int, str] = field(default_factory=dict)
+    in_trigger: dict[int, str] = field(default_factory=dict)
     requests: int = 0
     writes: int = 0
+    reads: int = 0
     dead: bool = False
     blocked: str = ""
+    is_down: bool = False
     twin: Callable[[], None] = lambda: None
     met: list[str] = field(default_factory=list)
     """The faults that the try came to."""
@@ -94,6 +107,18 @@ class Trouble:
         reason = _ERRORS.get(self.blocked or fault)
         if reason:
             raise OSError(reason, os.strerror(reason), path)
+
+    def before_read(self, path: str) -> None:
+        """Count a read of a file or a listing, and raise its fault."""
+        self.check_alive()
+        self.reads += 1
+        fault = self.at_read.get(self.reads, "")
+        if fault:
+            name = os.path.basename(path)  # noqa: PTH119 - a store's path, too
+            self.met.append(f"at read {self.reads} ({name}) {READ_FAULTS[fault]}")
+        self.is_down = self.is_down or fault == "down"
+        if fault or self.is_down:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
 
 
 @dataclass

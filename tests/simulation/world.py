@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
 import random
 import shutil
 import tempfile
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -19,6 +21,7 @@ from tests.simulation.carriers import Carrier
 from tests.simulation.disk import Disk, watching
 from tests.simulation.service import Service
 from tests.simulation.stores import CONNECTION, Contents, use
+from tests.simulation.tasks import OVERLAY
 from tests.simulation.trouble import Present
 from tests.simulation.virtual import InlinePool, Moment, VirtualLoop
 
@@ -78,20 +81,26 @@ class World:
     """Whether documents of a conversion that nobody asks for any more may be at the service."""
     was_killed_elsewhere: bool = False
     spool_may_be_left: bool = False
-    touches: str = ""
-    """How often files were touched: large files, and those of a batch, are other ones then."""
+    touches: Counter[str] = field(default_factory=Counter)
+    """How often each file was touched: a large one, and one of a batch, is another one then."""
+    shard: int = 0
+    unrecorded: set[str] = field(default_factory=set)
+    """Tries that were broken off: what they paid is known once it is looked for."""
 
     def __post_init__(self) -> None:
         self.service = Service(lambda: self.moment.now, self.token, self.switches)
         self.service.before_bill = self._bill
+        self.service.fetch = lambda name: self.read(self.uri("in") + name)
         self.store = Contents(self.moment, self.present)
         self.disk = Disk(self.root, self.present)
         self.loop = VirtualLoop(self.moment)
         self.kept = _Kept()
         self.log = logging.Logger("simulation")  # noqa: LOG001 - of this story only
         self.log.addHandler(self.kept)
-        for name in ("in", "out", "tmp"):
+        for name in ("in", "out", "aside", "tmp"):
             Path(self.root, name).mkdir()
+        if self.asked.overlay:
+            self.write(self.uri("aside") + OVERLAY, self.asked.overlay)
 
     def _bill(self, bill: Bill) -> None:
         try:
@@ -108,8 +117,8 @@ class World:
     # --- files -------------------------------------------------------------------------------
 
     def uri(self, place: str) -> str:
-        """Return the URI of the place ``in`` or ``out``; it ends in ``/``."""
-        kind = self.place_in if place == "in" else self.place_out
+        """Return the URI of the place ``in``, ``out`` or ``aside``; it ends in ``/``."""
+        kind = self.place_out if place == "out" else self.place_in
         return f"{self.root}/{place}/" if kind == "disk" else f"{kind}://{CONNECTION}@box/{place}/"
 
     def read(self, uri: str) -> bytes | None:
@@ -126,7 +135,9 @@ class World:
             if uri.startswith("/"):
                 Path(uri).parent.mkdir(parents=True, exist_ok=True)
                 Path(uri).write_bytes(data)
-                os.utime(uri, (self.moment.now, self.moment.now))
+                # Not a whole second, in which no mark of an output would be seen to be gone.
+                now = int(self.moment.now * 1e9) + 50
+                os.utime(uri, ns=(now, now))
             else:
                 self.store.write(uri.partition("@")[2], data)
 
@@ -163,6 +174,11 @@ class World:
         """Return the name of the present run."""
         return f"run-{self.run_number}"
 
+    @property
+    def instance(self) -> str:
+        """Return the name of the present task instance."""
+        return f"{self.run_id}[{self.shard}]"
+
     def use_token(self, token: str) -> None:
         """Let the connection, and the service, have another token."""
         self.token = self.service.token = token
@@ -187,12 +203,27 @@ def opened(seed: int, **given: Any) -> Iterator[World]:
         stack.callback(world.loop.close)
         stack.enter_context(simulated(outside))
         stack.enter_context(watching(world.disk))
+        stack.enter_context(_hashing_fast())
         stack.enter_context(_logging_to(world.kept))
         before, tempfile.tempdir = tempfile.tempdir, f"{root}/tmp"
         stack.callback(setattr, tempfile, "tempdir", before)
         use(world.store)
         world.disk.is_watched = False
         yield world
+
+
+@contextmanager
+def _hashing_fast() -> Iterator[None]:
+    """Let the hash that is slow on purpose be a fast one: it would take most of a story's time."""
+
+    def fast(password: bytes, *, salt: bytes, dklen: int, **_: int) -> bytes:
+        return hashlib.blake2b(password, salt=salt, digest_size=dklen).digest()
+
+    before, hashlib.scrypt = hashlib.scrypt, fast  # type: ignore[assignment] # as it is called here
+    try:
+        yield
+    finally:
+        hashlib.scrypt = before
 
 
 @contextmanager

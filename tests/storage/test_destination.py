@@ -73,7 +73,7 @@ def test_sizes_are_asked_for_anew(store: Store) -> None:
 
 def test_listing_that_is_out_of_date_does_not_tell_sizes(s3_store: S3Store) -> None:
     """Listings are remembered; sizes are asked for nevertheless."""
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from airflow_provider_convertapi.airflow_names import ObjectStoragePath
 
     s3_store.write("a", b"1")
     fs = ObjectStoragePath(s3_store.uri).fs

@@ -163,7 +163,7 @@ def _write_later(store: Store, name: str, data: bytes) -> None:
 
 def test_listing_that_is_out_of_date_is_not_believed(s3_store: S3Store) -> None:
     """Listings are remembered; existence, size and ETag are asked for nevertheless."""
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from airflow_provider_convertapi.airflow_names import ObjectStoragePath
 
     s3_store.write("a.txt", b"one")
     fs = ObjectStoragePath(s3_store.uri).fs

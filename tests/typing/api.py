@@ -48,8 +48,7 @@ from airflow_provider_convertapi.errors import (
 from airflow_provider_convertapi.failures import as_failure, explicit_failures
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
-
+    from airflow_provider_convertapi.airflow_names import Connection
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.storage import Source
 

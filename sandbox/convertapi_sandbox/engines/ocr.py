@@ -47,11 +47,19 @@ def convert(job: EngineJob) -> list[EngineOutput]:
 
 def _searchable(job: EngineJob, results: Results) -> None:
     """Write a PDF whose scanned pages have text, or the text of its pages alone."""
-    plain = surgery.plain(job)
-    document = pikepdf.Pdf.open(io.BytesIO(plain))
+    texts, content = searchable(surgery.plain(job))
+    if job.parameters.get("OutputType", "pdf") == "txt":
+        results.add("txt", _joined(texts))
+    else:
+        results.add("pdf", content)
+
+
+def searchable(content: bytes) -> tuple[list[str], bytes]:
+    """Return the text of each page of a PDF, and the PDF with text on the pages that had none."""
+    document = pikepdf.Pdf.open(io.BytesIO(content))
     writer = Writer(document)
     texts = []
-    with pages.Opened(plain, {}) as drawn:
+    with pages.Opened(content, {}) as drawn:
         for number, page in enumerate(pages.each(drawn, {})):
             told = page.get_textpage().get_text_bounded().replace("\r\n", "\n").strip()
             if not told:
@@ -59,10 +67,9 @@ def _searchable(job: EngineJob, results: Results) -> None:
                 writer.overlay(document.pages[number], words)
                 told = "\n".join(_rows(words))
             texts.append(told)
-    if job.parameters.get("OutputType", "pdf") == "txt":
-        results.add("txt", _joined(texts))
-    else:
-        surgery.save(document, results.place("pdf"))
+    target = io.BytesIO()
+    surgery.save(document, target)
+    return texts, target.getvalue()
 
 
 def text(page: pdfium.PdfPage, language: str) -> str:

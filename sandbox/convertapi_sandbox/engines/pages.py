@@ -187,13 +187,14 @@ def _read(document: pdfium.PdfDocument, parameters: Parameters, results: Results
     found = texts(document, parameters)
     if parameters.get("OcrMode") != "never":
         for number, page in enumerate(each(document, parameters)):
-            if not found[number].strip() and _is_scan(page):
+            if not found[number].strip() and is_scan(page):
                 found[number] = _recognised(page, parameters, any(map(str.strip, found)))
     for part in found if parameters.get("SplitPages") else ["\n\n".join(found)]:
         results.add("txt", text.encode(part.strip() + "\n", parameters))
 
 
-def _is_scan(page: pdfium.PdfPage) -> bool:
+def is_scan(page: pdfium.PdfPage) -> bool:
+    """Tell whether a page has a picture, which may show text."""
     return any(item.type == raw.FPDF_PAGEOBJ_IMAGE for item in page.get_objects())
 
 

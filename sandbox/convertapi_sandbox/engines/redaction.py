@@ -58,6 +58,8 @@ def convert(job: EngineJob) -> list[EngineOutput]:
     with pages.Opened(plain, {}) as drawn:
         for number, page in enumerate(pages.each(drawn, {})):
             found = _Found(page, rules if number in chosen else ())
+            if number in chosen and found.is_blank and pages.is_scan(page):
+                raise verdicts.unsupported("scanned pages to redacted ones")
             if found.boxes:
                 _repainted(page, found, color, writer)
             else:
@@ -122,6 +124,7 @@ class _Found:
     """What the rules find on a page.
 
     Attributes:
+        is_blank: Whether the page has no text at all.
         boxes: Where it is, one box for each character.
         words: The other words.
     """
@@ -131,6 +134,7 @@ class _Found:
         count = raw.FPDFText_CountChars(self._text)
         codes = (raw.FPDFText_GetUnicode(self._text, index) for index in range(count))
         self._characters = "".join(map(_readable, codes))
+        self.is_blank = not self._characters.strip()
         doomed = set(self._doomed(rules)) if rules else set()
         self.boxes = [self._box(index) for index in sorted(doomed)]
         self.words = list(self._words(doomed)) if doomed else []

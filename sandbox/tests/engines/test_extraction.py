@@ -77,9 +77,17 @@ def test_scan_says_what_is_missing(refused: Refused, target: str) -> None:
     """A page without text is not an empty result."""
     if ("pdf", target) in MISSING:
         pytest.skip("its package is not installed")
+    if target in ("md", "html") and ("pdf", "ocr") not in MISSING:
+        pytest.skip("the scan can be read")
     expected = {"md": (415, 415), "html": (415, 415)}.get(target, (500, 50020))
 
     assert expected == refused("pdf", target, samples.content("scan"))
+
+
+@needs("pdf md")
+def test_empty_page_is_nothing_to_extract(refused: Refused) -> None:
+    """A page without text and without a picture does not become an empty file."""
+    assert (500, 50020) == refused("pdf", "md", samples.typeset('#set page("a6")\n#[]'))
 
 
 TABLES = """
@@ -233,6 +241,22 @@ def test_turned_and_cropped_page(convert: Convert, read: Reader) -> None:
 
     assert [(170, 280)] == read.sizes(pdf)
     assert "Keep this. ." == " ".join(read.text(pdf)[0].split())
+
+
+def test_scan_is_refused(convert: Convert, refused: Refused, read: Reader) -> None:
+    """What a picture shows cannot be found, so it does not pass for removed."""
+    with (
+        pikepdf.Pdf.open(io.BytesIO(samples.content("report"))) as document,
+        pikepdf.Pdf.open(io.BytesIO(samples.content("scan"))) as scan,
+    ):
+        document.pages.extend(scan.pages)
+        mixed = io.BytesIO()
+        document.save(mixed)
+    rules = '[{"Text": "North"}]'
+
+    assert (415, 415) == refused("pdf", "redact", mixed.getvalue(), RedactionData=rules)
+    pdf = removed(convert, mixed.getvalue(), {"Text": "North"}, PageRange="1")
+    assert "North" not in read.text(pdf)[0]
 
 
 def test_only_the_pages_that_are_named(convert: Convert, read: Reader) -> None:

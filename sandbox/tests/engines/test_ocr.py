@@ -55,6 +55,15 @@ def test_pages_with_and_without_text(convert: Convert, read: Reader) -> None:
     assert b"Typed.\n" == only
 
 
+@pytest.mark.parametrize("target", ["md", "html"])
+def test_scan_flows(convert: Convert, target: str) -> None:
+    """A scan becomes Markdown and HTML, too."""
+    made = convert("pdf", target, samples.content("scan")).only.decode()
+
+    assert samples.TEXT in made
+    assert samples.NUMBER in made
+
+
 def test_turned_scan(convert: Convert, read: Reader) -> None:
     """A page that is turned by its reader has its text in the same place."""
     with pikepdf.Pdf.open(io.BytesIO(samples.content("scan"))) as document:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from convertapi_sandbox.engines import MISSING
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -57,6 +59,18 @@ def test_pair_without_an_engine_says_who_has_one(
 
     assert 415 == answer.status_code
     assert "the real service" in answer.json()["Message"]
+    assert 0 == sandbox.billed
+
+
+@pytest.mark.skipif(("pdf", "ocr") not in MISSING, reason="text recognition is installed")
+def test_pair_whose_engine_is_not_installed_says_how(
+    caller: requests.Session, sandbox: Sandbox, two_pages: bytes
+) -> None:
+    """Text recognition is an extra: without it the answer names the command that adds it."""
+    answer = caller.post("/convert/pdf/to/ocr", files={"File": ("a.pdf", two_pages)})
+
+    assert (415, 415) == (answer.status_code, answer.json()["Code"])
+    assert "python -m pip install 'convertapi-sandbox[ocr]'" in answer.json()["Message"]
     assert 0 == sandbox.billed
 
 

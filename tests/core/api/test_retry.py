@@ -65,6 +65,14 @@ def test_jitter_adds_up_to_a_quarter(jitter: float, error: ConvertApiError, leas
     assert pytest.approx(least * (1 + jitter / 4)) == delay
 
 
+def test_no_wait_is_longer_than_the_retention() -> None:
+    """Not even with jitter: by then the job that waits is forgotten."""
+    backoff = Backoff(jitter=lambda: 1.0)
+
+    assert 7200 == backoff.delay(1, ThrottledError("busy", 7200.0))
+    assert 7200 == backoff.delay(1, ThrottledError("busy", 6500.0))
+
+
 def test_jitter_is_random_by_default() -> None:
     """Two tasks of the same kind wait differently."""
     assert 1 < len({Backoff().delay(1, BROKEN) for _ in range(20)})

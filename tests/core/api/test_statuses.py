@@ -183,9 +183,19 @@ def test_not_found_of_free_calls() -> None:
         assert UnexpectedAnswerError is type(raised(FREE[call], 404, None))
 
 
+@pytest.mark.parametrize("status", [400, 415])
+@pytest.mark.parametrize("code", [None, 4000])
+def test_only_conversions_are_refused_for_good(status: int, code: int | None) -> None:
+    """What is said about an upload or a download is not held against the file."""
+    assert all(raised(call, status, code).bars_file for call in CONVERTING.values())
+    assert not any(raised(call, status, code).bars_file for call in FREE.values())
+
+
 def test_code_of_errors() -> None:
     """The Code is kept where a caller branches on it."""
     assert 4012 == raised(POLL, 401, 4012).code
+    assert 503 == raised(POLL, 503, 503).code
+    assert raised(POLL, 503, None).code is None
     assert 5002 == raised(CONVERTING["submit"], 500, 5002).code
     assert "HTTP 500, Code 5002: It is so." in str(raised(CONVERTING["submit"], 500, 5002))
 

@@ -8,6 +8,7 @@ import pypdfium2
 import pytest
 
 from airflow_provider_convertapi.errors import ConversionError, ParameterError
+from convertapi_sandbox.faults import Fault
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +66,34 @@ def test_failure_of_a_step(sandbox: Sandbox, worker: Worker, texts: list[Path], 
 
     assert 5001 == caught.value.code
     assert (4, {}) == (sandbox.billed, sandbox.files)
+
+
+@pytest.mark.parametrize(
+    ("failing", "paid"),
+    [
+        pytest.param({"match": "POST /async/convert/pdf/to/merge"}, 4, id="a step in the middle"),
+        pytest.param({"match": "POST /async/convert", "skip": 1}, 3, id="a sibling"),
+    ],
+)
+@pytest.mark.parametrize("number", [1, 2], ids=["run made anew", "cleared"])
+def test_verdict_before_the_last_step_is_told_first(
+    sandbox: Sandbox,
+    worker: Worker,
+    texts: list[Path],
+    failing: dict[str, Any],
+    paid: int,
+    number: int,
+) -> None:
+    """Whoever asks again hears it before any step, or any sibling, is paid again."""
+    out = texts[0].parent / "all.pdf"
+    sandbox.add_fault(Fault(verdict=5001, **failing))
+    for again in (1, number, number):
+        with pytest.raises(ConversionError):
+            worker.convert(
+                "durable", number=again, source=texts, destination=out, steps=MERGE + PROTECT
+            )
+
+    assert paid == sandbox.billed
 
 
 def test_direct_mode_has_no_steps(sandbox: Sandbox, worker: Worker, texts: list[Path]) -> None:

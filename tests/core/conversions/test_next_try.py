@@ -95,6 +95,32 @@ def test_killed_between_two_steps(
 
 
 @pytest.mark.parametrize("mode", ["durable", "deferred"])
+def test_killed_while_a_later_step_runs(
+    sandbox: Sandbox, worker: Worker, start_worker: StartWorker, texts: list[Path], mode: str
+) -> None:
+    """That step needs its input no more: the steps before it are not made again for it."""
+    given: dict[str, Any] = {
+        "source": texts[:1],
+        "destination": texts[0].parent / "all.pdf",
+        "steps": [*MERGE, {"to_format": "protect", "parameters": {"UserPassword": "sesame"}}],
+    }
+    sandbox.jobs_take(polls=2)
+    sandbox.fail("POST /async/convert/pdf/to/protect", delay=60, drop="before")
+    process = start_worker(mode="durable", **given)
+    wait_until(lambda: ["done"] * 2 == states(sandbox))
+    process.kill()
+    process.wait()
+    sandbox.clear_faults()
+    [first, *_] = sandbox.files
+    sandbox.expire_files(first)
+
+    result = worker.convert(mode, number=2, **given)
+
+    assert (3, 1) == (result.cost, result.charged)
+    assert (3, {}) == (sandbox.billed, sandbox.files)
+
+
+@pytest.mark.parametrize("mode", ["durable", "deferred"])
 def test_stopped_while_it_waits(sandbox: Sandbox, worker: Worker, letter: Path, mode: str) -> None:
     """A task that is stopped leaves its job, which the next try collects, in either mode."""
     out = letter.parent / "letter.pdf"

@@ -29,6 +29,7 @@ SETTINGS = CheckedSettings(
     poll_interval=1,
     durable=True,
     overwrite=True,
+    result_check=None,
     conversion_key=None,
 )
 

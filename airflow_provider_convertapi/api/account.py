@@ -1,0 +1,133 @@
+"""The account as ConvertAPI describes it, and its statistics in one spelling.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import ijson
+
+from airflow_provider_convertapi.errors import QuotaExhaustedError, UnexpectedAnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+COLUMNS = (
+    "CreatedAt",
+    "Result",
+    "Converter",
+    "SourceFormat",
+    "DestinationFormat",
+    "ConversionCost",
+    "ExecutionTime",
+    "Source",
+    "Error",
+)
+"""What a report starts with, whether the service tells it or not; what else it tells comes after.
+
+The unit of `ExecutionTime` is not documented; samples look like milliseconds.
+"""
+
+# As an SAP client of 2023 reads them; the OpenAPI document of 2026 has the present names.
+_FORMER_NAMES = {
+    "datestamp": "CreatedAt",
+    "conversiontime": "ExecutionTime",
+    "sourcefileformat": "SourceFormat",
+    "destinationfileformat": "DestinationFormat",
+}
+_NAMES = {name.lower(): name for name in COLUMNS} | _FORMER_NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What is known of an account; None for what the service does not tell.
+
+    :param active: whether it may convert.
+    :param total: conversions that its plan has; `consumed`: those that were used.
+    """
+
+    active: bool | None
+    total: int | None
+    consumed: int | None
+
+    @classmethod
+    def read(cls, user: Mapping[str, Any]) -> Account:
+        """Read the answer to ``GET /user``."""
+        active = user.get("Active")
+        return cls(
+            active=active if isinstance(active, bool) else None,
+            total=_whole(user.get("ConversionsTotal")),
+            consumed=_whole(user.get("ConversionsConsumed")),
+        )
+
+    @property
+    def remaining(self) -> int | None:
+        """Return the conversions that are left; below 0 where a plan bills beyond its size."""
+        if self.total is None or self.consumed is None:
+            return None
+        return self.total - self.consumed
+
+    def check_remaining(self, conn_id: str) -> int:
+        """Return the conversions that are left; raise where waiting for more is of no use."""
+        if self.active is False:
+            raise QuotaExhaustedError(
+                f"The account of connection {conn_id!r} is not active, so it cannot convert, "
+                "whatever its balance. Activate it in the ConvertAPI dashboard, then clear this "
+                "task. Nothing was paid.",
+                paid=False,
+            )
+        if self.remaining is None:
+            raise UnexpectedAnswerError(
+                f"ConvertAPI's answer to GET /user for connection {conn_id!r} does not tell the "
+                "balance. Check that the connection's host is ConvertAPI and not a proxy or a "
+                "sign-in page."
+            )
+        return self.remaining
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def read_rows(file: BinaryIO) -> Iterator[dict[str, Any]]:
+    """Yield each conversion of the answer to ``GET /user/statistic``, in constant memory.
+
+    The names are the present ones, and times are ISO 8601 in UTC where they can be read.
+    `UnexpectedAnswerError` where the answer is not an array of objects.
+    """
+    try:
+        for row in ijson.items(file, "item", use_float=True):
+            if not isinstance(row, dict):
+                raise _unexpected("entries that are not objects")
+            yield _in_present_names(row)
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        raise _unexpected(f"something that is not JSON ({type(error).__name__})") from None
+
+
+def _unexpected(what: str) -> UnexpectedAnswerError:
+    return UnexpectedAnswerError(
+        f"ConvertAPI's answer to GET /user/statistic holds {what}. Check that the connection's "
+        "host is ConvertAPI and not a proxy or a sign-in page."
+    )
+
+
+def _in_present_names(row: dict[str, Any]) -> dict[str, Any]:
+    found = {_NAMES.get(name.lower(), name): value for name, value in row.items()}
+    if isinstance(found.get("CreatedAt"), str):
+        found["CreatedAt"] = _in_utc(found["CreatedAt"])
+    return found
+
+
+def _in_utc(text: str) -> str:
+    """Return a time in UTC; a fraction of seven digits, as .NET writes it, is cut to six."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    # A time without a zone is the service's own, and that is UTC in all samples.
+    in_utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return in_utc.isoformat()

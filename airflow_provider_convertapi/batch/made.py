@@ -1,0 +1,80 @@
+"""What a batch made: its summary is a source like any other, and stands for that.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.batch.manifest import MANIFEST, Manifest
+from airflow_provider_convertapi.conversions.task import TaskTry
+from airflow_provider_convertapi.conversions.values import flatten, wrong
+from airflow_provider_convertapi.errors import InputNotFoundError
+from airflow_provider_convertapi.storage import OWN_DIRECTORY, Folder, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow_provider_convertapi.batch.record import Record
+
+_OF_A_SUMMARY = frozenset({"converted", "manifest"})
+_OF_A_PLAN = frozenset({"to_convert", "manifest"})
+_OWN_PATH = f"{OWN_DIRECTORY}/{MANIFEST}"
+_NAMES = ("dag_id", "task_id", "run_id", "map_index")
+
+
+def is_summary(item: object) -> bool:
+    """Tell whether a source is what a batch returned."""
+    if not isinstance(item, Mapping):
+        return False
+    if item.keys() >= _OF_A_PLAN:
+        raise wrong("source", "is the plan of a batch with plan_only=True, which has made nothing")
+    return item.keys() >= _OF_A_SUMMARY
+
+
+def names_of(task: TaskTry) -> dict[str, Any]:
+    """Return what a summary says about the task instance that it is of."""
+    return {name: getattr(task, name) for name in _NAMES}
+
+
+def made_by(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return URI and path of each output that a batch's task instance made, over all its tries.
+
+    They are sorted by their paths in the batch's destination; what it reused is left out.
+    """
+    manifest, names = str(summary["manifest"]), summary.get("task")
+    if not isinstance(names, Mapping) or not manifest.endswith(_OWN_PATH):
+        raise wrong("source", "is a mapping that is not, or not whole, what a batch returned")
+    known: dict[str, Any] = {name: names.get(name) for name in _NAMES}
+    task = TaskTry(**known, started=0.0)
+    made: dict[str, Record] = {}
+    for _, record in Manifest(Folder(manifest)).records():
+        if record.outcome == "converted" and record.is_of(task):
+            last = made.get(record.target)
+            if last is None or record.when >= last.when:
+                made[record.target] = record
+    if summary["converted"] and not made:
+        raise InputNotFoundError(
+            f"source: {shown(manifest)} does not have the records of the batch that source stands "
+            "for; check what has removed them."
+        )
+    root = manifest.removesuffix(_OWN_PATH)
+    paths = sorted({path for record in made.values() for path in record.outputs})
+    return [(root + path, path) for path in paths]
+
+
+def with_outputs(source: object) -> object:
+    """Return a source with the URIs of what batches made instead of their summaries."""
+    if not any(map(is_summary, items := flatten(source))):
+        return source
+    return list(_each_output(items))
+
+
+def _each_output(items: list[object]) -> Iterator[object]:
+    for item in items:
+        if isinstance(item, Mapping) and is_summary(item):
+            yield from (uri for uri, _ in made_by(item))
+        else:
+            yield item

@@ -1,0 +1,187 @@
+"""Decide whether the results of a conversion may be published, and keep those that may not.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from airflow_provider_convertapi.api import redaction
+from airflow_provider_convertapi.api.converters import extension_of
+from airflow_provider_convertapi.conversions.signatures import HEAD, complaint_about
+from airflow_provider_convertapi.errors import ParameterError, ResultCheckError, ResultLostError
+from airflow_provider_convertapi.storage import (
+    BLOCK,
+    OWN_DIRECTORY,
+    Destination,
+    Publication,
+    safe_name,
+    shown,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_provider_convertapi.conversions.arguments import ResultCheck
+
+REFUSED = f"{OWN_DIRECTORY}/refused/"
+"""Where refused results are kept, beside the outputs."""
+
+
+class StagedResults(list[Path]):
+    """The local files of one conversion that wait to be published; a user's check gets this.
+
+    :param sources: URIs of the documents that were converted.
+    """
+
+    def __init__(self, paths: Sequence[Path], sources: Sequence[str]) -> None:
+        super().__init__(paths)
+        self.sources = list(sources)
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """What the results of a conversion must pass before they are published.
+
+    :param check: the user's own; None for none. Their first bytes are looked at in any case.
+    :param sources: URIs of the documents that are converted.
+    """
+
+    check: ResultCheck | None = None
+    sources: tuple[str, ...] = ()
+
+    def apply(
+        self,
+        publication: Publication,
+        destination: Destination,
+        names: Sequence[str],
+        paid: Paid,
+    ) -> None:
+        """Raise where the staged results must not be published.
+
+        `ResultCheckError` where they are refused; they are kept then.  Where the check itself
+        fails, they are not judged: `ParameterError`, or `ResultLostError` in direct mode.
+
+        :param destination: where they would have gone.
+        :param names: what the service calls them.
+        """
+        staged = publication.staged
+        try:
+            reason = _of_first_bytes(staged, names) or self._of_check(staged)
+        except _BrokenCheckError as error:
+            raise _unchecked(str(error), destination, staged, paid) from error.__cause__
+        if reason:
+            _refuse(reason, destination, staged, paid)
+
+    def _of_check(self, staged: Sequence[tuple[str, Path]]) -> str | None:
+        """Return why the user's check refuses the results, None where it accepts them."""
+        if self.check is None:
+            return None
+        # Under the names that they will have: many libraries tell a format by it.
+        with tempfile.TemporaryDirectory(prefix="airflow-provider-convertapi-check-") as place:
+            paths = [Path(place, *_parts(number, uri)) for number, (uri, _) in enumerate(staged)]
+            for path, (_, original) in zip(paths, staged, strict=True):
+                path.parent.mkdir(exist_ok=True)
+                path.symlink_to(original.absolute())
+            try:
+                verdict = self.check(StagedResults(paths, self.sources))
+                is_accepted = verdict is None or bool(verdict == True)  # noqa: E712 - NumPy's, too
+                is_refused = bool(verdict == False)  # noqa: E712 - as above
+            except ResultCheckError as error:
+                return str(error) or "result_check gave no reason"
+            except Exception as error:
+                said = redaction.shown(f"{type(error).__name__}: {error}")
+                raise _BrokenCheckError(f"result_check raised {said}") from error
+        if not is_accepted and not is_refused:
+            kind = type(verdict).__name__
+            raise _BrokenCheckError(f"result_check returned a {kind}, not True, False or None")
+        return "result_check returned False" if is_refused else None
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What was paid for results.
+
+    :param what: the conversion, as it may be logged.
+    :param cost: conversions that it took.
+    :param is_stored: whether the service keeps the results for a while.
+    """
+
+    what: str
+    cost: int
+    is_stored: bool
+
+
+class _BrokenCheckError(Exception):
+    """A user's check ended without a verdict."""
+
+
+def _of_first_bytes(staged: Sequence[tuple[str, Path]], names: Sequence[str]) -> str | None:
+    """Return which result is not what its name claims, and what it is instead."""
+    for (uri, path), name in zip(staged, names, strict=True):
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+        for claim in dict.fromkeys((extension_of(uri), extension_of(safe_name(name)))):
+            if complaint := complaint_about(head, claim):
+                return f"{shown(uri).rpartition('/')[2]} {complaint}"
+    return None
+
+
+def _parts(number: int, uri: str) -> tuple[str, str]:
+    """Return a directory of its own for each result, and its name."""
+    return str(number), safe_name(uri.rpartition("/")[2])
+
+
+def _refuse(
+    reason: str, destination: Destination, staged: Sequence[tuple[str, Path]], paid: Paid
+) -> NoReturn:
+    kept, where = _keep(destination, staged)
+    raise ResultCheckError(
+        f"{paid.what}: the result is refused: {reason}. It was paid ({paid.cost} conversion(s)) "
+        f"and is not published; {where}. It is not converted and paid again until the file, the "
+        "parameters or conversion_key change (in a batch also with retry_failed=True).",
+        tuple(kept),
+    )
+
+
+def _unchecked(
+    reason: str, destination: Destination, staged: Sequence[tuple[str, Path]], paid: Paid
+) -> ParameterError | ResultLostError:
+    """Return the error of a check that failed itself: nothing is known against the results."""
+    said = f"{paid.what} was converted and paid ({paid.cost} conversion(s)), but {reason}"
+    if paid.is_stored:
+        remedy = (
+            "Nothing is published, and the result stays at ConvertAPI for up to three hours: mend "
+            "result_check and clear the task, which collects it without paying again."
+        )
+        return ParameterError(f"{said}. {remedy}", {"result_check": [reason]}, bars_file=False)
+    _, where = _keep(destination, staged)
+    return ResultLostError(
+        f"{said}. Nothing is published; {where}. Mend result_check; clearing the task converts "
+        "and pays again."
+    )
+
+
+def _keep(destination: Destination, staged: Sequence[tuple[str, Path]]) -> tuple[list[str], str]:
+    """Keep refused results; return their URIs, and words for where they are."""
+    root = destination.root + REFUSED
+    try:
+        with Publication(Destination(root), inputs=[], overwrite=True) as publication:
+            for uri, path in staged:
+                kept = root + uri.removeprefix(destination.root)
+                with publication.stage(kept, path.stat().st_size) as sink, path.open("rb") as file:
+                    shutil.copyfileobj(file, sink, BLOCK)
+            uris = publication.publish()
+    except Exception as error:  # noqa: BLE001 - each store has its own; the refusal is what matters
+        return [], f"it could not be kept for a look ({redaction.shown(str(error))})"
+    return uris, f"for a look it is kept at {', '.join(map(shown, uris[:_SHOWN]))}" + (
+        f" and {len(uris) - _SHOWN} more" if len(uris) > _SHOWN else ""
+    )
+
+
+_SHOWN = 3

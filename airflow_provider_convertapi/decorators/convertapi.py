@@ -1,0 +1,133 @@
+"""The decorator ``@task.convertapi``: the function returns what is converted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.airflow_names import (
+    DecoratedOperator,
+    context_merge,
+    determine_kwargs,
+    task_decorator_factory,
+)
+from airflow_provider_convertapi.operators.convert import ConvertApiOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow.sdk import Context
+    from airflow.sdk.bases.decorator import TaskDecorator
+
+    from airflow_provider_convertapi.conversions.deferral import JobEvent
+    from airflow_provider_convertapi.conversions.session import Session
+
+__all__ = ["convertapi_task"]
+
+_NOT_YET = "{{ 'what the function returns' }}"
+"""Shown as the source until the function has run; templated, since it is not known before."""
+
+_MOST_SEALED = 32 * 1024
+"""Characters of a sealed source that a trigger takes with it: MySQL has 64 KiB for all its
+arguments."""
+
+
+def convertapi_task(
+    python_callable: Callable[..., Any] | None = None, **arguments: Any
+) -> TaskDecorator:
+    """Make a task that converts what the decorated function returns.
+
+    The function returns one source, or a list of them, as `ConvertApiOperator` takes it; where it
+    returns an empty list, the task is skipped.  All arguments are those of the operator but for
+    `source`, and the task returns the URIs of the outputs.
+
+    :param python_callable: the function.
+    """
+    return task_decorator_factory(
+        python_callable=python_callable,
+        decorated_operator_class=_ConvertApiDecoratedOperator,
+        **arguments,
+    )
+
+
+class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
+    """Convert what a function returns."""
+
+    custom_operator_name = "@task.convertapi"
+    overwrite_rtif_after_execution = True
+    template_fields: Sequence[str] = [*ConvertApiOperator.template_fields, "op_args", "op_kwargs"]
+    template_fields_renderers = {  # noqa: RUF012 - Airflow reads it from the class
+        **ConvertApiOperator.template_fields_renderers,
+        **DecoratedOperator.template_fields_renderers,
+    }
+
+    def __init__(self, **arguments: Any) -> None:
+        if arguments.get("source", _NOT_YET) != _NOT_YET:  # a mapped task passes it on
+            raise TypeError("@task.convertapi: the function returns the source; leave source out")
+        super().__init__(**{**arguments, "source": _NOT_YET})
+
+    def execute(self, context: Context) -> Any:
+        """Call the function, and convert what it returns."""
+        self._call(context)
+        if isinstance(self.source, list | tuple) and not self.source:
+            from airflow_provider_convertapi.airflow_names import AirflowSkipException
+
+            raise AirflowSkipException("The function returned an empty list: nothing to convert.")
+        return ConvertApiOperator.execute(self, context)
+
+    def execute_complete(self, context: Context, event: Any = None) -> list[str]:
+        """Collect the job that the trigger waited for; the function is not called again."""
+        from airflow_provider_convertapi.conversions.deferral import JobEvent
+        from airflow_provider_convertapi.failures import explicit_failures
+
+        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+            sealed = self._unsealed(context, JobEvent.parse(event, expected=None))
+        if sealed is None:
+            self._call(context)
+        else:
+            self.source = sealed
+            self._mask_source()
+        return super().execute_complete(context, event)
+
+    def _call(self, context: Context) -> None:
+        from airflow_provider_convertapi.failures import explicit_failures
+
+        context_merge(context, self.op_kwargs)
+        kwargs = determine_kwargs(self.python_callable, self.op_args, context)
+        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+            self.source = self.python_callable(*self.op_args, **kwargs)
+        self._mask_source()
+
+    def _mask_source(self) -> None:
+        from airflow_provider_convertapi.conversions.secrets import secrets_in
+        from airflow_provider_convertapi.hooks.masking import mask
+
+        for secret in secrets_in(self.source, None, None, None):
+            mask(secret)
+
+    def _sealed_source(self, session: Session) -> str:
+        """Return what the function has returned, for the task that resumes; empty where too long.
+
+        It may hold a signed URL, so that only the connection's key opens it.
+        """
+        from airflow_provider_convertapi.api.ids import seal
+        from airflow_provider_convertapi.conversions.values import flatten, plain_text
+
+        items = [
+            dict(item) if isinstance(item, Mapping) else plain_text("source", item)
+            for item in flatten(self.source)
+        ]
+        sealed = seal(session.key, json.dumps(items))
+        return sealed if len(sealed) <= _MOST_SEALED else ""
+
+    def _unsealed(self, context: Context, found: JobEvent) -> Any:
+        """Return what was sealed, None where it was too long; checks that the key is the same."""
+        from airflow_provider_convertapi.api.ids import unseal
+
+        session = self._open_session(context)
+        session.check_key(found.key_check, "its source was")
+        if not found.sealed_source:
+            return None
+        items = json.loads(unseal(session.key, found.sealed_source))
+        return items[0] if len(items) == 1 else items

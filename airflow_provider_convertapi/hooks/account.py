@@ -1,0 +1,177 @@
+"""What the master token shows: the account, and a report of its conversions.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tempfile
+from contextlib import contextmanager
+from datetime import date
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+
+from airflow_provider_convertapi.api.account import COLUMNS, read_rows
+from airflow_provider_convertapi.api.endpoints import stream_statistics
+from airflow_provider_convertapi.errors import (
+    AuthenticationError,
+    ConnectionConfigError,
+    ConvertApiError,
+    ParameterError,
+    UnexpectedAnswerError,
+)
+from airflow_provider_convertapi.failures import explicit_failures
+from airflow_provider_convertapi.storage import Destination, Publication, shown
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterable, Iterator
+
+    from airflow_provider_convertapi.api.client import Client
+    from airflow_provider_convertapi.connection import ConnectionSettings
+
+ReportFormat = Literal["csv", "jsonl"]
+
+_MOST_COLUMNS = 100
+
+
+@contextmanager
+def account_calls(settings: ConnectionSettings) -> Iterator[None]:
+    """Check that there is a master token before calls that need it; errors name that field."""
+    with explicit_failures():
+        check_master_token(settings)
+        try:
+            yield
+        except AuthenticationError as error:
+            raise AuthenticationError(
+                f"Connection {settings.conn_id!r}: extra master_token is not accepted. ConvertAPI "
+                "shows the account to the Master Token of its dashboard only, which an owner or "
+                "administrator of the account sees there; refreshing it ends the old one at once. "
+                f"({error})",
+                error.code,
+            ) from None
+
+
+def check_master_token(settings: ConnectionSettings) -> None:
+    """Raise `ConnectionConfigError` where the connection has no master token."""
+    if not settings.master_token:
+        raise ConnectionConfigError(
+            f"Connection {settings.conn_id!r}: extra master_token is empty, and ConvertAPI shows "
+            "the account to no other token. Enter the Master Token of the ConvertAPI dashboard."
+        )
+
+
+def checked_days(first_day: str | date, last_day: str | date) -> tuple[str, str]:
+    """Return both days as ConvertAPI wants them; `ParameterError` names the one that is wrong."""
+    days = _day("first_day", first_day), _day("last_day", last_day)
+    if days[0] > days[1]:
+        raise _wrong("last_day", f"is {days[1]}, before first_day, which is {days[0]}.")
+    return days
+
+
+def _day(field: str, value: str | date) -> str:
+    try:
+        # Of a time, which `{{ ts }}` renders to, the day.
+        return date.fromisoformat(str(value).strip()[:10]).isoformat()
+    except ValueError:
+        complaint = f"is {str(value)!r}, which is not a day; write YYYY-MM-DD."
+        raise _wrong(field, complaint) from None
+
+
+def _wrong(field: str, complaint: str) -> ParameterError:
+    return ParameterError(f"{field} {complaint}", {field: [complaint]})
+
+
+def write_statistics(
+    client: Client,
+    days: tuple[str, str],
+    destination: str,
+    kind: ReportFormat,
+    log: logging.Logger,
+) -> str:
+    """Write the conversions of some days as a report; return its URI.
+
+    The answer waits on the local disk, so that memory does not grow with it.
+
+    :param days: the first and the last, `YYYY-MM-DD`.
+    :param destination: a file, or a directory when it ends in ``/``.
+    """
+    place = Destination.parse(destination)
+    place.check_writable()
+    [uri] = place.outputs([f"statistics-{days[0]}-{days[1]}.{kind}"])
+    with (
+        tempfile.TemporaryFile() as answer,
+        Publication(place, inputs=[], overwrite=True) as publication,
+    ):
+        columns, count = _fetch(client, days, answer)
+        with publication.stage(uri, None) as sink:
+            for block in _report(read_rows(answer), columns, kind):
+                client.pause(0)  # raises if the task was told to stop
+                sink.write(block)
+        publication.publish()
+    log.info("Wrote %d conversion(s) from %s to %s: %s", count, *days, shown(uri))
+    return uri
+
+
+def _fetch(client: Client, days: tuple[str, str], answer: BinaryIO) -> tuple[list[str], int]:
+    """Fetch the answer and read it once; return its columns and the number of rows.
+
+    A transfer that breaks off is repeated, which costs nothing.
+    """
+    attempt = 1
+    while True:
+        answer.seek(0)
+        answer.truncate()
+        try:
+            with client.stream(stream_statistics(*days)) as (_, blocks):
+                for block in blocks:
+                    client.pause(0)
+                    answer.write(block)
+            answer.seek(0)
+            found = _columns(read_rows(answer))
+        except ConvertApiError as error:
+            delay = client.backoff.delay_of_free_call(attempt, error, None)
+            if delay is None:
+                raise
+        else:
+            answer.seek(0)
+            return found
+        client.pause(delay)
+        attempt += 1
+
+
+def _columns(rows: Iterable[dict[str, Any]]) -> tuple[list[str], int]:
+    columns, count = dict.fromkeys(COLUMNS), 0
+    for row in rows:
+        columns.update(dict.fromkeys(row))
+        count += 1
+        if len(columns) > _MOST_COLUMNS:
+            raise UnexpectedAnswerError(
+                f"ConvertAPI's statistics have more than {_MOST_COLUMNS} columns."
+            )
+    return list(columns), count
+
+
+def _report(
+    rows: Iterable[dict[str, Any]], columns: list[str], kind: ReportFormat
+) -> Iterator[bytes]:
+    if kind == "jsonl":
+        for row in rows:
+            yield json.dumps(row, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+        return
+    line = io.StringIO()
+    writer = csv.DictWriter(line, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        yield _taken(line)
+        writer.writerow(row)
+    yield _taken(line)
+
+
+def _taken(line: io.StringIO) -> bytes:
+    text = line.getvalue()
+    line.seek(0)
+    line.truncate()
+    return text.encode("utf-8", "replace")

@@ -1,0 +1,119 @@
+"""The operators that read the account: its balance, and what it converted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.airflow_names import BaseOperator
+
+# Nothing else of this package: parsing a DAG file must not load what only a task needs.
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+    from airflow.sdk import Context
+
+    from airflow_provider_convertapi.conversions.arguments import PathArgument
+    from airflow_provider_convertapi.hooks.account import ReportFormat
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+__all__ = ["ConvertApiAccountOperator", "ConvertApiStatisticsOperator"]
+
+_FORMATS = ("csv", "jsonl")
+
+
+class ConvertApiAccountOperator(BaseOperator):
+    """Return the account's balance, for example for a task that decides what to convert.
+
+    Returns a dictionary: `active` (whether the account may convert), `total` (conversions of the
+    plan), `consumed` and `remaining`.  A value that ConvertAPI does not tell is None, and
+    `remaining` is below 0 where a plan bills beyond its size.  It needs the connection's
+    `master_token`, and spends no conversion.
+
+    :param convertapi_conn_id: the connection's id. (templated)
+    """
+
+    template_fields: Sequence[str] = ["convertapi_conn_id"]
+    ui_color = "#e8f1fb"
+
+    def __init__(self, *, convertapi_conn_id: str = "convertapi_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.convertapi_conn_id = convertapi_conn_id
+
+    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's interface
+        """Read the account."""
+        from airflow_provider_convertapi.api.account import Account
+        from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+        account = Account.read(ConvertApiHook(self.convertapi_conn_id).get_user())
+        self.log.info(
+            "The account is %s: %s of %s conversions are consumed, %s are left.",
+            "active" if account.active else "not active",
+            account.consumed,
+            account.total,
+            account.remaining,
+        )
+        return {
+            "active": account.active,
+            "total": account.total,
+            "consumed": account.consumed,
+            "remaining": account.remaining,
+        }
+
+
+class ConvertApiStatisticsOperator(BaseOperator):
+    """Write the account's conversions of some days to a file, and return its URI.
+
+    One row for each conversion: `CreatedAt` (UTC), `Result`, `Converter`, `SourceFormat`,
+    `DestinationFormat`, `ConversionCost`, `ExecutionTime`, `Source`, `Error`, and whatever else
+    ConvertAPI tells.  The report is written over one of the same name.  It needs the connection's
+    `master_token`, spends no conversion, and takes the same memory for any number of rows.
+
+    :param first_day: the first day, a date or `YYYY-MM-DD`. (templated)
+    :param last_day: the last day, included. (templated)
+    :param destination: a file, or a directory when it ends in ``/``, in any of the stores that
+        conversions write to. (templated)
+    :param format: ``csv``, or ``jsonl`` for a JSON object on each line.
+    :param convertapi_conn_id: the connection's id. (templated)
+    """
+
+    template_fields: Sequence[str] = ["first_day", "last_day", "destination", "convertapi_conn_id"]
+    template_ext: Sequence[str] = ()
+    ui_color = "#e8f1fb"
+
+    def __init__(
+        self,
+        *,
+        first_day: str | date,
+        last_day: str | date,
+        destination: PathArgument,
+        format: ReportFormat = "csv",  # noqa: A002 - what the user calls it
+        convertapi_conn_id: str = "convertapi_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if format not in _FORMATS:
+            from airflow_provider_convertapi.errors import ParameterError
+
+            complaint = f"is {format!r}; write 'csv' or 'jsonl'."
+            raise ParameterError(f"format {complaint}", {"format": [complaint]})
+        self.first_day = first_day
+        self.last_day = last_day
+        self.destination = destination
+        self.format = format
+        self.convertapi_conn_id = convertapi_conn_id
+        self._hook: ConvertApiHook | None = None
+
+    def execute(self, context: Context) -> str:  # noqa: ARG002 - Airflow's interface
+        """Fetch the rows and write the report."""
+        from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+        self._hook = ConvertApiHook(self.convertapi_conn_id)
+        return self._hook.write_statistics(
+            self.first_day, self.last_day, self.destination, format=self.format
+        )
+
+    def on_kill(self) -> None:
+        """Stop; nothing was paid, and no half of a report is published."""
+        if self._hook is not None:
+            self._hook.open_session().stop()

@@ -1,0 +1,92 @@
+"""What our sensors have in common: they look, defer, and look again.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.airflow_names import BaseSensorOperator, conf
+
+# Nothing else of this package: parsing a DAG file must not load what only a task needs.
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from airflow.sdk import Context
+    from airflow.triggers.base import BaseTrigger
+
+
+class ConvertApiSensor(BaseSensorOperator):
+    """Look once in the worker, then wait there or in the triggerer, and look again at the end.
+
+    The trigger says when, the worker says what: whatever the event, the worker's look decides.
+
+    :param convertapi_conn_id: the connection's id.
+    :param deferrable: wait in the triggerer, without a worker slot.
+    """
+
+    ui_color = "#e8f1fb"
+
+    def __init__(
+        self,
+        *,
+        convertapi_conn_id: str = "convertapi_default",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.convertapi_conn_id = convertapi_conn_id
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> Any:
+        """Wait, in the triggerer where it is deferrable."""
+        if not self.deferrable:
+            return super().execute(context)
+        with self._soft_failures():
+            if not self.poke(context):
+                self.defer(
+                    trigger=self._trigger(),
+                    method_name="execute_complete",
+                    timeout=self.execution_timeout,
+                )
+        return None
+
+    def execute_complete(self, context: Context, event: Any = None) -> Any:
+        """Look at what the trigger waited for."""
+        from airflow_provider_convertapi.airflow_names import AirflowSensorTimeout
+
+        status = self._status(event)
+        if self.poke(context):
+            return None
+        if status == "timeout":
+            raise AirflowSensorTimeout(f"{self._lacking} after timeout={self.timeout:g} s.")
+        self.log.warning("The triggerer could not watch; this task waits itself.")
+        return super().execute(context)
+
+    def _trigger(self) -> BaseTrigger:
+        """Return what waits in the triggerer."""
+        raise NotImplementedError
+
+    def _status(self, event: Any) -> str:
+        """Return the status of the trigger's event: ``timeout``, or anything else."""
+        raise NotImplementedError
+
+    _lacking = ""
+    """What is not there yet, as the beginning of a sentence."""
+
+    @contextmanager
+    def _soft_failures(self) -> Iterator[None]:
+        """Skip on a failure as Airflow's sensor does, which covers its own pokes only."""
+        from airflow_provider_convertapi.airflow_names import (
+            AirflowFailException,
+            AirflowSkipException,
+        )
+
+        try:
+            yield
+        except AirflowFailException as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException("Skipping due to soft_fail or never_fail.") from error
+            raise

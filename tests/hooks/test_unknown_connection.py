@@ -1,0 +1,26 @@
+"""A connection that does not exist fails the task at once, and is named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_provider_convertapi.errors import ConnectionConfigError
+from airflow_provider_convertapi.failures import ConnectionConfigFailure
+from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.usefixtures("airflow_db")
+def test_unknown_connection(letter: Path) -> None:
+    """The message names it and the argument; nothing is retried or paid."""
+    hook = ConvertApiHook("convertapi_typo")
+
+    with pytest.raises(ConnectionConfigFailure, match=r"'convertapi_typo' does not exist; nothing"):
+        hook.convert(letter, "pdf", letter.with_suffix(".pdf"))
+    with pytest.raises(ConnectionConfigError, match="correct convertapi_conn_id"):
+        hook.convert_batch(letter, "pdf", letter.parent / "out")
+    assert not hook.test_connection()[0]
