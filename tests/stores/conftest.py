@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 STORES = ("azure", "google", "moto", "localbucket", "sftp")
 
+
+def in_turn(*names: str) -> list[Any]:
+    """Return the parameters of a fixture; all tests of a store run where its server does."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
+
+
 # It asks for each bucket's kind by gRPC, which an emulator does not answer.
 os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
 
@@ -199,7 +205,7 @@ MAKERS = {
 }
 
 
-@pytest.fixture(params=STORES)
+@pytest.fixture(params=in_turn(*STORES))
 def store(request: pytest.FixtureRequest, stores: Callable[[str], Place]) -> Place:
     """Provide a fresh place in each store in turn."""
     return stores(request.param)

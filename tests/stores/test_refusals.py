@@ -14,7 +14,7 @@ from airflow_provider_convertapi.errors import (
     ParameterError,
 )
 from airflow_provider_convertapi.storage import find_source
-from tests.stores.conftest import STORES
+from tests.stores.conftest import STORES, in_turn
 from tests.stores.test_batches import places, write
 from tests.stores.test_single import MODES, convert
 from tests.tries import TaskInstance
@@ -31,13 +31,13 @@ CHECKED = [name for name in STORES if name != "localbucket"]
 """Stores whose server checks credentials."""
 
 
-@pytest.fixture(params=OBJECTS)
+@pytest.fixture(params=in_turn(*OBJECTS))
 def objects(request: pytest.FixtureRequest, stores: Callable[[str], Place]) -> Place:
     """Provide a fresh place in each object store."""
     return stores(request.param)
 
 
-@pytest.fixture(params=CHECKED)
+@pytest.fixture(params=in_turn(*CHECKED))
 def checked(request: pytest.FixtureRequest, stores: Callable[[str], Place]) -> Place:
     """Provide a fresh place in each store that checks credentials."""
     return stores(request.param)
