@@ -10,6 +10,7 @@ SOURCES := airflow_provider_convertapi sandbox tests dev example_dags bench
 # Small machines have two cores; in the default run, tests wait for half of their time.
 WORKERS := 2
 PYTEST = -m pytest -n $(WORKERS) --dist loadgroup
+STORE_PROVIDERS := apache-airflow-providers-google apache-airflow-providers-microsoft-azure
 # Which tests of a suite to run; the long ones take minutes.
 MARK := not long
 # Which environments `make test-matrix` tries, as in "2.11.0-py3.11 newest-py3.12"; empty for all.
@@ -27,7 +28,7 @@ SEEDS ?= 1000
 OFFSET ?= 0
 
 .PHONY: help demo ui simulate test test-core test-airflow coverage test-long test-floors test-2.11 test-matrix \
-	test-crash test-celery test-node test-ocr lint bench reference follow-pages constraints resolve clean
+	test-crash test-celery test-stores test-node test-ocr lint bench reference follow-pages constraints resolve clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -78,6 +79,10 @@ test-celery: .venv/celery ## Run batches on CeleryExecutor and kill a worker; in
 	tests/celery/install-servers
 	.venv/bin/python -m pytest tests/celery
 
+test-stores: .venv-stores/installed ## Run what docs/storage.md promises on a server of each store; installs azurite and OpenSSH
+	tests/stores/install-servers
+	.venv-stores/bin/python $(PYTEST) tests/stores
+
 test-ocr: .venv/ocr ## Recognise the text of scans in the sandbox; installs half a gigabyte
 	.venv/bin/python -m pytest sandbox/tests/engines/test_ocr.py
 
@@ -102,7 +107,7 @@ reference: ## Write docs/reference.md from the docstrings
 	$(PYTHON) dev/reference.py
 
 constraints: ## Resolve the newest versions of everything, and rewrite constraints/
-	$(call resolve,3.3,3.3.2,$(EVERYTHING) --group celery -e './sandbox[ocr]')
+	$(call resolve,3.3,3.3.2,$(EVERYTHING) --group celery --group stores -e './sandbox[ocr]',$(STORE_PROVIDERS))
 	$(call resolve,2.11,2.11.2,$(SANDBOX_AND_TESTS))
 
 resolve: ## Check that everything can be installed with each supported Airflow, without installing it
@@ -116,7 +121,7 @@ resolve: ## Check that everything can be installed with each supported Airflow, 
 	rm -rf build/resolve
 
 clean: ## Remove environments, caches and reports
-	rm -rf .venv .venv-core .venv-floors .venv-2.11 build dist .coverage* .*_cache
+	rm -rf .venv .venv-core .venv-floors .venv-2.11 .venv-stores build dist .coverage* .*_cache
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
@@ -141,6 +146,10 @@ clean: ## Remove environments, caches and reports
 .venv/celery: .venv/installed
 	$(call install,-c constraints/airflow-3.3.txt --group celery)
 
+# The two providers without their dependencies: we use their file systems only.
+.venv-stores/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt
+	$(call install,-c constraints/airflow-3.3.txt $(SANDBOX_AND_TESTS) --group stores,-c constraints/airflow-3.3.txt --no-deps $(STORE_PROVIDERS))
+
 .venv-2.11/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-2.11.txt
 	$(call install,-c constraints/airflow-2.11.txt $(SANDBOX_AND_TESTS))
 
@@ -154,12 +163,14 @@ define install
 	touch $@
 endef
 
-# $(1) names the constraints file, $(2) is its Airflow version.  The comment at the top is kept.
+# $(1) names the constraints file, $(2) is its Airflow version, $(4), which may be empty, is pinned
+# without its dependencies.  The comment at the top is kept.
 define resolve
 	rm -rf build/resolve
 	$(PYTHON) -m venv build/resolve
 	build/resolve/bin/python -m pip install -q --disable-pip-version-check $(PIP)
 	build/resolve/bin/python -m pip install -q --no-compile apache-airflow==$(2) $(3)
+	$(if $(4),build/resolve/bin/python -m pip install -q --no-compile --no-deps $(4))
 	{ sed -n '/^#/p' constraints/airflow-$(1).txt; \
 	  build/resolve/bin/python -m pip freeze --exclude airflow-provider-convertapi --exclude convertapi-sandbox; \
 	} > build/constraints.txt

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         AirflowSkipException,
         AirflowTaskTimeout,
     )
+    from airflow.sdk.io.fs import has_fs
     from airflow.sdk.log import amask_secret, mask_secret
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "context_merge",
     "determine_kwargs",
     "get_current_context",
+    "has_fs",
     "mask_secret",
     "task_decorator_factory",
 ]
@@ -87,6 +89,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "context_merge": ("airflow.sdk.definitions.context", "airflow.utils.context"),
     "determine_kwargs": ("airflow.sdk.bases.decorator", "airflow.utils.operator_helpers"),
     "get_current_context": ("airflow.sdk", "airflow.operators.python"),
+    "has_fs": ("airflow.sdk.io.fs", "airflow.sdk.io", "airflow.io"),
     "mask_secret": (
         "airflow.sdk.log",
         "airflow.sdk.execution_time.secrets_masker",

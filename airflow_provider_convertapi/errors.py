@@ -162,7 +162,7 @@ class _OtherError(ConvertApiError):
 
 
 class ConnectionConfigError(ConvertApiError, ValueError):
-    """A field of the connection is missing or wrong; the message names it."""
+    """A field of ConvertAPI's connection or of a store's is wrong; the message names it."""
 
     concerns = "account"
     paid = False

@@ -136,4 +136,22 @@ _OPTIONS = {
         "example": "60",
         "default": "30",
     },
+    "unknown_parameters": {
+        "description": "What happens to a parameter, or a pair of formats, that the catalogue of "
+        "converters does not have: error, because ConvertAPI ignores unknown parameters and "
+        "bills the conversion; or warn, for days on which ConvertAPI is ahead of the catalogue.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "warn",
+        "default": "error",
+    },
+    "catalogue": {
+        "description": "File of a newer catalogue of converters, which `python -m "
+        "airflow_provider_convertapi.catalogue --refresh CONN_ID` writes. Empty, or where there "
+        "is no such file: the catalogue that the provider was released with.",
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "/opt/airflow/convertapi.jsonl",
+        "default": None,
+    },
 }

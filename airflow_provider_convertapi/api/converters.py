@@ -1,48 +1,337 @@
 """What ConvertAPI's converters take and give: the one catalogue of the client.
 
-Source of the facts: ConvertAPI's OpenAPI document.
+The facts are in `catalogue.jsonl`, one converter a line, made by ``dev/catalogue.py`` from
+ConvertAPI's OpenAPI document.  Only the lines that are asked for are parsed.
 
 This module may change from release to release.
 """
 
 from __future__ import annotations
 
+import json
+import os
+from dataclasses import dataclass, field
+from pkgutil import get_data
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
 _LONGEST_EXTENSION = 8
 
-_SAME_FORMAT = frozenset(
-    {"compress", "protect", "unprotect", "crop", "delete-pages", "flatten", "redact", "resize"}
-    | {"rotate", "ocr", "image-watermark", "text-watermark", "pdf-watermark", "rasterize", "print"}
-    | {"merge", "split", "join", "compare", "translate", "fdf-import", "repair"}
-    | {"watermark", "watermark-overlay", "watermark-textbox", "encrypt", "decrypt"}  # former names
-)
-"""Tools that answer in the format that they were given (ConvertAPI's OpenAPI document)."""
+_FORMER_NAMES = {
+    "any": "file",
+    "url": "web",
+    "jpeg": "jpg",
+    "tif": "tiff",
+    "encrypt": "protect",
+    "decrypt": "unprotect",
+    "watermark": "text-watermark",
+    "watermark-textbox": "text-watermark",
+    "watermark-overlay": "pdf-watermark",
+}
+"""Other names of formats and tools that the service takes as well, or took earlier."""
 
-_OPEN = frozenset(
-    {"extract", "extract-attachments", "extract-images", "meta", "metadata", "moderate"}
-    | {"validate", "barcode", "qrcode", "data"}
-)
-"""Tools whose results have the extension that the service gives them."""
+_FAMILIES = ("template", "email", "document", "images", "image", "office", "file")
+"""Sources that stand for several formats: the converter of the format itself goes before them."""
 
-_EXTENSIONS = {"pdfa": "pdf", "pdfua": "pdf", "tiff-fax": "tiff", "fdf-extract": "fdf"}
+ANYTHING = "any"
+"""A result in a format that only the service knows."""
+
+FORM = b'{"catalogue":1,'
+"""How a catalogue begins whose form this version understands."""
 
 
-ANY_TO = frozenset({"zip"})
-_ARRAY_CONVERTERS = frozenset(
-    {("pdf", "merge"), ("images", "pdf"), ("images", "join")}
-    | {(f, "gif") for f in ("gif", "jpg", "png", "webp")}
-)
-"""The converters that take `Files[i]`, beside anything to zip (ConvertAPI's OpenAPI document)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter of a converter.
 
-_FILE_PARAMETERS = frozenset(
-    {"comparefile", "fdffile", "imagefile", "invoicefile", "outputintenticcfile", "overlayfile"}
-    | {"peppoltemplatefile"}
-)
-"""The parameters that take a file, beside the source, in lower case (ConvertAPI's OpenAPI
-document); `ColorProfile` is a choice."""
+    :param type: file, files (several), integer, number, boolean, string, enum, color, or json (text
+        that holds JSON).
+    :param choices: what an enum may be.
+    :param least: the least that a number may be, None for no bound.
+    :param most: the most that it may be.
+    :param span: the least and the most that the numbers in a range such as ``1-10`` may be.
+    :param extensions: what a file's name may end in; empty for anything.
+    :param group: where ConvertAPI's own form shows it.
+    """
 
-IMAGES = frozenset(
-    {"jpg", "jpeg", "png", "gif", "tiff", "tif", "webp", "heic", "heif", "svg", "psd", "jfif"}
-)
+    name: str
+    type: str
+    required: bool = False
+    default: Any = None
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    most: float | None = None
+    span: tuple[int, ...] = ()
+    extensions: tuple[str, ...] = ()
+    group: str = ""
+
+    @property
+    def is_file(self) -> bool:
+        """Tell whether it takes a file, or several."""
+        return self.type in {"file", "files"}
+
+    @property
+    def is_input(self) -> bool:
+        """Tell whether it is what the user calls `source`."""
+        return self.name in {"File", "Files", "Url"}
+
+    @property
+    def names_result(self) -> bool:
+        """Tell whether it chooses the format of the result."""
+        return self.name in {"OutputFormat", "ImageOutputFormat", "OutputType"}
+
+    @property
+    def ages(self) -> bool:
+        """Tell whether its choices change more often than this provider is released."""
+        return self.name == "Version"  # of the browser that renders
+
+
+COMMON = {
+    parameter.name.lower(): parameter
+    for parameter in (
+        Parameter(name="Timeout", type="integer", least=10, most=1200, default=900),
+        Parameter(name="FileName", type="string"),
+    )
+}
+"""What every converter takes, by its name in lower case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Converter:
+    """One converter of the service.
+
+    :param source: what its path calls the source; `target` is the format, or the tool.
+    :param extensions: the formats that it takes.
+    :param results: the formats that it makes.
+    :param parameters: by their names in lower case, in the order of ConvertAPI's form.
+    :param note: what a user should know, such as the unit of margins.
+    """
+
+    source: str
+    target: str
+    extensions: tuple[str, ...]
+    results: tuple[str, ...]
+    parameters: Mapping[str, Parameter] = field(repr=False)
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return it as an error calls it."""
+        return f"{self.source} to {self.target}"
+
+    @property
+    def takes_several(self) -> bool:
+        """Tell whether it takes several files at once, in `Files`."""
+        return "files" in self.parameters
+
+    @property
+    def takes_url(self) -> bool:
+        """Tell whether it takes the address of a web page instead of a file."""
+        return "url" in self.parameters
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Tell whether it needs no source, such as the one that makes a QR code of a text."""
+        return not any(parameter.is_input for parameter in self.parameters.values())
+
+    @property
+    def takes_anything(self) -> bool:
+        """Tell whether it takes files of any format, as an archive does."""
+        return self.source == "file" and self.takes_several
+
+    def result_formats(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the formats that results may have, given these parameters."""
+        for parameter in self.parameters.values():
+            if parameter.names_result:
+                given = {str(name).lower(): value for name, value in parameters.items()}
+                chosen = str(given.get(parameter.name.lower(), parameter.default)).lower()
+                if chosen in parameter.choices and chosen not in {"auto", "default"}:
+                    return (chosen,)
+        return self.results
+
+    def result_format(self, origin: str, parameters: Mapping[str, Any]) -> str | None:
+        """Return the format of the results; None where only the service knows.
+
+        :param origin: the format that is converted.
+        """
+        results = self.result_formats(parameters)
+        for known in (self.target, origin):
+            if known in results:
+                return known
+        return results[0] if len(results) == 1 and results != (ANYTHING,) else None
+
+
+class Catalogue:
+    """All converters, read from the lines of a catalogue when they are asked for.
+
+    :param text: the catalogue's lines; the first says which pairs there are.
+    """
+
+    def __init__(self, text: bytes) -> None:
+        if not text.startswith(FORM):
+            raise ValueError("it is no catalogue of converters that this version can read")
+        head = json.loads(text[: text.index(b"\n")])
+        self._text = text
+        self._index: dict[str, dict[str, list[str]]] = head["index"]
+        self._of_several: dict[str, list[str]] = head["several"]
+        self.file_parameters = frozenset(head["files"])
+        """The names, in lower case, of all parameters that take a file."""
+
+        self._read: dict[tuple[str, str], Converter | None] = {}
+        self._found: dict[tuple[str, str], Converter | None] = {}
+
+    def find(self, origin: str, target: str) -> Converter | None:
+        """Return the converter of a pair, None where there is none.
+
+        :param origin: a format, an extension that leads to one, or what ConvertAPI calls a source.
+        :param target: a format or a tool.
+        """
+        pair = (origin, target)
+        if pair not in self._found:
+            self._found[pair] = self._find(current_name(origin), current_name(target))
+        return self._found[pair]
+
+    def _find(self, origin: str, target: str) -> Converter | None:
+        by_source = self._index.get(target, {})
+        if origin in by_source:
+            return self.converter(origin, target)
+        taking = [source for source, taken in by_source.items() if origin in taken]
+        if taking:
+            return self.converter(min(taking, key=_rank), target)
+        archive = self._converter("file", target)
+        return archive if archive and archive.takes_anything else None
+
+    def find_for_all(self, formats: Iterable[str], target: str) -> Converter | None:
+        """Return the converter that takes files of all these formats together, None if none does.
+
+        :param formats: at least one.
+        """
+        each, name = {current_name(one) for one in formats}, current_name(target)
+        for source in self._of_several.get(name, ()):
+            converter = self.converter(source, name)
+            if converter.takes_anything or each <= set(converter.extensions):
+                return converter
+        return None
+
+    def converters_to(self, target: str) -> list[Converter]:
+        """Return every converter that makes a format, or that is a tool."""
+        name = current_name(target)
+        return [self.converter(source, name) for source in self._index.get(name, ())]
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return source and target of every converter."""
+        return [(source, target) for target, by in self._index.items() for source in by]
+
+    def targets_of(self, origin: str) -> list[str]:
+        """Return what files of a format can be converted to."""
+        name = current_name(origin)
+        return sorted(
+            target
+            for target, sources in self._index.items()
+            if name in sources or any(name in extensions for extensions in sources.values())
+        )
+
+    def converter(self, source: str, target: str) -> Converter:
+        """Return the converter of a pair that `pairs` has."""
+        found = self._converter(source, target)
+        if found is None:
+            raise KeyError((source, target))
+        return found
+
+    def _converter(self, source: str, target: str) -> Converter | None:
+        pair = (source, target)
+        if pair not in self._read:
+            begin = self._text.find(f'\n{{"route":"{source}/to/{target}",'.encode())
+            end = self._text.find(b"\n", begin + 1)
+            line = self._text[begin + 1 : end if end > 0 else None]
+            self._read[pair] = None if begin < 0 else _read(json.loads(line))
+        return self._read[pair]
+
+
+def _read(line: Mapping[str, Any]) -> Converter:
+    source, _, target = line["route"].partition("/to/")
+    parameters = [
+        Parameter(**{key: _frozen(value) for key, value in item.items() if key in _KEYS})
+        for item in line["parameters"]
+    ]
+    return Converter(
+        source=source,
+        target=target,
+        extensions=tuple(line["from"]),
+        results=tuple(line["to"]),
+        parameters={parameter.name.lower(): parameter for parameter in parameters},
+        note=line.get("note", ""),
+    )
+
+
+# Those of a later catalogue are ignored.
+_KEYS = frozenset(Parameter.__dataclass_fields__)
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _rank(source: str) -> int:
+    return _FAMILIES.index(source) + 1 if source in _FAMILIES else 0
+
+
+# --- the catalogue of this process -------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Current:
+    """The catalogue of this process, and which version of which file it was read from."""
+
+    catalogue: Catalogue | None = None
+    version: tuple[str, int] | None = None
+
+
+_CURRENT = _Current()
+
+
+def catalogue() -> Catalogue:
+    """Return the catalogue of this process: the provider's own, unless `use_catalogue` was called.
+
+    It is read when it is first needed.
+    """
+    if _CURRENT.catalogue is None:
+        _CURRENT.catalogue = Catalogue(shipped_catalogue())
+    return _CURRENT.catalogue
+
+
+def shipped_catalogue() -> bytes:
+    """Return the lines of the catalogue that this provider was released with."""
+    return get_data(__package__, "catalogue.jsonl") or b""
+
+
+def use_catalogue(path: str) -> None:
+    """Make a file the catalogue of this process; the provider's own where there is none.
+
+    `ValueError` or `OSError` where it cannot be read.
+
+    :param path: a local file; empty for none.
+    """
+    version = None
+    if path and os.path.exists(path):  # noqa: PTH110 - `pathlib` costs more than a whole check of a DAG
+        version = (path, os.stat(path).st_mtime_ns)  # noqa: PTH116 - as above
+    if version == _CURRENT.version:
+        return
+    if version is None:
+        _CURRENT.catalogue, _CURRENT.version = None, None
+        return
+    with open(path, "rb") as file:  # noqa: PTH123 - as above
+        _CURRENT.catalogue, _CURRENT.version = Catalogue(file.read()), version
+
+
+# --- names -------------------------------------------------------------------------------------
+
+
+def current_name(name: str) -> str:
+    """Return what the catalogue calls a format or a tool, which has had other names."""
+    return _FORMER_NAMES.get(name, name)
 
 
 def extension_of(path: str) -> str:
@@ -60,27 +349,28 @@ def without_extension(path: str) -> str:
 
 
 def result_extension(path: str, to_format: str) -> str:
-    """Return the extension that the conversion of `path` ends in."""
-    if to_format in _SAME_FORMAT:
-        return extension_of(path) or to_format
-    return _EXTENSIONS.get(to_format, to_format)
+    """Return the extension that the conversion of `path` ends in.
+
+    Where only the service knows, or nobody said what `path` is, it is the target's own name.
+    """
+    extension = extension_of(path)
+    converter = catalogue().find(extension, to_format)
+    made = converter and converter.result_format(extension, {})
+    return made or to_format
 
 
 def has_open_extension(to_format: str) -> bool:
     """Tell whether the extension of a result is known only once the result is there."""
-    return to_format in _OPEN
+    return any(_has_open_result(converter) for converter in catalogue().converters_to(to_format))
 
 
-def is_array(source_format: str, target_format: str) -> bool:
-    """Tell whether a converter takes several files at once."""
-    return (source_format, target_format) in _ARRAY_CONVERTERS or target_format in ANY_TO
+def _has_open_result(converter: Converter) -> bool:
+    if any(parameter.names_result for parameter in converter.parameters.values()):
+        return True
+    is_one = len(converter.results) == 1 and converter.results != (ANYTHING,)
+    return not is_one and converter.target not in converter.results
 
 
 def is_file_parameter(name: str) -> bool:
     """Tell whether a parameter takes a file; case is ignored."""
-    return name.lower() in _FILE_PARAMETERS
-
-
-def converter_format(source_format: str, target_format: str) -> str:
-    """Return what a converter calls its source: anything may be zipped."""
-    return "any" if target_format in ANY_TO else source_format
+    return name.lower() in catalogue().file_parameters

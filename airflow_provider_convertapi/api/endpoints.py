@@ -18,6 +18,7 @@ from airflow_provider_convertapi.api.forms import (
     content_disposition,
     disposition_name,
 )
+from airflow_provider_convertapi.api.openapi import converters_of
 from airflow_provider_convertapi.api.wire import (
     ID_LENGTH,
     Credential,
@@ -335,6 +336,18 @@ def get_user() -> Endpoint[dict[str, Any]]:
         return {name: value for name, value in user.items() if name.lower() not in _CREDENTIALS}
 
     return Endpoint(Request("GET", "/user", credential=Credential.MASTER), parse)
+
+
+def get_converters() -> Endpoint[list[dict[str, Any]]]:
+    """Ask for every converter and its parameters, as the lines of a catalogue."""
+
+    def parse(response: Response) -> list[dict[str, Any]]:
+        try:
+            return converters_of(_json(response, dict, "OpenAPI document"))
+        except ValueError:
+            raise unexpected(response, "OpenAPI document of converters") from None
+
+    return Endpoint(Request("GET", "/info/openapi"), parse)
 
 
 def get_statistics(start_date: str, end_date: str) -> Endpoint[list[dict[str, Any]]]:

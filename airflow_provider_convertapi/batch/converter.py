@@ -16,7 +16,11 @@ from airflow_provider_convertapi.batch.inputs import MISSING
 from airflow_provider_convertapi.batch.limit import PollSchedule
 from airflow_provider_convertapi.batch.outputs import BatchOutput
 from airflow_provider_convertapi.conversions.chain import Chain
-from airflow_provider_convertapi.conversions.checking import acceptance_of, request_for
+from airflow_provider_convertapi.conversions.checking import (
+    acceptance_of,
+    check_file,
+    request_for,
+)
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.job import Job, JobSettings
 from airflow_provider_convertapi.conversions.request import CheckedConversion
@@ -68,6 +72,7 @@ class Converter:
     def check(self, item: Item) -> CheckedConversion:
         """Return what is asked for a file; no request goes to its store."""
         conversion = self._conversion(item, self._listed(item))
+        check_file(self.request, conversion.requests[0])
         target = conversion.target
         target.destination.check_not_input([target.destination.uri], target.inputs)
         return conversion

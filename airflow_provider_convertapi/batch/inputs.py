@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from airflow_provider_convertapi.batch.checkpoint import URL
-from airflow_provider_convertapi.batch.made import is_summary, made_by
+from airflow_provider_convertapi.batch.made import made_by
 from airflow_provider_convertapi.batch.names import shard_of
 from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
-from airflow_provider_convertapi.conversions.values import flatten, plain_text, wrong
+from airflow_provider_convertapi.conversions.values import flatten, is_summary, plain_text, wrong
 from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage import (
     Destination,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.manifest import MANIFEST, Manifest
 from airflow_provider_convertapi.conversions.task import TaskTry
-from airflow_provider_convertapi.conversions.values import flatten, wrong
+from airflow_provider_convertapi.conversions.values import flatten, is_summary, wrong
 from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage import OWN_DIRECTORY, Folder, shown
 
@@ -19,19 +19,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.batch.record import Record
 
-_OF_A_SUMMARY = frozenset({"converted", "manifest"})
-_OF_A_PLAN = frozenset({"to_convert", "manifest"})
 _OWN_PATH = f"{OWN_DIRECTORY}/{MANIFEST}"
 _NAMES = ("dag_id", "task_id", "run_id", "map_index")
-
-
-def is_summary(item: object) -> bool:
-    """Tell whether a source is what a batch returned."""
-    if not isinstance(item, Mapping):
-        return False
-    if item.keys() >= _OF_A_PLAN:
-        raise wrong("source", "is the plan of a batch with plan_only=True, which has made nothing")
-    return item.keys() >= _OF_A_SUMMARY
 
 
 def names_of(task: TaskTry) -> dict[str, Any]:

@@ -7,8 +7,10 @@ it imports nothing else of this package.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence  # noqa: TC003 - the aliases below need them
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
+from operator import attrgetter
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, NotRequired, Protocol, Required, TypedDict
@@ -78,4 +80,11 @@ class ConversionArguments(ConversionOptions):
 
 def values_of(holder: Any, kind: Any) -> dict[str, Any]:
     """Return by name what an object holds under the names of a dataclass's fields."""
-    return {item.name: getattr(holder, item.name) for item in fields(kind)}
+    names, values = _fields(kind)
+    return dict(zip(names, values(holder), strict=True))
+
+
+@cache
+def _fields(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    names = tuple(kind.__dataclass_fields__)
+    return names, attrgetter(*names)

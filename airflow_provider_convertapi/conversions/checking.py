@@ -6,20 +6,20 @@ This module may change from release to release.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 
-from airflow_provider_convertapi.api.converters import (
-    ANY_TO,
-    IMAGES,
-    extension_of,
-    is_array,
-    result_extension,
-)
+from airflow_provider_convertapi.api.converters import catalogue, current_name, extension_of
+from airflow_provider_convertapi.configuration import load_catalogue
 from airflow_provider_convertapi.conversions.acceptance import Acceptance
+from airflow_provider_convertapi.conversions.catalogued import check_catalogue
+from airflow_provider_convertapi.conversions.origins import (
+    NOTHING,
+    converter_of_all,
+    format_of,
+    source_format,
+)
 from airflow_provider_convertapi.conversions.request import (
     INLINE_LIMIT,
     CheckedConversion,
@@ -33,7 +33,8 @@ from airflow_provider_convertapi.conversions.request import (
 from airflow_provider_convertapi.conversions.signatures import are_different
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.conversions.values import (
-    choice,
+    OPTIONS,
+    check_step_keys,
     flatten,
     format_name,
     plain_text,
@@ -54,13 +55,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.arguments import ConversionArguments
     from airflow_provider_convertapi.conversions.request import CheckedSettings, Input
 
-_EXTENSION = re.compile(r"^[a-z0-9]{1,8}$")
-_OF_IMAGES = frozenset({"pdf", "join"})
-"""What several images of any kinds become together."""
-
-_ON_QUOTA = ("fail", "raise")
-_STEP_KEYS = frozenset({"to_format", "from_format", "parameters"})
-
 
 def check_conversion(
     arguments: ConversionArguments, *, find_inputs: bool = True
@@ -72,11 +66,12 @@ def check_conversion(
 
     :param find_inputs: False takes the inputs by name: the job is under way, and they may be gone.
     """
-    choice("on_quota_exhausted", arguments.on_quota_exhausted, _ON_QUOTA)
+    load_catalogue()
+    OPTIONS.check("on_quota_exhausted", arguments.on_quota_exhausted)
     steps = check_steps(arguments.steps, find_files=False)
     found = tuple(with_found_files(step, hash_limit=INLINE_LIMIT) for step in steps)
     settings = check_settings(arguments, found)
-    uris = _uris(arguments.source)
+    uris = _uris(arguments.source, settings)
     destination = Destination.parse(plain_text("destination", arguments.destination))
     sources: Sequence[Input] = uris
     if find_inputs:
@@ -86,6 +81,11 @@ def check_conversion(
         files = find_files(settings.files, hash_limit=INLINE_LIMIT)
     groups = _groups(settings, uris, sources)
     requests = [request_for(settings, group, files) for group in groups]
+    if find_inputs:  # else the job is under way, and paid
+        origins = [request.source_format for request in requests]
+        check_catalogue(
+            origins, settings.to_format, arguments.parameters or {}, steps_given(settings.steps)
+        )
     inputs = [uri for request in requests for uri in request.input_uris]
     if not destination.is_directory:
         destination.check_not_input([destination.uri], inputs)
@@ -112,7 +112,7 @@ def what_is_asked(arguments: ConversionArguments) -> dict[str, Any]:
     if isinstance(source, Mapping) and "source" in source:
         shard, source = [str(part) for part in source.get("shard") or ()], source.get("source")
     return {
-        "source": [_asked_source(item) for item in flatten(source)],
+        "source": [_asked_source(item) for item in flatten(source) if item is not None],
         "shard": shard,
         "destination": plain_text("destination", arguments.destination),
         "from": settings.from_format,
@@ -123,6 +123,30 @@ def what_is_asked(arguments: ConversionArguments) -> dict[str, Any]:
         "steps": [{**step.identity(), "timeout": step.service_timeout} for step in settings.steps],
         "key": settings.conversion_key,
     }
+
+
+def check_file(settings: CheckedSettings, request: ConversionRequest) -> None:
+    """Raise what the catalogue says against the conversion of one file of a batch."""
+    given = {**settings.plain, **settings.files}
+    check_catalogue([request.source_format], settings.to_format, given, steps_given(settings.steps))
+
+
+def steps_given(steps: Sequence[Step]) -> list[dict[str, Any]]:
+    """Return checked steps as `check_catalogue` takes them."""
+    return [
+        {
+            "from_format": step.from_format,
+            "to_format": step.to_format,
+            "parameters": {
+                **step.parameters,
+                **{
+                    name: file.uri if isinstance(file, Source) else file
+                    for name, file in step.files.items()
+                },
+            },
+        }
+        for step in steps
+    ]
 
 
 def _check_extension(
@@ -140,10 +164,12 @@ def _check_extension(
 
 def _result_format(request: ConversionRequest, settings: CheckedSettings) -> str:
     """Return the extension of what the last step makes, as far as that is known."""
-    made = request.source_format
+    made, given = request.source_format, {**settings.plain}
     for step, target in zip((None, *settings.steps), settings.to_formats, strict=True):
         origin = (step and step.from_format) or made
-        made = result_extension(f"x.{origin}", target)
+        given = {**step.parameters} if step else given
+        converter = catalogue().find(origin, target)
+        made = (converter and converter.result_format(current_name(origin), given)) or target
     return made
 
 
@@ -160,10 +186,8 @@ def _groups(
     """Return what each call of the first converter gets."""
     if len(sources) == 1 or not settings.steps:
         return [sources]
-    target = settings.to_format
-    origins = {_source_format(settings.from_format, [uri], target) for uri in uris}
-    are_images = settings.from_format is None and target in _OF_IMAGES and origins <= IMAGES
-    if are_images or (len(origins) == 1 and is_array(origins.pop(), target)):
+    formats = _formats(settings, uris)
+    if converter_of_all(settings.from_format, formats, settings.to_format):
         return [sources]
     return [[source] for source in sources]
 
@@ -176,7 +200,7 @@ def request_for(
     :param files: the file parameters, by name.
     """
     uris = [source.uri if isinstance(source, Source) else source for source in sources]
-    origin = _source_format(settings.from_format, uris, settings.to_format)
+    origin = source_format(settings.from_format, _formats(settings, uris), settings.to_format)
     inputs = _source_files(sources, origin, settings.to_format)
     inputs += [InputFile(name, name, file) for name, file in files.items()]
     return ConversionRequest(
@@ -222,16 +246,16 @@ def check_steps(steps: object, *, find_files: bool = True) -> tuple[Step, ...]:
 
 def _step(number: int, step: object) -> Step:
     name = f"steps[{number - 2}]"
-    if not isinstance(step, Mapping) or not set(step) <= _STEP_KEYS or "to_format" not in step:
-        raise wrong(
-            name, "must be a mapping with to_format and, if need be, from_format and parameters"
-        )
-    files, plain, service_timeout = split_parameters(step.get("parameters"))
-    origin = step.get("from_format")
+    check_step_keys(name, step)
+    given: Any = step
+    files, plain, service_timeout = split_parameters(
+        given.get("parameters"), f"{name}['parameters']"
+    )
+    origin = given.get("from_format")
     return Step(
         number=number,
         from_format=None if origin is None else format_name(f"{name}['from_format']", origin),
-        to_format=format_name(f"{name}['to_format']", step["to_format"]),
+        to_format=format_name(f"{name}['to_format']", given["to_format"]),
         parameters=plain,
         files=files,
         service_timeout=service_timeout,
@@ -263,8 +287,10 @@ def find_files(
     }
 
 
-def _uris(source: object) -> list[str]:
+def _uris(source: object, settings: CheckedSettings) -> list[str]:
     items = flatten(source)
+    if source is None and _takes_nothing(settings):
+        return []
     if not items:
         raise wrong("source", "is an empty list; give at least one file")
     if items == [source]:
@@ -272,40 +298,31 @@ def _uris(source: object) -> list[str]:
     return [plain_text(f"source[{index}]", item) for index, item in enumerate(items)]
 
 
-def _source_format(from_format: object, uris: Sequence[str], target: str) -> str:
-    if from_format is not None:
-        return format_name("from_format", from_format)
-    if target in ANY_TO:
-        return "any"
-    formats = {_extension(uri) for uri in uris}
-    if len(uris) > 1 and formats <= IMAGES and target in _OF_IMAGES:
-        return "images"
-    if len(formats) > 1:
+def _takes_nothing(settings: CheckedSettings) -> bool:
+    found = catalogue().find(settings.from_format or NOTHING, settings.to_format)
+    return found is not None and found.takes_nothing
+
+
+def _formats(settings: CheckedSettings, uris: Sequence[str]) -> list[str]:
+    """Return the formats that the sources' names tell, unless the user told."""
+    if settings.from_format is not None:
+        return []
+    formats = [format_of(uri) for uri in uris]
+    archive = converter_of_all(None, ["file"], settings.to_format)
+    if "" in formats and not (archive and archive.takes_anything):
         raise wrong(
-            "source",
-            f"mixes {', '.join(sorted(formats))}; convert them to one format first, or set "
             "from_format",
+            f"is not given and {shown(uris[formats.index('')])} has no extension to infer it "
+            "from; set from_format",
         )
-    return formats.pop()
-
-
-def _extension(uri: str) -> str:
-    """Return the lower-case extension; `web` for a URL without one."""
-    path = urlsplit(uri).path if is_url(uri) else uri
-    name = unquote(path.rpartition("/")[2])
-    extension = name.rpartition(".")[2].lower() if "." in name.lstrip(".") else ""
-    if _EXTENSION.match(extension):
-        return extension
-    if is_url(uri):
-        return "web"
-    raise wrong(
-        "from_format",
-        f"is not given and {shown(uri)} has no extension to infer it from; set from_format",
-    )
+    return formats
 
 
 def _source_files(inputs: Sequence[Input], origin: str, target: str) -> list[InputFile]:
-    takes_several = is_array(origin, target)
+    converter = catalogue().find(origin, target)
+    takes_several = converter is not None and converter.takes_several
+    if not inputs:
+        return []
     if len(inputs) > 1 and not takes_several:
         raise wrong(
             "source",

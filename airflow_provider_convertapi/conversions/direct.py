@@ -179,9 +179,7 @@ class DirectConversion:
 
     def _endpoint(self, timeout: int) -> Endpoint[None]:
         request = self.request
-        return convert_directly(
-            request.source_format, request.target_format, timeout, request.fields(timeout)
-        )
+        return convert_directly(*request.pair, timeout, request.fields(timeout))
 
     def _last_look(self) -> None:
         """Wait for the permit, then check once more that nothing forbids the conversion."""

@@ -8,15 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.api.converters import catalogue
 from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
 from airflow_provider_convertapi.conversions.arguments import ConversionOptions, values_of
 from airflow_provider_convertapi.conversions.secrets import secrets_in
 from airflow_provider_convertapi.conversions.values import (
     LEAST_TIMEOUT,
     MOST_TIMEOUT,
-    callable_or_none,
-    format_name,
-    seconds,
+    OPTIONS,
     split_parameters,
     wrong,
 )
@@ -126,21 +125,12 @@ def check_settings(arguments: ConversionArguments, steps: tuple[Step, ...]) -> C
     :param steps: those of the arguments, checked.
     """
     files, plain, service_timeout = split_parameters(arguments.parameters)
-    from_format, key = arguments.from_format, arguments.conversion_key
-    checked = {
-        "to_format": format_name("to_format", arguments.to_format),
-        "from_format": None if from_format is None else format_name("from_format", from_format),
-        "timeout": seconds("timeout", arguments.timeout),
-        "poll_interval": seconds("poll_interval", arguments.poll_interval),
-        "durable": bool(arguments.durable),
-        "overwrite": None if arguments.overwrite is None else bool(arguments.overwrite),
-        "conversion_key": None if key is None else str(key),
-        "result_check": callable_or_none("result_check", arguments.result_check),
-    }
+    given = values_of(arguments, ConversionOptions)
+    checked = {name: OPTIONS.check(name, value) for name, value in given.items()}
     if steps and not arguments.durable:
         raise wrong("steps", "needs durable=True: its results are kept at ConvertAPI")
     return CheckedSettings(
-        **values_of(arguments, ConversionOptions) | checked,
+        **checked,
         files=files,
         plain=plain,
         service_timeout=service_timeout,
@@ -167,6 +157,12 @@ class ConversionRequest:
     settings: CheckedSettings = field(repr=False)
     stored: Mapping[str, str] = field(default_factory=dict, repr=False)
     title: str = ""
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Return what the service calls the formats: `a.pdf` to `validate` is pdfa to validate."""
+        found = catalogue().find(self.source_format, self.target_format)
+        return (found.source, found.target) if found else (self.source_format, self.target_format)
 
     @property
     def timeout(self) -> float:
@@ -252,7 +248,7 @@ class ConversionRequest:
         names = [_title(file.input) for file in self.inputs]
         more = len(names) - _NAMES_SHOWN
         listed = ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        return f"{listed} ({self.source_format} to {self.target_format})"
+        return f"{listed or 'nothing'} ({self.source_format} to {self.target_format})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

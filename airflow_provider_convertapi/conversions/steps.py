@@ -7,11 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.api.converters import (
-    converter_format,
-    is_array,
-    result_extension,
-)
+from airflow_provider_convertapi.api.converters import catalogue, current_name
 from airflow_provider_convertapi.conversions.request import ConversionRequest, InputFile
 
 if TYPE_CHECKING:
@@ -37,7 +33,8 @@ def later_requests(
     """
     step = conversion.steps[number - 2]
     origin = step.from_format or _format_before(conversion, number)
-    if is_array(origin, step.to_format):
+    converter = catalogue().find(origin, step.to_format)
+    if converter and converter.takes_several:
         names = [f"Files[{index}]" for index in range(len(outputs))]
         groups = [list(zip(names, outputs, strict=True))]
     else:
@@ -50,10 +47,16 @@ def later_requests(
 def _format_before(conversion: CheckedConversion, number: int) -> str:
     """Return the format of what the step before makes."""
     first = conversion.requests[0]
-    made = result_extension(f"x.{first.source_format}", first.target_format)
+    made = _format_made(first.source_format, first.target_format, first.parameters)
     for step in conversion.steps[: number - 2]:
-        made = result_extension(f"x.{step.from_format or made}", step.to_format)
+        made = _format_made(step.from_format or made, step.to_format, step.parameters)
     return made
+
+
+def _format_made(origin: str, target: str, parameters: Mapping[str, str]) -> str:
+    converter = catalogue().find(origin, target)
+    made = converter and converter.result_format(current_name(origin), parameters)
+    return made or target
 
 
 def _request(
@@ -74,7 +77,7 @@ def _request(
             kept[key] = stored[key]
     return ConversionRequest(
         inputs=tuple(inputs),
-        source_format=converter_format(origin, step.to_format),
+        source_format=origin,
         target_format=step.to_format,
         parameters=step.parameters,
         service_timeout=step.service_timeout,

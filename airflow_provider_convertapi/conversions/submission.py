@@ -61,8 +61,7 @@ class Submission:
     def _post(self, uploaded: dict[str, str]) -> None:
         job, request = self._job, self._job.request
         endpoint = start_conversion(
-            request.source_format,
-            request.target_format,
+            *request.pair,
             job.ids.job_id(self._attempt),
             request.fields(self._service_timeout, uploaded),
         )

@@ -9,11 +9,17 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
+from operator import itemgetter
 from os import PathLike, fspath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.converters import is_file_parameter
+from airflow_provider_convertapi.api.parameters import did_you_mean
 from airflow_provider_convertapi.errors import ParameterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LEAST_TIMEOUT, MOST_TIMEOUT = 10, 1200
 """Seconds that the service's `Timeout` may be (ConvertAPI's OpenAPI document)."""
@@ -54,11 +60,12 @@ def plain_text(name: str, value: object) -> str:
     return text.strip()
 
 
-def choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Check that an argument is one of its choices."""
+def choice(name: str, value: object, choices: Sequence[str]) -> Any:
+    """Return an argument that must be one of its choices."""
     if value not in choices:
         *others, last = [repr(one) for one in choices]
         raise wrong(name, f"is {value!r}; it must be {', '.join(others)} or {last}")
+    return value
 
 
 def callable_or_none(name: str, value: Any) -> Any:
@@ -75,9 +82,38 @@ def seconds(name: str, value: object, least: float | None = None) -> float:
     """
     bound = "above 0" if least is None else f"of at least {least:g}"
     number = value.total_seconds() if isinstance(value, timedelta) else to_number(value)
-    if number is None or (number <= 0 if least is None else number < least):
+    is_finite = number is not None and number - number == 0
+    if number is None or not is_finite or (number <= 0 if least is None else number < least):
         raise wrong(name, f"is {value!r}; it must be a number of seconds {bound}")
     return number
+
+
+def flag(name: str, value: object, *, optional: bool = False) -> bool | None:
+    """Return an argument that is True or False; any text would count as True.
+
+    :param optional: whether None may stand for neither.
+    """
+    if isinstance(value, bool) or (value is None and optional):
+        return value
+    raise wrong(name, f"is {value!r}; it must be {'None, ' if optional else ''}True or False")
+
+
+def whole(
+    name: str, value: object, least: int, most: int | None = None, *, optional: bool = False
+) -> int | None:
+    """Return an argument's whole number, also of text; None where it is `optional` and not given.
+
+    :param least: the least that it may be, and `most` the most, if there is one.
+    """
+    if value is None and optional:
+        return None
+    number = to_number(value)
+    # An infinite number is no whole one, and NaN differs from everything.
+    is_whole = number is not None and number - number == 0 and number == int(number)
+    if number is None or not is_whole or number < least or (most is not None and number > most):
+        bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise wrong(name, f"is {value!r}; it must be a whole number {bounds}")
+    return int(number)
 
 
 def to_number(value: object) -> float | None:
@@ -88,6 +124,19 @@ def to_number(value: object) -> float | None:
         return float(value)
     except ValueError:
         return None
+
+
+_OF_A_SUMMARY = frozenset({"converted", "manifest"})
+_OF_A_PLAN = frozenset({"to_convert", "manifest"})
+
+
+def is_summary(item: object) -> bool:
+    """Tell whether a source is what a batch returned."""
+    if not isinstance(item, Mapping):
+        return False
+    if item.keys() >= _OF_A_PLAN:
+        raise wrong("source", "is the plan of a batch with plan_only=True, which has made nothing")
+    return item.keys() >= _OF_A_SUMMARY
 
 
 def flatten(source: object) -> list[object]:
@@ -106,17 +155,20 @@ def format_name(name: str, value: object) -> str:
 
 
 def split_parameters(
-    parameters: object,
+    parameters: object, field: str = "parameters"
 ) -> tuple[dict[str, str], dict[str, str], int | None]:
-    """Check a converter's parameters; return URIs of files, the others as text, and `Timeout`."""
-    given = _parameters(parameters)
+    """Check a converter's parameters; return URIs of files, the others as text, and `Timeout`.
+
+    :param field: what the user calls them.
+    """
+    given = _parameters(parameters, field)
     files = {
-        name: plain_text(f"parameters[{name!r}]", value)
+        name: plain_text(f"{field}[{name!r}]", value)
         for name, value in given.items()
-        if is_file_parameter(name)
+        if value is not None and is_file_parameter(name)
     }
     plain = {
-        name: _value(name, value)
+        name: _value(f"{field}[{name!r}]", value)
         for name, value in given.items()
         if name not in files and value is not None
     }
@@ -124,37 +176,100 @@ def split_parameters(
     for name, value in plain.items():
         if name.lower() == "filename" and not 1 <= len(value) <= _LONGEST_NAME:
             raise wrong(
-                f"parameters[{name!r}]",
+                f"{field}[{name!r}]",
                 f"has {len(value)} characters; it must have 1 to {_LONGEST_NAME}",
             )
-    return files, plain, None if timeout is None else _timeout(timeout)
+    return files, plain, None if timeout is None else _timeout(field, timeout)
 
 
-def _parameters(parameters: object) -> dict[str, Any]:
+def key_text(value: object) -> str | None:
+    """Return the text of a `conversion_key`; None where there is none."""
+    if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
+        return None if value is None else str(value)
+    raise wrong("conversion_key", f"is a {type(value).__name__}; it must be text")
+
+
+ON_QUOTA = ("fail", "raise")
+
+
+class Options:
+    """The arguments that can be checked each by itself.
+
+    :param checks: what checks each, by name, and returns it as it is used.
+    """
+
+    def __init__(self, checks: Mapping[str, Callable[[Any], Any]]) -> None:
+        self.checks = checks
+        self.values_of = itemgetter(*checks)
+
+    def check(self, name: str, value: object) -> Any:
+        """Return a checked argument; one that needs other arguments to be checked, as it is."""
+        return self.checks[name](value) if name in self.checks else value
+
+
+OPTIONS_OF_ONE: Mapping[str, Callable[[Any], Any]] = {
+    "to_format": partial(format_name, "to_format"),
+    "from_format": lambda value: None if value is None else format_name("from_format", value),
+    "timeout": partial(seconds, "timeout"),
+    "poll_interval": partial(seconds, "poll_interval"),
+    "durable": partial(flag, "durable"),
+    "overwrite": partial(flag, "overwrite", optional=True),
+    "conversion_key": key_text,
+    "result_check": partial(callable_or_none, "result_check"),
+    "on_quota_exhausted": partial(choice, "on_quota_exhausted", choices=ON_QUOTA),
+    "convertapi_conn_id": partial(plain_text, "convertapi_conn_id"),
+    "deferrable": partial(flag, "deferrable"),
+    "cancel_on_kill": partial(flag, "cancel_on_kill"),
+    "plan_only": partial(flag, "plan_only"),
+}
+OPTIONS = Options(OPTIONS_OF_ONE)
+"""The arguments of one conversion."""
+
+
+def _parameters(parameters: object, field: str) -> dict[str, Any]:
     if parameters is None:
         return {}
     if not isinstance(parameters, Mapping):
         raise wrong(
-            "parameters",
+            field,
             f"is a {type(parameters).__name__}; it must be a mapping of names to values",
         )
     for name in parameters:
         reason = _OURS.get(str(name).partition("[")[0].lower())
         if reason:
-            raise wrong(f"parameters[{name!r}]", f"is set by this provider: {reason}")
+            raise wrong(f"{field}[{name!r}]", f"is set by this provider: {reason}")
     return {str(name): value for name, value in parameters.items()}
 
 
-def _timeout(text: str) -> int:
+_STEP_KEYS = ("to_format", "from_format", "parameters")
+
+
+def check_step_keys(field: str, step: object) -> None:
+    """Check that a step is a mapping with the right keys.
+
+    :param field: what the user calls it.
+    """
+    if not isinstance(step, Mapping) or "to_format" not in step or not set(step) <= {*_STEP_KEYS}:
+        strange = (
+            [str(key) for key in step if key not in _STEP_KEYS] if isinstance(step, Mapping) else []
+        )
+        has = f", but has {strange[0]!r}{did_you_mean(strange[0], _STEP_KEYS)}" if strange else ""
+        raise wrong(
+            field,
+            "must be a mapping with to_format and, if need be, from_format and parameters" + has,
+        )
+
+
+def _timeout(field: str, text: str) -> int:
     if not text.isdigit() or not LEAST_TIMEOUT <= int(text) <= MOST_TIMEOUT:
         raise wrong(
-            "parameters['Timeout']",
+            f"{field}['Timeout']",
             f"is {text}; it must be {LEAST_TIMEOUT} to {MOST_TIMEOUT} seconds",
         )
     return int(text)
 
 
-def _value(name: str, value: object) -> str:
+def _value(place: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
@@ -162,6 +277,6 @@ def _value(name: str, value: object) -> str:
     if isinstance(value, dict | list | tuple):
         return json.dumps(value)
     raise wrong(
-        f"parameters[{name!r}]",
+        place,
         f"is a {type(value).__name__}; it must be text, a number or true/false",
     )

@@ -165,7 +165,7 @@ class ConvertApiHook(BaseHook):
 
     def convert(
         self,
-        source: SourceArgument | Mapping[str, Any],
+        source: SourceArgument | Mapping[str, Any] | None,
         to_format: str,
         destination: PathArgument,
         *,
@@ -205,7 +205,7 @@ class ConvertApiHook(BaseHook):
 
     def run(
         self,
-        source: SourceArgument | Mapping[str, Any],
+        source: SourceArgument | Mapping[str, Any] | None,
         to_format: str,
         destination: PathArgument,
         **arguments: Unpack[ConversionKeywords],

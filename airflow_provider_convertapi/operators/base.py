@@ -16,13 +16,14 @@ from airflow_provider_convertapi.surroundings import surroundings
 # Nothing else of this package: parsing a DAG file must not load what only a task needs.
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from airflow.sdk import Context
 
     from airflow_provider_convertapi.conversions.deferral import JobRef
     from airflow_provider_convertapi.conversions.job import Job
     from airflow_provider_convertapi.conversions.session import Session
+    from airflow_provider_convertapi.conversions.values import Options
 
 Arguments = TypeVar("Arguments", bound=ConversionArguments)
 
@@ -71,14 +72,37 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         plan_only: bool,
     ) -> None:
         """Keep the arguments as attributes, as Airflow renders them."""
-        self.convertapi_conn_id = convertapi_conn_id
-        self.deferrable = deferrable
-        self.cancel_on_kill = cancel_on_kill
-        self.plan_only = plan_only
-        self._arguments_class = type(arguments)
-        self._session = None
-        for name, value in values_of(arguments, type(arguments)).items():
-            setattr(self, name, value)
+        given = values_of(arguments, type(arguments))
+        given["convertapi_conn_id"] = convertapi_conn_id
+        given["deferrable"] = deferrable
+        given["cancel_on_kill"] = cancel_on_kill
+        given["plan_only"] = plan_only
+        # Not one by one: what Airflow does for each, it has done, and a DAG file has many tasks.
+        vars(self).update(given, _arguments_class=type(arguments), _session=None)
+        self._check_declared(given)
+
+    def _check_declared(self, given: Mapping[str, Any]) -> None:
+        """Raise what is wrong with what the DAG file says, save for what is a template."""
+        from airflow_provider_convertapi.conversions.declared import check_declared
+
+        options, source_of = self._checks()
+        try:
+            check_declared(given, self.template_fields, options, source_of)
+        except Exception as error:
+            from airflow_provider_convertapi.errors import ConvertApiError
+            from airflow_provider_convertapi.failures import as_failure
+
+            if not isinstance(error, ConvertApiError):
+                raise
+
+            # A mapped task is made, and checked here, when it runs: it must fail without a retry.
+            raise as_failure(error) from None
+
+    def _checks(self) -> tuple[Options, Callable[[Any], Any] | None]:
+        """Return how single arguments are checked, and what returns the source of a shard."""
+        from airflow_provider_convertapi.conversions.values import OPTIONS
+
+        return OPTIONS, None
 
     def _arguments(self) -> Arguments:
         """Return the arguments as they were rendered."""

@@ -9,7 +9,7 @@ from airflow_provider_convertapi.batch.arguments import BatchArguments
 from airflow_provider_convertapi.operators.base import ConvertApiBaseOperator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.sdk import Context, XComArg
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Seconds,
         StepArguments,
     )
+    from airflow_provider_convertapi.conversions.values import Options
 
 __all__ = ["ConvertApiBatchOperator"]
 
@@ -159,6 +160,11 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
             cancel_on_kill=cancel_on_kill,
             plan_only=plan_only,
         )
+
+    def _checks(self) -> tuple[Options, Callable[[Any], Any] | None]:
+        from airflow_provider_convertapi.batch.options import BATCH_OPTIONS, source_and_shard
+
+        return BATCH_OPTIONS, source_and_shard
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Convert what the manifest does not settle, and return the summary."""

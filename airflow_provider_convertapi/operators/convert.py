@@ -45,7 +45,8 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
 
     :param source: a local path, an object storage URI (``s3://conn@bucket/key``), an ``http(s)``
         URL that ConvertAPI fetches itself, or a list of those for merge, zip and the other
-        converters of several files. (templated)
+        converters of several files; None for a converter that needs none, such as ``qrcode``.
+        (templated)
     :param to_format: target format or tool: ``pdf``, ``jpg``, ``merge``, ``protect``, … (templated)
     :param destination: a file, or a directory when it ends in ``/``; several results need a
         directory. (templated)
@@ -90,7 +91,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
     def __init__(
         self,
         *,
-        source: SourceArgument | XComArg,
+        source: SourceArgument | XComArg | None,
         to_format: str,
         destination: PathArgument | XComArg,
         from_format: str | None = None,

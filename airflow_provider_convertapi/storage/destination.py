@@ -64,9 +64,12 @@ class Destination:
             raise wrong(self.field, f"{shown(uri)} {complaint}")
 
     def check_writable(self) -> None:
-        """Raise `OutputNotWritableError` where a result could not be written now."""
+        """Raise `OutputNotWritableError` where a result could not be written now.
+
+        `ConnectionConfigError` where the store refuses the connection.
+        """
         with explaining(self.uri, paid=False):
-            locate(self.uri, self.field).check_writable()
+            locate(self.uri, self.field).check_writable(self.root)
 
     def is_ours(self, uri: str) -> bool:  # noqa: ARG002 - for a batch, which knows what it wrote
         """Tell whether the file at an output was written for it before."""

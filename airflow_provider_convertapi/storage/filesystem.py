@@ -9,6 +9,7 @@ import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.storage.trouble import is_of_network, refused
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
@@ -20,26 +21,29 @@ _resolving = threading.Lock()
 def file_system(address: Address, argument: str) -> tuple[str, Any]:
     """Return the path of the store's root, and its file system, which all threads share.
 
-    `ParameterError` where the connection does not exist, or the scheme's package is not installed.
+    `ParameterError` where the connection does not exist, the scheme is unknown, or its package is
+    not installed; `ConnectionConfigError` where the connection does not open the store.
     """
-    from airflow_provider_convertapi.airflow_names import ObjectStoragePath  # noqa: PLC0415 - 2 s, at run time only
+    from airflow_provider_convertapi.airflow_names import ObjectStoragePath, has_fs  # noqa: PLC0415 - 2 s, at run time only
 
     if address.conn_id is not None:
         _check_connection(address.conn_id, address, argument)
     authority = f"{address.conn_id}@{address.host}" if address.conn_id else address.host
+    uri = shown(address.uri)
     try:
         with _resolving:  # or every thread would build and connect its own
             root = ObjectStoragePath(f"{address.scheme}://{authority}/")
             return root.path, root.fs
-    except (ImportError, ValueError) as error:
-        remedy = (
-            f"pip install '{address.package}'"
-            if address.package
-            else f"is {address.scheme!r} spelled right?"
-        )
-        raise wrong(
-            argument, f"{shown(address.uri)} cannot be reached: {error}. Remedy: {remedy}"
-        ) from error
+    except ImportError as error:
+        complaint = f"{uri} cannot be reached: {error}. {address.remedy}"
+        raise wrong(argument, complaint) from error
+    except Exception as error:
+        if isinstance(error, ValueError) and not has_fs(address.scheme):
+            complaint = f"{uri} has a scheme that this Airflow does not know. {address.remedy}"
+            raise wrong(argument, complaint) from error
+        if is_of_network(error):
+            raise
+        raise refused(address.uri, address.family, address.conn_id, error) from error
 
 
 def _check_connection(conn_id: str, address: Address, argument: str) -> None:

@@ -156,7 +156,7 @@ class LocalLocation:
             complaint = f"cannot be made: the task may not write into {nearest}."
             raise wrong(argument, f"{self.uri} {complaint}")
 
-    def check_writable(self) -> None:
+    def check_writable(self, root: str) -> None:  # noqa: ARG002 - a disk is asked for each directory
         """Make the directory, and write a byte beside where the result will be."""
         trial = LocalPart(self.path / "result" if self.uri.endswith("/") else self.path)
         try:

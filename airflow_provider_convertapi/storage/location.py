@@ -101,7 +101,7 @@ class Address:
     :param host: what follows the connection: a host, bucket or container; may be empty.
     :param key: everything after the first slash, unparsed: ``#`` and ``?`` are plain characters.
     :param family: one name for all schemes that reach the same files.
-    :param package: what to install to reach them; empty where we do not know.
+    :param remedy: what to do where no file system is found for the scheme.
     """
 
     uri: str
@@ -110,7 +110,7 @@ class Address:
     host: str
     key: str
     family: str
-    package: str
+    remedy: str
 
 
 class Part(Protocol):
@@ -207,10 +207,13 @@ class Location(Protocol):
     def check_destination(self, argument: str) -> None:
         """Raise `ParameterError` where results certainly cannot be put here."""
 
-    def check_writable(self) -> None:
+    def check_writable(self, root: str) -> None:
         """Make the directory and write a byte there; an `OSError` says why that is not possible.
 
-        Nothing happens in a store where only writing under the final name could tell.
+        An object store is asked for an upload that is given up at once: nothing is written.
+        `ConnectionConfigError` where it refuses the connection.
+
+        :param root: URI of the directory for which one answer is enough, where asking is slow.
         """
 
     def part(self, spool: Callable[[], Path], marks: Sequence[str] = (), stamp: str = "") -> Part:

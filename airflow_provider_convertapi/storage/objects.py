@@ -5,35 +5,31 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-import errno
-import re
+import logging
 import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
-from airflow_provider_convertapi.errors import InputChangedError
-from airflow_provider_convertapi.storage.location import BLOCK
+from airflow_provider_convertapi.api import redaction
+from airflow_provider_convertapi.errors import InputChangedError, OutputNotWritableError
+from airflow_provider_convertapi.storage.filesystem import file_system
+from airflow_provider_convertapi.storage.location import State
+from airflow_provider_convertapi.storage.reader import Reader
 from airflow_provider_convertapi.storage.renaming import spooled_name
-from airflow_provider_convertapi.storage.store import (
-    Reader,
-    StoreLocation,
-    state_of,
-)
+from airflow_provider_convertapi.storage.store import StoreLocation, asking
+from airflow_provider_convertapi.storage.trouble import forbids, is_of_network, refuses_credentials
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from airflow_provider_convertapi.storage.location import Address, Part, State
+    from airflow_provider_convertapi.storage.location import Address, Part
 
-_PAGE = 1000
-"""Objects in a page of S3's listing."""
+_log = logging.getLogger(__name__)
 
-_STAMP = "convertapi"
-"""The name of the metadata that carries a stamp."""
-
-_ETAG = re.compile(r"[0-9a-f]{32}(-\d+)?")
+_OLD_MARKER = "_$folder$"
+"""The end of the name of a directory marker that Hadoop, and what is built on it, leaves in S3."""
 
 _buckets: set[tuple[str, str | None, str]] = set()
 """Buckets that existed when this process looked."""
@@ -50,8 +46,25 @@ class ObjectLocation(StoreLocation):
 
     __slots__ = ()
     has_directories: ClassVar[bool] = False
-    tells_of_buckets: ClassVar[bool] = True
-    """Whether the store is right when it says that a bucket does not exist."""
+    library: ClassVar[str] = ""
+    """An attribute of the file system of the store's own library, which a class relies on."""
+
+    @classmethod
+    def at(cls, address: Address, argument: str) -> StoreLocation:
+        """Resolve an address, and the connection that it names."""
+        cls.check_address(address, argument)
+        root, fs = file_system(address, argument)
+        if root.strip("/") != address.host:
+            complaint = (
+                f"{shown(address.uri)}: with {address.scheme}:// Airflow reaches {root!r} instead "
+                f"of {address.host!r}; write the store's usual scheme, {address.family}://."
+            )
+            raise wrong(argument, complaint)
+        # Whoever gives Airflow another file system for a scheme gets what all of them can do.
+        kind = cls if hasattr(fs, cls.library or "ls") else ObjectLocation
+        # The key never passes through a URL parser: `#`, `?` and `::` are plain characters in it.
+        path = f"{address.host}/{address.key}"
+        return kind(address.uri, address.family, address.conn_id, path, fs)
 
     @classmethod
     def check_address(cls, address: Address, argument: str) -> None:
@@ -59,6 +72,44 @@ class ObjectLocation(StoreLocation):
         if not address.host:
             form = f"{address.scheme}://CONNECTION@BUCKET/KEY"
             raise wrong(argument, f"{shown(address.uri)} names no bucket or container: {form}")
+
+    @property
+    def bucket(self) -> str:
+        """Return the name of the bucket or container."""
+        return self.path.partition("/")[0]
+
+    @property
+    def object_key(self) -> str:
+        """Return the key within the bucket."""
+        return self.path.partition("/")[2]
+
+    # --- what is there -----------------------------------------------------------------------
+
+    def state(self) -> State | None:
+        """Return what is there now: an object, or a directory where keys begin with the path."""
+        found = None if self.path.endswith("/") else self.object()
+        is_marker = found is None or found.kind == "directory" or not found.size
+        if is_marker and self.has_children():
+            return State(0, "", "directory")
+        return None if found is None or found.kind == "directory" else found
+
+    def file(self) -> State | None:
+        """Return the object that is there now."""
+        found = self.object()
+        if found is not None and found.kind == "file" and not found.size and self.has_children():
+            return State(0, "", "directory")  # it only marks one
+        return found
+
+    def object(self) -> State | None:
+        """Return what the store says about the object of this very key."""
+        return super().state()
+
+    def has_children(self) -> bool:
+        """Tell whether any key begins with the path and a slash."""
+        root = self.path.rstrip("/") + "/"
+        with suppress(FileNotFoundError):  # the bucket is missing
+            return any(str(info["name"]) != root for info in self._walked(root))
+        return False
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
         """Yield what the store says about each object."""
@@ -76,12 +127,71 @@ class ObjectLocation(StoreLocation):
             is_own = kind.find is not AbstractFileSystem.find
         return {} if is_own else {"on_error": _unless_missing}
 
+    def _walked(self, root: str) -> Iterator[dict[str, Any]]:
+        return _without_markers(super()._walked(root))
+
+    def names(self) -> list[str]:
+        """Return the names of the objects in the directory."""
+        root = self.path.rstrip("/") + "/"
+        found = (str(info["name"]).removeprefix(root) for info in self._walked(root))
+        return [name for name in found if name and "/" not in name]
+
+    # --- what can be put ---------------------------------------------------------------------
+
     def check_destination(self, argument: str) -> None:
-        """Raise `ParameterError` where the bucket is missing."""
-        if self._lacks_bucket():
-            complaint = "lies in a bucket that does not exist; create it."
-            raise wrong(argument, f"{shown(self.uri)} {complaint}")
+        """Raise `ParameterError` where the bucket is missing; it is looked at once.
+
+        `ConnectionConfigError` where the store refuses the connection.
+        """
+        bucket = (self.family, self.conn_id, self.bucket)
+        if bucket not in _buckets:
+            if not self.has_bucket():
+                complaint = "lies in a bucket that does not exist; create it."
+                raise wrong(argument, f"{shown(self.uri)} {complaint}")
+            _buckets.add(bucket)
         super().check_destination(argument)
+
+    @asking
+    def has_bucket(self) -> bool:
+        """Tell whether the bucket exists, or may exist: not everyone who may write may look."""
+        try:
+            self.look_at_bucket()
+        except FileNotFoundError:
+            return False
+        except Exception as error:
+            if refuses_credentials(error) or not forbids(error):
+                raise
+        return True
+
+    def look_at_bucket(self) -> None:
+        """Ask the store for the bucket; `FileNotFoundError` where there is none.
+
+        What is not the file system of the store's own library may know no buckets.
+        """
+
+    @asking
+    def try_writing(self) -> None:
+        """Ask for an upload that is given up at once, so that nothing is written.
+
+        `PermissionError` or `FileNotFoundError` where a result could not be put.
+        """
+        try:
+            self.try_uploading(self.object_key if self.name else f"{self.object_key}result")
+        except Exception as error:
+            if isinstance(error, FileNotFoundError):
+                what = f"{shown(self.uri)} cannot be written: its bucket does not exist."
+                raise OutputNotWritableError(f"{what} Nothing was paid.", paid=False) from error
+            if refuses_credentials(error) or forbids(error) or is_of_network(error):
+                raise
+            _log.warning(
+                "%s: whether it can be written to is not known, and shows when a result is "
+                "published. %s",
+                shown(self.uri),
+                redaction.shown(str(error)),
+            )
+
+    def try_uploading(self, key: str) -> None:
+        """Do nothing: with a file system that we do not know, only writing could tell."""
 
     def part(self, spool: Callable[[], Path], marks: Sequence[str] = (), stamp: str = "") -> Part:  # noqa: ARG002 - nothing is hidden in the store
         """Return a result that is put in one step."""
@@ -90,100 +200,6 @@ class ObjectLocation(StoreLocation):
     def stamping(self, stamp: str) -> dict[str, Any]:  # noqa: ARG002 - for stores that keep it
         """Return what an upload takes so that the object bears a stamp."""
         return {}
-
-    def _lacks_bucket(self) -> bool:
-        """Tell whether the store is sure that the bucket does not exist; ask it once."""
-        name = self.path.partition("/")[0]
-        bucket = (self.family, self.conn_id, name)
-        if not self.tells_of_buckets or bucket in _buckets:
-            return False
-        # Each store has its own errors, and not everyone who may write may look.
-        with suppress(Exception):
-            try:
-                self.fs.info(name)
-            except FileNotFoundError:
-                return True
-        _buckets.add(bucket)
-        return False
-
-
-class GoogleLocation(ObjectLocation):
-    """A place in Google Cloud Storage."""
-
-    __slots__ = ()
-    # With permission to write only, it says that an empty bucket does not exist.
-    tells_of_buckets: ClassVar[bool] = False
-
-
-class S3Location(ObjectLocation):
-    """A place in S3, or in a store with the same protocol."""
-
-    __slots__ = ()
-
-    def file(self) -> State | None:
-        """Return what is there now; where no object is, `info` would need a listing as well."""
-        bucket, key, _ = self.fs.split_path(self.path)
-        try:
-            found = self.fs.call_s3("head_object", self.fs.kwargs, Bucket=bucket, Key=key)
-        except FileNotFoundError:
-            return None
-        stamp = found.get("Metadata", {}).get(_STAMP, "")
-        return state_of({**found, "type": "file", "size": found["ContentLength"]}, stamp)
-
-    def stamping(self, stamp: str) -> dict[str, Any]:
-        """Return the object's own metadata, which whoever writes it anew does not keep."""
-        return {"Metadata": {_STAMP: stamp}} if stamp else {}
-
-    def pins(self, state: State) -> bool:
-        """Tell whether the ETag is one that a read can name."""
-        return _ETAG.fullmatch(state.version) is not None
-
-    def reader(self, state: State | None) -> Reader:
-        """Open the object; where its state is known, no request comes before the first read."""
-        if state is None or not self.pins(state):
-            return _ObjectReader(super().reader(None), self.uri)
-        etag = f'"{state.version}"'
-        file = self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none", size=state.size)
-        # As s3fs does when it asks for the size: all blocks must come from this version.
-        file.details = {"name": self.path, "type": "file", "size": state.size, "ETag": etag}
-        for headers in ("req_kw", "read_kw"):  # before and since s3fs 2026
-            if hasattr(file, headers):
-                setattr(file, headers, {**getattr(file, headers), "IfMatch": etag})
-        return _ObjectReader(file, self.uri)
-
-    def walk(self, root: str) -> Iterator[dict[str, Any]]:
-        """Walk the listing page by page: `find` would hold a kilobyte for each object in memory."""
-        from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it
-
-        bucket, prefix, _ = self.fs.split_path(root)
-        entries = self.fs._iterdir(bucket, delimiter="", prefix=prefix)  # noqa: SLF001 - the public calls are not streams
-
-        async def page() -> list[dict[str, Any]]:
-            found = []
-            async for entry in entries:
-                found.append(entry)
-                if len(found) == _PAGE:
-                    break
-            return found
-
-        while found := sync(self.fs.loop, page):
-            yield from found
-
-    def put(self, file: Path, *, replace: bool, **more: Any) -> None:
-        """Upload a file; see `StoreLocation.put`."""
-        try:
-            super().put(file, replace=replace, **more)
-        except OSError as error:
-            if replace:
-                raise
-            if "pre-condition" in str(error):  # s3fs has no error class for it
-                raise FileExistsError(shown(self.uri)) from error
-            if error.errno != errno.ENOSYS:
-                raise
-            # Not every store with S3's protocol has `If-None-Match`; it can only look first.
-            if self.file() is not None:
-                raise FileExistsError(shown(self.uri)) from error
-            super().put(file, replace=True, **more)
 
 
 class ObjectPart:
@@ -210,21 +226,30 @@ class ObjectPart:
         self.staged.unlink(missing_ok=True)
 
 
-class _ObjectReader(Reader):
+class ObjectReader(Reader):
     """Read one version of an object."""
 
-    def __init__(self, file: Any, uri: str) -> None:
-        super().__init__(file)
-        self._uri = uri
+    def has_changed(self) -> InputChangedError:
+        """Return the error that the object is another one now."""
+        return InputChangedError(
+            f"{shown(self._place.uri)} changed while it was being read; nothing was paid. "
+            "Another try reads it again."
+        )
 
-    def read_bytes(self, size: int) -> bytes:
-        """Read; `InputChangedError` when the object is another one now."""
-        from s3fs.utils import FileExpired  # noqa: PLC0415 - whoever reads from S3 has loaded it
 
-        try:
-            return super().read_bytes(size)
-        except FileExpired as error:
-            raise InputChangedError(
-                f"{shown(self._uri)} changed while it was being read; nothing was paid. "
-                "Another try reads it again."
-            ) from error
+def _without_markers(infos: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Leave out empty objects that only stand for a directory, as portals and Spark write them.
+
+    :param infos: what a store says about objects, in the order of their names.
+    """
+    waiting: list[dict[str, Any]] = []
+    for info in infos:
+        name = str(info["name"])
+        inside = [one for one in waiting if not name.startswith(f"{one['name']}/")]
+        waiting = [one for one in inside if name < f"{one['name']}/"]
+        yield from (one for one in inside if one not in waiting)
+        if info["size"] or info["type"] != "file":
+            yield info
+        elif not name.endswith(("/", _OLD_MARKER)):
+            waiting.append(info)  # a directory's, if names below it follow
+    yield from waiting

@@ -91,7 +91,7 @@ class RenamedPart:
                 f"{shown(self._target.uri)}: the store kept {kept}; nothing was published"
             )
         while self._dead:
-            _remove(self._dead.pop())
+            remove(self._dead.pop())
 
     def publish(self, *, replace: bool) -> None:
         """Rename it."""
@@ -102,7 +102,7 @@ class RenamedPart:
         """Remove it from the spool, and from the store."""
         self.staged.unlink(missing_ok=True)
         if self._leftover:
-            _remove(self._hidden)
+            remove(self._hidden)
             self._leftover = False
         with _in_use_lock:
             _in_use.discard(self._hidden.uri)
@@ -118,7 +118,8 @@ def _reserved(target: Place, mark: str, token: str) -> Place:
     return hidden
 
 
-def _remove(place: Place) -> None:
+def remove(place: Place) -> None:
+    """Delete a file that may be gone; a failure is only logged."""
     try:
         place.delete()
     except FileNotFoundError:

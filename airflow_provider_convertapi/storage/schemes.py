@@ -8,13 +8,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+from airflow_provider_convertapi.storage.azure import AzureLocation
+from airflow_provider_convertapi.storage.google import GoogleLocation
 from airflow_provider_convertapi.storage.local import LocalLocation
 from airflow_provider_convertapi.storage.location import Address
-from airflow_provider_convertapi.storage.objects import (
-    GoogleLocation,
-    ObjectLocation,
-    S3Location,
-)
+from airflow_provider_convertapi.storage.s3 import S3Location
 from airflow_provider_convertapi.storage.sftp import SftpLocation
 from airflow_provider_convertapi.storage.store import StoreLocation
 from airflow_provider_convertapi.storage.uris import is_url, shown, wrong
@@ -41,7 +39,7 @@ class Scheme(NamedTuple):
 _LOCAL = Scheme(LocalLocation, "file")
 _S3 = Scheme(S3Location, "s3", "apache-airflow-providers-amazon[s3fs]")
 _GOOGLE = Scheme(GoogleLocation, "gs", "apache-airflow-providers-google")
-_AZURE = Scheme(ObjectLocation, "abfs", "apache-airflow-providers-microsoft-azure")
+_AZURE = Scheme(AzureLocation, "abfs", "apache-airflow-providers-microsoft-azure")
 _SFTP = Scheme(SftpLocation, "sftp", "apache-airflow-providers-sftp[sshfs]")
 
 SCHEMES = {
@@ -54,11 +52,31 @@ SCHEMES = {
     "gcs": _GOOGLE,
     "abfs": _AZURE,
     "abfss": _AZURE,
-    "adl": _AZURE,
+    "adl": _AZURE,  # known, so that the message can say what to write instead
     "sftp": _SFTP,
     "ssh": _SFTP,
 }
 """Any other scheme that Airflow knows leads to a store with directories."""
+
+_INSTEAD = {
+    **dict.fromkeys(("wasb", "wasbs", "az", "azure"), "Azure's scheme is abfs://. "),
+    **dict.fromkeys(("ftp", "ftps", "scp"), "Of file servers, Airflow reaches SFTP. "),
+}
+"""What others call a store that Airflow reaches under another scheme."""
+
+
+def _remedy(name: str) -> str:
+    """Say how to get a file system for a scheme, or which schemes there are."""
+    if name in SCHEMES:
+        return f"Remedy: pip install '{SCHEMES[name].package}'."
+    brought: dict[str, list[str]] = {}
+    for known, scheme in SCHEMES.items():
+        brought.setdefault(scheme.package or "part of Airflow", []).append(f"{known}://")
+    there_are = "; ".join(f"{', '.join(names)} ({by})" for by, names in brought.items())
+    return (
+        f"{_INSTEAD.get(name, '')}Schemes, and the package that brings each: {there_are}. "
+        f"None that we know brings this one: is {name!r} spelled right?"
+    )
 
 
 def locate(uri: str, argument: str) -> Location:
@@ -82,5 +100,5 @@ def locate(uri: str, argument: str) -> Location:
     scheme = SCHEMES.get(name) or Scheme(StoreLocation, name)
     authority, _, key = matched[2].partition("/")
     conn_id, _, host = authority.rpartition("@")
-    address = Address(uri, name, conn_id or None, host, key, scheme.family, scheme.package)
+    address = Address(uri, name, conn_id or None, host, key, scheme.family, _remedy(name))
     return scheme.location.at(address, argument)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.storage.store import Reader, StoreLocation
+from airflow_provider_convertapi.storage.reader import Reader
+from airflow_provider_convertapi.storage.store import StoreLocation
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
@@ -28,14 +29,16 @@ class SftpLocation(StoreLocation):
 
     def reader(self, state: State | None) -> Reader:  # noqa: ARG002 - opening makes no extra request
         """Open the file; no block size, since asyncssh splits reads and would multiply it."""
-        return Reader(self.fs.open(self.path, "rb"))
+        return Reader(self.fs.open(self.path, "rb"), self)
 
     def move_to_new(self, new: StoreLocation) -> None:
         """Rename with plain SFTP, which replaces no file; `mv` uses the variant that does."""
         from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it
 
         async def rename() -> None:
-            async with self.fs.client.start_sftp_client() as sftp:
-                await sftp.rename(self.path, new.path)
+            # A channel of the pool: with one of its own for each of several threads there would be
+            # more than the ten that OpenSSH allows.
+            async with self.fs._pool.get() as channel:  # noqa: SLF001 - no public call gives one
+                await channel.rename(self.path, new.path)
 
         sync(self.fs.loop, rename)

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import inspect
 import io
+import logging
 import posixpath
+import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
+from functools import wraps
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Concatenate, ParamSpec, Self, TypeVar
 
 from airflow_provider_convertapi.storage.filesystem import file_system
 from airflow_provider_convertapi.storage.location import (
@@ -22,7 +25,10 @@ from airflow_provider_convertapi.storage.location import (
     State,
     unnoted,
 )
-from airflow_provider_convertapi.storage.renaming import RenamedPart
+from airflow_provider_convertapi.storage.names import temporary_name
+from airflow_provider_convertapi.storage.reader import Reader
+from airflow_provider_convertapi.storage.renaming import RenamedPart, remove
+from airflow_provider_convertapi.storage.trouble import naming_connection
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from airflow_provider_convertapi.storage.location import Address, Note, Part
+
+_log = logging.getLogger(__name__)
 
 _VERSIONS = (
     *("generation", "ETag", "etag", "e_tag"),
@@ -47,6 +55,27 @@ _MOST_PARTS = 10_000
 _PARTS_AT_ONCE = 2
 _REQUESTS_AT_ONCE = 128
 """Writes that asyncssh sends ahead."""
+
+
+_writable: set[tuple[str, str | None, str]] = set()
+"""Directories that could be written to when this process tried: family, connection, URI."""
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_L = TypeVar("_L", bound="StoreLocation")
+
+
+def asking(
+    method: Callable[Concatenate[_L, _P], _R],
+) -> Callable[Concatenate[_L, _P], _R]:
+    """Let a method that asks the store name the connection where the store refuses it."""
+
+    @wraps(method)
+    def ask(self: _L, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with naming_connection(self.uri, self.family, self.conn_id):
+            return method(self, *args, **kwargs)
+
+    return ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +98,7 @@ class StoreLocation:
     has_directories: ClassVar[bool] = True
 
     @classmethod
-    def at(cls, address: Address, argument: str) -> Self:
+    def at(cls, address: Address, argument: str) -> StoreLocation:
         """Resolve an address, and the connection that it names."""
         cls.check_address(address, argument)
         root, fs = file_system(address, argument)
@@ -99,6 +128,7 @@ class StoreLocation:
         """Return a key that is equal where two paths may be one file: some stores ignore case."""
         return {(self.family, posixpath.normpath(self.path).casefold())}
 
+    @asking
     def state(self) -> State | None:
         """Return what is there now, None where nothing is; never from a cache of listings."""
         self._forget_listings()
@@ -112,6 +142,7 @@ class StoreLocation:
         """Return what is there now, a directory too."""
         return self.state()
 
+    @asking
     def open(self, state: State | None = None) -> BinaryIO:
         """Open the file for reading from its start, in blocks, without reading ahead."""
         self._forget_listings()  # opening asks for size and ETag again
@@ -119,7 +150,7 @@ class StoreLocation:
 
     def reader(self, state: State | None) -> Reader:  # noqa: ARG002 - for stores that can use it
         """Open the file without a buffer."""
-        return Reader(self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none"))
+        return Reader(self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none"), self)
 
     def pins(self, state: State) -> bool:  # noqa: ARG002 - for stores that can
         """Return False: a file may be written while it is read."""
@@ -130,7 +161,7 @@ class StoreLocation:
         root = self.path.rstrip("/") + "/"
         uri = self.uri.rstrip("/") + "/"
         self.fs.invalidate_cache(root.rstrip("/"))
-        for info in self.walk(root):
+        for info in self._walked(root):
             name = str(info["name"])
             # SFTP servers differ in whether their paths begin with a slash.
             path = (
@@ -143,10 +174,15 @@ class StoreLocation:
             elif info["type"] != "directory":
                 note(LINK if info["type"] == "link" else IRREGULAR, uri + path)
 
+    def _walked(self, root: str) -> Iterator[dict[str, Any]]:
+        with naming_connection(self.uri, self.family, self.conn_id):
+            yield from self.walk(root)
+
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
         """Yield what the store says about each file below `root`, which ends in a slash."""
         yield from _directories(self.fs, root.rstrip("/") or "/")
 
+    @asking
     def names(self) -> list[str]:
         """Return the names of the files in the directory."""
         path = self.path.rstrip("/")
@@ -156,11 +192,13 @@ class StoreLocation:
             str(info["name"]).rpartition("/")[2] for info in infos if info["type"] != "directory"
         ]
 
+    @asking
     def read(self) -> bytes:
         """Return the bytes of a small file in one request; opening it would take two."""
         data: bytes = self.fs.cat_file(self.path)
         return data
 
+    @asking
     def delete(self) -> None:
         """Delete the file."""
         self.fs.rm_file(self.path)
@@ -176,8 +214,21 @@ class StoreLocation:
         if state is not None and state.kind == "directory":
             raise wrong(argument, f"{uri} is a directory; write {uri}/ to put results into it.")
 
-    def check_writable(self) -> None:
-        """Do nothing: only writing under the final name could tell, and that is publishing."""
+    def check_writable(self, root: str) -> None:
+        """Try to write below a directory, once; see `Location.check_writable`."""
+        place = (self.family, self.conn_id, root)
+        if place not in _writable:
+            self.try_writing()
+            _writable.add(place)
+
+    @asking
+    def try_writing(self) -> None:
+        """Make the directory, and write a hidden file that is removed again."""
+        trial = self.sibling(temporary_name(self.name or "result", secrets.token_hex(4)))
+        try:
+            self.fs.pipe_file(trial.path, b"-")
+        finally:
+            remove(trial)
 
     def part(self, spool: Callable[[], Path], marks: Sequence[str] = (), stamp: str = "") -> Part:  # noqa: ARG002 - for stores that keep it
         """Return a result that is uploaded under a hidden name and then renamed."""
@@ -189,7 +240,8 @@ class StoreLocation:
         uri = f"{self.uri.rpartition('/')[0]}/{name}"
         return type(self)(uri, self.family, self.conn_id, f"{parent}/{name}", self.fs)
 
-    def put(self, file: Path, *, replace: bool, **more: Any) -> None:
+    @asking
+    def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:
         """Upload a local file in blocks, few at a time, so that memory stays bounded.
 
         :param replace: false raises `FileExistsError` where a file is there already.
@@ -203,11 +255,20 @@ class StoreLocation:
         }
         if not replace:
             creating = accepted(put, mode="create", overwrite=False)
-            if not creating and self.file() is not None:  # an older fsspec can do no better
-                raise FileExistsError(shown(self.uri))
+            if not creating:  # an older file system can do no better
+                _log.warning(
+                    "%s: this version of %s cannot create a file only where there is none, so it "
+                    "is looked for first: of two tasks that publish to one name at the same moment "
+                    "both may succeed. Upgrade that package.",
+                    shown(self.uri),
+                    type(self.fs).__module__.partition(".")[0],
+                )
+                if self.file() is not None:
+                    raise FileExistsError(shown(self.uri))
             options |= creating
         put(str(file), self.path, **accepted(put, **options), **more)
 
+    @asking
     def rename(self, new: StoreLocation, size: int, *, replace: bool) -> None:
         """Give a complete file its name.
 
@@ -253,37 +314,6 @@ class StoreLocation:
     def _forget_listings(self) -> None:
         for path in (self.path, self.path.rpartition("/")[0]):
             self.fs.invalidate_cache(path)
-
-
-class Reader(io.RawIOBase):
-    """Give a file of any store the interface that buffering needs."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read up to as many bytes as `buffer` holds."""
-        data = self.read_bytes(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-    def readall(self) -> bytes:
-        """Read what is left at once: the inherited one asks the store for 8 KiB at a time."""
-        return self.read_bytes(-1)
-
-    def read_bytes(self, size: int) -> bytes:
-        """Read up to `size` bytes, all that are left where it is negative."""
-        data: bytes = self._file.read(size)
-        return data
-
-    def close(self) -> None:
-        """Close the store's file."""
-        self._file.close()
-        super().close()
 
 
 def state_of(info: Mapping[str, Any], stamp: str | None = None) -> State:

@@ -1,4 +1,4 @@
-"""Tell trouble with a whole place from trouble with one file.
+"""Tell trouble with a whole place, or with its connection, from trouble with one file.
 
 This module may change from release to release.
 """
@@ -7,16 +7,126 @@ from __future__ import annotations
 
 import errno
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api import redaction
-from airflow_provider_convertapi.errors import OutputNotWritableError
+from airflow_provider_convertapi.errors import (
+    ConnectionConfigError,
+    ConvertApiError,
+    OutputNotWritableError,
+)
 from airflow_provider_convertapi.storage.uris import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OF_THE_PLACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+_UNAUTHORIZED, _FORBIDDEN = 401, 403
+
+_BAD_CREDENTIALS = frozenset(
+    {
+        # S3, and what signs for it
+        *("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"),
+        *("TokenRefreshRequired", "InvalidClientTokenId", "UnrecognizedClientException"),
+        *("ExpiredTokenException", "IncompleteSignature", "NotSignedUp", "InvalidSecurity"),
+        # Azure
+        *("AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation"),
+    }
+)
+"""What stores call credentials that they do not know."""
+
+_BAD_CREDENTIALS_ERRORS = frozenset(
+    {
+        # botocore
+        *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"),
+        *("TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError"),
+        # azure.core, azure.identity and azure.storage
+        *("ClientAuthenticationError", "CredentialUnavailableError", "AzureSigningError"),
+        # google.auth
+        *("RefreshError", "DefaultCredentialsError", "MalformedError"),
+        # asyncssh
+        *("PermissionDenied", "HostKeyNotVerifiable", "KeyImportError", "KeyEncryptionError"),
+    }
+)
+"""Classes of errors, by name, so that no store's library is loaded for another store."""
+
+
+_OF_THE_NETWORK = frozenset(
+    {
+        *("ConnectionError", "TimeoutError", "gaierror"),
+        *("TransportError", "ServiceRequestError", "ServiceResponseError"),  # google.auth, azure
+        *("HTTPClientError", "DisconnectError", "ConnectionLost"),  # botocore, asyncssh
+    }
+)
+"""The same for errors of a network; their subclasses, too."""
+
+
+_FIELDS = {
+    "s3": "login and password (the access key's id and secret), and the extra endpoint_url",
+    "gs": "extra keyfile_dict or key_path",
+    "abfs": "extras account_name and account_key (or connection_string)",
+    "sftp": "host, port, login, and password or key",
+}
+"""The fields of a connection that open a store, by its family."""
+
+
+def refuses_credentials(error: BaseException) -> bool:
+    """Tell whether a store, or its library, does not accept who we say that we are."""
+    return any(map(_is_of_credentials, _chain(error)))
+
+
+def forbids(error: BaseException) -> bool:
+    """Tell whether a store knows who we are, and does not permit what was asked."""
+    return any(
+        isinstance(one, PermissionError)
+        or _status(one) == _FORBIDDEN
+        or type(one).__name__ == "SFTPPermissionDenied"
+        for one in _chain(error)
+    )
+
+
+def is_of_network(error: BaseException) -> bool:
+    """Tell whether a store could not be reached, which another try may not meet."""
+    if refuses_credentials(error):
+        return False
+    return any(
+        kind.__name__ in _OF_THE_NETWORK for one in _chain(error) for kind in type(one).__mro__
+    )
+
+
+@contextmanager
+def naming_connection(uri: str, family: str, conn_id: str | None) -> Iterator[None]:
+    """Raise `ConnectionConfigError` where the store refuses the connection's credentials.
+
+    What the store does not permit is a `PermissionError`, whatever its library calls that.
+
+    :param uri: where in the store; a message shows it.
+    :param family: the kind of store, as the table of schemes calls it.
+    :param conn_id: None for the store's own default.
+    """
+    try:
+        yield
+    except ConvertApiError:
+        raise
+    except Exception as error:
+        if refuses_credentials(error):
+            raise refused(uri, family, conn_id, error) from error
+        if forbids(error) and not isinstance(error, PermissionError):
+            raise PermissionError(errno.EACCES, _reason(error)) from error
+        raise
+
+
+def refused(
+    uri: str, family: str, conn_id: str | None, error: BaseException
+) -> ConnectionConfigError:
+    """Return the error that a connection does not open its store."""
+    who = f"connection {_plain(conn_id)!r}" if conn_id else "the worker's own credentials"
+    fields = _FIELDS.get(family, "host, login, password and extras")
+    advice = f"Check its {fields}." if conn_id else "Name a connection: before an @ in the URI."
+    return ConnectionConfigError(
+        f"{shown(uri)} cannot be reached with {who}: {_reason(error)}. {advice}"
+    )
 
 
 @contextmanager
@@ -26,13 +136,77 @@ def explaining(uri: str, *, paid: bool | None) -> Iterator[None]:
     :param uri: an output.
     :param paid: False where nothing was paid for it yet.
     """
+    unpaid = " Nothing was paid for it." if paid is False else ""
     try:
         yield
+    except ConnectionConfigError as error:
+        if paid is False:
+            raise ConnectionConfigError(f"{error}{unpaid}") from error.__cause__
+        # Its class says that nothing was paid, which is not known here.
+        raise OutputNotWritableError(str(error), paid) from error.__cause__
     except OSError as error:
         is_of_the_place = isinstance(error, PermissionError | NotADirectoryError)
         if not is_of_the_place and error.errno not in _OF_THE_PLACE:
             raise
         why = error.strerror or redaction.shown(str(error)) or "not permitted"
-        unpaid = " Nothing was paid for it." if paid is False else ""
         what = f"{shown(uri)} cannot be written: {why}. Make room, or let the task write there."
         raise OutputNotWritableError(f"{what}{unpaid}", paid) from error
+
+
+def _is_of_credentials(error: BaseException) -> bool:
+    if getattr(error, "retryable", False) is True:  # google.auth: its server was busy
+        return False
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if _status(error) == _UNAUTHORIZED or names & _BAD_CREDENTIALS_ERRORS:
+        return True
+    if _code(error) in _BAD_CREDENTIALS:
+        return True
+    # Azure's emulator gives a wrong key the code of a missing permission.
+    return _status(error) == _FORBIDDEN and "failed to authenticate" in str(error)
+
+
+def http_status(error: BaseException) -> int | None:
+    """Return the HTTP status with which a store answered, as far as its library says it."""
+    return next(filter(None, map(_status, _chain(error))), None)
+
+
+def _status(error: BaseException) -> int | None:
+    if isinstance(error, OSError) and str(error).startswith("Forbidden: "):  # gcsfs
+        return _FORBIDDEN
+    metadata = _response(error).get("ResponseMetadata", {})
+    for found in (
+        metadata.get("HTTPStatusCode"),  # botocore
+        getattr(error, "status_code", None),  # azure.core
+        getattr(error, "code", None),  # gcsfs
+    ):
+        if isinstance(found, int | str) and str(found).isdigit():
+            return int(found)
+    return None
+
+
+def _code(error: BaseException) -> str:
+    """Return what a store calls the error."""
+    return str(_response(error).get("Error", {}).get("Code") or getattr(error, "error_code", ""))
+
+
+def _response(error: BaseException) -> dict[str, Any]:
+    found = getattr(error, "response", None)
+    return found if isinstance(found, dict) else {}
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what caused it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def _reason(error: BaseException) -> str:
+    """Return the first line of what a store's library says, without ids and tokens."""
+    text = str(error).strip() or str(error.__cause__ or "")
+    return redaction.shown(text.partition("\n")[0]).rstrip(".") or type(error).__name__
+
+
+def _plain(conn_id: str) -> str:
+    """Return a connection's id without a password that may follow a colon."""
+    return conn_id.partition(":")[0]

@@ -358,7 +358,7 @@ def test_default_comes_from_the_deployment() -> None:
     code = (
         "from airflow_provider_convertapi.operators.convert import ConvertApiOperator as O;"
         "from airflow_provider_convertapi.sensors.job import ConvertApiJobSensor as S;"
-        "print(O(task_id='o', source='a', to_format='b', destination='c').deferrable,"
+        "print(O(task_id='o', source='a.md', to_format='pdf', destination='c').deferrable,"
         "S(task_id='s', job_id='j').deferrable)"
     )
     found = subprocess.run(

@@ -55,7 +55,11 @@ BAD = [
     pytest.param({"parameters": {"FileName": ""}}, ParameterError, "FileName", id="no FileName"),
     pytest.param({"parameters": {"FileName": "x" * 201}}, ParameterError, "200", id="FileName"),
     pytest.param(
-        {"parameters": {"OverlayFile": "{dir}/no.pdf"}},
+        {
+            "from_format": "pdf",
+            "to_format": "pdf-watermark",
+            "parameters": {"OverlayFile": "{dir}/no.pdf"},
+        },
         InputNotFoundError,
         "OverlayFile.*no.pdf|no.pdf.*OverlayFile",
         id="file parameter",
@@ -99,7 +103,7 @@ def test_bad_argument(
 
 def test_formats_are_inferred() -> None:
     """The extension tells the source format; several images, any list to zip, a page of the web."""
-    from airflow_provider_convertapi.conversions.checking import _source_format
+    from airflow_provider_convertapi.conversions.origins import format_of, source_format
 
     table = {
         ("a.docx",): ("pdf", "docx"),
@@ -115,4 +119,4 @@ def test_formats_are_inferred() -> None:
     }
 
     for uris, (target, origin) in table.items():
-        assert origin == _source_format(None, uris, target)
+        assert origin == source_format(None, [format_of(uri) for uri in uris], target)

@@ -125,7 +125,9 @@ def test_single_refusal_without_a_code_is_the_wires(
     assert 1 == sandbox.billed == submits(sandbox)
 
 
-@pytest.mark.parametrize("status", [401, 403, 429, 503])
+@pytest.mark.parametrize(
+    "status", [401, *(pytest.param(status, marks=pytest.mark.long) for status in (403, 429, 503))]
+)
 def test_refusals_of_one_job_without_a_code_are_the_wires(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path, status: int
 ) -> None:

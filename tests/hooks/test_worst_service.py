@@ -66,13 +66,18 @@ def test_quota_refusal_stored_in_the_job(
 
 
 def test_parameter_refusal_stored_in_the_job(
-    sandbox: Sandbox, make_hook: MakeHook, letter: Path
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A 400 reported by the job is its verdict: a cleared task raises it without sending."""
+    monkeypatch.setenv("AIRFLOW__CONVERTAPI__UNKNOWN_PARAMETERS", "warn")
+    sandbox.settings.unknown_parameters = "refused"
     sandbox.settings.job_refusals_at = "job"
-    bad = {"FontSize": 900}
+    bad = {"FontSise": 9}
     for number in (1, 2):
-        with pytest.raises(ParameterError, match="FontSize"):
+        with (
+            pytest.warns(UserWarning, match="FontSise"),
+            pytest.raises(ParameterError, match="FontSise"),
+        ):
             make_hook(number).convert(letter, "pdf", letter.parent / "o.pdf", parameters=bad)
 
     assert 1 == len(sandbox.requests.filter(method="POST"))

@@ -161,10 +161,10 @@ def test_secrets_of_arguments_are_masked(
 
     dag = dag_of(
         "masked",
-        source="https://example.com/a.docx?signature=s3cr3t-signature",
+        source="https://example.com/a.html?signature=s3cr3t-signature",
         to_format="pdf",
         destination=f"{letter}.pdf",
-        parameters={"Password": "pass-w0rd-of-document", "Cookies": "sid=c00kie-value"},
+        parameters={"AuthPassword": "pass-w0rd-of-document", "Cookies": "sid=c00kie-value"},
     )
 
     ti = task_of(run_dag(dag))
@@ -173,7 +173,7 @@ def test_secrets_of_arguments_are_masked(
     # Airflow 2 logs to the stream that stood when it was imported, which may not be this test's.
     log = "".join(capfd.readouterr()) + caplog.text
     shown = json.dumps(fields) + log
-    assert "https://example.com/a.docx" in log
+    assert "https://example.com/a.html" in log
     assert "failed" == ti.state  # the sandbox fetches from no host
     for secret in ("s3cr3t-signature", "pass-w0rd-of-document", "c00kie-value"):
         assert secret not in shown
@@ -194,11 +194,11 @@ def test_what_is_secret_in_nested_arguments_is_masked(
     cookies = [{"name": "sid", "value": {"deep": [{"er": "c00kie-value"}]}, "number": 735511}]
     dag = dag_of(
         "masked_deeply",
-        source=" HTTPS://us3r:pass%2Fw0rd@example.com/a.docx?signature=s3cr3t-query#s3cr3t-part",
+        source=" HTTPS://us3r:pass%2Fw0rd@example.com/a.html?signature=s3cr3t-query#s3cr3t-part",
         to_format="pdf",
         destination=f"{letter}.pdf",
-        parameters={"HEADERS": {"X-Mine": ["h3ader-value"]}, "UserPassword": 624511},
-        steps=[{"to_format": "protect", "parameters": {"Cookies": cookies}}],
+        parameters={"HEADERS": {"X-Mine": ["h3ader-value"]}, "AuthPassword": 624511},
+        steps=[{"to_format": "protect", "parameters": {"UserPassword": cookies}}],
     )
 
     ti = task_of(run_dag(dag))
@@ -206,7 +206,7 @@ def test_what_is_secret_in_nested_arguments_is_masked(
     fields = json.dumps(RenderedTaskInstanceFields.get_templated_fields(ti))
     log = "".join(capfd.readouterr()) + caplog.text
     assert "failed" == ti.state  # the sandbox fetches from no host
-    assert "HTTPS://***@example.com/a.docx" in log
+    assert "HTTPS://***@example.com/a.html" in log
     secrets = ("us3r", "pass%2Fw0rd", "pass/w0rd", "s3cr3t-query", "s3cr3t-part")
     for secret in (*secrets, "c00kie-value", "735511", "h3ader-value", "624511"):
         assert secret not in fields
@@ -218,10 +218,14 @@ def test_fields_are_assigned_as_they_are() -> None:
     from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 
     operator = ConvertApiOperator(
-        task_id="t", source="{{ x }}.sql", to_format="{{ y }}", destination="", parameters={"A": 1}
+        task_id="t",
+        source="{{ x }}.sql",
+        to_format="{{ y }}",
+        destination="{{ z }}",
+        parameters={"A": 1},
     )
 
-    assert ("{{ x }}.sql", "{{ y }}", "", {"A": 1}) == (
+    assert ("{{ x }}.sql", "{{ y }}", "{{ z }}", {"A": 1}) == (
         operator.source,
         operator.to_format,
         operator.destination,

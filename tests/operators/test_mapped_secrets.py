@@ -25,7 +25,7 @@ def test_rendered_fields_of_a_mapped_task(
     from airflow_provider_convertapi.operators.convert import ConvertApiOperator
     from tests.airflow_api import DAG
 
-    (tmp_path / "letter.txt").write_text("Dear reader.\n")
+    (tmp_path / "letter.html").write_text("<p>Dear reader.</p>\n")
     with DAG(
         "mapped_secrets",
         schedule=None,
@@ -38,7 +38,7 @@ def test_rendered_fields_of_a_mapped_task(
             destination=f"{tmp_path}/out/",
             parameters={"Cookies": "{{ cookies() }}"},
             plan_only=True,
-        ).expand(source=[str(tmp_path / "letter.txt")])
+        ).expand(source=[str(tmp_path / "letter.html")])
 
     [ti] = run_dag(dag).get_task_instances()
 

@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 def test_steps_that_are_no_list_of_mappings(
     convertapi_sandbox: Sandbox, tmp_path: Path, name: str, steps: Any
 ) -> None:
-    """They get through rendering, and the error says what they must be; nothing is sent."""
+    """The DAG file has an error, or they get through rendering to it; nothing is sent."""
     module, _, kind = name.partition(".")
     operators = import_module(f"airflow_provider_convertapi.operators.{module}")
     (tmp_path / "a.txt").write_text("x")
-    operator = getattr(operators, kind)(
-        task_id="t", source=f"{tmp_path}/a.txt", to_format="pdf", destination="out/", steps=steps
-    )
+    given = {"source": f"{tmp_path}/a.txt", "to_format": "pdf", "destination": "out/"}
+    with pytest.raises(ParameterError, match=r"^steps.* must be a (list of mappings|mapping)"):
+        getattr(operators, kind)(task_id="t", steps=steps, **given)
+    operator = getattr(operators, kind)(task_id="t", steps="{{ steps }}", **given)
+    operator.steps = steps  # what the template rendered to
     operator.render_template_fields({})
 
     with pytest.raises(ParameterError, match=r"^steps.* must be a (list of mappings|mapping)"):

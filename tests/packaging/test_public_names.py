@@ -14,6 +14,7 @@ from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 PUBLIC = {
     "airflow_provider_convertapi": ["__version__"],
+    "airflow_provider_convertapi.catalogue": ["main"],
     "airflow_provider_convertapi.checks": ["min_characters", "not_empty", "same_page_count"],
     "airflow_provider_convertapi.decorators.convertapi": ["convertapi_task"],
     "airflow_provider_convertapi.errors": [

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.surroundings import Surroundings, simulated
 from tests.simulation.carriers import Carrier
+from tests.simulation.catalogue import own_catalogue
 from tests.simulation.disk import Disk, watching
 from tests.simulation.service import Service
 from tests.simulation.stores import CONNECTION, Contents, use
@@ -84,6 +85,8 @@ class World:
     touches: Counter[str] = field(default_factory=Counter)
     """How often each file was touched: a large one, and one of a batch, is another one then."""
     shard: int = 0
+    writes: int = 0
+    """How often somebody else wrote a file on the disk."""
     unrecorded: set[str] = field(default_factory=set)
     """Tries that were broken off: what they paid is known once it is looked for."""
 
@@ -135,8 +138,9 @@ class World:
             if uri.startswith("/"):
                 Path(uri).parent.mkdir(parents=True, exist_ok=True)
                 Path(uri).write_bytes(data)
-                # Not a whole second, in which no mark of an output would be seen to be gone.
-                now = int(self.moment.now * 1e9) + 50
+                # Each time is another one, and none a whole second, which would have no mark.
+                self.writes += 1
+                now = int(self.moment.now * 1e9) + 50 + 100 * self.writes
                 os.utime(uri, ns=(now, now))
             else:
                 self.store.write(uri.partition("@")[2], data)
@@ -201,6 +205,7 @@ def opened(seed: int, **given: Any) -> Iterator[World]:
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, root, ignore_errors=True)
         stack.callback(world.loop.close)
+        stack.enter_context(own_catalogue())
         stack.enter_context(simulated(outside))
         stack.enter_context(watching(world.disk))
         stack.enter_context(_hashing_fast())

@@ -176,7 +176,7 @@ def s3_store(s3_client: Any) -> S3Store:
 
 
 @contextmanager
-def _sftp_server(root: Path) -> Iterator[str]:
+def sftp_server(root: Path) -> Iterator[str]:
     """Serve `root` by SFTP on loopback; yield an Airflow connection as JSON."""
     started = threading.Event()
     found: dict[str, Any] = {}
@@ -237,7 +237,7 @@ def sftp_root(
 ) -> Iterator[Path]:
     """Run an SFTP server, reachable through `sftp_test`; return the directory that it serves."""
     root = tmp_path_factory.mktemp("sftp")
-    with _sftp_server(root) as connection:
+    with sftp_server(root) as connection:
         session_env.setenv("AIRFLOW_CONN_SFTP_TEST", connection)
         yield root
 
@@ -248,7 +248,7 @@ def sftp_elsewhere(
 ) -> Iterator[Path]:
     """Run a second SFTP server, reachable through `sftp_elsewhere`."""
     root = tmp_path_factory.mktemp("sftp")
-    with _sftp_server(root) as connection:
+    with sftp_server(root) as connection:
         session_env.setenv("AIRFLOW_CONN_SFTP_ELSEWHERE", connection)
         yield root
 

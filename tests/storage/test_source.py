@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from airflow_provider_convertapi.errors import InputChangedError, InputNotFoundError, ParameterError
+from airflow_provider_convertapi.errors import (
+    ConnectionConfigError,
+    InputChangedError,
+    InputNotFoundError,
+    ParameterError,
+)
 from airflow_provider_convertapi.storage import BLOCK, find_source, is_url
 
 if TYPE_CHECKING:
@@ -333,5 +338,5 @@ def test_sftp_password_that_is_wrong_is_no_missing_file(
         "AIRFLOW_CONN_SFTP_LOCKED", json.dumps(connection | {"password": "wrong-password"})
     )
 
-    with pytest.raises(PermissionError):
+    with pytest.raises(ConnectionConfigError, match=r"'sftp_locked'.*login, and password"):
         find_source("sftp://sftp_locked@/a.txt")

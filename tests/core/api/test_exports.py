@@ -11,6 +11,7 @@ from airflow_provider_convertapi import api
 
 def test_all_lists_what_is_public() -> None:
     """`__all__` is sorted and names everything that can be imported, except modules."""
+    loaded = {name: getattr(api, name) for name in api.__all__}
     public = {
         name
         for name, value in vars(api).items()
@@ -18,6 +19,7 @@ def test_all_lists_what_is_public() -> None:
     }
 
     assert sorted(public) == api.__all__
+    assert sorted(loaded) == api.__all__
 
 
 def test_each_export_documents_itself() -> None:

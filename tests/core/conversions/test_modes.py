@@ -156,7 +156,7 @@ def test_input_is_not_written_over(
 ) -> None:
     """An output under the name of the input is refused before anything is sent."""
     with pytest.raises(ParameterError, match="input"):
-        worker.convert(mode, source=letter, to_format="txt", destination=letter)
+        worker.convert(mode, source=letter, destination=letter)
 
     assert [] == list(sandbox.requests)
 

@@ -201,3 +201,27 @@ def test_check_must_be_callable(sandbox: Sandbox, worker: Worker, letter: Path) 
         )
 
     assert [] == list(sandbox.requests)
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"<!DOCTYPE html><html>502 Bad Gateway</html>", "an HTML page"),
+        (b'{"Code": 5000}', "JSON"),
+        (b"<?xml version='1.0'?><Error/>", "XML"),
+        (b"PK\x03\x04", "a ZIP file"),
+        (b"Bad Gateway", "text"),
+    ],
+)
+def test_error_page_is_never_published(
+    sandbox: Sandbox, worker: Worker, letter: Path, mode: str, content: bytes, kind: str
+) -> None:
+    """Whatever the service sends as a PDF must begin as one."""
+    sandbox.answer("txt", "pdf", files=[("letter.pdf", content)])
+    out = letter.parent / "letter.pdf"
+
+    with pytest.raises(ResultCheckError, match=rf"letter\.pdf is no PDF file: it is {kind}"):
+        worker.convert(mode, source=letter, destination=out)
+
+    assert (False, 1) == (out.exists(), sandbox.billed)
+    assert content == (letter.parent / "_convertapi/refused/letter.pdf").read_bytes()

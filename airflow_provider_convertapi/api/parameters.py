@@ -1,0 +1,159 @@
+"""What is wrong with the value of a converter's parameter.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.api.converters import extension_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from airflow_provider_convertapi.api.converters import Parameter
+
+_INTEGER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)\s*", re.ASCII)
+_PART_OF_RANGE = re.compile(r"\d+|\d*-\d*|even|odd|last|\d+-last", re.ASCII)
+_SENT_AS_JSON = ("cookies", "headers", "password")
+"""Texts that may be given as lists and mappings, which are sent as JSON."""
+
+_MOST_NAMED = 12
+_MOST_SHOWN = 40
+
+
+def complaint(parameter: Parameter, value: Any) -> str | None:
+    """Return what is wrong with a value, as the rest of a sentence; None if nothing is.
+
+    :param value: as a DAG holds it, or as text; no secret of it is shown.
+    """
+    return _CHECKS.get(parameter.type, _text)(parameter, value)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the question for a name that is close to another, with a comma before it, or ""."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only needed where something is wrong
+
+    by_case, given = {other.lower(): other for other in names}, name.lower()
+    # Letters in another order are the commonest slip.
+    swapped = [one for one in by_case if sorted(one) == sorted(given)]
+    close = swapped or get_close_matches(given, by_case, n=1, cutoff=0.65)
+    return f"; did you mean `{by_case[close[0]]}`?" if close else ""
+
+
+def listed(names: Sequence[str], *, most: int = _MOST_NAMED) -> str:
+    """Return names with commas, only the first of many."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+
+
+def _integer(parameter: Parameter, value: Any) -> str | None:
+    whole = _INTEGER.fullmatch(value) if isinstance(value, str) else _is_number(value, int)
+    return _within(parameter, value) if whole else _not_within(parameter, value, "a whole number")
+
+
+def _number(parameter: Parameter, value: Any) -> str | None:
+    is_one = _NUMBER.fullmatch(value) if isinstance(value, str) else _is_number(value, int | float)
+    return _within(parameter, value) if is_one else _not_within(parameter, value, "a number")
+
+
+def _is_number(value: Any, kind: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _within(parameter: Parameter, value: Any) -> str | None:
+    number = float(value)
+    least, most = parameter.least, parameter.most
+    fits = (least is None or number >= least) and (most is None or number <= most)
+    # A comparison with NaN is false, so that it does not fit.
+    if fits and (number == number or least is most is None):  # noqa: PLR0124 - NaN differs from itself
+        return None
+    kind = "a whole number" if parameter.type == "integer" else "a number"
+    return _not_within(parameter, value, kind)
+
+
+def _not_within(parameter: Parameter, value: Any, kind: str) -> str:
+    least, most = parameter.least, parameter.most
+    if least is None and most is None:
+        return f"is {_shown(value)}; it must be {kind}"
+    if most is None:
+        return f"is {_shown(value)}; it must be {kind} of at least {least:.15g}"
+    if least is None:
+        return f"is {_shown(value)}; it must be {kind} of at most {most:.15g}"
+    return f"is {_shown(value)}; it must be {kind} from {least:.15g} to {most:.15g}"
+
+
+def _boolean(_: Parameter, value: Any) -> str | None:
+    if isinstance(value, bool) or str(value).strip().lower() in {"true", "false"}:
+        return None
+    return f"is {_shown(value)}; it must be True or False"
+
+
+def _enum(parameter: Parameter, value: Any) -> str | None:
+    given = "" if isinstance(value, bool) else str(value).strip()
+    choices = parameter.choices
+    if given.lower() in {choice.lower() for choice in choices}:
+        return None
+    meant = did_you_mean(given, choices)
+    one_of = listed([repr(choice) for choice in choices], most=30)
+    return f"is {_shown(value)}; it must be one of {one_of}{meant}"
+
+
+def _text(parameter: Parameter, value: Any) -> str | None:
+    is_nested = isinstance(value, list | tuple | dict)
+    may_be_nested = any(part in parameter.name.lower() for part in _SENT_AS_JSON)
+    if isinstance(value, bool) or (is_nested and not may_be_nested):
+        return f"is a {type(value).__name__}; it must be text"
+    if parameter.required and not str(value).strip():
+        return "is empty; if it is templated, see what the template rendered to"
+    return _range(parameter, str(value)) if parameter.span else None
+
+
+def _range(parameter: Parameter, text: str) -> str | None:
+    least, most = parameter.span
+    parts = [part.strip().lower() for part in text.split(",")] if text.strip() else []
+    numbers = [int(number) for part in parts for number in re.findall(r"\d+", part, re.ASCII)]
+    # A word of the service that we do not know may stand beside digits.
+    are_parts = all(_PART_OF_RANGE.fullmatch(part) or re.search(r"\d", part) for part in parts)
+    if parameter.name != "WorksheetIndex" and not are_parts:
+        return f"is {_shown(text)}; it must be a range such as '1-10' or '1,3,5'"
+    if all(least <= number <= most for number in numbers):
+        return None
+    return f"is {_shown(text)}; its numbers must be from {least} to {most}"
+
+
+def _json(parameter: Parameter, value: Any) -> str | None:
+    if isinstance(value, list | tuple | dict):
+        return None if value or not parameter.required else "is empty; it must be JSON"
+    try:
+        json.loads(value)
+    except (TypeError, ValueError):
+        return "is not JSON; give a list or a mapping, or text that holds JSON"
+    return None
+
+
+def _file(parameter: Parameter, value: Any) -> str | None:
+    extension = extension_of(str(value).partition("?")[0].partition("#")[0])
+    allowed = parameter.extensions
+    if not extension or not allowed or extension in allowed:
+        return None
+    return f"is a .{extension} file; it must be one of {listed([f'.{one}' for one in allowed])}"
+
+
+_CHECKS: Mapping[str, Callable[[Parameter, Any], str | None]] = {
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "enum": _enum,
+    "json": _json,
+    "file": _file,
+}

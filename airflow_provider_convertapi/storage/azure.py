@@ -1,0 +1,247 @@
+"""Azure Blob Storage and Data Lake, reached through adlfs.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import os
+import secrets
+from mimetypes import guess_type
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_convertapi.storage.location import BLOCK
+from airflow_provider_convertapi.storage.objects import ObjectLocation, ObjectReader
+from airflow_provider_convertapi.storage.store import asking, block_for, state_of
+from airflow_provider_convertapi.storage.uris import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from airflow_provider_convertapi.storage.location import Address, State
+    from airflow_provider_convertapi.storage.reader import Reader
+    from airflow_provider_convertapi.storage.store import StoreLocation
+
+_NEVER = '"0x0"'
+"""An ETag that no blob has."""
+
+_MARKS = frozenset({"hdi_isfolder", "is_directory"})
+"""Metadata that says that a blob is a directory."""
+
+_AT_ONCE = 4
+"""Blocks that are sent at the same time."""
+
+_LOGGER = "azure.core.pipeline.policies.http_logging_policy"
+"""Writes every header of every request, as Airflow's own Azure hook prevents."""
+
+
+class AzureLocation(ObjectLocation):
+    """A place in Azure's Blob Storage."""
+
+    __slots__ = ()
+    library: ClassVar[str] = "service_client"
+
+    @classmethod
+    def at(cls, address: Address, argument: str) -> StoreLocation:
+        """Resolve an address, and the connection that it names."""
+        logger = logging.getLogger(_LOGGER)
+        if logger.level == logging.NOTSET:  # whoever has set another level wants to see it
+            logger.setLevel(logging.WARNING)
+        return super().at(address, argument)
+
+    def run(self, coroutine: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        """Run a coroutine on the loop of the file system."""
+        from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it
+
+        return sync(self.fs.loop, coroutine, *args)
+
+    def blob(self, key: str) -> Any:
+        """Return the SDK's client of a blob; it is a context manager."""
+        return self.fs.service_client.get_blob_client(self.bucket, key)
+
+    @asking
+    def object(self) -> State | None:
+        """Return what the store says of the blob; `info` would list where there is none."""
+        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 - the file system has loaded it
+
+        async def properties() -> Any:
+            async with self.blob(self.object_key) as blob:
+                return await blob.get_blob_properties()
+
+        try:
+            return state_of(_described(self.run(properties), self.bucket))
+        except ResourceNotFoundError:
+            return None
+
+    def look_at_bucket(self) -> None:
+        """Ask for the container."""
+        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 - as above
+
+        async def properties() -> None:
+            async with self.fs.service_client.get_container_client(self.bucket) as container:
+                await container.get_container_properties()
+
+        try:
+            self.run(properties)
+        except ResourceNotFoundError as error:
+            raise FileNotFoundError(self.bucket) from error
+
+    def walk(self, root: str) -> Iterator[dict[str, Any]]:
+        """Walk the listing page by page: `find` takes a missing container for an empty one."""
+        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 - as above
+
+        container = self.fs.service_client.get_container_client(self.bucket)
+        pages = container.list_blobs(
+            name_starts_with=root.partition("/")[2], include=["metadata"]
+        ).by_page()
+
+        async def page() -> list[dict[str, Any]] | None:
+            async for blobs in pages:
+                return [_described(blob, self.bucket) async for blob in blobs]
+            return None
+
+        try:
+            while (found := self.run(page)) is not None:
+                yield from found
+        except ResourceNotFoundError as error:
+            raise FileNotFoundError(self.bucket) from error
+
+    def pins(self, state: State) -> bool:
+        """Tell whether the ETag is known, which a read can name."""
+        return bool(state.version)
+
+    def reader(self, state: State | None) -> Reader:
+        """Open the blob in the version that was found; no request comes before a read."""
+        state = state or self.object()
+        if state is None:
+            raise FileNotFoundError(self.uri)
+        return _AzureReader(_Blob(self, state), self)
+
+    @asking
+    def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:
+        """Upload a local file in blocks; adlfs would hold up to 64 MiB of it in memory."""
+        from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError  # noqa: PLC0415 - as above
+
+        try:
+            self.run(self._upload, file, replace, more)
+        except ResourceExistsError as error:
+            raise FileExistsError(shown(self.uri)) from error
+        except ResourceNotFoundError as error:
+            raise FileNotFoundError(self.bucket) from error
+
+    async def _upload(self, file: Path, replace: bool, more: Mapping[str, Any]) -> None:
+        from azure.core import MatchConditions  # noqa: PLC0415 - the file system has loaded it
+        from azure.storage.blob import BlobBlock, ContentSettings  # noqa: PLC0415 - as above
+
+        options = {**more, "content_settings": ContentSettings(guess_type(file.name)[0])}
+        async with self.blob(self.object_key) as blob:
+            with file.open("rb") as source:
+                size = os.fstat(source.fileno()).st_size
+                if size <= BLOCK:
+                    await blob.upload_blob(source.read(), overwrite=replace, **options)
+                    return
+                blocks: list[BlobBlock] = []
+                # Another upload to this name must not use the same ids, and Azure wants all ids of
+                # a blob, its SDK's too, to be of one length.
+                upload = secrets.token_hex(20)
+
+                async def stage() -> None:
+                    while data := source.read(block_for(size)):
+                        blocks.append(BlobBlock(f"{upload}{len(blocks):06d}"))
+                        await blob.stage_block(blocks[-1].id, io.BytesIO(data), len(data))
+
+                await asyncio.gather(*(stage() for _ in range(_AT_ONCE)))
+            if not replace:
+                options["match_condition"] = MatchConditions.IfMissing
+            await blob.commit_block_list(blocks, **options)
+
+    def try_uploading(self, key: str) -> None:
+        """Ask for a blob to be made of a block that nobody has uploaded, which always fails."""
+        from azure.core import MatchConditions  # noqa: PLC0415 - the file system has loaded it
+        from azure.core.exceptions import HttpResponseError  # noqa: PLC0415 - as above
+        from azure.storage.blob import BlobBlock  # noqa: PLC0415 - as above
+
+        async def commit() -> None:
+            async with self.blob(key) as blob:
+                await blob.commit_block_list(
+                    [BlobBlock("convertapi")],
+                    etag=_NEVER,
+                    match_condition=MatchConditions.IfNotModified,
+                )
+
+        try:
+            self.run(commit)
+        except HttpResponseError as error:
+            if getattr(error, "error_code", "") == "ContainerNotFound":
+                raise FileNotFoundError(self.bucket) from error
+            if error.status_code in (400, 404, 409, 412):  # it was permitted, and failed
+                return
+            raise
+
+
+class _Blob:
+    """A blob in one version, as a file that is read in order."""
+
+    def __init__(self, place: AzureLocation, state: State) -> None:
+        self._place = place
+        self._version = state.version
+        self.size = state.size
+        self._at = 0
+
+    def tell(self) -> int:
+        """Return how much was read."""
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        """Read `size` bytes."""
+        if not size:
+            return b""
+        data: bytes = self._place.run(self._download, size)
+        self._at += len(data)
+        return data
+
+    async def _download(self, size: int) -> bytes:
+        from azure.core import MatchConditions  # noqa: PLC0415 - the file system has loaded it
+
+        same = {"etag": f'"{self._version}"', "match_condition": MatchConditions.IfNotModified}
+        async with self._place.blob(self._place.object_key) as blob:
+            stream = await blob.download_blob(
+                offset=self._at, length=size, **(same if self._version else {})
+            )
+            data: bytes = await stream.readall()
+        return data
+
+    def close(self) -> None:
+        """Do nothing: each read is a request of its own."""
+
+
+class _AzureReader(ObjectReader):
+    """Read one version of a blob."""
+
+    def read_bytes(self, size: int) -> bytes:
+        """Read; `InputChangedError` when the blob is another one now."""
+        from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError  # noqa: PLC0415 - the file system has loaded it
+
+        try:
+            return super().read_bytes(size)
+        except (ResourceModifiedError, ResourceNotFoundError) as error:
+            raise self.has_changed() from error
+
+
+def _described(blob: Any, container: str) -> dict[str, Any]:
+    """Return what the SDK says about a blob as file systems say it."""
+    marks: Mapping[str, str] = blob.metadata or {}
+    is_directory = any(
+        name.lower() in _MARKS and value.lower() == "true" for name, value in marks.items()
+    )
+    return {
+        "name": f"{container}/{blob.name}",
+        "type": "directory" if is_directory else "file",
+        "size": blob.size,
+        "etag": blob.etag,
+        "last_modified": blob.last_modified,
+    }

@@ -1,0 +1,72 @@
+"""Files of a store, as buffering wants to read them.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Protocol
+
+from airflow_provider_convertapi.storage.trouble import naming_connection
+
+
+class Place(Protocol):
+    """Where a file lies, as errors name it."""
+
+    @property
+    def uri(self) -> str:
+        """Return its URI."""
+        ...
+
+    @property
+    def family(self) -> str:
+        """Return the kind of its store."""
+        ...
+
+    @property
+    def conn_id(self) -> str | None:
+        """Return the connection."""
+        ...
+
+
+class Reader(io.RawIOBase):
+    """Give a file of any store the interface that buffering needs."""
+
+    def __init__(self, file: Any, place: Place) -> None:
+        self.file = file
+        self._place = place
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read up to as many bytes as `buffer` holds."""
+        data = self.read_bytes(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        """Read what is left at once: the inherited one asks the store for 8 KiB at a time."""
+        return self.read_bytes(-1)
+
+    def read_bytes(self, size: int) -> bytes:
+        """Read up to `size` bytes, all that are left where it is negative."""
+        place = self._place
+        with naming_connection(place.uri, place.family, place.conn_id):
+            data: bytes = self.file.read(self._within(size))
+        return data
+
+    def _within(self, size: int) -> int:
+        """Return `size`, or less where the file ends before: some servers refuse more."""
+        length = getattr(self.file, "size", None)
+        if not isinstance(length, int):
+            return size
+        left = max(length - int(self.file.tell()), 0)
+        return min(size, left) if size >= 0 else left
+
+    def close(self) -> None:
+        """Close the store's file."""
+        self.file.close()
+        super().close()

@@ -1,0 +1,171 @@
+"""S3, and stores with the same protocol.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_provider_convertapi.storage.location import BLOCK
+from airflow_provider_convertapi.storage.objects import ObjectLocation, ObjectReader
+from airflow_provider_convertapi.storage.store import StoreLocation, asking, state_of
+from airflow_provider_convertapi.storage.trouble import http_status, refuses_credentials
+from airflow_provider_convertapi.storage.uris import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from airflow_provider_convertapi.storage.location import State
+    from airflow_provider_convertapi.storage.reader import Reader
+
+_PAGE = 1000
+"""Objects in a page of S3's listing."""
+
+_STAMP = "convertapi"
+"""The name of the metadata that carries a stamp."""
+
+_ETAG = re.compile(r"[0-9a-f]{32}(-\d+)?")
+
+
+class S3Location(ObjectLocation):
+    """A place in S3, or in a store with the same protocol."""
+
+    __slots__ = ()
+    library: ClassVar[str] = "call_s3"
+
+    @asking
+    def object(self) -> State | None:
+        """Return what the store says of the object; `info` would list where there is none."""
+        try:
+            found = self._head("head_object", Key=self.object_key)
+        except FileNotFoundError:
+            return None
+        stamp = found.get("Metadata", {}).get(_STAMP, "")
+        return state_of({**found, "type": "file", "size": found["ContentLength"]}, stamp)
+
+    def look_at_bucket(self) -> None:
+        """Ask for the bucket."""
+        self._head("head_bucket")
+
+    def _head(self, method: str, **more: str) -> dict[str, Any]:
+        """Ask for an object or the bucket; a refusal says why."""
+        try:
+            found: dict[str, Any] = self.fs.call_s3(
+                method, self.fs.kwargs, Bucket=self.bucket, **more
+            )
+        except OSError as error:
+            if isinstance(error, FileNotFoundError) or http_status(error) not in (400, 403):
+                raise
+            # The answer to a HEAD has no body that would say why; that to a listing has one.
+            try:
+                self.fs.call_s3("list_objects_v2", Bucket=self.bucket, MaxKeys=1)
+            except OSError as reason:
+                if refuses_credentials(reason):
+                    raise
+            raise
+        return found
+
+    @asking
+    def has_children(self) -> bool:
+        """Tell whether any key begins with the path and a slash."""
+        root = f"{self.object_key.rstrip('/')}/".lstrip("/")  # empty for the bucket itself
+        try:
+            found = self.fs.call_s3(
+                "list_objects_v2", self.fs.kwargs, Bucket=self.bucket, Prefix=root, MaxKeys=2
+            )
+        except FileNotFoundError:  # the bucket is missing
+            return False
+        return any(item["Key"] != root for item in found.get("Contents", ()))
+
+    names = StoreLocation.names
+    """One request, which leaves out what lies deeper; the others list that, too."""
+
+    def stamping(self, stamp: str) -> dict[str, Any]:
+        """Return the object's own metadata, which whoever writes it anew does not keep."""
+        return {"Metadata": {_STAMP: stamp}} if stamp else {}
+
+    def pins(self, state: State) -> bool:
+        """Tell whether the ETag is one that a read can name."""
+        return _ETAG.fullmatch(state.version) is not None
+
+    def reader(self, state: State | None) -> Reader:
+        """Open the object; where its state is known, no request comes before the first read."""
+        if state is None or not self.pins(state):
+            file = self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none")
+            return _S3Reader(file, self)
+        etag = f'"{state.version}"'
+        file = self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none", size=state.size)
+        # As s3fs does when it asks for the size: all blocks must come from this version.
+        file.details = {"name": self.path, "type": "file", "size": state.size, "ETag": etag}
+        for headers in ("req_kw", "read_kw"):  # before and since s3fs 2026
+            if hasattr(file, headers):
+                setattr(file, headers, {**getattr(file, headers), "IfMatch": etag})
+        return _S3Reader(file, self)
+
+    def walk(self, root: str) -> Iterator[dict[str, Any]]:
+        """Walk the listing page by page: `find` would hold a kilobyte for each object in memory."""
+        from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it
+
+        bucket, prefix, _ = self.fs.split_path(root)
+        entries = self.fs._iterdir(bucket, delimiter="", prefix=prefix)  # noqa: SLF001 - the public calls are not streams
+
+        async def page() -> list[dict[str, Any]]:
+            found = []
+            async for entry in entries:
+                found.append(entry)
+                if len(found) == _PAGE:
+                    break
+            return found
+
+        while found := sync(self.fs.loop, page):
+            yield from found
+
+    def try_uploading(self, key: str) -> None:
+        """Begin an upload in parts, and give it up: the object is neither written nor shown."""
+        try:
+            begun = self.fs.call_s3("create_multipart_upload", Bucket=self.bucket, Key=key)
+        except OSError as error:
+            # Not every store with S3's protocol has uploads in parts, and a key of KMS may permit
+            # the one that a small result is put with, but not these.
+            if error.errno == errno.ENOSYS or "kms" in str(error).lower():
+                return
+            raise
+        with suppress(Exception):  # without permission it is left, empty, for the lifecycle rules
+            self.fs.call_s3(
+                "abort_multipart_upload", Bucket=self.bucket, Key=key, UploadId=begun["UploadId"]
+            )
+
+    @asking
+    def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:
+        """Upload a file; see `StoreLocation.put`."""
+        try:
+            super().put(file, replace=replace, **more)
+        except OSError as error:
+            if replace:
+                raise
+            if "pre-condition" in str(error):  # s3fs has no error class for it
+                raise FileExistsError(shown(self.uri)) from error
+            if error.errno != errno.ENOSYS:
+                raise
+            # Not every store with S3's protocol has `If-None-Match`; it can only look first.
+            if self.file() is not None:
+                raise FileExistsError(shown(self.uri)) from error
+            super().put(file, replace=True, **more)
+
+
+class _S3Reader(ObjectReader):
+    """Read one version of an object."""
+
+    def read_bytes(self, size: int) -> bytes:
+        """Read; `InputChangedError` when the object is another one now."""
+        from s3fs.utils import FileExpired  # noqa: PLC0415 - whoever reads from S3 has loaded it
+
+        try:
+            return super().read_bytes(size)
+        except FileExpired as error:
+            raise self.has_changed() from error
