@@ -238,7 +238,9 @@ def _origins_of_batch(sources: list[Any] | None, origin: Any) -> list[str] | Non
     """Return the formats of the files; None where one of the sources may be a directory."""
     if origin is not None:
         return None if origin is UNKNOWN else [origin]
-    formats = [_format_of(item) for item in sources or [None]]
+    if not sources:
+        return None
+    formats = [_format_of(item) for item in sources]
     # A directory may be called as if it had an extension: 2026.11
     are_formats = all(one and catalogue().targets_of(one) for one in formats)
     return [one for one in formats if one] if are_formats else None

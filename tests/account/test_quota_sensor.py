@@ -78,7 +78,7 @@ def test_gives_up_at_its_timeout(sandbox: Sandbox, deferrable: bool) -> None:
 @MODES
 def test_outage_is_waited_out(sandbox: Sandbox, deferrable: bool) -> None:
     """A balance that cannot be read now is read later."""
-    sandbox.fail("GET /user", status=503, times=2)
+    sandbox.fail("GET /user", status=503, headers={"Retry-After": "0"}, times=2)
     run_try(sensor_of(deferrable=deferrable))
     assert len(sandbox.requests) >= 3
 

@@ -212,6 +212,19 @@ def test_right_batch(change: dict[str, Any]) -> None:
     ConvertApiBatchOperator(task_id="convert", **(BATCH | change))
 
 
+@pytest.mark.parametrize("kind", [ConvertApiOperator, ConvertApiBatchOperator])
+def test_output_of_another_task(kind: Any) -> None:
+    """What another task returns is known only when the task runs: all of an argument, or a part."""
+    from airflow.providers.common.compat.sdk import DAG
+
+    with DAG("handed_on", schedule=None):
+        made = ConvertApiBatchOperator(task_id="first", **BATCH).output
+
+        kind(task_id="whole", **(SINGLE | {"source": made, "parameters": made}))
+        kind(task_id="part", **(SINGLE | {"source": [made, "/in/b.docx"], "steps": [MERGE]}))
+        kind(task_id="steps", **(SINGLE | {"steps": made, "conversion_key": made}))
+
+
 def test_same_declaration_is_checked_once_and_another_again() -> None:
     """That one declaration was right says nothing about one that only looks like it."""
     ConvertApiOperator(task_id="right", **SINGLE, durable=True)

@@ -108,7 +108,7 @@ class Ledger:
             self._judge_later_steps(asked, steps[index + 1 :], name)
         if asked.budget is not None:
             self._judge_budget(asked.budget)
-        if asked.is_batch:
+        if asked.is_batch and not self._could_not_see(before, bill):
             self._judge_batch(asked, steps[-1], name)
         before.append(bill)
 
@@ -142,6 +142,11 @@ class Ledger:
     def _overlapped(self, last: Bill, bill: Bill) -> bool:
         """Tell whether a second runner was there: what it submitted may not be visible yet."""
         return last.who != bill.who and last.who in self.world.overlapping
+
+    def _could_not_see(self, before: list[Bill], bill: Bill) -> bool:
+        """Tell whether a second runner has consumed the record that this one looks for."""
+        consumes = self.world.switches.consumed_by_read
+        return consumes and bool(before) and self._overlapped(before[-1], bill)
 
     def _judge_budget(self, most: int) -> None:
         """Raise where an instance of the task pays beyond its budget, as far as it could know.
