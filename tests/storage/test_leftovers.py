@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from convertapi_sandbox import Sandbox
     from tests.storage.conftest import DiskStore, S3Store
 
+pytestmark = pytest.mark.long
+
 _STAGE_AND_WAIT = """
 import sys
 from airflow_provider_convertapi.storage import Destination, Publication
