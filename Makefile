@@ -46,7 +46,7 @@ test: ## Run the tests: the two suites below
 	$(MAKE) -k test-core test-airflow WORKERS=3
 
 test-core: .venv-core/installed ## Run the tests that need no Airflow, in an environment without it
-	.venv-core/bin/python $(PYTEST) -m "$(MARK)" sandbox/tests tests/core
+	.venv-core/bin/python $(PYTEST) -o cache_dir=.pytest_cache/core -m "$(MARK)" sandbox/tests tests/core
 
 test-airflow: .venv/installed ## Run all other tests, on the newest Airflow
 	.venv/bin/python $(PYTEST) -m "$(MARK)" --ignore tests/core tests
