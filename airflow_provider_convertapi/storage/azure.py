@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.storage.location import BLOCK
 from airflow_provider_convertapi.storage.objects import ObjectLocation, ObjectReader
+from airflow_provider_convertapi.storage.reader import RangedFile
 from airflow_provider_convertapi.storage.store import asking, block_for, state_of
 from airflow_provider_convertapi.storage.uris import shown
 
@@ -183,40 +184,29 @@ class AzureLocation(ObjectLocation):
             raise
 
 
-class _Blob:
-    """A blob in one version, as a file that is read in order."""
+class _Blob(RangedFile):
+    """A blob in one version."""
 
     def __init__(self, place: AzureLocation, state: State) -> None:
+        super().__init__(state.size)
         self._place = place
         self._version = state.version
-        self.size = state.size
-        self._at = 0
 
-    def tell(self) -> int:
-        """Return how much was read."""
-        return self._at
-
-    def read(self, size: int) -> bytes:
-        """Read `size` bytes."""
-        if not size:
-            return b""
-        data: bytes = self._place.run(self._download, size)
-        self._at += len(data)
+    def fetch(self, start: int, size: int) -> bytes:
+        """Return `size` bytes from a position on."""
+        data: bytes = self._place.run(self._download, start, size)
         return data
 
-    async def _download(self, size: int) -> bytes:
+    async def _download(self, start: int, size: int) -> bytes:
         from azure.core import MatchConditions  # noqa: PLC0415 - the file system has loaded it
 
         same = {"etag": f'"{self._version}"', "match_condition": MatchConditions.IfNotModified}
         async with self._place.blob(self._place.object_key) as blob:
             stream = await blob.download_blob(
-                offset=self._at, length=size, **(same if self._version else {})
+                offset=start, length=size, **(same if self._version else {})
             )
             data: bytes = await stream.readall()
         return data
-
-    def close(self) -> None:
-        """Do nothing: each read is a request of its own."""
 
 
 class _AzureReader(ObjectReader):

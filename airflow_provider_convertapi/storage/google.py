@@ -11,6 +11,7 @@ from mimetypes import guess_type
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow_provider_convertapi.storage.objects import ObjectLocation, ObjectReader
+from airflow_provider_convertapi.storage.reader import RangedFile
 from airflow_provider_convertapi.storage.store import asking, state_of
 
 if TYPE_CHECKING:
@@ -148,35 +149,24 @@ class GoogleLocation(ObjectLocation):
             self.fs.call("DELETE", session)
 
 
-class _Object:
-    """An object in one generation, as a file that is read in order."""
+class _Object(RangedFile):
+    """An object in one generation."""
 
     def __init__(self, place: GoogleLocation, state: State) -> None:
+        super().__init__(state.size)
         self._place = place
         self._generation = state.version if place.pins(state) else None
-        self.size = state.size
-        self._at = 0
 
-    def tell(self) -> int:
-        """Return how much was read."""
-        return self._at
-
-    def read(self, size: int) -> bytes:
-        """Read `size` bytes."""
-        if not size:
-            return b""
+    def fetch(self, start: int, size: int) -> bytes:
+        """Return `size` bytes from a position on."""
         fs = self._place.fs
         _, data = fs.call(
             "GET",
             fs.url(self._place.path),
-            headers={"Range": f"bytes={self._at}-{self._at + size - 1}"},
+            headers={"Range": f"bytes={start}-{start + size - 1}"},
             generation=self._generation,
         )
-        self._at += len(data)
         return bytes(data)
-
-    def close(self) -> None:
-        """Do nothing: each read is a request of its own."""
 
 
 class _GoogleReader(ObjectReader):

@@ -70,3 +70,30 @@ class Reader(io.RawIOBase):
         """Close the store's file."""
         self.file.close()
         super().close()
+
+
+class RangedFile:
+    """A file that is read in order, each piece by a request of its own."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._at = 0
+
+    def tell(self) -> int:
+        """Return how much was read."""
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        """Read `size` bytes."""
+        if not size:
+            return b""
+        data = self.fetch(self._at, size)
+        self._at += len(data)
+        return data
+
+    def fetch(self, start: int, size: int) -> bytes:
+        """Return `size` bytes from a position on."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Do nothing: no connection is kept."""

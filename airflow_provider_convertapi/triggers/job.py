@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
-
-from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: TID253 - imported in `execute`
 
 from airflow_provider_convertapi.api.ids import JobIds, key_check, unseal
 from airflow_provider_convertapi.conversions.cancellation import cancel_jobs
@@ -17,10 +15,10 @@ from airflow_provider_convertapi.conversions.polling import JobPoller
 from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 from airflow_provider_convertapi.hooks.triggerer import read_settings, shared_client
 from airflow_provider_convertapi.surroundings import surroundings
+from airflow_provider_convertapi.triggers.base import ConvertApiTrigger
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import AsyncIterator
 
     from airflow_provider_convertapi.connection import ConnectionSettings
     from airflow_provider_convertapi.conversions.deferral import Status
@@ -35,7 +33,7 @@ _CANCEL_TIMEOUT = 20.0
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ConvertApiJobTrigger(BaseTrigger):
+class ConvertApiJobTrigger(ConvertApiTrigger):
     """Fire once jobs have an answer, good or bad; the worker asks again, and reads it.
 
     Its arguments give access to no document: job ids are derived here, with the connection's key.
@@ -57,7 +55,6 @@ class ConvertApiJobTrigger(BaseTrigger):
     :param sealed_source: what a decorated function returned, sealed; the event hands it back.
     """
 
-    convertapi_conn_id: str
     key_check: str
     deadline: float
     poll_interval: float
@@ -70,28 +67,13 @@ class ConvertApiJobTrigger(BaseTrigger):
     asked: str = ""
     sealed_source: str = ""
 
-    def __post_init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # Airflow's own has no types
+    async def _watch(self) -> dict[str, Any]:
+        return (await self._wait()).payload()
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and its arguments, which JSON can hold."""
-        cls = type(self)
-        arguments = {item.name: getattr(self, item.name) for item in fields(self)}
-        return f"{cls.__module__}.{cls.__qualname__}", arguments
+    def _unwatched(self) -> dict[str, Any]:
+        return self._event("error").payload()
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: a `JobEvent` payload."""
-        try:
-            event = await self._watch()
-        except Exception as error:  # noqa: BLE001 - an error of a trigger would hide the typed error from the task
-            self.log.warning(
-                "The triggerer cannot watch (%s); the worker looks for itself.",
-                type(error).__name__,
-            )
-            event = self._event("error")
-        yield TriggerEvent(event.payload())
-
-    async def _watch(self) -> JobEvent:
+    async def _wait(self) -> JobEvent:
         await asyncio.sleep(random.uniform(0, _SPREAD))  # noqa: S311 - no secret
         settings = await self._settings()
         if key_check(settings.id_key) != self.key_check:

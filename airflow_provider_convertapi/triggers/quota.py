@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
-
-from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: TID253 - imported in `execute`
+from dataclasses import dataclass
+from typing import Any
 
 from airflow_provider_convertapi.api.account import Account
 from airflow_provider_convertapi.api.endpoints import get_user
@@ -18,13 +16,11 @@ from airflow_provider_convertapi.errors import ThrottledError, TransportError
 from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 from airflow_provider_convertapi.hooks.triggerer import read_settings, shared_client
 from airflow_provider_convertapi.surroundings import surroundings
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+from airflow_provider_convertapi.triggers.base import ConvertApiTrigger
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class ConvertApiQuotaTrigger(BaseTrigger):
+class ConvertApiQuotaTrigger(ConvertApiTrigger):
     """Fire once enough conversions are left; the worker asks again, and decides.
 
     It never raises: where the balance cannot be read, it fires, and the worker says why.
@@ -35,33 +31,18 @@ class ConvertApiQuotaTrigger(BaseTrigger):
     :param poll_interval: seconds between two looks; each is up to a quarter longer, at random.
     """
 
-    convertapi_conn_id: str
     min_conversions: int
     deadline: float
     poll_interval: float
 
-    def __post_init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # Airflow's own has no types
+    def _unwatched(self) -> dict[str, Any]:
+        return {"status": "error"}
 
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and its arguments, which JSON can hold."""
-        cls = type(self)
-        arguments = {item.name: getattr(self, item.name) for item in fields(self)}
-        return f"{cls.__module__}.{cls.__qualname__}", arguments
+    async def _watch(self) -> dict[str, Any]:
+        return {"status": "enough" if await self._wait() else "timeout"}
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: a status, ``enough``, ``timeout`` or ``error``."""
-        try:
-            status = await self._watch()
-        except Exception as error:  # noqa: BLE001 - an error of a trigger would hide the typed error from the task
-            self.log.warning(
-                "The triggerer cannot read the balance (%s); the worker looks for itself.",
-                type(error).__name__,
-            )
-            status = "error"
-        yield TriggerEvent({"status": status})
-
-    async def _watch(self) -> str:
+    async def _wait(self) -> bool:
+        """Tell whether there were enough conversions before the deadline."""
         settings = await read_settings(ConvertApiHook(self.convertapi_conn_id))
         async with shared_client(settings) as client:
             while (left := self.deadline - surroundings().clock.time()) > 0:
@@ -73,5 +54,5 @@ class ConvertApiQuotaTrigger(BaseTrigger):
                 except (ThrottledError, TransportError):
                     continue
                 if Account.read(user).check_remaining(settings.conn_id) >= self.min_conversions:
-                    return "enough"
-        return "timeout"
+                    return True
+        return False

@@ -1,0 +1,53 @@
+"""What our triggers have in common: they fire once, and never raise.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: TID253 - imported in `execute`
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class ConvertApiTrigger(BaseTrigger):
+    """Say when to look; the worker looks, and says what there is.
+
+    :param convertapi_conn_id: the connection's id.
+    """
+
+    convertapi_conn_id: str
+
+    def __post_init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # Airflow's own has no types
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class and its arguments, which JSON can hold."""
+        cls = type(self)
+        arguments = {item.name: getattr(self, item.name) for item in fields(self)}
+        return f"{cls.__module__}.{cls.__qualname__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield one event."""
+        try:
+            payload = await self._watch()
+        except Exception as error:  # noqa: BLE001 - an error of a trigger would hide the typed error from the task
+            self.log.warning(
+                "The triggerer cannot watch (%s); the worker looks for itself.",
+                type(error).__name__,
+            )
+            payload = self._unwatched()
+        yield TriggerEvent(payload)
+
+    async def _watch(self) -> dict[str, Any]:
+        """Wait, and return the event's payload."""
+        raise NotImplementedError
+
+    def _unwatched(self) -> dict[str, Any]:
+        """Return the payload of an event that only says that nobody watched."""
+        raise NotImplementedError
