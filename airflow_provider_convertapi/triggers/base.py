@@ -5,8 +5,8 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent  # noqa: TID253 - imported in `execute`
 
@@ -14,14 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
 class ConvertApiTrigger(BaseTrigger):
     """Say when to look; the worker looks, and says what there is.
 
-    :param convertapi_conn_id: the connection's id.
+    Each of them is a data class, whose fields are its arguments.
     """
-
-    convertapi_conn_id: str
 
     def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's own has no types
@@ -29,7 +26,7 @@ class ConvertApiTrigger(BaseTrigger):
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class and its arguments, which JSON can hold."""
         cls = type(self)
-        arguments = {item.name: getattr(self, item.name) for item in fields(self)}
+        arguments = {item.name: getattr(self, item.name) for item in fields(cast("Any", self))}
         return f"{cls.__module__}.{cls.__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:

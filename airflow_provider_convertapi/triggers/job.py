@@ -55,6 +55,7 @@ class ConvertApiJobTrigger(ConvertApiTrigger):
     :param sealed_source: what a decorated function returned, sealed; the event hands it back.
     """
 
+    convertapi_conn_id: str
     key_check: str
     deadline: float
     poll_interval: float

@@ -31,6 +31,7 @@ class ConvertApiQuotaTrigger(ConvertApiTrigger):
     :param poll_interval: seconds between two looks; each is up to a quarter longer, at random.
     """
 
+    convertapi_conn_id: str
     min_conversions: int
     deadline: float
     poll_interval: float
