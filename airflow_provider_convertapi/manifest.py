@@ -15,6 +15,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from airflow_provider_convertapi.api.parameters import is_a
 from airflow_provider_convertapi.batch.manifest import MANIFEST, Manifest, last_records
 from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.conversions.values import choice, plain_text, wrong
@@ -76,7 +77,7 @@ def _moment(since: object) -> str:
         except ValueError:
             raise wrong("since", f"is {since!r}; it must be a date, such as 2026-11-27") from None
     if not isinstance(moment, datetime):
-        raise wrong("since", f"is a {type(since).__name__}; it must be a datetime or its text")
+        raise wrong("since", f"{is_a(since)}; it must be a datetime or its text")
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return aware.astimezone(UTC).isoformat(timespec="microseconds")
 

@@ -34,6 +34,14 @@ def complaint(parameter: Parameter, value: Any) -> str | None:
     return _CHECKS.get(parameter.type, _text)(parameter, value)
 
 
+def is_a(value: Any) -> str:
+    """Return what a value is, as the rest of a sentence."""
+    if value is None:
+        return "is None"
+    kind = type(value).__name__
+    return f"is {'an' if kind[0] in 'aeio' else 'a'} {kind}"
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return the question for a name that is close to another, with a comma before it, or ""."""
     from difflib import get_close_matches  # noqa: PLC0415 - only needed where something is wrong
@@ -112,7 +120,7 @@ def _text(parameter: Parameter, value: Any) -> str | None:
     is_nested = isinstance(value, list | tuple | dict)
     may_be_nested = any(part in parameter.name.lower() for part in _SENT_AS_JSON)
     if isinstance(value, bool) or (is_nested and not may_be_nested):
-        return f"is a {type(value).__name__}; it must be text"
+        return f"{is_a(value)}; it must be text"
     if parameter.required and not str(value).strip():
         return "is empty; if it is templated, see what the template rendered to"
     return _range(parameter, str(value)) if parameter.span else None

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.converters import catalogue, current_name, extension_of
+from airflow_provider_convertapi.api.parameters import is_a
 from airflow_provider_convertapi.configuration import load_catalogue
 from airflow_provider_convertapi.conversions.acceptance import Acceptance
 from airflow_provider_convertapi.conversions.catalogued import check_catalogue
@@ -239,7 +240,7 @@ def check_steps(steps: object, *, find_files: bool = True) -> tuple[Step, ...]:
     if steps is None:
         return ()
     if not isinstance(steps, Sequence) or isinstance(steps, str | bytes):
-        raise wrong("steps", f"is a {type(steps).__name__}; it must be a list of mappings")
+        raise wrong("steps", f"{is_a(steps)}; it must be a list of mappings")
     checked = [_step(number, step) for number, step in enumerate(steps, 2)]
     return tuple(with_found_files(step) if find_files else step for step in checked)
 

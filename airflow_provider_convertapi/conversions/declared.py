@@ -13,6 +13,7 @@ from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.converters import catalogue
+from airflow_provider_convertapi.api.parameters import is_a
 from airflow_provider_convertapi.configuration import configured_catalogue, load_catalogue
 from airflow_provider_convertapi.conversions.catalogued import UNKNOWN, check_catalogue
 from airflow_provider_convertapi.conversions.origins import (
@@ -265,7 +266,7 @@ def _steps(steps: Any) -> list[dict[str, Any]]:
     if steps is None or (not isinstance(steps, list | tuple) and not is_known(steps)):
         return []
     if not isinstance(steps, Sequence) or isinstance(steps, str | bytes):
-        raise wrong("steps", f"is a {type(steps).__name__}; it must be a list of mappings")
+        raise wrong("steps", f"{is_a(steps)}; it must be a list of mappings")
     checked = []
     for number, step in enumerate(steps):
         if not isinstance(step, Mapping) and not is_known(step):

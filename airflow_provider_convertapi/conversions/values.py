@@ -15,7 +15,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.converters import is_file_parameter
-from airflow_provider_convertapi.api.parameters import did_you_mean
+from airflow_provider_convertapi.api.parameters import did_you_mean, is_a
 from airflow_provider_convertapi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def plain_text(name: str, value: object) -> str:
             str(text) if hasattr(text, "protocol") else text
         )  # in some versions of Airflow an ObjectStoragePath is not a PathLike
     if not isinstance(text, str):
-        raise wrong(name, f"is a {type(value).__name__}; it must be text")
+        raise wrong(name, f"{is_a(value)}; it must be text")
     if not text.strip() or text.strip() == "None":
         raise wrong(name, "is empty; if it is templated, see what the template rendered to")
     return text.strip()
@@ -71,7 +71,7 @@ def choice(name: str, value: object, choices: Sequence[str]) -> Any:
 def callable_or_none(name: str, value: Any) -> Any:
     """Return an argument that is a callable, or None."""
     if value is not None and not callable(value):
-        raise wrong(name, f"is a {type(value).__name__}; it must be a callable, such as a function")
+        raise wrong(name, f"{is_a(value)}; it must be a callable, such as a function")
     return value
 
 
@@ -186,7 +186,7 @@ def key_text(value: object) -> str | None:
     """Return the text of a `conversion_key`; None where there is none."""
     if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
         return None if value is None else str(value)
-    raise wrong("conversion_key", f"is a {type(value).__name__}; it must be text")
+    raise wrong("conversion_key", f"{is_a(value)}; it must be text")
 
 
 ON_QUOTA = ("fail", "raise")
@@ -232,7 +232,7 @@ def _parameters(parameters: object, field: str) -> dict[str, Any]:
     if not isinstance(parameters, Mapping):
         raise wrong(
             field,
-            f"is a {type(parameters).__name__}; it must be a mapping of names to values",
+            f"{is_a(parameters)}; it must be a mapping of names to values",
         )
     for name in parameters:
         reason = _OURS.get(str(name).partition("[")[0].lower())
@@ -278,5 +278,5 @@ def _value(place: str, value: object) -> str:
         return json.dumps(value)
     raise wrong(
         place,
-        f"is a {type(value).__name__}; it must be text, a number or true/false",
+        f"{is_a(value)}; it must be text, a number or true/false",
     )

@@ -89,7 +89,7 @@ def test_read_where_there_is_none(tmp_path: Path) -> None:
     [
         ({"outcome": "fail"}, "outcome is 'fail'; it must be"),
         ({"since": "yesterday"}, "since is 'yesterday'; it must be a date"),
-        ({"since": 5}, "since is a int"),
+        ({"since": 5}, "since is an int"),
     ],
 )
 def test_wrong_arguments(folder: Path, given: dict[str, Any], complaint: str) -> None:
