@@ -171,7 +171,7 @@ class Catalogue:
 
     def __init__(self, text: bytes) -> None:
         if not text.startswith(FORM):
-            raise ValueError("it is no catalogue of converters that this version can read")
+            raise ValueError("it is not a catalogue of converters that this version can read")
         head = json.loads(text[: text.index(b"\n")])
         self._text = text
         self._index: dict[str, dict[str, list[str]]] = head["index"]

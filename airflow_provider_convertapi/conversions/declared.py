@@ -1,4 +1,4 @@
-"""Check what a DAG file declares when it is parsed: offline, and all that is no template.
+"""Check what a DAG file declares when it is parsed: offline, and all that is not a template.
 
 What is a template, or comes from another task, is checked when the task runs.
 

@@ -108,7 +108,7 @@ def whole(
     if value is None and optional:
         return None
     number = to_number(value)
-    # An infinite number is no whole one, and NaN differs from everything.
+    # An infinite number is not a whole one, and NaN differs from everything.
     is_whole = number is not None and number - number == 0 and number == int(number)
     if number is None or not is_whole or number < least or (most is not None and number > most):
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"

@@ -153,7 +153,7 @@ def _answers(options: argparse.Namespace) -> list[CannedAnswer]:
 
 
 def _answer(text: str) -> CannedAnswer:
-    """Read SOURCE DESTINATION NAME=VALUE ...; a name that is no attribute is a parameter's."""
+    """Read SOURCE DESTINATION NAME=VALUE ...; a name that is not an attribute is a parameter's."""
     from convertapi_sandbox import canned  # noqa: PLC0415 - its packages are checked first
 
     source, target, *pairs = shlex.split(text) + [""] * 2

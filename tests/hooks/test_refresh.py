@@ -75,7 +75,7 @@ def test_refresh_that_fails(
 
 
 def test_broken_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A DAG then has an import error that says how to mend it."""
+    """A DAG then has an import error that says how to fix it."""
     from airflow_provider_convertapi.errors import ParameterError
     from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 

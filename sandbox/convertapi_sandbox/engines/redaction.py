@@ -175,7 +175,7 @@ class _Found:
 
 
 def _readable(code: int) -> str:
-    """Return one character for a character of a page, also for one that is no text."""
+    """Return one character for a character of a page, also for one that is not text."""
     if code in _HYPHENS:
         return "-"
     if code < ord(" "):

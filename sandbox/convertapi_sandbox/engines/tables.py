@@ -108,7 +108,7 @@ def _workbook(tables: list[Table], parameters: Parameters) -> bytes:
             cells = []
             for text in row:
                 cell = WriteOnlyCell(sheet, value=_number(text, parameters))
-                if cell.data_type == "f":  # a text that begins with "=" is no formula
+                if cell.data_type == "f":  # a text that begins with "=" is not a formula
                     cell.data_type = "s"
                 cells.append(cell)
             sheet.append(cells)
