@@ -84,17 +84,17 @@ def test_key_pays_again(sandbox: Sandbox, worker: Worker, letter: Path, mode: st
     assert (1, 2) == (result.charged, sandbox.billed)
 
 
-@pytest.mark.parametrize("mended", [None, len], ids=["no check", "another check"])
+@pytest.mark.parametrize("fixed", [None, len], ids=["no check", "another check"])
 @pytest.mark.parametrize("first", ["durable", pytest.param("deferred", marks=pytest.mark.long)])
-def test_mended_check_collects(
-    sandbox: Sandbox, worker: Worker, letter: Path, first: str, mended: Any
+def test_fixed_check_collects(
+    sandbox: Sandbox, worker: Worker, letter: Path, first: str, fixed: Any
 ) -> None:
-    """A check that was too strict is mended, and what was paid is collected for free."""
+    """A check that was too strict is fixed, and what was paid is collected for free."""
     out = letter.parent / "letter.pdf"
     with pytest.raises(ResultCheckError):
         worker.convert(first, source=letter, destination=out, result_check=refuse)
 
-    result = worker.convert(first, number=2, source=letter, destination=out, result_check=mended)
+    result = worker.convert(first, number=2, source=letter, destination=out, result_check=fixed)
 
     assert (1, 0, 1, {}) == (result.cost, result.charged, sandbox.billed, sandbox.files)
     assert out.exists()
