@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,7 +16,7 @@ from airflow_provider_convertapi.errors import (
     ParameterError,
     TransientBatchFailedError,
 )
-from tests.batch.test_older_pages import write_pages
+from tests.batch.test_several import write_pages
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
