@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from importlib.util import find_spec
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,13 +208,20 @@ def _opened(path: Path, name: str) -> Iterator[Any]:
         try:
             document = pypdfium2.PdfDocument(path)
         except pypdfium2.PdfiumError as error:
-            if "password" in str(error).lower():
+            # An older PDFium goes on telling of the password that an earlier file lacked.
+            if "password" in str(error).lower() and _is_encrypted(path):
                 raise _NeedsPasswordError(name) from None
             raise ResultCheckError(f"{name} cannot be opened as a PDF: {error}") from None
         try:
             yield document
         finally:
             document.close()
+
+
+def _is_encrypted(path: Path) -> bool:
+    """Tell whether a PDF says that it is encrypted, which is never itself encrypted."""
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return content.find(b"/Encrypt") >= 0
 
 
 class _NeedsPasswordError(Exception):

@@ -8,6 +8,7 @@ This module may change from release to release.
 from __future__ import annotations
 
 import os
+import sys
 from functools import cache
 
 from airflow_provider_convertapi.api.converters import use_catalogue
@@ -59,8 +60,8 @@ def load_catalogue() -> None:
 
 
 def _option(name: str, default: str) -> str:
-    try:
-        from airflow_provider_convertapi.airflow_names import conf  # noqa: PLC0415 - there may be no Airflow
-    except ImportError:
+    if "airflow" not in sys.modules:  # a conversion does not load what its caller does without
         return default
+    from airflow_provider_convertapi.airflow_names import conf  # noqa: PLC0415 - as above
+
     return str(conf.get(SECTION, name, fallback=default) or default)

@@ -34,7 +34,7 @@ _SECONDS = 5.0
 _ITEMS = 200
 """A part is published after this many seconds or items, whichever comes first."""
 
-_ITEMS_NOT_ATTEMPTED = 20_000
+_ITEMS_NOT_ATTEMPTED = 10_000
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,7 @@ from airflow_provider_convertapi.errors import (
     ParameterError,
     TransientBatchFailedError,
 )
+from tests.batch.test_several import write_pages
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
@@ -156,11 +157,15 @@ def test_overwrite_ignores_records_of_other_runs(night: Night) -> None:
 
 def test_parameters_are_part_of_what_is_remembered(night: Night) -> None:
     """Other parameters convert again; their values are not in the manifest."""
-    night.write("a.txt")
-    night.run(TaskInstance(run_id="one"), parameters={"UserPassword": "correct horse"})
+    write_pages(night, "a.pdf", 100)
 
-    same = night.run(TaskInstance(run_id="two"), parameters={"UserPassword": "correct horse"})
-    other = night.run(TaskInstance(run_id="three"), parameters={"UserPassword": "battery staple"})
+    def run(run_id: str, password: str) -> dict[str, Any]:
+        parameters = {"UserPassword": password}
+        return night.run(TaskInstance(run_id=run_id), to_format="protect", parameters=parameters)
+
+    run("one", "correct horse")
+    same = run("two", "correct horse")
+    other = run("three", "battery staple")
 
     assert 1 == same["reused"]
     assert 1 == other["converted"]

@@ -292,7 +292,7 @@ def test_progress_counts_the_batch_not_the_wave(night: Night, said: Callable[[],
 def test_memory_of_a_halted_batch_does_not_grow_with_what_is_left(
     night: Night, given: dict[str, Any]
 ) -> None:
-    """Files that the quota left undone are read and recorded 20,000 at a time."""
+    """Files that the quota left undone are read and recorded 10,000 at a time."""
     peaks = []
     for files in (1, 20_000, 60_000):  # the first run imports what all of them need
         for number in range(files):

@@ -100,7 +100,8 @@ def test_record_holds_nothing_secret_of_the_arguments(night: Night, pages: list[
     night.sandbox.fail("POST /convert/*", status=400, code=4000, message="h3ader-value is wrong")
 
     with pytest.raises(BatchFailedError):
-        night.run(source=[url], durable=False, parameters={"Headers": headers})
+        night.run(source=[url], from_format="html", durable=False,
+                  parameters={"Headers": headers})  # fmt: skip
 
     parts = (night.out / "_convertapi/manifest").glob("*.jsonl")
     text = "".join(part.read_text() for part in parts)

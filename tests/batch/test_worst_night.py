@@ -281,7 +281,7 @@ def test_lost_answer_is_not_sent_again_by_itself(night: Night) -> None:
 
 
 def test_log_tells_totals(night: Night, said: Callable[[], str]) -> None:
-    """Nothing but totals, folded, with what was reused and what was charged."""
+    """Totals with what was reused and what was charged, and, folded, what was converted now."""
     night.write("a.txt", "b.txt")
     night.run(TaskInstance(run_id="one"))
     night.write("c.txt")
@@ -293,7 +293,8 @@ def test_log_tells_totals(night: Night, said: Callable[[], str]) -> None:
     assert "3 files: 1 to convert, for at least 1 conversion(s); 2 reused, no charge" in text
     assert text.index("::group::Convert 1 files") < text.index("::endgroup::")
     assert "Charged now: 1 conversion(s)" in text
-    assert "c.txt" not in text
+    assert 1 == text.count("c.txt ->")
+    assert "a.txt" not in text
 
 
 def test_progress_is_told(night: Night, said: Callable[[], str]) -> None:

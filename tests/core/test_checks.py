@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import pikepdf
 import pypdfium2
 import pytest
 
@@ -65,6 +66,17 @@ def test_not_empty(tmp_path: Path, name: str, content: str, expected: bool) -> N
 def test_not_empty_counts_pages(tmp_path: Path, pages: int) -> None:
     """A PDF must have a page."""
     assert bool(pages) == accepts(not_empty, write_pdf(tmp_path / "a.pdf", pages))
+
+
+def test_password_of_an_earlier_file_is_not_asked_for(tmp_path: Path) -> None:
+    """What was wrong with one PDF is not said of the next, whatever an older PDFium remembers."""
+    locked = tmp_path / "locked.pdf"
+    with pikepdf.new() as document:
+        document.add_blank_page()
+        document.save(locked, encryption=pikepdf.Encryption(user="u", owner="o"))
+
+    assert accepts(not_empty, locked)
+    assert not accepts(not_empty, write_pdf(tmp_path / "a.pdf", 0))
 
 
 def test_not_empty_looks_at_each_result(tmp_path: Path) -> None:
