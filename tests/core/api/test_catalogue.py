@@ -152,5 +152,5 @@ def test_foreign_file_is_no_catalogue(tmp_path: Any) -> None:
     file = tmp_path / "x.jsonl"
     file.write_text(json.dumps({"catalogue": 2}) + "\n")
 
-    with pytest.raises(ValueError, match="no catalogue"):
+    with pytest.raises(ValueError, match="not a catalogue"):
         use_catalogue(str(file))
