@@ -257,7 +257,7 @@ def _write(path: Path, text: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
         part.write(text)
     os.chmod(part.name, 0o644)  # noqa: PTH101 - every worker reads it, and nothing in it is secret
-    os.replace(part.name, path)  # noqa: PTH105 - `part` is no path
+    os.replace(part.name, path)  # noqa: PTH105 - `part` is not a path
 
 
 if __name__ == "__main__":

@@ -266,7 +266,7 @@ class Waves:
     def _read_plan(self) -> Checkpoint:
         plans = StateDirectory.beside(self.batch.request.destination.uri).checkpoints
         source = self.batch.request.source
-        # As the listing reads it; what a batch has made is no URL.
+        # As the listing reads it; what a batch has made is not a URL.
         items = (item for item in flatten(source) if not isinstance(item, Mapping))
         given = (plain_text("source", item) for item in items)
         urls = {url_fingerprint(uri): uri for uri in given if is_url(uri)}

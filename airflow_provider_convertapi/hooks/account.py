@@ -19,11 +19,11 @@ from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConnectionConfigError,
     ConvertApiError,
-    ParameterError,
     UnexpectedAnswerError,
 )
 from airflow_provider_convertapi.failures import explicit_failures
 from airflow_provider_convertapi.storage import Destination, Publication, shown
+from airflow_provider_convertapi.storage.uris import wrong
 
 if TYPE_CHECKING:
     import logging
@@ -67,7 +67,7 @@ def checked_days(first_day: str | date, last_day: str | date) -> tuple[str, str]
     """Return both days as ConvertAPI wants them; `ParameterError` names the one that is wrong."""
     days = _day("first_day", first_day), _day("last_day", last_day)
     if days[0] > days[1]:
-        raise _wrong("last_day", f"is {days[1]}, before first_day, which is {days[0]}.")
+        raise wrong("last_day", f"is {days[1]}, before first_day, which is {days[0]}.")
     return days
 
 
@@ -77,11 +77,7 @@ def _day(field: str, value: str | date) -> str:
         return date.fromisoformat(str(value).strip()[:10]).isoformat()
     except ValueError:
         complaint = f"is {str(value)!r}, which is not a day; write YYYY-MM-DD."
-        raise _wrong(field, complaint) from None
-
-
-def _wrong(field: str, complaint: str) -> ParameterError:
-    return ParameterError(f"{field} {complaint}", {field: [complaint]})
+        raise wrong(field, complaint) from None
 
 
 def write_statistics(

@@ -93,10 +93,9 @@ class ConvertApiStatisticsOperator(BaseOperator):
     ) -> None:
         super().__init__(**kwargs)
         if format not in _FORMATS:
-            from airflow_provider_convertapi.errors import ParameterError
+            from airflow_provider_convertapi.storage.uris import wrong
 
-            complaint = f"is {format!r}; write 'csv' or 'jsonl'."
-            raise ParameterError(f"format {complaint}", {"format": [complaint]})
+            raise wrong("format", f"is {format!r}; write 'csv' or 'jsonl'.")
         self.first_day = first_day
         self.last_day = last_day
         self.destination = destination

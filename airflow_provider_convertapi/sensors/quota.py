@@ -91,10 +91,10 @@ class ConvertApiQuotaSensor(ConvertApiSensor):
         return interval * (1 + random.random() / 4)  # noqa: S311 - no secret
 
     def _checked_minimum(self) -> int:
-        from airflow_provider_convertapi.errors import ParameterError
-
         text = str(self.min_conversions).strip()
         if isinstance(self.min_conversions, bool) or not text.isdecimal() or int(text) < 1:
+            from airflow_provider_convertapi.storage.uris import wrong
+
             complaint = f"is {self.min_conversions!r}; write a whole number of at least 1."
-            raise ParameterError(f"min_conversions {complaint}", {"min_conversions": [complaint]})
+            raise wrong("min_conversions", complaint)
         return int(text)

@@ -124,7 +124,7 @@ def test_operator(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_batch(sandbox: Sandbox, tmp_path: Path, night: Night) -> None:
-    """As jobs, with a manifest for each; what takes no document is no work for a batch."""
+    """As jobs, with a manifest for each; what takes no document is not for a batch."""
 
     def convert(out: Path, document: str | None, asked: dict[str, Any]) -> None:
         night.out = out
