@@ -39,7 +39,7 @@ def test_damaged_file(night: Night, durable: bool) -> None:
 
 @MODES
 def test_bad_parameter(night: Night, durable: bool) -> None:
-    """A refused request may have been billed, is not counted as paid, and is not the fault of a file."""
+    """A refused request may have been billed, is not counted as paid, and bars no file."""
     night.write("a.txt")
     night.sandbox.fail("POST *convert/*", status=400, code=4000, times=None)
 
