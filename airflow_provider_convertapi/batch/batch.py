@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.batch.balance import about, insufficient, needed, read_account
 from airflow_provider_convertapi.batch.budget import Budget
 from airflow_provider_convertapi.batch.converter import Converter, quiet
 from airflow_provider_convertapi.batch.items import ItemStream
@@ -82,20 +83,40 @@ class Batch:
             raise InputNotFoundError(
                 "source has no files, and on_empty='fail'. Check the path, and what writes it."
             )
-        self._describe(plan)
+        # A plan alone sends nothing, and one that pays nothing needs no balance.
+        asks = not only and len(plan.items) > 0
+        choice = self.request.on_insufficient
+        account = read_account(self.session, is_needed=choice is not None) if asks else None
+        cost = needed(plan, self.request) if account else plan.least_cost
+        self._describe(plan, about(account, cost))
         if not only:
             plan.check_budget(self.request.max_conversions)
+        if account and choice is not None:
+            plan.balance = account.check_remaining(self.session.conn_id)
+            self._check_balance(plan, plan.balance, cost)
         return plan
 
-    def _describe(self, plan: Plan) -> None:
+    def _check_balance(self, plan: Plan, balance: int, cost: int) -> None:
+        """End the task where the balance does not cover the plan, unless a part will do."""
+        if balance >= cost or self.request.on_insufficient == "partial":
+            return
+        error = insufficient(self.session, balance, len(plan.items), cost)
+        if self.request.on_insufficient == "fail":
+            raise error
+        from airflow_provider_convertapi.airflow_names import AirflowSkipException
+
+        raise AirflowSkipException(f"{error} (on_insufficient='skip')")
+
+    def _describe(self, plan: Plan, balance: str) -> None:
         self.log.info(
             "%d files: %d to convert, for at least %d conversion(s); %d reused, no charge; "
-            "%d known failures, nothing paid.",
+            "%d known failures, nothing paid.%s",
             plan.total,
             len(plan.items),
             plan.least_cost,
             plan.reused,
             plan.known,
+            balance,
         )
         if self.request.to_formats[0] == "merge":
             self.log.warning(MERGE_OF_ONE, "Each file of this batch is converted by itself: it")
@@ -153,7 +174,14 @@ class Batch:
             self.request.secrets,
         )
         each = plan.request_digest.least_cost
-        budget = Budget(self.request.max_conversions, each, spent, plan.highest)
+        budget = Budget(
+            self.request.max_conversions,
+            each,
+            spent,
+            plan.highest,
+            balance=plan.balance,
+            paid=summary.cost,
+        )
         run = BatchRun(converter, recorder, summary, budget, len(plan.items), self.log)
         # A chain's documents have ids of jobs that cannot be derived from its file alone.
         if plan.uncleaned and self.request.durable and not self.request.steps:
@@ -201,7 +229,7 @@ class Batch:
         if not goes_on:
             # After a failure, too: a folder that fails every night would pile up parts.
             self._compact(plan)
-        if run.halted is not None and not self._is_accepted(run.halted, summary):
+        if run.halted is not None and not self._is_accepted(run.halted, summary, plan):
             raise self._halted(run.halted, summary, manifest)
         summary.raise_for_failures(self.request.failures_allowed, manifest)
         return summary.to_dict(manifest, self.task)
@@ -245,9 +273,11 @@ class Batch:
             if count > len(examples):
                 self.log.info("And %d more, which %s names.", count - len(examples), manifest)
 
-    def _is_accepted(self, halted: ConvertApiError, summary: Summary) -> bool:
-        partial = self.request.on_quota_exhausted == "partial" and not summary.underway
-        return partial and isinstance(halted, QuotaExhaustedError)
+    def _is_accepted(self, halted: ConvertApiError, summary: Summary, plan: Plan) -> bool:
+        # Others may have used up what was left: a refusal before the balance ends counts likewise.
+        covered = self.request.on_insufficient == "partial" and plan.balance is not None
+        partial = covered or self.request.on_quota_exhausted == "partial"
+        return partial and not summary.underway and isinstance(halted, QuotaExhaustedError)
 
     def _halted(self, error: ConvertApiError, summary: Summary, manifest: str) -> ConvertApiError:
         """Say what is done, what is left, and what to do about it."""

@@ -156,7 +156,7 @@ class BatchRun:
 
     def expect(self, files: Iterable[tuple[Item, Sequence[JobRef]]]) -> None:
         """Count the files of earlier waves, whose jobs are under way, against the budget."""
-        if self.budget.most is None:
+        if not self.budget.is_bounded:
             return
         for item, refs in files:
             found = sum(ref.submitted is None for ref in refs)
@@ -181,7 +181,7 @@ class BatchRun:
         limit = ConcurrencyLimit(min(request.max_in_flight, max(count, 1)))
         # With a budget no file starts early: it would hold a place while it waits for its share.
         # And there are no more spare files than at the service: each holds blocks in memory.
-        spare = min(SPARE, limit.most) if request.max_conversions is None else 0
+        spare = 0 if self.budget.is_bounded else min(SPARE, limit.most)
         clients = [self.converter.session.new_client() for _ in range(limit.most + spare)]
         new_pool = self.converter.session.new_pool or WorkerPool
         pool = self._pool = new_pool(
@@ -293,9 +293,7 @@ class BatchRun:
             self._count()
 
     def _pay(self, task: FileTask, cost: int, charged: int, **how: Any) -> None:
-        # The reservation becomes the actual cost, of which earlier tries may have paid a part.
-        taken = task.item.newly_taken(cost, charged)
-        self.budget.settle(task.item, task.source_format, taken, **how)
+        self.budget.settle(task.item, task.source_format, cost, charged, **how)
         self.summary.cost += charged
 
     def _count(self) -> None:

@@ -313,6 +313,7 @@ class Waves:
             file_parameters=own,
             started=left.started,
             id=left.plan,
+            balance=left.balance,
         )
 
     def _files(self, left: Checkpoint) -> Files:
@@ -364,4 +365,5 @@ def _checkpoint_of(plan: Plan, files: Files) -> Checkpoint:
         least_cost=plan.request_digest.least_cost,
         files=identities(files),
         plan=plan.id,
+        balance=plan.balance,
     )

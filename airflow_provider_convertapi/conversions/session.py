@@ -26,12 +26,17 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.task import TaskTry
 
 
-class IdSettings(Protocol):
-    """The settings of a connection that the ids of jobs and files depend on."""
+class TaskSettings(Protocol):
+    """The settings of a connection that a conversion needs: ids depend on them, or the balance."""
 
     @property
     def id_key(self) -> str:
         """The secret that keys them."""
+        ...
+
+    @property
+    def master_token(self) -> str | None:
+        """The secret that shows the account, None where there is none."""
         ...
 
     @property
@@ -61,7 +66,7 @@ class Session:
     """
 
     conn_id: str
-    read_settings: Callable[[], IdSettings] = field(repr=False)
+    read_settings: Callable[[], TaskSettings] = field(repr=False)
     task: TaskTry
     settle: float
     clock: Clock
@@ -69,13 +74,13 @@ class Session:
     new_client: Callable[[], Client] = field(repr=False)
     stop: Callable[[], None] = field(repr=False)
     new_pool: Callable[..., Any] | None = field(default=None, repr=False)
-    _settings: IdSettings | None = field(default=None, init=False, repr=False)
+    _settings: TaskSettings | None = field(default=None, init=False, repr=False)
     _client: Client | None = field(default=None, init=False, repr=False)
     _threads: threading.local = field(default_factory=threading.local, init=False, repr=False)
 
     @property
-    def settings(self) -> IdSettings:
-        """The settings of the connection that ids depend on."""
+    def settings(self) -> TaskSettings:
+        """The settings of the connection that a conversion needs."""
         if self._settings is None:
             self._settings = self.read_settings()
         return self._settings
