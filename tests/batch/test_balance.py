@@ -65,7 +65,7 @@ def skipped() -> type[BaseException]:
 @JOBS
 def test_balance_that_suffices(night: Night, choice: str, *, deferrable: bool) -> None:
     """With as many conversions as files every choice converts everything."""
-    mode = {"deferrable": deferrable}
+    mode: dict[str, Any] = {"deferrable": deferrable}
     fill(night, ENOUGH, mode)
 
     summary = run(night, on_insufficient=choice, **mode)
@@ -134,7 +134,7 @@ def asked(night: Night) -> int:
 @JOBS
 def test_partial_learns_what_a_file_costs(night: Night, *, deferrable: bool) -> None:
     """A file that may cost more than what is left is not begun."""
-    mode = {"deferrable": deferrable}
+    mode: dict[str, Any] = {"deferrable": deferrable}
     night.sandbox.settings.overage = True
     price = priced(night, mode, 2)
     night.write(*(f"{number}.txt" for number in range(4)))
