@@ -22,9 +22,11 @@ from airflow_provider_convertapi.batch.shared_files import SharedFiles
 from airflow_provider_convertapi.batch.summary import Summary
 from airflow_provider_convertapi.conversions.chain import MERGE_OF_ONE
 from airflow_provider_convertapi.conversions.collection import delete_files
+from airflow_provider_convertapi.conversions.metrics import REUSED
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConversionTimeoutError,
+    ConvertApiError,
     InputNotFoundError,
     QuotaExhaustedError,
 )
@@ -38,9 +40,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.request import BatchRequest
     from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.conversions.task import TaskTry
-    from airflow_provider_convertapi.errors import (
-        ConvertApiError,
-    )
 
 _CLEANING = 60.0
 _EXAMPLES = 5
@@ -94,7 +93,14 @@ class Batch:
         if account and choice is not None:
             plan.balance = account.check_remaining(self.session.conn_id)
             self._check_balance(plan, plan.balance, cost)
+        if not only:
+            self._count_reused(plan)
         return plan
+
+    def _count_reused(self, plan: Plan) -> None:
+        given, target = self.request.from_format, self.request.to_formats[-1]
+        for found, files in plan.reused_from.items():
+            self.session.count(REUSED, files, (given or found, target))
 
     def _check_balance(self, plan: Plan, balance: int, cost: int) -> None:
         """End the task where the balance does not cover the plan, unless a part will do."""
@@ -204,8 +210,15 @@ class Batch:
 
         try:
             yield
-        except (AirflowTaskTimeout, ConversionTimeoutError):
-            if self.cancels:
+        except BaseException as error:
+            if not isinstance(error, ConvertApiError):  # ours say it themselves
+                said = (
+                    f"By then this try had paid {run.summary.cost} conversion(s) for what it "
+                    "saved; jobs under way may be billed, too."
+                )
+                error.add_note(said)
+                self.log.warning("The task ends before its batch. %s", said)
+            if self.cancels and isinstance(error, AirflowTaskTimeout | ConversionTimeoutError):
                 run.cancel()
             raise
 
@@ -285,8 +298,9 @@ class Batch:
         done = (
             f"{summary.converted} of {summary.total} files were converted now and are saved, "
             f"{summary.reused} were reused, {summary.failed} failed, {summary.not_attempted} are "
-            f"left; nothing was paid for those now{_of_halfway(summary)}.{_of_underway(summary)} "
-            f"{manifest} says what happened to each{others}"
+            f"left; {summary.cost} conversion(s) were paid now, none for those that are left"
+            f"{_of_halfway(summary)}.{_of_underway(summary)} {manifest} says what happened to "
+            f"each{others}"
         )
         conn_id = self.session.conn_id
         if isinstance(error, QuotaExhaustedError):
@@ -302,7 +316,9 @@ class Batch:
                 f"and Kid (login), then clear this task. ({error})",
                 error.code,
             )
-        return error if error.job_goes_on else type(error)(f"{error} {done}.", *error.args[1:])
+        if error.job_goes_on:
+            done = f"{summary.cost} conversion(s) were paid by this try so far"
+        return type(error)(f"{error} {done}.", *error.args[1:])
 
 
 def _of_halfway(summary: Summary) -> str:

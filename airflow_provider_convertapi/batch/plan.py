@@ -39,6 +39,7 @@ from airflow_provider_convertapi.batch.names import Naming
 from airflow_provider_convertapi.batch.outcomes import LastConversion, LastFailure
 from airflow_provider_convertapi.batch.record import parameters_digest
 from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
+from airflow_provider_convertapi.conversions.origins import format_of
 from airflow_provider_convertapi.errors import BudgetExceededError, InputNotFoundError
 from airflow_provider_convertapi.storage import (
     Folder,
@@ -84,7 +85,7 @@ class Plan:
     :param source_files: number of files in the whole source, of all shards.
     :param left_out: number of files that were listed and left out, by reason.
     :param items: the files to convert, by output.
-    :param reused: number of outputs that exist from earlier.
+    :param reused: number of outputs that exist from earlier; `reused_from`: by source format.
     :param known: number of failures that are known and paid for; `known_examples` names a few.
     :param told_by_content: number of files that were read, since their store has no versions.
     :param spent: conversions that this task instance took before.
@@ -104,6 +105,7 @@ class Plan:
     left_out: Counter[str] = field(default_factory=Counter)
     items: Items = field(default_factory=Items)
     reused: int = 0
+    reused_from: Counter[str] = field(default_factory=Counter)
     known: int = 0
     known_examples: list[str] = field(default_factory=list)
     told_by_content: int = 0
@@ -253,6 +255,7 @@ class _Comparison:
         decision = decide(item, source, history, digest, self.policy)
         if decision is Decision.REUSE:
             self.plan.reused += 1
+            self.plan.reused_from[format_of(item.uri)] += 1
         elif decision is Decision.KNOWN:
             self.plan.known += 1
             if failure is not None and len(self.plan.known_examples) < _EXAMPLES:

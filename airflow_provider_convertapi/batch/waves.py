@@ -131,7 +131,8 @@ class Waves:
         if found.status == "timeout" and waiting:
             raise ConversionTimeoutError(
                 f"execution_timeout passed while {len(waiting)} jobs went on at ConvertAPI; the "
-                "next try collects them without paying. What was converted is saved."
+                "next try collects them without paying. What was converted is saved; "
+                f"{run.summary.cost} conversion(s) were paid for it by this try."
             )
         if fresh and self._unfit:
             if waiting:
