@@ -16,6 +16,7 @@ from airflow_provider_convertapi.errors import ConnectionConfigError, Conversion
 from airflow_provider_convertapi.failures import explicit_failures
 from airflow_provider_convertapi.hooks.credentials import Credentials
 from airflow_provider_convertapi.hooks.masking import mask
+from airflow_provider_convertapi.hooks.metrics import count
 from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class ConvertApiHook(BaseHook):
                 clock=surroundings().clock,
                 new_pool=surroundings().new_pool,
                 log=log or self._logger,
+                count=count,
                 new_client=self._new_client,
                 stop=self._stop.set,
             )
