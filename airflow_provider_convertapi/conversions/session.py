@@ -69,6 +69,9 @@ class Session:
     new_client: Callable[[], Client] = field(repr=False)
     stop: Callable[[], None] = field(repr=False)
     new_pool: Callable[..., Any] | None = field(default=None, repr=False)
+    bill: Callable[[], tuple[int, int]] | None = field(default=None, init=False, repr=False)
+    """Returns what the conversion, or the batch, has taken so far, and what of it this try paid
+    for; None until it has begun."""
     _settings: IdSettings | None = field(default=None, init=False, repr=False)
     _client: Client | None = field(default=None, init=False, repr=False)
     _threads: threading.local = field(default_factory=threading.local, init=False, repr=False)

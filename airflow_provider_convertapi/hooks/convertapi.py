@@ -21,6 +21,7 @@ from airflow_provider_convertapi.surroundings import surroundings
 if TYPE_CHECKING:
     import logging
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import date
 
     import requests
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.wire import Endpoint
     from airflow_provider_convertapi.batch.arguments import BatchSource
     from airflow_provider_convertapi.conversions.arguments import (
+        ConversionArguments,
         OnQuota,
         PathArgument,
         ResultCheck,
@@ -221,7 +223,7 @@ class ConvertApiHook(BaseHook):
         given = conversion_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        with explicit_failures(quota=given.on_quota_exhausted):
+        with self._telling(given):
             return convert(self.open_session(), given)
 
     def convert_batch(
@@ -241,7 +243,7 @@ class ConvertApiHook(BaseHook):
         given = batch_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        with explicit_failures(quota=given.on_quota_exhausted):
+        with self._telling(given):
             return convert_batch(self.open_session(), given)
 
     def plan(
@@ -264,8 +266,17 @@ class ConvertApiHook(BaseHook):
         given = batch_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        with explicit_failures(quota=given.on_quota_exhausted):
+        with self._telling(given):
             return plan(self.open_session(), given)
+
+    def _telling(self, given: ConversionArguments) -> AbstractContextManager[None]:
+        """Raise permanent errors as failures; log what a person has to know first."""
+        from airflow_provider_convertapi.conversions.failure_log import FailureLog
+
+        session = self.open_session()
+        session.bill = None  # of the call before this one
+        told = FailureLog(session.log, lambda: given.source, lambda: session.bill)
+        return explicit_failures(quota=given.on_quota_exhausted, tell=told.tell)
 
     @property
     def _logger(self) -> logging.Logger:

@@ -17,6 +17,7 @@ from airflow_provider_convertapi.surroundings import surroundings
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from airflow.sdk import Context
 
@@ -134,6 +135,22 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         hook = ConvertApiHook(self.convertapi_conn_id)
         self._session = hook.open_session(task, self._logger)
         return self._session
+
+    def _explicit_failures(self, *, is_resumed: bool = False) -> AbstractContextManager[None]:
+        """Raise permanent errors of the block as failures; log what a person has to know first.
+
+        :param is_resumed: whether the task has submitted something before it deferred.
+        """
+        from airflow_provider_convertapi.conversions.failure_log import FailureLog
+        from airflow_provider_convertapi.failures import explicit_failures
+
+        told = FailureLog(
+            self._logger,
+            lambda: self.source,
+            lambda: self._session.bill if self._session else None,
+            is_resumed,
+        )
+        return explicit_failures(quota=self._arguments().on_quota_exhausted, tell=told.tell)
 
     @property
     def _logger(self) -> logging.Logger:

@@ -168,9 +168,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Convert what the manifest does not settle, and return the summary."""
-        from airflow_provider_convertapi.failures import explicit_failures
-
-        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+        with self._explicit_failures():
             batch = self._batch(context)
             planned = batch.plan(only=self.plan_only)
             if not planned.source_files and batch.request.on_empty == "skip":
@@ -192,9 +190,8 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Collect the wave that the trigger waited for, and submit the next."""
         from airflow_provider_convertapi.batch.waves import Waves
-        from airflow_provider_convertapi.failures import explicit_failures
 
-        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+        with self._explicit_failures(is_resumed=True):
             # What was paid can be collected even where files among the parameters are gone.
             batch = self._batch(context, find_step_files=False)
             return self._end(context, self._awaited(batch, Waves(batch).resume(event)))

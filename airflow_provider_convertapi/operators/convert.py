@@ -137,9 +137,8 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
     def execute(self, context: Context) -> list[str]:
         """Convert, publish, and return the URIs of the outputs."""
         from airflow_provider_convertapi.conversions.checking import check_conversion
-        from airflow_provider_convertapi.failures import explicit_failures
 
-        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+        with self._explicit_failures():
             conversion = check_conversion(self._arguments_with_outputs())
             if self.plan_only:
                 return self._plan(conversion)
@@ -153,9 +152,8 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         """Collect the job that the trigger waited for, and return the URIs of the outputs."""
         from airflow_provider_convertapi.conversions.checking import check_conversion
         from airflow_provider_convertapi.conversions.deferral import JobEvent
-        from airflow_provider_convertapi.failures import explicit_failures
 
-        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+        with self._explicit_failures(is_resumed=True):
             found = JobEvent.parse(event, expected=None)
             # The service has the inputs by now, and what they were read from may be gone.
             conversion = check_conversion(self._arguments_with_outputs(), find_inputs=False)
