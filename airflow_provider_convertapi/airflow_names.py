@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from airflow.sdk.io.fs import has_fs
     from airflow.sdk.log import amask_secret, mask_secret
+    from airflow.sdk.observability.stats import incr
 
 __all__ = [
     "AirflowFailException",
@@ -63,6 +64,7 @@ __all__ = [
     "determine_kwargs",
     "get_current_context",
     "has_fs",
+    "incr",
     "mask_secret",
     "task_decorator_factory",
 ]
@@ -90,6 +92,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "determine_kwargs": ("airflow.sdk.bases.decorator", "airflow.utils.operator_helpers"),
     "get_current_context": ("airflow.sdk", "airflow.operators.python"),
     "has_fs": ("airflow.sdk.io.fs", "airflow.sdk.io", "airflow.io"),
+    "incr": ("airflow.sdk.observability.stats",),  # 3.3
     "mask_secret": (
         "airflow.sdk.log",
         "airflow.sdk.execution_time.secrets_masker",

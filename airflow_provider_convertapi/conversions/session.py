@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_convertapi.api.ids import key_check, request_digest
 from airflow_provider_convertapi.errors import (
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.clock import Clock
     from airflow_provider_convertapi.conversions.task import TaskTry
+
+
+Decision = Literal["fresh_submit", "reconnect_success", "already_succeeded", "terminal_resubmit"]
+"""How a job was begun, in the words of Airflow's `resumable_job` metrics."""
 
 
 class IdSettings(Protocol):
@@ -56,6 +60,7 @@ class Session:
     :param settle: seconds that an accepted job may stay invisible at the service.
     :param new_client: returns a client with its own TCP connection; the caller closes it.
     :param stop: makes every wait raise `ConversionInterrupted`.
+    :param count_decision: counts how a job was begun, in Airflow's metrics.
     :param new_pool: makes the pool of a batch, with a `WorkerPool`'s arguments; None: one of
         threads.
     """
@@ -69,6 +74,7 @@ class Session:
     new_client: Callable[[], Client] = field(repr=False)
     stop: Callable[[], None] = field(repr=False)
     new_pool: Callable[..., Any] | None = field(default=None, repr=False)
+    count_decision: Callable[[Decision], None] = field(default=lambda _: None, repr=False)
     bill: Callable[[], tuple[int, int]] | None = field(default=None, init=False, repr=False)
     """Returns what the conversion, or the batch, has taken so far, and what of it this try paid
     for; None until it has begun."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.airflow_names import (
     DecoratedOperator,
@@ -54,6 +54,7 @@ def convertapi_task(
 class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
     """Convert what a function returns."""
 
+    __supports_durable_execution: ClassVar[bool] = True
     custom_operator_name = "@task.convertapi"
     overwrite_rtif_after_execution = True
     template_fields: Sequence[str] = [*ConvertApiOperator.template_fields, "op_args", "op_kwargs"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from airflow_provider_convertapi.airflow_names import BaseHook, conf
@@ -16,6 +16,7 @@ from airflow_provider_convertapi.errors import ConnectionConfigError, Conversion
 from airflow_provider_convertapi.failures import explicit_failures
 from airflow_provider_convertapi.hooks.credentials import Credentials
 from airflow_provider_convertapi.hooks.masking import mask
+from airflow_provider_convertapi.hooks.metrics import count_decision
 from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ class ConvertApiHook(BaseHook):
         return ui_field_behaviour()
 
     def open_session(
-        self, task: TaskTry | None = None, log: logging.Logger | None = None
+        self,
+        task: TaskTry | None = None,
+        log: logging.Logger | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> Session:
         """Return the session of this hook, for this provider's own operators and sensors.
 
@@ -91,6 +95,7 @@ class ConvertApiHook(BaseHook):
 
         :param task: the try that converts; None: the one that Airflow is running, if any.
         :param log: None: the hook's own.
+        :param tags: those of Airflow's metrics; None: the hook's name as the operator.
         """
         if self._opened is None:
             self._opened = Session(
@@ -103,6 +108,7 @@ class ConvertApiHook(BaseHook):
                 log=log or self._logger,
                 new_client=self._new_client,
                 stop=self._stop.set,
+                count_decision=partial(count_decision, tags or {"operator": type(self).__name__}),
             )
         return self._opened
 

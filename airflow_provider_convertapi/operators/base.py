@@ -133,7 +133,10 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
         task = TaskTry.from_context({**context, "task": self}, surroundings().clock.time())
         hook = ConvertApiHook(self.convertapi_conn_id)
-        self._session = hook.open_session(task, self._logger)
+        tags = {"operator": type(self).__name__}
+        if team := getattr(context["ti"], "stats_tags", {}).get("team_name"):
+            tags["team_name"] = team
+        self._session = hook.open_session(task, self._logger, tags)
         return self._session
 
     def _explicit_failures(self, *, is_resumed: bool = False) -> AbstractContextManager[None]:

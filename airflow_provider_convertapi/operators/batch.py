@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.airflow_names import conf
 from airflow_provider_convertapi.batch.arguments import BatchArguments
@@ -94,6 +94,9 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         for outputs that are moved away downstream.
     :param content_hash: identify files by a hash of their content, not by size and time or ETag.
     """
+
+    # Airflow's registry reads it from the very class that it shows, not from a base class.
+    __supports_durable_execution: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.airflow_names import conf
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments
@@ -87,6 +87,9 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         the task is cleared.
     :param plan_only: say what would be done and the least it would cost, and send nothing.
     """
+
+    # Airflow's registry reads it from the very class that it shows, not from a base class.
+    __supports_durable_execution: ClassVar[bool] = True
 
     def __init__(
         self,
