@@ -11,6 +11,12 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from airflow_provider_convertapi.airflow_names import BaseOperator
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments, values_of
+from airflow_provider_convertapi.screens import (
+    UI_COLOR,
+    UI_FGCOLOR,
+    ConvertApiOutputLink,
+    ConvertApiUsageLink,
+)
 from airflow_provider_convertapi.surroundings import surroundings
 
 # Nothing else of this package: parsing a DAG file must not load what only a task needs.
@@ -49,7 +55,9 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     # A source named a.sql is not a template.
     template_ext: Sequence[str] = ()
     template_fields_renderers = {"parameters": "json", "steps": "json"}  # noqa: RUF012 - Airflow reads it from the class
-    ui_color = "#e8f1fb"
+    ui_color = UI_COLOR
+    ui_fgcolor = UI_FGCOLOR
+    operator_extra_links = (ConvertApiOutputLink(), ConvertApiUsageLink())
 
     source: Any
     to_format: str
