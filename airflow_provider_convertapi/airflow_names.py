@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow.sdk import (
         BaseHook,
         BaseOperator,
+        BaseOperatorLink,
         BaseSensorOperator,
         Connection,
         ObjectStoragePath,
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     )
     from airflow.sdk.io.fs import has_fs
     from airflow.sdk.log import amask_secret, mask_secret
-    from airflow.sdk.observability.stats import Stats
+    from airflow.sdk.observability.stats import Stats, incr
 
 __all__ = [
     "AirflowFailException",
@@ -52,6 +53,7 @@ __all__ = [
     "AirflowTaskTimeout",
     "BaseHook",
     "BaseOperator",
+    "BaseOperatorLink",
     "BaseSensorOperator",
     "Connection",
     "DecoratedOperator",
@@ -65,6 +67,7 @@ __all__ = [
     "determine_kwargs",
     "get_current_context",
     "has_fs",
+    "incr",
     "mask_secret",
     "task_decorator_factory",
 ]
@@ -80,6 +83,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "AirflowTaskTimeout": _EXCEPTIONS,
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
     "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
+    "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
     "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
     "Connection": ("airflow.sdk", "airflow.models.connection"),
     "DecoratedOperator": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
@@ -93,6 +97,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "determine_kwargs": ("airflow.sdk.bases.decorator", "airflow.utils.operator_helpers"),
     "get_current_context": ("airflow.sdk", "airflow.operators.python"),
     "has_fs": ("airflow.sdk.io.fs", "airflow.sdk.io", "airflow.io"),
+    "incr": ("airflow.sdk.observability.stats",),  # 3.3
     "mask_secret": (
         "airflow.sdk.log",
         "airflow.sdk.execution_time.secrets_masker",
