@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from convertapi_sandbox.settings import Settings
 
 _JWT_DOTS = 2
+_KEY_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +169,11 @@ class Credentials:
         return jwt.encode(claims, self._key(), algorithm="HS256")
 
     def _key(self) -> bytes:
+        key = self.token.encode()
         if self._settings.jwt_key == "base64":
-            padded = self.token + "=" * (-len(self.token) % 4)
-            return base64.urlsafe_b64decode(padded.encode())
-        return self.token.encode()
+            key = base64.urlsafe_b64decode(key + b"=" * (-len(key) % 4))
+        # HMAC fills a key up with zeros; one that is full already gets no warning from PyJWT.
+        return key.ljust(_KEY_SIZE, b"\0")
 
     def _claims(self, value: str, request: Request) -> dict[str, Any]:
         """Return the claims of a valid JWT, or raise 401/4012."""
