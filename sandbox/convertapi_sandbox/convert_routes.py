@@ -102,6 +102,7 @@ class ConvertRoutes:
 
     def _admit(self, request: Request, exchange: Exchange) -> None:
         caller = self._state.credentials.converting(request)
+        exchange.api_token = caller.api_token
         exchange.entry.authorization_kind = caller.kind
         exchange.entry.claims = dict(caller.claims) if caller.claims is not None else None
 
@@ -134,6 +135,8 @@ class ConvertRoutes:
         if refused and self._state.settings.bill_refused:
             exchange.entry.paid, exchange.entry.cost = True, 1
             self._state.account.bill(1)
+            if exchange.api_token is not None:
+                exchange.api_token.used += 1
 
     def _kind(self, request: Request, order: Order) -> str:
         """Return the format of the answer that the request asks for."""
