@@ -280,7 +280,7 @@ class Conversions:
                 return answer.cost
             return self._state.settings.conversion_cost
         if outcome.error.status == SERVER_ERROR:
-            return 1
+            return int(self._state.settings.bill_failed)
         refused = outcome.error.status in (BAD_REQUEST, UNSUPPORTED)
         return int(refused and self._state.settings.bill_refused)
 

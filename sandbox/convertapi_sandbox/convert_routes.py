@@ -259,7 +259,8 @@ class ConvertRoutes:
         asked = job.asked if settings.job_format_from == "start" else _asked(request)
         kind = self._format(asked, store=job.store)
         answer = self._answer(job.outcome, kind, exchange.fault or job.fault)
-        if settings.job_consumed_by_read and job.outcome.error is None:
+        failed = job.outcome.error is not None
+        if not settings.job_keeps_verdict if failed else settings.job_consumed_by_read:
             answer.finish = lambda: self._forget(job)
         return answer
 

@@ -30,7 +30,7 @@ def bearer(token: dict[str, Any], **claims: Any) -> dict[str, str]:
 
 
 def test_a_limited_token_ends_where_the_account_does_not(sandbox: Sandbox, zipped: Call) -> None:
-    """Its conversions are billed to the account; the next one is refused, the built-in token's not."""
+    """Its conversions are billed to the account; only its own next one is refused."""
     token = sandbox.add_token(limit=2)
 
     statuses = [zipped(headers=bearer(token)).status_code for _ in range(3)]
@@ -45,8 +45,8 @@ def test_the_refusal_is_that_of_an_exhausted_account(
     sandbox: Sandbox, zipped: Call, status: int, code: int
 ) -> None:
     """The same switches decide its status and Code."""
-    sandbox.settings.quota_status = status
-    sandbox.settings.quota_code = code
+    sandbox.settings.quota_status = status  # type: ignore[assignment]  # one of the parameters
+    sandbox.settings.quota_code = code  # type: ignore[assignment]  # the same
 
     answer = zipped(headers=bearer(sandbox.add_token(limit=0)))
 
