@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
-DAG_IDS = ("on_worker", "limited", "deferred", "deferred_cancel", "twenty", "waves")
+DAG_IDS = (
+    "on_worker",
+    "limited",
+    "deferred",
+    "deferred_cancel",
+    "twenty",
+    "waves",
+    "arrivals",
+    "arrived",
+)
 
 
 @pytest.fixture(scope="session")
@@ -34,13 +43,18 @@ def _running(service: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
     home = tmp_path_factory.mktemp("airflow")
     documents = home / "documents"
     documents.mkdir()
+    (home / "incoming").mkdir()
     for number in range(20):
         (documents / f"{number}.txt").write_text(f"This is document {number}.\n")
     url, environment = settings(home, service, HERE / "dags")
     environment |= {
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "6",
+        # A dead triggerer is detected after so many seconds, not after half a minute.
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
         "CRASH_DOCUMENTS": str(documents),
+        "CRASH_ARRIVALS": str(home / "incoming"),
+        "CRASH_ARRIVED": str(home / "converted"),
     }
     airflow = Airflow(home, url, environment)
     with airflow.running(DAG_IDS):

@@ -1,0 +1,113 @@
+"""A watched folder, through a real triggerer and scheduler, and a triggerer that is killed."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.airflow_parts import wait_for
+
+if TYPE_CHECKING:
+    from convertapi_sandbox import Sandbox
+    from tests.airflow_parts import Airflow
+
+pytestmark = pytest.mark.timeout(900)
+
+NOTHING_HAPPENS = 8.0
+"""Seconds: eight looks of the watcher."""
+
+
+class Folder:
+    """The watched folder, and the runs that it led to."""
+
+    def __init__(self, airflow: Airflow, service: Sandbox) -> None:
+        self._airflow, self._service = airflow, service
+        self.incoming = Path(airflow.environment["CRASH_ARRIVALS"])
+        self.results = Path(airflow.environment["CRASH_ARRIVED"])
+        self.settle()
+
+    def drop(self, *names: str) -> None:
+        """Let files arrive, all at one moment."""
+        made = self.incoming.with_name(f"made-{names[0]}")
+        made.mkdir()
+        for name in names:
+            (made / f"{name}.txt").write_text(f"This is {name}.\n")
+        made.rename(self.incoming / names[0])
+
+    def runs(self, dag_id: str = "arrivals") -> list[dict[str, Any]]:
+        """Return the runs of a DAG."""
+        found = self._airflow.call("GET", f"dags/{dag_id}/dagRuns?limit=100")
+        runs: list[dict[str, Any]] = found["dag_runs"]
+        return runs
+
+    def settle(self) -> None:
+        """Wait until no run goes on, or begins."""
+        ended = 0.0
+
+        def is_quiet() -> bool:
+            nonlocal ended
+            states = [run["state"] for dag in ("arrivals", "arrived") for run in self.runs(dag)]
+            assert "failed" not in states
+            if {"queued", "running"} & set(states):
+                ended = 0.0
+            else:
+                ended = ended or time.monotonic()
+            return bool(ended) and time.monotonic() - ended > NOTHING_HAPPENS
+
+        wait_for("quiet", is_quiet, 240)
+
+    def converted(self, *names: str) -> bool:
+        """Tell whether the results of all these files are there."""
+        made = {path.stem for path in self.results.rglob("*.pdf")}
+        return made >= set(names)
+
+
+@pytest.fixture
+def folder(airflow: Airflow, service: Sandbox) -> Folder:
+    """Provide the watched folder."""
+    return Folder(airflow, service)
+
+
+def test_what_arrives_is_converted(airflow: Airflow, service: Sandbox, folder: Folder) -> None:
+    """One file makes one run, nothing makes none, two make one; each starts the second DAG once."""
+    before, after = len(folder.runs()), len(folder.runs("arrived"))
+
+    folder.drop("one")
+    wait_for("its result", lambda: folder.converted("one"))
+    folder.settle()
+    assert (1, 1) == (len(folder.runs()) - before, len(folder.runs("arrived")) - after)
+
+    folder.drop("two", "three")
+    wait_for("their results", lambda: folder.converted("two", "three"))
+    folder.settle()
+
+    assert (2, 2) == (len(folder.runs()) - before, len(folder.runs("arrived")) - after)
+    assert {"success"} == {run["state"] for run in folder.runs() + folder.runs("arrived")}
+    assert {"asset_triggered"} == {run["run_type"] for run in folder.runs()}
+    assert (3, {}) == (service.billed, service.files)
+    events = airflow.call("GET", "assets/events?limit=100")["asset_events"]
+    [first, *_] = [event["extra"] for event in events if event["extra"].get("from_trigger")]
+    assert {"source", "files", "new", "state"} == first["payload"].keys()
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0, 2.0, 3.5])
+def test_triggerer_is_killed(
+    airflow: Airflow, service: Sandbox, folder: Folder, seconds: float
+) -> None:
+    """Whenever it is killed after a file arrived: the file is converted, and paid once."""
+    names = [f"killed-{seconds:g}-{moment}" for moment in ("before", "meanwhile")]
+
+    folder.drop(names[0])
+    time.sleep(seconds)
+    airflow.kill("triggerer")
+    folder.drop(names[1])
+    airflow.start("triggerer")
+
+    wait_for("the results", lambda: folder.converted(*names), 240)
+    folder.settle()
+    assert (2, {}) == (service.billed, service.files)
+    assert os.listdir(folder.incoming / names[0]) == [f"{names[0]}.txt"]
