@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from typing import Any
 
 # Airflow 3 only: Airflow 2 has no asset watchers
 from airflow.sdk import DAG, Asset, AssetWatcher, task
@@ -54,14 +55,14 @@ with DAG(
 with DAG(dag_id="pdfs_made", schedule=[pdfs], doc_md=__doc__, tags=["convertapi"]):
 
     @task
-    def pages_made(triggering_asset_events: dict[Asset, list] | None = None) -> list[str]:
+    def new_pdfs(triggering_asset_events: Any = None) -> list[str]:
         """Return the names of the PDFs that the runs behind these events have made."""
-        events = [event for events in (triggering_asset_events or {}).values() for event in events]
         return [
             output
+            for events in triggering_asset_events.values()
             for event in events
             for record in manifest.read(RESULTS, run_id=event.source_run_id, outcome="converted")
             for output in record.outputs
         ]
 
-    pages_made()
+    new_pdfs()

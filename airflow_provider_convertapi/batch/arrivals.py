@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.batch.inputs import too_young
 from airflow_provider_convertapi.conversions.values import flatten, plain_text, wrong
 from airflow_provider_convertapi.storage import check_uri, list_files, resolve_anew, shown
 from airflow_provider_convertapi.surroundings import surroundings
@@ -125,6 +124,9 @@ def compare(listing: Listing, min_age: float, before: Seen | None) -> tuple[Seen
 
     A changed file counts as a new one; a file that was removed counts as nothing.
     """
+    # In the thread that compares: a triggerer imports this module in its event loop.
+    from airflow_provider_convertapi.batch.inputs import too_young
+
     place = shown(listing.source[0])
     hashes = [
         one

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, field, fields
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from airflow_provider_convertapi.airflow_names import AirflowOptionalProviderFeatureException
@@ -174,6 +175,7 @@ async def _looks(source: Any, poll_interval: float) -> AsyncGenerator[_Look, Non
     """List a place for ever; what goes wrong is logged, and tried again."""
     from airflow_provider_convertapi.batch.arrivals import list_anew, list_place
 
+    _spare_what_is_loaded("before the first listing")
     trouble = _Trouble(f"{_shown(source)} cannot be listed, and is tried again")
     pause = poll_interval
     while True:
@@ -185,6 +187,7 @@ async def _looks(source: Any, poll_interval: float) -> AsyncGenerator[_Look, Non
             await asyncio.sleep(pause)
             pause = max(poll_interval, min(2 * pause, _LONGEST_PAUSE))
         else:
+            _spare_what_is_loaded("after it")  # it has loaded the store's library
             trouble.end()
             pause = poll_interval
             yield look
@@ -299,6 +302,16 @@ async def _in_thread(function: Callable[_P, _R], /, *arguments: _P.args, **named
         return await in_pool(*arguments, **named)
     finally:
         pool.shutdown(wait=False)
+
+
+@cache
+def _spare_what_is_loaded(moment: str) -> None:  # noqa: ARG001 - at each moment once in a process
+    """Let Python's garbage collector pass over what is loaded and stays, as Airflow's executors do.
+
+    A listing of thousands makes it go over all objects of the process, which holds up the event
+    loop: 0.14 s, and 0.04 s at most without those (measured).
+    """
+    gc.freeze()
 
 
 def _is_in_event_loop() -> bool:

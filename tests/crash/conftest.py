@@ -53,8 +53,8 @@ def _running(service: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
         # A dead triggerer is detected after so many seconds, not after half a minute.
         "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
         "CRASH_DOCUMENTS": str(documents),
-        "CRASH_ARRIVALS": str(home / "incoming"),
-        "CRASH_ARRIVED": str(home / "converted"),
+        "EXAMPLE_DOCUMENTS": str(home / "incoming"),
+        "EXAMPLE_RESULTS": str(home / "results"),
     }
     airflow = Airflow(home, url, environment)
     with airflow.running(DAG_IDS):
