@@ -116,7 +116,7 @@ class NewDocumentsTrigger(BaseEventTrigger):
 
     def shared_stream_key(self) -> Hashable | None:
         """Return what is equal for watchers that share their listings."""
-        return (__name__, str(self.source), self.poll_interval)
+        return (self.serialize()[0], str(self.source), self.poll_interval)
 
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[Any, None]:
