@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64decode, b64encode
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -100,18 +101,22 @@ def check_watched(source: object, *, has_airflow: bool = True) -> str | list[str
 
 
 def list_place(source: str | list[str]) -> Listing:
-    """List a place by the rules of a batch, save `min_age`."""
+    """List a place by the rules of a batch, save `min_age`.
+
+    After a failure the next call resolves the connections again: they may have been mended.
+    """
     uris = [source] if isinstance(source, str) else source
     now = surroundings().clock.time()
     found = chain.from_iterable(map(list_files, uris))
-    # A loop, which lets other threads run; a call that takes the whole listing would not.
-    return Listing(uris, now, {_hash(file.uri, file.fingerprint): file.modified for file in found})
-
-
-def list_anew(source: str | list[str]) -> None:
-    """Let the next listing resolve its connections again, since they may have been mended."""
-    for uri in [source] if isinstance(source, str) else source:
-        resolve_anew(uri, "source")
+    try:
+        # A loop, which lets other threads run; a call that takes the whole listing would not.
+        files = {_hash(file.uri, file.fingerprint): file.modified for file in found}
+    except Exception:
+        for uri in uris:
+            with suppress(Exception):  # what is wrong with it was the failure itself
+                resolve_anew(uri, "source")
+        raise
+    return Listing(uris, now, files)
 
 
 def _hash(uri: str, fingerprint: str) -> int:

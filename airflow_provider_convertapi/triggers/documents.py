@@ -173,7 +173,7 @@ class _Look:
 
 async def _looks(source: Any, poll_interval: float) -> AsyncGenerator[_Look, None]:
     """List a place for ever; what goes wrong is logged, and tried again."""
-    from airflow_provider_convertapi.batch.arrivals import list_anew, list_place
+    from airflow_provider_convertapi.batch.arrivals import list_place
 
     _spare_what_is_loaded("before the first listing")
     trouble = _Trouble(f"{_shown(source)} cannot be listed, and is tried again")
@@ -183,7 +183,6 @@ async def _looks(source: Any, poll_interval: float) -> AsyncGenerator[_Look, Non
             look = _Look(await _in_thread(list_place, source))
         except Exception as error:  # noqa: BLE001 - it would end the watcher
             trouble.log(error)
-            await _in_thread(list_anew, source)
             await asyncio.sleep(pause)
             pause = max(poll_interval, min(2 * pause, _LONGEST_PAUSE))
         else:

@@ -11,6 +11,7 @@ import pytest
 
 from dev.stage import DOCUMENTS
 from tests.airflow_parts import Run, wait_for
+from tests.crash.conftest import WATCHED
 
 if TYPE_CHECKING:
     from convertapi_sandbox import Sandbox
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(900)
 
-WATCHING, GOING_ON = "documents_on_arrival", "pdfs_made"
+WATCHING, GOING_ON = WATCHED
 
 NOTHING_HAPPENS = 8.0
 """Seconds: eight looks of the watcher."""
