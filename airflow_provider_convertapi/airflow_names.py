@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow.sdk import (
         BaseHook,
         BaseOperator,
+        BaseOperatorLink,
         BaseSensorOperator,
         Connection,
         ObjectStoragePath,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from airflow.sdk.io import attach
     from airflow.sdk.io.fs import has_fs
     from airflow.sdk.log import amask_secret, mask_secret
+    from airflow.sdk.observability.stats import Stats, incr
     from airflow.triggers.base import BaseEventTrigger
     from airflow.triggers.shared_stream import SharedStreamProducer
 
@@ -55,6 +57,7 @@ __all__ = [
     "BaseEventTrigger",
     "BaseHook",
     "BaseOperator",
+    "BaseOperatorLink",
     "BaseSensorOperator",
     "Connection",
     "DecoratedOperator",
@@ -62,6 +65,7 @@ __all__ = [
     "RetryDecision",
     "RetryPolicy",
     "SharedStreamProducer",
+    "Stats",
     "amask_secret",
     "attach",
     "conf",
@@ -69,6 +73,7 @@ __all__ = [
     "determine_kwargs",
     "get_current_context",
     "has_fs",
+    "incr",
     "mask_secret",
     "task_decorator_factory",
 ]
@@ -85,6 +90,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "BaseEventTrigger": ("airflow.triggers.base",),  # 3.0
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
     "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
+    "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
     "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
     "Connection": ("airflow.sdk", "airflow.models.connection"),
     "DecoratedOperator": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
@@ -92,6 +98,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "RetryDecision": ("airflow.sdk",),  # 3.3
     "RetryPolicy": ("airflow.sdk",),  # 3.3
     "SharedStreamProducer": ("airflow.triggers.shared_stream",),  # 3.3
+    "Stats": ("airflow.sdk.observability.stats", "airflow.stats"),
     "amask_secret": ("airflow.sdk.log",),  # 3.3
     "attach": ("airflow.sdk.io", "airflow.io.store"),
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),
@@ -99,6 +106,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "determine_kwargs": ("airflow.sdk.bases.decorator", "airflow.utils.operator_helpers"),
     "get_current_context": ("airflow.sdk", "airflow.operators.python"),
     "has_fs": ("airflow.sdk.io.fs", "airflow.sdk.io", "airflow.io"),
+    "incr": ("airflow.sdk.observability.stats",),  # 3.3
     "mask_secret": (
         "airflow.sdk.log",
         "airflow.sdk.execution_time.secrets_masker",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.endpoints import Conversion, ConvertedFile, JobAnswer
     from airflow_provider_convertapi.conversions.job import Job
+    from airflow_provider_convertapi.conversions.session import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +174,10 @@ class StepJob:
         answers = self._answers or {}
         if self._next_attempt is not None:  # also where the service was too busy to take it
             self._submit(self._next_attempt)
+            self._count("terminal_resubmit" if self.attempt else "fresh_submit")
         elif not answers:
             self._submit(self._first_attempt)
+            self._count("fresh_submit")
         elif not self.conversion:
             self._go_on_from(answers[self.attempt])
 
@@ -196,6 +199,7 @@ class StepJob:
             )
             self.job.forget_refusal(self.attempt)
             self._submit(self.attempt)
+            self._count("terminal_resubmit")
         elif answer.verdict or answer.conversion:  # the latter was refused, and is barred
             if answer.verdict and answer.verdict.transient:
                 log.warning(
@@ -205,11 +209,16 @@ class StepJob:
                 )
             # Another attempt has another id: under this one the service keeps its verdict.
             self._submit(self.attempt + 1)
+            self._count("terminal_resubmit")
         else:
             log.info(
                 "An earlier try submitted this conversion and it is running; nothing is paid again."
             )
             self.ref = self._reference(self.attempt, None)
+            self._count("reconnect_success")
+
+    def _count(self, decision: Decision) -> None:
+        self.job.session.count_decision(decision)
 
     def check_fetchable(self) -> None:
         """Forget a conversion whose results are gone: `begin` then submits the next attempt."""
