@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from convertapi_sandbox.settings import Settings
 
 _JWT_DOTS = 2
+_KEY_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +189,11 @@ class Credentials:
         return jwt.encode(claims, self._key(token), algorithm="HS256")
 
     def _key(self, token: ApiToken) -> bytes:
+        key = token.token.encode()
         if self._settings.jwt_key == "base64":
-            padded = token.token + "=" * (-len(token.token) % 4)
-            return base64.urlsafe_b64decode(padded.encode())
-        return token.token.encode()
+            key = base64.urlsafe_b64decode(key + b"=" * (-len(key) % 4))
+        # HMAC fills a key up with zeros; one that is full already gets no warning from PyJWT.
+        return key.ljust(_KEY_SIZE, b"\0")
 
     def _signer(self, value: str) -> ApiToken:
         """Return the API token that a JWT names; the built-in one if it names none of them."""
