@@ -52,6 +52,8 @@ class Check:
     """Age in seconds at which the record of a job that was read was gone; 0: it was not."""
     verdict_gone_at: float = 0.0
     """The same for the verdict of a job that failed."""
+    measured_all: bool = True
+    """Whether the account's count could be read after each refused request."""
     pending: str = ""
     """Why a debit may come that belongs to nothing that is asked for; empty where none may."""
     first_price: tuple[int, str] | None = None

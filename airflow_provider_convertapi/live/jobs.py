@@ -124,6 +124,7 @@ class Jobs:
         self.ids.add(job.id)
         request = submission(pair, fields, job.id, stores=stores)
         for attempt in range(5):
+            job.born = self.wire.clock.monotonic()
             job.submitted = self.wire.once(request, self.secret())
             job.born = self.wire.clock.monotonic()
             if job.submitted is not None and not is_throttled(job.submitted):
@@ -228,6 +229,8 @@ class Jobs:
         for job in self.made:
             if job.id in self.kept:
                 continue
+            if job.submitted is None and job.known_at is None:
+                self._find_lost(job)
             if job.stores and job.final is None and job.is_accepted:
                 self.follow(job)  # its documents have names only once it has ended
             if job.stores and not job.is_done and job.is_accepted and not job.has_failed:

@@ -55,6 +55,8 @@ class Wire:
     http_timeout: float = 60.0
     refused: list[Refused] = field(default_factory=list)
     open_jobs: int = 0
+    answers: int = 0
+    """How many came, whatever they said."""
     _least: float = field(default=-math.inf, init=False)
     _most: float = field(default=math.inf, init=False)
     """Bounds of the seconds by which the service's clock is ahead; each answer narrows them."""
@@ -133,6 +135,7 @@ class Wire:
             return None, error.sent
         except ConvertApiError:  # an answer that is endless
             return None, True
+        self.answers += 1
         self._note(answer, began)
         return answer, True
 

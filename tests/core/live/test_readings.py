@@ -5,15 +5,19 @@ Whatever the sandbox is set to, what the check says that it knows is true of the
 
 from __future__ import annotations
 
+import time
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_convertapi.clock import Clock
+from airflow_provider_convertapi.errors import TransportError
+from airflow_provider_convertapi.live import later
 from airflow_provider_convertapi.live.facts import KNOWN
 from airflow_provider_convertapi.live.refusals import FORMAT_CODE, PAIR_STATUS, PLACE, REFUSALS
-from airflow_provider_convertapi.live.report import render
-from airflow_provider_convertapi.live.run import run
+from airflow_provider_convertapi.live.report import render, replace
+from airflow_provider_convertapi.live.run import finish, run
 from tests.canary import leaks, secrets_of
 from tests.core.live.conftest import known
 
@@ -350,3 +354,85 @@ def test_an_overloaded_service(
     assert {name: settings[name] for name in found} == found
     assert convertapi_sandbox.billed <= 9
     assert all(fact.evidence or fact.state != KNOWN for fact in check.facts if fact.question)
+
+
+# --- interrupted, and later ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("moment", [1, 4, 7, 10, 13])
+def test_an_interrupted_check_leaves_nothing(
+    convertapi_sandbox: Sandbox, new_check: NewCheck, moment: int
+) -> None:
+    """Ctrl-C at any moment: documents and jobs are deleted, and what is known is told."""
+    convertapi_sandbox.settings.latency = 0.1
+    waits = iter(range(1, 10_000))
+
+    def sleep(seconds: float) -> None:
+        if next(waits) == moment:
+            raise KeyboardInterrupt
+        time.sleep(min(seconds, 0.05))
+
+    check = new_check(9, clock=Clock(time.time, time.monotonic, sleep), login=NO_KID)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(check)
+    remains = check.close()
+    finish(check)
+
+    assert [] == remains
+    assert ({}, {}) == (convertapi_sandbox.files, convertapi_sandbox.jobs)
+    assert convertapi_sandbox.billed <= 9
+    assert "not asked" in render(check, None, remains)
+
+
+def test_a_job_is_left_and_asked_for_later(
+    convertapi_sandbox: Sandbox, new_check: NewCheck
+) -> None:
+    """Three calls, hours apart: known, known, forgotten; the report says how long in between."""
+    hours = 0.0
+
+    def now() -> float:
+        return time.time() + 3600 * hours
+
+    first = new_check(3, nonce="0123456789abcdef", login=NO_KID)
+    report = render(first, run(first), first.close())
+    assert 1 == len(convertapi_sandbox.jobs)
+    assert {} == convertapi_sandbox.files
+
+    told = []
+    for hours in (1.05, 1.5, 2.05):
+        left = later.read(report)
+        assert left is not None
+        if hours > 2:
+            convertapi_sandbox.vanish_job()
+        check = new_check(clock=Clock(now, time.monotonic, time.sleep), login=NO_KID)
+        fact, left = later.ask(check, left)
+        report = replace(report, fact, left)
+        told.append(fact.switches)
+
+    assert [{}, {}, {"job_lifetime": 7200}] == told
+    assert later.read(report) is None
+    assert 1 == report.count("## 3.")
+    assert "--set job_lifetime=7200" in report
+    assert [] == leaks(secrets_of(convertapi_sandbox), {"the report": report})
+
+
+def test_a_job_that_can_be_read_once_is_not_left(
+    convertapi_sandbox: Sandbox, new_check: NewCheck
+) -> None:
+    """A call later would only consume it; a verdict that is kept is left instead."""
+    convertapi_sandbox.settings.job_consumed_by_read = True
+    check = new_check(9, nonce="0123456789abcdef", login=NO_KID)
+
+    left = run(check)
+
+    check.close()
+    assert left is not None
+    assert "failed" == left.kind
+    assert ["failed"] == [job["state"] for job in convertapi_sandbox.jobs.values()]
+
+
+def test_a_host_that_does_not_answer_is_an_error(new_check: NewCheck) -> None:
+    """There is nothing to report."""
+    with pytest.raises(TransportError, match="gave no answer"):
+        run(new_check(9, host="http://127.0.0.1:9"))
