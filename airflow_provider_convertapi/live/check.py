@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.live.documents import Document
     from airflow_provider_convertapi.live.jobs import Job
 
+HOSTS = tuple(
+    f"https://{name}.convertapi.com"
+    for name in ("v2", "eu-v2", "uk-v2", "us-v2", "ca-v2", "as-v2", "au-v2", "jp-v2")
+)
 STOPPED = "a refused request was billed, so nothing more is asked that could cost something"
 
 
@@ -38,6 +42,7 @@ class Check:
 
     :param allowed: conversions that it may take.
     :param pages: pages of the document that shall take long.
+    :param hosts: the origins of ConvertAPI.
     """
 
     settings: ConnectionSettings
@@ -45,6 +50,7 @@ class Check:
     say: Callable[[str], None]
     allowed: int = 0
     pages: int = 300
+    hosts: tuple[str, ...] = HOSTS
     nonce: str = ""
     """Names the jobs that are left for a later call; empty where none is."""
     facts: list[Fact] = field(default_factory=list)

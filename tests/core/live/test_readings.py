@@ -13,11 +13,12 @@ import pytest
 
 from airflow_provider_convertapi.clock import Clock
 from airflow_provider_convertapi.errors import TransportError
-from airflow_provider_convertapi.live import later
+from airflow_provider_convertapi.live import hosts, later
 from airflow_provider_convertapi.live.facts import KNOWN
 from airflow_provider_convertapi.live.refusals import FORMAT_CODE, PAIR_STATUS, PLACE, REFUSALS
 from airflow_provider_convertapi.live.report import render, replace
 from airflow_provider_convertapi.live.run import finish, run
+from convertapi_sandbox import Sandbox
 from tests.canary import leaks, secrets_of
 from tests.core.live.conftest import known
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_convertapi.live.check import Check
-    from convertapi_sandbox import Sandbox
 
     NewCheck = Callable[..., Check]
 
@@ -436,3 +436,23 @@ def test_a_host_that_does_not_answer_is_an_error(new_check: NewCheck) -> None:
     """There is nothing to report."""
     with pytest.raises(TransportError, match="gave no answer"):
         run(new_check(9, host="http://127.0.0.1:9"))
+
+
+@pytest.mark.parametrize(
+    ("same", "reading"), [(False, "are unknown there"), (True, "are known on all of them")]
+)
+def test_other_hosts_are_asked_without_a_credential(
+    convertapi_sandbox: Sandbox, new_check: NewCheck, same: Any, reading: str
+) -> None:
+    """An id is asked for there, and nothing but the id travels."""
+    with Sandbox(workers=1) as second:
+        other = convertapi_sandbox.url.replace("127.0.0.1", "localhost") if same else second.url
+        check = new_check(1, login=NO_KID)
+        check.hosts = (convertapi_sandbox.url, other)
+
+        run(check)
+
+        told = {fact.name: fact.reading for fact in check.facts if fact.state == KNOWN}
+        assert [reading] * 2 == [told[hosts.DOCUMENTS], told[hosts.JOBS]]
+        assert all("authorization" not in entry.headers for entry in second.requests)
+        assert same != bool(second.requests)
