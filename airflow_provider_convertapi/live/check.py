@@ -13,7 +13,7 @@ from airflow_provider_convertapi.live.facts import KNOWN, NOT_ASKED, UNCLEAR, Fa
 from airflow_provider_convertapi.live.jobs import Jobs
 from airflow_provider_convertapi.live.keys import Keys
 from airflow_provider_convertapi.live.money import Money
-from airflow_provider_convertapi.live.wire import Wire, is_throttled
+from airflow_provider_convertapi.live.wire import THROTTLED_TRIES, Wire, is_throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -169,7 +169,7 @@ class Check:
     def pay(self, request: Request, worst: int) -> Response | None:
         """Send a conversion that leaves no job; again only where it was throttled."""
         answer = None
-        for attempt in range(5):
+        for attempt in range(THROTTLED_TRIES):
             answer = self.wire.once(request, self.keys.secret())
             if not is_throttled(answer):
                 return answer

@@ -27,6 +27,8 @@ _THROTTLED = frozenset({429, 503})
 _WAITS = (5.0, 10.0, 15.0, 15.0)
 """Seconds between tries of a throttled request, as ConvertAPI advises."""
 _LONGEST_WAIT = 60.0
+THROTTLED_TRIES = 8
+"""How often a conversion is submitted that is throttled: for two minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,9 @@ class Wire:
             self.clock.sleep(0.25 * 2**attempt)
             return
         asked = answer.headers.get("retry-after", "")
-        seconds = float(asked) if asked.isdigit() else _WAITS[min(attempt, len(_WAITS) - 1)]
-        seconds = min(seconds, _LONGEST_WAIT)
+        seconds = _WAITS[min(attempt, len(_WAITS) - 1)]
+        if asked.isdigit():
+            seconds = min(max(seconds, float(asked)), _LONGEST_WAIT)
         self.say(f"The service is overloaded (HTTP {answer.status}); waiting {seconds:g} s …")
         self.clock.sleep(seconds)
 

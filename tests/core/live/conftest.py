@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # The service answers at once, so that the waits for it need not be long; ages are real.
 QUICK = Clock(time.time, time.monotonic, lambda seconds: time.sleep(min(seconds, 0.02)))
+LATENCY = 0.08
 
 
 def connection(sandbox: Sandbox, **changed: Any) -> ConnectionSettings:
@@ -47,7 +48,9 @@ def new_check(convertapi_sandbox: Sandbox) -> Iterator[Callable[..., Check]]:
     def make(allowed: int = 0, nonce: str = "", clock: Clock = QUICK, **changed: Any) -> Check:
         settings = connection(convertapi_sandbox, **changed)
         said: list[str] = []
-        made.append(Check(settings, clock, said.append, allowed, pages=60, nonce=nonce))
+        made.append(Check(settings, clock, said.append, allowed, pages=3, nonce=nonce))
+        # A conversion takes a while, and no processor: a job can be seen while it runs.
+        convertapi_sandbox.settings.latency = LATENCY
         return made[-1]
 
     yield make

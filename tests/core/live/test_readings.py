@@ -50,11 +50,11 @@ PAID: list[dict[str, Any]] = [
     {"unknown_pair_status": 404, "unsupported_code": 4150},
 ]
 FREE: list[dict[str, Any]] = [
-    *({"token_answer": shape} for shape in ("Token", "text", "jwt", "JwtToken", "access_token")),
+    *({"token_answer": shape} for shape in ("Token", "text", "access_token")),
     {"wrong_kid_status": 400, "invalid_token_code": 4011},
     {"jwt_key": "base64", "known_file_id": "refuse"},
     {"jwt_leeway": 60.0, "clock_offset": 90.0},
-    {"jwt_leeway": 17.0, "jwt_max_lifetime": 600.0},
+    {"jwt_leeway": 20.0, "jwt_max_lifetime": 600.0},
     {"jwt_max_lifetime": 10.0, "client_ip_networks": True},
     {"not_found_body": "empty", "byte_ranges": True, "legacy_user_fields": True},
     {"account_active": False, "invalid_token_code": 4010},
@@ -158,7 +158,7 @@ def test_each_free_setting_is_found(
 
 @pytest.mark.parametrize(
     "settings",
-    [{**a, **b} for a, b in combinations(PAID[:11], 2) if not a.keys() & b.keys()][::6],
+    [{**a, **b} for a, b in combinations(PAID[:11], 2) if not a.keys() & b.keys()][::9],
     ids=label,
 )
 def test_pairs(convertapi_sandbox: Sandbox, new_check: NewCheck, settings: dict[str, Any]) -> None:
@@ -188,7 +188,7 @@ def test_a_job_that_is_visible_late(convertapi_sandbox: Sandbox, new_check: NewC
 # --- money -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("allowed", range(1, 10, 2))
+@pytest.mark.parametrize("allowed", [1, 2, 3, 5, 9])
 def test_no_more_is_spent_than_allowed(
     convertapi_sandbox: Sandbox, new_check: NewCheck, allowed: int
 ) -> None:
