@@ -31,6 +31,9 @@ ORDER = (
     "mailbox_to_case_file",
     "quota_exhausted",
 )
+NOT_SHOWN = ("monthly_budget",)
+"""Examples that wait for more than a machine: this one for a person's answer."""
+
 CONF = {"fan_out_shards": {"files_per_shard": 1}}
 """The configuration of a run: by default, so few documents would be a single shard."""
 

@@ -5,6 +5,8 @@ These tests take minutes, so they run when they are asked for: ``pytest tests/cr
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from convertapi_sandbox import Sandbox
+from dev.stage import EXAMPLES
 from tests.airflow_parts import Airflow, settings
 from tests.canary import leaks, secrets_of
 
@@ -19,7 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
-DAG_IDS = ("on_worker", "limited", "deferred", "deferred_cancel", "twenty", "waves")
+DAG_IDS = (
+    *("on_worker", "limited", "deferred", "deferred_cancel", "twenty", "waves"),
+    "monthly_budget",
+)
 
 
 @pytest.fixture(scope="session")
@@ -36,10 +42,14 @@ def _running(service: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
     documents.mkdir()
     for number in range(20):
         (documents / f"{number}.txt").write_text(f"This is document {number}.\n")
-    url, environment = settings(home, service, HERE / "dags")
+    dags = shutil.copytree(HERE / "dags", home / "dags", ignore=lambda *_: ["__pycache__"])
+    shutil.copy(EXAMPLES / "monthly_budget.py", dags)
+    url, environment = settings(home, service, dags)
+    connection = {**service.airflow_connection, "extra": {"master_token": service.master_token}}
     environment |= {
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "6",
+        "AIRFLOW_CONN_CONVERTAPI_BUDGET": json.dumps(connection),
         "CRASH_DOCUMENTS": str(documents),
     }
     airflow = Airflow(home, url, environment)
