@@ -114,28 +114,31 @@ class Batch:
         raise AirflowSkipException(f"{error} (on_insufficient='skip')")
 
     def _describe(self, plan: Plan, balance: str) -> None:
-        self.log.info(
-            "%d files: %d to convert, for at least %d conversion(s); %d reused, no charge; "
-            "%d known failures, nothing paid.%s",
-            plan.total,
-            len(plan.items),
-            plan.least_cost,
-            plan.reused,
-            plan.known,
-            balance,
+        title = (
+            f"{plan.total} files: {len(plan.items)} to convert, for at least {plan.least_cost} "
+            f"conversion(s); {plan.reused} reused, no charge; {plan.known} known failures, nothing "
+            f"paid.{balance}"
         )
+        with self.grouped(title):
+            for item in islice(plan.items, _EXAMPLES):
+                self.log.info("%s becomes %s", shown(item.uri), item.target)
+            self._list_rest(len(plan.items) - _EXAMPLES)
+            if plan.told_by_content:
+                self.log.info(
+                    "%d files were read to tell whether they changed: their store says neither an "
+                    "ETag nor a time, and files of one size would be the same one.",
+                    plan.told_by_content,
+                )
+            if left_out := [
+                f"{count} {reason}" for reason, count in sorted(plan.left_out.items()) if count
+            ]:
+                self.log.info("Left out of the listing: %s.", ", ".join(left_out))
         if self.request.to_formats[0] == "merge":
             self.log.warning(MERGE_OF_ONE, "Each file of this batch is converted by itself: it")
-        if plan.told_by_content:
-            self.log.info(
-                "%d files were read to tell whether they changed: their store says neither an ETag "
-                "nor a time, and files of one size would be the same one.",
-                plan.told_by_content,
-            )
-        if left_out := [
-            f"{count} {reason}" for reason, count in sorted(plan.left_out.items()) if count
-        ]:
-            self.log.info("Left out of the listing: %s.", ", ".join(left_out))
+
+    def _list_rest(self, more: int) -> None:
+        if more > 0:
+            self.log.info("And %d more.", more)
 
     def preview(self, plan: Plan) -> dict[str, Any]:
         """Return the plan: totals, and a few files as examples."""
@@ -189,6 +192,7 @@ class Batch:
             paid=summary.cost,
         )
         run = BatchRun(converter, recorder, summary, budget, len(plan.items), self.log)
+        self.session.bill = lambda: (summary.cost, summary.cost)
         # A chain's documents have ids of jobs that cannot be derived from its file alone.
         if plan.uncleaned and self.request.durable and not self.request.steps:
             run.clean(plan.uncleaned)

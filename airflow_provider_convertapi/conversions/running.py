@@ -39,13 +39,21 @@ def prepare(
 
     :param seconds: how long each job is waited for; None means the conversion's own timeout.
     """
-    task = session.task
     sources = (source for request in conversion.requests for source in request.sources)
     if any(not source.has_version for source in sources):
         session.log.info(
             "The source's store says neither an ETag nor a time: its content was read to tell it "
             "from other files of its size."
         )
+    prepared = _prepared(session, conversion, seconds)
+    session.bill = lambda: (prepared.cost, prepared.charged)
+    return prepared
+
+
+def _prepared(
+    session: Session, conversion: CheckedConversion, seconds: float | None
+) -> Chain | DirectConversion:
+    task = session.task
     settings = JobSettings(
         may_be_known=task.is_later, is_second_attempt=False, keeps_notes=task.is_durable
     )

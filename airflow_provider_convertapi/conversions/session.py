@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_convertapi.api.ids import key_check, request_digest
 from airflow_provider_convertapi.conversions.metrics import nowhere
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.clock import Clock
     from airflow_provider_convertapi.conversions.metrics import Count
     from airflow_provider_convertapi.conversions.task import TaskTry
+
+
+Decision = Literal["fresh_submit", "reconnect_success", "already_succeeded", "terminal_resubmit"]
+"""How a job was begun, in the words of Airflow's `resumable_job` metrics."""
 
 
 class TaskSettings(Protocol):
@@ -64,6 +68,7 @@ class Session:
     :param new_client: returns a client with its own TCP connection; the caller closes it.
     :param stop: makes every wait raise `ConversionInterrupted`.
     :param count: counts for whoever watches many tasks; any thread may call it.
+    :param count_decision: counts how a job was begun, in Airflow's metrics.
     :param new_pool: makes the pool of a batch, with a `WorkerPool`'s arguments; None: one of
         threads.
     """
@@ -78,6 +83,10 @@ class Session:
     stop: Callable[[], None] = field(repr=False)
     count: Count = field(default=nowhere, repr=False)
     new_pool: Callable[..., Any] | None = field(default=None, repr=False)
+    count_decision: Callable[[Decision], None] = field(default=lambda _: None, repr=False)
+    bill: Callable[[], tuple[int, int]] | None = field(default=None, init=False, repr=False)
+    """Returns what the conversion, or the batch, has taken so far, and what of it this try paid
+    for; None until it has begun."""
     _settings: TaskSettings | None = field(default=None, init=False, repr=False)
     _client: Client | None = field(default=None, init=False, repr=False)
     _threads: threading.local = field(default_factory=threading.local, init=False, repr=False)

@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from airflow_provider_convertapi.airflow_names import BaseOperator
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments, values_of
+from airflow_provider_convertapi.screens import (
+    UI_COLOR,
+    UI_FGCOLOR,
+    ConvertApiOutputLink,
+    ConvertApiUsageLink,
+)
 from airflow_provider_convertapi.surroundings import surroundings
 
 # Nothing else of this package: parsing a DAG file must not load what only a task needs.
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from airflow.sdk import Context
 
@@ -30,6 +37,9 @@ Arguments = TypeVar("Arguments", bound=ConversionArguments)
 _TRIGGER_MARGIN = 1.0
 """Seconds before `execution_timeout` at which the trigger gives up by itself: Airflow's own error
 would only say that a trigger timed out."""
+
+_CONCEALED = ("source", "destination", "parameters", "steps")
+"""The arguments that may hold secrets."""
 
 
 class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
@@ -48,7 +58,9 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     # A source named a.sql is not a template.
     template_ext: Sequence[str] = ()
     template_fields_renderers = {"parameters": "json", "steps": "json"}  # noqa: RUF012 - Airflow reads it from the class
-    ui_color = "#e8f1fb"
+    ui_color = UI_COLOR
+    ui_fgcolor = UI_FGCOLOR
+    operator_extra_links = (ConvertApiOutputLink(), ConvertApiUsageLink())
 
     source: Any
     to_format: str
@@ -105,26 +117,45 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         return OPTIONS, None
 
     def _arguments(self) -> Arguments:
-        """Return the arguments as they were rendered."""
-        return self._arguments_class(**values_of(self, self._arguments_class))
+        """Return the arguments as they were rendered, with the secrets among them."""
+        from airflow_provider_convertapi.conversions.secrets import revealed
+
+        given = values_of(self, self._arguments_class)
+        return self._arguments_class(**given | {name: revealed(given[name]) for name in _CONCEALED})
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
-        """Render, and mask what is secret before Airflow stores the rendered fields.
+        """Render, and mask and conceal what is secret before anything copies the fields.
 
         Mapped tasks call this method, too, but not `render_template_fields`.
         """
-        super()._do_render_template_fields(*args, **kwargs)
-        from airflow_provider_convertapi.conversions.secrets import (
-            secrets_in,
-            steps_with_secrets_as_text,
-            with_secrets_as_text,
-        )
+        from airflow_provider_convertapi.conversions.secrets import secrets_in
         from airflow_provider_convertapi.hooks.masking import mask
 
+        self._reveal()  # where they are rendered once more
+        super()._do_render_template_fields(*args, **kwargs)
         for secret in secrets_in(self.source, self.parameters, self.steps, self.destination):
             mask(secret)
-        self.parameters = with_secrets_as_text(self.parameters)
-        self.steps = steps_with_secrets_as_text(self.steps)
+        self._conceal()
+
+    def _conceal(self) -> None:
+        """Let the attributes show no secret: OpenLineage sends them to its server."""
+        from airflow_provider_convertapi.conversions.secrets import (
+            concealed_parameters,
+            concealed_steps,
+            concealed_uris,
+        )
+
+        self._reveal()
+        self.source = concealed_uris(self.source)
+        self.destination = concealed_uris(self.destination)
+        self.parameters = concealed_parameters(self.parameters)
+        self.steps = concealed_steps(self.steps)
+
+    def _reveal(self) -> None:
+        from airflow_provider_convertapi.conversions.secrets import revealed
+
+        for name in _CONCEALED:
+            setattr(self, name, revealed(getattr(self, name)))
 
     def _open_session(self, context: Context) -> Session:
         from airflow_provider_convertapi.conversions.task import TaskTry
@@ -132,8 +163,27 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
         task = TaskTry.from_context({**context, "task": self}, surroundings().clock.time())
         hook = ConvertApiHook(self.convertapi_conn_id)
-        self._session = hook.open_session(task, self._logger)
+        tags = {"operator": type(self).__name__}
+        if team := getattr(context["ti"], "stats_tags", {}).get("team_name"):
+            tags["team_name"] = team
+        self._session = hook.open_session(task, self._logger, tags)
         return self._session
+
+    def _explicit_failures(self, *, is_resumed: bool = False) -> AbstractContextManager[None]:
+        """Raise permanent errors of the block as failures; log what a person has to know first.
+
+        :param is_resumed: whether the task has submitted something before it deferred.
+        """
+        from airflow_provider_convertapi.conversions.failure_log import FailureLog
+        from airflow_provider_convertapi.failures import explicit_failures
+
+        told = FailureLog(
+            self._logger,
+            lambda: self.source,
+            lambda: self._session.bill if self._session else None,
+            is_resumed,
+        )
+        return explicit_failures(quota=self._arguments().on_quota_exhausted, tell=told.tell)
 
     @property
     def _logger(self) -> logging.Logger:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.airflow_names import conf
 from airflow_provider_convertapi.batch.arguments import BatchArguments
@@ -101,6 +101,9 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     :param content_hash: identify files by a hash of their content, not by size and time or ETag.
     """
 
+    # Airflow's registry reads it from the very class that it shows, not from a base class.
+    __supports_durable_execution: ClassVar[bool] = True
+
     def __init__(
         self,
         *,
@@ -176,9 +179,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Convert what the manifest does not settle, and return the summary."""
-        from airflow_provider_convertapi.failures import explicit_failures
-
-        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+        with self._explicit_failures():
             batch = self._batch(context)
             planned = batch.plan(only=self.plan_only)
             if not planned.source_files and batch.request.on_empty == "skip":
@@ -200,9 +201,8 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Collect the wave that the trigger waited for, and submit the next."""
         from airflow_provider_convertapi.batch.waves import Waves
-        from airflow_provider_convertapi.failures import explicit_failures
 
-        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+        with self._explicit_failures(is_resumed=True):
             # What was paid can be collected even where files among the parameters are gone.
             batch = self._batch(context, find_step_files=False)
             return self._end(context, self._awaited(batch, Waves(batch).resume(event)))
