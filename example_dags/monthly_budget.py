@@ -63,7 +63,7 @@ with DAG(
     plan = ConvertApiBatchOperator(task_id="plan", plan_only=True, **documents)
 
     @task.branch
-    def needs_approval(planned: dict[str, Any], params: dict[str, Any]) -> str:
+    def needs_approval(planned: Any, params: Any = None) -> str:
         """Go to a person, or straight to the conversion."""
         return "approve" if planned["least_cost"] > params["ask_above"] else "to_pdf"
 
@@ -85,7 +85,7 @@ with DAG(
     )
 
     @task.short_circuit(trigger_rule="none_failed")  # also where nothing was to be converted
-    def month_that_ended(params: dict[str, Any], dag_run: Any) -> dict[str, str] | None:
+    def month_that_ended(params: Any = None, dag_run: Any = None) -> dict[str, str] | None:
         """Return the first and the last day of the month that ended yesterday, if one did."""
         day = date.fromisoformat(params["day"]) if params["day"] else dag_run.start_date.date()
         last = day - timedelta(days=1)
