@@ -150,5 +150,5 @@ def _count(
 def _spent(prepared: Chain | DirectConversion, error: ConvertApiError | None = None) -> str:
     cost, charged = prepared.cost, prepared.charged
     if prepared.ended_bill[0] == cost or (error is not None and error.paid):
-        return f"Cost: {cost} conversion(s); charged now: {charged}."
+        return f"In all, {cost} conversion(s) were paid, {charged} of them now."
     return f"{cost} conversion(s) were submitted, {charged} of them now, and may be billed."
