@@ -158,7 +158,8 @@ class Batch:
         )
         each = plan.request_digest.least_cost
         budget = Budget(self.request.max_conversions, each, spent, plan.highest)
-        run = BatchRun(converter, recorder, summary, budget, len(plan.items), self.log)
+        board = self.session.new_board() if self.session.new_board else None
+        run = BatchRun(converter, recorder, summary, budget, len(plan.items), self.log, board)
         self.session.bill = lambda: (summary.cost, summary.cost)
         # A chain's documents have ids of jobs that cannot be derived from its file alone.
         if plan.uncleaned and self.request.durable and not self.request.steps:
@@ -192,6 +193,7 @@ class Batch:
         :param left: files that no wave has reached.
         """
         run.record_not_attempted(left or ItemStream())
+        run.show_last()
         manifest, summary = self.manifest_uri(plan), run.summary
         self._list("converted", summary.converted, summary.conversions, manifest)
         self._list("failed", summary.failed, summary.examples, manifest)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
-DAG_IDS = ("on_worker", "limited", "deferred", "deferred_cancel", "twenty", "waves")
+DAG_IDS = ("on_worker", "limited", "deferred", "deferred_cancel", "twenty", "watched", "waves")
 
 
 @pytest.fixture(scope="session")
