@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     )
     from airflow.sdk.io.fs import has_fs
     from airflow.sdk.log import amask_secret, mask_secret
-    from airflow.sdk.observability.stats import incr
+    from airflow.sdk.observability.stats import Stats, incr
 
 __all__ = [
     "AirflowFailException",
@@ -60,6 +60,7 @@ __all__ = [
     "ObjectStoragePath",
     "RetryDecision",
     "RetryPolicy",
+    "Stats",
     "amask_secret",
     "conf",
     "context_merge",
@@ -89,6 +90,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "ObjectStoragePath": ("airflow.sdk", "airflow.io.path"),
     "RetryDecision": ("airflow.sdk",),  # 3.3
     "RetryPolicy": ("airflow.sdk",),  # 3.3
+    "Stats": ("airflow.sdk.observability.stats", "airflow.stats"),
     "amask_secret": ("airflow.sdk.log",),  # 3.3
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),
     "context_merge": ("airflow.sdk.definitions.context", "airflow.utils.context"),

@@ -31,6 +31,10 @@ ORDER = (
     "mailbox_to_case_file",
     "quota_exhausted",
 )
+NOT_IN_THE_DEMO = {
+    "scans_to_archive": "the engine that reads scans is half a gigabyte",
+    "invoices_to_rows": "the sandbox cannot read invoices, and a person answers",
+}
 CONF = {"fan_out_shards": {"files_per_shard": 1}}
 """The configuration of a run: by default, so few documents would be a single shard."""
 

@@ -16,7 +16,7 @@ from airflow_provider_convertapi.errors import ConnectionConfigError, Conversion
 from airflow_provider_convertapi.failures import explicit_failures
 from airflow_provider_convertapi.hooks.credentials import Credentials
 from airflow_provider_convertapi.hooks.masking import mask
-from airflow_provider_convertapi.hooks.metrics import count_decision
+from airflow_provider_convertapi.hooks.metrics import count, count_decision
 from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class ConvertApiHook(BaseHook):
                 clock=surroundings().clock,
                 new_pool=surroundings().new_pool,
                 log=log or self._logger,
+                count=count,
                 new_client=self._new_client,
                 stop=self._stop.set,
                 count_decision=partial(count_decision, tags or {"operator": type(self).__name__}),

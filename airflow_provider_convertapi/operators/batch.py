@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         FailurePolicy,
         OnCollision,
         OnEmpty,
+        OnInsufficient,
         OnMissingOutput,
     )
     from airflow_provider_convertapi.batch.batch import Batch
@@ -81,6 +82,11 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     :param max_in_flight: how many files are converted at a time; fewer while the service is busy.
     :param max_conversions: the most that this task instance may pay for, over all its tries; None
         for no limit. A plan above it is refused before anything is paid.
+    :param on_insufficient: what happens where the account's balance, read with the connection's
+        `master_token` before anything is paid, does not cover the plan: ``fail`` fails the task at
+        once, ``skip`` skips it, and ``partial`` converts what the balance covers, marks the rest
+        `not_attempted`, and succeeds. Then the balance bounds what is paid, as `max_conversions`
+        does, and where it cannot be read the task fails. None only logs the balance.
     :param failure_policy: ``any`` fails the task when a file failed, ``never`` does not, and a
         share such as ``0.05`` when more than that failed. Every file is attempted once in any case.
     :param on_collision: two inputs with one output (`a.docx`, `a.odt`): ``fail`` refuses the
@@ -120,6 +126,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         plan_only: bool = False,
         max_in_flight: int = 4,
         max_conversions: int | None = None,
+        on_insufficient: OnInsufficient | None = None,
         failure_policy: FailurePolicy = "any",
         on_collision: OnCollision = "fail",
         defer_batch: int = 500,
@@ -147,6 +154,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
             result_check=result_check,
             max_in_flight=max_in_flight,
             max_conversions=max_conversions,
+            on_insufficient=on_insufficient,
             failure_policy=failure_policy,
             on_collision=on_collision,
             defer_batch=defer_batch,

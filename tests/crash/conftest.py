@@ -5,6 +5,7 @@ These tests take minutes, so they run when they are asked for: ``pytest tests/cr
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from convertapi_sandbox import Sandbox
+from dev.stage import EXAMPLES
 from tests.airflow_parts import Airflow, settings
 from tests.canary import leaks, secrets_of
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 DAG_IDS = ("on_worker", "limited", "deferred", "deferred_cancel", "twenty", "watched", "waves")
+EXAMPLES_USED = ("invoices_to_rows",)
 
 
 @pytest.fixture(scope="session")
@@ -36,14 +39,17 @@ def _running(service: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
     documents.mkdir()
     for number in range(20):
         (documents / f"{number}.txt").write_text(f"This is document {number}.\n")
-    url, environment = settings(home, service, HERE / "dags")
+    shutil.copytree(HERE / "dags", home / "dags")
+    for name in EXAMPLES_USED:
+        shutil.copy(EXAMPLES / f"{name}.py", home / "dags")
+    url, environment = settings(home, service, home / "dags")
     environment |= {
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "6",
         "CRASH_DOCUMENTS": str(documents),
     }
     airflow = Airflow(home, url, environment)
-    with airflow.running(DAG_IDS):
+    with airflow.running((*DAG_IDS, *EXAMPLES_USED)):
         yield airflow
 
 
