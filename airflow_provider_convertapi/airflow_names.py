@@ -40,9 +40,12 @@ if TYPE_CHECKING:
         AirflowSkipException,
         AirflowTaskTimeout,
     )
+    from airflow.sdk.io import attach
     from airflow.sdk.io.fs import has_fs
     from airflow.sdk.log import amask_secret, mask_secret
     from airflow.sdk.observability.stats import Stats, incr
+    from airflow.triggers.base import BaseEventTrigger
+    from airflow.triggers.shared_stream import SharedStreamProducer
 
 __all__ = [
     "AirflowFailException",
@@ -51,6 +54,7 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
+    "BaseEventTrigger",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
@@ -60,8 +64,10 @@ __all__ = [
     "ObjectStoragePath",
     "RetryDecision",
     "RetryPolicy",
+    "SharedStreamProducer",
     "Stats",
     "amask_secret",
+    "attach",
     "conf",
     "context_merge",
     "determine_kwargs",
@@ -81,6 +87,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "AirflowSensorTimeout": _EXCEPTIONS,
     "AirflowSkipException": _EXCEPTIONS,
     "AirflowTaskTimeout": _EXCEPTIONS,
+    "BaseEventTrigger": ("airflow.triggers.base",),  # 3.0
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
     "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
     "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
@@ -90,8 +97,10 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "ObjectStoragePath": ("airflow.sdk", "airflow.io.path"),
     "RetryDecision": ("airflow.sdk",),  # 3.3
     "RetryPolicy": ("airflow.sdk",),  # 3.3
+    "SharedStreamProducer": ("airflow.triggers.shared_stream",),  # 3.3
     "Stats": ("airflow.sdk.observability.stats", "airflow.stats"),
     "amask_secret": ("airflow.sdk.log",),  # 3.3
+    "attach": ("airflow.sdk.io", "airflow.io.store"),
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),
     "context_merge": ("airflow.sdk.definitions.context", "airflow.utils.context"),
     "determine_kwargs": ("airflow.sdk.bases.decorator", "airflow.utils.operator_helpers"),

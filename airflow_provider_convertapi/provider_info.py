@@ -51,6 +51,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "triggers": [
             _modules(
+                "airflow_provider_convertapi.triggers.documents",
                 "airflow_provider_convertapi.triggers.job",
                 "airflow_provider_convertapi.triggers.quota",
             )

@@ -32,6 +32,7 @@ ORDER = (
     "quota_exhausted",
 )
 NOT_IN_THE_DEMO = {
+    "documents_on_arrival": "it waits, in a scheduler and a triggerer, for documents that arrive",
     "scans_to_archive": "the engine that reads scans is half a gigabyte",
     "invoices_to_rows": "the sandbox cannot read invoices, and a person answers",
 }

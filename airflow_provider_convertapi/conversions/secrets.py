@@ -9,18 +9,21 @@ import json
 import re
 from collections.abc import Mapping
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from operator import is_
+from typing import TYPE_CHECKING, Any, Self
 
-from airflow_provider_convertapi.storage.uris import LEAST_MASKED, secrets_of
+from airflow_provider_convertapi.storage.uris import LEAST_MASKED, secrets_of, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _SECRET_NAMES = (
     *("password", "passwd", "passphrase", "secret", "token", "apikey"),
     *("cookies", "headers"),
 )
 """What the names of secret parameters hold, in lower case."""
+
+_HIDDEN = "***"
 
 _SWITCHES = frozenset({"", "true", "false", "none", "null"})
 """Values such as that of `RespectOwnerPassword`, which are not secret."""
@@ -46,35 +49,106 @@ def secrets_in(source: object, parameters: object, steps: object, destination: o
     return list(found)
 
 
-def with_secrets_as_text(parameters: Any) -> Any:
-    """Return parameters whose secret values are the text that is sent.
+class Concealed(str):
+    """A text that shows no secret, in place of the value that holds one.
 
-    Airflow's masker skips numbers, and texts that are nested deeply.
+    Whatever copies or serializes the attributes of a task, such as OpenLineage's facets, gets the
+    text; `revealed` returns the value.
     """
+
+    # Not in a `__dict__`, which OpenLineage's redaction would look into, and write into.
+    __slots__ = ("_value",)
+    _value: Any
+
+    def __new__(cls, text: str, value: Any = None) -> Self:
+        """Show `text` in place of `value`."""
+        made = super().__new__(cls, text)
+        made._value = value
+        return made
+
+    @property
+    def value(self) -> Any:
+        """Return what is concealed."""
+        return self._value
+
+
+def concealed_uris(uris: Any) -> Any:
+    """Return a source or destination whose URIs show no secret."""
+    return _each(uris, lambda uri: Concealed(shown(str(uri)), uri) if secrets_of(str(uri)) else uri)
+
+
+def concealed_parameters(parameters: Any) -> Any:
+    """Return parameters that show no secret; what is secret by its name becomes the text sent.
+
+    Airflow's masker skips numbers, texts that are short, and texts that are nested deeply.
+    """
+    if isinstance(parameters, str):  # what a template made of a mapping: it may hold anything
+        return Concealed(_HIDDEN, parameters)
     if not isinstance(parameters, Mapping):
         return parameters
     return {
-        name: _as_text(value) if _is_secret(name) else value for name, value in parameters.items()
+        name: _concealed(_as_text(value)) if _is_secret(name) else _without_named(value)
+        for name, value in parameters.items()
     }
 
 
-def steps_with_secrets_as_text(steps: Any) -> Any:
-    """Return the same for steps."""
-    if not isinstance(steps, list | tuple):
-        return steps
-    return [
-        {**step, "parameters": with_secrets_as_text(step["parameters"])}
-        if isinstance(step, Mapping) and "parameters" in step
-        else step
-        for step in steps
-    ]
+def concealed_steps(steps: Any) -> Any:
+    """Return steps whose parameters show no secret."""
+    if isinstance(steps, str):
+        return Concealed(_HIDDEN, steps)
+    if isinstance(steps, list | tuple):
+        return [concealed_steps(step) for step in steps]
+    if isinstance(steps, Mapping) and "parameters" in steps:
+        return {**steps, "parameters": concealed_parameters(steps["parameters"])}
+    return steps
+
+
+def revealed(value: Any) -> Any:
+    """Return a value with what was concealed in it."""
+    return _each(value, lambda inner: inner.value if isinstance(inner, Concealed) else inner)
+
+
+def _each(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a value with each leaf changed; the very same one where no leaf is."""
+    if isinstance(value, Mapping):
+        changed: Any = {name: _each(inner, change) for name, inner in value.items()}
+        is_same = all(changed[name] is inner for name, inner in value.items())
+    elif isinstance(value, list | tuple):
+        changed = [_each(inner, change) for inner in value]
+        is_same = all(map(is_, changed, value))
+    else:
+        return change(value)
+    return value if is_same else changed
+
+
+def _without_named(value: Any) -> Any:
+    """Return what is not secret itself, without the secrets in it."""
+    if isinstance(value, Mapping):
+        return {
+            name: _concealed(inner) if _is_secret(name) else _without_named(inner)
+            for name, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_without_named(inner) for inner in value]
+    if not (secrets := list(_named(value))):
+        return value
+    text = str(value)
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, _HIDDEN)
+    # A short secret leaves its marks all over the text, and one may be written in another way.
+    is_plain = all(len(secret) >= LEAST_MASKED and secret in str(value) for secret in secrets)
+    return Concealed(text if is_plain else _HIDDEN, value)
+
+
+def _concealed(value: Any) -> Any:
+    return Concealed(_HIDDEN, value) if any(True for _ in _hidden(value)) else value
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
     """Return a text from outside without the secrets that it repeats."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= LEAST_MASKED:
-            text = text.replace(secret, "***")
+            text = text.replace(secret, _HIDDEN)
     return text
 
 

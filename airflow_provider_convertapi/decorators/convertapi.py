@@ -104,6 +104,7 @@ class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
 
         for secret in secrets_in(self.source, None, None, None):
             mask(secret)
+        self._conceal()
 
     def _sealed_source(self, session: Session) -> str:
         """Return what the function has returned, for the task that resumes; empty where too long.
@@ -115,7 +116,7 @@ class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
 
         items = [
             dict(item) if isinstance(item, Mapping) else plain_text("source", item)
-            for item in flatten(self.source)
+            for item in flatten(self._arguments().source)
         ]
         sealed = seal(session.key, json.dumps(items))
         return sealed if len(sealed) <= _MOST_SEALED else ""

@@ -142,6 +142,7 @@ class ConvertApiHook(BaseHook):
             settings.base_url,
             self._credentials.secret,
             renew=self._credentials.renew,
+            both_refused=self._credentials.both_refused,
             http_timeout=settings.http_timeout,
             pause=self._pause,
             clock=outside.clock.time,
@@ -152,7 +153,13 @@ class ConvertApiHook(BaseHook):
     @cached_property
     def _credentials(self) -> Credentials:
         limit = self.open_session().task.execution_timeout
-        return Credentials(self._settings, limit, self._ask, surroundings().clock.time)
+        return Credentials(
+            self._settings,
+            limit,
+            self._ask,
+            surroundings().clock.time,
+            self.open_session().log.warning,
+        )
 
     def _ask(self, endpoint: Endpoint[str]) -> str:
         return self._client.call(endpoint)  # not earlier: the client itself needs the credentials
@@ -374,11 +381,15 @@ class ConvertApiHook(BaseHook):
             return write_statistics(self._client, days, str(destination), format, self._logger)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say whether token and Kid are accepted; spends no conversion, never raises."""
+        """Say whether what tasks would send is accepted; spends no conversion, never raises.
+
+        It asks for a conversion without a file, with the very credential of the connection's
+        `auth`.
+        """
         from airflow_provider_convertapi.hooks.probe import probe
 
         try:
-            return probe(self._settings, self._client)
+            return probe(self._settings, self._client, self._logger)
         except ConnectionConfigError as error:
             return False, str(error)
 

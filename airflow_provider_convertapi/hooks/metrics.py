@@ -1,4 +1,4 @@
-"""Count in Airflow's own stats, where those are on.
+"""Count in Airflow's own metrics, where those are on.
 
 This module may change from release to release.
 """
@@ -15,10 +15,20 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.metrics import Pair
     from airflow_provider_convertapi.conversions.session import Decision
 
-_log = logging.getLogger(__name__)
-
 _FAMILY = "resumable_job"
 """What Airflow calls the metrics of its `ResumableJobMixin`, from 3.3 on."""
+
+_log = logging.getLogger(__name__)
+
+
+def count(name: str, value: int, pair: Pair) -> None:
+    """Add to a counter, tagged with the formats; what is wrong with it never fails a task."""
+    try:
+        from airflow_provider_convertapi.airflow_names import Stats
+
+        Stats.incr(name, value, tags={"from_format": pair[0], "to_format": pair[1]})
+    except Exception as error:  # noqa: BLE001 - a server of metrics must not cost a paid conversion
+        _log.debug("%s was not counted: %s", name, error)
 
 
 def count_decision(tags: Mapping[str, str], decision: Decision) -> None:
@@ -34,13 +44,3 @@ def count_decision(tags: Mapping[str, str], decision: Decision) -> None:
         if decision != "fresh_submit":
             incr(f"{_FAMILY}.reconnect_attempt", tags=dict(tags))
         incr(f"{_FAMILY}.{decision}", tags=dict(tags))
-
-
-def count(name: str, value: int, pair: Pair) -> None:
-    """Add to a counter, tagged with the formats; what is wrong with it never fails a task."""
-    try:
-        from airflow_provider_convertapi.airflow_names import Stats
-
-        Stats.incr(name, value, tags={"from_format": pair[0], "to_format": pair[1]})
-    except Exception as error:  # noqa: BLE001 - a server of metrics must not cost a paid conversion
-        _log.debug("%s was not counted: %s", name, error)

@@ -38,6 +38,9 @@ _TRIGGER_MARGIN = 1.0
 """Seconds before `execution_timeout` at which the trigger gives up by itself: Airflow's own error
 would only say that a trigger timed out."""
 
+_CONCEALED = ("source", "destination", "parameters", "steps")
+"""The arguments that may hold secrets."""
+
 
 class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     """Hold the arguments, mask the secrets among them, defer, cancel, and stop."""
@@ -114,26 +117,45 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         return OPTIONS, None
 
     def _arguments(self) -> Arguments:
-        """Return the arguments as they were rendered."""
-        return self._arguments_class(**values_of(self, self._arguments_class))
+        """Return the arguments as they were rendered, with the secrets among them."""
+        from airflow_provider_convertapi.conversions.secrets import revealed
+
+        given = values_of(self, self._arguments_class)
+        return self._arguments_class(**given | {name: revealed(given[name]) for name in _CONCEALED})
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
-        """Render, and mask what is secret before Airflow stores the rendered fields.
+        """Render, and mask and conceal what is secret before anything copies the fields.
 
         Mapped tasks call this method, too, but not `render_template_fields`.
         """
-        super()._do_render_template_fields(*args, **kwargs)
-        from airflow_provider_convertapi.conversions.secrets import (
-            secrets_in,
-            steps_with_secrets_as_text,
-            with_secrets_as_text,
-        )
+        from airflow_provider_convertapi.conversions.secrets import secrets_in
         from airflow_provider_convertapi.hooks.masking import mask
 
+        self._reveal()  # where they are rendered once more
+        super()._do_render_template_fields(*args, **kwargs)
         for secret in secrets_in(self.source, self.parameters, self.steps, self.destination):
             mask(secret)
-        self.parameters = with_secrets_as_text(self.parameters)
-        self.steps = steps_with_secrets_as_text(self.steps)
+        self._conceal()
+
+    def _conceal(self) -> None:
+        """Let the attributes show no secret: OpenLineage sends them to its server."""
+        from airflow_provider_convertapi.conversions.secrets import (
+            concealed_parameters,
+            concealed_steps,
+            concealed_uris,
+        )
+
+        self._reveal()
+        self.source = concealed_uris(self.source)
+        self.destination = concealed_uris(self.destination)
+        self.parameters = concealed_parameters(self.parameters)
+        self.steps = concealed_steps(self.steps)
+
+    def _reveal(self) -> None:
+        from airflow_provider_convertapi.conversions.secrets import revealed
+
+        for name in _CONCEALED:
+            setattr(self, name, revealed(getattr(self, name)))
 
     def _open_session(self, context: Context) -> Session:
         from airflow_provider_convertapi.conversions.task import TaskTry

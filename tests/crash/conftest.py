@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 DAG_IDS = ("on_worker", "limited", "deferred", "deferred_cancel", "twenty", "watched", "waves")
 EXAMPLES_USED = ("invoices_to_rows",)
+WATCHED = ("documents_on_arrival", "pdfs_made")
+"""The DAGs of the example that watches a folder."""
 
 
 @pytest.fixture(scope="session")
@@ -42,15 +44,30 @@ def _running(service: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
     shutil.copytree(HERE / "dags", home / "dags")
     for name in EXAMPLES_USED:
         shutil.copy(EXAMPLES / f"{name}.py", home / "dags")
+    (home / "incoming").mkdir()
+    _write_watched(home / "dags")
     url, environment = settings(home, service, home / "dags")
     environment |= {
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "6",
+        # A dead triggerer is detected after so many seconds, not after half a minute.
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
         "CRASH_DOCUMENTS": str(documents),
+        "EXAMPLE_DOCUMENTS": str(home / "incoming"),
+        "EXAMPLE_RESULTS": str(home / "results"),
     }
     airflow = Airflow(home, url, environment)
-    with airflow.running((*DAG_IDS, *EXAMPLES_USED)):
+    with airflow.running((*DAG_IDS, *EXAMPLES_USED, *WATCHED)):
         yield airflow
+
+
+def _write_watched(dags: Path) -> None:
+    """Write the example that watches a folder, so that it looks there every second."""
+    code = (EXAMPLES / f"{WATCHED[0]}.py").read_text(encoding="utf-8")
+    for slow, fast in (("poll_interval=60", "poll_interval=1"), ("seconds=30", "seconds=0")):
+        assert slow in code
+        code = code.replace(slow, fast)
+    (dags / f"{WATCHED[0]}.py").write_text(code, encoding="utf-8")
 
 
 @pytest.fixture

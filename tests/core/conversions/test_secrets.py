@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_convertapi.conversions.secrets import (
+    concealed_parameters,
+    concealed_steps,
+    concealed_uris,
+    revealed,
     secrets_in,
-    with_secrets_as_text,
     without_secrets,
 )
 from airflow_provider_convertapi.storage import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 URLS = [
     pytest.param("https://h.org/a.pdf?sig=s3cr3t", "https://h.org/a.pdf", id="query"),
@@ -91,7 +98,7 @@ def test_every_leaf_is_found(name: str, value: Any, where: str) -> None:
 @pytest.mark.parametrize("value", NESTED)
 def test_value_is_masked_as_it_is_sent(value: Any) -> None:
     """The masker leaves numbers alone, and what is nested deeply: what is stored is text."""
-    given = with_secrets_as_text({"Cookies": value, "Password": 123456, "PageRange": 3})
+    given = revealed(concealed_parameters({"Cookies": value, "Password": 123456, "PageRange": 3}))
 
     assert given["Cookies"] in secrets_in(None, {"Cookies": value}, None, None)
     assert ["123456", 3] == [given["Password"], given["PageRange"]]
@@ -102,7 +109,7 @@ def test_value_is_masked_as_it_is_sent(value: Any) -> None:
 def test_switch_is_not_a_secret(name: str, value: Any) -> None:
     """Its value is a word that a log is full of."""
     assert [] == secrets_in(None, {name: value}, None, None)
-    assert {name: value} == with_secrets_as_text({name: value})
+    assert {name: value} == concealed_parameters({name: value})
 
 
 @pytest.mark.parametrize(
@@ -134,3 +141,51 @@ def test_secrets_of_parameters_come_before_those_of_many_urls() -> None:
 
     assert "s3cr3t" == found[0]
     assert len(found) <= 101
+
+
+_URL = "https://bob:s3cr3t@h.org/a.pdf?sig=s3cr3t"
+
+HOLDING = [
+    pytest.param(concealed_uris, _URL, "https://***@h.org/a.pdf", id="source"),
+    pytest.param(concealed_uris, {"source": [_URL], "shard": [0, 2]}, None, id="shard"),
+    pytest.param(concealed_uris, ["a.pdf", (_URL, "b.pdf")], None, id="sources"),
+    pytest.param(concealed_parameters, {"Password": "s3cr3t"}, {"Password": "***"}, id="name"),
+    pytest.param(concealed_parameters, {"X": [{"deep": {"token": ["s3cr3t"]}}]}, None, id="deep"),
+    pytest.param(concealed_parameters, {"X": '{"token": "s3cr3t"}'}, None, id="json"),
+    pytest.param(concealed_parameters, {"X": f"see {_URL}"}, None, id="url-in-text"),
+    pytest.param(concealed_parameters, "{'Password': 's3cr3t'}", "***", id="rendered-as-text"),
+    pytest.param(
+        concealed_steps, [{"to_format": "a", "parameters": {"Token": "s3cr3t"}}], None, id="step"
+    ),
+    pytest.param(concealed_steps, {"parameters": {"Token": "s3cr3t"}}, None, id="step-alone"),
+    pytest.param(concealed_steps, "[{'Token': 's3cr3t'}]", "***", id="steps-as-text"),
+]
+
+
+@pytest.mark.parametrize(("conceal", "value", "shown_as"), HOLDING)
+def test_what_is_concealed_shows_in_no_copy(
+    conceal: Callable[[Any], Any], value: Any, shown_as: Any
+) -> None:
+    """Neither text nor JSON of it holds the secret; revealed, it is what was given."""
+    safe = conceal(value)
+
+    for text in (str(safe), json.dumps(safe), str(copy.deepcopy(safe))):
+        assert "s3cr3t" not in text
+    assert shown_as in (None, safe)
+    assert json.dumps(value) == json.dumps(revealed(copy.deepcopy(safe)))
+
+
+def test_secret_that_is_short_or_no_text_is_concealed() -> None:
+    """Airflow's masker leaves them alone; revealed, they are the text that is sent."""
+    safe = concealed_parameters({"Password": "ab", "Token": 12, "Cookies": {"a": 1}, "X": "//a"})
+
+    assert {"Password": "***", "Token": "***", "Cookies": "***", "X": "//a"} == safe
+    assert {"Password": "ab", "Token": "12", "Cookies": '{"a": 1}', "X": "//a"} == revealed(safe)
+
+
+def test_nothing_secret_stays_the_very_same() -> None:
+    """A batch may have a list of a hundred thousand files."""
+    files = [f"{number}.pdf" for number in range(3)]
+
+    assert files is concealed_uris(files)
+    assert files is revealed(files)
