@@ -126,6 +126,7 @@ def test_signed_url_is_not_told(hook: ConvertApiHook, caplog: pytest.LogCaptureF
     assert "password" not in caplog.text
 
 
+@pytest.mark.long
 def test_batch(hook: ConvertApiHook, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """What a batch that failed has paid, and groups that a person opens."""
     (tmp_path / "in").mkdir()
@@ -146,6 +147,7 @@ def test_batch(hook: ConvertApiHook, tmp_path: Path, caplog: pytest.LogCaptureFi
     assert len(titles) == caplog.messages.count("::endgroup::")
 
 
+@pytest.mark.long
 def test_success_names_what_was_made(
     hook: ConvertApiHook, letter: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
