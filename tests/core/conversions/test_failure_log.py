@@ -56,6 +56,18 @@ def told(
         ),
         (errors.TransportError("No route.", sent=False), (0, 0), "nothing was paid."),
         (
+            errors.ResultExpiredError(
+                "Tried 4 times. Change the key. 1 conversion(s) were submitted, and may be billed."
+            ),
+            (1, 0),
+            "1 conversion(s) were submitted, and may be billed.",
+        ),
+        (
+            errors.ConversionError("Damaged. Cost: 2 conversion(s); charged now: 1.", 5002),
+            (2, 1),
+            "2 conversion(s); charged now: 1.",
+        ),
+        (
             errors.TransportError("No answer. It may have been billed."),
             (0, 0),
             "It may have been billed.",
@@ -69,7 +81,10 @@ def test_cost_is_told_in_any_case(
     cost: str,
 ) -> None:
     """By the message where it tells it, by the run's own count where it does not."""
-    assert f"Cost: {cost}" in told(caplog, error, bill)
+    lines = told(caplog, error, bill)
+
+    assert f"Cost: {cost}" in lines
+    assert ("What to do: Change the key." in lines) == ("Change the key" in error.message)
 
 
 def test_resumed_task_does_not_say_that_nothing_was_paid(caplog: pytest.LogCaptureFixture) -> None:
