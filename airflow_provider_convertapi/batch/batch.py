@@ -197,7 +197,8 @@ class Batch:
             balance=plan.balance,
             paid=summary.cost,
         )
-        run = BatchRun(converter, recorder, summary, budget, len(plan.items), self.log)
+        board = self.session.new_board() if self.session.new_board else None
+        run = BatchRun(converter, recorder, summary, budget, len(plan.items), self.log, board)
         self.session.bill = lambda: (summary.cost, summary.cost)
         # A chain's documents have ids of jobs that cannot be derived from its file alone.
         if plan.uncleaned and self.request.durable and not self.request.steps:
@@ -239,6 +240,7 @@ class Batch:
         :param left: files that no wave has reached.
         """
         run.record_not_attempted(left or ItemStream())
+        run.show_last()
         manifest, summary = self.manifest_uri(plan), run.summary
         self._list("converted", summary.converted, summary.conversions, manifest)
         self._list("failed", summary.failed, summary.examples, manifest)

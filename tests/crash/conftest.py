@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
-DAG_IDS = ("on_worker", "limited", "deferred", "deferred_cancel", "twenty", "waves")
+DAG_IDS = ("on_worker", "limited", "deferred", "deferred_cancel", "twenty", "watched", "waves")
 EXAMPLES_USED = ("invoices_to_rows", "monthly_budget")
 WATCHED = ("documents_on_arrival", "pdfs_made")
 """The DAGs of the example that watches a folder."""
