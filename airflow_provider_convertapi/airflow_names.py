@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import (
+        Asset,
+        AssetAlias,
         BaseHook,
         BaseOperator,
         BaseSensorOperator,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         task_decorator_factory,
     )
     from airflow.sdk.configuration import conf
+    from airflow.sdk.definitions.asset import BaseAsset
     from airflow.sdk.definitions.context import context_merge
     from airflow.sdk.exceptions import (
         AirflowFailException,
@@ -49,6 +52,9 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
+    "Asset",
+    "AssetAlias",
+    "BaseAsset",
     "BaseHook",
     "BaseOperator",
     "BaseSensorOperator",
@@ -69,6 +75,7 @@ __all__ = [
 
 _EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")
 
+# After a colon stands what the older home calls it.
 _HOMES: dict[str, tuple[str, ...]] = {
     "AirflowFailException": _EXCEPTIONS,
     "AirflowNotFoundException": _EXCEPTIONS,
@@ -76,6 +83,9 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "AirflowSensorTimeout": _EXCEPTIONS,
     "AirflowSkipException": _EXCEPTIONS,
     "AirflowTaskTimeout": _EXCEPTIONS,
+    "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
+    "AssetAlias": ("airflow.sdk", "airflow.datasets:DatasetAlias"),
+    "BaseAsset": ("airflow.sdk.definitions.asset", "airflow.datasets:BaseDataset"),
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
     "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
     "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
@@ -102,8 +112,9 @@ _HOMES: dict[str, tuple[str, ...]] = {
 def __getattr__(name: str) -> Any:
     """Look a name up once, from its newest home to its oldest."""
     for home in _HOMES.get(name, ()):
+        module, _, own_name = home.partition(":")
         try:
-            found = getattr(import_module(home), name)
+            found = getattr(import_module(module), own_name or name)
         except (ImportError, AttributeError):
             continue
         globals()[name] = found
