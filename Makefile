@@ -28,7 +28,7 @@ SEEDS ?= 1000
 OFFSET ?= 0
 
 .PHONY: help demo ui simulate test test-core test-airflow coverage test-long test-floors test-2.11 test-matrix \
-	test-crash test-celery test-stores test-node test-ocr lint bench reference follow-pages constraints resolve clean
+	test-crash test-celery test-browser screenshots test-stores test-node test-ocr lint bench reference follow-pages constraints resolve clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -79,6 +79,14 @@ test-celery: .venv/celery ## Run batches on CeleryExecutor and kill a worker; in
 	tests/celery/install-servers
 	.venv/bin/python -m pytest tests/celery
 
+test-browser: .venv/browser ## Look at the pages of a real Airflow in a browser; installs Chromium as root
+	tests/browser/install-browser
+	.venv/bin/python -m pytest tests/browser
+
+screenshots: .venv/browser ## The same, and write the pictures that the docs show
+	tests/browser/install-browser
+	SCREENSHOTS=yes .venv/bin/python -m pytest tests/browser
+
 test-stores: .venv-stores/installed ## Run what docs/storage.md promises on a server of each store; installs azurite and OpenSSH
 	tests/stores/install-servers
 	.venv-stores/bin/python $(PYTEST) tests/stores
@@ -107,7 +115,7 @@ reference: ## Write docs/reference.md from the docstrings
 	$(PYTHON) dev/reference.py
 
 constraints: ## Resolve the newest versions of everything, and rewrite constraints/
-	$(call resolve,3.3,3.3.2,$(EVERYTHING) --group celery --group stores -e './sandbox[ocr]',$(STORE_PROVIDERS))
+	$(call resolve,3.3,3.3.2,$(EVERYTHING) --group celery --group browser --group stores -e './sandbox[ocr]',$(STORE_PROVIDERS))
 	$(call resolve,2.11,2.11.2,$(SANDBOX_AND_TESTS))
 
 resolve: ## Check that everything can be installed with each supported Airflow, without installing it
@@ -145,6 +153,10 @@ clean: ## Remove environments, caches and reports
 # Only test-celery needs these.
 .venv/celery: .venv/installed
 	$(call install,-c constraints/airflow-3.3.txt --group celery)
+
+# Only test-browser needs this.
+.venv/browser: .venv/installed
+	$(call install,-c constraints/airflow-3.3.txt --group browser)
 
 # The two providers without their dependencies: we use their file systems only.
 .venv-stores/installed: pyproject.toml sandbox/pyproject.toml constraints/airflow-3.3.txt

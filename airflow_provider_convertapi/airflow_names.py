@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         AssetAlias,
         BaseHook,
         BaseOperator,
+        BaseOperatorLink,
         BaseSensorOperator,
         Connection,
         ObjectStoragePath,
@@ -42,8 +43,12 @@ if TYPE_CHECKING:
         AirflowSkipException,
         AirflowTaskTimeout,
     )
+    from airflow.sdk.io import attach
     from airflow.sdk.io.fs import has_fs
     from airflow.sdk.log import amask_secret, mask_secret
+    from airflow.sdk.observability.stats import Stats, incr
+    from airflow.triggers.base import BaseEventTrigger
+    from airflow.triggers.shared_stream import SharedStreamProducer
 
 __all__ = [
     "AirflowFailException",
@@ -55,20 +60,26 @@ __all__ = [
     "Asset",
     "AssetAlias",
     "BaseAsset",
+    "BaseEventTrigger",
     "BaseHook",
     "BaseOperator",
+    "BaseOperatorLink",
     "BaseSensorOperator",
     "Connection",
     "DecoratedOperator",
     "ObjectStoragePath",
     "RetryDecision",
     "RetryPolicy",
+    "SharedStreamProducer",
+    "Stats",
     "amask_secret",
+    "attach",
     "conf",
     "context_merge",
     "determine_kwargs",
     "get_current_context",
     "has_fs",
+    "incr",
     "mask_secret",
     "task_decorator_factory",
 ]
@@ -86,20 +97,26 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
     "AssetAlias": ("airflow.sdk", "airflow.datasets:DatasetAlias"),
     "BaseAsset": ("airflow.sdk.definitions.asset", "airflow.datasets:BaseDataset"),
+    "BaseEventTrigger": ("airflow.triggers.base",),  # 3.0
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
     "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
+    "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
     "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
     "Connection": ("airflow.sdk", "airflow.models.connection"),
     "DecoratedOperator": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),
     "ObjectStoragePath": ("airflow.sdk", "airflow.io.path"),
     "RetryDecision": ("airflow.sdk",),  # 3.3
     "RetryPolicy": ("airflow.sdk",),  # 3.3
+    "SharedStreamProducer": ("airflow.triggers.shared_stream",),  # 3.3
+    "Stats": ("airflow.sdk.observability.stats", "airflow.stats"),
     "amask_secret": ("airflow.sdk.log",),  # 3.3
+    "attach": ("airflow.sdk.io", "airflow.io.store"),
     "conf": ("airflow.sdk.configuration", "airflow.configuration"),
     "context_merge": ("airflow.sdk.definitions.context", "airflow.utils.context"),
     "determine_kwargs": ("airflow.sdk.bases.decorator", "airflow.utils.operator_helpers"),
     "get_current_context": ("airflow.sdk", "airflow.operators.python"),
     "has_fs": ("airflow.sdk.io.fs", "airflow.sdk.io", "airflow.io"),
+    "incr": ("airflow.sdk.observability.stats",),  # 3.3
     "mask_secret": (
         "airflow.sdk.log",
         "airflow.sdk.execution_time.secrets_masker",

@@ -261,4 +261,6 @@ def _write(path: Path, text: bytes) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from airflow_provider_convertapi.command_line import run
+
+    run(main)

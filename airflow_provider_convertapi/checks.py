@@ -81,7 +81,7 @@ class _MinCharacters:
 
     def unfit_for(self, sources: Sequence[str], from_format: str, to_format: str) -> str | None:  # noqa: ARG002 - what all of them get
         if not is_of_text(to_format) and to_format != "pdf":
-            return f"is min_characters, which reads text formats and PDF, but no {to_format}"
+            return f"is min_characters, which reads text formats and PDF, not {to_format}"
         return _lacks_pdfium("min_characters", to_format)
 
 
@@ -98,9 +98,9 @@ class _SamePageCount:
         from airflow_provider_convertapi.storage import is_url
 
         if from_format not in {"pdf", "pdfa"}:
-            return f"is same_page_count, which reads a PDF as the source, but no {from_format}"
+            return f"is same_page_count, which reads a PDF as the source, not {from_format}"
         if to_format != "pdf" and canonical_format(to_format) not in _ONE_PAGE_EACH:
-            return f"is same_page_count, which reads PDFs and images, but no {to_format}"
+            return f"is same_page_count, which reads PDFs and images, not {to_format}"
         if any(map(is_url, sources)):
             return "is same_page_count, but source is a URL, which only ConvertAPI reads"
         return _lacks_pdfium("same_page_count", "pdf")

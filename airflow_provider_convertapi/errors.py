@@ -92,6 +92,15 @@ class ConvertApiError(Exception):
 
     concerns: ClassVar[Concern] = "service"
 
+    title: ClassVar[str] = "ConvertAPI: the task failed."
+    """What happened, in a few words that are true of every instance."""
+
+    advice: ClassVar[str] = "read the message above; clear the task to try again."
+    """What a person can do, where the message does not say it better."""
+
+    set_out: str | None = None
+    """The message below a short first line, as Airflow shows it; None until it leaves a task."""
+
     paid: bool | None = None
     """Whether a conversion that ends this way was billed; None where that is unknown."""
 
@@ -119,7 +128,7 @@ class ConvertApiError(Exception):
         self.message = message
 
     def __str__(self) -> str:
-        return self.message
+        return self.message if self.set_out is None else self.set_out
 
     @property
     def halts_batch(self) -> bool:
@@ -164,6 +173,8 @@ class _OtherError(ConvertApiError):
 class ConnectionConfigError(ConvertApiError, ValueError):
     """A field of ConvertAPI's connection or of a store's is wrong; the message names it."""
 
+    title = "A connection is not set up as it must be."
+    advice = "correct the connection, then clear the task."
     concerns = "account"
     paid = False
 
@@ -177,6 +188,8 @@ class ParameterError(ConvertApiError):
         may have refused it (HTTP 413), or where it was not the conversion that was refused.
     """
 
+    title = "What was asked for is not possible."
+    advice = "correct the DAG, then clear the task."
     concerns = "request"
     bars_file = True
 
@@ -196,6 +209,8 @@ class UnsupportedFormatError(ConvertApiError):
         conversion that was refused.
     """
 
+    title = "ConvertAPI does not convert this."
+    advice = "use other formats or another file, then clear the task."
     concerns = "request"
     paid = False
     bars_file = True
@@ -209,6 +224,8 @@ class UnsupportedFormatError(ConvertApiError):
 class InputNotFoundError(ConvertApiError):
     """A source or a file parameter is not where the task looked for it."""
 
+    title = "An input is not there."
+    advice = "check the path and what writes the file, then clear the task."
     transient_in_batch = True
     concerns = "files"
     paid = False
@@ -217,6 +234,8 @@ class InputNotFoundError(ConvertApiError):
 class InputChangedError(ConvertApiError):
     """The source was written while the task looked at it; nothing was paid."""
 
+    title = "An input was written meanwhile."
+    advice = "wait until the file is written; the next try reads it again."
     transient = True
     concerns = "files"
     paid = False
@@ -225,6 +244,8 @@ class InputChangedError(ConvertApiError):
 class OutputExistsError(ConvertApiError):
     """A file that is not ours is where an output would go, and `overwrite` does not replace it."""
 
+    title = "A file is in the way of an output."
+    advice = "move the file away or set overwrite=True, then clear the task."
     concerns = "files"
     bars_paid_file = True
 
@@ -235,6 +256,8 @@ class OutputNotWritableError(ConvertApiError):
     :param paid: False where it was found before paying.
     """
 
+    title = "An output cannot be written."
+    advice = "make room, or choose another destination, then clear the task."
     concerns = "run"
 
     def __init__(self, message: str, paid: bool | None = None) -> None:
@@ -249,6 +272,8 @@ class AuthenticationError(ConvertApiError):
     :param code: ConvertAPI's Code (4010-4013, 4015, 4017), None where the answer had none.
     """
 
+    title = "ConvertAPI does not accept the credential."
+    advice = "check the connection's API token and Kid, then clear the task."
     concerns = "account"
     paid = False
 
@@ -264,6 +289,8 @@ class QuotaExhaustedError(ConvertApiError):
     :param paid: None where the service does not tell about jobs that were submitted before.
     """
 
+    title = "No conversions are left."
+    advice = "buy conversions at ConvertAPI, then clear the task."
     concerns = "account"
     paid: bool | None = False
 
@@ -280,6 +307,8 @@ class ThrottledError(ConvertApiError):
     :param code: ConvertAPI's Code, None where the answer had none.
     """
 
+    title = "ConvertAPI is too busy."
+    advice = "try later, run fewer at a time, or get a larger plan."
     transient = True
     asks_to_wait = True
     paid = False
@@ -298,6 +327,8 @@ class TransportError(ConvertApiError):
     :param sent: whether any byte of the request may have reached the service.
     """
 
+    title = "ConvertAPI did not answer."
+    advice = "check the host and the network; the next try looks before it pays."
     transient = True
 
     def __init__(self, message: str, sent: bool = True) -> None:
@@ -317,6 +348,8 @@ class ConversionError(ConvertApiError):
     :param code: ConvertAPI's Code, for example 5002 (damaged) or 5003 (password protected).
     """
 
+    title = "The document cannot be converted."
+    advice = "fix the document, or change what is asked for, then clear the task."
     concerns = "document"
     paid = True
     bars_file = True
@@ -331,6 +364,8 @@ class ConversionError(ConvertApiError):
 class TransientConversionError(ConversionError):
     """A verdict that one more attempt may change: Codes 5000, 5008, 5009 and 50050."""
 
+    title = "The document could not be converted this time."
+    advice = "nothing; the next try makes one more attempt, and pays for it."
     transient = True
     bars_file = False
 
@@ -344,6 +379,8 @@ class ResultCheckError(ConvertApiError):
     :param kept: URIs where the refused results are kept; empty where they are not.
     """
 
+    title = "The result is refused."
+    advice = "look at the result, then change the file, the parameters or the check."
     concerns = "document"
     paid = True
     bars_file = True
@@ -367,6 +404,8 @@ class ResultCheckError(ConvertApiError):
 class ConversionTimeoutError(ConvertApiError):
     """Our own `timeout` passed while the job went on; the next try collects it."""
 
+    title = "The conversion did not end in time; it goes on."
+    advice = "nothing; the next try collects the job without paying."
     transient = True
     job_goes_on = True
 
@@ -374,6 +413,8 @@ class ConversionTimeoutError(ConvertApiError):
 class ConversionInterrupted(ConvertApiError):  # noqa: N818 - it is not a fault, and the name is public
     """The task was told to stop while the job went on; the next try collects it."""
 
+    title = "The task was stopped; the conversion goes on."
+    advice = "nothing; the next try collects the job without paying."
     transient = True
     job_goes_on = True
     concerns = "run"
@@ -382,12 +423,16 @@ class ConversionInterrupted(ConvertApiError):  # noqa: N818 - it is not a fault,
 class ResultLostError(ConvertApiError):
     """A conversion was sent and its answer is lost for good; it may have been billed."""
 
+    title = "The result is lost."
+    advice = "clear the task to convert and pay again."
     concerns = "result"
 
 
 class ResultExpiredError(ConvertApiError):
     """The service accepted the job and no longer knows it, or its files."""
 
+    title = "ConvertAPI does not have the result any more."
+    advice = "clear the task to convert and pay again."
     concerns = "result"
 
 
@@ -397,6 +442,9 @@ class UnexpectedAnswerError(ConvertApiError):
     :param refused: whether it was a 4xx, so that the service, or a proxy before it, did not accept
         the request.
     """
+
+    title = "ConvertAPI answered something that makes no sense."
+    advice = "check that the connection's host is ConvertAPI."
 
     def __init__(self, message: str, refused: bool = False) -> None:
         super().__init__(message)
@@ -417,6 +465,8 @@ class UnexpectedAnswerError(ConvertApiError):
 class BudgetExceededError(ConvertApiError):
     """The task would take more conversions than `max_conversions` allows."""
 
+    title = "It would take more conversions than max_conversions."
+    advice = "raise max_conversions, or convert fewer files."
     concerns = "run"
     paid = False
 
@@ -424,6 +474,8 @@ class BudgetExceededError(ConvertApiError):
 class BatchFailedError(ConvertApiError):
     """Files of a batch failed, more than its failure policy allows."""
 
+    title = "Files of the batch failed."
+    advice = "see the manifest for each file."
     concerns = "run"
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from airflow_provider_convertapi import errors
 from airflow_provider_convertapi.airflow_names import AirflowFailException
 from airflow_provider_convertapi.errors import ConvertApiError, QuotaExhaustedError
+from airflow_provider_convertapi.wording import set_out
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = [
     "AuthenticationFailure",
@@ -112,18 +113,23 @@ def as_failure(error: ConvertApiError) -> ConvertApiError:
 
 
 @contextmanager
-def explicit_failures(*, quota: str = "fail") -> Iterator[None]:
+def explicit_failures(
+    *, quota: str = "fail", tell: Callable[[ConvertApiError], None] | None = None
+) -> Iterator[None]:
     """Raise permanent errors of the block as failures, so that no retry is used up.
 
     :param quota: ``fail`` (default), or ``raise`` to raise `QuotaExhaustedError` unchanged,
         so that Airflow's retries and retry policies decide.
+    :param tell: logs what a person has to know about an error; called once, before it is raised.
     """
     try:
         yield
     except ConvertApiError as error:
-        if isinstance(error, QuotaExhaustedError) and quota == "raise":
-            raise
-        failure = as_failure(error)
+        stays = isinstance(error, QuotaExhaustedError) and quota == "raise"
+        failure = error if stays else as_failure(error)
+        if tell is not None and error.set_out is None:
+            tell(error)
+        failure.set_out = set_out(failure.title, failure.message)
         if failure is error:
             raise
         # Not `from error`: the log would show the same error twice.

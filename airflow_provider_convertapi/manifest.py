@@ -158,4 +158,6 @@ def _report(records: Sequence[Record], shown: Sequence[Record]) -> Iterator[str]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from airflow_provider_convertapi.command_line import run
+
+    run(main)

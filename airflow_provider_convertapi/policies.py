@@ -23,29 +23,42 @@ class ConvertApiRetryPolicy(RetryPolicy):
     """Retry what another try can change, and when it can: ``retry_policy=ConvertApiRetryPolicy()``.
 
     ============================================  =============================================
-    throttled until the task's `timeout`          retries after as long as ConvertAPI asked for
+    throttled until the task's `timeout`          waits as ConvertAPI asked, or `retry_delay`
     a verdict that may change, such as a timeout  retries; the second such verdict is final
-    no conversions left                           fails, or retries after `quota_delay`
+    no conversions left                           fails, or waits for `quota_delay`
     any other permanent error                     fails
     any other error                               Airflow's usual retries
     ============================================  =============================================
 
-    It never exceeds the task's `retries`.  Permanent errors of operators, sensors and the hook fail
-    without it, too: Airflow does not consult a policy about an `AirflowFailException`.  It sees
-    exhausted quotas with ``on_quota_exhausted="raise"`` only.
+    On Airflow 3.4 and later a task that waits is rescheduled, and uses up no retry, until
+    `reschedule_timeout` has passed since it was first rescheduled in its try; from then on, and on
+    Airflow 3.3, it is retried.  It never exceeds the task's `retries`.
+
+    Permanent errors of operators, sensors and the hook fail without it, too: Airflow does not
+    consult a policy about an `AirflowFailException`.  It sees exhausted quotas with
+    ``on_quota_exhausted="raise"`` only.
 
     `AirflowOptionalProviderFeatureException` before Airflow 3.3, which has no retry policies.
 
     :param quota_delay: how long to wait for conversions to be bought; None fails at once.
+    :param reschedule_timeout: how long waiting uses up no retry; Airflow 3.3 has no use for it.
     """
 
-    def __init__(self, *, quota_delay: timedelta | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        quota_delay: timedelta | None = None,
+        reschedule_timeout: timedelta = timedelta(days=1),
+    ) -> None:
         if RetryDecision is None:
             raise AirflowOptionalProviderFeatureException(
                 "ConvertApiRetryPolicy needs Airflow 3.3 or later. Without it permanent errors "
                 "fail at once and others are retried after retry_delay; leave retry_policy out."
             )
+        if reschedule_timeout <= timedelta(0):
+            raise ValueError(f"reschedule_timeout is {reschedule_timeout}; it must be positive.")
         self.quota_delay = quota_delay
+        self.reschedule_timeout = reschedule_timeout
 
     def evaluate(
         self,
@@ -58,12 +71,23 @@ class ConvertApiRetryPolicy(RetryPolicy):
         if not isinstance(exception, ConvertApiError):
             return RetryDecision.default()
         if isinstance(exception, QuotaExhaustedError) and self.quota_delay is not None:
-            return RetryDecision.retry(self.quota_delay, "Waiting for conversions to be bought.")
+            return self._wait(self.quota_delay, "Waiting for conversions to be bought.")
         if not exception.transient:
             return RetryDecision.fail("Another try would change nothing.")
-        if exception.retry_after is not None:
-            asked = timedelta(seconds=exception.retry_after)
-            return RetryDecision.retry(asked, "ConvertAPI asked to wait.")
+        if exception.asks_to_wait:
+            seconds = exception.retry_after
+            asked = None if seconds is None else timedelta(seconds=seconds)
+            return self._wait(asked, "ConvertAPI asked to wait.")
         if exception.is_verdict:
             return RetryDecision.retry(reason="One more attempt may end differently.")
         return RetryDecision.default()
+
+    def _wait(self, delay: timedelta | None, reason: str) -> RetryDecision:
+        """Return the decision to run the task again later; after its `retry_delay` for None."""
+        reschedule = getattr(RetryDecision, "reschedule", None)
+        if reschedule is None:  # Airflow 3.3
+            return RetryDecision.default() if delay is None else RetryDecision.retry(delay, reason)
+        decision: RetryDecision = reschedule(
+            delay, reschedule_timeout=self.reschedule_timeout, reason=reason
+        )
+        return decision

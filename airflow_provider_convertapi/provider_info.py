@@ -25,6 +25,8 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "ConvertAPI",
                 "external-doc-url": "https://www.convertapi.com/",
+                "how-to-guide": [f"/docs/how-to/{name}.md" for name in _HOW_TO],
+                "logo": f"{_REPOSITORY}/docs/logo.svg",
                 "tags": ["service"],
             }
         ],
@@ -49,16 +51,22 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "triggers": [
             _modules(
+                "airflow_provider_convertapi.triggers.documents",
                 "airflow_provider_convertapi.triggers.job",
                 "airflow_provider_convertapi.triggers.quota",
             )
         ],
         "hooks": [_modules("airflow_provider_convertapi.hooks.convertapi")],
+        "extra-links": [
+            "airflow_provider_convertapi.screens.ConvertApiOutputLink",
+            "airflow_provider_convertapi.screens.ConvertApiUsageLink",
+        ],
         "connection-types": [
             {
                 "connection-type": "convertapi",
                 "hook-class-name": "airflow_provider_convertapi.hooks.convertapi.ConvertApiHook",
                 "hook-name": "ConvertAPI",
+                "external-services": ["ConvertAPI"],
                 "ui-field-behaviour": _FIELD_BEHAVIOUR,
                 "conn-fields": _CONN_FIELDS,
             }
@@ -70,6 +78,10 @@ def get_provider_info() -> dict[str, Any]:
 def _modules(*names: str) -> dict[str, Any]:
     return {"integration-name": "ConvertAPI", "python-modules": list(names)}
 
+
+_REPOSITORY = "https://raw.githubusercontent.com/convertapi/airflow-provider-convertapi/main"
+
+_HOW_TO = ("account", "batch", "chains", "check-results", "deferral", "taskflow")
 
 _FIELD_BEHAVIOUR = {
     "hidden-fields": ["port", "schema"],

@@ -390,7 +390,8 @@ def main(folder: Path, files: int, planned: int) -> int:
     if files:
         good &= compare_speed(folder, files)
         good &= compare_busy(folder)
-    good &= compare_plans(folder, planned)
+    with sandbox_process(DIRECT_LATENCY):  # a plan asks it for nothing, but digests need a token
+        good &= compare_plans(folder, planned)
     return 0 if good else 1
 
 

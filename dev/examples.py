@@ -31,6 +31,11 @@ ORDER = (
     "mailbox_to_case_file",
     "quota_exhausted",
 )
+NOT_IN_THE_DEMO = {
+    "documents_on_arrival": "it waits, in a scheduler and a triggerer, for documents that arrive",
+    "scans_to_archive": "the engine that reads scans is half a gigabyte",
+    "invoices_to_rows": "the sandbox cannot read invoices, and a person answers",
+}
 CONF = {"fan_out_shards": {"files_per_shard": 1}}
 """The configuration of a run: by default, so few documents would be a single shard."""
 

@@ -60,7 +60,7 @@ LONG = ("batch", "parity")
 """Folders whose tests take minutes in total: `make test-long` runs them, `make test` does not."""
 
 
-ON_REQUEST = ("crash", "celery", "contract", "stores")
+ON_REQUEST = ("browser", "crash", "celery", "contract", "stores")
 """Folders whose tests start a whole Airflow, or servers that have to be installed: left out unless
 they, or a part of them, are named."""
 

@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import ijson
 
-from airflow_provider_convertapi.errors import QuotaExhaustedError, UnexpectedAnswerError
+from airflow_provider_convertapi.errors import (
+    AuthenticationError,
+    QuotaExhaustedError,
+    UnexpectedAnswerError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,6 +91,16 @@ class Account:
                 "sign-in page."
             )
         return self.remaining
+
+
+def refused_master_token(conn_id: str, error: AuthenticationError) -> AuthenticationError:
+    """Return the error of a master token that is not accepted; it names connection and field."""
+    return AuthenticationError(
+        f"Connection {conn_id!r}: extra master_token is not accepted. ConvertAPI shows the account "
+        "to the Master Token of its dashboard only, which an owner or administrator of the account "
+        f"sees there; refreshing it ends the old one at once. ({error})",
+        error.code,
+    )
 
 
 def _whole(value: object) -> int | None:

@@ -62,6 +62,8 @@ class AsyncClient:
     :param token: returns the secret for a kind of credential.
     :param renew: gets the secret that was refused, and makes the next call of `token` return
         another one; returns False where there is nothing to renew.
+    :param both_refused: returns the error to raise where the other one was refused, too; it gets
+        both refusals.
     :param http_timeout: seconds without a byte before a request is given up.
     :param clock: returns seconds since the epoch; `monotonic`: seconds from an arbitrary moment.
     :param carry: carries a request with a token, and notes whether it was sent; None: the wire.
@@ -70,6 +72,9 @@ class AsyncClient:
     base_url: str
     token: Callable[[Credential], Awaitable[str]]
     renew: Callable[[str], bool] = lambda _: False
+    both_refused: Callable[[AuthenticationError, AuthenticationError], AuthenticationError] = field(
+        default=lambda _, last: last, kw_only=True
+    )
     http_timeout: float = 60.0
     backoff: Backoff = field(default_factory=Backoff)
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -117,10 +122,14 @@ class AsyncClient:
         secret = await self.token(endpoint.request.credential)
         try:
             return await self._send_once(endpoint, secret)
-        except AuthenticationError:
+        except AuthenticationError as error:
             if endpoint.request.credential is not Credential.TOKEN or not self.renew(secret):
                 raise
-        return await self._send_once(endpoint, await self.token(Credential.TOKEN))
+            first = error
+        try:
+            return await self._send_once(endpoint, await self.token(Credential.TOKEN))
+        except AuthenticationError as last:
+            raise self.both_refused(first, last) from None
 
     async def _send_once(self, endpoint: Endpoint[T], secret: str) -> T:
         request, wire = endpoint.request, Wire()

@@ -8,17 +8,26 @@ This module may change from release to release.
 from __future__ import annotations
 
 import re
-import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.errors import AuthenticationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_provider_convertapi.api.wire import Response
+    from airflow_provider_convertapi.errors import ConvertApiError
 
 CLOCK_SKEW = 60
 """Seconds by which the claims are widened on both sides, in case our clock is slightly off."""
+
+_KEY_SIZE = 32
+"""Bytes."""
+
+_LAST_MOMENTS = 1.5
+"""Seconds before its end when a token is used no more: its times are whole seconds, which may take
+one from its life, and a request travels."""
 
 # The header is a JSON object, so its base64 starts with "ey", or "ew" before white space.
 _COMPACT_JWT = re.compile(r"e[wy][A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -45,11 +54,9 @@ def mint(secret: str, kid: str, *, now: float, lifetime: int, client_ip: str | N
     }
     if client_ip:
         claims["clientIp"] = client_ip
-    with warnings.catch_warnings():
-        # ConvertAPI chose the length of its tokens; a reader of the warning cannot change it.
-        # Found by its message, because PyJWT before 2.11 does not have its class.
-        warnings.filterwarnings("ignore", message="The HMAC key is")
-        return jwt.encode(claims, secret, algorithm="HS256")
+    # HMAC itself fills a short key up with zeros.  PyJWT would warn about it, although ConvertAPI
+    # chose the length of its tokens, and to silence a warning is not safe in threads.
+    return jwt.encode(claims, secret.encode().ljust(_KEY_SIZE, b"\0"), algorithm="HS256")
 
 
 @dataclass(slots=True)
@@ -60,26 +67,76 @@ class CurrentToken:
 
     :param lifetime: seconds.
     :param clock: seconds since the epoch.
+    :param remote: whether the next token is asked for with `POST /token/jwt`; else it is signed
+        here, until one of those is refused.
     """
 
     lifetime: int
     clock: Callable[[], float]
+    remote: bool = False
     _token: str | None = field(default=None, repr=False)
     _renew_at: float = 0.0
+    _turned: bool = False
+    _no_other: str = ""
+    _ask_again_at: float = 0.0
+
+    @property
+    def turned(self) -> bool:
+        """Whether tokens are asked for because one that was signed here was refused."""
+        return self.remote and self._turned
 
     def get(self) -> str | None:
         """Return the token while a tenth of its lifetime is left, else None."""
         return None if self.clock() >= self._renew_at else self._token
 
-    def set(self, token: str) -> str:
-        """Make this the token of all requests from now on, and return it."""
-        self._token, self._renew_at = token, self.clock() + self.lifetime * 0.9
+    def set(self, token: str, since: float | None = None) -> str:
+        """Make this the token of all requests from now on, and return it.
+
+        :param since: when it was made, or asked for; None: now.
+        """
+        begin = self.clock() if since is None else since
+        self._token = token
+        self._renew_at = begin + min(self.lifetime * 0.9, self.lifetime - _LAST_MOMENTS)
         return token
 
     def discard(self, refused: str) -> None:
         """Drop a token that was refused, unless another one has replaced it meanwhile."""
         if self._token == refused:
             self._token = None
+
+    def turn(self, refused: str) -> bool:
+        """Drop a token that was refused; tell whether tokens are asked for from now on.
+
+        If the service's key is not the API token's text, it refuses whatever is signed here.
+        """
+        self.discard(refused)
+        if self.remote or self.clock() < self._ask_again_at:
+            return False
+        self.remote = self._turned = True
+        return True
+
+    def turn_back(self, error: ConvertApiError) -> AuthenticationError:
+        """Sign here again, since the service issues no token either; return the error to raise."""
+        self.remote, self._no_other = False, error.message
+        self._ask_again_at = self.clock() + self.lifetime
+        return AuthenticationError(
+            f"POST /token/jwt issued no JWT: {error}", getattr(error, "code", None)
+        )
+
+    def both_refused(
+        self, first: AuthenticationError, last: AuthenticationError
+    ) -> AuthenticationError:
+        """Return the error of a request that was refused with one token and then with the next."""
+        if self.turned:
+            then = f"and so was one that POST /token/jwt issued ({last})"
+        elif self._no_other:
+            then = f"and POST /token/jwt issued no other ({self._no_other})"
+        else:
+            return last
+        return AuthenticationError(
+            f"A JWT that was signed here with the API token was refused ({first}), {then}.",
+            first.code if last.code is None else last.code,
+        )
 
 
 def find_jwt(response: Response) -> str | None:

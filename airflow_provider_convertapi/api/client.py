@@ -65,6 +65,8 @@ class Client:
     :param token: returns the secret for a kind of credential.
     :param renew: gets the secret that was refused, and makes the next call of `token` return
         another one; returns False where there is nothing to renew.
+    :param both_refused: returns the error to raise where the other one was refused, too; it gets
+        both refusals.
     :param http_timeout: seconds without a byte before a request is given up.
     :param pause: waits the given seconds; may raise to interrupt.
     :param clock: returns seconds since the epoch; `monotonic`: seconds from an arbitrary moment.
@@ -74,6 +76,9 @@ class Client:
     base_url: str
     token: Callable[[Credential], str]
     renew: Callable[[str], bool] = lambda _: False
+    both_refused: Callable[[AuthenticationError, AuthenticationError], AuthenticationError] = field(
+        default=lambda _, last: last, kw_only=True
+    )
     http_timeout: float = 60.0
     backoff: Backoff = field(default_factory=Backoff)
     pause: Callable[[float], None] = field(kw_only=True)
@@ -165,13 +170,17 @@ class Client:
         try:
             return attempt(token)
         # A 401 comes before anything is converted, so that even a paid request may be repeated.
-        except AuthenticationError:
+        except AuthenticationError as error:
             # Without a token the error came from obtaining one, and renewing does not help.
             if not tokens or request.credential is not Credential.TOKEN:
                 raise
             if not self.renew(tokens[-1]):
                 raise
-        return attempt(token)
+            first = error
+        try:
+            return attempt(token)
+        except AuthenticationError as last:
+            raise self.both_refused(first, last) from None
 
     def _token(self, credential: Credential) -> str:
         try:

@@ -299,6 +299,29 @@ def _deleted(response: Response) -> bool:
     return True
 
 
+def check_credential() -> Endpoint[bool]:
+    """Ask for a conversion without a file, which shows at no cost whether the credential converts.
+
+    The service looks at the credential first, so that its complaint about the file proves that it
+    accepts the credential: true, or false where no conversions are left.  `AuthenticationError`
+    where it refuses it; any other error proves nothing.
+    """
+
+    def parse(response: Response) -> bool:
+        from_service = error_code(response) is not None  # a proxy's page has none
+        if response.status in {400, 415} and from_service:
+            return True
+        try:
+            check(response)
+        except QuotaExhaustedError:
+            if from_service:
+                return False
+            raise
+        raise unexpected(response, "complaint about the missing file")
+
+    return Endpoint(Request("GET", _convert_path("/convert", "docx", "pdf")), parse)
+
+
 def request_token(kid: str, lifetime: int, client_ip: str | None) -> Endpoint[str]:
     """Ask the service for a JWT with the API token.
 

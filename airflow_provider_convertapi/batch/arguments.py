@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 BatchOnQuota = Literal["fail", "raise", "partial"]
 OnCollision = Literal["fail", "suffix"]
 OnEmpty = Literal["succeed", "skip", "fail"]
+OnInsufficient = Literal["fail", "skip", "partial"]
 OnMissingOutput = Literal["convert", "ignore"]
 FailurePolicy = Literal["any", "never"] | float
 
@@ -31,6 +32,7 @@ class BatchArguments(ConversionArguments):
 
     max_in_flight: int
     max_conversions: int | None
+    on_insufficient: OnInsufficient | None
     failure_policy: FailurePolicy
     on_collision: OnCollision
     defer_batch: int

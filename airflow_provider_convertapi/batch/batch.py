@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.batch.balance import about, insufficient, needed, read_account
 from airflow_provider_convertapi.batch.budget import Budget
 from airflow_provider_convertapi.batch.converter import Converter, quiet
 from airflow_provider_convertapi.batch.items import ItemStream
@@ -21,9 +22,11 @@ from airflow_provider_convertapi.batch.shared_files import SharedFiles
 from airflow_provider_convertapi.batch.summary import Summary
 from airflow_provider_convertapi.conversions.chain import MERGE_OF_ONE
 from airflow_provider_convertapi.conversions.collection import delete_files
+from airflow_provider_convertapi.conversions.metrics import REUSED
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConversionTimeoutError,
+    ConvertApiError,
     InputNotFoundError,
     QuotaExhaustedError,
 )
@@ -37,9 +40,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.request import BatchRequest
     from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.conversions.task import TaskTry
-    from airflow_provider_convertapi.errors import (
-        ConvertApiError,
-    )
 
 _CLEANING = 60.0
 _EXAMPLES = 5
@@ -84,33 +84,63 @@ class Batch:
             raise InputNotFoundError(
                 "source has no files, and on_empty='fail'. Check the path, and what writes it."
             )
-        self._describe(plan)
+        # A plan alone sends nothing, and one that pays nothing needs no balance.
+        asks = not only and len(plan.items) > 0
+        choice = self.request.on_insufficient
+        account = read_account(self.session, is_needed=choice is not None) if asks else None
+        cost = needed(plan, self.request) if account else plan.least_cost
+        self._describe(plan, about(account, cost))
         if not only:
             plan.check_budget(self.request.max_conversions)
+        if account and choice is not None:
+            plan.balance = account.check_remaining(self.session.conn_id)
+            self._check_balance(plan, plan.balance, cost)
+        if not only:
+            self._count_reused(plan)
         return plan
 
-    def _describe(self, plan: Plan) -> None:
-        self.log.info(
-            "%d files: %d to convert, for at least %d conversion(s); %d reused, no charge; "
-            "%d known failures, nothing paid.",
-            plan.total,
-            len(plan.items),
-            plan.least_cost,
-            plan.reused,
-            plan.known,
+    def _count_reused(self, plan: Plan) -> None:
+        given, target = self.request.from_format, self.request.to_formats[-1]
+        for found, files in plan.reused_from.items():
+            self.session.count(REUSED, files, (given or found, target))
+
+    def _check_balance(self, plan: Plan, balance: int, cost: int) -> None:
+        """End the task where the balance does not cover the plan, unless a part will do."""
+        if balance >= cost or self.request.on_insufficient == "partial":
+            return
+        error = insufficient(self.session, balance, len(plan.items), cost)
+        if self.request.on_insufficient == "fail":
+            raise error
+        from airflow_provider_convertapi.airflow_names import AirflowSkipException
+
+        raise AirflowSkipException(f"{error} (on_insufficient='skip')")
+
+    def _describe(self, plan: Plan, balance: str) -> None:
+        title = (
+            f"{plan.total} files: {len(plan.items)} to convert, for at least {plan.least_cost} "
+            f"conversion(s); {plan.reused} reused, no charge; {plan.known} known failures, nothing "
+            f"paid.{balance}"
         )
+        with self.grouped(title):
+            for item in islice(plan.items, _EXAMPLES):
+                self.log.info("%s becomes %s", shown(item.uri), item.target)
+            self._list_rest(len(plan.items) - _EXAMPLES)
+            if plan.told_by_content:
+                self.log.info(
+                    "%d files were read to tell whether they changed: their store says neither an "
+                    "ETag nor a time, and files of one size would be the same one.",
+                    plan.told_by_content,
+                )
+            if left_out := [
+                f"{count} {reason}" for reason, count in sorted(plan.left_out.items()) if count
+            ]:
+                self.log.info("Left out of the listing: %s.", ", ".join(left_out))
         if self.request.to_formats[0] == "merge":
             self.log.warning(MERGE_OF_ONE, "Each file of this batch is converted by itself: it")
-        if plan.told_by_content:
-            self.log.info(
-                "%d files were read to tell whether they changed: their store says neither an ETag "
-                "nor a time, and files of one size would be the same one.",
-                plan.told_by_content,
-            )
-        if left_out := [
-            f"{count} {reason}" for reason, count in sorted(plan.left_out.items()) if count
-        ]:
-            self.log.info("Left out of the listing: %s.", ", ".join(left_out))
+
+    def _list_rest(self, more: int) -> None:
+        if more > 0:
+            self.log.info("And %d more.", more)
 
     def preview(self, plan: Plan) -> dict[str, Any]:
         """Return the plan: totals, and a few files as examples."""
@@ -156,8 +186,16 @@ class Batch:
             self.request.secrets,
         )
         each = plan.request_digest.least_cost
-        budget = Budget(self.request.max_conversions, each, spent, plan.highest)
+        budget = Budget(
+            self.request.max_conversions,
+            each,
+            spent,
+            plan.highest,
+            balance=plan.balance,
+            paid=summary.cost,
+        )
         run = BatchRun(converter, recorder, summary, budget, len(plan.items), self.log)
+        self.session.bill = lambda: (summary.cost, summary.cost)
         # A chain's documents have ids of jobs that cannot be derived from its file alone.
         if plan.uncleaned and self.request.durable and not self.request.steps:
             run.clean(plan.uncleaned)
@@ -179,8 +217,15 @@ class Batch:
 
         try:
             yield
-        except (AirflowTaskTimeout, ConversionTimeoutError):
-            if self.cancels:
+        except BaseException as error:
+            if not isinstance(error, ConvertApiError):  # ours say it themselves
+                said = (
+                    f"By then this try had paid {run.summary.cost} conversion(s) for what it "
+                    "saved; jobs under way may be billed, too."
+                )
+                error.add_note(said)
+                self.log.warning("The task ends before its batch. %s", said)
+            if self.cancels and isinstance(error, AirflowTaskTimeout | ConversionTimeoutError):
                 run.cancel()
             raise
 
@@ -204,7 +249,7 @@ class Batch:
         if not goes_on:
             # After a failure, too: a folder that fails every night would pile up parts.
             self._compact(plan)
-        if run.halted is not None and not self._is_accepted(run.halted, summary):
+        if run.halted is not None and not self._is_accepted(run.halted, summary, plan):
             raise self._halted(run.halted, summary, manifest)
         summary.raise_for_failures(self.request.failures_allowed, manifest)
         return summary.to_dict(manifest, self.task)
@@ -248,9 +293,11 @@ class Batch:
             if count > len(examples):
                 self.log.info("And %d more, which %s names.", count - len(examples), manifest)
 
-    def _is_accepted(self, halted: ConvertApiError, summary: Summary) -> bool:
-        partial = self.request.on_quota_exhausted == "partial" and not summary.underway
-        return partial and isinstance(halted, QuotaExhaustedError)
+    def _is_accepted(self, halted: ConvertApiError, summary: Summary, plan: Plan) -> bool:
+        # Others may have used up what was left: a refusal before the balance ends counts likewise.
+        covered = self.request.on_insufficient == "partial" and plan.balance is not None
+        partial = covered or self.request.on_quota_exhausted == "partial"
+        return partial and not summary.underway and isinstance(halted, QuotaExhaustedError)
 
     def _halted(self, error: ConvertApiError, summary: Summary, manifest: str) -> ConvertApiError:
         """Say what is done, what is left, and what to do about it."""
@@ -258,8 +305,9 @@ class Batch:
         done = (
             f"{summary.converted} of {summary.total} files were converted now and are saved, "
             f"{summary.reused} were reused, {summary.failed} failed, {summary.not_attempted} are "
-            f"left; nothing was paid for those now{_of_halfway(summary)}.{_of_underway(summary)} "
-            f"{manifest} says what happened to each{others}"
+            f"left; {summary.cost} conversion(s) were paid now, none for those that are left"
+            f"{_of_halfway(summary)}.{_of_underway(summary)} {manifest} says what happened to "
+            f"each{others}"
         )
         conn_id = self.session.conn_id
         if isinstance(error, QuotaExhaustedError):
@@ -275,7 +323,9 @@ class Batch:
                 f"and Kid (login), then clear this task. ({error})",
                 error.code,
             )
-        return error if error.job_goes_on else type(error)(f"{error} {done}.", *error.args[1:])
+        if error.job_goes_on:
+            done = f"{summary.cost} conversion(s) were paid by this try so far"
+        return type(error)(f"{error} {done}.", *error.args[1:])
 
 
 def _of_halfway(summary: Summary) -> str:

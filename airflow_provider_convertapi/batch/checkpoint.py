@@ -48,6 +48,7 @@ class Checkpoint:
     :param asked: keyed digest of what the task was asked for; empty in a plan of a version that did
         not tell.
     :param plan: id of the plan, which the records of its files name; empty likewise.
+    :param balance: conversions that the account had left; None where that is no bound.
     """
 
     items: Items
@@ -62,6 +63,7 @@ class Checkpoint:
     files: Mapping[str, list[str | int]] = field(default_factory=dict)
     asked: str = ""
     plan: str = ""
+    balance: int | None = None
 
     def lines(self) -> Iterator[bytes]:
         """Yield the plan as lines of JSON; what may be secret in a URL is left out."""
@@ -100,6 +102,7 @@ class Checkpoint:
         if (
             not all(isinstance(count, int) and count >= 0 for count in counts)
             or not all(isinstance(text, str) for text in texts)
+            or not isinstance(self.balance, int | None)
             or not math.isfinite(self.started)
             or not all(isinstance(identity, list) for identity in self.files.values())
         ):

@@ -44,7 +44,7 @@ class Item:
     :param former_outputs: those of them that a new version may not have any more, with a digest of
         what was written.
     :param foreign_outputs: outputs of other files whose names its numbered results would have.
-    :param barred_attempts: attempts, from 0 on, whose verdicts and results do not count any more.
+    :param barred_attempts: attempts, from 0 on, whose verdicts are recorded; they do not end it.
     :param is_second_attempt: an earlier attempt ended with a verdict that one more may change.
     :param has_timed_out: that verdict was that the service's `Timeout` was over.
     :param prepaid: conversions that earlier tries paid for and whose results this one finds.
@@ -155,8 +155,9 @@ def decide(
         facts = facts_of(failure.error)
         # It is paid for once more: the verdicts that the service still remembers must not end it.
         is_verdict = failure.bars and not facts.bars_paid_file
-        item.barred_attempts = failure.attempt + 1 if is_verdict else 0
         item.is_second_attempt = facts.transient and facts.concerns == "document"
+        is_told = is_verdict or item.is_second_attempt
+        item.barred_attempts = failure.attempt + 1 if is_told else 0
         item.has_timed_out = item.is_second_attempt and failure.code == TIMEOUT_CODE
     _hash(item, policy)
     return Decision.CONVERT

@@ -188,19 +188,31 @@ class Inputs:
 
     def _is_old_enough(self, found: Found) -> bool:
         """Tell whether a file is at least `min_age` old; a younger one may be incomplete."""
-        least = self.request.min_age
-        if not least:
-            return True
-        if found.modified is None:
-            raise wrong(
-                "min_age",
-                f"is {least:g} s, but the store of {shown(found.uri)} does not say when a file "
-                "was written; leave min_age out",
-            )
-        age = self.now - found.modified
-        if age < least:
-            self._leave_out(_FUTURE if age < -least else _YOUNG, found.uri)
-        return age >= least
+        reason = too_young(found.modified, self.request.min_age, self.now, found.uri)
+        if reason:
+            self._leave_out(reason, found.uri)
+        return reason is None
+
+
+def too_young(modified: float | None, least: float, now: float, uri: str) -> str | None:
+    """Return why a file is left alone because of its age, None where it is old enough.
+
+    :param modified: seconds since the epoch, None where the store does not say.
+    :param least: `min_age`; 0 for none.
+    :param uri: the file, or the place that was listed; an error names it.
+    """
+    if not least:
+        return None
+    if modified is None:
+        raise wrong(
+            "min_age",
+            f"is {least:g} s, but the store of {shown(uri)} does not say when a file "
+            "was written; leave min_age out",
+        )
+    age = now - modified
+    if age >= least:
+        return None
+    return _FUTURE if age < -least else _YOUNG
 
 
 def url_fingerprint(url: str) -> str:

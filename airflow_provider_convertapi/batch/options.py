@@ -78,6 +78,9 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     ),
     "on_collision": partial(choice, "on_collision", choices=("fail", "suffix")),
     "on_empty": partial(choice, "on_empty", choices=("succeed", "skip", "fail")),
+    "on_insufficient": partial(
+        choice, "on_insufficient", choices=("fail", "skip", "partial", None)
+    ),
     "on_missing_output": partial(choice, "on_missing_output", choices=("convert", "ignore")),
     "overwrite": partial(flag, "overwrite"),
     "content_hash": partial(flag, "content_hash"),

@@ -39,6 +39,7 @@ from airflow_provider_convertapi.batch.names import Naming
 from airflow_provider_convertapi.batch.outcomes import LastConversion, LastFailure
 from airflow_provider_convertapi.batch.record import parameters_digest
 from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
+from airflow_provider_convertapi.conversions.origins import format_of
 from airflow_provider_convertapi.errors import BudgetExceededError, InputNotFoundError
 from airflow_provider_convertapi.storage import (
     Folder,
@@ -84,11 +85,12 @@ class Plan:
     :param source_files: number of files in the whole source, of all shards.
     :param left_out: number of files that were listed and left out, by reason.
     :param items: the files to convert, by output.
-    :param reused: number of outputs that exist from earlier.
+    :param reused: number of outputs that exist from earlier; `reused_from`: by source format.
     :param known: number of failures that are known and paid for; `known_examples` names a few.
     :param told_by_content: number of files that were read, since their store has no versions.
     :param spent: conversions that this task instance took before.
     :param highest: the highest cost of a conversion that is known, by source format.
+    :param balance: conversions that the account had left; None where that is no bound.
     :param has_wrong_times: whether the manifest holds records of a clock that was ahead.
     :param uncleaned: files that an earlier try of it settled last, with the attempt; their
         documents may still be at the service.
@@ -103,11 +105,13 @@ class Plan:
     left_out: Counter[str] = field(default_factory=Counter)
     items: Items = field(default_factory=Items)
     reused: int = 0
+    reused_from: Counter[str] = field(default_factory=Counter)
     known: int = 0
     known_examples: list[str] = field(default_factory=list)
     told_by_content: int = 0
     spent: int = 0
     highest: dict[str, int] = field(default_factory=dict)
+    balance: int | None = None
     has_wrong_times: bool = False
     uncleaned: list[tuple[Item, int]] = field(default_factory=list)
 
@@ -251,6 +255,7 @@ class _Comparison:
         decision = decide(item, source, history, digest, self.policy)
         if decision is Decision.REUSE:
             self.plan.reused += 1
+            self.plan.reused_from[format_of(item.uri)] += 1
         elif decision is Decision.KNOWN:
             self.plan.known += 1
             if failure is not None and len(self.plan.known_examples) < _EXAMPLES:

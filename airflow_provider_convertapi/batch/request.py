@@ -23,13 +23,14 @@ if TYPE_CHECKING:
         BatchOnQuota,
         OnCollision,
         OnEmpty,
+        OnInsufficient,
         OnMissingOutput,
     )
     from airflow_provider_convertapi.batch.options import Shard
 
 _AS_CHECKED = (
     *("max_in_flight", "on_collision", "on_quota_exhausted", "on_empty", "on_missing_output"),
-    *("min_age", "content_hash", "retry_failed", "defer_batch"),
+    *("on_insufficient", "min_age", "content_hash", "retry_failed", "defer_batch"),
 )
 """The fields of a request that are the checked arguments themselves."""
 
@@ -50,6 +51,7 @@ class BatchRequest(CheckedSettings):
     on_collision: OnCollision
     on_quota_exhausted: BatchOnQuota
     on_empty: OnEmpty
+    on_insufficient: OnInsufficient | None
     on_missing_output: OnMissingOutput
     min_age: float
     content_hash: bool

@@ -23,6 +23,7 @@ from airflow_provider_convertapi.batch.pool import SPARE, StoppedError, WorkerPo
 from airflow_provider_convertapi.batch.summary import Progress
 from airflow_provider_convertapi.conversions.cancellation import cancel
 from airflow_provider_convertapi.conversions.collection import delete_files
+from airflow_provider_convertapi.conversions.metrics import count_end
 from airflow_provider_convertapi.errors import (
     BudgetExceededError,
     ConvertApiError,
@@ -156,7 +157,7 @@ class BatchRun:
 
     def expect(self, files: Iterable[tuple[Item, Sequence[JobRef]]]) -> None:
         """Count the files of earlier waves, whose jobs are under way, against the budget."""
-        if self.budget.most is None:
+        if not self.budget.is_bounded:
             return
         for item, refs in files:
             found = sum(ref.submitted is None for ref in refs)
@@ -181,7 +182,7 @@ class BatchRun:
         limit = ConcurrencyLimit(min(request.max_in_flight, max(count, 1)))
         # With a budget no file starts early: it would hold a place while it waits for its share.
         # And there are no more spare files than at the service: each holds blocks in memory.
-        spare = min(SPARE, limit.most) if request.max_conversions is None else 0
+        spare = 0 if self.budget.is_bounded else min(SPARE, limit.most)
         clients = [self.converter.session.new_client() for _ in range(limit.most + spare)]
         new_pool = self.converter.session.new_pool or WorkerPool
         pool = self._pool = new_pool(
@@ -277,7 +278,7 @@ class BatchRun:
         remove_former(task, result, self.log)
         self.recorder.converted(task, result)
         with self._lock:
-            self._pay(task, result.cost, result.charged, learned=result.cost)
+            self._pay(task, result.cost, result.charged, learned=result.cost, has_result=True)
             outputs = [shown(uri) for uri in result.outputs]
             self.summary.add_conversion(shown(task.item.uri), outputs, result.sizes)
             self._count()
@@ -293,11 +294,17 @@ class BatchRun:
                 self._progress.failed(task.item, error)
             self._count()
 
-    def _pay(self, task: FileTask, cost: int, charged: int, **how: Any) -> None:
-        # The reservation becomes the actual cost, of which earlier tries may have paid a part.
-        taken = task.item.newly_taken(cost, charged)
-        self.budget.settle(task.item, task.source_format, taken, **how)
+    def _pay(
+        self, task: FileTask, cost: int, charged: int, *, has_result: bool = False, **how: Any
+    ) -> None:
+        self.budget.settle(task.item, task.source_format, cost, charged, **how)
         self.summary.cost += charged
+        self._count_end(task, charged, has_result=has_result, goes_on=how.get("goes_on", False))
+
+    def _count_end(self, task: FileTask, charged: int, *, goes_on: bool, has_result: bool) -> None:
+        pair = task.source_format, self.converter.request.to_formats[-1]
+        count = self.converter.session.count
+        count_end(count, pair, charged, has_result=has_result, goes_on=goes_on)
 
     def _count(self) -> None:
         if self._progress:
@@ -327,7 +334,9 @@ class BatchRun:
         else:
             self._halted_items.append(task.item)
             self.summary.halfway += bool(task.ended_bill[0])
-        self.summary.cost += task.ended_bill[1]
+        charged = task.ended_bill[1]
+        self.summary.cost += charged
+        self._count_end(task, charged, has_result=False, goes_on=True)
 
     def cancel(self) -> None:
         """Delete the jobs, and their documents, that the task no longer waits for."""

@@ -131,7 +131,8 @@ class Waves:
         if found.status == "timeout" and waiting:
             raise ConversionTimeoutError(
                 f"execution_timeout passed while {len(waiting)} jobs went on at ConvertAPI; the "
-                "next try collects them without paying. What was converted is saved."
+                "next try collects them without paying. What was converted is saved; "
+                f"{run.summary.cost} conversion(s) were paid for it by this try."
             )
         if fresh and self._unfit:
             if waiting:
@@ -313,6 +314,7 @@ class Waves:
             file_parameters=own,
             started=left.started,
             id=left.plan,
+            balance=left.balance,
         )
 
     def _files(self, left: Checkpoint) -> Files:
@@ -364,4 +366,5 @@ def _checkpoint_of(plan: Plan, files: Files) -> Checkpoint:
         least_cost=plan.request_digest.least_cost,
         files=identities(files),
         plan=plan.id,
+        balance=plan.balance,
     )

@@ -286,6 +286,7 @@ class Chain:
             return None
         made = self._made()
         if can_be_fetched(last[0].job, made):
+            self.session.count_decision("already_succeeded")
             self.log.info(
                 "An earlier try converted and paid this; its result is collected, no charge."
             )
@@ -295,6 +296,7 @@ class Chain:
         if outputs is None:
             self._known_names = [file.name for file in made.files]
             return None
+        self.session.count_decision("already_succeeded")
         self.log.info("Reused, no charge: this was converted before into %s.", ", ".join(outputs))
         self._discard_all()
         return self._result(outputs)

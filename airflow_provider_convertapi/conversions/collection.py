@@ -169,4 +169,4 @@ def delete_files(client: Client, ids: Sequence[str], until: float, log: logging.
                 error,
             )
     if ids and not left:
-        log.info("Deleted %d document(s) at ConvertAPI.", len(ids))
+        log.info("The temporary copies at ConvertAPI are deleted (%d).", len(ids))

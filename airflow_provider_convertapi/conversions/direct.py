@@ -14,6 +14,7 @@ from airflow_provider_convertapi.api.answers import AnswerReader
 from airflow_provider_convertapi.api.endpoints import convert_directly
 from airflow_provider_convertapi.api.wire import whole_number
 from airflow_provider_convertapi.conversions.acceptance import REFUSED, Paid
+from airflow_provider_convertapi.conversions.metrics import THROTTLED
 from airflow_provider_convertapi.conversions.result import (
     ConversionResult,
     paid_but_blocked,
@@ -94,6 +95,8 @@ class DirectConversion:
     note_ids: JobIds | None = None
     cost: int = field(default=0, init=False)
     """Conversions that were billed, or may have been."""
+    _is_lost: bool = field(default=False, init=False)
+    """Whether its answer was lost, so that nobody knows whether it was billed."""
     # A direct conversion leaves nothing at the service.
     attempt: ClassVar[int] = 0
     documents: ClassVar[list[str]] = []
@@ -121,8 +124,9 @@ class DirectConversion:
 
     @property
     def ended_bill(self) -> tuple[int, int]:
-        """Return cost and charge so far."""
-        return self.cost, self.cost
+        """Return cost and charge, if it is known to have been billed."""
+        known = 0 if self._is_lost else self.cost
+        return known, known
 
     def run(self) -> ConversionResult:
         """Convert and publish."""
@@ -136,6 +140,7 @@ class DirectConversion:
             try:
                 result = self._exchange(request)
             except ThrottledError as error:
+                self.session.count(THROTTLED, 1, self.request.formats)
                 if not self.settings.waits_out_throttling:
                     raise
                 throttled += 1
@@ -145,7 +150,7 @@ class DirectConversion:
                     # The service may have converted it already.  Without a job there is nothing to
                     # look for, so that paying again is left for a person to decide.
                     self.request.check_unchanged()
-                    self.cost = 1
+                    self.cost, self._is_lost = 1, True
                     raise self._lost(error) from None
                 unsent += 1
                 self._wait(unsent, error, deadline)

@@ -21,10 +21,11 @@ from airflow_provider_convertapi.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from airflow_provider_convertapi.api.endpoints import Conversion, ConvertedFile, JobAnswer
     from airflow_provider_convertapi.conversions.job import Job
+    from airflow_provider_convertapi.conversions.session import Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ class StepJob:
         self.attempt = max(answers)
         newest = answers[self.attempt]
         if newest.conversion:
-            if not self._is_barred:
+            # What a transient verdict is recorded of has no result that could be a refused one.
+            if not self._is_barred or self.job.settings.is_second_attempt:
                 self._end(newest.conversion, charged=0)
                 self.job.settings.permit.found(is_running=False)
         elif newest.verdict and not newest.unpaid and self._is_final(newest.verdict):
@@ -118,8 +120,16 @@ class StepJob:
             not verdict.transient
             or transient > 1
             or self._cannot_be_longer(verdict)
+            or self._follows_recorded(self._answers or {})
             or self._is_noted()
         )
+
+    def _follows_recorded(self, known: Collection[int]) -> bool:
+        """Tell whether it came after a transient verdict that only the caller still remembers."""
+        settings = self.job.settings
+        recorded = settings.barred_attempts - 1
+        is_later = 0 <= recorded < self.attempt and recorded not in known
+        return settings.is_second_attempt and is_later
 
     def _cannot_be_longer(self, verdict: ConvertApiError) -> bool:
         """Tell whether it timed out with the longest `Timeout` that the service takes."""
@@ -164,10 +174,22 @@ class StepJob:
         answers = self._answers or {}
         if self._next_attempt is not None:  # also where the service was too busy to take it
             self._submit(self._next_attempt)
+            self._count("terminal_resubmit" if self.attempt else "fresh_submit")
         elif not answers:
-            self._submit(0)
+            self._submit(self._first_attempt)
+            self._count("fresh_submit")
         elif not self.conversion:
             self._go_on_from(answers[self.attempt])
+
+    @property
+    def _first_attempt(self) -> int:
+        """Which attempt to make where the service knows none.
+
+        After a recorded verdict it is the next one, so that whoever finds its job can tell that it
+        is not the recorded one.
+        """
+        recorded = self.job.settings.barred_attempts
+        return recorded if recorded < MAX_ATTEMPTS else 0
 
     def _go_on_from(self, answer: JobAnswer) -> None:
         log = self.job.log
@@ -177,6 +199,7 @@ class StepJob:
             )
             self.job.forget_refusal(self.attempt)
             self._submit(self.attempt)
+            self._count("terminal_resubmit")
         elif answer.verdict or answer.conversion:  # the latter was refused, and is barred
             if answer.verdict and answer.verdict.transient:
                 log.warning(
@@ -186,11 +209,16 @@ class StepJob:
                 )
             # Another attempt has another id: under this one the service keeps its verdict.
             self._submit(self.attempt + 1)
+            self._count("terminal_resubmit")
         else:
             log.info(
                 "An earlier try submitted this conversion and it is running; nothing is paid again."
             )
             self.ref = self._reference(self.attempt, None)
+            self._count("reconnect_success")
+
+    def _count(self, decision: Decision) -> None:
+        self.job.session.count_decision(decision)
 
     def check_fetchable(self) -> None:
         """Forget a conversion whose results are gone: `begin` then submits the next attempt."""
@@ -275,9 +303,15 @@ class StepJob:
         if self._cannot_be_longer(verdict):
             return True
         # After two transient verdicts a third attempt would probably be billed for the same.
-        if self.attempt > 0 and _is_transient_verdict(self.job.look(self.attempt - 1)):
+        before = self.job.look(self.attempt - 1) if self.attempt else None
+        if before is not None and _is_transient_verdict(before):
             return True
-        return self._is_noted() or bool(self.charged and self.job.settings.is_second_attempt)
+        known = () if before is None or before.unknown else (self.attempt - 1,)
+        return (
+            self._is_noted()
+            or bool(self.charged and self.job.settings.is_second_attempt)
+            or self._follows_recorded(known)
+        )
 
     def _is_noted(self) -> bool:
         """Tell whether an earlier transient verdict, which left no job, was noted."""

@@ -92,7 +92,8 @@ class JobSettings:
     :param has_timed_out: whether it did so because its time was over.
     :param keeps_notes: whether such verdicts, where they leave no job, are noted at the service,
         since the caller remembers none.
-    :param barred_attempts: attempts, from 0 on, whose verdicts and results do not count any more.
+    :param barred_attempts: attempts, from 0 on, whose verdicts the caller has recorded; they do not
+        end this conversion, and neither do results that were refused.
     :param waits_out_throttling: whether to wait while the service is too busy for a submit; False
         raises `ThrottledError` for the caller to handle.
     :param is_of_batch: whether it is one of many conversions of a task.

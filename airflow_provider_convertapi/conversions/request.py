@@ -165,6 +165,11 @@ class ConversionRequest:
         return (found.source, found.target) if found else (self.source_format, self.target_format)
 
     @property
+    def formats(self) -> tuple[str, str]:
+        """Return the formats as the user calls them."""
+        return self.source_format, self.target_format
+
+    @property
     def timeout(self) -> float:
         """Return the seconds that the task waits for the conversion."""
         return self.settings.timeout
@@ -268,6 +273,12 @@ class CheckedConversion:
     def timeout(self) -> float:
         """Return the seconds that the task waits for each job."""
         return self.requests[0].timeout
+
+    @property
+    def formats(self) -> tuple[str, str]:
+        """Return what is converted and what comes of it in the end, as the user calls them."""
+        source, target = self.requests[0].formats
+        return source, self.steps[-1].to_format if self.steps else target
 
     @property
     def least_cost(self) -> int:

@@ -14,6 +14,7 @@ from airflow_provider_convertapi.errors import (
     ParameterError,
     TransientConversionError,
 )
+from airflow_provider_convertapi.wording import ended
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import ConvertApiError
@@ -46,7 +47,7 @@ def with_remedy(
     :param again: whether the next try makes one further attempt.
     :param is_of_batch: whether it is one of many, which go on without it.
     """
-    said = f"{what}: {verdict}"
+    said = ended(f"{what}: {verdict}")
     if not isinstance(verdict, ConversionError):
         if verdict.paid is None and verdict.bars_file:
             said += " It may have been billed (1 conversion)."

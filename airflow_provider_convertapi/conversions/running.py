@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from airflow_provider_convertapi.api.ids import JobIds, seed_text
 from airflow_provider_convertapi.conversions.chain import MERGE_OF_ONE, Chain
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.job import JobSettings
+from airflow_provider_convertapi.conversions.metrics import count_end
+from airflow_provider_convertapi.errors import ConvertApiError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow_provider_convertapi.conversions.deferral import JobRef
     from airflow_provider_convertapi.conversions.request import CheckedConversion
@@ -36,13 +39,21 @@ def prepare(
 
     :param seconds: how long each job is waited for; None means the conversion's own timeout.
     """
-    task = session.task
     sources = (source for request in conversion.requests for source in request.sources)
     if any(not source.has_version for source in sources):
         session.log.info(
             "The source's store says neither an ETag nor a time: its content was read to tell it "
             "from other files of its size."
         )
+    prepared = _prepared(session, conversion, seconds)
+    session.bill = lambda: (prepared.cost, prepared.charged)
+    return prepared
+
+
+def _prepared(
+    session: Session, conversion: CheckedConversion, seconds: float | None
+) -> Chain | DirectConversion:
+    task = session.task
     settings = JobSettings(
         may_be_known=task.is_later, is_second_attempt=False, keeps_notes=task.is_durable
     )
@@ -80,17 +91,64 @@ def proceed(
     :param known: jobs that another process has begun.
     :param defers: return the jobs instead of waiting for any.
     """
-    with session.naming_connection(conversion.describe(), lambda: prepared.charged):
+    what = conversion.describe()
+    with (
+        _telling_cost(session, conversion, prepared),
+        session.naming_connection(what, lambda: (prepared.cost, prepared.charged)),
+    ):
         if isinstance(prepared, DirectConversion):
             result: ConversionResult | list[JobRef] = prepared.run()
         else:
             result = prepared.proceed(known, defers=defers)
     if not isinstance(result, list):
+        _count(session, conversion, result.charged, goes_on=False, has_result=True)
         session.log.info(
             "Converted %s into %s. Cost: %d conversion(s); charged now: %d.",
-            conversion.describe(),
+            what,
             ", ".join(result.outputs),
             result.cost,
             result.charged,
         )
     return result
+
+
+@contextmanager
+def _telling_cost(
+    session: Session, conversion: CheckedConversion, prepared: Chain | DirectConversion
+) -> Iterator[None]:
+    """Count, and let the error say, what a conversion that is ended by one has spent."""
+    try:
+        yield
+    except ConvertApiError as error:
+        _count(session, conversion, prepared.charged, goes_on=error.job_goes_on)
+        # An error of the transport says it already.
+        if not prepared.cost or isinstance(error, TransportError):
+            raise
+        said = f"{error} {_spent(prepared, error)}"
+        raise type(error)(said, *error.args[1:]) from error.__cause__
+    except BaseException as error:
+        # A store's own error, or Airflow's, whose text is not ours to change.
+        _count(session, conversion, prepared.charged, goes_on=not prepared.ended_bill[0])
+        if prepared.cost:
+            spent = _spent(prepared)
+            error.add_note(spent)
+            session.log.warning("%s was not finished. %s", conversion.describe(), spent)
+        raise
+
+
+def _count(
+    session: Session,
+    conversion: CheckedConversion,
+    charged: int,
+    *,
+    goes_on: bool,
+    has_result: bool = False,
+) -> None:
+    count_end(session.count, conversion.formats, charged, has_result=has_result, goes_on=goes_on)
+
+
+def _spent(prepared: Chain | DirectConversion, error: ConvertApiError | None = None) -> str:
+    cost, charged = prepared.cost, prepared.charged
+    if prepared.ended_bill[0] == cost or (error is not None and error.paid):
+        return f"Cost: {cost} conversion(s); charged now: {charged}."
+    return f"{cost} conversion(s) were submitted, {charged} of them now, and may be billed."

@@ -8,9 +8,10 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from airflow_provider_convertapi.api.ids import key_check, request_digest
+from airflow_provider_convertapi.conversions.metrics import nowhere
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     QuotaExhaustedError,
@@ -23,15 +24,25 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.clock import Clock
+    from airflow_provider_convertapi.conversions.metrics import Count
     from airflow_provider_convertapi.conversions.task import TaskTry
 
 
-class IdSettings(Protocol):
-    """The settings of a connection that the ids of jobs and files depend on."""
+Decision = Literal["fresh_submit", "reconnect_success", "already_succeeded", "terminal_resubmit"]
+"""How a job was begun, in the words of Airflow's `resumable_job` metrics."""
+
+
+class TaskSettings(Protocol):
+    """The settings of a connection that a conversion needs: ids depend on them, or the balance."""
 
     @property
     def id_key(self) -> str:
         """The secret that keys them."""
+        ...
+
+    @property
+    def master_token(self) -> str | None:
+        """The secret that shows the account, None where there is none."""
         ...
 
     @property
@@ -56,26 +67,33 @@ class Session:
     :param settle: seconds that an accepted job may stay invisible at the service.
     :param new_client: returns a client with its own TCP connection; the caller closes it.
     :param stop: makes every wait raise `ConversionInterrupted`.
+    :param count: counts for whoever watches many tasks; any thread may call it.
+    :param count_decision: counts how a job was begun, in Airflow's metrics.
     :param new_pool: makes the pool of a batch, with a `WorkerPool`'s arguments; None: one of
         threads.
     """
 
     conn_id: str
-    read_settings: Callable[[], IdSettings] = field(repr=False)
+    read_settings: Callable[[], TaskSettings] = field(repr=False)
     task: TaskTry
     settle: float
     clock: Clock
     log: logging.Logger
     new_client: Callable[[], Client] = field(repr=False)
     stop: Callable[[], None] = field(repr=False)
+    count: Count = field(default=nowhere, repr=False)
     new_pool: Callable[..., Any] | None = field(default=None, repr=False)
-    _settings: IdSettings | None = field(default=None, init=False, repr=False)
+    count_decision: Callable[[Decision], None] = field(default=lambda _: None, repr=False)
+    bill: Callable[[], tuple[int, int]] | None = field(default=None, init=False, repr=False)
+    """Returns what the conversion, or the batch, has taken so far, and what of it this try paid
+    for; None until it has begun."""
+    _settings: TaskSettings | None = field(default=None, init=False, repr=False)
     _client: Client | None = field(default=None, init=False, repr=False)
     _threads: threading.local = field(default_factory=threading.local, init=False, repr=False)
 
     @property
-    def settings(self) -> IdSettings:
-        """The settings of the connection that ids depend on."""
+    def settings(self) -> TaskSettings:
+        """The settings of the connection that a conversion needs."""
         if self._settings is None:
             self._settings = self.read_settings()
         return self._settings
@@ -144,25 +162,18 @@ class Session:
             )
 
     @contextmanager
-    def naming_connection(
-        self, what: str, charged: Callable[[], int] = lambda: 0
-    ) -> Iterator[None]:
+    def naming_connection(self, what: str, bill: Callable[[], tuple[int, int]]) -> Iterator[None]:
         """Let the errors that concern the account name the connection and what is left undone.
 
         :param what: what is being converted, as it may be logged.
-        :param charged: returns the conversions that this try has submitted so far.
+        :param bill: returns the conversions taken so far, and how many of them this try submitted.
         """
         try:
             yield
         except QuotaExhaustedError as error:
-            left = (
-                f"{what} was not converted; nothing was paid for it and nothing more is sent."
-                if error.paid is False
-                else f"{what} was not finished, and nothing more is sent. A job that was submitted "
-                "before may be paid and can still be collected."
-            )
             raise QuotaExhaustedError(
-                f"Connection {self.conn_id!r} has no conversions left. {left} Buy conversions or "
+                f"Connection {self.conn_id!r} has no conversions left. "
+                f"{_left_undone(what, bill()[0], error)} Buy conversions or "
                 f"raise the token's limit at ConvertAPI, then clear this task. ({error})",
                 error.paid,
             ) from None
@@ -175,7 +186,7 @@ class Session:
                 error.code,
             ) from None
         except TransportError as error:
-            raise self.unreachable(error, what, charged()) from None
+            raise self.unreachable(error, what, bill()[1]) from None
 
     def unreachable(self, error: TransportError, what: str, charged: int) -> TransportError:
         """Return the error of a service that does not answer, with all that a user can act on.
@@ -194,3 +205,17 @@ class Session:
             f"proxies. Another try looks for what was submitted before it pays. ({error})",
             error.sent,
         )
+
+
+def _left_undone(what: str, cost: int, error: QuotaExhaustedError) -> str:
+    if error.paid is not False:
+        return (
+            f"{what} was not finished, and nothing more is sent. A job that was submitted before "
+            "may be paid and can still be collected."
+        )
+    if cost:
+        return (
+            f"{what} was not finished: the refused step cost nothing, and nothing more is sent. "
+            "The steps before it are not paid again while ConvertAPI has their results."
+        )
+    return f"{what} was not converted; nothing was paid for it and nothing more is sent."

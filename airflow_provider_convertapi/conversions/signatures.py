@@ -90,7 +90,7 @@ def complaint_about(head: bytes, extension: str) -> str | None:
         is_fit = _is_text_of(head, claimed)
     else:
         is_fit = claimed not in _BEGINNINGS or _begins(head, claimed)
-    return None if is_fit else f"is no {claimed.upper()} file: it is {kind_of(head)}"
+    return None if is_fit else f"is not in {claimed.upper()} format: it is {kind_of(head)}"
 
 
 def canonical_format(extension: str) -> str:

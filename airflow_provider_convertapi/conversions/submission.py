@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.endpoints import start_conversion
+from airflow_provider_convertapi.conversions.metrics import THROTTLED
 from airflow_provider_convertapi.conversions.upload import store
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
@@ -103,6 +104,7 @@ class Submission:
 
     def _wait_out(self, error: ThrottledError) -> None:
         job = self._job
+        job.session.count(THROTTLED, 1, job.request.formats)
         if not job.settings.waits_out_throttling:
             raise error
         self._throttled += 1

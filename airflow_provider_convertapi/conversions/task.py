@@ -26,6 +26,7 @@ class TaskTry:
 
     :param number: counted from 1; clearing the task goes on counting.
     :param first_number: the number of the first try since the task was last cleared.
+    :param is_again: whether Airflow has run this very try before, and rescheduled it.
     :param is_last: whether Airflow starts no further try by itself.
     :param started: seconds since the epoch at which the try began.
     :param execution_timeout: seconds after which Airflow ends the task; None where it never does.
@@ -38,6 +39,7 @@ class TaskTry:
     map_index: int = -1
     number: int = 1
     first_number: int = 1
+    is_again: bool = False
     is_last: bool = False
     started: float
     execution_timeout: float | None = None
@@ -62,6 +64,7 @@ class TaskTry:
             map_index=ti.map_index,
             number=max(ti.try_number, 1),
             first_number=max(max_tries - (getattr(task, "retries", None) or 0) + 1, 1),
+            is_again=bool(context.get("task_reschedule_count")),
             is_last=ti.try_number > max_tries,
             started=ti.start_date.timestamp() if isinstance(ti.start_date, datetime) else now,
             execution_timeout=limit.total_seconds() if limit else None,
@@ -83,8 +86,8 @@ class TaskTry:
 
     @property
     def is_later(self) -> bool:
-        """Tell whether an earlier try may have submitted the same conversion."""
-        return self.number > 1
+        """Tell whether an earlier run of the task may have submitted the same conversion."""
+        return self.number > 1 or self.is_again
 
     @property
     def names(self) -> dict[str, Any]:

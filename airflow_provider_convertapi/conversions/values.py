@@ -60,7 +60,7 @@ def plain_text(name: str, value: object) -> str:
     return text.strip()
 
 
-def choice(name: str, value: object, choices: Sequence[str]) -> Any:
+def choice(name: str, value: object, choices: Sequence[str | None]) -> Any:
     """Return an argument that must be one of its choices."""
     if value not in choices:
         *others, last = [repr(one) for one in choices]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.airflow_names import (
     DecoratedOperator,
@@ -54,6 +54,7 @@ def convertapi_task(
 class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
     """Convert what a function returns."""
 
+    __supports_durable_execution: ClassVar[bool] = True
     custom_operator_name = "@task.convertapi"
     overwrite_rtif_after_execution = True
     template_fields: Sequence[str] = [*ConvertApiOperator.template_fields, "op_args", "op_kwargs"]
@@ -79,9 +80,8 @@ class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
     def execute_complete(self, context: Context, event: Any = None) -> list[str]:
         """Collect the job that the trigger waited for; the function is not called again."""
         from airflow_provider_convertapi.conversions.deferral import JobEvent
-        from airflow_provider_convertapi.failures import explicit_failures
 
-        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+        with self._explicit_failures(is_resumed=True):
             sealed = self._unsealed(context, JobEvent.parse(event, expected=None))
         if sealed is None:
             self._call(context)
@@ -91,11 +91,10 @@ class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
         return super().execute_complete(context, event)
 
     def _call(self, context: Context) -> None:
-        from airflow_provider_convertapi.failures import explicit_failures
 
         context_merge(context, self.op_kwargs)
         kwargs = determine_kwargs(self.python_callable, self.op_args, context)
-        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+        with self._explicit_failures():
             self.source = self.python_callable(*self.op_args, **kwargs)
         self._mask_source()
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import date
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from airflow_provider_convertapi.api.account import COLUMNS, read_rows
+from airflow_provider_convertapi.api.account import COLUMNS, read_rows, refused_master_token
 from airflow_provider_convertapi.api.endpoints import stream_statistics
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
@@ -45,13 +45,7 @@ def account_calls(settings: ConnectionSettings) -> Iterator[None]:
         try:
             yield
         except AuthenticationError as error:
-            raise AuthenticationError(
-                f"Connection {settings.conn_id!r}: extra master_token is not accepted. ConvertAPI "
-                "shows the account to the Master Token of its dashboard only, which an owner or "
-                "administrator of the account sees there; refreshing it ends the old one at once. "
-                f"({error})",
-                error.code,
-            ) from None
+            raise refused_master_token(settings.conn_id, error) from None
 
 
 def check_master_token(settings: ConnectionSettings) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from airflow_provider_convertapi.airflow_names import BaseHook, conf
@@ -16,11 +16,13 @@ from airflow_provider_convertapi.errors import ConnectionConfigError, Conversion
 from airflow_provider_convertapi.failures import explicit_failures
 from airflow_provider_convertapi.hooks.credentials import Credentials
 from airflow_provider_convertapi.hooks.masking import mask
+from airflow_provider_convertapi.hooks.metrics import count, count_decision
 from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import date
 
     import requests
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.wire import Endpoint
     from airflow_provider_convertapi.batch.arguments import BatchSource
     from airflow_provider_convertapi.conversions.arguments import (
+        ConversionArguments,
         OnQuota,
         PathArgument,
         ResultCheck,
@@ -81,7 +84,10 @@ class ConvertApiHook(BaseHook):
         return ui_field_behaviour()
 
     def open_session(
-        self, task: TaskTry | None = None, log: logging.Logger | None = None
+        self,
+        task: TaskTry | None = None,
+        log: logging.Logger | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> Session:
         """Return the session of this hook, for this provider's own operators and sensors.
 
@@ -89,6 +95,7 @@ class ConvertApiHook(BaseHook):
 
         :param task: the try that converts; None: the one that Airflow is running, if any.
         :param log: None: the hook's own.
+        :param tags: those of Airflow's metrics; None: the hook's name as the operator.
         """
         if self._opened is None:
             self._opened = Session(
@@ -99,8 +106,10 @@ class ConvertApiHook(BaseHook):
                 clock=surroundings().clock,
                 new_pool=surroundings().new_pool,
                 log=log or self._logger,
+                count=count,
                 new_client=self._new_client,
                 stop=self._stop.set,
+                count_decision=partial(count_decision, tags or {"operator": type(self).__name__}),
             )
         return self._opened
 
@@ -133,6 +142,7 @@ class ConvertApiHook(BaseHook):
             settings.base_url,
             self._credentials.secret,
             renew=self._credentials.renew,
+            both_refused=self._credentials.both_refused,
             http_timeout=settings.http_timeout,
             pause=self._pause,
             clock=outside.clock.time,
@@ -143,7 +153,13 @@ class ConvertApiHook(BaseHook):
     @cached_property
     def _credentials(self) -> Credentials:
         limit = self.open_session().task.execution_timeout
-        return Credentials(self._settings, limit, self._ask, surroundings().clock.time)
+        return Credentials(
+            self._settings,
+            limit,
+            self._ask,
+            surroundings().clock.time,
+            self.open_session().log.warning,
+        )
 
     def _ask(self, endpoint: Endpoint[str]) -> str:
         return self._client.call(endpoint)  # not earlier: the client itself needs the credentials
@@ -221,7 +237,7 @@ class ConvertApiHook(BaseHook):
         given = conversion_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        with explicit_failures(quota=given.on_quota_exhausted):
+        with self._telling(given):
             return convert(self.open_session(), given)
 
     def convert_batch(
@@ -241,7 +257,7 @@ class ConvertApiHook(BaseHook):
         given = batch_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        with explicit_failures(quota=given.on_quota_exhausted):
+        with self._telling(given):
             return convert_batch(self.open_session(), given)
 
     def plan(
@@ -264,8 +280,17 @@ class ConvertApiHook(BaseHook):
         given = batch_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        with explicit_failures(quota=given.on_quota_exhausted):
+        with self._telling(given):
             return plan(self.open_session(), given)
+
+    def _telling(self, given: ConversionArguments) -> AbstractContextManager[None]:
+        """Raise permanent errors as failures; log what a person has to know first."""
+        from airflow_provider_convertapi.conversions.failure_log import FailureLog
+
+        session = self.open_session()
+        session.bill = None  # of the call before this one
+        told = FailureLog(session.log, lambda: given.source, lambda: session.bill)
+        return explicit_failures(quota=given.on_quota_exhausted, tell=told.tell)
 
     @property
     def _logger(self) -> logging.Logger:
@@ -353,11 +378,15 @@ class ConvertApiHook(BaseHook):
             return write_statistics(self._client, days, str(destination), format, self._logger)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say whether token and Kid are accepted; spends no conversion, never raises."""
+        """Say whether what tasks would send is accepted; spends no conversion, never raises.
+
+        It asks for a conversion without a file, with the very credential of the connection's
+        `auth`.
+        """
         from airflow_provider_convertapi.hooks.probe import probe
 
         try:
-            return probe(self._settings, self._client)
+            return probe(self._settings, self._client, self._logger)
         except ConnectionConfigError as error:
             return False, str(error)
 

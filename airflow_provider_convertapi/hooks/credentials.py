@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api import auth, endpoints
 from airflow_provider_convertapi.api.wire import Credential
-from airflow_provider_convertapi.errors import ConnectionConfigError
+from airflow_provider_convertapi.errors import ConnectionConfigError, ConvertApiError
 from airflow_provider_convertapi.hooks.masking import mask
 
 if TYPE_CHECKING:
@@ -18,17 +18,28 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.wire import Endpoint
     from airflow_provider_convertapi.connection import ConnectionSettings
+    from airflow_provider_convertapi.errors import AuthenticationError
 
 _LIFETIME_MARGIN = 60
 """Seconds that a JWT outlives the task's `execution_timeout`."""
+
+
+def turned_to_the_service(conn_id: str) -> str:
+    """Return what the log says when a JWT that was signed here was refused."""
+    return (
+        f"Connection {conn_id!r}: ConvertAPI refused a JWT that was signed here with the API token "
+        "(HTTP 401), which cost nothing. It is asked for one with POST /token/jwt, which is used "
+        "from now on. With extra auth set to 'jwt_remote' tasks ask for one at once."
+    )
 
 
 class Credentials:
     """The credentials of one connection; all threads share a JWT until it is about to expire.
 
     :param execution_timeout: seconds that the task may run; None where it has no limit.
-    :param ask: makes the call to the service that returns the JWT for ``auth`` `jwt_remote`.
+    :param ask: makes the call to the service that returns a JWT.
     :param clock: seconds since the epoch.
+    :param say: logs a warning.
     """
 
     def __init__(
@@ -37,14 +48,16 @@ class Credentials:
         execution_timeout: float | None,
         ask: Callable[[Endpoint[str]], str],
         clock: Callable[[], float],
+        say: Callable[[str], None],
     ) -> None:
         self._settings = settings
         self._ask = ask
         self._clock = clock
+        self._say = say
         self.lifetime = settings.jwt_lifetime
         if execution_timeout is not None:
             self.lifetime = min(self.lifetime, int(execution_timeout) + _LIFETIME_MARGIN)
-        self._current = auth.CurrentToken(self.lifetime, clock)
+        self._current = auth.CurrentToken(self.lifetime, clock, settings.auth == "jwt_remote")
         self._renewing = threading.Lock()
 
     def secret(self, kind: Credential) -> str:
@@ -54,15 +67,36 @@ class Credentials:
         if kind is Credential.API_TOKEN or self._settings.auth == "api_token":
             return self._settings.api_token
         with self._renewing:  # one token for all threads: Airflow's masker keeps each for ever
-            return self._current.get() or self._current.set(self.new_token())
+            since = self._clock()
+            return self._current.get() or self._current.set(self._next(), since)
 
     def renew(self, refused: str) -> bool:
         """Stop using a JWT that was refused; False where there are no JWTs to renew."""
         if self._settings.auth == "api_token":
             return False
         with self._renewing:
-            self._current.discard(refused)
+            if self._current.turn(refused):
+                self._say(turned_to_the_service(self._settings.conn_id))
         return True
+
+    @property
+    def turned(self) -> bool:
+        """Whether JWTs are asked for because one that was signed here was refused."""
+        return self._current.turned
+
+    def both_refused(
+        self, first: AuthenticationError, last: AuthenticationError
+    ) -> AuthenticationError:
+        """Return the error of a request that was refused with one JWT and then with the next."""
+        return self._current.both_refused(first, last)
+
+    def _next(self) -> str:
+        try:
+            return self.new_token()
+        except ConvertApiError as error:
+            if error.transient or not self._current.turned:
+                raise
+            raise self._current.turn_back(error) from None
 
     def new_token(self, lifetime: int | None = None, client_ip: str | None = None) -> str:
         """Return a fresh JWT that Airflow masks.
@@ -76,7 +110,7 @@ class Credentials:
             raise ConnectionConfigError(
                 f"Connection {settings.conn_id!r}: login (the Kid) is empty, and a JWT needs it."
             )
-        if settings.auth == "jwt_remote":
+        if self._current.remote:
             token = self._ask(endpoints.request_token(settings.kid, lifetime, client_ip))
         else:
             token = auth.mint(

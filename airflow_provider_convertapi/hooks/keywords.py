@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         FailurePolicy,
         OnCollision,
         OnEmpty,
+        OnInsufficient,
         OnMissingOutput,
     )
     from airflow_provider_convertapi.conversions.arguments import (
@@ -56,6 +57,7 @@ class BatchKeywords(_Keywords, total=False):
     on_quota_exhausted: BatchOnQuota
     max_in_flight: int
     max_conversions: int | None
+    on_insufficient: OnInsufficient | None
     failure_policy: FailurePolicy
     on_collision: OnCollision
     retry_failed: bool
@@ -82,6 +84,7 @@ _BATCH_DEFAULTS: dict[str, Any] = _DEFAULTS | {
     "overwrite": False,
     "max_in_flight": 4,
     "max_conversions": None,
+    "on_insufficient": None,
     "failure_policy": "any",
     "on_collision": "fail",
     "defer_batch": 500,

@@ -6,14 +6,19 @@ This module may change from release to release.
 from __future__ import annotations
 
 import platform
-import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.retry import Backoff
 from airflow_provider_convertapi.conversions.collection import ResultGoneError, fetch
-from airflow_provider_convertapi.errors import ConvertApiError, ResultExpiredError
+from airflow_provider_convertapi.errors import (
+    AuthenticationError,
+    ConvertApiError,
+    ResultExpiredError,
+)
+from airflow_provider_convertapi.hooks.account import account_calls
+from airflow_provider_convertapi.hooks.credentials import Credentials
 from airflow_provider_convertapi.storage import Destination, Publication
 
 if TYPE_CHECKING:
@@ -24,8 +29,6 @@ if TYPE_CHECKING:
 
 _TEST_TIMEOUT = 10.0
 """Seconds: the test runs inside the web server, which must not hang for a dead host."""
-
-_PROBE_LIFETIME = 60
 
 
 def download(client: Client, file_id: str, destination: str, log: logging.Logger) -> str:
@@ -44,15 +47,21 @@ def download(client: Client, file_id: str, destination: str, log: logging.Logger
         return publication.publish()[0]
 
 
-def probe(settings: ConnectionSettings, client: Client) -> tuple[bool, str]:
-    """Test a connection without spending a conversion; say what was shown, and on which host."""
+def probe(settings: ConnectionSettings, client: Client, log: logging.Logger) -> tuple[bool, str]:
+    """Test a connection without spending a conversion; say what was shown, and on which host.
+
+    :param client: the one that tasks would use; only its patience is shortened.
+    """
     quick = replace(
         client, http_timeout=min(settings.http_timeout, _TEST_TIMEOUT), backoff=Backoff(attempts=1)
     )
+    credentials = Credentials(settings, None, quick.call, client.clock, log.warning)
+    quick.token, quick.renew = credentials.secret, credentials.renew
+    quick.both_refused = credentials.both_refused
     try:
-        found = [_prove_token(settings, quick)]
+        found = [_prove_credential(settings, quick, credentials)]
         if settings.master_token:
-            found.append(_balance(quick))
+            found.append(_balance(settings, quick))
     except ConvertApiError as error:
         return False, f"{error} (tested on {platform.node()})"
     finally:
@@ -60,16 +69,35 @@ def probe(settings: ConnectionSettings, client: Client) -> tuple[bool, str]:
     return True, f"{' '.join(found)} Nothing was spent. (tested on {platform.node()})"
 
 
-def _prove_token(settings: ConnectionSettings, client: Client) -> str:
-    if settings.kid:
-        client.call(endpoints.request_token(settings.kid, _PROBE_LIFETIME, None))
-        return f"{settings.base_url} accepts the API token and the Kid."
-    client.call(endpoints.find_file(secrets.token_hex(16)))
-    return f"{settings.base_url} was reached; without a Kid the API token cannot be verified."
+def _prove_credential(settings: ConnectionSettings, client: Client, used: Credentials) -> str:
+    """Show that the credential of the connection's `auth` converts; return how, in a sentence."""
+    try:
+        some_left = client.call(endpoints.check_credential())
+    except AuthenticationError as error:
+        raise AuthenticationError(
+            f"{settings.base_url} refuses this connection's credential (auth "
+            f"{settings.auth!r}). Check the API token (password) and the Kid (login). ({error})",
+            error.code,
+        ) from None
+    match settings.auth:
+        case "jwt" if used.turned:
+            shown = (
+                "refuses the JWTs that are signed here, and accepts those that POST /token/jwt "
+                "issues: after the first refusal a task asks for one. With extra auth set to "
+                "'jwt_remote' it asks at once."
+            )
+        case "jwt":
+            shown = "accepts the API token and the Kid: a JWT that was signed here converts."
+        case "jwt_remote":
+            shown = "accepts the API token and the Kid: a JWT that POST /token/jwt issued converts."
+        case _:
+            shown = "accepts the API token."
+    return f"{settings.base_url} {shown}" + ("" if some_left else " No conversions are left.")
 
 
-def _balance(client: Client) -> str:
-    user = client.call(endpoints.get_user())
+def _balance(settings: ConnectionSettings, client: Client) -> str:
+    with account_calls(settings):
+        user = client.call(endpoints.get_user())
     total, consumed = user.get("ConversionsTotal"), user.get("ConversionsConsumed")
     if not isinstance(total, int) or not isinstance(consumed, int):
         return "The master token is accepted; the balance is not shown."

@@ -6,6 +6,7 @@ This module may change from release to release.
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from airflow_provider_convertapi.api.auth import CurrentToken, mint
 from airflow_provider_convertapi.api.endpoints import request_token
 from airflow_provider_convertapi.api.wire import Credential
 from airflow_provider_convertapi.connection import ConnectionSettings
+from airflow_provider_convertapi.errors import ConvertApiError
+from airflow_provider_convertapi.hooks.credentials import turned_to_the_service
 from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
+_log = logging.getLogger(__name__)
 
 _tokens: dict[ConnectionSettings, CurrentToken] = {}
 """One JWT for all triggers of a connection in this process.
@@ -70,7 +74,9 @@ async def read_settings(hook: ConvertApiHook) -> ConnectionSettings:
     settings = ConnectionSettings.from_connection(await _find_connection(hook))
     if settings not in _tokens:
         # Before the next `await`: in a triggerer that starts, a thousand triggers get here at once.
-        _tokens[settings] = CurrentToken(settings.jwt_lifetime, surroundings().clock.time)
+        _tokens[settings] = CurrentToken(
+            settings.jwt_lifetime, surroundings().clock.time, settings.auth == "jwt_remote"
+        )
         for secret in settings.secrets:
             await _mask(secret)
     return settings
@@ -112,6 +118,7 @@ class _Shared:
             settings.base_url,
             self._credential,
             renew=self._renew,
+            both_refused=self._current.both_refused,
             http_timeout=settings.http_timeout,
             clock=surroundings().clock.time,
             monotonic=surroundings().clock.monotonic,
@@ -124,22 +131,29 @@ class _Shared:
         if kind is Credential.API_TOKEN or self._settings.auth == "api_token":
             return self._settings.api_token
         async with self._renewing:
-            return self._current.get() or self._current.set(await self._new_token())
+            since = surroundings().clock.time()
+            return self._current.get() or self._current.set(await self._new_token(), since)
 
     async def _new_token(self) -> str:
-        settings = self._settings
-        if settings.auth == "jwt_remote":
-            endpoint = request_token(settings.kid or "", settings.jwt_lifetime, settings.client_ip)
-            token = await self.client.call(endpoint)
-        else:
-            token = _sign(settings)
+        token = await self._ask() if self._current.remote else _sign(self._settings)
         await _mask(token)
         return token
+
+    async def _ask(self) -> str:
+        settings = self._settings
+        endpoint = request_token(settings.kid or "", settings.jwt_lifetime, settings.client_ip)
+        try:
+            return await self.client.call(endpoint)
+        except ConvertApiError as error:
+            if error.transient or not self._current.turned:
+                raise
+            raise self._current.turn_back(error) from None
 
     def _renew(self, refused: str) -> bool:
         if self._settings.auth == "api_token":
             return False
-        self._current.discard(refused)
+        if self._current.turn(refused):
+            _log.warning(turned_to_the_service(self._settings.conn_id))
         return True
 
 

@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.airflow_names import BaseOperator
+from airflow_provider_convertapi.screens import (
+    UI_COLOR,
+    UI_FGCOLOR,
+    ConvertApiOutputLink,
+    ConvertApiUsageLink,
+)
 
 # Nothing else of this package: parsing a DAG file must not load what only a task needs.
 if TYPE_CHECKING:
@@ -34,7 +40,9 @@ class ConvertApiAccountOperator(BaseOperator):
     """
 
     template_fields: Sequence[str] = ["convertapi_conn_id"]
-    ui_color = "#e8f1fb"
+    ui_color = UI_COLOR
+    ui_fgcolor = UI_FGCOLOR
+    operator_extra_links = (ConvertApiUsageLink(),)
 
     def __init__(self, *, convertapi_conn_id: str = "convertapi_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -79,7 +87,9 @@ class ConvertApiStatisticsOperator(BaseOperator):
 
     template_fields: Sequence[str] = ["first_day", "last_day", "destination", "convertapi_conn_id"]
     template_ext: Sequence[str] = ()
-    ui_color = "#e8f1fb"
+    ui_color = UI_COLOR
+    ui_fgcolor = UI_FGCOLOR
+    operator_extra_links = (ConvertApiOutputLink(), ConvertApiUsageLink())
 
     def __init__(
         self,

@@ -11,12 +11,19 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 from airflow_provider_convertapi.airflow_names import BaseOperator
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments, values_of
+from airflow_provider_convertapi.screens import (
+    UI_COLOR,
+    UI_FGCOLOR,
+    ConvertApiOutputLink,
+    ConvertApiUsageLink,
+)
 from airflow_provider_convertapi.surroundings import surroundings
 
 # Nothing else of this package: parsing a DAG file must not load what only a task needs.
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from airflow.sdk import Context
 
@@ -55,7 +62,9 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     # A source named a.sql is not a template.
     template_ext: Sequence[str] = ()
     template_fields_renderers = {"parameters": "json", "steps": "json"}  # noqa: RUF012 - Airflow reads it from the class
-    ui_color = "#e8f1fb"
+    ui_color = UI_COLOR
+    ui_fgcolor = UI_FGCOLOR
+    operator_extra_links = (ConvertApiOutputLink(), ConvertApiUsageLink())
 
     source: Any
     to_format: str
@@ -192,8 +201,27 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
         task = TaskTry.from_context({**context, "task": self}, surroundings().clock.time())
         hook = ConvertApiHook(self.convertapi_conn_id)
-        self._session = hook.open_session(task, self._logger)
+        tags = {"operator": type(self).__name__}
+        if team := getattr(context["ti"], "stats_tags", {}).get("team_name"):
+            tags["team_name"] = team
+        self._session = hook.open_session(task, self._logger, tags)
         return self._session
+
+    def _explicit_failures(self, *, is_resumed: bool = False) -> AbstractContextManager[None]:
+        """Raise permanent errors of the block as failures; log what a person has to know first.
+
+        :param is_resumed: whether the task has submitted something before it deferred.
+        """
+        from airflow_provider_convertapi.conversions.failure_log import FailureLog
+        from airflow_provider_convertapi.failures import explicit_failures
+
+        told = FailureLog(
+            self._logger,
+            lambda: self.source,
+            lambda: self._session.bill if self._session else None,
+            is_resumed,
+        )
+        return explicit_failures(quota=self._arguments().on_quota_exhausted, tell=told.tell)
 
     @property
     def _logger(self) -> logging.Logger:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.airflow_names import conf
 from airflow_provider_convertapi.batch.arguments import BatchArguments
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         FailurePolicy,
         OnCollision,
         OnEmpty,
+        OnInsufficient,
         OnMissingOutput,
     )
     from airflow_provider_convertapi.batch.batch import Batch
@@ -82,6 +83,11 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     :param max_in_flight: how many files are converted at a time; fewer while the service is busy.
     :param max_conversions: the most that this task instance may pay for, over all its tries; None
         for no limit. A plan above it is refused before anything is paid.
+    :param on_insufficient: what happens where the account's balance, read with the connection's
+        `master_token` before anything is paid, does not cover the plan: ``fail`` fails the task at
+        once, ``skip`` skips it, and ``partial`` converts what the balance covers, marks the rest
+        `not_attempted`, and succeeds. Then the balance bounds what is paid, as `max_conversions`
+        does, and where it cannot be read the task fails. None only logs the balance.
     :param failure_policy: ``any`` fails the task when a file failed, ``never`` does not, and a
         share such as ``0.05`` when more than that failed. Every file is attempted once in any case.
     :param on_collision: two inputs with one output (`a.docx`, `a.odt`): ``fail`` refuses the
@@ -95,6 +101,9 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         for outputs that are moved away downstream.
     :param content_hash: identify files by a hash of their content, not by size and time or ETag.
     """
+
+    # Airflow's registry reads it from the very class that it shows, not from a base class.
+    __supports_durable_execution: ClassVar[bool] = True
 
     _batch_run: Batch | None = None
     """What this try converts, once it has begun."""
@@ -121,6 +130,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         plan_only: bool = False,
         max_in_flight: int = 4,
         max_conversions: int | None = None,
+        on_insufficient: OnInsufficient | None = None,
         failure_policy: FailurePolicy = "any",
         on_collision: OnCollision = "fail",
         defer_batch: int = 500,
@@ -148,6 +158,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
             result_check=result_check,
             max_in_flight=max_in_flight,
             max_conversions=max_conversions,
+            on_insufficient=on_insufficient,
             failure_policy=failure_policy,
             on_collision=on_collision,
             defer_batch=defer_batch,
@@ -172,9 +183,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Convert what the manifest does not settle, and return the summary."""
-        from airflow_provider_convertapi.failures import explicit_failures
-
-        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+        with self._explicit_failures():
             batch = self._batch(context)
             planned = batch.plan(only=self.plan_only)
             if not planned.source_files and batch.request.on_empty == "skip":
@@ -196,9 +205,8 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Collect the wave that the trigger waited for, and submit the next."""
         from airflow_provider_convertapi.batch.waves import Waves
-        from airflow_provider_convertapi.failures import explicit_failures
 
-        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+        with self._explicit_failures(is_resumed=True):
             # What was paid can be collected even where files among the parameters are gone.
             batch = self._batch(context, find_step_files=False)
             return self._end(context, self._awaited(batch, Waves(batch).resume(event)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.airflow_names import conf
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments
@@ -89,6 +89,9 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
     :param plan_only: say what would be done and the least it would cost, and send nothing.
     """
 
+    # Airflow's registry reads it from the very class that it shows, not from a base class.
+    __supports_durable_execution: ClassVar[bool] = True
+
     _conversion: CheckedConversion | None = None
     """What this try converts, once it has begun; `_result` is how it ended."""
     _result: ConversionResult | None = None
@@ -142,9 +145,8 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
     def execute(self, context: Context) -> list[str]:
         """Convert, publish, and return the URIs of the outputs."""
         from airflow_provider_convertapi.conversions.checking import check_conversion
-        from airflow_provider_convertapi.failures import explicit_failures
 
-        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+        with self._explicit_failures():
             conversion = check_conversion(self._arguments_with_outputs())
             if self.plan_only:
                 return self._plan(conversion)
@@ -158,9 +160,8 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         """Collect the job that the trigger waited for, and return the URIs of the outputs."""
         from airflow_provider_convertapi.conversions.checking import check_conversion
         from airflow_provider_convertapi.conversions.deferral import JobEvent
-        from airflow_provider_convertapi.failures import explicit_failures
 
-        with explicit_failures(quota=self._arguments().on_quota_exhausted):
+        with self._explicit_failures(is_resumed=True):
             found = JobEvent.parse(event, expected=None)
             # The service has the inputs by now, and what they were read from may be gone.
             conversion = check_conversion(self._arguments_with_outputs(), find_inputs=False)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.airflow_names import BaseSensorOperator, conf
+from airflow_provider_convertapi.screens import UI_COLOR, UI_FGCOLOR, ConvertApiUsageLink
 
 # Nothing else of this package: parsing a DAG file must not load what only a task needs.
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ class ConvertApiSensor(BaseSensorOperator):
     :param deferrable: wait in the triggerer, without a worker slot.
     """
 
-    ui_color = "#e8f1fb"
+    ui_color = UI_COLOR
+    ui_fgcolor = UI_FGCOLOR
+    operator_extra_links = (ConvertApiUsageLink(),)
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ from airflow_provider_convertapi.storage.publication import (
     SizeMismatch,
     unstamped,
 )
+from airflow_provider_convertapi.storage.schemes import check_uri, resolve_anew
 from airflow_provider_convertapi.storage.source import Source, find_source, listed_source
 from airflow_provider_convertapi.storage.uris import is_url, shown, unsigned
 
@@ -41,6 +42,7 @@ __all__ = [
     "Source",
     "State",
     "canonical",
+    "check_uri",
     "directory_of",
     "find_source",
     "fitting_directory",
@@ -50,6 +52,7 @@ __all__ = [
     "list_files",
     "listed_source",
     "published_name",
+    "resolve_anew",
     "safe_name",
     "shown",
     "unsigned",

@@ -24,7 +24,7 @@ def file_system(address: Address, argument: str) -> tuple[str, Any]:
     `ParameterError` where the connection does not exist, the scheme is unknown, or its package is
     not installed; `ConnectionConfigError` where the connection does not open the store.
     """
-    from airflow_provider_convertapi.airflow_names import ObjectStoragePath, has_fs  # noqa: PLC0415 - 2 s, at run time only
+    from airflow_provider_convertapi.airflow_names import ObjectStoragePath  # noqa: PLC0415 - 2 s, at run time only
 
     if address.conn_id is not None:
         _check_connection(address.conn_id, address, argument)
@@ -38,12 +38,29 @@ def file_system(address: Address, argument: str) -> tuple[str, Any]:
         complaint = f"{uri} cannot be reached: {error}. {address.remedy}"
         raise wrong(argument, complaint) from error
     except Exception as error:
-        if isinstance(error, ValueError) and not has_fs(address.scheme):
-            complaint = f"{uri} has a scheme that this Airflow does not know. {address.remedy}"
-            raise wrong(argument, complaint) from error
+        if isinstance(error, ValueError):
+            check_scheme(address, argument)
         if is_of_network(error):
             raise
         raise refused(address.uri, address.family, address.conn_id, error) from error
+
+
+def check_scheme(address: Address, argument: str) -> None:
+    """Raise `ParameterError` where Airflow has no file system for the address's scheme."""
+    from airflow_provider_convertapi.airflow_names import has_fs  # noqa: PLC0415 - as above
+
+    if not has_fs(address.scheme):
+        complaint = f"has a scheme that this Airflow does not know. {address.remedy}"
+        raise wrong(argument, f"{shown(address.uri)} {complaint}")
+
+
+def forget(address: Address) -> None:
+    """Forget the store's file system, which Airflow keeps for as long as the process runs."""
+    from airflow_provider_convertapi.airflow_names import attach, has_fs  # noqa: PLC0415 - as above
+
+    if has_fs(address.scheme):  # what somebody attached could not be made again
+        with _resolving:
+            vars(attach(address.scheme, address.conn_id)).pop("fs", None)
 
 
 def _check_connection(conn_id: str, address: Address, argument: str) -> None:

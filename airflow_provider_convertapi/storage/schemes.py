@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_convertapi.storage.azure import AzureLocation
+from airflow_provider_convertapi.storage.filesystem import check_scheme, forget
 from airflow_provider_convertapi.storage.google import GoogleLocation
 from airflow_provider_convertapi.storage.local import LocalLocation
 from airflow_provider_convertapi.storage.location import Address
@@ -87,13 +88,46 @@ def locate(uri: str, argument: str) -> Location:
     `ParameterError` for what no store can hold: empty, an unknown scheme, a scheme whose provider
     is not installed, a connection that does not exist.
     """
+    found = _read(uri, argument)
+    if found is None:
+        return LocalLocation.at_path(re.sub("^file:(?=/)", "", uri))
+    scheme, address = found
+    return scheme.location.at(address, argument)
+
+
+def check_uri(uri: str, argument: str, *, has_airflow: bool = True) -> None:
+    """Raise what `locate` would raise, as far as the text tells: no connection is resolved.
+
+    :param has_airflow: False where Airflow cannot be asked for schemes that only it knows.
+    """
+    found = _read(uri, argument)
+    if found is None:
+        return
+    scheme, address = found
+    if not issubclass(scheme.location, StoreLocation):  # of this disk, which has no connection
+        scheme.location.at(address, argument)
+        return
+    scheme.location.check_address(address, argument)
+    if has_airflow and address.scheme not in SCHEMES:
+        check_scheme(address, argument)
+
+
+def resolve_anew(uri: str, argument: str) -> None:
+    """Resolve the connection of `uri` again the next time; a process that runs on may need to."""
+    found = _read(uri, argument)
+    if found is not None and found[0].location is not LocalLocation:
+        forget(found[1])
+
+
+def _read(uri: str, argument: str) -> tuple[Scheme, Address] | None:
+    """Return a URI's scheme and parts, None for a path of this disk."""
     if not uri.strip():
         raise wrong(argument, "is empty; if it is templated, see what the template rendered to.")
     if "\0" in uri:
         raise wrong(argument, "holds a NUL character.")
     matched = _URI.match(uri)
     if matched is None:
-        return LocalLocation.at_path(re.sub("^file:(?=/)", "", uri))
+        return None
     if is_url(uri):
         raise wrong(argument, f"is a URL, {shown(uri)}; give a path or the URI of a store.")
     name = matched[1].lower()
@@ -101,4 +135,4 @@ def locate(uri: str, argument: str) -> Location:
     authority, _, key = matched[2].partition("/")
     conn_id, _, host = authority.rpartition("@")
     address = Address(uri, name, conn_id or None, host, key, scheme.family, _remedy(name))
-    return scheme.location.at(address, argument)
+    return scheme, address

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from convertapi_sandbox import requirements
 from convertapi_sandbox.faults import Fault
 from convertapi_sandbox.settings import Settings
+from convertapi_sandbox.tokens import ApiToken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = _settings(options)
         faults = _faults(options)
         answers = _answers(options)
+        limits = [_limits(text) for text in options.add_token]
         sandbox = Sandbox(
             balance=options.balance,
             latency=options.latency,
@@ -62,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sandbox.add_fault(fault)
         for answer in answers:
             sandbox.add_answer(answer)
+        for limit in limits:
+            sandbox.add_token(**limit)
         print(greeting(sandbox), flush=True)  # noqa: T201 - for the person who started it
         while True:
             time.sleep(3600)
@@ -103,6 +107,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="a switch of Settings, such as known_job_id=bill",
     )
+    add(
+        "--add-token",
+        action="append",
+        default=[],
+        metavar="LIMITS",
+        help='a further API token, such as "limit=1 lifetime=3600"; it is printed',
+    )
     add("--faults", metavar="FILE", help="JSON file with a list of faults")
     add(
         "--fault",
@@ -143,6 +154,17 @@ def _faults(options: argparse.Namespace) -> list[Fault]:
             {"match": f"{method} {path}"} | {name: _value(value) for name, _, value in pairs}
         )
     return [Fault.from_dict(rule) for rule in rules]
+
+
+def _limits(text: str) -> dict[str, Any]:
+    """Read NAME=VALUE ... of a further token."""
+    pairs = (pair.partition("=") for pair in shlex.split(text))
+    limits = {name: _value(value) for name, _, value in pairs}
+    if unknown := limits.keys() - {"limit", "lifetime"}:
+        msg = f"--add-token: {', '.join(sorted(unknown))} is unknown; known: limit, lifetime"
+        raise ValueError(msg)
+    ApiToken.new(**limits)
+    return limits
 
 
 def _answers(options: argparse.Namespace) -> list[CannedAnswer]:
@@ -191,6 +213,10 @@ def greeting(sandbox: Sandbox) -> str:
             f"  API token     {sandbox.token}",
             f"  Kid           {sandbox.kid}",
             f"  master token  {sandbox.master_token}",
+            *(
+                f"  token         {token['token']}, Kid {token['kid']}, limit {token['limit']}"
+                for token in sandbox.tokens
+            ),
             "",
             f"export AIRFLOW_CONN_CONVERTAPI_DEFAULT={shlex.quote(connection)}",
         )

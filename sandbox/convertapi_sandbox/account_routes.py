@@ -60,7 +60,8 @@ class AccountRoutes:
     async def issue(self, request: Request) -> Answer:
         """Issue a JWT for the API token of the request."""
         credentials = self._state.credentials
-        Exchange.of(request).entry.authorization_kind = credentials.minting(request).kind
+        caller = credentials.minting(request)
+        Exchange.of(request).entry.authorization_kind = caller.kind
         fields = await _fields(request)
         invalid = {}
         if not isinstance(fields.get("kid"), str) or not fields["kid"]:
@@ -70,11 +71,14 @@ class AccountRoutes:
             invalid["ExpiresInSec"] = ["The ExpiresInSec field is required, in seconds."]
         if invalid or lifetime is None:
             raise parameter_error(invalid)
-        if fields["kid"] != credentials.kid:
+        token = caller.api_token
+        if token is None or fields["kid"] != token.kid:
             status = self._state.settings.wrong_kid_status
             code = BAD_JWT if status == UNAUTHORIZED else PARAMETER
             raise ServiceError(status, code, "The Kid does not belong to this token.")
-        return self._token_answer(credentials.issue(lifetime, fields.get("clientip") or None))
+        return self._token_answer(
+            credentials.issue(token, lifetime, fields.get("clientip") or None)
+        )
 
     def _token_answer(self, token: str) -> Answer:
         shape = self._state.settings.token_answer

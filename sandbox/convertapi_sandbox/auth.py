@@ -30,6 +30,7 @@ from convertapi_sandbox.settings import (
     LEGACY_SECRET,
     MASTER_TOKEN,
 )
+from convertapi_sandbox.tokens import ApiToken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,14 +40,16 @@ if TYPE_CHECKING:
     from convertapi_sandbox.settings import Settings
 
 _JWT_DOTS = 2
+_KEY_SIZE = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An accepted credential: its kind, and its claims if it is a JWT."""
+    """An accepted credential: its kind, its claims if it is a JWT, and the API token behind it."""
 
     kind: str
     claims: Mapping[str, Any] | None = None
+    api_token: ApiToken | None = None
 
 
 class Credentials:
@@ -59,17 +62,29 @@ class Credentials:
 
     def reset(self) -> None:
         """Restore the built-in credentials."""
-        self.token, self.kid, self.master_token, self.secret = (
-            API_TOKEN,
-            KID,
-            MASTER_TOKEN,
-            LEGACY_SECRET,
-        )
+        self._built_in = ApiToken(API_TOKEN, KID)
+        self.added: list[ApiToken] = []
+        self.master_token, self.secret = MASTER_TOKEN, LEGACY_SECRET
         self._legacy_tokens.clear()
+
+    @property
+    def token(self) -> str:
+        """Return the built-in API token."""
+        return self._built_in.token
+
+    @property
+    def kid(self) -> str:
+        """Return the Kid of the built-in API token."""
+        return self._built_in.kid
+
+    def add(self, limit: int | None = None, lifetime: float | None = None) -> dict[str, Any]:
+        """Add an API token to the account and return it; `lifetime` in seconds."""
+        self.added.append(ApiToken.new(limit, lifetime))
+        return self.added[-1].as_dict()
 
     def rotate(self) -> str:
         """Revoke the API token immediately and return the new one."""
-        self.token = f"sandbox-token-{secrets.token_hex(20)}"
+        self._built_in.token = f"sandbox-token-{secrets.token_hex(20)}"
         return self.token
 
     def now(self) -> float:
@@ -123,9 +138,14 @@ class Credentials:
             UNAUTHORIZED, NO_CREDENTIALS, "Missing credentials. Please provide a valid API token."
         )
 
+    def _valid(self) -> list[ApiToken]:
+        now = self.now()
+        return [token for token in (self._built_in, *self.added) if token.is_valid(now)]
+
     def _bearer(self, value: str, request: Request) -> Caller:
-        if _same(value, self.token):
-            return Caller("api_token")
+        for token in self._valid():
+            if _same(value, token.token):
+                return Caller("api_token", api_token=token)
         if _same(value, self.master_token):
             return Caller("master")
         if self._settings.legacy_credentials:
@@ -134,7 +154,8 @@ class Credentials:
             if self._legacy_tokens.get(value, 0) > time.time():
                 return Caller("token")
         if value.count(".") == _JWT_DOTS:
-            return Caller("jwt", self._claims(value, request))
+            claims, token = self._claims(value, request)
+            return Caller("jwt", claims, token)
         raise self._refused()
 
     def _basic(self, value: str) -> Caller:
@@ -157,30 +178,45 @@ class Credentials:
 
     # --- JWT ---------------------------------------------------------------------------------
 
-    def issue(self, lifetime: int, client_ip: str | None) -> str:
+    def issue(self, token: ApiToken, lifetime: int, client_ip: str | None) -> str:
         """Sign a JWT as POST /token/jwt does; `lifetime` in seconds."""
         import jwt  # noqa: PLC0415 - brings cryptography: 0.1 s that a start does not need
 
         now = int(self.now())
-        claims: dict[str, Any] = {"kid": self.kid, "iat": now, "nbf": now, "exp": now + lifetime}
+        claims: dict[str, Any] = {"kid": token.kid, "iat": now, "nbf": now, "exp": now + lifetime}
         if client_ip:
             claims["clientIp"] = client_ip
-        return jwt.encode(claims, self._key(), algorithm="HS256")
+        return jwt.encode(claims, self._key(token), algorithm="HS256")
 
-    def _key(self) -> bytes:
+    def _key(self, token: ApiToken) -> bytes:
+        key = token.token.encode()
         if self._settings.jwt_key == "base64":
-            padded = self.token + "=" * (-len(self.token) % 4)
-            return base64.urlsafe_b64decode(padded.encode())
-        return self.token.encode()
+            key = base64.urlsafe_b64decode(key + b"=" * (-len(key) % 4))
+        # HMAC fills a key up with zeros; one that is full already gets no warning from PyJWT.
+        return key.ljust(_KEY_SIZE, b"\0")
 
-    def _claims(self, value: str, request: Request) -> dict[str, Any]:
-        """Return the claims of a valid JWT, or raise 401/4012."""
+    def _signer(self, value: str) -> ApiToken:
+        """Return the API token that a JWT names; the built-in one if it names none of them."""
         import jwt  # noqa: PLC0415 - brings cryptography: 0.1 s that a start does not need
 
         try:
+            kid = jwt.decode(value, options={"verify_signature": False}).get("kid")
+        except (jwt.InvalidTokenError, ValueError):
+            kid = None
+        token = next((token for token in self.added if token.kid == kid), self._built_in)
+        if token not in self._valid():
+            raise _bad_jwt("its API token has expired")
+        return token
+
+    def _claims(self, value: str, request: Request) -> tuple[dict[str, Any], ApiToken]:
+        """Return the claims of a valid JWT and what signed it, or raise 401/4012."""
+        import jwt  # noqa: PLC0415 - brings cryptography: 0.1 s that a start does not need
+
+        signer = self._signer(value)
+        try:
             claims: dict[str, Any] = jwt.decode(
                 value,
-                self._key(),
+                self._key(signer),
                 algorithms=["HS256"],
                 # The times are checked below, against the service's own clock.
                 options={
@@ -194,12 +230,12 @@ class Credentials:
         except (jwt.InvalidTokenError, ValueError) as error:
             raise _bad_jwt(str(error)) from error
         self._check_times(claims)
-        if claims["kid"] != self.kid:
+        if claims["kid"] != signer.kid:
             raise _bad_jwt("unknown kid")
         listed, caller = claims.get("clientIp"), request.client
         if listed and (caller is None or not self._allowed(str(listed), caller.host)):
             raise _bad_jwt("the caller is not in clientIp")
-        return claims
+        return claims, signer
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         now, leeway = self.now(), self._settings.jwt_leeway

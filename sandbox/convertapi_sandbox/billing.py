@@ -8,6 +8,7 @@ start at the same time.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convertapi_sandbox.errors import FORBIDDEN, ServiceError
@@ -16,6 +17,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from convertapi_sandbox.settings import Settings
+    from convertapi_sandbox.tokens import ApiToken
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A reserved conversion: when, counted in resets, and by which API token; None for others."""
+
+    period: int
+    token: ApiToken | None = None
 
 
 class Account:
@@ -48,18 +58,22 @@ class Account:
         self.total, self.consumed, self._reserved = self._initial, 0, 0
         self._save()
 
-    def reserve(self) -> int:
+    def reserve(self, token: ApiToken | None = None) -> Receipt:
         """Reserve one conversion and return its receipt, or raise the quota refusal."""
         if self.balance - self._reserved < 1 and not self._settings.overage:
             raise quota_refusal(self._settings)
+        if token is not None:
+            if token.is_exhausted:
+                raise quota_refusal(self._settings)
+            token.reserved += 1
         self._reserved += 1
-        return self._period
+        return Receipt(self._period, token)
 
-    def holds(self, receipt: int) -> bool:
+    def holds(self, receipt: Receipt) -> bool:
         """Tell whether a reservation was made after the last reset."""
-        return receipt == self._period
+        return receipt.period == self._period
 
-    def settle(self, receipt: int, cost: int) -> None:
+    def settle(self, receipt: Receipt, cost: int) -> None:
         """Bill the cost of a reserved conversion; 0 cancels the reservation.
 
         A conversion that started before a reset changes nothing after it.
@@ -67,6 +81,9 @@ class Account:
         if not self.holds(receipt):
             return
         self._reserved -= 1
+        if receipt.token is not None:
+            receipt.token.reserved -= 1
+            receipt.token.used += cost
         if cost:
             self.bill(cost)
 

@@ -43,6 +43,7 @@ class Control:
             "expire_files": self._expire_files,
             "vanish_job": self._vanish_job,
             "rotate_token": state.credentials.rotate,
+            "add_token": state.credentials.add,
         }
 
     def perform(self, operation: str, arguments: Mapping[str, Any]) -> Any:
@@ -60,6 +61,7 @@ class Control:
             "kid": credentials.kid,
             "master_token": credentials.master_token,
             "secret": credentials.secret,
+            "tokens": [token.as_dict() for token in credentials.added],
             "billed": state.account.consumed,
             "balance": state.account.balance,
             "at_work": state.at_work + state.jobs.running,

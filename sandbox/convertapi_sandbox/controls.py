@@ -230,6 +230,28 @@ class Controls(ABC):
         """Revoke the API token, and every JWT signed with it; return the new one."""
         return str(self._control("rotate_token"))
 
+    def add_token(self, limit: int | None = None, lifetime: float | None = None) -> dict[str, Any]:
+        """Add an API token to the account.
+
+        Args:
+            limit: Conversions that it may take, by itself or by its JWTs; None for all.
+            lifetime: Seconds until it is refused; None for never.
+
+        Returns:
+            Its `token`, `kid`, `limit`, `ends` (Unix seconds) and `used` (conversions).
+
+        Raises:
+            ValueError: The limit or the lifetime is not a number.
+        """
+        token: dict[str, Any] = self._control("add_token", limit=limit, lifetime=lifetime)
+        return token
+
+    @property
+    def tokens(self) -> list[dict[str, Any]]:
+        """Return the API tokens that were added."""
+        tokens: list[dict[str, Any]] = self._status("tokens")
+        return tokens
+
     def reset(self) -> None:
         """Clear all that was added since the start; restore balance, tokens and switches."""
         self._control("reset")

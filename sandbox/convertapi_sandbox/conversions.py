@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 from convertapi_sandbox import catalogue, fetch, names
 from convertapi_sandbox.answers import ResultFile
 from convertapi_sandbox.async_jobs import Outcome
+from convertapi_sandbox.billing import Receipt
 from convertapi_sandbox.engines import MISSING, PAIRS, unsupported_parameters
 from convertapi_sandbox.errors import (
     BAD_FILE_ID,
@@ -71,7 +72,7 @@ class Order:
     exchange: Exchange
     files: list[Input] = field(default_factory=list)
     extra_files: dict[str, Input] = field(default_factory=dict)
-    receipt: int = 0
+    receipt: Receipt = field(default_factory=lambda: Receipt(0))
     canned: CannedAnswer | None = None
 
     @property
@@ -201,7 +202,7 @@ class Conversions:
         """Reserve the conversion, or raise the refusal for an exhausted quota."""
         order.exchange.entry.paid = True
         try:
-            order.receipt = self._state.account.reserve()
+            order.receipt = self._state.account.reserve(order.exchange.api_token)
         except ServiceError:
             order.keep_answer()
             raise
@@ -279,7 +280,7 @@ class Conversions:
                 return answer.cost
             return self._state.settings.conversion_cost
         if outcome.error.status == SERVER_ERROR:
-            return 1
+            return int(self._state.settings.bill_failed)
         refused = outcome.error.status in (BAD_REQUEST, UNSUPPORTED)
         return int(refused and self._state.settings.bill_refused)
 

@@ -87,7 +87,8 @@ class ConvertRoutes:
             answer = self._answer(outcome, self._kind(request, order), exchange.fault)
         except BaseException as error:
             self._state.scratch.give_back(spool.folder)
-            self._bill_refused(error, exchange)
+            if request.method != "GET" or request.url.query:  # clients test tokens so, for nothing
+                self._bill_refused(error, exchange)
             raise
         answer.finish = lambda: self._state.scratch.give_back(spool.folder)
         disposition = answer.headers.get("content-disposition", "")
@@ -102,6 +103,7 @@ class ConvertRoutes:
 
     def _admit(self, request: Request, exchange: Exchange) -> None:
         caller = self._state.credentials.converting(request)
+        exchange.api_token = caller.api_token
         exchange.entry.authorization_kind = caller.kind
         exchange.entry.claims = dict(caller.claims) if caller.claims is not None else None
 
@@ -134,6 +136,8 @@ class ConvertRoutes:
         if refused and self._state.settings.bill_refused:
             exchange.entry.paid, exchange.entry.cost = True, 1
             self._state.account.bill(1)
+            if exchange.api_token is not None:
+                exchange.api_token.used += 1
 
     def _kind(self, request: Request, order: Order) -> str:
         """Return the format of the answer that the request asks for."""
@@ -256,7 +260,8 @@ class ConvertRoutes:
         asked = job.asked if settings.job_format_from == "start" else _asked(request)
         kind = self._format(asked, store=job.store)
         answer = self._answer(job.outcome, kind, exchange.fault or job.fault)
-        if settings.job_consumed_by_read and job.outcome.error is None:
+        failed = job.outcome.error is not None
+        if not settings.job_keeps_verdict if failed else settings.job_consumed_by_read:
             answer.finish = lambda: self._forget(job)
         return answer
 

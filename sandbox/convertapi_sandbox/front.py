@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from convertapi_sandbox.faults import Fault
     from convertapi_sandbox.journal import Entry
     from convertapi_sandbox.state import State
+    from convertapi_sandbox.tokens import ApiToken
     from convertapi_sandbox.wire import Bulk, Connections
 
 logger = logging.getLogger(__name__)
@@ -47,12 +48,14 @@ class Exchange:
 
     Attributes:
         began: Monotonic time of arrival.
+        api_token: The API token that it comes from, if that is known and there is one.
     """
 
     entry: Entry
     fault: Fault | None
     client: str
     began: float
+    api_token: ApiToken | None = None
 
     @classmethod
     def of(cls, request: Request) -> Exchange:

@@ -69,6 +69,8 @@ class Settings:
     conversion_cost: int = 1
     # Whether a 400 or 415 of a conversion counts as processed and is billed: unknown.
     bill_refused: bool = False
+    # Whether a conversion that failed (500) is billed: so in the terms, and counted once by a user.
+    bill_failed: bool = True
 
     # --- asynchronous jobs -------------------------------------------------------------------
     # A second POST with the id of a known job: undocumented.
@@ -83,6 +85,8 @@ class Settings:
     job_lifetime: float = 7200.0
     # Whether a finished job answers 200 only once: undocumented.
     job_consumed_by_read: bool = False
+    # Whether a failed job answers with its verdict more than once: undocumented.
+    job_keeps_verdict: bool = True
     # Whether deleting a result document makes its job unknown: undocumented.
     job_dies_with_documents: bool = False
     # Whether deleting a job deletes its stored results too: undocumented.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -317,3 +318,27 @@ def test_direct_file_gets_the_time_that_was_asked_for(night: Night, code: int, m
     sent = night.sandbox.requests.filter(method="POST", path="/convert/*")
     first, second = (int(request.headers["content-length"]) for request in sent)
     assert more == second - first
+
+
+@pytest.mark.parametrize("is_remembered", [False, True], ids=["forgotten", "remembered"])
+def test_second_verdict_that_a_killed_try_did_not_record(night: Night, is_remembered: bool) -> None:
+    """The next try finds it, and does not take it for the first, which stands in the manifest."""
+    night.write("a.txt")
+    night.sandbox.fail("POST /async/convert/*", verdict=50050, times=2)
+    with pytest.raises(TransientBatchFailedError):
+        night.run(TaskInstance(run_id="one"))
+    manifest = night.out / "_convertapi"
+    before = shutil.copytree(manifest, night.out.parent / "before")
+    if not is_remembered:
+        forget(night)
+    with pytest.raises(BatchFailedError):
+        night.run(TaskInstance(1, 2, run_id="two"))
+    shutil.rmtree(manifest)
+    shutil.copytree(before, manifest)  # as if it was killed before it wrote its record
+
+    for number in (2, 3):
+        with pytest.raises(BatchFailedError) as raised:
+            night.run(TaskInstance(number, 2, run_id="two"))
+        assert not isinstance(raised.value, TransientBatchFailedError)
+
+    assert 2 == night.sandbox.billed

@@ -131,7 +131,7 @@ def test_wrong_first_bytes(night: Night, mode: str) -> None:
     night.write("a.txt")
     night.sandbox.fail("POST *convert/*", names=["a.docx"])
 
-    with pytest.raises(BatchFailedError, match=r"a\.pdf is no DOCX file: it is a PDF"):
+    with pytest.raises(BatchFailedError, match=r"a\.pdf is not in DOCX format: it is a PDF"):
         run(night, mode, TaskInstance())
 
     assert ([], 1) == (night.outputs(), night.sandbox.billed)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from convertapi_sandbox import samples
 from dev.documents import text_of
 from dev.stage import DOCUMENTS, EXAMPLES
 
@@ -151,3 +153,31 @@ def _task(run: Any, task_id: str) -> Any:
 
 def _returned(run: Any, task_id: str) -> Any:
     return _task(run, task_id).xcom_pull(task_ids=task_id)
+
+
+def test_scans_to_archive(run_dag: RunDag, sandbox: Sandbox, results: Path, tmp_path: Path) -> None:
+    """A scan becomes a PDF with text; one without a word is refused and kept for a look."""
+    scans = tmp_path / "scans" / "2026"
+    scans.mkdir(parents=True)
+    for name in ("letter.pdf", "upside-down.pdf"):
+        (scans / name).write_bytes(samples.content("scan"))
+        os.utime(scans / name, (1, 1))
+    readable = (DOCUMENTS / "complaints" / "berth-12.pdf").read_bytes()
+    sandbox.answer("pdf", "ocr", files=[("*.pdf", samples.content("scan"))])
+    sandbox.answer("pdf", "ocr", files=[("*.pdf", readable)], name="letter.pdf")
+
+    runs = [
+        run_dag(EXAMPLES / "scans_to_archive.py", conf={"scans": str(tmp_path / "scans")})
+        for _ in range(2)
+    ]
+
+    archive = results / "archive"
+    assert ["failed", "failed"] == [run.state for run in runs]
+    assert ["2026/letter.pdf"] == [
+        path.relative_to(archive).as_posix()
+        for path in archive.rglob("*.pdf")
+        if "_convertapi" not in path.parts
+    ]
+    assert [*(archive / "_convertapi" / "refused").rglob("upside-down.pdf")]
+    assert "berth" in text_of((archive / "2026" / "letter.pdf").read_bytes()).lower()
+    assert 2 == sandbox.billed

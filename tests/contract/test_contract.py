@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from importlib.metadata import version
@@ -19,7 +20,7 @@ from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 from airflow_provider_convertapi.policies import ConvertApiRetryPolicy
 from airflow_provider_convertapi.sensors.job import ConvertApiJobSensor
 from tests.contract.conftest import CONNECTION, HOME
-from tests.tries import TaskInstance, run_try
+from tests.tries import TaskInstance, reborn, run_try
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,6 +199,30 @@ def test_sensor_waits_for_a_job(letter: Path, deferrable: bool) -> None:
         return sensor
 
     run_try(make)
+
+
+@pytest.mark.skipif(AIRFLOW < (3, 0), reason="Airflow 2 has no asset watchers")
+def test_watcher_fires(letter: Path) -> None:
+    """A watcher reports the document that is there, and then the one that arrives."""
+    from airflow.sdk import Asset, AssetWatcher
+
+    from airflow_provider_convertapi.triggers.documents import NewDocumentsTrigger
+
+    made = NewDocumentsTrigger(source=letter.parent, poll_interval=0.1)
+    Asset("letters", watchers=[AssetWatcher(name="arrivals", trigger=made)])
+    trigger = reborn(made)
+
+    async def watch() -> list[tuple[int, int]]:
+        seen = []
+        async with asyncio.timeout(60):
+            async for event in trigger.run():
+                seen.append((event.payload["files"], event.payload["new"]))
+                if len(seen) == 2:
+                    break
+                (letter.parent / "second.md").write_text("Another letter.\n", "utf-8")
+        return seen
+
+    assert [(1, 1), (2, 1)] == asyncio.run(watch())
 
 
 def test_policy_where_airflow_has_them() -> None:

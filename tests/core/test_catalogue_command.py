@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from airflow_provider_convertapi.api.converters import Catalogue, catalogue
@@ -38,6 +41,18 @@ def test_unknown_pair(capsys: pytest.CaptureFixture[str]) -> None:
     assert 1 == main(["docx", "mp4"])
 
     assert "docx can become" in capsys.readouterr().err
+
+
+def test_reader_that_has_enough() -> None:
+    """`… | head` ends without a traceback."""
+    command = [sys.executable, "-m", "airflow_provider_convertapi.catalogue", "--search", "p"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        said = process.stderr.read()
+
+    assert (b"", 0) == (said, process.returncode)
 
 
 def test_nothing_asked(capsys: pytest.CaptureFixture[str]) -> None:

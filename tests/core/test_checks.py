@@ -144,12 +144,12 @@ def test_same_page_count(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("check", "sources", "pair", "complaint"),
     [
-        (same_page_count, ["a.docx"], ("docx", "pdf"), "reads a PDF as the source, but no docx"),
-        (same_page_count, ["a.pdf"], ("pdf", "txt"), "reads PDFs and images, but no txt"),
+        (same_page_count, ["a.docx"], ("docx", "pdf"), "reads a PDF as the source, not docx"),
+        (same_page_count, ["a.pdf"], ("pdf", "txt"), "reads PDFs and images, not txt"),
         (same_page_count, ["https://x/a.pdf"], ("pdf", "pdf"), "source is a URL"),
         (same_page_count, ["a.pdf"], ("pdf", "pdf"), None),
         (same_page_count, ["a.pdf"], ("pdf", "jpg"), None),
-        (min_characters(5), ["a.pdf"], ("pdf", "docx"), "but no docx"),
+        (min_characters(5), ["a.pdf"], ("pdf", "docx"), "not docx"),
         (min_characters(5), ["a.pdf"], ("pdf", "md"), None),
         (not_empty, ["a.pdf"], ("pdf", "docx"), None),
     ],

@@ -5,6 +5,7 @@ These tests take minutes, so they run when they are asked for: ``pytest tests/cr
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from convertapi_sandbox import Sandbox
+from dev.stage import EXAMPLES
 from tests.airflow_parts import Airflow, settings
 from tests.canary import leaks, secrets_of
 
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 DAG_IDS = ("on_worker", "limited", "deferred", "deferred_cancel", "twenty", "waves")
+EXAMPLES_USED = ("invoices_to_rows",)
+WATCHED = ("documents_on_arrival", "pdfs_made")
+"""The DAGs of the example that watches a folder."""
 
 
 @pytest.fixture(scope="session")
@@ -36,15 +41,33 @@ def _running(service: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
     documents.mkdir()
     for number in range(20):
         (documents / f"{number}.txt").write_text(f"This is document {number}.\n")
-    url, environment = settings(home, service, HERE / "dags")
+    shutil.copytree(HERE / "dags", home / "dags")
+    for name in EXAMPLES_USED:
+        shutil.copy(EXAMPLES / f"{name}.py", home / "dags")
+    (home / "incoming").mkdir()
+    _write_watched(home / "dags")
+    url, environment = settings(home, service, home / "dags")
     environment |= {
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "6",
+        # A dead triggerer is detected after so many seconds, not after half a minute.
+        "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
         "CRASH_DOCUMENTS": str(documents),
+        "EXAMPLE_DOCUMENTS": str(home / "incoming"),
+        "EXAMPLE_RESULTS": str(home / "results"),
     }
     airflow = Airflow(home, url, environment)
-    with airflow.running(DAG_IDS):
+    with airflow.running((*DAG_IDS, *EXAMPLES_USED, *WATCHED)):
         yield airflow
+
+
+def _write_watched(dags: Path) -> None:
+    """Write the example that watches a folder, so that it looks there every second."""
+    code = (EXAMPLES / f"{WATCHED[0]}.py").read_text(encoding="utf-8")
+    for slow, fast in (("poll_interval=60", "poll_interval=1"), ("seconds=30", "seconds=0")):
+        assert slow in code
+        code = code.replace(slow, fast)
+    (dags / f"{WATCHED[0]}.py").write_text(code, encoding="utf-8")
 
 
 @pytest.fixture

@@ -18,17 +18,23 @@ if TYPE_CHECKING:
     from convertapi_sandbox import Sandbox
     from tests.conftest import RunDag
 
-HAS_POLICIES = Version(version("apache-airflow")) >= Version("3.3")
+AIRFLOW = Version(version("apache-airflow"))
+HAS_POLICIES = AIRFLOW >= Version("3.3")
+RESCHEDULES = AIRFLOW >= Version("3.4.0b1")
 
 needs_policies = pytest.mark.skipif(not HAS_POLICIES, reason="Airflow has them from 3.3 on")
+needs_rescheduling = pytest.mark.skipif(not RESCHEDULES, reason="Airflow has it from 3.4 on")
+
+DAY, NO_TIME = timedelta(days=1), timedelta(microseconds=1)
+SUBMIT = "POST /async/convert/*"
 
 
 @needs_policies
 @pytest.mark.parametrize(
     ("error", "action", "delay"),
     [
-        (errors.ThrottledError("busy", 7.0), "retry", 7.0),
-        (errors.ThrottledError("busy"), "default", None),
+        (errors.ThrottledError("busy", 7.0), "reschedule" if RESCHEDULES else "retry", 7.0),
+        (errors.ThrottledError("busy"), "reschedule" if RESCHEDULES else "default", None),
         (errors.TransientConversionError("slow", 5000), "retry", None),
         (errors.ConversionError("damaged", 5002), "fail", None),
         (errors.QuotaExhaustedError("none left"), "fail", None),
@@ -56,7 +62,53 @@ def test_quota_as_the_user_chooses() -> None:
 
     decision = policy.evaluate(errors.QuotaExhaustedError("none left"), 1, 3)
 
-    assert ("retry", timedelta(hours=6)) == (decision.action.value, decision.retry_delay)
+    action = "reschedule" if RESCHEDULES else "retry"
+    assert (action, timedelta(hours=6)) == (decision.action.value, decision.retry_delay)
+
+
+@needs_rescheduling
+@pytest.mark.parametrize(
+    "error", [errors.QuotaExhaustedError("none left"), errors.ThrottledError("busy")]
+)
+@pytest.mark.parametrize(
+    ("given", "bound"), [({}, DAY), ({"reschedule_timeout": 9 * DAY}, 9 * DAY)]
+)
+def test_waiting_is_bounded(error: Exception, given: dict[str, Any], bound: timedelta) -> None:
+    """A task is not rescheduled for ever: Airflow itself refuses a decision without a bound."""
+    decision: Any = ConvertApiRetryPolicy(quota_delay=DAY, **given).evaluate(error, 1, 3)
+
+    assert bound == decision.reschedule_timeout
+
+
+@needs_policies
+@pytest.mark.parametrize("bound", [timedelta(0), -DAY])
+def test_bound_that_bounds_nothing(bound: timedelta) -> None:
+    """It is refused where the DAG is parsed, and not when a task has failed."""
+    with pytest.raises(ValueError, match=r"reschedule_timeout is .*; it must be positive"):
+        ConvertApiRetryPolicy(reschedule_timeout=bound)
+
+
+@needs_rescheduling
+def test_waiting_uses_up_no_try(run_dag: RunDag, sandbox: Sandbox, letter: Path) -> None:
+    """A task without retries waits twice in its first try, then converts, and pays once."""
+    sandbox.fail(SUBMIT, status=403, code=403, times=2)
+    policy = ConvertApiRetryPolicy(quota_delay=timedelta(0))
+
+    ti = run_with(run_dag, "waits", letter, policy, retries=0)
+
+    assert ("success", 1, 1) == (ti.state, ti.try_number, sandbox.billed)
+
+
+@needs_rescheduling
+def test_wait_that_is_over(run_dag: RunDag, sandbox: Sandbox, letter: Path) -> None:
+    """Past the bound an exhausted quota is a failure like others: it uses up the retries."""
+    policy = ConvertApiRetryPolicy(quota_delay=timedelta(0), reschedule_timeout=NO_TIME)
+    sandbox.balance = 0
+
+    ti = run_with(run_dag, "wait_is_over", letter, policy, retries=1)
+
+    submits = sandbox.requests.filter(path="/async/convert/*")
+    assert ("failed", 2, 4) == (ti.state, ti.try_number, len(submits))
 
 
 @needs_policies
@@ -77,26 +129,19 @@ def test_airflow_asks_it(
     state: str,
 ) -> None:
     """In a real task run the policy decides what `on_quota_exhausted="raise"` lets through."""
-    ti = run_with(
-        run_dag,
-        f"policy_{tries}",
-        letter,
-        sandbox,
-        ConvertApiRetryPolicy(quota_delay=delay),
-        balance,
-    )
+    sandbox.balance = balance
+    policy = ConvertApiRetryPolicy(quota_delay=delay, reschedule_timeout=NO_TIME)
+
+    ti = run_with(run_dag, f"policy_{tries}", letter, policy)
 
     assert (state, tries) == (ti.state, ti.try_number)
 
 
-def run_with(
-    run_dag: RunDag, dag_id: str, letter: Path, sandbox: Sandbox, policy: Any, balance: int
-) -> Any:
+def run_with(run_dag: RunDag, dag_id: str, letter: Path, policy: Any, *, retries: int = 2) -> Any:
     """Run a conversion under a retry policy; return its task instance."""
     from airflow_provider_convertapi.operators.convert import ConvertApiOperator
     from tests.airflow_api import DAG
 
-    sandbox.balance = balance
     with DAG(dag_id, schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
         ConvertApiOperator(
             task_id="convert",
@@ -104,7 +149,7 @@ def run_with(
             to_format="pdf",
             destination=f"{letter}.pdf",
             on_quota_exhausted="raise",
-            retries=2,
+            retries=retries,
             retry_delay=timedelta(hours=1) if policy.quota_delay is None else timedelta(0),
             retry_policy=policy,
         )

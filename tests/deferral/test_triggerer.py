@@ -133,6 +133,29 @@ def test_refused_jwt_is_renewed_once(
     assert 2 == len(sandbox.requests.filter(method="POST", path="/token/jwt"))
 
 
+def test_jwt_that_was_signed_here_is_refused(
+    make_trigger: MakeTrigger,
+    start_job: StartJob,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The triggerer asks the service for one, says so, and uses it for all triggers after that."""
+    job = start_job()
+    connect(monkeypatch, sandbox, namespace="signed here")
+    sandbox.fail("GET /async/job/*", status=401, code=4012)
+
+    events = [fire(make_trigger([job])) for _ in range(2)]
+
+    assert [[True]] * 2 == [event["answered"] for event in events]
+    assert 1 == len(sandbox.requests.filter(method="POST", path="/token/jwt"))
+    polls = sandbox.requests.filter(method="GET", path="/async/job/*")
+    sent = [poll.headers["authorization"] for poll in polls]
+    assert sent[0] != sent[1]
+    assert sent[1:] == [sent[1]] * len(sent[1:])
+    assert 1 == caplog.text.count("ConvertAPI refused a JWT that was signed here")
+
+
 def test_triggers_that_are_refused_at_once(
     make_trigger: MakeTrigger, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -200,13 +200,19 @@ def test_stop_interrupts_a_waiting_conversion(
     assert 1 == sandbox.billed
 
 
+OTHER_KID = "99999999-2222-4333-8444-555555555555"
 TESTS: list[Any] = [
     pytest.param({}, True, "accepts the API token and the Kid", id="good"),
-    pytest.param({"login": None}, True, "cannot be verified", id="no Kid"),
+    pytest.param({"extra": {"auth": "jwt_remote"}}, True, "POST /token/jwt issued", id="remote"),
+    pytest.param({"login": None}, True, "accepts the API token.", id="no Kid"),
     pytest.param({"password": "w" * 40}, False, "401", id="wrong token"),
     pytest.param(
-        {"login": "99999999-2222-4333-8444-555555555555"}, False, "ConvertAPI", id="wrong Kid"
+        {"password": "w" * 40, "login": None}, False, "(auth 'api_token')", id="no Kid, wrong token"
     ),
+    pytest.param({"login": OTHER_KID}, False, "issued no other", id="wrong Kid"),
+    pytest.param({"login": OTHER_KID, "extra": {"auth": "api_token"}}, True, "token", id="no JWT"),
+    pytest.param({"extra": {"client_ip": "127.0.0.1"}}, True, "the Kid", id="bound to us"),
+    pytest.param({"extra": {"client_ip": "10.1.2.3"}}, False, "clientIp", id="bound to others"),
     pytest.param({"login": "no-guid"}, False, "Kid", id="no GUID"),
     pytest.param({"password": "***"}, False, "masked value", id="masked"),
     pytest.param({"host": "http://127.0.0.1:9"}, False, "no connection", id="nobody there"),
@@ -230,6 +236,7 @@ def test_connection_test(
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
     connect(monkeypatch, sandbox, **change)
+    sandbox.settings.bill_refused = True
     started = time.monotonic()
 
     result, message = ConvertApiHook().test_connection()
@@ -252,6 +259,81 @@ def test_connection_test_shows_the_balance(
     result, message = make_hook().test_connection()
 
     assert (True, True) == (result, "42 of" in message)
+
+
+@pytest.mark.parametrize(
+    ("switches", "good", "text"),
+    [
+        ({"jwt_key": "base64"}, True, "refuses the JWTs that are signed here, and accepts those"),
+        ({"clock_offset": 9000.0}, True, "refuses the JWTs that are signed here"),
+        ({"jwt_max_lifetime": 60.0}, False, "its lifetime is too long"),
+        ({"account_active": False}, False, "inactive"),
+        ({"overage": True}, True, "converts."),
+        ({"throttle_above": 0}, False, "HTTP 503"),
+    ],
+)
+def test_connection_test_shows_what_tasks_will_meet(
+    sandbox: Sandbox, make_hook: MakeHook, switches: dict[str, Any], good: bool, text: str
+) -> None:
+    """It sends the very credential of tasks, in the way that they will find."""
+    for name, value in switches.items():
+        setattr(sandbox.settings, name, value)
+
+    result, message = make_hook().test_connection()
+
+    assert (good, True) == (result, text in message), message
+    assert 0 == sandbox.billed
+
+
+@pytest.mark.parametrize("quota", [{"quota_status": 401}, {"quota_code": 4014}, {}])
+def test_connection_test_without_conversions(
+    sandbox: Sandbox, make_hook: MakeHook, quota: dict[str, Any]
+) -> None:
+    """The credential is accepted where only the balance is refused, whatever that looks like."""
+    status, code = quota.get("quota_status", 403), quota.get("quota_code", 4014)
+    sandbox.fail("GET /convert/*", status=status, code=code)
+
+    result, message = make_hook().test_connection()
+
+    assert (True, True) == (result, "No conversions are left." in message)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 200, "html": True},
+        {"status": 200, "body": b'{"Code": 7}'},
+        {"status": 400, "html": True},
+        {"status": 403, "html": True},
+        {"status": 404},
+        {"status": 405, "empty": True},
+        {"status": 500, "code": 50050},
+        {"status": 502, "html": True},
+        {"redirect": "https://login.example.com/"},
+        {"drop": "before"},
+    ],
+    ids=str,
+)
+def test_connection_test_that_shows_nothing(
+    sandbox: Sandbox, make_hook: MakeHook, fault: dict[str, Any]
+) -> None:
+    """Only ConvertAPI's own complaint about the file proves a token; a proxy's page does not."""
+    sandbox.fail("GET /convert/*", **fault)
+
+    assert make_hook().test_connection()[0] is False
+
+
+def test_connection_test_of_a_wrong_master_token(
+    sandbox: Sandbox, make_hook: MakeHook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says which of the two tokens is refused, and sends neither in place of the other."""
+    connect(monkeypatch, sandbox, extra={"master_token": "m" * 40})
+
+    result, message = make_hook().test_connection()
+
+    assert (False, True) == (result, "extra master_token is not accepted" in message)
+    paths = {e.path: e.headers["authorization"].count(".") for e in sandbox.requests}
+    assert {"/convert/docx/to/pdf": 2, "/user": 0} == paths
 
 
 def test_ids_and_tokens_stay_out_of_logs(

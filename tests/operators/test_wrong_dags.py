@@ -133,6 +133,7 @@ WRONG_BATCHES: list[tuple[dict[str, Any], str]] = [
     ({"failure_policy": 5}, "failure_policy is 5"),
     ({"on_collision": "suffixes"}, "on_collision is 'suffixes'; it must be 'fail' or 'suffix'"),
     ({"on_empty": "error"}, "on_empty is 'error'"),
+    ({"on_insufficient": "x"}, "on_insufficient is 'x'; it must be 'fail', 'skip', 'partial' or"),
     ({"on_missing_output": "x"}, "on_missing_output is 'x'"),
     ({"on_quota_exhausted": "x"}, "'fail', 'raise' or 'partial'"),
     ({"max_in_flight": 0}, "max_in_flight is 0; it must be a whole number from 1 to 256"),

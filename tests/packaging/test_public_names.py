@@ -71,6 +71,7 @@ PUBLIC = {
     "airflow_provider_convertapi.sensors.job": ["ConvertApiJobSensor"],
     "airflow_provider_convertapi.sensors.quota": ["ConvertApiQuotaSensor"],
     "airflow_provider_convertapi.shards": ["find_shards"],
+    "airflow_provider_convertapi.triggers.documents": ["NewDocumentsTrigger"],
     "airflow_provider_convertapi.triggers.job": ["ConvertApiJobTrigger"],
 }
 """Every module whose names stay, and the names; a change here is one that users are told of."""

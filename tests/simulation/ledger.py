@@ -132,12 +132,18 @@ class Ledger:
             return
         require(now >= job.done, "a running conversion was billed again")
         if last.code in TRANSIENT:
-            met = sum(one.code in TRANSIENT for one in before)
+            met = sum(one.code in TRANSIENT and not self._is_lost(one) for one in before)
             require(met < 2, "a third attempt followed two transient verdicts")
             return
         require(not last.code, f"a document was billed again after its final verdict {last.code}")
         there = all(world.service.stored(file_id) for file_id in job.files)
         require(not there, "a conversion was billed again though its result could be fetched")
+
+    def _is_lost(self, bill: Bill) -> bool:
+        """Tell whether nobody can know of a verdict: its try was killed, the service forgot it."""
+        job = self.world.service.known(bill.job_id)
+        is_forgotten = job is None or job.bill is not bill
+        return is_forgotten and bill.who in self.world.unrecorded
 
     def _overlapped(self, last: Bill, bill: Bill) -> bool:
         """Tell whether a second runner was there: what it submitted may not be visible yet."""

@@ -130,3 +130,62 @@ def test_token_endpoint_issues_a_jwt(
         claims["clientIp"],
     )
     assert 200 == zipped(headers=bearer(token)).status_code
+
+
+# --- the free test of a credential ---------------------------------------------------------------
+
+TEST = "/convert/docx/to/pdf"
+
+
+def issued(sandbox: Sandbox, caller: requests.Session) -> str:
+    """Return a JWT that the service signed."""
+    body = {"Kid": sandbox.kid, "ExpiresInSec": 60}
+    return str(caller.post("/token/jwt", json=body).json()["token"])
+
+
+@pytest.mark.parametrize("bill_refused", [False, True])
+def test_get_without_a_file_shows_a_good_credential(
+    sandbox: Sandbox, caller: requests.Session, signed: Callable[..., str], bill_refused: bool
+) -> None:
+    """Each kind that converts gets a complaint about the file, and nothing is ever billed."""
+    sandbox.settings.bill_refused = bill_refused
+    good = [sandbox.token, signed(), signed(clientIp="127.0.0.1"), issued(sandbox, caller)]
+
+    answers = [caller.get(TEST, headers=bearer(token)) for token in good]
+
+    assert [400] * 4 == [answer.status_code for answer in answers]
+    assert all("File" in answer.json()["InvalidParameters"] for answer in answers)
+    kinds = [entry.authorization_kind for entry in sandbox.requests.filter(path=TEST)]
+    assert ["api_token", "jwt", "jwt", "jwt"] == kinds
+    assert 0 == sandbox.billed
+
+
+@pytest.mark.parametrize(
+    ("claims", "code"),
+    [
+        pytest.param({"exp": NOW - 1}, 4012, id="expired"),
+        pytest.param({"clientIp": "10.1.2.3"}, 4012, id="bound to others"),
+        pytest.param({"key": "x" * 40}, 4012, id="another key"),
+        pytest.param(None, 4013, id="a wrong API token"),
+    ],
+)
+def test_get_without_a_file_refuses_a_bad_credential(
+    caller: requests.Session, signed: Callable[..., str], claims: dict[str, Any] | None, code: int
+) -> None:
+    """The credential is looked at before the parameters."""
+    token = "wrong" if claims is None else signed(**claims)
+
+    answer = caller.get(TEST, headers=bearer(token))
+
+    assert (401, code) == (answer.status_code, answer.json()["Code"])
+
+
+def test_get_with_parameters_is_a_conversion_like_others(
+    sandbox: Sandbox, caller: requests.Session
+) -> None:
+    """Only the request with nothing in it is free where refusals are billed."""
+    sandbox.settings.bill_refused = True
+
+    answer = caller.get(TEST, params={"PageRange": "1"})
+
+    assert (400, 1) == (answer.status_code, sandbox.billed)

@@ -338,3 +338,29 @@ def test_equal_names_are_numbered(zipped: Call, caller: requests.Session) -> Non
     answer = caller.post("/convert/zip/to/extract", files={"File": ("all.zip", archive)})
 
     assert {"A.TXT", "b.txt"} == {file["FileName"] for file in answer.json()["Files"]}
+
+
+@pytest.mark.parametrize(("billed", "cost"), [(True, 1), (False, 0)])
+def test_whether_a_failure_is_billed(
+    sandbox: Sandbox, caller: Any, billed: bool, cost: int
+) -> None:
+    """`bill_failed` says so for a conversion that ends with a 500."""
+    sandbox.settings.bill_failed = billed
+
+    answer = caller.post("/convert/png/to/jpg", files={"File": ("a.png", b"not a picture")})
+
+    assert (500, cost) == (answer.status_code, sandbox.billed)
+
+
+@pytest.mark.parametrize(("keeps", "second"), [(True, 500), (False, 404)])
+def test_whether_a_verdict_can_be_read_again(
+    sandbox: Sandbox, caller: Any, poll: Call, keeps: bool, second: int
+) -> None:
+    """`job_keeps_verdict` says so for a failed job; a finished one is not affected."""
+    sandbox.settings.job_keeps_verdict = keeps
+    files = {"File": ("a.png", b"not a picture")}
+    done = caller.post(START, files={"Files[0]": ("a.txt", b"a")}).json()["JobId"]
+    failed = caller.post("/async/convert/png/to/jpg", files=files).json()["JobId"]
+
+    assert [500, second] == [poll(failed).status_code, poll(failed).status_code]
+    assert [200, 200] == [poll(done).status_code, poll(done).status_code]

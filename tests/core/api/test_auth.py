@@ -108,6 +108,65 @@ def test_refused_token_is_used_no_more() -> None:
     assert "second" == current.get()
 
 
+@pytest.mark.parametrize(("lifetime", "used"), [(100, 90), (10, 8.5), (2, 0.5), (1, 0)])
+def test_short_life_ends_before_its_last_moments(lifetime: int, used: float) -> None:
+    """The times of a JWT are whole seconds, which may take one from its life."""
+    clock = Clock()
+    current = CurrentToken(lifetime, clock)
+    clock.now += 3
+
+    current.set("asked for three seconds ago", since=1000.0)
+    handed = []
+    for clock.now in (1000.0 + used - 0.01, 1000.0 + used):
+        handed.append(current.get() is None)
+
+    assert [lifetime == 1, True] == handed
+
+
+REFUSED = AuthenticationError("refused", 4012)
+REFUSED_TOO = AuthenticationError("refused, too")
+
+
+def test_refusal_of_what_was_signed_here_turns_to_the_service() -> None:
+    """It does so once, however many requests were refused with the same token."""
+    current = CurrentToken(100, Clock())
+    current.set("signed")
+
+    assert [True, False, False] == [current.turn("signed") for _ in range(3)]
+    assert (True, True, None) == (current.remote, current.turned, current.get())
+    error = current.both_refused(REFUSED, REFUSED_TOO)
+    assert "signed here" in error.message
+    assert "that POST /token/jwt issued (refused, too)" in error.message
+    assert 4012 == error.code
+
+
+def test_service_that_issues_none_is_asked_once_in_a_lifetime() -> None:
+    """What is sent then is signed here again, and the error names both ways."""
+    clock = Clock()
+    current = CurrentToken(100, clock)
+    current.turn("signed")
+
+    failed = current.turn_back(UnexpectedAnswerError("no JWT in it"))
+    asks = []
+    for clock.now in (1000.0, 1099.0, 1100.0):
+        asks.append(current.turn("signed"))
+        if clock.now == 1000.0:
+            error = current.both_refused(REFUSED, failed)
+
+    assert [False, False, True] == asks
+    assert "signed here" in error.message
+    assert "POST /token/jwt issued no other (no JWT in it)" in error.message
+
+
+def test_connection_that_asks_anyway_has_one_way() -> None:
+    """With `auth` `jwt_remote` a refusal is what it was."""
+    current = CurrentToken(100, Clock(), remote=True)
+
+    assert current.turn("issued") is False
+    assert current.turned is False
+    assert current.both_refused(REFUSED, REFUSED_TOO) is REFUSED_TOO
+
+
 def test_token_is_in_no_representation() -> None:
     """Whoever prints it sees no token."""
     current = CurrentToken(100, Clock())

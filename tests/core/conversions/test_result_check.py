@@ -154,7 +154,7 @@ def test_wrong_first_bytes(sandbox: Sandbox, worker: Worker, letter: Path, mode:
     """A PDF that is called a workbook is never published, with or without a check."""
     sandbox.fail("POST *convert/*", names=["letter.xlsx"])
 
-    with pytest.raises(ResultCheckError, match=r"letter\.xlsx is no XLSX file: it is a PDF"):
+    with pytest.raises(ResultCheckError, match=r"letter\.xlsx is not in XLSX format: it is a PDF"):
         worker.convert(mode, source=letter, destination=f"{letter.parent}/out/")
 
     assert ["letter.xlsx"] == [
@@ -220,7 +220,7 @@ def test_error_page_is_never_published(
     sandbox.answer("txt", "pdf", files=[("letter.pdf", content)])
     out = letter.parent / "letter.pdf"
 
-    with pytest.raises(ResultCheckError, match=rf"letter\.pdf is no PDF file: it is {kind}"):
+    with pytest.raises(ResultCheckError, match=rf"letter\.pdf is not in PDF format: it is {kind}"):
         worker.convert(mode, source=letter, destination=out)
 
     assert (False, 1) == (out.exists(), sandbox.billed)

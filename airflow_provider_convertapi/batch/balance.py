@@ -1,0 +1,119 @@
+"""The account's balance beside a plan: what is said about it, and what it does not cover.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_convertapi.api.account import Account, refused_master_token
+from airflow_provider_convertapi.api.endpoints import get_user
+from airflow_provider_convertapi.conversions.origins import format_of, source_format
+from airflow_provider_convertapi.errors import (
+    AuthenticationError,
+    ConvertApiError,
+    QuotaExhaustedError,
+)
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.batch.plan import Plan
+    from airflow_provider_convertapi.batch.request import BatchRequest
+    from airflow_provider_convertapi.conversions.session import Session
+
+_PATIENCE = 60.0
+"""Seconds that a batch which needs the balance waits for a busy service to tell it."""
+
+
+def read_account(session: Session, *, is_needed: bool) -> Account | None:
+    """Return what the master token shows; None, after a word in the log, where that is nothing.
+
+    :param is_needed: raise the error of a balance that cannot be read, since the batch depends on
+        it; a connection without a master token is no error.
+    """
+    if not session.settings.master_token:
+        if is_needed:
+            session.log.warning(
+                "on_insufficient has no effect: extra master_token of connection %r is empty, and "
+                "ConvertAPI tells the balance to no other token.",
+                session.conn_id,
+            )
+        return None
+    try:
+        return _ask(session, is_needed=is_needed)
+    except ConvertApiError as error:
+        if error.job_goes_on:  # the task was told to stop
+            raise
+        if isinstance(error, AuthenticationError):
+            error = refused_master_token(session.conn_id, error)
+        if is_needed:
+            said = f"{error} on_insufficient needs the balance, so nothing was sent or paid."
+            raise type(error)(said, *error.args[1:]) from None
+        session.log.warning("The balance is not known, and the batch goes on. %s", error)
+        return None
+
+
+def _ask(session: Session, *, is_needed: bool) -> Account:
+    client = session.client
+    if not is_needed:
+        user = client.send(get_user())  # once: a line in the log is worth no wait
+        return Account.read(user)
+    user = client.call(get_user(), until=client.monotonic() + _PATIENCE)
+    account = Account.read(user)
+    account.check_remaining(session.conn_id)
+    return account
+
+
+def needed(plan: Plan, request: BatchRequest) -> int:
+    """Return what the files to convert take if each costs the most that one of its format has."""
+    each, highest = plan.request_digest.least_cost, plan.highest
+    if max(highest.values(), default=0) <= each:
+        return plan.least_cost
+    total = 0
+    for item in plan.items:
+        origin = source_format(request.from_format, [format_of(item.uri)], request.to_format)
+        total += max(max(each, highest.get(origin, 0)) - item.prepaid, 0)
+    return total
+
+
+def about(account: Account | None, cost: int) -> str:
+    """Return what the plan's line says about the balance; empty where nothing is known.
+
+    :param cost: conversions that the plan takes.
+    """
+    if account is None or account.remaining is None:
+        return ""
+    said = f" Balance: {account.remaining} conversion(s)"
+    if account.active is False:
+        return f"{said}, but the account is not active, and an inactive account cannot convert."
+    return (
+        f"{said}{'' if account.remaining >= cost else f', too few: {beyond(account.remaining)}'}."
+    )
+
+
+def beyond(remaining: int) -> str:
+    """Say what happens beyond a balance: a plan stops there, or goes on and bills.
+
+    ConvertAPI does not tell which it is, save by a balance below 0.
+    """
+    if remaining < 0:
+        return "below 0 means that the plan bills what goes beyond its size"
+    return (
+        "beyond the balance a trial plan or a limited token stops (HTTP 403, which costs nothing), "
+        "and a paid plan goes on and bills"
+    )
+
+
+def insufficient(session: Session, remaining: int, files: int, cost: int) -> QuotaExhaustedError:
+    """Return the error of a balance that does not cover a plan.
+
+    :param files: files that are to be converted, for `cost` conversions.
+    """
+    return QuotaExhaustedError(
+        f"Connection {session.conn_id!r} has a balance of {remaining} conversion(s), and {files} "
+        f"file(s) are to be converted, counted at {cost}. Nothing was sent or paid. Of such a "
+        f"balance: {beyond(remaining)}. Buy conversions, then clear this task; or convert what "
+        "the balance covers with on_insufficient='partial'; or leave on_insufficient out where "
+        "the plan may bill more.",
+        paid=False,
+    )

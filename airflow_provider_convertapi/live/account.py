@@ -1,0 +1,140 @@
+"""What comes along for nothing: the clock, the account, stored documents, refused credentials.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from airflow_provider_convertapi.api import endpoints
+from airflow_provider_convertapi.api.wire import Request, error_code
+from airflow_provider_convertapi.live.documents import Document
+from airflow_provider_convertapi.live.wire import is_ok, told
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.api.wire import Response
+    from airflow_provider_convertapi.live.check import Check
+
+_Q = 0
+_OLD_FIELDS = frozenset({"secret", "apikey", "status", "secondsleft"})
+_SKEW = 1.0
+"""Seconds that two clocks may differ by and still be called the same."""
+
+
+def ask(check: Check) -> None:
+    """Ask what is free, besides JWTs."""
+    _ask_for_unknown_token(check)
+    _ask_for_account(check)
+    _say_clock(check)
+    _ask_for_documents(check)
+
+
+def _ask_for_unknown_token(check: Check) -> None:
+    """Send a token of nobody's, which nobody can be billed for."""
+    answer = check.wire.free(Request("GET", "/convert/docx/to/pdf"), secrets.token_hex(16))
+    name, evidence = (
+        "an unknown token",
+        f"GET /convert/docx/to/pdf with a random token: {told(answer)}",
+    )
+    code = error_code(answer) if answer is not None else None
+    if answer is None or answer.status != 401:
+        check.unclear(_Q, name, "it is not refused with 401", evidence)
+    elif code not in {4010, 4011, 4013}:
+        check.unclear(_Q, name, "it is refused with 401, under a Code that no switch has", evidence)
+    else:
+        meaning = "Tasks with a wrong token fail at once with AuthenticationError."
+        reading = f"it is refused with 401, Code {code}"
+        check.know(_Q, name, reading, evidence, meaning, invalid_token_code=code)
+
+
+def _ask_for_account(check: Check) -> None:
+    problem = check.money.begin()
+    if problem:
+        why = f"{problem}, so what is billed cannot be measured"
+        check.skip(_Q, "the account", why)
+        return
+    account = check.money.account
+    active = account.get("Active")
+    left = _remaining(account)
+    if isinstance(active, bool):
+        reading = ("active" if active else "not active") + f"; {left} conversions are left"
+        meaning = "" if active else "Nothing can be converted until it is activated."
+        check.know(_Q, "the account", reading, "GET /user", meaning, account_active=active)
+    old = bool(_OLD_FIELDS & {name.lower() for name in account})
+    reading = "are told" if old else "are not told"
+    check.know(_Q, "account fields of earlier years", reading, "GET /user", legacy_user_fields=old)
+
+
+def _remaining(account: dict[str, object]) -> object:
+    total, used = account.get("ConversionsTotal"), account.get("ConversionsConsumed")
+    if isinstance(total, int) and isinstance(used, int):
+        return total - used
+    return "an unknown number of"
+
+
+def _say_clock(check: Check) -> None:
+    ahead = check.wire.ahead
+    if ahead is None:
+        check.unclear(_Q, "the service's clock", "its answers have no Date header")
+        return
+    seconds = 0 if abs(ahead) < check.wire.doubt + _SKEW else round(ahead)
+    reading = f"{abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} this machine's"
+    meaning = "JWTs are widened by a minute on both sides."
+    if abs(seconds) > 60:
+        meaning += " That is not enough: set this machine's clock."
+    reading = reading if seconds else "the same as this machine's"
+    check.know(_Q, "the service's clock", reading, "Date header", meaning, clock_offset=seconds)
+
+
+def _ask_for_documents(check: Check) -> None:
+    wire, secret = check.wire, check.keys.secret()
+    missing = wire.free(Request("GET", f"/async/job/{secrets.token_hex(16)}"), secret)
+    if missing is None or missing.status != 404:
+        check.unclear(2, "an unknown job", "it is not answered with 404", told(missing))
+    else:
+        body = "json" if error_code(missing) is not None else "empty"
+        reading = f"404, {'with a Code' if body == 'json' else 'without a Code'}"
+        check.know(2, "an unknown job", reading, told(missing), not_found_body=body)
+    file_id = secrets.token_hex(16)
+    first, second = Document("check.txt", b"first"), Document("check.txt", b"the second")
+    check.jobs.files.add(file_id)
+    check.jobs.ids.add(file_id)
+    stored = wire.free(endpoints.upload(first, file_id).request, secret)
+    if not is_ok(stored):
+        check.unclear(_Q, "an upload", "it is not accepted", told(stored))
+        return
+    again = wire.free(endpoints.upload(second, file_id).request, secret)
+    _say_known_file(check, again, _content(check, file_id))
+    _ask_for_ranges(check, file_id)
+    check.jobs.remove(file_id)
+
+
+def _content(check: Check, file_id: str) -> bytes | None:
+    answer = check.wire.free(endpoints.download(file_id).request, check.keys.secret())
+    return answer.body if answer is not None and is_ok(answer) else None
+
+
+def _say_known_file(check: Check, again: Response | None, content: bytes | None) -> None:
+    name = "an upload under a known fileId"
+    evidence = f"the second upload: {told(again)}"
+    if is_ok(again) and content == b"the second":
+        meaning = "A later try may send an input again under its id."
+        check.know(_Q, name, "it replaces the document", evidence, meaning, known_file_id="replace")
+    elif again is not None and again.status == 400 and content == b"first":
+        meaning = "A later try looks for the upload first, so it is not refused."
+        check.know(_Q, name, "it is refused", evidence, meaning, known_file_id="refuse")
+    else:
+        check.unclear(_Q, name, "neither replaced nor refused", evidence)
+
+
+def _ask_for_ranges(check: Check, file_id: str) -> None:
+    request = Request("GET", f"/d/{file_id}", accept="*/*", headers={"Range": "bytes=2-"})
+    answer = check.wire.free(request, check.keys.secret())
+    if answer is None or answer.status not in {200, 206}:
+        check.unclear(_Q, "byte ranges of downloads", "the answer shows neither", told(answer))
+        return
+    served = answer.status == 206
+    reading = "are served" if served else "are ignored"
+    check.know(_Q, "byte ranges of downloads", reading, told(answer), byte_ranges=served)

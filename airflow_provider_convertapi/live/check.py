@@ -1,0 +1,188 @@
+"""What all questions share: the wire, the money, the credentials, the facts, and the rubbish.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.api.ids import JobIds
+from airflow_provider_convertapi.live.facts import KNOWN, NOT_ASKED, UNCLEAR, Fact
+from airflow_provider_convertapi.live.jobs import Jobs
+from airflow_provider_convertapi.live.keys import Keys
+from airflow_provider_convertapi.live.money import Money
+from airflow_provider_convertapi.live.wire import Wire, is_throttled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow_provider_convertapi.api.wire import Request, Response
+    from airflow_provider_convertapi.clock import Clock
+    from airflow_provider_convertapi.connection import ConnectionSettings
+    from airflow_provider_convertapi.live.documents import Document
+    from airflow_provider_convertapi.live.jobs import Job
+
+STOPPED = "a refused request was billed, so nothing more is asked that could cost something"
+
+
+def left_id(key: str, nonce: str, kind: str) -> str:
+    """Return the id of a job that was left: nobody without the key can make it from a report."""
+    return JobIds.from_seed(key, f"live check {nonce} {kind}").job_id(0)
+
+
+@dataclass(slots=True)
+class Check:
+    """One live check of one connection.
+
+    :param allowed: conversions that it may take.
+    :param pages: pages of the document that shall take long.
+    """
+
+    settings: ConnectionSettings
+    clock: Clock
+    say: Callable[[str], None]
+    allowed: int = 0
+    pages: int = 300
+    nonce: str = ""
+    """Names the jobs that are left for a later call; empty where none is."""
+    facts: list[Fact] = field(default_factory=list)
+    vanished_at: float = 0.0
+    """Age in seconds at which the record of a job that was read was gone; 0: it was not."""
+    verdict_gone_at: float = 0.0
+    """The same for the verdict of a job that failed."""
+    pending: str = ""
+    """Why a debit may come that belongs to nothing that is asked for; empty where none may."""
+    first_price: tuple[int, str] | None = None
+    """What the first conversion cost, and what it was."""
+    kept_at: float = 0.0
+    """Age in seconds at which the record of a job that was left alone was still there."""
+    wire: Wire = field(init=False)
+    money: Money = field(init=False)
+    keys: Keys = field(init=False)
+    jobs: Jobs = field(init=False)
+
+    def __post_init__(self) -> None:
+        timeout = self.settings.http_timeout
+        self.wire = Wire(self.settings.base_url, self.clock, self.say, timeout)
+        self.money = Money(self.wire, self.allowed, self.settings.master_token)
+        self.keys = Keys(self.settings, self.wire)
+        self.jobs = Jobs(self.wire, self.keys.secret)
+
+    def close(self) -> list[str]:
+        """Delete all that was made; return what may be left at the service."""
+        try:
+            return self.jobs.clean()
+        finally:
+            self.wire.close()
+
+    # --- facts -----------------------------------------------------------------------------------
+
+    def know(
+        self,
+        question: int,
+        name: str,
+        reading: str,
+        evidence: str,
+        meaning: str = "",
+        **switches: Any,
+    ) -> None:
+        """Add a fact that the evidence shows."""
+        self.facts.append(Fact(question, name, KNOWN, reading, evidence, meaning, switches))
+
+    def unclear(self, question: int, name: str, why: str, evidence: str = "") -> None:
+        """Add a fact that was asked for and that the evidence does not show."""
+        self.facts.append(Fact(question, name, UNCLEAR, why, evidence))
+
+    def skip(self, question: int, name: str, why: str = "") -> None:
+        """Add a fact that was not asked for."""
+        why = why or self.money.stopped or "it needs more conversions than are allowed"
+        self.facts.append(Fact(question, name, NOT_ASKED, why))
+
+    def is_settled(self, name: str) -> bool:
+        """Tell whether a fact is known already."""
+        return any(fact.name == name and fact.state == KNOWN for fact in self.facts)
+
+    def settle(self, fact_name: str) -> None:
+        """Remove what was said of a fact before it is known."""
+        self.facts = [f for f in self.facts if f.name != fact_name or f.state == KNOWN]
+
+    @property
+    def is_flat(self) -> bool:
+        """Tell whether a conversion is known to cost the same however many pages it has."""
+        price = self.first_price
+        return price is not None and (
+            price[0] == 1 or self.is_settled("what pages and results cost")
+        )
+
+    def left_id(self, kind: str) -> str | None:
+        """Return the id of a job that a later call asks for; None where there is none."""
+        return left_id(self.settings.id_key, self.nonce, kind) if self.nonce else None
+
+    def submit(
+        self,
+        pair: tuple[str, str],
+        fields: Sequence[tuple[str, str | Document]],
+        *,
+        worst: int,
+        stores: bool = False,
+        job_id: str | None = None,
+    ) -> Job:
+        """Submit a job; again if its POST was lost and the account shows that it was not billed.
+
+        :param worst: conversions that it can take.
+        """
+
+        def submit(known_id: str | None) -> Job:
+            return self.jobs.submit(
+                pair,
+                fields,
+                stores=stores,
+                job_id=known_id,
+                may_repeat=lambda: self.money.may(worst),
+            )
+
+        job = submit(job_id)
+        if job.submitted is None and not job.is_accepted and self.money.measure(1) == 0:
+            return submit(job.id) if self.money.may(worst) else job
+        return job
+
+    def follow(self, job: Job) -> None:
+        """Look at a job until it has ended; one that does not makes every count doubtful."""
+        if not job.is_accepted:
+            return
+        self.jobs.follow(job)
+        if job.final is None and not job.vanished and not self.money.stopped:
+            self.money.stopped = "a job of this check does not end, and may be billed at any time"
+
+    # --- what may cost something -----------------------------------------------------------------
+
+    def pay(self, request: Request, worst: int) -> Response | None:
+        """Send a conversion that leaves no job; again only where it was throttled."""
+        answer = None
+        for attempt in range(5):
+            answer = self.wire.once(request, self.keys.secret())
+            if not is_throttled(answer):
+                return answer
+            self.wire.pause(answer, attempt)
+            if self.money.is_metered and self.money.measure():
+                return None  # it was billed although it was said to be refused
+            if not self.money.may(worst):
+                break
+        return answer
+
+    def refusal_was_billed(self, evidence: str) -> None:
+        """Note that refusals cost something, and stop."""
+        self.money.stopped = STOPPED
+        if not self.is_settled("refusals"):
+            self.settle("refusals")
+            self.know(
+                5,
+                "refusals",
+                "a request that is refused with 400 or 415 is billed",
+                evidence,
+                "What is found before anything is sent costs nothing; what only ConvertAPI can "
+                "refuse costs one conversion, and a batch counts it. Run `plan_only=True` first.",
+                bill_refused=True,
+            )

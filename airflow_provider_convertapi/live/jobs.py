@@ -1,0 +1,256 @@
+"""Jobs of the check: submitted once, followed to their end, and cleaned away.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from airflow_provider_convertapi.api import endpoints
+from airflow_provider_convertapi.api.forms import FormBody
+from airflow_provider_convertapi.api.wire import Request, error_code, whole_number
+from airflow_provider_convertapi.errors import ConvertApiError
+from airflow_provider_convertapi.live.wire import is_ok, is_throttled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow_provider_convertapi.api.wire import Response
+    from airflow_provider_convertapi.live.documents import Document
+    from airflow_provider_convertapi.live.wire import Wire
+
+_PATIENCE = 180.0
+"""Seconds for a conversion of ours to end."""
+_VISIBLE = 60.0
+"""Seconds for a job that was accepted to be known."""
+_GAPS = (0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0)
+
+
+@dataclass(slots=True)
+class Job:
+    """One job, and what was seen of it.
+
+    :param stores: its results are stored documents, which have to be deleted.
+    :param submitted: the answer to its POST; None where that was lost.
+    :param born: monotonic time at which the POST was answered.
+    """
+
+    id: str = field(repr=False)
+    stores: bool
+    submitted: Response | None = None
+    born: float = 0.0
+    final: Response | None = None
+    """Its answer once it had ended; None while none was seen."""
+    final_at: float = 0.0
+    unknown_until: float = 0.0
+    """Age at the last 404 before it was first known."""
+    known_at: float | None = None
+    """Age at which it was first known; None: never."""
+    was_running: bool = False
+    vanished: bool = False
+    """It was known, and then not any more, before its end was seen."""
+
+    @property
+    def is_accepted(self) -> bool:
+        """Tell whether it exists."""
+        return is_ok(self.submitted) or self.known_at is not None
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether it has ended well."""
+        return is_ok(self.final)
+
+    @property
+    def has_failed(self) -> bool:
+        """Tell whether it has ended without results."""
+        return self.final is not None and self.final.status >= 400
+
+    @property
+    def cost(self) -> int | None:
+        """Return the cost that its result tells."""
+        body = self.final.json() if self.final is not None and self.is_done else None
+        return whole_number(body.get("ConversionCost")) if isinstance(body, dict) else None
+
+    @property
+    def files(self) -> list[str]:
+        """Return the ids of its stored results."""
+        if self.final is None or not self.is_done or not self.stores:
+            return []
+        try:
+            return [file.file_id for file in endpoints.parse_conversion(self.final).files]
+        except ConvertApiError:
+            return []
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of its results."""
+        body = self.final.json() if self.final is not None and self.is_done else None
+        files = body.get("Files") if isinstance(body, dict) else None
+        return [str(f.get("FileName")) for f in files or [] if isinstance(f, dict)]
+
+
+@dataclass(slots=True)
+class Jobs:
+    """Submits, follows and removes jobs and documents; all of them are known before they exist."""
+
+    wire: Wire
+    secret: Callable[[], str] = field(repr=False)
+    made: list[Job] = field(default_factory=list)
+    files: set[str] = field(default_factory=set, repr=False)
+    ids: set[str] = field(default_factory=set, repr=False)
+    """All ids that ever were, which no report may show."""
+    kept: set[str] = field(default_factory=set, repr=False)
+    """Ids of jobs that are left at the service on purpose."""
+
+    def submit(
+        self,
+        pair: tuple[str, str],
+        fields: Sequence[tuple[str, str | Document]],
+        *,
+        stores: bool = False,
+        job_id: str | None = None,
+        looks: bool = True,
+        may_repeat: Callable[[], bool] = lambda: True,
+    ) -> Job:
+        """Submit a conversion once; again, under the same id, only where it was throttled.
+
+        :param looks: whether to look for the job where its answer is lost or throttled.
+        """
+        job = Job(job_id or secrets.token_hex(16), stores)
+        self.made.append(job)
+        self.ids.add(job.id)
+        request = submission(pair, fields, job.id, stores=stores)
+        for attempt in range(5):
+            job.submitted = self.wire.once(request, self.secret())
+            job.born = self.wire.clock.monotonic()
+            if job.submitted is not None and not is_throttled(job.submitted):
+                break
+            if job.submitted is None:
+                if looks:
+                    self._find_lost(job)
+                break
+            if looks:
+                self.look(job)  # a gateway may have refused what the service had accepted
+            if job.known_at is not None or not may_repeat():
+                break
+            self.wire.pause(job.submitted, attempt)
+        self.wire.open_jobs += job.is_accepted
+        return job
+
+    def _find_lost(self, job: Job) -> None:
+        for gap in _GAPS:
+            self.look(job)
+            if job.known_at is not None:
+                return
+            self.wire.clock.sleep(gap)
+
+    def look(self, job: Job) -> Response | None:
+        """Ask for a job once, and note what is seen."""
+        answer = self.wire.free(Request("GET", f"/async/job/{job.id}"), self.secret())
+        age = self.age(job)
+        if answer is None or is_throttled(answer):
+            return answer
+        if answer.status >= 500 and error_code(answer) is None:
+            return answer  # a gateway's page is no verdict
+        if answer.status == 404:
+            if job.known_at is None:
+                job.unknown_until = age
+            elif job.final is None:
+                job.vanished = True
+                self.wire.open_jobs -= 1
+            return answer
+        if job.known_at is None:
+            job.known_at = age
+        if answer.status == 202:
+            job.was_running = True
+        elif job.final is None:
+            job.final, job.final_at = answer, age
+            self.wire.open_jobs -= 1
+            self.files.update(job.files)
+            self.ids.update(job.files)
+        return answer
+
+    def age(self, job: Job) -> float:
+        """Return the seconds since its POST was answered."""
+        return self.wire.clock.monotonic() - job.born
+
+    def follow(self, job: Job) -> None:
+        """Look at a job until it has ended, or is not known for too long."""
+        gaps = iter(_GAPS)
+        told = False
+        while job.final is None and not job.vanished:
+            age = self.age(job)
+            if age > (_VISIBLE if job.known_at is None else _PATIENCE):
+                return
+            self.look(job)
+            if job.final is None and not job.vanished:
+                if age > 10 and not told:
+                    self.wire.say("Waiting for ConvertAPI to finish a tiny document …")
+                    told = True
+                fine = max(_GAPS[0], age / 20)
+                self.wire.clock.sleep(fine if job.known_at is None else next(gaps, _GAPS[-1]))
+
+    def ask(self, job_id: str) -> Response | None:
+        """Ask for a job of an earlier call."""
+        self.ids.add(job_id)
+        return self.wire.free(Request("GET", f"/async/job/{job_id}"), self.secret())
+
+    def forget(self, job_id: str) -> None:
+        """Delete the record of a job of an earlier call."""
+        self.wire.free(Request("DELETE", f"/async/job/{job_id}"), self.secret())
+
+    # --- removing --------------------------------------------------------------------------------
+
+    def delete(self, job: Job) -> Response | None:
+        """Delete a job's record."""
+        return self.wire.free(Request("DELETE", f"/async/job/{job.id}"), self.secret())
+
+    def has(self, file_id: str) -> bool | None:
+        """Tell whether a document is stored; None where the answer says neither."""
+        answer = self.wire.free(Request("HEAD", f"/d/{file_id}", accept="*/*"), self.secret())
+        if answer is None or answer.status not in {200, 404}:
+            return None
+        return answer.status == 200
+
+    def remove(self, file_id: str) -> Response | None:
+        """Delete a document."""
+        answer = self.wire.free(Request("DELETE", f"/d/{file_id}"), self.secret())
+        if answer is not None and answer.status in {200, 404}:
+            self.files.discard(file_id)
+        return answer
+
+    def clean(self) -> list[str]:
+        """Delete all that was made; return what may be left."""
+        left = []
+        for job in self.made:
+            if job.id in self.kept:
+                continue
+            if job.stores and job.final is None and job.is_accepted:
+                self.follow(job)  # its documents have names only once it has ended
+            if job.stores and not job.is_done and job.is_accepted and not job.has_failed:
+                left.append("results of a job that never told them")
+            answer = self.delete(job)
+            if answer is None or answer.status not in {200, 404}:
+                left.append("a job's record")
+        for file_id in list(self.files):
+            self.remove(file_id)
+        return left + ["a document"] * len(self.files)
+
+
+def submission(
+    pair: tuple[str, str],
+    fields: Sequence[tuple[str, str | Document]],
+    job_id: str,
+    *,
+    stores: bool,
+) -> Request:
+    """Return the request that submits a job."""
+    return Request(
+        "POST",
+        f"/async/convert/{pair[0]}/to/{pair[1]}",
+        query={"JobId": job_id},
+        body=FormBody([*fields, ("StoreFile", str(stores).lower())]),
+    )

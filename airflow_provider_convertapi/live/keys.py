@@ -1,0 +1,98 @@
+"""The credentials that the check sends: what tasks would, and JWTs made to be judged.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import warnings
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.api.auth import find_jwt
+from airflow_provider_convertapi.api.forms import JsonBody
+from airflow_provider_convertapi.api.wire import Request
+from airflow_provider_convertapi.live.wire import is_ok
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.api.wire import Response
+    from airflow_provider_convertapi.connection import ConnectionSettings
+    from airflow_provider_convertapi.live.wire import Wire
+
+WAYS = ("text", "base64", "issued")
+"""Ways to a JWT: signed here with the token's text, or with its bytes; or issued by the service."""
+
+
+@dataclass(slots=True)
+class Keys:
+    """Makes credentials, and knows every one that was sent.
+
+    :param way: how the credential of conversions is made: one of `WAYS`, or ``api_token``.
+    :param lifetime: seconds that a JWT of theirs lives.
+    """
+
+    settings: ConnectionSettings
+    wire: Wire
+    way: str = field(init=False)
+    lifetime: int = 300
+    sent: set[str] = field(default_factory=set, repr=False)
+
+    def __post_init__(self) -> None:
+        self.way = {"jwt": "text", "jwt_remote": "issued"}.get(self.settings.auth, "api_token")
+        self.sent.update(self.settings.secrets)
+        if self.settings.kid:
+            self.sent.add(self.settings.kid)
+
+    def secret(self) -> str:
+        """Return a credential for a conversion."""
+        if self.way == "api_token":
+            return self.settings.api_token
+        if self.way == "issued":
+            return self.issued(self.lifetime) or self.settings.api_token
+        return self.sign(self.lifetime, self.way)
+
+    def now(self) -> float:
+        """Return the Unix time by the service's clock."""
+        return self.wire.clock.time() + (self.wire.ahead or 0.0)
+
+    def sign(self, lifetime: float, way: str = "text", **claims: Any) -> str:
+        """Return a JWT that expires in so many seconds of the service's clock."""
+        import jwt
+
+        payload = {"kid": self.settings.kid, "exp": round(self.now() + lifetime)} | claims
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The HMAC key is")
+            token = jwt.encode(payload, self._key(way), algorithm="HS256")
+        self.sent.add(token)
+        return token
+
+    def _key(self, way: str) -> bytes:
+        text = self.settings.api_token
+        if way == "wrong":
+            return f"{text}-wrong".encode()
+        if way == "base64":
+            try:
+                return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            except (binascii.Error, ValueError):  # not base64 at all
+                return b""
+        return text.encode()
+
+    def can_sign(self, way: str) -> bool:
+        """Tell whether the token's text can be such a key."""
+        return bool(self._key(way))
+
+    def ask_for_one(self, lifetime: int, kid: str | None = None) -> Response | None:
+        """Send POST /token/jwt with the API token."""
+        body = JsonBody({"Kid": kid or self.settings.kid, "ExpiresInSec": lifetime})
+        request = Request("POST", "/token/jwt", body=body, accept="*/*")
+        answer = self.wire.free(request, self.settings.api_token)
+        if answer is not None and is_ok(answer) and (token := find_jwt(answer)):
+            self.sent.add(token)
+        return answer
+
+    def issued(self, lifetime: int) -> str | None:
+        """Return a JWT of the service's; None where its answer holds none."""
+        answer = self.ask_for_one(lifetime)
+        return find_jwt(answer) if answer is not None and is_ok(answer) else None

@@ -1,0 +1,108 @@
+"""What the check may spend, and what it has spent.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.api.wire import Request, whole_number
+from airflow_provider_convertapi.live.wire import is_ok
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.live.wire import Wire
+
+_STILL, _LONGEST = 2.0, 30.0
+"""Seconds between two readings that must be equal: the least, and the most."""
+_MOST_READINGS = 15
+
+
+@dataclass(slots=True)
+class Money:
+    """Conversions that the check may take, and those that it took.
+
+    Where there is a master token, `ConversionsConsumed` of `GET /user` counts; else what the
+    answers tell, and the most that a request without such an answer can have cost.
+
+    :param allowed: what the person at the terminal allows.
+    :param master_token: None where nothing is measured.
+    """
+
+    wire: Wire
+    allowed: int
+    master_token: str | None = field(repr=False)
+    reserved: int = 0
+    """What is held back for questions that matter more."""
+    unit: int = 1
+    """The highest cost of one conversion that was seen."""
+    stopped: str = ""
+    """Why nothing more may be spent; empty where it may."""
+    account: dict[str, Any] = field(default_factory=dict)
+    lag: float = 0.0
+    """Seconds after which the count had followed a conversion that had ended."""
+    _told: int = 0
+    _first: int | None = None
+    _latest: int | None = None
+
+    @property
+    def is_metered(self) -> bool:
+        """Tell whether the account's own count can be read."""
+        return self._first is not None
+
+    @property
+    def spent(self) -> int:
+        """Return the conversions taken so far, the larger of what is measured and told."""
+        measured = (self._latest or 0) - (self._first or 0)
+        return max(measured, self._told)
+
+    def begin(self) -> str:
+        """Read the count for the first time; return what is wrong, empty if nothing is."""
+        if self.master_token is None:
+            return "the connection has no master token"
+        self._first = self._latest = self._read()
+        if not self.is_metered:
+            return "GET /user with the master token does not tell the count"
+        if self.allowed and self.measure():
+            self._first = self._latest = None
+            return "somebody else uses the account now"
+        return ""
+
+    def _read(self) -> int | None:
+        answer = self.wire.free(Request("GET", "/user"), self.master_token or "")
+        body = answer.json() if answer is not None and is_ok(answer) else None
+        self.account = body if isinstance(body, dict) else {}
+        return whole_number(self.account.get("ConversionsConsumed"))
+
+    def may(self, worst: int) -> bool:
+        """Tell whether a step may begin that takes so many conversions at the most."""
+        return not self.stopped and self.allowed - self.spent - self.reserved >= worst
+
+    def took(self, conversions: int) -> None:
+        """Add what an answer told, or the most that one without it can have cost."""
+        self._told += conversions
+
+    def measure(self, expected: int = 0) -> int | None:
+        """Return the conversions counted since the last call, once the count stands still.
+
+        :param expected: wait a little longer while fewer are counted.
+        :returns: None where nothing is measured.
+        """
+        if self._latest is None:
+            return None
+        clock = self.wire.clock
+        before, last, began = self._latest, self._read(), clock.monotonic()
+        for _ in range(_MOST_READINGS):
+            if expected and last is not None and last - before >= expected:
+                self.lag, expected = max(self.lag, clock.monotonic() - began), 0
+            # As long again as the count has needed before: it may not have moved yet.
+            clock.sleep(min(max(_STILL, 2 * self.lag), _LONGEST))
+            now = self._read()
+            if now is not None and now == last and now - before >= expected:
+                break
+            last = now if now is not None else last
+        if last is None:
+            return None
+        self._latest = last
+        return last - before

@@ -1,0 +1,138 @@
+"""Question 7, and what it means where a conversion is not accepted.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_convertapi.api.forms import FormBody
+from airflow_provider_convertapi.api.wire import QUOTA_CODE, Request, error_code
+from airflow_provider_convertapi.live.documents import pdf
+from airflow_provider_convertapi.live.wire import is_ok, is_throttled, told
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.api.wire import Response
+    from airflow_provider_convertapi.live.check import Check
+    from airflow_provider_convertapi.live.jobs import Job
+
+_Q = 7
+REFUSAL = "the exhausted quota"
+PLACE = "where an exhausted quota shows"
+_NO_QUOTA = (
+    "the account has conversions left, and they are not used up for this; to ask, name a second "
+    "connection whose token has a usage limit of 1: --limited-conn-id"
+)
+_INACTIVE = 4015
+
+
+def is_quota(answer: Response | None) -> bool:
+    """Tell whether an answer is the refusal of an exhausted quota."""
+    if answer is None:
+        return False
+    return answer.status == 403 or error_code(answer) == QUOTA_CODE
+
+
+def note_failure(check: Check, job: Job, what: str) -> None:
+    """Say why one of the check's documents was not converted, and stop."""
+    answer = job.submitted if job.final is None and not is_ok(job.submitted) else job.final
+    at_start = answer is job.submitted
+    if is_quota(answer) and answer is not None:
+        note_refusal(check, answer, "its POST" if at_start else "the job")
+        _say_place(check, "start" if at_start else "job", f"{told(answer)} by {what}")
+        check.money.stopped = "no conversions are left"
+    elif answer is not None and error_code(answer) == _INACTIVE:
+        check.settle("the account")
+        meaning = "Nothing can be converted until it is activated."
+        if not check.is_settled("the account"):
+            evidence = f"{what}: {told(answer)}"
+            check.know(0, "the account", "not active", evidence, meaning, account_active=False)
+        check.money.stopped = "the account is not active"
+    elif is_throttled(answer):
+        check.money.stopped = f"{what} was refused again and again as throttled ({told(answer)})"
+    else:
+        check.money.stopped = f"{what} was not converted ({_why(job, answer)})"
+
+
+def _why(job: Job, answer: Response | None) -> str:
+    if job.vanished:
+        return "it was known, and forgotten before its result could be read"
+    return told(answer)
+
+
+def note_refusal(check: Check, answer: Response, where: str) -> None:
+    """Say how an exhausted quota is refused."""
+    if check.is_settled(REFUSAL):
+        return
+    check.settle(REFUSAL)
+    code, evidence = error_code(answer), f"{told(answer)} from {where}"
+    meaning = "The task fails at once with QuotaExhaustedError, without a retry."
+    reading = f"{answer.status}, Code {code}"
+    if answer.status == 401 and code == QUOTA_CODE:
+        check.know(_Q, REFUSAL, reading, evidence, meaning, quota_status=401)
+    elif answer.status == 403 and code in {403, QUOTA_CODE}:
+        check.know(_Q, REFUSAL, reading, evidence, meaning, quota_status=403, quota_code=code)
+    else:
+        check.know(_Q, REFUSAL, f"{reading}, which no switch has", evidence, meaning)
+
+
+def _say_place(check: Check, place: str, evidence: str) -> None:
+    if check.is_settled(PLACE):
+        return
+    reading = "in the answer to the POST" if place == "start" else "in the job's answer"
+    meaning = "Either is found; a refusal uses no attempt up."
+    check.know(_Q, PLACE, reading, evidence, meaning, job_refusals_at=place)
+
+
+def ask(check: Check, limited: Check | None) -> None:
+    """Use up a token with a usage limit of 1, and see how the next conversions are refused.
+
+    :param limited: the check of its connection; None where there is none.
+    """
+    if check.is_settled(REFUSAL):
+        return
+    if limited is None:
+        check.skip(_Q, REFUSAL, _NO_QUOTA)
+        return
+    check.say("Using up the token of the second connection …")
+    for _ in range(2):
+        if not check.money.may(check.money.unit):
+            check.skip(_Q, REFUSAL)
+            return
+        answer = limited.pay(_conversion(), check.money.unit)
+        if is_quota(answer) and answer is not None:
+            note_refusal(check, answer, "POST /convert")
+            _ask_for_place(check, limited)
+            return
+        check.money.took(check.money.unit)
+        if not is_ok(answer):
+            check.unclear(_Q, REFUSAL, "the second connection does not convert", told(answer))
+            return
+    check.unclear(_Q, REFUSAL, "the token of the second connection has more than 2 conversions")
+
+
+def ask_and_measure(check: Check, limited: Check | None) -> None:
+    """Ask, and keep the cost from being taken for that of what follows."""
+    ask(check, limited)
+    check.money.measure()
+
+
+def _conversion() -> Request:
+    body = FormBody([("File", pdf(2)), ("StoreFile", "false")])
+    return Request("POST", "/convert/pdf/to/png", body=body)
+
+
+def _ask_for_place(check: Check, limited: Check) -> None:
+    """Submit a job with the exhausted token."""
+    job = limited.jobs.submit(("pdf", "png"), [("File", pdf(2))])
+    if is_quota(job.submitted):
+        _say_place(check, "start", f"a job's POST: {told(job.submitted)}")
+        return
+    limited.follow(job)
+    if is_quota(job.final):
+        evidence = f"a job's POST: {told(job.submitted)}; its GET: {told(job.final)}"
+        _say_place(check, "job", evidence)
+        return
+    check.money.took(check.money.unit)
+    check.unclear(_Q, PLACE, "the job was not refused", told(job.final))

@@ -1,0 +1,222 @@
+"""Questions 1 and 5, which may make refused requests cost something, and so come last.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_provider_convertapi.api.forms import FormBody
+from airflow_provider_convertapi.api.wire import Request, error_code
+from airflow_provider_convertapi.live import prices, quota
+from airflow_provider_convertapi.live.documents import Document, pdf
+from airflow_provider_convertapi.live.wire import is_ok, told
+
+if TYPE_CHECKING:
+    from airflow_provider_convertapi.api.wire import Response
+    from airflow_provider_convertapi.live.check import Check
+    from airflow_provider_convertapi.live.jobs import Job
+
+TWICE, REFUSALS, PLACE = "a second POST", "refusals", "where a refused parameter shows"
+PAIR_STATUS, FORMAT_CODE = "a pair that does not exist", "a document of another format"
+_REFUSED = frozenset({400, 409, 415, 422})
+_NO_METER = "without a master token what is billed is not measured"
+
+
+# --- question 1 -----------------------------------------------------------------------------------
+
+
+def ask_twice(check: Check) -> None:
+    """Submit a job twice under one id, and see what is billed."""
+    unit = check.money.unit
+    if not check.money.may(2 * unit):
+        return
+    check.say("Submitting one job twice under one JobId …")
+    fields: list[tuple[str, str | Document]] = [("File", pdf(1))]
+    # Not stored: a second conversion would hide the ids of the first one's documents.
+    first = check.submit(("pdf", "png"), fields, worst=2 * unit, job_id=check.left_id("done"))
+    if not first.is_accepted:
+        check.unclear(1, TWICE, "the first POST was not accepted", told(first.submitted))
+        quota.note_failure(check, first, "a job")
+        return
+    second = check.jobs.submit(
+        ("pdf", "png"),
+        fields,
+        job_id=first.id,
+        looks=False,  # a look may consume the answer
+        may_repeat=lambda: check.money.may(2 * unit),
+    )
+    check.wire.open_jobs -= second.is_accepted  # it is the same job
+    debited = check.money.measure(unit)
+    _leave_alone(check, first)
+    check.follow(first)
+    if first.is_done and first.final_at == first.known_at:
+        check.kept_at = max(check.kept_at, first.final_at)
+    _look_again(check, first)
+    more = check.money.measure()
+    debited = None if debited is None or more is None else debited + more
+    cost = unit if first.cost is None else first.cost
+    check.money.took(2 * cost if debited is None else cost)
+    _say_twice(check, first, second.submitted, debited, cost)
+    prices.compare(check, first, "1 page, 1 result")
+
+
+def _leave_alone(check: Check, job: Job) -> None:
+    """Wait until a job is older than those that had vanished: the control for them."""
+    oldest = max(check.vanished_at, check.verdict_gone_at)
+    while oldest and (left := oldest + 0.5 - check.jobs.age(job)) > 0:
+        check.clock.sleep(left)
+
+
+def _look_again(check: Check, job: Job) -> None:
+    """Read the job once more where reading is known to leave it."""
+    if check.is_settled("reading a finished job") and job.is_done:
+        again = check.jobs.look(job)
+        if again is not None and again.status == 200:
+            check.kept_at = max(check.kept_at, check.jobs.age(job))
+
+
+def _say_twice(
+    check: Check, first: Job, second: Response | None, debited: int | None, cost: int
+) -> None:
+    shown = "not measured" if debited is None else f"+{debited}"
+    evidence = (
+        f"two POSTs with one JobId: {told(first.submitted)}, {told(second)}; ConversionCost "
+        f"{cost}; ConversionsConsumed {shown}"
+    )
+    status = 0 if second is None else second.status
+    if status in _REFUSED:
+        _say_refused(check, evidence, None if debited is None else debited - cost)
+    elif debited is None:
+        check.unclear(1, TWICE, _NO_METER, evidence)
+    elif not first.is_done:
+        check.unclear(1, TWICE, f"the job did not end well ({told(first.final)})", evidence)
+    elif not cost:
+        check.unclear(1, TWICE, "a conversion costs nothing here", evidence)
+    elif debited > cost and check.pending:
+        check.unclear(1, TWICE, check.pending, evidence)
+    elif debited == 2 * cost and is_ok(second):
+        meaning = (
+            "A lost answer can cost twice if the job becomes visible later than `settle`: raise it."
+        )
+        check.know(1, TWICE, "is billed again", evidence, meaning, known_job_id="bill")
+    elif debited == cost and is_ok(second):
+        meaning = "A submit that is repeated after a lost answer costs nothing."
+        check.know(1, TWICE, "joins the job", evidence, meaning, known_job_id="join")
+    else:
+        why = "an answer was lost or throttled, or others use the account"
+        check.unclear(1, TWICE, why, evidence)
+
+
+def _say_refused(check: Check, evidence: str, more: int | None) -> None:
+    meaning = "A submit that is repeated after a lost answer is refused, and the job is found."
+    check.know(1, TWICE, "is refused", evidence, meaning, known_job_id="refuse")
+    if more is None:
+        check.money.took(1)
+    elif more > 0 and not check.pending:
+        check.refusal_was_billed(evidence)
+
+
+# --- question 5 -----------------------------------------------------------------------------------
+
+
+def ask(check: Check) -> None:
+    """Send what is refused, one by one, and stop at the first that is billed."""
+    if not check.money.may(check.money.unit):
+        return
+    check.say("Sending requests that are refused …")
+    seen: list[str] = []
+    for ask_one in (_ask_for_place, _ask_for_missing, _ask_for_pair, _ask_for_format):
+        if not check.money.may(check.money.unit):
+            break
+        answer = ask_one(check)
+        if answer is None or not 400 <= answer.status < 500 or quota.is_quota(answer):
+            continue
+        seen.append(told(answer))
+        if _was_billed(check, seen):
+            break
+    _say_free(check, seen)
+
+
+def _was_billed(check: Check, seen: list[str]) -> bool:
+    debited = check.money.measure()
+    if debited is None:
+        check.money.took(1)
+        return False
+    if debited > 0 and check.pending:
+        check.money.stopped = check.pending
+        check.unclear(5, REFUSALS, check.pending, seen[-1])
+    elif debited > 0:
+        evidence = f"{seen[-1]}: ConversionsConsumed +{debited}; not billed before: {seen[:-1]}"
+        check.refusal_was_billed(evidence)
+    return debited > 0
+
+
+def _say_free(check: Check, seen: list[str]) -> None:
+    if any(fact.name == REFUSALS for fact in check.facts):
+        return
+    if not check.money.is_metered:
+        check.unclear(5, REFUSALS, _NO_METER, ", ".join(seen))
+    elif not any(answer.startswith(("400", "415")) for answer in seen):
+        check.unclear(5, REFUSALS, "nothing was refused with 400 or 415", ", ".join(seen))
+    else:
+        evidence = f"{', '.join(seen)}: ConversionsConsumed +0"
+        meaning = "A wrong parameter or format costs nothing, however often it is tried."
+        check.know(5, REFUSALS, "are free", evidence, meaning, bill_refused=False)
+
+
+def _ask_for_place(check: Check) -> Response | None:
+    fields: list[tuple[str, str | Document]] = [("File", pdf(1)), ("Timeout", "5")]
+    job = check.jobs.submit(("pdf", "png"), fields)
+    if job.is_accepted:
+        check.follow(job)
+    answer = job.final if job.is_accepted else job.submitted
+    evidence = f"Timeout=5: POST {told(job.submitted)}" + (
+        f", GET {told(job.final)}" if job.is_accepted else ""
+    )
+    if answer is None or answer.status != 400:
+        if is_ok(answer):
+            check.money.took(job.cost or check.money.unit)
+            check.money.measure()
+        check.unclear(5, PLACE, "it is not refused with 400", evidence)
+        return answer
+    place = "job" if job.is_accepted else "start"
+    reading = "in the job's answer" if job.is_accepted else "in the answer to the POST"
+    meaning = "Either is a ParameterError of the task."
+    check.know(5, PLACE, reading, evidence, meaning, job_refusals_at=place)
+    return answer
+
+
+def _ask_for_missing(check: Check) -> Response | None:
+    """Send what the connection's Test button sends: a conversion without a file."""
+    request = Request("GET", "/convert/docx/to/pdf", accept="application/json")
+    return check.wire.once(request, check.keys.secret())
+
+
+def _post(check: Check, pair: str, document: Document) -> Response | None:
+    body = FormBody([("File", document), ("StoreFile", "false")])
+    return check.pay(Request("POST", f"/convert/{pair}", body=body), check.money.unit)
+
+
+def _ask_for_pair(check: Check) -> Response | None:
+    answer = _post(check, "docx/to/nonsense", Document("check.docx", b"-"))
+    if answer is None or answer.status not in {400, 404, 415}:
+        check.unclear(5, PAIR_STATUS, "the status is none that was expected", told(answer))
+        return answer
+    meaning = "Pairs are checked against the catalogue before anything is sent."
+    reading = f"is refused with {answer.status}"
+    check.know(5, PAIR_STATUS, reading, told(answer), meaning, unknown_pair_status=answer.status)
+    return answer
+
+
+def _ask_for_format(check: Check) -> Response | None:
+    answer = _post(check, "docx/to/pdf", Document("check.png", b"-"))
+    code = None if answer is None else error_code(answer)
+    if answer is None or answer.status != 415 or code is None:
+        check.unclear(5, FORMAT_CODE, "it is not refused with 415 and a Code", told(answer))
+        return answer
+    meaning = "A file of the wrong format is an UnsupportedFormatError."
+    reading = f"is refused with {told(answer)}"
+    check.know(5, FORMAT_CODE, reading, told(answer), meaning, unsupported_code=code)
+    return answer

@@ -1,0 +1,191 @@
+"""Requests of the check: each answer is data, whatever its status, and a lost one is None.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from airflow_provider_convertapi.api.client import Client
+from airflow_provider_convertapi.api.wire import Endpoint, error_code
+from airflow_provider_convertapi.errors import ConvertApiError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import requests
+
+    from airflow_provider_convertapi.api.wire import Request, Response
+    from airflow_provider_convertapi.clock import Clock
+
+_TRIES = 4
+_THROTTLED = frozenset({429, 503})
+_WAITS = (5.0, 10.0, 15.0, 15.0)
+"""Seconds between tries of a throttled request, as ConvertAPI advises."""
+_LONGEST_WAIT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that was told to come again later.
+
+    :param beside: conversions of the check that were open then.
+    """
+
+    status: int
+    beside: int
+    retry_after: str | None
+
+
+@dataclass(slots=True)
+class Wire:
+    """Sends requests to one host.
+
+    :param clock: also waits.
+    :param say: tells the person at the terminal what is going on.
+    """
+
+    base_url: str
+    clock: Clock
+    say: Callable[[str], None]
+    http_timeout: float = 60.0
+    refused: list[Refused] = field(default_factory=list)
+    open_jobs: int = 0
+    _least: float = field(default=-math.inf, init=False)
+    _most: float = field(default=math.inf, init=False)
+    """Bounds of the seconds by which the service's clock is ahead; each answer narrows them."""
+    _secret: str = field(default="", init=False, repr=False)
+    _client: Client = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._client = Client(
+            self.base_url,
+            lambda _: self._secret,
+            http_timeout=self.http_timeout,
+            pause=self.clock.sleep,
+            clock=self.clock.time,
+            monotonic=self.clock.monotonic,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def free(self, request: Request, secret: str) -> Response | None:
+        """Send what costs nothing; again where the answer is lost, throttled or a gateway's."""
+        answer = None
+        for attempt in range(_TRIES):
+            answer, _ = self._exchange(request, secret)
+            if answer is not None and answer.status < 500 and answer.status not in _THROTTLED:
+                return answer
+            if answer is not None and answer.status not in _THROTTLED and error_code(answer):
+                return answer  # the service's own verdict
+            if attempt + 1 < _TRIES:
+                self.pause(answer, attempt)
+        return answer
+
+    def once(self, request: Request, secret: str) -> Response | None:
+        """Send what may cost something; again only where no byte of it was sent."""
+        for attempt in range(_TRIES):
+            answer, sent = self._exchange(request, secret)
+            if answer is not None or sent:
+                return answer
+            self.clock.sleep(0.25 * 2**attempt)
+        return None
+
+    def elsewhere(self, method: str, url: str) -> int | None:
+        """Return the status that another host answers, without credentials; None if none."""
+        try:
+            with self._client.session.request(
+                method,
+                url,
+                auth=_no_credentials,
+                timeout=self.http_timeout,
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                return answer.status_code
+        except OSError:
+            return None
+
+    def pause(self, answer: Response | None, attempt: int) -> None:
+        """Wait before another try: as long as a throttled answer asks for."""
+        if answer is None or answer.status not in _THROTTLED:
+            self.clock.sleep(0.25 * 2**attempt)
+            return
+        asked = answer.headers.get("retry-after", "")
+        seconds = float(asked) if asked.isdigit() else _WAITS[min(attempt, len(_WAITS) - 1)]
+        seconds = min(seconds, _LONGEST_WAIT)
+        self.say(f"The service is overloaded (HTTP {answer.status}); waiting {seconds:g} s …")
+        self.clock.sleep(seconds)
+
+    def _exchange(self, request: Request, secret: str) -> tuple[Response | None, bool]:
+        """Return the answer, None where it is lost; and whether a byte of the request was sent."""
+        self._secret = secret
+        began = self.clock.time()
+        try:
+            answer = self._client.send(Endpoint(request, _as_it_is))
+        except TransportError as error:
+            return None, error.sent
+        except ConvertApiError:  # an answer that is endless
+            return None, True
+        self._note(answer, began)
+        return answer, True
+
+    def _note(self, answer: Response, began: float) -> None:
+        if answer.status in _THROTTLED:
+            asked = answer.headers.get("retry-after")
+            self.refused.append(Refused(answer.status, self.open_jobs, asked))
+        try:
+            theirs = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+        except (TypeError, ValueError, OverflowError):
+            return
+        # Its date is cut to whole seconds, and was written between our question and now.
+        least, most = theirs - self.clock.time(), theirs + 1 - began
+        if least > self._most or most < self._least:  # one of the clocks was set meanwhile
+            self._least, self._most = least, most
+        self._least, self._most = max(self._least, least), min(self._most, most)
+
+    def same_clock_as(self, other: Wire) -> None:
+        """Take over what another wire to the same host knows of its clock."""
+        self._least, self._most = other._least, other._most
+
+    @property
+    def ahead(self) -> float | None:
+        """Return the seconds by which the service's clock is ahead; None before its answer."""
+        return None if math.isinf(self._most) else (self._least + self._most) / 2
+
+    @property
+    def doubt(self) -> float:
+        """Return how many seconds that may be wrong by."""
+        return 0.0 if math.isinf(self._most) else (self._most - self._least) / 2
+
+
+def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _as_it_is(response: Response) -> Response:
+    return response
+
+
+def told(answer: Response | None) -> str:
+    """Say what came, without a word of the service's: status and Code."""
+    if answer is None:
+        return "no answer"
+    code = error_code(answer)
+    return f"{answer.status}" + ("" if code is None else f"/{code}")
+
+
+def is_throttled(answer: Response | None) -> bool:
+    """Tell whether the service asks to come again later."""
+    return answer is not None and answer.status in _THROTTLED
+
+
+def is_ok(answer: Response | None) -> bool:
+    """Tell whether the answer is a 200."""
+    return answer is not None and answer.status == 200

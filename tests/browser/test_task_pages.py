@@ -1,0 +1,91 @@
+"""What a person sees of a good, a failed and a running task."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect
+
+from tests.airflow_parts import Run, wait_for
+from tests.browser.pages import log_of, open_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Locator, Page
+
+    from convertapi_sandbox import Sandbox
+    from tests.airflow_parts import Airflow
+
+
+def test_trigger_form_starts_a_conversion(page: Page, airflow: Airflow, night: None) -> None:
+    """A person triggers an example, changes where its result goes, and reads what it cost."""
+    destination = airflow.home / "results" / "by-hand.pdf"
+    page.goto("/dags/document_to_pdf")
+    page.get_by_role("button", name="Trigger").click()
+    form = page.get_by_role("dialog")
+    form.locator("[name=element_destination]").fill(str(destination))
+    form.get_by_role("button", name="Trigger").click()
+    form.wait_for(state="hidden")
+
+    def triggered() -> Run | None:
+        found = airflow.call("GET", "dags/document_to_pdf/dagRuns")["dag_runs"]
+        return Run(airflow, "document_to_pdf", found[0]["dag_run_id"]) if found else None
+
+    run: Run = wait_for("the run", triggered)
+    run.wait("success")
+
+    open_task(page, run, "to_pdf")
+    expect(page.get_by_text("Success", exact=True).first).to_be_visible()
+    expect(log_of(page)).to_contain_text("report.docx")
+    expect(log_of(page)).to_contain_text(re.compile(r"Cost: 1 conversion", re.IGNORECASE))
+    open_task(page, run, "to_pdf", "rendered_templates")
+    expect(page.get_by_role("row").filter(has_text="destination")).to_contain_text(str(destination))
+    open_task(page, run, "to_pdf", "xcom")
+    expect(page.get_by_role("row").filter(has_text="conversion_cost")).to_contain_text("1")
+    page.get_by_role("button", name="Expand all extra JSON").click()
+    expect(page.get_by_role("row").filter(has_text="return_value")).to_contain_text("by-hand.pdf")
+    assert destination.read_bytes().startswith(b"%PDF")
+
+
+def test_batch_tells_its_summary_and_its_asset(page: Page, done: Run) -> None:
+    """The log, the XCom and the asset's events of a batch that has ended."""
+    open_task(page, done, "to_pdf")
+    expect(log_of(page)).to_contain_text("1 converted")
+
+    open_task(page, done, "to_pdf", "xcom")
+    page.get_by_role("button", name="Expand all extra JSON").click()
+    summary = page.get_by_role("row").filter(has_text="return_value")
+    for key in ("converted", "reused", "failed", "cost", "manifest"):
+        expect(summary).to_contain_text(f'"{key}"')
+
+    open_task(page, done, "to_pdf", "asset_events")
+    expect(page.get_by_text("1 Asset Event", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="letters").last).to_be_visible()
+
+
+def test_failed_task_says_what_happened_its_cost_and_the_remedy(
+    page: Page, failed: Run, screenshot: Callable[[str, Page | Locator], None]
+) -> None:
+    """The log of a failed task has the message of its error."""
+    open_task(page, failed, "to_pdf")
+
+    expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
+    for told in ("has no conversions left", "nothing was paid", "Buy conversions"):
+        expect(log_of(page)).to_contain_text(re.compile(told, re.IGNORECASE))
+    screenshot("failed-task", page)
+
+
+def test_running_batch_shows_what_it_does(
+    page: Page, running: Run, service: Sandbox, screenshot: Callable[[str, Page | Locator], None]
+) -> None:
+    """The page of a batch that runs tells how many files it converts and how many it reuses."""
+    open_task(page, running, "to_pdf")
+
+    expect(page.get_by_text("Running", exact=True).first).to_be_visible()
+    expect(log_of(page)).to_contain_text("2 to convert")
+    expect(log_of(page)).to_contain_text("6 reused")
+    screenshot("running-batch", page)
+    open_task(page, running, "to_pdf", "rendered_templates")
+    expect(page.get_by_role("row").filter(has_text="to_format")).to_contain_text("pdf")
