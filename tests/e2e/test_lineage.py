@@ -8,6 +8,7 @@ import pytest
 
 from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 from airflow_provider_convertapi.operators.convert import ConvertApiOperator
+from dev.s3 import INCOMING
 from dev.stage import DOCUMENTS, EXAMPLES
 from tests.canary import secrets_of
 from tests.e2e.dags import new_dag
@@ -90,6 +91,31 @@ def test_same_lineage_in_every_mode(
         assert [1, 1, 1] == [facet(event)["cost"] for event in found]
         assert 1 == len({facet(event)["parametersDigest"] for event in found})
         assert [True, False, False] == sorted((facet(e)["deferrable"] for e in found), reverse=True)
+
+
+def test_file_that_airflow_notes_too_is_named_once(
+    run_dag: RunDag, sandbox: Sandbox, s3: Any, lineage: Received
+) -> None:
+    """A function that reads an object storage path tells Airflow's own collector of it."""
+    from airflow_provider_convertapi.airflow_names import ObjectStoragePath
+    from airflow_provider_convertapi.decorators.convertapi import convertapi_task
+
+    place = "s3://s3_example@converted/once/"
+    with new_dag("collected") as dag:
+
+        @convertapi_task(to_format="pdf", destination=place)
+        def pick() -> str:
+            path = ObjectStoragePath(f"s3://s3_example@{INCOMING}/report.docx")
+            with path.open("rb") as file:
+                assert file.read(2) == b"PK"
+            return str(path)
+
+        pick()
+
+    assert "success" == run_dag(dag).state
+    [event] = lineage.of("collected", "pick")
+    assert [(f"s3://{INCOMING}", "report.docx")] == names(event["inputs"])
+    assert [("s3://converted", "once/report.pdf")] == names(event["outputs"])
 
 
 def test_secrets_among_the_arguments(
