@@ -42,9 +42,6 @@ would only say that a trigger timed out."""
 _CONCEALED = ("source", "destination", "parameters", "steps")
 """The arguments that may hold secrets."""
 
-_GIVEN = "_BaseOperator__init_kwargs"
-"""Where Airflow keeps what the constructor got; older OpenLineage providers copy it, too."""
-
 
 class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     """Hold the arguments, mask the secrets among them, defer, cancel, and stop."""
@@ -146,6 +143,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     def _conceal(self) -> None:
         """Let the attributes show no secret: OpenLineage sends them to its server."""
         from airflow_provider_convertapi.conversions.secrets import (
+            conceal_given,
             concealed_parameters,
             concealed_steps,
             concealed_uris,
@@ -156,9 +154,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         self.destination = concealed_uris(self.destination)
         self.parameters = concealed_parameters(self.parameters)
         self.steps = concealed_steps(self.steps)
-        if given := vars(self).get(_GIVEN):
-            shown = {name: getattr(self, name) for name in _CONCEALED if name in given}
-            vars(self)[_GIVEN] = {**given, **shown}
+        conceal_given(self, _CONCEALED)
 
     def _reveal(self) -> None:
         from airflow_provider_convertapi.conversions.secrets import revealed
