@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import (
+        Asset,
+        AssetAlias,
         BaseHook,
         BaseOperator,
         BaseOperatorLink,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         task_decorator_factory,
     )
     from airflow.sdk.configuration import conf
+    from airflow.sdk.definitions.asset import BaseAsset
     from airflow.sdk.definitions.context import context_merge
     from airflow.sdk.exceptions import (
         AirflowFailException,
@@ -54,6 +57,9 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "AirflowTaskTimeout",
+    "Asset",
+    "AssetAlias",
+    "BaseAsset",
     "BaseEventTrigger",
     "BaseHook",
     "BaseOperator",
@@ -80,6 +86,7 @@ __all__ = [
 
 _EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")
 
+# After a colon stands what the older home calls it.
 _HOMES: dict[str, tuple[str, ...]] = {
     "AirflowFailException": _EXCEPTIONS,
     "AirflowNotFoundException": _EXCEPTIONS,
@@ -87,6 +94,9 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "AirflowSensorTimeout": _EXCEPTIONS,
     "AirflowSkipException": _EXCEPTIONS,
     "AirflowTaskTimeout": _EXCEPTIONS,
+    "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
+    "AssetAlias": ("airflow.sdk", "airflow.datasets:DatasetAlias"),
+    "BaseAsset": ("airflow.sdk.definitions.asset", "airflow.datasets:BaseDataset"),
     "BaseEventTrigger": ("airflow.triggers.base",),  # 3.0
     "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
     "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
@@ -119,8 +129,9 @@ _HOMES: dict[str, tuple[str, ...]] = {
 def __getattr__(name: str) -> Any:
     """Look a name up once, from its newest home to its oldest."""
     for home in _HOMES.get(name, ()):
+        module, _, own_name = home.partition(":")
         try:
-            found = getattr(import_module(home), name)
+            found = getattr(import_module(module), own_name or name)
         except (ImportError, AttributeError):
             continue
         globals()[name] = found

@@ -64,6 +64,8 @@ class Batch:
     request: BatchRequest
     cancels: bool = False
     asked: str = ""
+    summary: Summary | None = field(default=None, init=False)
+    """What has happened so far, also where the batch failed; None before it runs."""
     _shared: SharedFiles | None = field(default=None, init=False)
 
     @property
@@ -171,6 +173,7 @@ class Batch:
 
     def prepare(self, plan: Plan, summary: Summary, spent: int) -> BatchRun:
         """Return the run of a plan, or of a wave of it."""
+        self.summary = summary
         if self.request.durable:
             self.session.warn_of_limits()
         _ = self.session.settings  # read here: a thread would compete for Airflow's supervisor

@@ -49,9 +49,14 @@ def made_by(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"source: {shown(manifest)} does not have the records of the batch that source stands "
             "for; check what has removed them."
         )
-    root = manifest.removesuffix(_OWN_PATH)
+    root = root_of(summary)
     paths = sorted({path for record in made.values() for path in record.outputs})
     return [(root + path, path) for path in paths]
+
+
+def root_of(summary: Mapping[str, Any]) -> str:
+    """Return the destination of the batch that returned a summary."""
+    return str(summary["manifest"]).removesuffix(_OWN_PATH)
 
 
 def with_outputs(source: object) -> object:

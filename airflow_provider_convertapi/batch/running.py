@@ -315,7 +315,8 @@ class BatchRun:
         self.recorder.converted(task, result)
         with self._lock:
             self._pay(task, result.cost, result.charged, learned=result.cost, has_result=True)
-            self.summary.add_conversion(shown(task.item.uri), map(shown, result.outputs))
+            outputs = [shown(uri) for uri in result.outputs]
+            self.summary.add_conversion(shown(task.item.uri), outputs, result.sizes)
             self._count()
 
     def _failed(self, task: FileTask, error: BaseException) -> None:

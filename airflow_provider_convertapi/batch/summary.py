@@ -18,7 +18,7 @@ from airflow_provider_convertapi.storage import shown
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.plan import Plan
@@ -44,6 +44,7 @@ class Summary:
     :param not_attempted: files that were not started because the batch was halted; for `halfway` of
         them earlier steps were paid.
     :param underway: files whose jobs were still under way when the batch ended.
+    :param outputs: files that were written for those that were converted; `written` their bytes.
     :param cost: conversions that this try paid for; of these `unsure` may not have been billed.
     :param examples: a few files that failed, and why; `conversions`: a few that were converted, and
         into what.
@@ -57,6 +58,8 @@ class Summary:
     not_attempted: int = 0
     halfway: int = 0
     underway: int = 0
+    outputs: int = 0
+    written: int = 0
     cost: int = 0
     unsure: int = 0
     of_request: int = 0
@@ -80,13 +83,15 @@ class Summary:
         done = self.converted + self.reused + self.failed
         return done + self.not_attempted + self.underway
 
-    def add_conversion(self, source: str, outputs: Iterable[str]) -> None:
+    def add_conversion(self, source: str, outputs: Sequence[str], sizes: Sequence[int]) -> None:
         """Count a file that was converted.
 
         :param source: what it may be called.
-        :param outputs: what was written.
+        :param outputs: what was written; `sizes` its bytes.
         """
         self.converted += 1
+        self.outputs += len(outputs)
+        self.written += sum(sizes)
         if len(self.conversions) < _LISTED:
             self.conversions.append(f"{source} -> {', '.join(outputs)}")
 
@@ -110,7 +115,7 @@ class Summary:
         """Count what an earlier wave of this try recorded."""
         self.cost += record.charged
         if record.outcome == "converted":
-            self.add_conversion(record.source, record.outputs)
+            self.add_conversion(record.source, record.outputs, record.sizes)
         elif record.outcome == "failed":
             error, message = record.error or "", record.message or ""
             self.add_failure(record.source, error, message, record.charged)

@@ -25,6 +25,9 @@ _SECRET_NAMES = (
 
 _HIDDEN = "***"
 
+_GIVEN = "_BaseOperator__init_kwargs"
+"""Where Airflow keeps what a constructor got; older OpenLineage providers copy it, too."""
+
 _SWITCHES = frozenset({"", "true", "false", "none", "null"})
 """Values such as that of `RespectOwnerPassword`, which are not secret."""
 
@@ -106,6 +109,13 @@ def concealed_steps(steps: Any) -> Any:
 def revealed(value: Any) -> Any:
     """Return a value with what was concealed in it."""
     return _each(value, lambda inner: inner.value if isinstance(inner, Concealed) else inner)
+
+
+def conceal_given(task: object, names: Iterable[str]) -> None:
+    """Let what Airflow keeps of a constructor's arguments show what its attributes show."""
+    if given := vars(task).get(_GIVEN):
+        shown = {name: getattr(task, name) for name in names if name in given}
+        vars(task)[_GIVEN] = {**given, **shown}
 
 
 def _each(value: Any, change: Callable[[Any], Any]) -> Any:

@@ -44,6 +44,27 @@ def later_requests(
     ]
 
 
+def converters_of(
+    origin: str, target: str, parameters: Mapping[str, str], steps: Sequence[Step]
+) -> list[str]:
+    """Return the converter of each step, as ConvertAPI names it: ``docx/to/pdf``.
+
+    :param origin: the first step's source format; ``*`` where each file has its own.
+    :param target: its target; `parameters` its converter's parameters.
+    """
+    names = []
+    each = [(origin, target, parameters)]
+    each += [(step.from_format or "", step.to_format, step.parameters) for step in steps]
+    made = origin
+    for given, to_format, own in each:
+        before = given or made
+        converter = catalogue().find(before, to_format)
+        known = (converter.source, converter.target) if converter else (before, to_format)
+        names.append("/to/".join(known))
+        made = _format_made(before, to_format, own)
+    return names
+
+
 def _format_before(conversion: CheckedConversion, number: int) -> str:
     """Return the format of what the step before makes."""
     first = conversion.requests[0]

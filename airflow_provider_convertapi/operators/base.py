@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.job import Job
     from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.conversions.values import Options
+    from airflow_provider_convertapi.operators.lineage import Lineage
 
 Arguments = TypeVar("Arguments", bound=ConversionArguments)
 
@@ -73,6 +74,8 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     plan_only: bool
     _arguments_class: type[Arguments]
     _session: Session | None
+    _digest: str
+    """That of parameters and steps; empty before the task converts."""
 
     def _keep(
         self,
@@ -90,7 +93,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         given["cancel_on_kill"] = cancel_on_kill
         given["plan_only"] = plan_only
         # Not one by one: what Airflow does for each, it has done, and a DAG file has many tasks.
-        vars(self).update(given, _arguments_class=type(arguments), _session=None)
+        vars(self).update(given, _arguments_class=type(arguments), _session=None, _digest="")
         self._check_declared(given)
 
     def _check_declared(self, given: Mapping[str, Any]) -> None:
@@ -140,6 +143,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     def _conceal(self) -> None:
         """Let the attributes show no secret: OpenLineage sends them to its server."""
         from airflow_provider_convertapi.conversions.secrets import (
+            conceal_given,
             concealed_parameters,
             concealed_steps,
             concealed_uris,
@@ -150,12 +154,42 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         self.destination = concealed_uris(self.destination)
         self.parameters = concealed_parameters(self.parameters)
         self.steps = concealed_steps(self.steps)
+        conceal_given(self, _CONCEALED)
 
     def _reveal(self) -> None:
         from airflow_provider_convertapi.conversions.secrets import revealed
 
         for name in _CONCEALED:
             setattr(self, name, revealed(getattr(self, name)))
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's interface
+        """Return inputs, outputs and cost for OpenLineage's provider, the only one that asks.
+
+        It asks after a failure, too.
+        """
+        from airflow_provider_convertapi.operators.openlineage import operator_lineage
+
+        return operator_lineage(self._lineage(), deferrable=self.deferrable)
+
+    def _lineage(self) -> Lineage | None:
+        """Return what this try has done so far; None where it has not begun to convert."""
+        raise NotImplementedError
+
+    def _note_outlets(self, context: Context, place: str | None) -> None:
+        """Let the events of the task's outlets say what it did; raises nothing, since it has paid.
+
+        :param place: URI of what was written, None for nothing.
+        """
+        if not self.outlets:
+            return
+        from airflow_provider_convertapi.operators.assets import note_outlets
+
+        note_outlets(context, self.outlets, self._lineage, place, self._logger)
+
+    def _note_digest(self, session: Session) -> None:
+        from airflow_provider_convertapi.operators.lineage import digest_of
+
+        self._digest = digest_of(session, self._arguments())
 
     def _open_session(self, context: Context) -> Session:
         from airflow_provider_convertapi.conversions.task import TaskTry

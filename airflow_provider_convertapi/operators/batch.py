@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         StepArguments,
     )
     from airflow_provider_convertapi.conversions.values import Options
+    from airflow_provider_convertapi.operators.lineage import Lineage
 
 __all__ = ["ConvertApiBatchOperator"]
 
@@ -103,6 +104,9 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
 
     # Airflow's registry reads it from the very class that it shows, not from a base class.
     __supports_durable_execution: ClassVar[bool] = True
+
+    _batch_run: Batch | None = None
+    """What this try converts, once it has begun."""
 
     def __init__(
         self,
@@ -227,8 +231,21 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         cancels = self.cancel_on_kill and session.task.is_last
         # A plan needs no connection, and is not resumed.
         asked = "" if self.plan_only else self._asked(session)
-        return Batch(session, request, cancels=cancels, asked=asked)
+        if not self.plan_only:
+            self._note_digest(session)
+        self._batch_run = Batch(session, request, cancels=cancels, asked=asked)
+        return self._batch_run
+
+    def _lineage(self) -> Lineage | None:
+        if self._batch_run is None:
+            return None
+        from airflow_provider_convertapi.operators.lineage import of_batch
+
+        return of_batch(self._batch_run, self._digest)
 
     def _end(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
+        batch = self._batch_run
+        made = batch.request.destination.uri if batch and summary["converted"] else None
+        self._note_outlets(context, made)
         context["ti"].xcom_push(key="conversion_cost", value=summary["cost"])
         return summary

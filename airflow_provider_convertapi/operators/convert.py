@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.deferral import JobEvent
     from airflow_provider_convertapi.conversions.request import CheckedConversion
     from airflow_provider_convertapi.conversions.result import ConversionResult
+    from airflow_provider_convertapi.operators.lineage import Lineage
 
 __all__ = ["ConvertApiOperator"]
 
@@ -90,6 +91,10 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
 
     # Airflow's registry reads it from the very class that it shows, not from a base class.
     __supports_durable_execution: ClassVar[bool] = True
+
+    _conversion: CheckedConversion | None = None
+    """What this try converts, once it has begun; `_result` is how it ended."""
+    _result: ConversionResult | None = None
 
     def __init__(
         self,
@@ -186,6 +191,8 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         from airflow_provider_convertapi.conversions.running import prepare, proceed
 
         session = self._open_session(context)
+        self._note_digest(session)
+        self._conversion = conversion
         if found is not None:
             session.check_key(found.key_check, f"{conversion.describe()} was")
             found.check_asked(self._asked(session), conversion.describe())
@@ -196,11 +203,24 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
             result = proceed(session, conversion, prepared, jobs, defers=self.deferrable)
         if isinstance(result, list):
             self._defer_for(session, result, session.clock.time() + conversion.timeout)
-        return self._end(context, result)
+        return self._end(context, conversion, result)
 
-    def _end(self, context: Context, result: ConversionResult) -> list[str]:
+    def _end(
+        self, context: Context, conversion: CheckedConversion, result: ConversionResult
+    ) -> list[str]:
+        self._result = result
+        outputs = result.outputs
+        place = outputs[0] if len(outputs) == 1 else conversion.target.destination.uri
+        self._note_outlets(context, place if outputs else None)
         context["ti"].xcom_push(key="conversion_cost", value=result.cost)
-        return result.outputs
+        return outputs
+
+    def _lineage(self) -> Lineage | None:
+        if self._conversion is None:
+            return None
+        from airflow_provider_convertapi.operators.lineage import of_conversion
+
+        return of_conversion(self._conversion, self._digest, self._result)
 
     def _plan(self, conversion: CheckedConversion) -> list[str]:
         self.log.info(

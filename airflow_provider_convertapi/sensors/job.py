@@ -57,17 +57,23 @@ class ConvertApiJobSensor(ConvertApiSensor):
     ) -> None:
         super().__init__(convertapi_conn_id=convertapi_conn_id, deferrable=deferrable, **kwargs)
         self.job_id = job_id
-        self._secret_job_id: str | None = None
         self._began: float | None = None
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         """Render, and hide the id before Airflow stores the rendered fields."""
-        super()._do_render_template_fields(*args, **kwargs)
         from airflow_provider_convertapi.airflow_names import mask_secret
+        from airflow_provider_convertapi.conversions.secrets import (
+            Concealed,
+            conceal_given,
+            revealed,
+        )
 
-        if self.job_id != _HIDDEN:
-            self._secret_job_id, self.job_id = str(self.job_id).strip(), _HIDDEN
-            mask_secret(self._secret_job_id)
+        self.job_id = revealed(self.job_id)  # where it is rendered once more
+        super()._do_render_template_fields(*args, **kwargs)
+        job_id = str(self.job_id).strip()
+        mask_secret(job_id)
+        self.job_id = Concealed(_HIDDEN, job_id)
+        conceal_given(self, ("job_id",))
 
     def poke(self, context: Context) -> bool:
         """Tell whether the job has its result; raise the error that it ended with."""
@@ -139,9 +145,10 @@ class ConvertApiJobSensor(ConvertApiSensor):
         return ConvertApiHook(self.convertapi_conn_id).open_session()
 
     def _checked_job_id(self) -> str:
+        from airflow_provider_convertapi.conversions.secrets import revealed
         from airflow_provider_convertapi.errors import ParameterError
 
-        job_id = self.job_id if self._secret_job_id is None else self._secret_job_id
+        job_id: str = revealed(self.job_id)
         if not _JOB_ID.fullmatch(job_id):
             complaint = (
                 f"has {len(job_id)} characters or others than lower-case letters and digits; it "

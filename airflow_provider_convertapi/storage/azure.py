@@ -54,6 +54,12 @@ class AzureLocation(ObjectLocation):
             logger.setLevel(logging.WARNING)
         return super().at(address, argument)
 
+    @property
+    def dataset(self) -> tuple[str, str]:
+        """Return the container with its account, which only the connection knows, and the path."""
+        host = f"{self.fs.service_client.account_name}.dfs.core.windows.net"
+        return f"abfss://{self.bucket}@{host}", self.object_key.rstrip("/") or "/"
+
     def run(self, coroutine: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         """Run a coroutine on the loop of the file system."""
         from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it

@@ -68,6 +68,11 @@ def directory_of(uri: str) -> str:
     return _split_glob(uri)[0]
 
 
+def listed_from(uri: str) -> str:
+    """Return the same as far as the text tells, without looking whether a glob is a file's name."""
+    return _glob_parts(uri)[0]
+
+
 def is_glob(uri: str) -> bool:
     """Tell whether `uri` holds a wildcard and is not the name of an existing file."""
     return _split_glob(uri)[1] is not None

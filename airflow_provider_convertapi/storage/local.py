@@ -84,6 +84,11 @@ class LocalLocation:
         """Return the path."""
         return self.uri
 
+    @property
+    def dataset(self) -> tuple[str, str]:
+        """Return OpenLineage's namespace of local files, and the path."""
+        return "file", self.uri.rstrip("/") or "/"
+
     def canonical(self) -> str:
         """Return the path without links and dots."""
         return os.path.realpath(self.uri)

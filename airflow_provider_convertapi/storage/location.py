@@ -162,6 +162,10 @@ class Location(Protocol):
     def key(self) -> Hashable:
         """Return a key that is equal for the same spelling of the same place."""
 
+    @property
+    def dataset(self) -> tuple[str, str]:
+        """Return namespace and name as OpenLineage names what lies here; no secret, no I/O."""
+
     def canonical(self) -> str:
         """Return one text for every spelling of the place; the connection is not part of it."""
 

@@ -83,6 +83,11 @@ class ObjectLocation(StoreLocation):
         """Return the key within the bucket."""
         return self.path.partition("/")[2]
 
+    @property
+    def dataset(self) -> tuple[str, str]:
+        """Return the bucket, and the key within it."""
+        return f"{self.family}://{self.bucket}", self.object_key.rstrip("/") or "/"
+
     # --- what is there -----------------------------------------------------------------------
 
     def state(self) -> State | None:

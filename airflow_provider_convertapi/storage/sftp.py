@@ -27,6 +27,12 @@ class SftpLocation(StoreLocation):
             form = f"{address.scheme}://CONNECTION@/PATH"
             raise wrong(argument, f"{shown(address.uri)} names no connection: {form}")
 
+    @property
+    def dataset(self) -> tuple[str, str]:
+        """Return the server, which only the connection knows, and the path."""
+        given = {"host": "".join(self.fs.storage_args[:1]), **self.fs.storage_options}
+        return f"file://{given['host']}", self.path.rstrip("/") or "/"
+
     def reader(self, state: State | None) -> Reader:  # noqa: ARG002 - opening makes no extra request
         """Open the file; no block size, since asyncssh splits reads and would multiply it."""
         return Reader(self.fs.open(self.path, "rb"), self)

@@ -29,7 +29,7 @@ from airflow_provider_convertapi.storage.names import temporary_name
 from airflow_provider_convertapi.storage.reader import Reader
 from airflow_provider_convertapi.storage.renaming import RenamedPart, remove
 from airflow_provider_convertapi.storage.trouble import naming_connection
-from airflow_provider_convertapi.storage.uris import shown, wrong
+from airflow_provider_convertapi.storage.uris import dataset_in_text, shown, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -119,6 +119,11 @@ class StoreLocation:
     def key(self) -> Hashable:
         """Return connection and path."""
         return (self.family, self.conn_id, self.path)
+
+    @property
+    def dataset(self) -> tuple[str, str]:
+        """Return scheme and host as the namespace, and the path."""
+        return dataset_in_text(self.uri)
 
     def canonical(self) -> str:
         """Return the path without dots; two connections usually lead to the same store."""

@@ -6,7 +6,7 @@ This module may change from release to release.
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from airflow_provider_convertapi.errors import ParameterError
 
@@ -14,6 +14,8 @@ _URL = re.compile(r"\s*https?://", re.IGNORECASE)
 _URI = re.compile(r"\s*([a-z][a-z0-9+.-]*://)([^/]*)(.*)", re.IGNORECASE | re.DOTALL)
 _URL_PARTS = re.compile(r"([^/?#\\]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
 _HOST = re.compile(r"(?:\[[^\]]*\]|[^:]*)(?::\d+)?")
+
+_PRINTED = "".join(map(chr, range(33, 127)))
 
 _SIGNATURES = (
     ("X-Amz-Signature", "Algorithm Credential Date Expires SignedHeaders Security-Token", "X-Amz-"),
@@ -49,6 +51,27 @@ def shown(uri: str) -> str:
     A URL goes without user, password, query and fragment; the URI of a store without a password.
     """
     return _divided(uri)[0]
+
+
+def dataset_in_text(uri: str) -> tuple[str, str]:
+    """Return OpenLineage's namespace and name of what a URI leads to, as far as its text tells."""
+    matched = _URI.match(shown(uri))
+    if matched is None:
+        return "file", uri
+    scheme, authority, path = matched.groups()
+    host = authority.rpartition("@")[2]
+    return f"{scheme}{host}".strip(), path.strip("/") or "/"
+
+
+def asset_uri(uri: str) -> str:
+    """Return a path or URI as that of an asset: without connection or secret, and in ASCII."""
+    if "://" in uri:
+        scheme, mark, rest = shown(uri).partition("://")
+        authority, slash, path = rest.partition("/")
+        uri = f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"
+    else:
+        uri = f"file://{uri}"
+    return quote(uri, safe=_PRINTED)
 
 
 def unsigned(url: str) -> str:

@@ -253,3 +253,15 @@ def test_id_is_hidden_in_a_real_task_run(
     database = b"".join(path.read_bytes() for path in home.glob("airflow.db*"))
     assert b'"job_id": "***"' in database
     assert job.encode() not in database
+
+
+def test_no_attribute_shows_the_id() -> None:
+    """OpenLineage sends the attributes of a task, and Airflow keeps what its constructor got."""
+    from airflow_provider_convertapi.sensors.job import ConvertApiJobSensor
+
+    job_id = "a1b2" * 8
+    sensor = ConvertApiJobSensor(task_id="wait", job_id=job_id)
+
+    sensor.render_template_fields({})
+
+    assert [] == [name for name, value in vars(sensor).items() if job_id in repr(value)]

@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_convertapi.errors import OutputExistsError
 from airflow_provider_convertapi.storage import Destination, Publication, find_source
+from airflow_provider_convertapi.storage.datasets import dataset_of
 from tests.tries import TaskInstance, run_try
 
 if TYPE_CHECKING:
@@ -135,3 +136,17 @@ def test_odd_names_are_read_and_written(store: Place, name: str) -> None:
 
     assert b"result" == store.read(f"out/{name}")
     assert [f"in/{name}", f"out/{name}"] == store.names()
+
+
+def test_what_openlineage_calls_a_file(store: Place) -> None:
+    """Its naming conventions want the account of a container and the host of a file server."""
+    namespace, name = dataset_of(f"{store.uri}deep/in.txt")
+
+    namespaces = {
+        "s3": f"s3://{store.bucket}",
+        "gs": f"gs://{store.bucket}",
+        "abfs": f"abfss://{store.bucket}@devstoreaccount1.dfs.core.windows.net",
+        "sftp": "file://127.0.0.1",
+    }
+    assert namespaces[store.scheme] == namespace
+    assert name.endswith(store.key("deep/in.txt"))

@@ -1,0 +1,51 @@
+"""What the events of a task's outlets say: Airflow makes them when the task succeeds.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_convertapi.airflow_names import Asset, AssetAlias, BaseAsset
+from airflow_provider_convertapi.storage.uris import asset_uri
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Iterable, Mapping
+
+    from airflow.sdk import Context
+
+    from airflow_provider_convertapi.operators.lineage import Lineage
+
+
+def note_outlets(
+    context: Context,
+    outlets: Iterable[Any],
+    lineage: Callable[[], Lineage | None],
+    place: str | None,
+    log: logging.Logger,
+) -> None:
+    """Let the event of each asset among the outlets say what the task did; raises nothing.
+
+    What a user has put there before stays.  What cannot be noted is a warning, since the task has
+    paid; an outlet that is no asset is left alone.
+
+    :param lineage: returns what the task did.
+    :param place: URI of what was written, which becomes the asset of an alias; None for nothing.
+    """
+    for outlet in outlets:
+        try:
+            if isinstance(outlet, BaseAsset) and (did := lineage()) is not None:
+                _note(context["outlet_events"], outlet, did.extra(), place)
+        except Exception as error:  # noqa: BLE001 - whatever Airflow objects to: the conversion is paid
+            log.warning("The event of outlet %r does not say what was done: %s", outlet, error)
+
+
+def _note(events: Any, outlet: Any, extra: Mapping[str, Any], place: str | None) -> None:
+    event = events[outlet]
+    if not isinstance(outlet, AssetAlias):
+        event.extra = {**extra, **event.extra}
+    # Airflow 2, whose events have no such attribute, fails the task if it does not know the alias.
+    elif place is not None and getattr(event, "asset_alias_events", None) == []:
+        event.add(Asset(uri=asset_uri(place)), extra=dict(extra))
