@@ -17,6 +17,9 @@ LIMIT = 120_000
 SIZE: ViewportSize = {"width": 1280, "height": 900}
 """A small laptop's window."""
 
+TALL: ViewportSize = {"width": 1280, "height": 1600}
+"""A window in which the form with all of its fields needs no scrolling."""
+
 _HIDDEN = """
 (line) => {
   let right = document.documentElement.clientWidth;
@@ -28,10 +31,10 @@ _HIDDEN = """
   }
   const range = document.createRange();
   range.selectNodeContents(line);
-  return Math.max(0, ...[...range.getClientRects()].map((r) => Math.ceil(r.right - right)));
+  return Math.max(0, ...[...range.getClientRects()].map((r) => Math.floor(r.right - right)));
 }
 """
-"""How many pixels of an element's text lie beyond the right edge of a box that cuts it off."""
+"""How many whole pixels of an element's text lie beyond the right edge of a box that cuts it off."""
 
 
 class Watch:
