@@ -18,9 +18,10 @@ MATRIX ?=
 # Every supported minor release, and three releases that pin an older starlette.
 AIRFLOWS := 2.11.* 3.0.* 3.1.* 3.1.8 3.2.* 3.2.0 3.2.1 3.3.*
 
-# The test of the pool needs Airflow 3's scheduler; the comparison with other clients and the search
-# for engines that are broken on purpose need not run twice.
+# The test of the pool needs Airflow 3's scheduler; the comparison with other clients, the live check
+# and the search for engines that are broken on purpose need not run twice.
 NOT_ON_2 := --deselect tests/batch/test_pool.py --ignore tests/e2e/test_comparison.py \
+	--ignore tests/e2e/test_make_live.py --ignore tests/core/live/test_readings.py \
 	--ignore tests/simulation/test_broken_engines.py
 
 .DEFAULT_GOAL := help
@@ -28,7 +29,7 @@ SEEDS ?= 1000
 OFFSET ?= 0
 
 .PHONY: help demo ui simulate test test-core test-airflow coverage test-long test-floors test-2.11 test-matrix \
-	test-crash test-celery test-browser screenshots test-stores test-node test-ocr lint bench reference follow-pages constraints resolve clean
+	test-crash test-celery test-browser screenshots test-stores test-node test-ocr live lint bench reference follow-pages constraints resolve clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9.-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -96,6 +97,11 @@ test-ocr: .venv/ocr ## Recognise the text of scans in the sandbox; installs half
 
 test-node: .venv/installed ## Run the vendor's Node.js client against the sandbox; needs node and npm
 	.venv/bin/python sandbox/tests/node/run.py
+
+live: ## Find out what is true at the real ConvertAPI; needs CONVERTAPI_TOKEN, and takes about 11 conversions
+	@$(PYTHON) dev/live.py --check
+	$(MAKE) .venv/installed
+	.venv/bin/python dev/live.py
 
 follow-pages: .venv/installed ## Follow the tutorial and the pages about installation, in empty environments
 	.venv/bin/python -m dev.follow_pages

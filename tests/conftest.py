@@ -60,9 +60,9 @@ LONG = ("batch", "parity")
 """Folders whose tests take minutes in total: `make test-long` runs them, `make test` does not."""
 
 
-ON_REQUEST = ("browser", "crash", "celery", "contract", "stores")
-"""Folders whose tests start a whole Airflow, or servers that have to be installed: left out unless
-they, or a part of them, are named."""
+ON_REQUEST = ("browser", "crash", "celery", "contract", "live", "stores")
+"""Folders whose tests start a whole Airflow, or servers that have to be installed, or spend the
+conversions of a real account: left out unless they, or a part of them, are named."""
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -1,4 +1,4 @@
 """The live check: which reading of ConvertAPI's contract is true at the service of a connection.
 
-This package may change from release to release.
+This module may change from release to release.
 """

@@ -13,7 +13,7 @@ from airflow_provider_convertapi.live.facts import KNOWN, NOT_ASKED, UNCLEAR, Fa
 from airflow_provider_convertapi.live.jobs import Jobs
 from airflow_provider_convertapi.live.keys import Keys
 from airflow_provider_convertapi.live.money import Money
-from airflow_provider_convertapi.live.wire import Wire, is_throttled
+from airflow_provider_convertapi.live.wire import THROTTLED_TRIES, Wire, is_throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.live.documents import Document
     from airflow_provider_convertapi.live.jobs import Job
 
+HOSTS = tuple(
+    f"https://{name}.convertapi.com"
+    for name in ("v2", "eu-v2", "uk-v2", "us-v2", "ca-v2", "as-v2", "au-v2", "jp-v2")
+)
 STOPPED = "a refused request was billed, so nothing more is asked that could cost something"
 
 
@@ -38,6 +42,7 @@ class Check:
 
     :param allowed: conversions that it may take.
     :param pages: pages of the document that shall take long.
+    :param hosts: the origins of ConvertAPI.
     """
 
     settings: ConnectionSettings
@@ -45,6 +50,7 @@ class Check:
     say: Callable[[str], None]
     allowed: int = 0
     pages: int = 300
+    hosts: tuple[str, ...] = HOSTS
     nonce: str = ""
     """Names the jobs that are left for a later call; empty where none is."""
     facts: list[Fact] = field(default_factory=list)
@@ -52,6 +58,8 @@ class Check:
     """Age in seconds at which the record of a job that was read was gone; 0: it was not."""
     verdict_gone_at: float = 0.0
     """The same for the verdict of a job that failed."""
+    measured_all: bool = True
+    """Whether the account's count could be read after each refused request."""
     pending: str = ""
     """Why a debit may come that belongs to nothing that is asked for; empty where none may."""
     first_price: tuple[int, str] | None = None
@@ -161,7 +169,7 @@ class Check:
     def pay(self, request: Request, worst: int) -> Response | None:
         """Send a conversion that leaves no job; again only where it was throttled."""
         answer = None
-        for attempt in range(5):
+        for attempt in range(THROTTLED_TRIES):
             answer = self.wire.once(request, self.keys.secret())
             if not is_throttled(answer):
                 return answer

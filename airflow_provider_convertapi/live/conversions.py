@@ -96,7 +96,7 @@ def _say_refused_instead(check: Check, evidence: str, debited: int | None) -> No
 
 def _say_billed(check: Check, debited: int | None, evidence: str) -> None:
     if debited is None:
-        check.unclear(4, FAILED, "without a master token what is billed is not measured", evidence)
+        check.unclear(4, FAILED, "what is billed could not be measured", evidence)
     elif debited in {0, 1}:
         reading = "is billed" if debited else "is free"
         meaning = (
@@ -193,7 +193,7 @@ def ask_for_running(check: Check) -> None:
     """Submit a long document, an archive beside it, and delete the long one while it runs."""
     unit = check.money.unit
     if not check.money.is_metered:
-        check.skip(9, RUNNING, "without a master token what is billed is not measured")
+        check.skip(9, RUNNING, "what is billed could not be measured")
         return
     if not check.money.may(unit):
         return
@@ -207,14 +207,21 @@ def ask_for_running(check: Check) -> None:
     running = job.was_running and job.final is None
     gone = check.jobs.delete(job)
     cost = _follow_archive(check, archive)
+    debited = _debit(check, cost, patient=running)
+    check.wire.open_jobs -= job.final is None
+    _say_deleted(check, running=running, gone=gone, debited=debited)
+
+
+def _debit(check: Check, cost: int, *, patient: bool) -> int | None:
+    """Return what was billed beside a known cost; None where it could not be measured."""
     debited = check.money.measure(cost)
-    for _ in range(_DEBIT_LOOKS if running else 0):
-        if (debited or 0) > cost:
+    for _ in range(_DEBIT_LOOKS if patient else 0):
+        if debited is None or debited > cost:
             break
         check.clock.sleep(_DEBIT_WAIT)
-        debited = (debited or 0) + (check.money.measure() or 0)
-    check.wire.open_jobs -= job.final is None
-    _say_deleted(check, running=running, gone=gone, debited=(debited or 0) - cost)
+        more = check.money.measure()
+        debited = None if more is None else debited + more
+    return None if debited is None else debited - cost
 
 
 def _submit_beside(check: Check, job: Job) -> Job | None:
@@ -271,15 +278,22 @@ def _wait_until_known(check: Check, job: Job) -> None:
             check.clock.sleep(0.25)
 
 
-def _say_deleted(check: Check, *, running: bool, gone: Response | None, debited: int) -> None:
+def _say_deleted(
+    check: Check, *, running: bool, gone: Response | None, debited: int | None
+) -> None:
+    shown = "not measured" if debited is None else f"+{debited}"
     evidence = (
-        f"GET: {'202' if running else 'not 202'}; DELETE: {told(gone)}; ConversionsConsumed "
-        f"+{debited}"
+        f"GET: {'202' if running else 'not 202'}; DELETE: {told(gone)}; ConversionsConsumed {shown}"
     )
     if not running:
         check.unclear(9, RUNNING, "it had ended before it could be deleted", evidence)
     elif gone is None or gone.status != 200:
         check.unclear(9, RUNNING, "it was not deleted", evidence)
+    elif check.first_price is not None and not check.first_price[0]:
+        check.unclear(9, RUNNING, "a conversion costs nothing here", evidence)
+    elif debited is None or debited < 0:
+        check.pending = "a deleted job may be billed this late"
+        check.unclear(9, RUNNING, "what was billed could not be measured", evidence)
     elif debited:
         meaning = "`cancel_on_kill=True` saves no conversion; it only removes documents sooner."
         check.know(9, RUNNING, "is billed all the same", evidence, meaning)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import secrets
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.live.documents import texts
@@ -20,16 +19,13 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.live.jobs import Job
 
 _Q = 10
-_DOMAIN = "convertapi.com"
-_NAMES = ("v2", "eu-v2", "uk-v2", "us-v2", "ca-v2", "as-v2", "au-v2", "jp-v2")
 DOCUMENTS, JOBS = "documents on other hosts", "jobs on other hosts"
-_ELSEWHERE = "the connection's host is none of ConvertAPI's, which has eight"
+_ELSEWHERE = "the connection's host is none of ConvertAPI's"
 
 
 def _others(check: Check) -> list[str]:
-    host = urlsplit(check.settings.base_url).hostname or ""
-    known = [f"{name}.{_DOMAIN}" for name in _NAMES]
-    return [other for other in known if other != host] if host in known else []
+    own, known = check.settings.base_url, check.hosts
+    return [other for other in known if other != own] if own in known else []
 
 
 def ask(check: Check) -> None:
@@ -58,7 +54,7 @@ def ask_for_job(check: Check, job: Job) -> None:
 
 
 def _say(check: Check, name: str, method: str, path: str) -> None:
-    seen = {host: check.wire.elsewhere(method, f"https://{host}{path}") for host in _others(check)}
+    seen = {host: check.wire.elsewhere(method, f"{host}{path}") for host in _others(check)}
     evidence = ", ".join(f"{host}: {status or 'no answer'}" for host, status in seen.items())
     found = [host for host, status in seen.items() if status == 200]
     if set(seen.values()) - {200, 404}:

@@ -13,7 +13,7 @@ from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.forms import FormBody
 from airflow_provider_convertapi.api.wire import Request, error_code, whole_number
 from airflow_provider_convertapi.errors import ConvertApiError
-from airflow_provider_convertapi.live.wire import is_ok, is_throttled
+from airflow_provider_convertapi.live.wire import THROTTLED_TRIES, is_ok, is_throttled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -123,7 +123,8 @@ class Jobs:
         self.made.append(job)
         self.ids.add(job.id)
         request = submission(pair, fields, job.id, stores=stores)
-        for attempt in range(5):
+        for attempt in range(THROTTLED_TRIES):
+            job.born = self.wire.clock.monotonic()
             job.submitted = self.wire.once(request, self.secret())
             job.born = self.wire.clock.monotonic()
             if job.submitted is not None and not is_throttled(job.submitted):
@@ -228,6 +229,8 @@ class Jobs:
         for job in self.made:
             if job.id in self.kept:
                 continue
+            if job.submitted is None and job.known_at is None:
+                self._find_lost(job)
             if job.stores and job.final is None and job.is_accepted:
                 self.follow(job)  # its documents have names only once it has ended
             if job.stores and not job.is_done and job.is_accepted and not job.has_failed:

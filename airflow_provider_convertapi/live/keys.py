@@ -38,6 +38,9 @@ class Keys:
     way: str = field(init=False)
     lifetime: int = 300
     sent: set[str] = field(default_factory=set, repr=False)
+    _current: str = field(default="", init=False, repr=False)
+    _kind: tuple[str, int] | None = field(default=None, init=False)
+    _until: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self.way = {"jwt": "text", "jwt_remote": "issued"}.get(self.settings.auth, "api_token")
@@ -46,11 +49,18 @@ class Keys:
             self.sent.add(self.settings.kid)
 
     def secret(self) -> str:
-        """Return a credential for a conversion."""
+        """Return a credential for a conversion: a JWT for half of its life, or the token itself."""
         if self.way == "api_token":
             return self.settings.api_token
+        kind = (self.way, self.lifetime)
+        if self._kind != kind or self.now() > self._until:
+            self._until = self.now() + self.lifetime / 2
+            self._current, self._kind = self._new(), kind
+        return self._current
+
+    def _new(self) -> str:
         if self.way == "issued":
-            return self.issued(self.lifetime) or self.settings.api_token
+            return self.issued(self.lifetime) or ""
         return self.sign(self.lifetime, self.way)
 
     def now(self) -> float:

@@ -42,6 +42,8 @@ class Money:
     account: dict[str, Any] = field(default_factory=dict)
     lag: float = 0.0
     """Seconds after which the count had followed a conversion that had ended."""
+    is_certain: bool = True
+    """Whether the last measurement succeeded."""
     _told: int = 0
     _first: int | None = None
     _latest: int | None = None
@@ -102,7 +104,9 @@ class Money:
             if now is not None and now == last and now - before >= expected:
                 break
             last = now if now is not None else last
+        was_certain, self.is_certain = self.is_certain, last is not None
         if last is None:
             return None
         self._latest = last
-        return last - before
+        # After a reading that failed, the difference is that of more than one step.
+        return last - before if was_certain else None

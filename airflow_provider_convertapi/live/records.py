@@ -90,7 +90,7 @@ def _say_cost(check: Check, job: Job) -> None:
     if cost is None:
         check.unclear(6, name, "the result of a job tells no ConversionCost", evidence)
     elif debited is None:
-        check.unclear(6, name, "without a master token it cannot be compared", evidence)
+        check.unclear(6, name, "what was billed could not be measured", evidence)
     elif debited != cost:
         why = "it differs from the debit, unless somebody else uses the account now"
         check.unclear(6, name, why, evidence)

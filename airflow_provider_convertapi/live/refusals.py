@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TWICE, REFUSALS, PLACE = "a second POST", "refusals", "where a refused parameter shows"
 PAIR_STATUS, FORMAT_CODE = "a pair that does not exist", "a document of another format"
 _REFUSED = frozenset({400, 409, 415, 422})
-_NO_METER = "without a master token what is billed is not measured"
+_NO_METER = "what was billed could not be measured"
 
 
 # --- question 1 -----------------------------------------------------------------------------------
@@ -142,6 +142,7 @@ def ask(check: Check) -> None:
 def _was_billed(check: Check, seen: list[str]) -> bool:
     debited = check.money.measure()
     if debited is None:
+        check.measured_all = False
         check.money.took(1)
         return False
     if debited > 0 and check.pending:
@@ -156,7 +157,7 @@ def _was_billed(check: Check, seen: list[str]) -> bool:
 def _say_free(check: Check, seen: list[str]) -> None:
     if any(fact.name == REFUSALS for fact in check.facts):
         return
-    if not check.money.is_metered:
+    if not check.money.is_metered or not check.measured_all:
         check.unclear(5, REFUSALS, _NO_METER, ", ".join(seen))
     elif not any(answer.startswith(("400", "415")) for answer in seen):
         check.unclear(5, REFUSALS, "nothing was refused with 400 or 415", ", ".join(seen))

@@ -27,6 +27,8 @@ _THROTTLED = frozenset({429, 503})
 _WAITS = (5.0, 10.0, 15.0, 15.0)
 """Seconds between tries of a throttled request, as ConvertAPI advises."""
 _LONGEST_WAIT = 60.0
+THROTTLED_TRIES = 8
+"""How often a conversion is submitted that is throttled: for two minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Wire:
     http_timeout: float = 60.0
     refused: list[Refused] = field(default_factory=list)
     open_jobs: int = 0
+    answers: int = 0
+    """How many came, whatever they said."""
     _least: float = field(default=-math.inf, init=False)
     _most: float = field(default=math.inf, init=False)
     """Bounds of the seconds by which the service's clock is ahead; each answer narrows them."""
@@ -118,8 +122,9 @@ class Wire:
             self.clock.sleep(0.25 * 2**attempt)
             return
         asked = answer.headers.get("retry-after", "")
-        seconds = float(asked) if asked.isdigit() else _WAITS[min(attempt, len(_WAITS) - 1)]
-        seconds = min(seconds, _LONGEST_WAIT)
+        seconds = _WAITS[min(attempt, len(_WAITS) - 1)]
+        if asked.isdigit():
+            seconds = min(max(seconds, float(asked)), _LONGEST_WAIT)
         self.say(f"The service is overloaded (HTTP {answer.status}); waiting {seconds:g} s …")
         self.clock.sleep(seconds)
 
@@ -133,6 +138,7 @@ class Wire:
             return None, error.sent
         except ConvertApiError:  # an answer that is endless
             return None, True
+        self.answers += 1
         self._note(answer, began)
         return answer, True
 

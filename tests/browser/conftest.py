@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 IMAGES = ROOT / "docs" / "images"
 LARGEST_IMAGE = 150_000
-MARGIN = 12
-"""Pixels that a picture shows below its last line."""
-
 SHOWN = ("document_to_pdf", "nightly_folder", "quota_exhausted")
 """Examples that are looked at."""
 
@@ -127,25 +124,20 @@ def page(
 
 
 @pytest.fixture
-def screenshot(page: Page) -> Callable[..., None]:
+def screenshot(page: Page) -> Callable[[str, Locator | float], None]:
     """Provide a function that takes a picture for the docs, and keeps it where that is asked for.
 
-    It shows one element, or the page down to the end of one.
+    It shows one element, or the page down to so many pixels.
     """
 
-    def take(name: str, shown: Locator | None = None, until: Locator | None = None) -> None:
-        if shown is not None:
-            picture = shown.screenshot(animations="disabled", caret="hide")
+    def take(name: str, shown: Locator | float) -> None:
+        if isinstance(shown, int | float):
+            picture = page.screenshot(
+                clip={"x": 0, "y": 0, "width": SIZE["width"], "height": shown},
+                animations="disabled",
+            )
         else:
-            box = until.bounding_box() if until else None
-            assert box, f"{name}: the page does not show its end"
-            box |= {
-                "x": 0,
-                "y": 0,
-                "width": SIZE["width"],
-                "height": box["y"] + box["height"] + MARGIN,
-            }
-            picture = page.screenshot(clip=box, animations="disabled")
+            picture = shown.screenshot(animations="disabled", caret="hide")
         assert len(picture) <= LARGEST_IMAGE, f"{name}: {len(picture)} bytes"
         if os.environ.get("SCREENSHOTS"):
             IMAGES.mkdir(exist_ok=True)

@@ -20,7 +20,7 @@ from tests.browser.pages import LIMIT, TALL, ConnectionForm, open_connections
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
     from convertapi_sandbox import Sandbox
     from tests.airflow_parts import Airflow
@@ -81,7 +81,7 @@ def stored(airflow: Airflow, conn_id: str) -> dict[str, Any]:
 
 
 def test_empty_form_explains_itself(
-    page: Page, form: ConnectionForm, screenshot: Callable[..., None]
+    page: Page, form: ConnectionForm, screenshot: Callable[[str, Locator | float], None]
 ) -> None:
     """Each field has its label, and its placeholder or help text, none of which is cut off."""
     form.add("convertapi_default")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from playwright.sync_api import expect
 
 from tests.airflow_parts import START_LIMIT, Run, wait_for
-from tests.browser.pages import cut_off, log_of, open_task
+from tests.browser.pages import cut_off, lines_above, log_of, open_task, top_and_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
     from convertapi_sandbox import Sandbox
     from tests.airflow_parts import Airflow
@@ -70,24 +70,29 @@ def test_batch_tells_its_summary_and_its_asset(page: Page, done: Run) -> None:
 
 
 def test_failed_task_says_what_happened_its_cost_and_the_remedy(
-    page: Page, failed: Run, screenshot: Callable[..., None]
+    page: Page, failed: Run, screenshot: Callable[[str, Locator | float], None]
 ) -> None:
     """A person reads it without scrolling; the page of the account is a click away."""
     open_task(page, failed, "to_pdf")
 
     expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
-    for told in ("What happened: .* has no conversions left", "Cost: nothing", "What to do: Buy"):
-        line = log_of(page).get_by_text(re.compile(told)).first
+    exception = log_of(page).get_by_text("Task failed with exception")
+    exception.wait_for()
+    lines = lines_above(page, exception)
+    assert [0] * len(lines) == [cut_off(line) for line in lines]
+    for line in lines:
         expect(line).to_be_in_viewport()
-        assert 0 == cut_off(line), told
-    screenshot("failed-task", until=log_of(page).get_by_text("What to do:"))
+    told = " ".join(" ".join(line.inner_text() for line in lines).split())
+    assert re.search(r"What happened: .* has no conversions left.* Cost: nothing was paid", told)
+    assert re.search(r"What to do: .*Buy conversions .* clear .*this task", told)
+    screenshot("failed-task", top_and_end(exception)[0])
 
     open_task(page, failed, "to_pdf", "details")
     expect(page.get_by_role("link", name="ConvertAPI usage")).to_be_visible()
 
 
 def test_running_batch_shows_what_it_does(
-    page: Page, running: Run, service: Sandbox, screenshot: Callable[..., None]
+    page: Page, running: Run, service: Sandbox, screenshot: Callable[[str, Locator | float], None]
 ) -> None:
     """The page of a batch that runs tells how many files it converts and how many it reuses."""
     open_task(page, running, "to_pdf")
@@ -95,6 +100,6 @@ def test_running_batch_shows_what_it_does(
     expect(page.get_by_text("Running", exact=True).first).to_be_visible()
     expect(log_of(page)).to_contain_text("2 to convert")
     expect(log_of(page)).to_contain_text("6 reused")
-    screenshot("running-batch", until=log_of(page))
+    screenshot("running-batch", top_and_end(log_of(page))[1])
     open_task(page, running, "to_pdf", "rendered_templates")
     expect(page.get_by_role("row").filter(has_text="to_format")).to_contain_text("pdf")

@@ -68,6 +68,7 @@ PUBLIC = {
     "airflow_provider_convertapi.operators.batch": ["ConvertApiBatchOperator"],
     "airflow_provider_convertapi.operators.convert": ["ConvertApiOperator"],
     "airflow_provider_convertapi.policies": ["ConvertApiRetryPolicy"],
+    "airflow_provider_convertapi.probe": ["main"],
     "airflow_provider_convertapi.sensors.job": ["ConvertApiJobSensor"],
     "airflow_provider_convertapi.sensors.quota": ["ConvertApiQuotaSensor"],
     "airflow_provider_convertapi.shards": ["find_shards"],
