@@ -86,7 +86,7 @@ def _listener() -> tuple[Any, Any]:
     for known in manager.pm.get_plugins():  # the plugin's own, where this process loads it now
         if isinstance(known, OpenLineageListener):
             manager.pm.unregister(known)
-    return manager, TaskListener()
+    return manager, TaskListener()  # type: ignore[no-untyped-call] # OpenLineage's has no types
 
 
 def _listeners() -> Any:
