@@ -101,5 +101,14 @@ def test_running_batch_shows_what_it_does(
     expect(log_of(page)).to_contain_text("2 to convert")
     expect(log_of(page)).to_contain_text("6 reused")
     screenshot("running-batch", top_and_end(log_of(page))[1])
+
+    state = f"{running.path}/taskInstances/to_pdf/state-store"
+    wait_for("its progress", lambda: running.airflow.call("GET", state)["task_state_store"])
+    open_task(page, running, "to_pdf", "task-state-store")
+    progress = page.get_by_role("row").filter(has_text="progress")
+    for number in (r'"reused":\s6', r'"left":\s2', r'"cost":\s0'):
+        expect(progress).to_contain_text(re.compile(number))
+    screenshot("progress", top_and_end(progress)[1])
+
     open_task(page, running, "to_pdf", "rendered_templates")
     expect(page.get_by_role("row").filter(has_text="to_format")).to_contain_text("pdf")
