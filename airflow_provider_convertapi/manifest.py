@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.parameters import is_a
+from airflow_provider_convertapi.batch.costs import Costs, costs_of
 from airflow_provider_convertapi.batch.manifest import MANIFEST, Manifest, last_records
 from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.conversions.values import choice, plain_text, wrong
@@ -88,21 +89,40 @@ def read_manifest(directory: str, run_id: str | None = None) -> list[Record]:
     :param directory: a batch's destination, or its manifest; a path or a URI.
     :param run_id: whose records count; None: all.
     """
-    folder = directory.rstrip("/") + "/"
-    own = f"{OWN_DIRECTORY}/{MANIFEST}"
-    manifest = Manifest(Folder(folder if folder.endswith(own) else folder + own))
+    manifest = _manifest_of(directory)
     records = (record for _, record in manifest.records() if run_id in (None, record.run_id))
     return sorted(last_records(records).values(), key=lambda record: record.target)
+
+
+def read_costs(directory: str) -> list[Costs]:
+    """Return what batches paid into a destination, by day, DAG and pair of formats.
+
+    :param directory: a batch's destination, or its manifest; a path or a URI.
+    """
+    return costs_of(record for _, record in _manifest_of(directory).records())
+
+
+def _manifest_of(directory: str) -> Manifest:
+    folder = directory.rstrip("/") + "/"
+    own = f"{OWN_DIRECTORY}/{MANIFEST}"
+    return Manifest(Folder(folder if folder.endswith(own) else folder + own))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print what the arguments ask for; 1 where there is no manifest."""
     given = _parser().parse_args(arguments)
     try:
-        records = read_manifest(given.directory)
+        costs = read_costs(given.directory) if given.cost else []
+        records = [] if given.cost else read_manifest(given.directory)
     except ConvertApiError as error:
         print(error, file=sys.stderr)  # noqa: T201 - a command speaks to a person
         return 1
+    if costs:
+        _print_costs(costs, given)
+        return 0
+    if not records and given.cost and _manifest_of(given.directory).part_names():
+        print("Nothing was paid.")  # noqa: T201 - as above
+        return 0
     if not records:
         print(f"{given.directory}: no manifest, or an empty one.", file=sys.stderr)  # noqa: T201 - as above
         return 1
@@ -122,6 +142,9 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--all", action="store_true", help="list every file, not failures only")
     which.add_argument("--failed", action="store_true", help="list failed files only")
+    which.add_argument(
+        "--cost", action="store_true", help="list what was paid, by day, DAG and pair of formats"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON line for each file")
     form.add_argument("--csv", action="store_true", help="print a table of comma-separated values")
@@ -141,6 +164,33 @@ def _write_csv(records: Iterable[Record]) -> None:
 
 def _as_json(record: Record) -> str:
     return json.dumps(asdict(record))
+
+
+def _print_costs(costs: Sequence[Costs], given: argparse.Namespace) -> None:
+    if given.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(Costs._fields)
+        writer.writerows(costs)
+        return
+    for line in map(_as_json_line, costs) if given.json else _cost_report(costs):
+        print(line)  # noqa: T201 - a command speaks to a person
+
+
+def _as_json_line(line: Costs) -> str:
+    return json.dumps(line._asdict())
+
+
+def _cost_report(costs: Sequence[Costs]) -> Iterator[str]:
+    names = [f"{line.from_format} to {line.to_format}" for line in costs]
+    dag, pair = (max(map(len, column)) for column in ([one.dag_id for one in costs], names))
+    for line, name in zip(costs, names, strict=True):
+        failed = f", {line.failed} of them failed" if line.failed else ""
+        yield (
+            f"{line.day}  {line.dag_id:{dag}}  {name:{pair}}  {line.conversions:>7} conversion(s) "
+            f"for {line.files} file(s){failed}"
+        )
+    files, paid = (sum(column) for column in zip(*(line[4::2] for line in costs), strict=True))
+    yield f"{paid} conversion(s) for {files} file(s) in all; days are those of UTC."
 
 
 def _report(records: Sequence[Record], shown: Sequence[Record]) -> Iterator[str]:

@@ -88,8 +88,8 @@ _FIELD_BEHAVIOUR = {
     "relabeling": {"host": "Base URL", "login": "Kid", "password": "API token"},
     "placeholders": {
         "host": "https://v2.convertapi.com (a regional host is recommended)",
-        "login": "GUID beside the API token; empty: the token itself is sent",
-        "password": "API token; also the key that signs JWTs",
+        "login": "GUID beside the API token; empty: tasks send the token itself",
+        "password": "from ConvertAPI's dashboard, under Authentication",
     },
 }
 
@@ -103,38 +103,39 @@ _CONN_FIELDS: dict[str, dict[str, Any]] = {
     },
     "jwt_lifetime": {
         "label": "JWT lifetime",
-        "description": "Seconds; empty: 3600. A task's execution_timeout shortens it.",
+        "description": "In seconds; empty means 3600. A task's execution_timeout shortens it.",
         "schema": {"type": ["integer", "null"], "minimum": 1},
     },
     "client_ip": {
         "label": "JWT client IPs",
-        "description": "Comma-separated addresses that may use the JWT; empty: any.",
+        "description": "Comma-separated addresses that may use the JWT; empty means any.",
         "schema": {"type": ["string", "null"]},
     },
     "master_token": {
         "label": "Master token",
-        "description": "For the account's balance and statistics only.",
+        "description": "Only for the account's balance and statistics; conversions do not need it.",
         "schema": {"type": ["string", "null"], "format": "password"},
     },
     "http_timeout": {
         "label": "HTTP timeout",
-        "description": "Seconds without a byte before a request is given up; empty: 60.",
+        "description": "In seconds: how long a request may receive nothing; empty means 60.",
         "schema": {"type": ["integer", "null"], "minimum": 1},
     },
     "job_secret": {
         "label": "Job secret",
-        "description": "Keys the job ids instead of the API token, so that a rotated token loses "
-        "no running conversion.",
+        "description": "A retry finds a running conversion by an id that is made from the API "
+        "token. With a secret it is made from that, so that you can rotate the token meanwhile.",
         "schema": {"type": ["string", "null"], "format": "password"},
     },
     "allow_http": {
         "label": "Allow plain http",
-        "description": "To a host that is not loopback: tokens and documents travel unencrypted.",
+        "description": "For an http:// Base URL on another machine; tokens and documents travel "
+        "unencrypted.",
         "schema": {"type": ["boolean", "null"]},
     },
     "namespace": {
         "label": "Namespace",
-        "description": "Part of every job id: set it apart where two Airflows share one token.",
+        "description": "Where two Airflow deployments share one API token, give each its own.",
         "schema": {"type": ["string", "null"]},
     },
 }

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import textwrap
 
-WIDTH = 100
-"""Characters of a line: what Airflow's page shows beside a time and a level without scrolling."""
+WIDTH = 84
+"""Characters of a line: what Airflow's page shows beside a time and a level without scrolling, in a
+window of 1,280 pixels."""
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[^\W_a-z]|[\"'`({])|\n+")
 

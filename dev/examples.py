@@ -34,6 +34,7 @@ ORDER = (
 NOT_IN_THE_DEMO = {
     "documents_on_arrival": "it waits, in a scheduler and a triggerer, for documents that arrive",
     "scans_to_archive": "the engine that reads scans is half a gigabyte",
+    "monthly_budget": "it needs a master token, and a person answers",
     "invoices_to_rows": "the sandbox cannot read invoices, and a person answers",
 }
 CONF = {"fan_out_shards": {"files_per_shard": 1}}

@@ -336,7 +336,7 @@ def request_token(kid: str, lifetime: int, client_ip: str | None) -> Endpoint[st
             # The answer is not quoted, since it may hold a token of an unknown kind.
             raise UnexpectedAnswerError(
                 f"ConvertAPI's answer to POST /token/jwt (HTTP {response.status}) holds no JWT. "
-                "Set the connection's auth to 'jwt', which needs no such answer."
+                "Set the connection's auth to 'jwt' or 'api_token', which need no such answer."
             )
         return token
 

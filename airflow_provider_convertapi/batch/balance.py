@@ -76,6 +76,11 @@ def needed(plan: Plan, request: BatchRequest) -> int:
     return total
 
 
+def covers(balance: int, cost: int) -> bool:
+    """Tell whether a balance, which may be below 0, suffices; what costs nothing always fits."""
+    return cost <= max(balance, 0)
+
+
 def about(account: Account | None, cost: int) -> str:
     """Return what the plan's line says about the balance; empty where nothing is known.
 

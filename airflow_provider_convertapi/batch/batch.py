@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.batch.balance import about, insufficient, needed, read_account
+from airflow_provider_convertapi.batch.balance import (
+    about,
+    covers,
+    insufficient,
+    needed,
+    read_account,
+)
 from airflow_provider_convertapi.batch.budget import Budget
 from airflow_provider_convertapi.batch.converter import Converter, quiet
 from airflow_provider_convertapi.batch.items import ItemStream
@@ -106,7 +112,7 @@ class Batch:
 
     def _check_balance(self, plan: Plan, balance: int, cost: int) -> None:
         """End the task where the balance does not cover the plan, unless a part will do."""
-        if balance >= cost or self.request.on_insufficient == "partial":
+        if covers(balance, cost) or self.request.on_insufficient == "partial":
             return
         error = insufficient(self.session, balance, len(plan.items), cost)
         if self.request.on_insufficient == "fail":
@@ -194,7 +200,8 @@ class Batch:
             balance=plan.balance,
             paid=summary.cost,
         )
-        run = BatchRun(converter, recorder, summary, budget, len(plan.items), self.log)
+        board = self.session.new_board() if self.session.new_board else None
+        run = BatchRun(converter, recorder, summary, budget, len(plan.items), self.log, board)
         self.session.bill = lambda: (summary.cost, summary.cost)
         # A chain's documents have ids of jobs that cannot be derived from its file alone.
         if plan.uncleaned and self.request.durable and not self.request.steps:
@@ -219,9 +226,10 @@ class Batch:
             yield
         except BaseException as error:
             if not isinstance(error, ConvertApiError):  # ours say it themselves
+                under_way = len(run.goes_on) + len(run.underway)
                 said = (
                     f"By then this try had paid {run.summary.cost} conversion(s) for what it "
-                    "saved; jobs under way may be billed, too."
+                    f"saved; {under_way} file(s) under way may be billed, too."
                 )
                 error.add_note(said)
                 self.log.warning("The task ends before its batch. %s", said)
@@ -235,6 +243,7 @@ class Batch:
         :param left: files that no wave has reached.
         """
         run.record_not_attempted(left or ItemStream())
+        run.show_last()
         manifest, summary = self.manifest_uri(plan), run.summary
         self._list("converted", summary.converted, summary.conversions, manifest)
         self._list("failed", summary.failed, summary.examples, manifest)

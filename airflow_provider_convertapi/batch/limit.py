@@ -40,6 +40,8 @@ class ConcurrencyLimit:
 
     most: int
     limit: int = field(init=False)
+    refusals: int = field(default=0, init=False)
+    """How often the service refused a conversion."""
     _ceiling: int = field(init=False)
     _started: int = field(default=0, init=False)
     _round: int = field(default=0, init=False)
@@ -85,6 +87,7 @@ class ConcurrencyLimit:
         :param number: what `start` returned for it.
         :param others: conversions that were running beside it.
         """
+        self.refusals += 1
         # Refusals of one round count once, since they were all started under the same limit.
         if number > self._round:
             # The step above the ceiling was refused again, so the next one comes later.

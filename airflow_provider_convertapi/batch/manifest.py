@@ -143,7 +143,8 @@ class Manifest:
         its time has come.
 
         Only what no decision needs is lost: a file's records before its last conversion into the
-        same outputs and its last failure, except those of the task's own run.  Two tasks may do
+        same outputs and its last failure, except those of the task's own run, and those that tell
+        what was paid, so that a report of costs is complete.  Two tasks may do
         this at once: both write the same records, and each removes what it has read.
 
         :param always: even where there are few.
@@ -169,8 +170,8 @@ def _as_text(moment: float) -> str:
 
 
 def _compaction_key(record: Record, task: TaskTry) -> bytes:
-    """Return the key under which only the last record is kept; unique in the task's own run."""
-    if record.run_id == task.run_id:
+    """Return the key under which only the last record is kept; unique where all are needed."""
+    if record.run_id == task.run_id or record.charged:
         return pack(f"{record.target}\0\0") + record.to_line()
     return pack("\0".join((record.target, record.outcome, *record.outputs)))
 

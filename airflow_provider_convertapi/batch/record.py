@@ -36,7 +36,9 @@ class Record:
     :param outputs: what was written, relative to the destination; `sizes` their bytes.
     :param digests: what identifies the content of each output; empty where only the planned one
         was written.
-    :param cost: conversions that it took from the balance; `charged` those of this try.
+    :param cost: conversions that it took from the balance; `charged` those of this try, which are
+        all of them in a record that does not tell.
+    :param dag_id: empty in a record of code outside of any task.
     :param error: the error's class; `code` is ConvertAPI's Code, `message` the error's text.
     :param bars: whether the failure is the document's own and paid for, so that it is final.
     :param timeout: seconds that the service had when it timed out for good (Code 5000).
@@ -87,9 +89,10 @@ class Record:
         """Read a line; None where it is not a record."""
         try:
             value = json.loads(line.decode("ascii"))
+            value = _OLDEST | {"charged": value.get("cost", 0)} | value
             known = {name: _CHECKS[name](value[name]) for name in _NAMES if name in value}
             return cls(**known)
-        except (ValueError, TypeError, RecursionError, OverflowError):
+        except (ValueError, TypeError, AttributeError, RecursionError, OverflowError):
             return None
 
     def is_of(self, task: TaskTry) -> bool:
@@ -192,6 +195,9 @@ _CHECKS = {one.name: _KINDS[str(one.type)] for one in fields(Record)} | {"when":
 """What a value has to be: whoever may write into the destination may write there anything."""
 
 _NAMES = tuple(_CHECKS)
+
+_OLDEST = {"dag_id": "", "from_format": ""}
+"""What a record may lack that only a report of costs asks for."""
 
 
 def match_of(source: str, fingerprint: str, *asked: str) -> bytes:

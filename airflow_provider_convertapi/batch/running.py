@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.endpoints import get_job
+from airflow_provider_convertapi.batch.board import INTERVAL
 from airflow_provider_convertapi.batch.budget import PostponedError
 from airflow_provider_convertapi.batch.converter import quiet
 from airflow_provider_convertapi.batch.filetask import FileTask
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_provider_convertapi.api.client import Client
+    from airflow_provider_convertapi.batch.board import Board
     from airflow_provider_convertapi.batch.budget import Budget
     from airflow_provider_convertapi.batch.converter import Converter
     from airflow_provider_convertapi.batch.decisions import Item
@@ -68,6 +70,7 @@ class BatchRun:
 
     :param budget: what the task instance may still pay for.
     :param wanted: files to convert in all; this run may get them in waves.
+    :param board: where progress is shown while it runs; None: in the log alone.
     """
 
     converter: Converter
@@ -76,6 +79,7 @@ class BatchRun:
     budget: Budget
     wanted: int
     log: logging.Logger
+    board: Board | None = None
     halted: ConvertApiError | None = field(default=None, init=False)
     underway: list[FileTask] = field(default_factory=list, init=False)
     """Files whose jobs are at the service, and that are left to a later wave."""
@@ -92,6 +96,8 @@ class BatchRun:
     """Files of a wave that have to wait until what is under way has ended."""
     _pool: WorkerPool[Client] | None = field(default=None, init=False)
     _progress: Progress | None = field(default=None, init=False)
+    _limits: list[ConcurrencyLimit] = field(default_factory=list, init=False)
+    _next_post: float = field(default=0.0, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def convert(self, items: Items) -> None:
@@ -180,6 +186,7 @@ class BatchRun:
     ) -> None:
         request = self.converter.request
         limit = ConcurrencyLimit(min(request.max_in_flight, max(count, 1)))
+        self._limits.append(limit)
         # With a budget no file starts early: it would hold a place while it waits for its share.
         # And there are no more spare files than at the service: each holds blocks in memory.
         spare = 0 if self.budget.is_bounded else min(SPARE, limit.most)
@@ -221,6 +228,34 @@ class BatchRun:
         elapsed = self._clock.time() - self.converter.shared.since
         return Progress(self.log, self._clock, self.wanted - done, done, elapsed)
 
+    def _show(self) -> None:
+        """Show the progress, every few seconds."""
+        now = self._clock.monotonic()
+        if self.board is not None and now >= self._next_post:
+            self._next_post = now + INTERVAL
+            self.board.post(self._progress_now())
+
+    def show_last(self) -> None:
+        """Show the progress once more, before the task ends or defers."""
+        if self.board is not None:
+            with self._lock:
+                values = self._progress_now()
+            self.board.close(values)
+
+    def _progress_now(self) -> dict[str, Any]:
+        """Return numbers only: a place that anyone may read is no place for names."""
+        summary = self.summary
+        left = self.wanted - (summary.converted + summary.failed - summary.known)
+        return {
+            "done": summary.converted,
+            "failed": summary.failed,
+            "reused": summary.reused,
+            "left": left,
+            "cost": summary.cost,
+            "throttled": sum(limit.refusals for limit in self._limits),
+            "seconds_left": self._progress.seconds_left if self._progress else None,
+        }
+
     def _save(self) -> None:
         with suppress(Exception):  # the error that ended the batch is the one to report
             self.recorder.publish()
@@ -233,6 +268,7 @@ class BatchRun:
             with self._lock:
                 if self._progress:
                     self._progress.tick(self.summary)
+                    self._show()
         # Documents go only after their record is published: until then they are what a try that
         # comes after a crash collects without paying.
         pool.add_cleanups(_deletions(self.recorder.publish()))

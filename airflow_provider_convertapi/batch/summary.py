@@ -191,6 +191,14 @@ class Progress:
         now = self.clock.monotonic()
         self._started, self._next = now - self.elapsed, now + self.interval
 
+    @property
+    def seconds_left(self) -> int | None:
+        """Return how long the rest will take at the pace so far; None where that is unknown."""
+        if not self.left:
+            return 0
+        elapsed = self.clock.monotonic() - self._started
+        return round(self.left * elapsed / self.done) if self.done > 0 else None
+
     def count(self) -> None:
         """Note that a file has an outcome."""
         self.done += 1

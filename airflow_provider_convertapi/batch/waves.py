@@ -159,6 +159,7 @@ class Waves:
                 break
         if run.halted is None and waiting:
             self._leave_plan()
+            run.show_last()
             return self._deferral(waiting, more=bool(fresh))
         if waiting:
             # Halted: nothing more is sent, but what is in flight is waited for and saved.

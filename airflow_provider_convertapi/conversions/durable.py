@@ -177,7 +177,7 @@ class StepJob:
             self._count("terminal_resubmit" if self.attempt else "fresh_submit")
         elif not answers:
             self._submit(self._first_attempt)
-            self._count("fresh_submit")
+            self._count("terminal_resubmit" if self.attempt else "fresh_submit")
         elif not self.conversion:
             self._go_on_from(answers[self.attempt])
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import ConvertApiError
 
 _NAMED = 3
+_BILL = re.compile(r"(?:Cost: )?\d+ conversion\(s\)")
+"""How the sentence begins that names the bill, wherever it stands."""
 _FACT = re.compile(r"\(|\w+: ")
 """How sentences begin that only add to what happened, wherever they stand."""
 _COST = re.compile(r"\b(paid|billed|charged|costs)\b(?!,? again)")
@@ -78,12 +80,14 @@ def _parts(message: str) -> tuple[str, str, str]:
     Messages say them in this order; a cost in the first sentence stays there.
     """
     first, *others = sentences(message) or [message]
+    bill = [one.removeprefix("Cost: ") for one in others if _BILL.match(one)]
+    others = [one for one in others if not _BILL.match(one)]
     said = [one for one in others if _FACT.match(one)]
     others = [one for one in others if one not in said]
     costs = [n for n, one in enumerate(others) if _COST.search(_IN_PARENTHESES.sub("", one))]
     start = costs[0] if costs else 0
     happened = [first, *others[:start], *said]
-    cost = [others[n] for n in costs]
+    cost = [*(others[n] for n in costs), *bill]
     remedy = [one for n, one in enumerate(others) if n >= start and n not in costs]
     return " ".join(happened), " ".join(cost), " ".join(remedy)
 

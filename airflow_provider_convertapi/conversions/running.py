@@ -121,8 +121,7 @@ def _telling_cost(
         yield
     except ConvertApiError as error:
         _count(session, conversion, prepared.charged, goes_on=error.job_goes_on)
-        # An error of the transport says it already.
-        if not prepared.cost or isinstance(error, TransportError):
+        if not prepared.cost or _says_it(error, prepared):
             raise
         said = f"{error} {_spent(prepared, error)}"
         raise type(error)(said, *error.args[1:]) from error.__cause__
@@ -134,6 +133,12 @@ def _telling_cost(
             error.add_note(spent)
             session.log.warning("%s was not finished. %s", conversion.describe(), spent)
         raise
+
+
+def _says_it(error: ConvertApiError, prepared: Chain | DirectConversion) -> bool:
+    """Tell whether the text has the cost already: errors of the transport, and a lone verdict."""
+    is_lone = prepared.cost == prepared.charged == 1
+    return isinstance(error, TransportError) or (is_lone and error.is_verdict)
 
 
 def _count(
@@ -150,5 +155,5 @@ def _count(
 def _spent(prepared: Chain | DirectConversion, error: ConvertApiError | None = None) -> str:
     cost, charged = prepared.cost, prepared.charged
     if prepared.ended_bill[0] == cost or (error is not None and error.paid):
-        return f"Cost: {cost} conversion(s); charged now: {charged}."
+        return f"In all, {cost} conversion(s) were paid, {charged} of them now."
     return f"{cost} conversion(s) were submitted, {charged} of them now, and may be billed."

@@ -67,8 +67,9 @@ class Session:
     :param settle: seconds that an accepted job may stay invisible at the service.
     :param new_client: returns a client with its own TCP connection; the caller closes it.
     :param stop: makes every wait raise `ConversionInterrupted`.
-    :param count: counts for whoever watches many tasks; any thread may call it.
+    :param new_board: makes what a batch shows its progress on; None: nothing.
     :param count_decision: counts how a job was begun, in Airflow's metrics.
+    :param count: counts for whoever watches many tasks; any thread may call it.
     :param new_pool: makes the pool of a batch, with a `WorkerPool`'s arguments; None: one of
         threads.
     """
@@ -83,6 +84,7 @@ class Session:
     stop: Callable[[], None] = field(repr=False)
     count: Count = field(default=nowhere, repr=False)
     new_pool: Callable[..., Any] | None = field(default=None, repr=False)
+    new_board: Callable[[], Any] | None = field(default=None, repr=False)
     count_decision: Callable[[Decision], None] = field(default=lambda _: None, repr=False)
     bill: Callable[[], tuple[int, int]] | None = field(default=None, init=False, repr=False)
     """Returns what the conversion, or the batch, has taken so far, and what of it this try paid

@@ -253,12 +253,15 @@ class ConvertApiHook(BaseHook):
         """
         from airflow_provider_convertapi.hooks.conversions import convert_batch
         from airflow_provider_convertapi.hooks.keywords import batch_arguments
+        from airflow_provider_convertapi.hooks.progress import board_of
 
         given = batch_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
+        session = self.open_session()
+        session.new_board = board_of(_running_context() or {}, session.log)
         with self._telling(given):
-            return convert_batch(self.open_session(), given)
+            return convert_batch(session, given)
 
     def plan(
         self,
@@ -403,13 +406,19 @@ class ConvertApiHook(BaseHook):
 
 def _running_try() -> TaskTry:
     """Return the try of the task that Airflow is running here; a random one outside of tasks."""
+    context = _running_context()
+    if context is None:
+        return TaskTry.outside(surroundings().clock.time())
+    return TaskTry.from_context(context, surroundings().clock.time())
+
+
+def _running_context() -> Mapping[str, Any] | None:
     from airflow_provider_convertapi.airflow_names import get_current_context
 
     try:
-        context = get_current_context()
+        return cast("Mapping[str, Any]", get_current_context())
     except Exception:  # noqa: BLE001 - the class differs between Airflow versions; each means "no task"
-        return TaskTry.outside(surroundings().clock.time())
-    return TaskTry.from_context(context, surroundings().clock.time())
+        return None
 
 
 def settle_time() -> float:

@@ -87,9 +87,9 @@ def _prove_credential(settings: ConnectionSettings, client: Client, used: Creden
                 "'jwt_remote' it asks at once."
             )
         case "jwt":
-            shown = "accepts the API token and the Kid: a JWT that was signed here converts."
+            shown = "accepts the API token and the Kid."
         case "jwt_remote":
-            shown = "accepts the API token and the Kid: a JWT that POST /token/jwt issued converts."
+            shown = "accepts the API token and the Kid, with a JWT that POST /token/jwt issued."
         case _:
             shown = "accepts the API token."
     return f"{settings.base_url} {shown}" + ("" if some_left else " No conversions are left.")

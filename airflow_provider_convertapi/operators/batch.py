@@ -223,9 +223,11 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     def _batch(self, context: Context, *, find_step_files: bool = True) -> Batch:
         from airflow_provider_convertapi.batch.batch import Batch
         from airflow_provider_convertapi.batch.request import check_request
+        from airflow_provider_convertapi.hooks.progress import board_of
 
         request = check_request(self._arguments(), find_step_files=find_step_files)
         session = self._open_session(context)
+        session.new_board = board_of(context, self._logger)
         cancels = self.cancel_on_kill and session.task.is_last
         # A plan needs no connection, and is not resumed.
         asked = "" if self.plan_only else self._asked(session)

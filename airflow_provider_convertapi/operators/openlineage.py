@@ -54,7 +54,7 @@ class ConvertApiConversionRunFacet(RunFacet):
         return f"https://raw.githubusercontent.com/{_REPOSITORY}/main/{SCHEMA}#/$defs/{name}"
 
 
-def operator_lineage(lineage: Lineage | None, *, deferrable: bool) -> OperatorLineage:
+def operator_lineage(lineage: Lineage | None, *, deferrable: bool) -> OperatorLineage[Any, Any]:
     """Return what OpenLineage's extractor expects; empty where nothing was converted.
 
     :param deferrable: whether the task waits in the triggerer.

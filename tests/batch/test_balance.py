@@ -15,6 +15,7 @@ from airflow_provider_convertapi.errors import (
     ConvertApiError,
     QuotaExhaustedError,
     ThrottledError,
+    TransientBatchFailedError,
     TransportError,
 )
 from airflow_provider_convertapi.failures import (
@@ -213,6 +214,24 @@ def test_results_of_an_earlier_try_are_free(night: Night) -> None:
     assert {"converted": 4, "cost": 1}.items() <= summary.items()
 
 
+@pytest.mark.parametrize("choice", ["fail", "skip", "partial"])
+def test_what_is_paid_is_collected_below_zero(night: Night, choice: str) -> None:
+    """A plan that costs nothing more fits any balance."""
+    night.sandbox.settings.overage = True
+    night.sandbox.settings.latency = 1
+    night.write("a.txt")
+    with pytest.raises(TransientBatchFailedError):
+        run(night, TaskInstance(1, 1), timeout=0.3)
+    while not night.sandbox.billed:
+        time.sleep(0.01)
+    night.sandbox.balance = -1
+
+    summary = run(night, TaskInstance(2, 1), on_insufficient=choice)
+
+    assert {"converted": 1, "cost": 0}.items() <= summary.items()
+    assert 1 == night.sandbox.billed
+
+
 def test_nothing_to_pay_asks_for_nothing(night: Night) -> None:
     """A night without new files, and a plan alone, do not read the account."""
     night.write("a.txt")
@@ -298,7 +317,9 @@ def test_no_master_token(
     night.write("a.txt", "b.txt")
     night.sandbox.balance = 1
 
-    with pytest.raises(QuotaExhaustedError, match="1 of 2 files"):
+    with pytest.raises(
+        QuotaExhaustedError, match=r"1 of 2 files .* 1 conversion\(s\) were paid now"
+    ):
         run(night, on_insufficient="partial")
 
     assert 0 == asked(night)

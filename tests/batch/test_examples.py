@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,3 +121,29 @@ def test_chain(
         pypdfium2.PdfDocument(tmp_path / "chained.pdf")
     assert 5 == sandbox.billed
     assert {} == sandbox.files
+
+
+@pytest.mark.skipif(
+    version("apache-airflow").startswith(("2.", "3.0.")), reason="before 3.1 nobody can be asked"
+)
+def test_monthly_budget(
+    run_dag: RunDag,
+    sandbox: Sandbox,
+    documents: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cheap night needs no person, and takes what the balance covers; tests/crash has others."""
+    connection = {**sandbox.airflow_connection, "extra": {"master_token": sandbox.master_token}}
+    monkeypatch.setenv("AIRFLOW_CONN_CONVERTAPI_DEFAULT", json.dumps(connection))
+    sandbox.balance = 2
+    assert 4 == len([*documents.rglob("*.txt")])
+
+    run = run_dag(EXAMPLES / "monthly_budget.py", conf={"day": "2026-11-15"})
+
+    states = {task.task_id: task.state for task in run.get_task_instances()}
+    assert ("skipped", "success", "skipped") == tuple(
+        states[name] for name in ("approve", "to_pdf", "report")
+    )
+    assert 2 == len([*(tmp_path / "results" / "budget").rglob("*.pdf")])
+    assert (2, 0) == (sandbox.billed, sandbox.balance)

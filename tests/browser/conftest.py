@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from convertapi_sandbox import Sandbox
+from dev import s3
 from dev.stage import DOCUMENTS, EXAMPLES, ROOT
-from tests.airflow_parts import Airflow, settings, wait_for
+from tests.airflow_parts import START_LIMIT, Airflow, Run, settings, wait_for
 from tests.browser.pages import LIMIT, SIZE, Watch
 from tests.canary import leaks, secrets_of
 
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Browser, Locator, Page
-
-    from tests.airflow_parts import Run
 
 HERE = Path(__file__).parent
 IMAGES = ROOT / "docs" / "images"
@@ -58,8 +57,10 @@ def airflow(service: Sandbox) -> Iterator[Airflow]:
     with (
         tempfile.TemporaryDirectory(prefix="airflow-") as folder,
         Sandbox(balance=0) as exhausted,
+        s3.s3_server() as store,
     ):
         home = Path(folder)
+        s3.filled(store, [])
         shutil.copytree(DOCUMENTS, home / "documents")
         shutil.copytree(HERE / "dags", home / "dags")
         for name in SHOWN:
@@ -68,9 +69,11 @@ def airflow(service: Sandbox) -> Iterator[Airflow]:
         environment |= {
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             # A worker that is slow to start is not dead, as it would be after `settings`' seconds.
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "300",
+            "AIRFLOW_CONN_AWS_DEFAULT": s3.airflow_connection(store),
             "AIRFLOW_CONN_CONVERTAPI_EXHAUSTED": exhausted.airflow_connection_json,
             "EXAMPLE_DOCUMENTS": str(home / "documents"),
             "EXAMPLE_RESULTS": str(home / "results"),
@@ -86,6 +89,7 @@ def chromium() -> Iterator[Browser]:
     """Provide Debian's Chromium, which reaches this machine only."""
     path = shutil.which("chromium")
     assert path, "there is no Chromium: run tests/browser/install-browser"
+    expect.set_options(timeout=LIMIT)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=path,
@@ -120,14 +124,20 @@ def page(
 
 
 @pytest.fixture
-def screenshot() -> Callable[[str, Page | Locator], None]:
+def screenshot(page: Page) -> Callable[[str, Locator | float], None]:
     """Provide a function that takes a picture for the docs, and keeps it where that is asked for.
 
-    Each is small enough for a page, whoever makes it.
+    It shows one element, or the page down to so many pixels.
     """
 
-    def take(name: str, shown: Page | Locator) -> None:
-        picture = shown.screenshot(animations="disabled", caret="hide")
+    def take(name: str, shown: Locator | float) -> None:
+        if isinstance(shown, int | float):
+            picture = page.screenshot(
+                clip={"x": 0, "y": 0, "width": SIZE["width"], "height": shown},
+                animations="disabled",
+            )
+        else:
+            picture = shown.screenshot(animations="disabled", caret="hide")
         assert len(picture) <= LARGEST_IMAGE, f"{name}: {len(picture)} bytes"
         if os.environ.get("SCREENSHOTS"):
             IMAGES.mkdir(exist_ok=True)
@@ -141,26 +151,26 @@ def night(airflow: Airflow) -> None:
     """Wait for the first run of the nightly example, which its schedule has started."""
     path = "dags/nightly_folder/dagRuns"
 
-    def done() -> bool:
-        runs = airflow.call("GET", path)["dag_runs"]
-        return [run["state"] for run in runs] == ["success"]
+    def started() -> str | None:
+        return next((run["dag_run_id"] for run in airflow.call("GET", path)["dag_runs"]), None)
 
-    wait_for("the night's batch", done)
+    run_id = wait_for("the night's batch", started)
+    Run(airflow, "nightly_folder", run_id).wait("success", START_LIMIT)
 
 
 @pytest.fixture(scope="session")
 def failed(airflow: Airflow) -> Run:
     """Provide a run that failed because no conversions are left."""
     run = airflow.trigger("quota_exhausted")
-    run.wait("failed")
+    run.wait("failed", START_LIMIT)
     return run
 
 
 @pytest.fixture(scope="session")
 def done(airflow: Airflow) -> Run:
-    """Provide a run of a batch that has an asset as its outlet."""
+    """Provide a run of a batch that writes to a bucket and has an asset as its outlet."""
     run = airflow.trigger("letters")
-    run.wait("success")
+    run.wait("success", START_LIMIT)
     return run
 
 
@@ -174,5 +184,5 @@ def running(airflow: Airflow, service: Sandbox, night: None, done: Run) -> Run:
         (airflow.home / "documents" / f"new-{number}.txt").write_text(f"New document {number}.\n")
     service.settings.latency = HELD
     run = airflow.trigger("nightly_folder")
-    wait_for("a running batch", lambda: run.states() == ["running"])
+    wait_for("a running batch", lambda: run.states() == ["running"], START_LIMIT)
     return run

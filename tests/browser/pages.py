@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import Error
@@ -17,6 +18,9 @@ LIMIT = 120_000
 SIZE: ViewportSize = {"width": 1280, "height": 900}
 """A small laptop's window."""
 
+TALL: ViewportSize = {"width": 1280, "height": 1600}
+"""A window in which the form with all of its fields needs no scrolling."""
+
 _HIDDEN = """
 (line) => {
   let right = document.documentElement.clientWidth;
@@ -28,10 +32,10 @@ _HIDDEN = """
   }
   const range = document.createRange();
   range.selectNodeContents(line);
-  return Math.max(0, ...[...range.getClientRects()].map((r) => Math.ceil(r.right - right)));
+  return Math.max(0, ...[...range.getClientRects()].map((r) => Math.floor(r.right - right)));
 }
 """
-"""How many pixels of an element's text lie beyond the right edge of a box that cuts it off."""
+"""How many whole pixels of an element's text lie beyond the right edge of what cuts it off."""
 
 
 class Watch:
@@ -76,6 +80,19 @@ def open_connections(page: Page) -> None:
 def log_of(page: Page) -> Locator:
     """Return the panel that holds a task's log."""
     return page.get_by_test_id("virtualized-list")
+
+
+def lines_above(page: Page, line: Locator) -> list[Locator]:
+    """Return the log's lines above one of them, without those of its closed groups."""
+    lines = log_of(page).get_by_test_id(re.compile("^virtualized-item-")).all()
+    return [one for one in lines if top_and_end(one)[1] <= top_and_end(line)[0] + 1]
+
+
+def top_and_end(element: Locator) -> tuple[float, float]:
+    """Return how many pixels from the window's top an element begins and ends."""
+    box = element.bounding_box()
+    assert box, "it is not on the page"
+    return box["y"], box["y"] + box["height"]
 
 
 def cut_off(text: Locator) -> int:

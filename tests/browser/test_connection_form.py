@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet
 from playwright.sync_api import expect
 
 from airflow_provider_convertapi.provider_info import get_provider_info
-from tests.browser.pages import LIMIT, ConnectionForm, open_connections
+from tests.browser.pages import LIMIT, TALL, ConnectionForm, open_connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +81,7 @@ def stored(airflow: Airflow, conn_id: str) -> dict[str, Any]:
 
 
 def test_empty_form_explains_itself(
-    form: ConnectionForm, screenshot: Callable[[str, Page | Locator], None]
+    page: Page, form: ConnectionForm, screenshot: Callable[[str, Locator | float], None]
 ) -> None:
     """Each field has its label, and its placeholder or help text, none of which is cut off."""
     form.add("convertapi_default")
@@ -95,6 +95,7 @@ def test_empty_form_explains_itself(
         expect(form.field(name)).to_have_count(0)
     screenshot("connection-form", form.dialog)
 
+    page.set_viewport_size(TALL)
     form.open_extra()
     for field in EXTRA.values():
         expect(form.dialog.get_by_text(field["label"], exact=True)).to_be_visible()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import expect
 
-from tests.airflow_parts import Run, wait_for
-from tests.browser.pages import log_of, open_task
+from tests.airflow_parts import START_LIMIT, Run, wait_for
+from tests.browser.pages import cut_off, lines_above, log_of, open_task, top_and_end
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ def test_trigger_form_starts_a_conversion(page: Page, airflow: Airflow, night: N
         return Run(airflow, "document_to_pdf", found[0]["dag_run_id"]) if found else None
 
     run: Run = wait_for("the run", triggered)
-    run.wait("success")
+    run.wait("success", START_LIMIT)
 
     open_task(page, run, "to_pdf")
     expect(page.get_by_text("Success", exact=True).first).to_be_visible()
@@ -50,7 +50,7 @@ def test_trigger_form_starts_a_conversion(page: Page, airflow: Airflow, night: N
 
 
 def test_batch_tells_its_summary_and_its_asset(page: Page, done: Run) -> None:
-    """The log, the XCom and the asset's events of a batch that has ended."""
+    """The log, XCom, asset event and link to the output of a batch that has ended."""
     open_task(page, done, "to_pdf")
     expect(log_of(page)).to_contain_text("1 converted")
 
@@ -64,21 +64,35 @@ def test_batch_tells_its_summary_and_its_asset(page: Page, done: Run) -> None:
     expect(page.get_by_text("1 Asset Event", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="letters").last).to_be_visible()
 
+    open_task(page, done, "to_pdf", "details")
+    console = "https://s3.console.aws.amazon.com/s3/buckets/converted?prefix=letters/"
+    expect(page.get_by_role("link", name="Output location")).to_have_attribute("href", console)
+
 
 def test_failed_task_says_what_happened_its_cost_and_the_remedy(
-    page: Page, failed: Run, screenshot: Callable[[str, Page | Locator], None]
+    page: Page, failed: Run, screenshot: Callable[[str, Locator | float], None]
 ) -> None:
-    """The log of a failed task has the message of its error."""
+    """A person reads it without scrolling; the page of the account is a click away."""
     open_task(page, failed, "to_pdf")
 
     expect(page.get_by_text("Failed", exact=True).first).to_be_visible()
-    for told in ("has no conversions left", "nothing was paid", "Buy conversions"):
-        expect(log_of(page)).to_contain_text(re.compile(told, re.IGNORECASE))
-    screenshot("failed-task", page)
+    exception = log_of(page).get_by_text("Task failed with exception")
+    exception.wait_for()
+    lines = lines_above(page, exception)
+    assert [0] * len(lines) == [cut_off(line) for line in lines]
+    for line in lines:
+        expect(line).to_be_in_viewport()
+    told = " ".join(" ".join(line.inner_text() for line in lines).split())
+    assert re.search(r"What happened: .* has no conversions left.* Cost: nothing was paid", told)
+    assert re.search(r"What to do: .*Buy conversions .* clear .*this task", told)
+    screenshot("failed-task", top_and_end(exception)[0])
+
+    open_task(page, failed, "to_pdf", "details")
+    expect(page.get_by_role("link", name="ConvertAPI usage")).to_be_visible()
 
 
 def test_running_batch_shows_what_it_does(
-    page: Page, running: Run, service: Sandbox, screenshot: Callable[[str, Page | Locator], None]
+    page: Page, running: Run, service: Sandbox, screenshot: Callable[[str, Locator | float], None]
 ) -> None:
     """The page of a batch that runs tells how many files it converts and how many it reuses."""
     open_task(page, running, "to_pdf")
@@ -86,6 +100,6 @@ def test_running_batch_shows_what_it_does(
     expect(page.get_by_text("Running", exact=True).first).to_be_visible()
     expect(log_of(page)).to_contain_text("2 to convert")
     expect(log_of(page)).to_contain_text("6 reused")
-    screenshot("running-batch", page)
+    screenshot("running-batch", top_and_end(log_of(page))[1])
     open_task(page, running, "to_pdf", "rendered_templates")
     expect(page.get_by_role("row").filter(has_text="to_format")).to_contain_text("pdf")

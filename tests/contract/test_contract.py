@@ -14,6 +14,7 @@ import pytest
 import requests
 
 import airflow_provider_convertapi
+from airflow_provider_convertapi.errors import ThrottledError
 from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 from airflow_provider_convertapi.operators.convert import ConvertApiOperator
@@ -226,12 +227,14 @@ def test_watcher_fires(letter: Path) -> None:
 
 
 def test_policy_where_airflow_has_them() -> None:
-    """Before 3.3 the policy says that it needs 3.3."""
+    """Before 3.3 the policy says that it needs 3.3; from 3.4 on waiting uses up no retry."""
     if AIRFLOW < (3, 3):
         with pytest.raises(Exception, match=r"needs Airflow 3\.3 or later"):
             ConvertApiRetryPolicy()
     else:
         assert ConvertApiRetryPolicy().evaluate(ValueError("other"), 1, 2) is not None
+        decision = ConvertApiRetryPolicy().evaluate(ThrottledError("busy", 7.0), 1, 2)
+        assert ("retry" if AIRFLOW < (3, 4) else "reschedule") == decision.action.value
 
 
 @pytest.mark.timeout(400)

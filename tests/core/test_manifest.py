@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ import pytest
 from airflow_provider_convertapi import manifest
 from airflow_provider_convertapi.batch.manifest import MANIFEST, Manifest
 from airflow_provider_convertapi.batch.record import Record
+from airflow_provider_convertapi.conversions.task import TaskTry
 from airflow_provider_convertapi.errors import ParameterError
 from airflow_provider_convertapi.storage import Folder
 
@@ -122,3 +125,95 @@ def test_csv_without_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert 1 == len(capsys.readouterr().out.splitlines())
     assert 0 == manifest.main([str(tmp_path), "--csv", "--all"])
     assert 2 == len(capsys.readouterr().out.splitlines())
+
+
+@pytest.fixture
+def priced(tmp_path: Path) -> Path:
+    """Give a destination with what two DAGs paid on two days."""
+    own = Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}"))
+    first = [
+        record("a.pdf", 1, "1", cost=2, charged=2),
+        record("b.pdf", 1, "1", "failed", cost=1, charged=1),
+        record("c.pdf", 1, "1", "not_attempted"),
+        replace(record("d.pdf", 1, "1", cost=1, charged=1), dag_id="other", from_format="docx"),
+    ]
+    own.write("1.jsonl", first)
+    own.write(
+        "2.jsonl", [record("a.pdf", 2, "2", cost=4, charged=3), record("b.pdf", 2, "2", cost=1)]
+    )
+    own.write("compacted.jsonl", first[:1])  # as while another task compacts
+    return tmp_path
+
+
+def test_costs_for_a_person(priced: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By day, DAG and pair: what each try paid, not what the last one left."""
+    assert 0 == manifest.main([str(priced), "--cost"])
+
+    assert [
+        "2026-01-01  d      txt to pdf         3 conversion(s) for 2 file(s), 1 of them failed",
+        "2026-01-01  other  docx to pdf        1 conversion(s) for 1 file(s)",
+        "2026-01-02  d      txt to pdf         3 conversion(s) for 1 file(s)",
+        "7 conversion(s) for 4 file(s) in all; days are those of UTC.",
+    ] == capsys.readouterr().out.splitlines()
+
+
+def test_costs_for_programs(priced: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same as a table and as lines of JSON."""
+    assert 0 == manifest.main([str(priced), "--cost", "--csv"])
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert 0 == manifest.main([str(priced), "--cost", "--json"])
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert {
+        "day": "2026-01-01",
+        "dag_id": "d",
+        "from_format": "txt",
+        "to_format": "pdf",
+        "files": 2,
+        "failed": 1,
+        "conversions": 3,
+    } == lines[0]
+    assert rows == [{name: str(value) for name, value in line.items()} for line in lines]
+
+
+def test_costs_of_records_that_tell_less(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They count all the same, as unknown; what a try paid is then what the file cost."""
+    values = json.loads(record("a.pdf", 1, "1", cost=2).to_line())
+    for name in ("dag_id", "from_format", "charged"):
+        del values[name]
+    folder = tmp_path / "_convertapi" / "manifest"
+    folder.mkdir(parents=True)
+    (folder / "1.jsonl").write_text(json.dumps(values) + "\n")
+
+    assert 0 == manifest.main([str(tmp_path), "--cost"])
+
+    said = capsys.readouterr().out
+    assert "2026-01-01  unknown  unknown to pdf        2 conversion(s) for 1 file(s)" in said
+
+
+def test_costs_survive_compaction(priced: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where records are dropped, what was paid stays."""
+    manifest.main([str(priced), "--cost"])
+    before = capsys.readouterr().out
+
+    for run_id in ("3", "4"):
+        task = TaskTry(dag_id="d", task_id="t", run_id=run_id, started=0.0)
+        Manifest(Folder(f"{priced}/_convertapi/{MANIFEST}")).compact(task, always=True)
+    manifest.main([str(priced), "--cost"])
+
+    assert before == capsys.readouterr().out
+
+
+@pytest.mark.parametrize("paid", [True, False])
+def test_no_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str], *, paid: bool) -> None:
+    """A manifest of files that cost nothing is told from none."""
+    if paid:
+        own = Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}"))
+        own.write("1.jsonl", [record("a.pdf", 1, "1", cost=1)])
+
+    assert int(not paid) == manifest.main([str(tmp_path), "--cost"])
+
+    said = capsys.readouterr()
+    assert "Nothing was paid." in said.out if paid else "no manifest" in said.err

@@ -5,6 +5,7 @@ These tests take minutes, so they run when they are asked for: ``pytest tests/cr
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
-DAG_IDS = ("on_worker", "limited", "deferred", "deferred_cancel", "twenty", "waves")
-EXAMPLES_USED = ("invoices_to_rows",)
+DAG_IDS = ("on_worker", "limited", "deferred", "deferred_cancel", "twenty", "watched", "waves")
+EXAMPLES_USED = ("invoices_to_rows", "monthly_budget")
 WATCHED = ("documents_on_arrival", "pdfs_made")
 """The DAGs of the example that watches a folder."""
 
@@ -47,11 +48,13 @@ def _running(service: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
     (home / "incoming").mkdir()
     _write_watched(home / "dags")
     url, environment = settings(home, service, home / "dags")
+    budget = {**service.airflow_connection, "extra": {"master_token": service.master_token}}
     environment |= {
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": "6",
         # A dead triggerer is detected after so many seconds, not after half a minute.
         "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "10",
+        "AIRFLOW_CONN_CONVERTAPI_BUDGET": json.dumps(budget),
         "CRASH_DOCUMENTS": str(documents),
         "EXAMPLE_DOCUMENTS": str(home / "incoming"),
         "EXAMPLE_RESULTS": str(home / "results"),

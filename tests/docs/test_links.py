@@ -19,6 +19,9 @@ PUBLISHED = [ROOT / "README.md", ROOT / "sandbox" / "README.md"]
 CODE = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 REPOSITORY = re.compile(rf"{re.escape(PROJECT['urls']['Source'])}/(blob|tree)/main/")
+RAW = f"{PROJECT['urls']['Source']}/".replace("github.com", "raw.githubusercontent.com") + "main/"
+"""Where the README's pictures are: a page of the repository is not an image."""
+
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 
@@ -32,6 +35,8 @@ def target_of(page: Path, link: str) -> Path | None:
     name = link.partition("#")[0]
     if own := REPOSITORY.match(link):
         return ROOT / name[own.end() :]
+    if name.startswith(RAW):
+        return ROOT / name.removeprefix(RAW)
     if "://" in name:
         return None
     return (page.parent / name).resolve() if name else page
@@ -70,6 +75,16 @@ def test_links_of_a_published_page_are_absolute(page: Path) -> None:
             target = target_of(page, link)
             assert target
             assert ("tree" if target.is_dir() else "blob") == own[1], link
+
+
+def test_every_picture_is_shown() -> None:
+    """Each picture is on a page, and small enough for it."""
+    pictures = sorted((ROOT / "docs" / "images").iterdir())
+    shown = {target_of(page, link) for page in PAGES for link in links(page)}
+
+    assert pictures
+    assert [] == [picture.name for picture in pictures if picture not in shown]
+    assert [] == [picture.name for picture in pictures if picture.stat().st_size > 150_000]
 
 
 def test_readme_leads_to_every_page() -> None:

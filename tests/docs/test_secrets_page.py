@@ -140,6 +140,7 @@ def test_hook_accepts_it(
         .replace(host, port)
         .replace("YOUR-API-TOKEN", convertapi_sandbox.token)
         .replace("YOUR-MASTER-TOKEN", convertapi_sandbox.master_token)
+        .replace("192.0.2.1", "127.0.0.1")  # it tests what is bound to these addresses, too
     )
     monkeypatch.setenv(VARIABLE, written)
 

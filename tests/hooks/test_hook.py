@@ -268,7 +268,7 @@ def test_connection_test_shows_the_balance(
         ({"clock_offset": 9000.0}, True, "refuses the JWTs that are signed here"),
         ({"jwt_max_lifetime": 60.0}, False, "its lifetime is too long"),
         ({"account_active": False}, False, "inactive"),
-        ({"overage": True}, True, "converts."),
+        ({"overage": True}, True, "accepts the API token and the Kid. Nothing was spent."),
         ({"throttle_above": 0}, False, "HTTP 503"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +23,8 @@ AIRFLOW_2 = version("apache-airflow").startswith("2.")
 def links_of(ti: Any, dag: Any) -> list[str | None]:
     """Return the addresses as Airflow's pages get them: of the DAG as it is stored."""
     if AIRFLOW_2:
-        from airflow.serialization.serialized_objects import SerializedDAG
-
-        stored = SerializedDAG.from_dict(SerializedDAG.to_dict(dag)).get_task(ti.task_id)
+        serialized = import_module("airflow.serialization.serialized_objects").SerializedDAG
+        stored = serialized.from_dict(serialized.to_dict(dag)).get_task(ti.task_id)
         return [
             stored.get_extra_links(ti, name) for name in ("Output location", "ConvertAPI usage")
         ]

@@ -86,5 +86,6 @@ def test_what_to_do_stands_above_the_traceback(
     text = caplog.text if "Task failed" in caplog.text else out
     before, failed, after = text.partition("Task failed with exception")
     assert failed
-    for label in ("What happened: ", "File: /", "Cost: ", "What to do: "):
+    assert 1 == before.count("Cost: ")
+    for label in ("What happened: ", "File: /", "What to do: "):
         assert (1, 0) == (before.count(label), after.count(label)), label

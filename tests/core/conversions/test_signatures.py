@@ -90,7 +90,7 @@ def test_complaint_says_what_it_is(head: bytes, extension: str, kind: str) -> No
     """The message names what was claimed and what came."""
     complaint = complaint_about(head, extension) or ""
 
-    assert complaint.startswith("is no ")
+    assert complaint.startswith("is not in ")
     assert f"it is {kind}" in complaint
 
 

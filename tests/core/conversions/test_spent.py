@@ -45,7 +45,7 @@ def test_refused_result(sandbox: Sandbox, worker: Worker, letter: Path, mode: st
 
     said = failure_of(worker, mode, letter, result_check=refuse)
 
-    assert "Cost: 3 conversion(s); charged now: 3." in said
+    assert "In all, 3 conversion(s) were paid, 3 of them now." in said
     assert 3 == sandbox.billed
 
 
@@ -59,7 +59,7 @@ def test_output_in_the_way(sandbox: Sandbox, worker: Worker, letter: Path, mode:
 
     said = failure_of(worker, mode, letter)
 
-    assert "Cost: 3 conversion(s); charged now: 3." in said
+    assert "In all, 3 conversion(s) were paid, 3 of them now." in said
 
 
 @JOBS
@@ -69,7 +69,7 @@ def test_quota_ends_a_chain(sandbox: Sandbox, worker: Worker, letter: Path, mode
 
     said = failure_of(worker, mode, letter, steps=STEPS)
 
-    assert "Cost: 1 conversion(s); charged now: 1." in said
+    assert "In all, 1 conversion(s) were paid, 1 of them now." in said
     assert "nothing was paid for it" not in said
     assert 1 == sandbox.billed
 
@@ -81,7 +81,7 @@ def test_quota_ends_a_single_conversion(sandbox: Sandbox, worker: Worker, letter
     with pytest.raises(QuotaExhaustedError, match="nothing was paid for it") as failure:
         worker.convert("durable", source=str(letter), destination=f"{letter.parent}/out/")
 
-    assert "Cost:" not in str(failure.value)
+    assert "In all" not in str(failure.value)
     assert failure.value.paid is False
 
 
@@ -95,8 +95,8 @@ def test_verdict_on_a_step(sandbox: Sandbox, worker: Worker, letter: Path, mode:
     first = failure_of(worker, mode, letter, **given)
     again = failure_of(worker, mode, letter, **given, number=2)
 
-    assert f"charged now: {sandbox.billed}." in first
-    assert "charged now: 0." in again
+    assert f"were paid, {sandbox.billed} of them now." in first
+    assert "were paid, 0 of them now." in again
 
 
 def test_job_that_goes_on(sandbox: Sandbox, worker: Worker, letter: Path) -> None:
@@ -141,7 +141,7 @@ def test_result_that_is_gone(sandbox: Sandbox, worker: Worker, letter: Path) -> 
 
     said = failure_of(worker, "durable", letter)
 
-    assert "Cost: 3 conversion(s); charged now: 3." in said
+    assert "In all, 3 conversion(s) were paid, 3 of them now." in said
 
 
 @MODES
@@ -158,5 +158,5 @@ def test_error_that_is_not_ours(
             mode, source=str(letter), destination=f"{letter.parent}/out/", result_check=broken
         )
 
-    assert ["Cost: 1 conversion(s); charged now: 1."] == failure.value.__notes__
-    assert "was not finished. Cost: 1 conversion(s); charged now: 1." in caplog.text
+    assert ["In all, 1 conversion(s) were paid, 1 of them now."] == failure.value.__notes__
+    assert "was not finished. In all, 1 conversion(s) were paid, 1 of them now." in caplog.text

@@ -20,3 +20,17 @@ with DAG(
         max_in_flight=8,
         poll_interval=5,
     )
+
+with DAG(
+    "watched",
+    schedule=None,
+    params={"source": Param("", type="string"), "destination": Param("", type="string")},
+):
+    ConvertApiBatchOperator(
+        task_id="convert",
+        source="{{ params.source }}",
+        to_format="pdf",
+        destination="{{ params.destination }}",
+        max_in_flight=8,
+        poll_interval=1,
+    )

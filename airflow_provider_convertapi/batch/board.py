@@ -1,0 +1,116 @@
+"""Keep a batch's progress where Airflow shows it, and never let the batch wait for that.
+
+This module may change from release to release.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Mapping
+
+INTERVAL = 5.0
+"""Seconds between two writes."""
+
+LAST_WAIT = 5.0
+"""Seconds that a task gives its last write before it ends, or defers."""
+
+
+class Board(Protocol):
+    """What a batch shows its progress on."""
+
+    def post(self, values: Mapping[str, Any]) -> None:
+        """Show these values soon."""
+        ...
+
+    def close(self, values: Mapping[str, Any]) -> None:
+        """Show the last values."""
+        ...
+
+
+@dataclass(slots=True)
+class ProgressBoard:
+    """Write the newest progress, in a thread of its own: one write at a time.
+
+    A write that fails is left out; one that hangs holds up the writes after it, and nothing else.
+
+    :param keep: writes it; may raise, and may never return.
+    :param last_wait: seconds for which `close` waits.
+    """
+
+    keep: Callable[[Mapping[str, Any]], None]
+    log: logging.Logger
+    last_wait: float = LAST_WAIT
+    _newest: Mapping[str, Any] | None = field(default=None, init=False)
+    _is_writing: bool = field(default=False, init=False)
+    _is_closed: bool = field(default=False, init=False)
+    _has_failed: bool = field(default=False, init=False)
+    _thread: threading.Thread | None = field(default=None, init=False)
+    _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
+
+    def post(self, values: Mapping[str, Any]) -> None:
+        """Write these values soon, in place of those that are not written yet."""
+        with self._changed:
+            self._newest = values
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def close(self, values: Mapping[str, Any]) -> None:
+        """Write the last values; wait for that, but not for long."""
+        self.post(values)
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+            self._changed.wait_for(
+                lambda: self._newest is None and not self._is_writing, self.last_wait
+            )
+
+    def _work(self) -> None:
+        while (values := self._next()) is not None:
+            try:
+                self.keep(values)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the batch is what matters
+                self._failed(error)
+            finally:
+                with self._changed:
+                    self._is_writing = False
+                    self._changed.notify_all()
+
+    def _next(self) -> Mapping[str, Any] | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._newest is not None or self._is_closed)
+            values, self._newest = self._newest, None
+            self._is_writing = values is not None
+            return values
+
+    def _failed(self, error: Exception) -> None:
+        if not self._has_failed:
+            self.log.warning("Progress cannot be shown (%s); the log has it.", type(error).__name__)
+        self._has_failed = True
+
+
+@dataclass(slots=True)
+class LastOnly:
+    """Write only the last progress, in the caller's thread.
+
+    `dag.test()` runs the task beside its supervisor, which one thread at a time may ask.
+    """
+
+    keep: Callable[[Mapping[str, Any]], None]
+    log: logging.Logger
+
+    def post(self, values: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def close(self, values: Mapping[str, Any]) -> None:
+        """Write the last values."""
+        try:
+            self.keep(values)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the batch is what matters
+            self.log.warning("Progress cannot be shown (%s); the log has it.", type(error).__name__)
