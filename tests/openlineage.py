@@ -82,18 +82,21 @@ def _listener() -> tuple[Any, Any]:
             """Send no event of a DAG run: the scheduler does, from a pool of processes."""
 
     _forget_settings()
-    manager = _listeners().get_listener_manager()
-    for known in manager.pm.get_plugins():  # the plugin's own, where this process loads it now
-        if isinstance(known, OpenLineageListener):
-            manager.pm.unregister(known)
-    return manager, TaskListener()  # type: ignore[no-untyped-call] # OpenLineage's has no types
+    managers = [module.get_listener_manager() for module in _listeners()]
+    for manager in managers:
+        for known in manager.pm.get_plugins():  # the plugin's own, where this process loads it now
+            if isinstance(known, OpenLineageListener):
+                manager.pm.unregister(known)
+    return managers[0], TaskListener()  # type: ignore[no-untyped-call] # OpenLineage's has no types
 
 
-def _listeners() -> Any:
+def _listeners() -> list[Any]:
+    """Return what keeps the listeners: those of tasks first, those of the scheduler last."""
+    scheduler = import_module("airflow.listeners.listener")
     try:
-        return import_module("airflow.sdk.listener")
+        return [import_module("airflow.sdk.listener"), scheduler]
     except ImportError:  # Airflow before 3.2
-        return import_module("airflow.listeners.listener")
+        return [scheduler]
 
 
 def _forget_settings() -> None:
