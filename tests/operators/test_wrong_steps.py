@@ -34,7 +34,7 @@ def test_steps_that_are_no_list_of_mappings(
     operator.steps = steps  # what the template rendered to
     operator.render_template_fields({})
 
-    with pytest.raises(ParameterError, match=r"^steps.* must be a (list of mappings|mapping)"):
+    with pytest.raises(ParameterError, match=r"(?m)^steps.* must be a (list of mappings|mapping)"):
         execute(operator, TaskInstance())
 
     assert [] == list(convertapi_sandbox.requests)
