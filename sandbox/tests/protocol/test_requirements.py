@@ -112,7 +112,9 @@ def test_fixture_without_a_package(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(WITHOUT.format(module="pikepdf"), "utf-8")
     (tmp_path / "test_user.py").write_text(FIXTURE_TEST, "utf-8")
 
-    done = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path))
+    # What lies in the folders above is not part of the test.
+    alone = ("-p", "no:cacheprovider", f"--rootdir={tmp_path}", f"--confcutdir={tmp_path}")
+    done = run(tmp_path, "-m", "pytest", "-q", *alone, str(tmp_path))
 
     assert "1 error" in done.stdout, done.stdout + done.stderr
     assert "Run: python -m pip install 'pikepdf>=10.18'" in done.stdout
