@@ -16,6 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="simulation", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1000, help="how many stories")
     parser.add_argument("--offset", type=int, default=0, help="the first seed")
+    parser.add_argument("--and", type=int, nargs="*", default=[], dest="more", help="further seeds")
     parser.add_argument("--seed", type=int, help="tell this one, whatever happens in it")
     parser.add_argument("--most", type=int, default=10, help="broken stories to print")
     given = parser.parse_args()
@@ -33,7 +34,8 @@ def main() -> None:
         )
         sys.exit(bool(told.broken))
     began, broken = time.perf_counter(), Counter[str]()
-    for seed in range(given.offset, given.offset + given.seeds):
+    seeds = [*range(given.offset, given.offset + given.seeds), *given.more]
+    for seed in seeds:
         told = tell(make(seed))
         if told.broken:
             broken[told.broken] += 1
@@ -41,8 +43,8 @@ def main() -> None:
                 short = shortened(told.story)
                 print(f"Seed {seed}", *short.sentences, f"BROKEN: {short.broken}", "", sep="\n")
     took = time.perf_counter() - began
-    pace, count = given.seeds / took, sum(broken.values())
-    print(f"{given.seeds} stories in {took:.1f} s ({pace:.0f} a second), {count} broken.")
+    pace, count = len(seeds) / took, sum(broken.values())
+    print(f"{len(seeds)} stories in {took:.1f} s ({pace:.0f} a second), {count} broken.")
     for what, times in broken.most_common():
         print(f"{times:5} {what}")
     sys.exit(bool(broken))
