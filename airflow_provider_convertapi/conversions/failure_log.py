@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import ConvertApiError
 
 _NAMED = 3
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 _BILL = re.compile(r"(?:Cost: )?\d+ conversion\(s\)")
 """How the sentence begins that names the bill, wherever it stands."""
 _FACT = re.compile(r"\(|\w+: ")
@@ -58,8 +59,9 @@ class FailureLog:
             "What to do": remedy or error.advice,
         }
         for label, text in told.items():
-            for line in wrapped(f"{label}: {text}", indent="    ") if text else ():
-                self.log.error("%s", line)
+            # A long path must not leave its label alone on a line.
+            for line in wrapped(f"{label}:{_NO_BREAK}{text}", indent="    ") if text else ():
+                self.log.error("%s", line.replace(_NO_BREAK, " "))
 
     def _cost(self, error: ConvertApiError) -> str:
         bill = self.bill()

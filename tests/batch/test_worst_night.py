@@ -291,7 +291,8 @@ def test_log_tells_totals(night: Night, said: Callable[[], str]) -> None:
 
     text = said()
     assert "3 files: 1 to convert, for at least 1 conversion(s); 2 reused, no charge" in text
-    assert text.index("::group::Convert 1 files") < text.index("::endgroup::")
+    assert text.index("::group::3 files") < text.index("::group::Convert 1 files")
+    assert 3 == text.count("::group::") == text.count("::endgroup::")
     assert "Charged now: 1 conversion(s)" in text
     assert 1 == text.count("c.txt ->")
     assert "a.txt" not in text

@@ -94,6 +94,16 @@ def test_resumed_task_does_not_say_that_nothing_was_paid(caplog: pytest.LogCaptu
     assert "Cost: nothing more; what was submitted before may be billed." in lines
 
 
+@pytest.mark.parametrize("path", ["/in/a.docx", f"/{'deep/' * WIDTH}a.docx"], ids=["short", "long"])
+def test_path_stands_beside_its_label(caplog: pytest.LogCaptureFixture, path: str) -> None:
+    """A path that is longer than a line is not moved to the next one."""
+    log = logging.getLogger("task")
+    error = errors.ConversionError("It is damaged.", 5002)
+    FailureLog(log, lambda: path, lambda: None).tell(error)
+
+    assert f"File: {path}" in caplog.messages
+
+
 @pytest.mark.parametrize("kind", CLASSES)
 def test_each_class_says_what_to_do(
     caplog: pytest.LogCaptureFixture, kind: type[ConvertApiError]
