@@ -66,7 +66,6 @@ test-long: ## Run the tests that take longer: batches, parity, engines, comparis
 test-floors: .venv-floors/installed ## Run the tests that need no Airflow with the oldest versions that we allow
 	.venv-floors/bin/python $(PYTEST) -W ignore::pytest.PytestUnraisableExceptionWarning sandbox/tests tests/core
 
-# This runs `tests/core` as well, because the oldest Airflow brings older HTTP libraries.
 test-2.11: .venv-2.11/installed ## Run the provider's tests on the oldest supported Airflow
 	.venv-2.11/bin/python $(PYTEST) $(NOT_ON_2) tests
 
