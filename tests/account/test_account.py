@@ -297,6 +297,7 @@ def test_days_however_they_are_written(
 
 
 @pytest.mark.long
+@pytest.mark.once
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_hundred_thousand_rows_in_constant_memory(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str

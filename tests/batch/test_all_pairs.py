@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     Convert = Callable[[Path, str | None, dict[str, Any]], None]
 
-pytestmark = pytest.mark.timeout(600)  # some three hundred batches
+# Some three hundred batches.
+pytestmark = [pytest.mark.timeout(600), pytest.mark.once]
 
 COST = 2
 BEGINNINGS = {

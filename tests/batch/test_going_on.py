@@ -291,6 +291,7 @@ def test_progress_counts_the_batch_not_the_wave(night: Night, said: Callable[[],
 
 
 @pytest.mark.long
+@pytest.mark.once
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("given", [{"durable": False}, {"deferrable": True, "defer_batch": 50}])
 def test_memory_of_a_halted_batch_does_not_grow_with_what_is_left(

@@ -68,6 +68,7 @@ def our_dag(dag_id: str, source: str, destination: str) -> DAG:
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.once,
     pytest.mark.timeout(180),  # the first run in a process loads Airflow's execution API
     # The SDK leaves the files open that it uploads.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

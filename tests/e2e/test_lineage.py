@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -94,18 +95,24 @@ def test_same_lineage_in_every_mode(
 
 
 def test_file_that_airflow_notes_too_is_named_once(
-    run_dag: RunDag, sandbox: Sandbox, s3: Any, lineage: Received
+    run_dag: RunDag,
+    sandbox: Sandbox,
+    s3: Any,
+    lineage: Received,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A function that reads an object storage path tells Airflow's own collector of it."""
     from airflow_provider_convertapi.airflow_names import ObjectStoragePath
     from airflow_provider_convertapi.decorators.convertapi import convertapi_task
 
-    place = "s3://s3_example@converted/once/"
+    # Airflow keeps the file system of a connection id, which another test's server had.
+    monkeypatch.setenv("AIRFLOW_CONN_S3_ONCE", os.environ["AIRFLOW_CONN_S3_EXAMPLE"])
+    place = "s3://s3_once@converted/once/"
     with new_dag("collected") as dag:
 
         @convertapi_task(to_format="pdf", destination=place)
         def pick() -> str:
-            path = ObjectStoragePath(f"s3://s3_example@{INCOMING}/report.docx")
+            path = ObjectStoragePath(f"s3://s3_once@{INCOMING}/report.docx")
             with path.open("rb") as file:
                 assert file.read(2) == b"PK"
             return str(path)

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.long
+@pytest.mark.once
 @pytest.mark.timeout(300)
 def test_the_check_and_the_tests_run(convertapi_sandbox: Sandbox) -> None:
     """Both succeed; the check takes what it is allowed, and nothing stays."""

@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1000, help="how many stories")
     parser.add_argument("--offset", type=int, default=0, help="the first seed")
     parser.add_argument("--and", type=int, nargs="*", default=[], dest="more", help="further seeds")
+    parser.add_argument("--twice", type=int, default=0, help="how many to tell again and compare")
     parser.add_argument("--seed", type=int, help="tell this one, whatever happens in it")
     parser.add_argument("--most", type=int, default=10, help="broken stories to print")
     given = parser.parse_args()
@@ -35,8 +36,10 @@ def main() -> None:
         sys.exit(bool(told.broken))
     began, broken = time.perf_counter(), Counter[str]()
     seeds = [*range(given.offset, given.offset + given.seeds), *given.more]
-    for seed in seeds:
+    for number, seed in enumerate(seeds):
         told = tell(make(seed))
+        if number < given.twice and len(told.sentences) != len(tell(make(seed)).sentences):
+            broken[f"seed {seed} is told in another way the second time"] += 1
         if told.broken:
             broken[told.broken] += 1
             if sum(broken.values()) <= given.most:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.long
+@pytest.mark.once
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda engine: engine.__name__)
 def test_broken_engine_is_found(
