@@ -112,8 +112,9 @@ class Report:
 
     def quota(self, run: Run) -> None:
         """Show the error of an exhausted quota."""
-        self.say("quota_exhausted failed, as it should; its last log line:")
-        self.say(f"  {run.error}")
+        self.say("quota_exhausted failed, as it should; its log says:")
+        for line in (run.error or "").splitlines():
+            self.say(f"  {line}")
 
     def promises(self, nights: list[Run], others: dict[str, Run]) -> None:
         """Check what the README promises."""

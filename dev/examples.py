@@ -47,6 +47,9 @@ _BATCH = re.compile(
     r"(\d+) converted; (\d+) reused, no charge; .+? Charged now: (\d+) .+ Manifest: (\S+)"
 )
 
+_TOLD = re.compile(r"\[error +\] (.+?) +\[\S+\] loc=failure_log")
+"""A line of what a failed task says above its traceback."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
@@ -88,7 +91,7 @@ class Run:
     """One finished run of an example.
 
     :param tries: tries that ran and tries that were allowed, of the task that used most of them.
-    :param error: the last error line of its log, None where there is none.
+    :param error: what its log says above the traceback, None where there is none.
     """
 
     dag_id: str
@@ -165,5 +168,4 @@ def _batches(said: str) -> list[Batch]:
 
 
 def _error(said: str) -> str | None:
-    lines = [line.strip() for line in said.splitlines() if "QuotaExhausted" in line]
-    return lines[-1] if lines else None
+    return "\n".join(_TOLD.findall(said)) or None
