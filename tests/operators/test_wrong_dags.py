@@ -293,7 +293,7 @@ def test_import_error_is_the_message(tmp_path: Path) -> None:
     file.write_text(
         "from airflow.providers.common.compat.sdk import DAG\n"
         "from airflow_provider_convertapi.operators.convert import ConvertApiOperator\n"
-        "with DAG('wrong'):\n"
+        "with DAG('wrong', schedule=None):\n"
         "    ConvertApiOperator(task_id='convert', source='a.docx', to_format='pdf', "
         "destination='out/', parameters={'PageRagne': 1})\n"
     )
