@@ -7,6 +7,7 @@ through its API.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 import subprocess
@@ -223,6 +224,15 @@ class Run:
 
         wait_for(f"{self.dag_id} to be {state}", reached, limit)
         return self.tasks()
+
+    def parked(self, task_id: str) -> int:
+        """Return how many processes of a task that waits for a person the scheduler has seen end.
+
+        Airflow takes that for the end of the task where the answer comes within the same second.
+        """
+        log = (self.airflow.home / "scheduler.log").read_text(encoding="utf-8", errors="replace")
+        ended = f"executor event with state success .*task_id='{task_id}', run_id='{self.run_id}'"
+        return len(re.findall(ended, log))
 
     def clear(self) -> None:
         """Clear its task, as a user does."""

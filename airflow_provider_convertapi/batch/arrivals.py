@@ -103,7 +103,7 @@ def check_watched(source: object, *, has_airflow: bool = True) -> str | list[str
 def list_place(source: str | list[str]) -> Listing:
     """List a place by the rules of a batch, save `min_age`.
 
-    After a failure the next call resolves the connections again: they may have been mended.
+    After a failure the next call resolves the connections again: they may have been fixed.
     """
     uris = [source] if isinstance(source, str) else source
     now = surroundings().clock.time()

@@ -29,7 +29,7 @@ def read_account(session: Session, *, is_needed: bool) -> Account | None:
     """Return what the master token shows; None, after a word in the log, where that is nothing.
 
     :param is_needed: raise the error of a balance that cannot be read, since the batch depends on
-        it; a connection without a master token is no error.
+        it; a connection without a master token is not an error.
     """
     if not session.settings.master_token:
         if is_needed:

@@ -91,7 +91,7 @@ class ProgressBoard:
 
     def _failed(self, error: Exception) -> None:
         if not self._has_failed:
-            self.log.warning("Progress cannot be shown (%s); the log has it.", type(error).__name__)
+            _warn(self.log, error)
         self._has_failed = True
 
 
@@ -113,4 +113,8 @@ class LastOnly:
         try:
             self.keep(values)
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch is what matters
-            self.log.warning("Progress cannot be shown (%s); the log has it.", type(error).__name__)
+            _warn(self.log, error)
+
+
+def _warn(log: logging.Logger, error: Exception) -> None:
+    log.warning("Progress cannot be shown (%s); the log has it.", type(error).__name__)

@@ -48,7 +48,7 @@ class Checkpoint:
     :param asked: keyed digest of what the task was asked for; empty in a plan of a version that did
         not tell.
     :param plan: id of the plan, which the records of its files name; empty likewise.
-    :param balance: conversions that the account had left; None where that is no bound.
+    :param balance: conversions that the account had left; None: it is not a bound.
     """
 
     items: Items

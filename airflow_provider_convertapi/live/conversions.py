@@ -36,7 +36,7 @@ def ask_for_failure(check: Check) -> None:
     """Convert a damaged document."""
     if not check.money.may(check.money.unit):
         return
-    check.say("Converting 3,000 bytes that are no document …")
+    check.say("Converting 3,000 bytes that are not a document …")
     job = check.submit(
         ("docx", "pdf"),
         [("File", damaged())],

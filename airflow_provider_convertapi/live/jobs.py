@@ -155,7 +155,7 @@ class Jobs:
         if answer is None or is_throttled(answer):
             return answer
         if answer.status >= 500 and error_code(answer) is None:
-            return answer  # a gateway's page is no verdict
+            return answer  # a gateway's page is not a verdict
         if answer.status == 404:
             if job.known_at is None:
                 job.unknown_until = age

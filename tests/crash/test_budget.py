@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -47,19 +46,9 @@ def answer(run: Run, choice: str) -> dict[str, Any]:
         return answered.json() if answered.ok else None
 
     question: dict[str, Any] = wait_for("the question", asked)
-    wait_for("the scheduler to know that the task waits", lambda: _is_parked(run))
+    wait_for("the scheduler to know that the task waits", lambda: run.parked("approve") > 0)
     run.airflow.call("PATCH", path, json={"chosen_options": [choice], "params_input": {}})
     return question
-
-
-def _is_parked(run: Run) -> bool:
-    """Tell whether the scheduler has seen the task's first process end.
-
-    Airflow takes that for the end of the task where the answer comes within the same second.
-    """
-    log = (run.airflow.home / "scheduler.log").read_text(encoding="utf-8", errors="replace")
-    ended = f"executor event with state success .*task_id='approve', run_id='{run.run_id}'"
-    return re.search(ended, log) is not None
 
 
 def wait_until_done(run: Run) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from tests.airflow_parts import wait_for
@@ -32,7 +31,7 @@ def test_person_enters_what_is_missing(airflow: Airflow, service: Sandbox, tmp_p
 
     run = airflow.trigger("invoices_to_rows", **conf)
     questions = wait_for("two questions", lambda: _two_questions(run))
-    wait_for("the scheduler to know that both tasks wait", lambda: _are_parked(run))
+    wait_for("the scheduler to know that both tasks wait", lambda: run.parked("ask") == 2)
     for question in questions:
         asked = "Total" if "sailing" in question["subject"] else "Number"
         _enter(run, question, {asked: "T-7" if asked == "Number" else "99.00"})
@@ -80,16 +79,6 @@ def _two_questions(run: Run) -> list[dict[str, Any]]:
     found = run.airflow.call("GET", f"{run.path}/hitlDetails")
     questions: list[dict[str, Any]] = found["hitl_details"]
     return questions if len(questions) == 2 else []
-
-
-def _are_parked(run: Run) -> bool:
-    """Tell whether the scheduler has seen the first process of both tasks end.
-
-    Airflow takes that for the end of a task where the answer comes within the same second.
-    """
-    log = (run.airflow.home / "scheduler.log").read_text(encoding="utf-8", errors="replace")
-    ended = f"executor event with state success .*task_id='ask', run_id='{run.run_id}'"
-    return len(re.findall(ended, log)) == 2
 
 
 def _enter(run: Run, question: dict[str, Any], values: dict[str, str]) -> None:
