@@ -113,7 +113,8 @@ class S3Place(Place):
 
     def drop(self, bucket: str) -> None:
         """Delete a bucket with what is in it, if it is there."""
-        with suppress(self.client.exceptions.NoSuchBucket):
+        # A thread may put an object meanwhile.
+        with suppress(self.client.exceptions.ClientError):
             for item in self.client.list_objects_v2(Bucket=bucket).get("Contents", []):
                 self.client.delete_object(Bucket=bucket, Key=item["Key"])
             self.client.delete_bucket(Bucket=bucket)
