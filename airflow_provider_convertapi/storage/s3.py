@@ -40,6 +40,9 @@ _TOLD = (
 )
 """What the store says of a part, and wants to be told of it when the upload is completed."""
 
+_TACIT = (301, 400, 403)
+"""Statuses that may be about the connection, which only an answer with a body tells."""
+
 _STAMP = "convertapi"
 """The name of the metadata that carries a stamp."""
 
@@ -73,7 +76,7 @@ class S3Location(ObjectLocation):
                 method, self.fs.kwargs, Bucket=self.bucket, **more
             )
         except OSError as error:
-            if isinstance(error, FileNotFoundError) or http_status(error) not in (400, 403):
+            if isinstance(error, FileNotFoundError) or http_status(error) not in _TACIT:
                 raise
             # The answer to a HEAD has no body that would say why; that to a listing has one.
             try:
