@@ -229,8 +229,8 @@ def front(behind: str) -> Iterator[Front]:
         def answer(self) -> None:
             """Pass a request on, or refuse it."""
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            if front.refusal and re.match(front.what, f"{self.command} {self.path}"):
-                status, code = front.refusal
+            if one.refusal and re.match(one.what, f"{self.command} {self.path}"):
+                status, code = one.refusal
                 text = f"<Error><Code>{code}</Code><Message>{code}: no</Message></Error>".encode()
                 # As S3 does with a redirect; without it botocore asks for the region for ever.
                 region = ("x-amz-bucket-region", "eu-west-1")
@@ -246,7 +246,11 @@ def front(behind: str) -> Iterator[Front]:
             there.close()
 
         def give(
-            self, status: int, headers: list[tuple[str, str]], text: bytes, length: str | None = None
+            self,
+            status: int,
+            headers: list[tuple[str, str]],
+            text: bytes,
+            length: str | None = None,
         ) -> None:
             """Send an answer."""
             self.send_response(status)
@@ -263,8 +267,8 @@ def front(behind: str) -> Iterator[Front]:
             """Log nothing."""
 
     with serving(Passing) as url:
-        front = Front(url)
-        yield front
+        one = Front(url)
+        yield one
 
 
 _OWN = frozenset({"content-length", "transfer-encoding", "connection", "date", "server"})

@@ -16,6 +16,7 @@ from airflow_provider_convertapi.storage import BLOCK, Destination, Publication,
 from tests.stores import servers
 from tests.stores.test_batches import places, write
 from tests.stores.test_single import convert
+from tests.stores.places import S3Place
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def test_bucket_is_deleted_in_the_middle_of_a_batch(night: Night, objects: Place
 def front(stores: Callable[[str], Place], connections: Connections) -> Iterator[Front]:
     """Provide a server before moto's, and a connection to it."""
     place = stores("moto")
+    assert isinstance(place, S3Place)
     with servers.front(place.client.meta.endpoint_url) as front:
         extra = {"endpoint_url": front.url, "region_name": "us-east-1"}
         front.conn_id = f"front{front.url.rpartition(':')[2]}"
@@ -129,7 +131,10 @@ def test_refused_after_the_conversion(
 
     with pytest.raises(OutputNotWritableError, match=code) as caught:
         convert(
-            place, destination, TaskInstance(1, 1), result_check=lambda *_: front.refuse(status, code)
+            place,
+            destination,
+            TaskInstance(1, 1),
+            result_check=lambda *_: front.refuse(status, code),
         )
     assert "clear the task" in str(caught.value)
 
@@ -167,6 +172,7 @@ def test_upload_that_is_refused_midway_leaves_nothing(
 ) -> None:
     """No object is there, and no parts that would cost until somebody looks for them."""
     place = stores("moto")
+    assert isinstance(place, S3Place)
     uri, size = f"s3://{front.conn_id}@bucket/{place.key('a.bin')}", 5 * BLOCK
     front.refuse(400, "ExpiredToken", ".*partNumber=4")
 
