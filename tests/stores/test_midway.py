@@ -14,9 +14,9 @@ from airflow_provider_convertapi.errors import (
 )
 from airflow_provider_convertapi.storage import BLOCK, Destination, Publication, find_source
 from tests.stores import servers
+from tests.stores.places import S3Place
 from tests.stores.test_batches import places, write
 from tests.stores.test_single import convert
-from tests.stores.places import S3Place
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
@@ -184,6 +184,26 @@ def test_upload_that_is_refused_midway_leaves_nothing(
         left = place.client.list_multipart_uploads(Bucket="bucket").get("Uploads", [])
         assert [] == [upload for upload in left if upload["Key"] == place.key("a.bin")]
         assert [] == place.names()
+
+        front.refusal = None
+        publication.publish()
+
+    assert bytes(size) == place.read("a.bin")
+
+
+def test_forgotten_upload_is_no_missing_bucket(
+    stores: Callable[[str], Place], front: Front
+) -> None:
+    """The store says so, too, when it has completed an upload whose answer was lost."""
+    place = stores("moto")
+    uri, size = f"s3://{front.conn_id}@bucket/{place.key('a.bin')}", 5 * BLOCK
+    front.refuse(404, "NoSuchUpload", "POST .*uploadId")
+
+    with Publication(Destination.parse(uri), inputs=[], overwrite=False) as publication:
+        with publication.stage(uri, size) as sink:
+            sink.write(bytes(size))
+        with pytest.raises(OSError, match="NoSuchUpload"):
+            publication.publish()
 
         front.refusal = None
         publication.publish()
