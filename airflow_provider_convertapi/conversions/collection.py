@@ -74,7 +74,7 @@ def collect(
     except OutputNotWritableError as error:
         raise OutputNotWritableError(
             f"{error} {what} was converted and paid ({conversion.cost} conversion(s)); its result "
-            "stays at ConvertAPI for up to three hours: clear the task to collect it without "
+            "stays at ConvertAPI for two hours: clear the task to collect it without "
             "paying again.",
             paid=True,
         ) from error.__cause__
