@@ -53,11 +53,20 @@ def _say_id(check: Check, job: Job) -> None:
     body = job.submitted.json() if job.submitted is not None else None
     echoed = body.get("JobId") if isinstance(body, dict) else None
     name = "a JobId of ours"
+    if job.is_renamed:
+        meaning = (
+            "After a lost answer a job cannot be found, and what it cost is paid again: take "
+            "`durable=False`, and tell the authors."
+        )
+        evidence = f"POST: {told(job.submitted)}, with a JobId of the service's own"
+        check.know(_Q, name, "is not kept", evidence, meaning, caller_job_ids=False)
+        return
     if echoed == job.id or job.known_at is not None:
         meaning = "A lost answer is found again under an id that is known beforehand."
-        check.know(_Q, name, "it is kept", f"POST: {told(job.submitted)}, the same JobId", meaning)
+        evidence = f"POST: {told(job.submitted)}, the same JobId"
+        check.know(_Q, name, "it is kept", evidence, meaning, caller_job_ids=True)
         return
-    check.unclear(_Q, name, "the answer names another JobId, or none", told(job.submitted))
+    check.unclear(_Q, name, "the answer names none", told(job.submitted))
 
 
 def _say_visibility(check: Check, job: Job) -> None:
