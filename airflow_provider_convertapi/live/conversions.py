@@ -71,6 +71,7 @@ def _say_failure(check: Check, job: Job) -> None:
     debited = check.money.measure(1)
     if debited is None:
         check.money.took(1)
+    check.money.learn(debited)
     answer = job.final if job.final is not None else job.submitted
     evidence = f"POST: {told(job.submitted)}; GET: {told(job.final)}; ConversionsConsumed " + (
         "not measured" if debited is None else f"+{debited}"
@@ -157,6 +158,7 @@ def ask_for_parts(check: Check) -> None:
     costs = _costs(answer)
     check.money.took(max(costs, default=unit) if answer is None or is_ok(answer) else 0)
     debited = check.money.measure(unit)
+    check.money.learn(debited)
     shown = "not measured" if debited is None else f"+{debited}"
     evidence = f"{told(answer)}; ConversionCost of each part: {costs}; ConversionsConsumed {shown}"
     if quota.is_quota(answer) and answer is not None:
@@ -212,6 +214,7 @@ def ask_for_running(check: Check) -> None:
     gone = check.jobs.delete(job)
     cost = _follow_archive(check, archive)
     debited = _debit(check, cost, patient=running)
+    check.money.learn(debited)
     check.wire.open_jobs -= job.final is None
     _say_deleted(check, running=running, gone=gone, debited=debited)
 

@@ -43,7 +43,7 @@ def compare_inputs(check: Check, job: Job) -> None:
         return
     first, was = check.first_price
     evidence = f"{was}: {first}; 3 files, 1 result: {job.cost}"
-    check.money.unit = max(check.money.unit, job.cost)
+    check.money.learn(job.cost)
     if not first:
         check.unclear(6, INPUTS, "a conversion costs nothing here", evidence)
     elif job.cost == first:

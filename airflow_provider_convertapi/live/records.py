@@ -72,7 +72,8 @@ def _say_id(check: Check, job: Job) -> None:
 def _say_visibility(check: Check, job: Job) -> None:
     name = "when a job is visible"
     if not job.unknown_until:
-        seconds, evidence = 0.0, "the first GET of the job, at once, was not a 404"
+        seconds = 0.0
+        evidence = f"the first GET, {job.known_at or 0:.1f} s after the POST's answer, was no 404"
     else:
         seconds = roundest(job.unknown_until, job.known_at or job.unknown_until)
         evidence = (
@@ -91,7 +92,7 @@ def _say_cost(check: Check, job: Job) -> None:
     cost = job.cost
     check.money.took(1 if cost is None else cost)
     debited = check.money.measure(1 if cost is None else cost)
-    check.money.unit = max(1, cost or 0, debited or 0)
+    check.money.learn(max(cost or 0, debited or 0))
     name = "the cost that a result tells"
     if cost is not None:
         check.first_price = (cost, "2 pages, 2 results")
@@ -108,17 +109,11 @@ def _say_cost(check: Check, job: Job) -> None:
         # A higher one may be that of each page or result: `prices` tells.
         price = {"conversion_cost": cost} if cost == 1 else {}
         check.know(6, name, "it is the debit", evidence, meaning, **price)
-    if check.money.account and _is_overdrawn(check):
+    left = check.money.left_at_first
+    if left is not None and left <= 0:
         meaning = "The plan bills beyond its size: only `max_conversions` bounds a task."
         reading = "an account without conversions left is billed further"
         check.know(7, "overage", reading, evidence, meaning, overage=True)
-
-
-def _is_overdrawn(check: Check) -> bool:
-    total, used = (
-        check.money.account.get(name) for name in ("ConversionsTotal", "ConversionsConsumed")
-    )
-    return isinstance(total, int) and isinstance(used, int) and used > total
 
 
 def _change(debited: int | None) -> str:

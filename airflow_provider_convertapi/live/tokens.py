@@ -136,6 +136,7 @@ _NAMES = {
 
 def _say_key(check: Check, judge: Judge, seen: dict[str, str], evidence: str) -> None:
     signed = [way for way in ("text", "base64") if seen.get(way, seen["wrong"]) != seen["wrong"]]
+    check.keys.lifetime = judge.lifetime
     if not signed:
         if check.keys.way != "api_token":
             check.keys.way = "issued"
@@ -153,7 +154,6 @@ def _say_key(check: Check, judge: Judge, seen: dict[str, str], evidence: str) ->
     reading = f"a JWT {_NAMES[way]} is accepted"
     check.know(_Q, "key of JWTs", reading, evidence, says[way], jwt_key=way)
     judge.way = way
-    check.keys.lifetime = judge.lifetime
 
 
 # --- POST /token/jwt ------------------------------------------------------------------------------

@@ -239,11 +239,8 @@ class Conversions:
         try:
             outputs = await self._convert(order)
             await self._take_time(order)
-            if order.is_waived:
-                return Outcome(error=_DELETED)
-            if self._state.account.holds(order.receipt):
-                return Outcome(files=self._results(order, outputs))
-            return Outcome(error=_FORGOTTEN)
+            self._check_wanted(order)
+            return Outcome(files=self._results(order, outputs))
         except ServiceError as error:
             return Outcome(error=error)
         except EngineError as error:
@@ -254,6 +251,13 @@ class Conversions:
                     SERVER_ERROR, FAILED, f"Conversion failed: {type(error).__name__}."
                 )
             )
+
+    def _check_wanted(self, order: Order) -> None:
+        """Raise where nobody is left who wants the results."""
+        if order.is_waived:
+            raise _DELETED
+        if not self._state.account.holds(order.receipt):
+            raise _FORGOTTEN
 
     async def _convert(self, order: Order) -> list[EngineOutput]:
         if order.canned is not None:
