@@ -90,7 +90,7 @@ class Plan:
     :param told_by_content: number of files that were read, since their store has no versions.
     :param spent: conversions that this task instance took before.
     :param highest: the highest cost of a conversion that is known, by source format.
-    :param balance: conversions that the account had left; None where that is no bound.
+    :param balance: conversions that the account had left; None where that does not limit it.
     :param has_wrong_times: whether the manifest holds records of a clock that was ahead.
     :param uncleaned: files that an earlier try of it settled last, with the attempt; their
         documents may still be at the service.

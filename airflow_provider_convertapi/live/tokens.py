@@ -1,6 +1,6 @@
 """Question 8: which JWTs the service accepts, and what POST /token/jwt answers.  All of it is free.
 
-A JWT is judged at POST /token/jwt, which is no conversion: the service refuses a JWT there in
+A JWT is judged at POST /token/jwt, which is not a conversion: the service refuses a JWT there in
 either case, but one that it cannot verify for another reason than one that it can.
 
 This module may change from release to release.

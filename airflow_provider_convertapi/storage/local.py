@@ -346,11 +346,14 @@ def _below(directory: str, root: str, note: Note) -> Iterator[Found]:
 def _found(entry: os.DirEntry[str], root: str, note: Note) -> Found | None:
     try:
         state = _state_of(entry.stat())
-    except OSError as error:
+    except FileNotFoundError:  # gone since it was listed, unless it is a link
         if entry.is_symlink():
             note(LOST_LINK, entry.path)
-        elif not isinstance(error, FileNotFoundError):  # that one is gone since it was listed
+        return None
+    except OSError:  # such as a link to itself
+        if not entry.is_symlink():
             raise
+        note(LOST_LINK, entry.path)
         return None
     if state.kind == "file":
         return Found.of(entry.path, entry.path.removeprefix(root), state)

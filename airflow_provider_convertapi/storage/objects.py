@@ -182,10 +182,10 @@ class ObjectLocation(StoreLocation):
         """
         try:
             self.try_uploading(self.object_key if self.name else f"{self.object_key}result")
+        except FileNotFoundError as error:
+            what = f"{shown(self.uri)} cannot be written: its bucket does not exist."
+            raise OutputNotWritableError(f"{what} Nothing was paid.", paid=False) from error
         except Exception as error:
-            if isinstance(error, FileNotFoundError):
-                what = f"{shown(self.uri)} cannot be written: its bucket does not exist."
-                raise OutputNotWritableError(f"{what} Nothing was paid.", paid=False) from error
             if refuses_credentials(error) or forbids(error) or is_of_network(error):
                 raise
             _log.warning(
