@@ -259,8 +259,8 @@ class _Comparison:
         elif decision is Decision.KNOWN:
             self.plan.known += 1
             if failure is not None and len(self.plan.known_examples) < _EXAMPLES:
-                said = f"{shown(item.uri)} (known: {failure.summary})"
-                self.plan.known_examples.append(said)
+                said = failure.describe(is_first=not self.plan.known_examples)
+                self.plan.known_examples.append(f"{shown(item.uri)}: known: {said}")
         else:
             self._complete(item, source, conversion)
         return decision is Decision.CONVERT
