@@ -353,4 +353,9 @@ def _found_source(uri: str) -> Input:
 
 
 def _found(uri: str, name: str, *, hash_limit: float | None) -> Input:
-    return uri if is_url(uri) else find_source(uri, field=name, hash_limit=hash_limit)
+    if is_url(uri):
+        return uri
+    found = find_source(uri, field=name, hash_limit=hash_limit)
+    if not found.size:
+        raise wrong(name, f"{shown(uri)} is empty, and ConvertAPI takes no file of 0 bytes")
+    return found

@@ -154,6 +154,9 @@ class LocalLocation:
         if state is not None and not is_directory and wants_directory:
             complaint = "is not a directory; remove the '/' at its end, or choose another."
             raise wrong(argument, f"{self.uri} {complaint}")
+        if state is not None and state.kind == "other":
+            complaint = "is a device, a pipe or a socket, which a file would replace."
+            raise wrong(argument, f"{self.uri} {complaint}")
         nearest = _nearest(self.path if wants_directory else self.path.parent)
         if not nearest.is_dir():
             raise wrong(argument, f"{self.uri} cannot be made: {nearest} is not a directory.")
