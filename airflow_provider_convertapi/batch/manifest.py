@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+from codecs import BOM_UTF8
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -53,6 +54,10 @@ _log = logging.getLogger(__name__)
 
 class Files(Protocol):
     """A directory of small files, on the disk or in a store."""
+
+    def check_writable(self) -> None:
+        """Raise `OutputNotWritableError` where a file cannot be written."""
+        ...
 
     def names(self) -> list[str]:
         """Return the names of the files in it now."""
@@ -177,12 +182,22 @@ def _compaction_key(record: Record, task: TaskTry) -> bytes:
 
 
 def _parse(name: str, data: bytes) -> Iterator[Record]:
-    for number, line in enumerate(data.splitlines(), 1):
+    foreign = []
+    # An editor may have put a mark in front.
+    for number, line in enumerate(data.removeprefix(BOM_UTF8).splitlines(), 1):
         record = Record.from_line(line)
         if record is not None:
             yield record
         elif line.strip():
-            _log.warning("Line %d of the manifest's part %s is not a record.", number, name)
+            foreign.append(number)
+    if foreign:
+        _log.warning(
+            "%d lines of the manifest's part %s are not records and are left out; the first is "
+            "line %d.",
+            len(foreign),
+            name,
+            foreign[0],
+        )
 
 
 def last_records(records: Iterable[Record]) -> Mapping[str, Record]:

@@ -217,3 +217,25 @@ def test_no_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str], *, paid: b
 
     said = capsys.readouterr()
     assert "Nothing was paid." in said.out if paid else "no manifest" in said.err
+
+
+@pytest.mark.parametrize("what", ["out/a.pdf", "out/_convertapi/manifest/1.jsonl", "d/" * 4000])
+def test_what_is_no_destination(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    """A person gets a line, and no traceback."""
+    (tmp_path / "out" / "_convertapi" / "manifest").mkdir(parents=True)
+    for name in ("a.pdf", "_convertapi/manifest/1.jsonl"):
+        (tmp_path / "out" / name).write_text("x")
+
+    assert 1 == manifest.main([f"{tmp_path}/{what}"])
+    assert "cannot be read: " in capsys.readouterr().err
+
+
+def test_outcome_of_a_later_version_is_left_out(folder: Path) -> None:
+    """Such a line is none that this version knows."""
+    part = folder / "_convertapi" / "manifest" / "2.jsonl"
+    later = part.read_text().replace('"converted"', '"postponed"').replace("c.pdf", "b.pdf")
+    part.with_name("3.jsonl").write_text(later)
+
+    assert "a:failed b:failed c:converted" == targets(manifest.read(folder))
