@@ -163,3 +163,31 @@ def test_lost_link_in_place_of_an_output_costs_nothing(night: Night, durable: bo
 
     assert 0 == night.sandbox.billed
     assert 1 == night.run(another_night(), durable=durable, overwrite=True)["converted"]
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+@pytest.mark.parametrize("dag_id", [".hidden", "", "..", "ä/ö"])
+def test_records_of_every_dag_are_found(night: Night, dag_id: str, deferrable: bool) -> None:
+    """Names that begin with a dot are left out of a listing; code outside any DAG has no name."""
+    night.write("a.txt")
+    given = {"deferrable": deferrable}
+    run_try(lambda: night.operator(given), TaskInstance(dag_id=dag_id, task_id=""))
+    forget(night)
+
+    next_night = TaskInstance(dag_id=dag_id, task_id="", run_id="next")
+
+    assert 1 == run_try(lambda: night.operator(given), next_night)["reused"]
+    assert ["a.pdf"] == [record.target for record in night.records()]
+
+
+def test_records_of_code_outside_tasks_are_found(night: Night) -> None:
+    """A script that converts a folder twice pays once."""
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+    night.write("a.txt")
+    given = {"source": str(night.source), "to_format": "pdf", "destination": str(night.out)}
+    ConvertApiHook().convert_batch(**given)
+    forget(night)
+
+    assert 1 == ConvertApiHook().convert_batch(**given)["reused"]
+    assert 1 == night.sandbox.billed
