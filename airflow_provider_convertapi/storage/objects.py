@@ -190,7 +190,9 @@ class ObjectLocation(StoreLocation):
         except FileNotFoundError as error:
             raise self.without_bucket(paid=False) from error
         except Exception as error:
-            if any(tells(error) for tells in (refuses_credentials, forbids, is_full, is_of_network)):
+            if any(
+                tells(error) for tells in (refuses_credentials, forbids, is_full, is_of_network)
+            ):
                 raise
             _log.warning(
                 "%s: whether it can be written to is not known, and shows when a result is "
