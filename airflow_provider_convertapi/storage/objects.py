@@ -187,9 +187,9 @@ class ObjectLocation(StoreLocation):
         """
         try:
             self.try_uploading(self.object_key if self.name else f"{self.object_key}result")
+        except FileNotFoundError as error:
+            raise self.without_bucket(paid=False) from error
         except Exception as error:
-            if isinstance(error, FileNotFoundError):
-                raise self.without_bucket(paid=False) from error
             if any(
                 tells(error) for tells in (refuses_credentials, forbids, is_full, is_of_network)
             ):

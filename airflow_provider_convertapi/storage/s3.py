@@ -81,8 +81,10 @@ class S3Location(ObjectLocation):
             found: dict[str, Any] = self.fs.call_s3(
                 method, self.fs.kwargs, Bucket=self.bucket, **more
             )
+        except FileNotFoundError:
+            raise
         except OSError as error:
-            if isinstance(error, FileNotFoundError) or http_status(error) not in _TACIT:
+            if http_status(error) not in _TACIT:
                 raise
             # The answer to a HEAD has no body that would say why; that to a listing has one.
             try:

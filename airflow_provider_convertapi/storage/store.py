@@ -208,6 +208,10 @@ class StoreLocation:
         """Delete the file."""
         self.fs.rm_file(self.path)
 
+    def is_link(self) -> bool:
+        """Return False: stores have no links, or do not tell."""
+        return False
+
     def check_destination(self, argument: str) -> None:
         """Raise `ParameterError` where a file has no name, or a directory has it."""
         uri = shown(self.uri)
@@ -364,12 +368,21 @@ def block_for(size: int) -> int:
 
 
 def _directories(fs: Any, directory: str) -> Iterator[dict[str, Any]]:
-    inner = []
-    for info in fs.ls(directory, detail=True, **accepted(fs.ls, refresh=True)):
-        if info["type"] == "directory":
-            inner.append(str(info["name"]))
-        else:
-            yield info
-    for path in sorted(inner):
-        if path.rstrip("/").rpartition("/")[2] != OWN_DIRECTORY:
-            yield from _directories(fs, path)
+    waiting = [directory]
+    while waiting:
+        place, inner = waiting.pop(), []
+        try:
+            infos = fs.ls(place, detail=True, **accepted(fs.ls, refresh=True))
+        except (FileNotFoundError, NotADirectoryError):
+            if place == directory:
+                raise
+            continue  # it was removed since its own directory was listed
+        for info in infos:
+            if info["type"] == "directory":
+                inner.append(str(info["name"]))
+            else:
+                yield info
+        waiting += sorted(
+            (path for path in inner if path.rstrip("/").rpartition("/")[2] != OWN_DIRECTORY),
+            reverse=True,
+        )

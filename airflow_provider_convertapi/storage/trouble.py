@@ -20,7 +20,7 @@ from airflow_provider_convertapi.storage.uris import shown
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_OF_THE_PLACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_OF_THE_PLACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ELOOP})
 
 _UNAUTHORIZED, _FORBIDDEN, _NO_ROOM = 401, 403, 507
 

@@ -36,7 +36,7 @@ def test_table_says_what_is_run() -> None:
 
 
 def test_prerelease_may_fail() -> None:
-    """The one cell that is no promise says so."""
+    """The one cell that is not a promise says so."""
     may_fail = {case.name for case in cases() if case.may_fail}
 
     assert {"next-py3.11"} == may_fail
