@@ -219,7 +219,7 @@ def test_both_generations_of_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_odd_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A name that a spreadsheet would run is text there; nulls and both spellings mislead nobody."""
+    """What a spreadsheet would run is text there; nulls and both spellings mislead nobody."""
     formula = '=HYPERLINK("http://x").docx'
     rows: list[dict[str, Any]] = [
         {"Source": formula, "Error": "+1", "Converter": "-", "Ip": "@x", "Agent": "\t=1"},
