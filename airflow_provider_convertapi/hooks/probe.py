@@ -98,7 +98,8 @@ def _prove_credential(settings: ConnectionSettings, client: Client, used: Creden
 
 def _balance(settings: ConnectionSettings, client: Client) -> str:
     with account_calls(settings):
-        account = Account.read(client.call(endpoints.get_user()))
+        user = client.call(endpoints.get_user())
+    account = Account.read(user)
     if account.remaining is None:
         return "The master token is accepted; the balance is not shown."
     left = f"{account.remaining} of {account.total} conversions are left"
