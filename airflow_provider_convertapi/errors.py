@@ -40,6 +40,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from airflow_provider_convertapi.wording import on_one_line
+
 Concern = Literal["document", "request", "result", "files", "account", "run", "service"]
 """What an error is about.
 
@@ -128,7 +130,7 @@ class ConvertApiError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = on_one_line(message)
 
     def __str__(self) -> str:
         return self.message if self.set_out is None else self.set_out

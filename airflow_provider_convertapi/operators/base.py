@@ -274,15 +274,15 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
         :param begun: returns jobs, and the keys of the inputs that each may have uploaded.
         """
-        from airflow_provider_convertapi.airflow_names import AirflowTaskTimeout
         from airflow_provider_convertapi.errors import (
             ConversionInterrupted,
             ConversionTimeoutError,
         )
 
+        ends: tuple[type[BaseException], ...] = (ConversionInterrupted, ConversionTimeoutError)
         try:
             yield
-        except (ConversionInterrupted, ConversionTimeoutError, AirflowTaskTimeout):
+        except ends + session.time_is_up:
             if self.cancel_on_kill and session.task.is_last:
                 from airflow_provider_convertapi.conversions.cancellation import cancel
 

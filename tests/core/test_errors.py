@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_convertapi import errors
+from airflow_provider_convertapi import errors, wording
 from airflow_provider_convertapi.errors import ConvertApiError
 
 if TYPE_CHECKING:
@@ -177,10 +177,12 @@ def test_own_error_has_its_own_facts(kind: type[ConvertApiError]) -> None:
 
 
 def test_knows_no_airflow() -> None:
-    """The module imports nothing that could be missing anywhere."""
-    imports = re.findall(r"(?m)^(?:from|import) (\w+)", inspect.getsource(errors))
+    """The module imports nothing that could be missing anywhere, and neither does what it does."""
+    found = inspect.getsource(errors) + inspect.getsource(wording)
+    imports = re.findall(r"(?m)^(?:from|import) ([\w.]+)", found)
 
-    assert {"__future__", "typing"} == set(imports)
+    own = "airflow_provider_convertapi.wording"
+    assert {"__future__", "re", "textwrap", "typing", own} == set(imports)
 
 
 def test_decisions_ask_for_facts() -> None:
