@@ -119,6 +119,9 @@ class ConvertApiError(Exception):
     asks_to_wait: ClassVar[bool] = False
     """Whether the service is only too busy: the call is repeated until the caller's time is up."""
 
+    is_of_quota: ClassVar[bool] = False
+    """Whether no conversions are left, so that buying some is what helps."""
+
     code: int | None = None
     """ConvertAPI's Code; None where the answer had none, or there was no answer."""
 
@@ -291,6 +294,7 @@ class QuotaExhaustedError(ConvertApiError):
     :param paid: None where the service does not tell about jobs that were submitted before.
     """
 
+    is_of_quota = True
     title = "No conversions are left."
     advice = "buy conversions at ConvertAPI, then clear the task."
     concerns = "account"

@@ -224,18 +224,28 @@ class Batch:
         from airflow_provider_convertapi.airflow_names import AirflowTaskTimeout
 
         try:
-            yield
-        except BaseException as error:
-            if not isinstance(error, ConvertApiError):  # ours say it themselves
-                under_way = len(run.goes_on) + len(run.underway)
-                said = (
-                    f"By then this try had paid {run.summary.cost} conversion(s) for what it "
-                    f"saved; {under_way} file(s) under way may be billed, too."
-                )
-                error.add_note(said)
-                self.log.warning("The task ends before its batch. %s", said)
-            if self.cancels and isinstance(error, AirflowTaskTimeout | ConversionTimeoutError):
+            with self._adding_the_bill(run):
+                yield
+        except (AirflowTaskTimeout, ConversionTimeoutError):
+            if self.cancels:
                 run.cancel()
+            raise
+
+    @contextmanager
+    def _adding_the_bill(self, run: BatchRun) -> Iterator[None]:
+        """Add what this try has paid to the errors of others; ours say it themselves."""
+        try:
+            yield
+        except ConvertApiError:
+            raise
+        except BaseException as error:
+            under_way = len(run.goes_on) + len(run.underway)
+            said = (
+                f"By then this try had paid {run.summary.cost} conversion(s) for what it saved; "
+                f"{under_way} file(s) under way may be billed, too."
+            )
+            error.add_note(said)
+            self.log.warning("The task ends before its batch. %s", said)
             raise
 
     def conclude(self, plan: Plan, run: BatchRun, left: ItemStream | None = None) -> dict[str, Any]:
@@ -307,7 +317,7 @@ class Batch:
         # Others may have used up what was left: a refusal before the balance ends counts likewise.
         covered = self.request.on_insufficient == "partial" and plan.balance is not None
         partial = covered or self.request.on_quota_exhausted == "partial"
-        return partial and not summary.underway and isinstance(halted, QuotaExhaustedError)
+        return partial and not summary.underway and halted.is_of_quota
 
     def _halted(self, error: ConvertApiError, summary: Summary, manifest: str) -> ConvertApiError:
         """Say what is done, what is left, and what to do about it."""
@@ -318,7 +328,7 @@ class Batch:
             f"left{_of_halfway(summary)}.{_of_underway(summary)}"
         )
         conn_id, details = self.session.conn_id, [f"Details: {manifest}"]
-        if isinstance(error, QuotaExhaustedError):
+        if error.is_of_quota:
             said = (
                 f"Connection {conn_id!r} has no conversions left. {done} Buy conversions or raise "
                 "the token's limit at ConvertAPI, then clear this task: it converts the rest, and "

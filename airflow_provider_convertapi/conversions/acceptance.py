@@ -94,7 +94,7 @@ class Acceptance:
                 is_refused = bool(verdict == False)  # noqa: E712 - as above
             except ResultCheckError as error:
                 return str(error) or "result_check gave no reason"
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 said = redaction.shown(f"{type(error).__name__}: {error}")
                 raise _BrokenCheckError(f"result_check raised {said}") from error
         if not is_accepted and not is_refused:

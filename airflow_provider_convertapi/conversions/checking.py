@@ -324,6 +324,8 @@ def _source_files(inputs: Sequence[Input], origin: str, target: str) -> list[Inp
     takes_several = converter is not None and converter.takes_several
     if not inputs:
         return []
+    if converter is not None and origin in converter.extensions:
+        inputs = [_called(item, origin, converter.extensions) for item in inputs]
     if len(inputs) > 1 and not takes_several:
         raise wrong(
             "source",
@@ -341,6 +343,13 @@ def _source_files(inputs: Sequence[Input], origin: str, target: str) -> list[Inp
     return [InputFile(name, "0", inputs[0])]
 
 
+def _called(item: Input, origin: str, extensions: Sequence[str]) -> Input:
+    """Return a file under a name with its format: the service goes by the name that it is sent."""
+    if not isinstance(item, Source) or extension_of(item.name) in extensions:
+        return item
+    return replace(item, name=f"{item.name.rstrip('.')}.{origin}")
+
+
 def _found_source(uri: str) -> Input:
     """Find a source; where it is a glob, name the operator that takes one."""
     try:
@@ -353,4 +362,9 @@ def _found_source(uri: str) -> Input:
 
 
 def _found(uri: str, name: str, *, hash_limit: float | None) -> Input:
-    return uri if is_url(uri) else find_source(uri, field=name, hash_limit=hash_limit)
+    if is_url(uri):
+        return uri
+    found = find_source(uri, field=name, hash_limit=hash_limit)
+    if not found.size:
+        raise wrong(name, f"{shown(uri)} is empty, and ConvertAPI takes no file of 0 bytes")
+    return found

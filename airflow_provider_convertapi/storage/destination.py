@@ -5,9 +5,11 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_convertapi.errors import OutputExistsError
 from airflow_provider_convertapi.storage.content import digest_of
 from airflow_provider_convertapi.storage.location import OWN_DIRECTORY
 from airflow_provider_convertapi.storage.names import distinct_names
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
     from airflow_provider_convertapi.storage.location import Location, State
+
+
+_HOME = re.compile(r"~[^/$]*/")
+"""A home directory, as a shell spells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class Destination:
         if OWN_DIRECTORY in location.uri.split("/"):
             complaint = f"lies in {OWN_DIRECTORY}/, which holds our own records; choose another."
             raise wrong(field, f"{shown(location.uri)} {complaint}")
+        _check_name(uri, field)
         location.check_destination(field)
         return cls(location.uri, field)
 
@@ -70,6 +77,20 @@ class Destination:
         """
         with explaining(self.uri, paid=False):
             locate(self.uri, self.field).check_writable(self.root)
+
+    def check_no_directory(self, uri: str) -> None:
+        """Raise `OutputExistsError` where an output would need the name of a directory or device.
+
+        Nothing was paid.
+        """
+        location = locate(uri, self.field)
+        state = location.state() if location.has_directories else None
+        if state is not None and state.kind != "file":
+            what = "a directory" if state.kind == "directory" else "no regular file"
+            raise OutputExistsError(
+                f"{self.field}: {shown(uri)} is {what}; move it away, or choose another "
+                "destination. Nothing was paid."
+            )
 
     def is_ours(self, uri: str) -> bool:  # noqa: ARG002 - for a batch, which knows what it wrote
         """Tell whether the file at an output was written for it before."""
@@ -105,6 +126,11 @@ class Destination:
         """Return what is at an output now, None where no file is."""
         state = locate(uri, self.field).file()
         return state if state and state.kind == "file" else None
+
+    def is_lost_link(self, uri: str) -> bool:
+        """Tell whether a link that leads nowhere has the name of an output."""
+        location = locate(uri, self.field)
+        return location.is_link() and location.file() is None
 
     def sizes(self, uris: Iterable[str]) -> list[int | None]:
         """Return the bytes of each file that is there now, None for each that is not."""
@@ -151,6 +177,14 @@ class Destination:
                         "an input is never overwritten, so choose another name or directory."
                     )
                     raise wrong(self.field, complaint)
+
+
+def _check_name(uri: str, field: str) -> None:
+    """Raise what would put outputs elsewhere than meant, or could not be told to Airflow."""
+    if _HOME.match(uri):
+        raise wrong(field, f"{uri} begins with '~', which is not expanded; write the whole path.")
+    if not uri.isascii() and any("\ud800" <= letter <= "\udfff" for letter in uri):
+        raise wrong(field, "holds bytes that are not UTF-8, which Airflow cannot store; rename it.")
 
 
 def _leads_away(part: str) -> bool:

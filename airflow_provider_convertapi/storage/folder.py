@@ -40,6 +40,10 @@ class Folder:
             return []
         return sorted(name for name in found if name and not name.startswith("."))
 
+    def check_writable(self) -> None:
+        """Make the directory, and raise `OutputNotWritableError` where a file cannot be written."""
+        Destination(self.uri).check_writable()
+
     def read(self, name: str) -> bytes:
         """Return a file's bytes; `FileNotFoundError` where it is gone."""
         return locate(self.uri + name, "destination").read()

@@ -119,6 +119,15 @@ def resolve_anew(uri: str, argument: str) -> None:
         forget(found[1])
 
 
+def _check_encoding(uri: str, argument: str, *, of_disk: bool) -> None:
+    """Raise where no name can be so; on a disk, it may have bytes that are no text."""
+    try:
+        uri.encode(errors="surrogateescape" if of_disk else "strict")
+    except UnicodeEncodeError as error:
+        lone = ascii(uri[error.start])
+        raise wrong(argument, f"holds {lone}, half a character, which no name has.") from None
+
+
 def _read(uri: str, argument: str) -> tuple[Scheme, Address] | None:
     """Return a URI's scheme and parts, None for a path of this disk."""
     if not uri.strip():
@@ -126,6 +135,8 @@ def _read(uri: str, argument: str) -> tuple[Scheme, Address] | None:
     if "\0" in uri:
         raise wrong(argument, "holds a NUL character.")
     matched = _URI.match(uri)
+    if not uri.isascii():
+        _check_encoding(uri, argument, of_disk=matched is None)
     if matched is None:
         return None
     if is_url(uri):
