@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ _INTERRUPTED = 130
 
 def run(main: Callable[[], int]) -> NoReturn:
     """Run a command and exit with what it returns; no traceback where a person stops it."""
+    if isinstance(sys.stdout, TextIOWrapper):  # a name may hold what the terminal does not know
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = main()
         sys.stdout.flush()

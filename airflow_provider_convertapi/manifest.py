@@ -114,8 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         costs = read_costs(given.directory) if given.cost else []
         records = [] if given.cost else read_manifest(given.directory)
-    except ConvertApiError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command speaks to a person
+    except Exception as error:  # noqa: BLE001 - each store has its own errors
+        is_ours = isinstance(error, ConvertApiError)
+        said = error if is_ours else f"{given.directory} cannot be read: {error}"
+        print(said, file=sys.stderr)  # noqa: T201 - a command speaks to a person
         return 1
     if costs:
         _print_costs(costs, given)

@@ -34,17 +34,20 @@ def find_shards(
     from airflow_provider_convertapi.airflow_names import conf  # noqa: PLC0415 - in a task, where it is loaded
     from airflow_provider_convertapi.batch.inputs import list_paths  # noqa: PLC0415 - as above
     from airflow_provider_convertapi.batch.names import shard_number  # noqa: PLC0415 - as above
+    from airflow_provider_convertapi.conversions.values import whole  # noqa: PLC0415 - as above
     from airflow_provider_convertapi.failures import explicit_failures  # noqa: PLC0415 - as above
 
     numbers, uris = array("Q"), []  # numbers, not names: a directory may have a million files
     with explicit_failures():
+        size = whole("files_per_shard", files_per_shard, least=1) or 1
+        most = whole("most_shards", most_shards, least=1, optional=True)
+        budget = whole("max_conversions", max_conversions, least=0, optional=True)
         for path, uri in list_paths(source):
             numbers.append(shard_number(path))
             if uri is not None:
                 uris.append(uri)
     limit = conf.getint("core", "max_map_length", fallback=1024)
-    limit = min(most_shards or limit, limit)
-    count = max(1, min(-(-len(numbers) // max(files_per_shard, 1)), limit))
+    count = max(1, min(-(-len(numbers) // size), most or limit, limit))
     sizes = Counter(number % count for number in numbers)
     shards: list[dict[str, Any]]
     if numbers and len(uris) == len(numbers):
@@ -57,8 +60,8 @@ def find_shards(
     else:
         shards = [{"source": source, "shard": [index, count]} for index in range(count)]
         shares = [sizes[index] for index in range(count)]
-    if max_conversions is not None:
-        budgets = _divided(max_conversions, shares)
+    if budget is not None:
+        budgets = _divided(budget, shares)
         for shard, most in zip(shards, budgets, strict=True):
             shard["max_conversions"] = most
     return shards

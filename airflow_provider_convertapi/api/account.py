@@ -87,8 +87,8 @@ class Account:
         if self.remaining is None:
             raise UnexpectedAnswerError(
                 f"ConvertAPI's answer to GET /user for connection {conn_id!r} does not tell the "
-                "balance. Check that the connection's host is ConvertAPI and not a proxy or a "
-                "sign-in page."
+                "balance, and nothing was paid. Check that the connection's host is ConvertAPI and "
+                "not a proxy or a sign-in page."
             )
         return self.remaining
 

@@ -36,6 +36,9 @@ _CLEANED_AFTER = timedelta(minutes=1)
 """How long after its record a document may still be at the service: records are published every few
 seconds, and documents are deleted after that, between two files."""
 
+_MOST_SALTS = 16
+"""Salts of records that are tried: each takes 50 ms, and whoever may write there may invent any."""
+
 _OF_A_PATH = (
     "SELECT 1 FROM inputs WHERE target = ?",
     "SELECT 1 FROM conversions WHERE target = ?",
@@ -67,6 +70,8 @@ class Index:
         self._has_numbered = self._has_digests = False
         self.has_conversions = False
         self.costs = KnownCosts()
+        self.salts: set[str] = set()
+        """Salts under which the parameters of records were digested."""
 
     # --- what records say ----------------------------------------------------------------------
 
@@ -80,6 +85,8 @@ class Index:
         if record.is_of(self._task):
             self._count(record)
         self.costs.add(record)
+        if len(self.salts) < _MOST_SALTS:
+            self.salts.add(record.parameters.partition(":")[0])
         self._has_digests = self._has_digests or bool(record.digests)
         # With `overwrite` other runs settle nothing, but what they wrote is still ours to replace.
         if self._only_own_run and record.run_id != self._task.run_id:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+from codecs import BOM_UTF8
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -40,7 +41,6 @@ _LONG_AGO = 1000
 """A time divided by this lies in 1970, and later ones still come later."""
 
 _SALT_BYTES = 8
-_TRIES = 5
 
 _KEPT = "CREATE TABLE kept (key BLOB PRIMARY KEY, at TEXT, line BLOB) WITHOUT ROWID;"
 _KEEP = """
@@ -53,6 +53,10 @@ _log = logging.getLogger(__name__)
 
 class Files(Protocol):
     """A directory of small files, on the disk or in a store."""
+
+    def check_writable(self) -> None:
+        """Raise `OutputNotWritableError` where a file cannot be written."""
+        ...
 
     def names(self) -> list[str]:
         """Return the names of the files in it now."""
@@ -86,6 +90,8 @@ class Manifest:
     clock: Clock = SYSTEM_CLOCK
     has_wrong_times: bool = field(default=False, init=False)
     """Whether a record that was read came from a clock that was ahead."""
+    _mixed: set[str] = field(default_factory=set, init=False)
+    """Parts with lines that are no records: a later version may have written them."""
 
     def records(self) -> Iterator[tuple[str, Record]]:
         """Yield each record with the name of its part.
@@ -94,20 +100,40 @@ class Manifest:
         a record may come twice but none is missed.
         """
         done: set[str] = set()
-        for _ in range(_TRIES):
-            waiting = [name for name in self.part_names() if name not in done]
+        # As often as it takes: a record that is missed is a file that is paid for again.
+        vanished = True
+        while vanished:
             vanished = False
-            for name in waiting:
+            for name in self.part_names():
+                if name in done:
+                    continue
+                done.add(name)  # what is gone does not come back under its name
                 try:
                     data = self.files.read(name)
                 except FileNotFoundError:
                     vanished = True
                     continue
-                done.add(name)
-                yield from ((name, record) for record in self._dated(name, _parse(name, data)))
-            if not vanished:
-                return
-        _log.warning("The manifest is being compacted repeatedly; some records were missed.")
+                records = self._dated(name, self._parse(name, data))
+                yield from ((name, record) for record in records)
+
+    def _parse(self, name: str, data: bytes) -> Iterator[Record]:
+        foreign = []
+        # An editor may have put a mark in front.
+        for number, line in enumerate(data.removeprefix(BOM_UTF8).splitlines(), 1):
+            record = Record.from_line(line)
+            if record is not None:
+                yield record
+            elif line.strip():
+                foreign.append(number)
+        if foreign:
+            self._mixed.add(name)
+            _log.warning(
+                "%d lines of the manifest's part %s are not records and are left out; the first is "
+                "line %d.",
+                len(foreign),
+                name,
+                foreign[0],
+            )
 
     def _dated(self, name: str, records: Iterable[Record]) -> Iterator[Record]:
         """Yield records; one from the future gets the time at which its part was written.
@@ -161,7 +187,7 @@ class Manifest:
             while lines := kept.fetchmany(_LINES_A_PART):
                 self.files.write(part_name(task, "compacted"), b"".join(line for (line,) in lines))
         # Only after the new parts are published: a task that is killed before loses no record.
-        for name in read:
+        for name in read - self._mixed:
             self.files.delete(name)
 
 
@@ -174,15 +200,6 @@ def _compaction_key(record: Record, task: TaskTry) -> bytes:
     if record.run_id == task.run_id or record.charged:
         return pack(f"{record.target}\0\0") + record.to_line()
     return pack("\0".join((record.target, record.outcome, *record.outputs)))
-
-
-def _parse(name: str, data: bytes) -> Iterator[Record]:
-    for number, line in enumerate(data.splitlines(), 1):
-        record = Record.from_line(line)
-        if record is not None:
-            yield record
-        elif line.strip():
-            _log.warning("Line %d of the manifest's part %s is not a record.", number, name)
 
 
 def last_records(records: Iterable[Record]) -> Mapping[str, Record]:
@@ -261,5 +278,6 @@ def part_name(task: TaskTry, sequence: int | str) -> str:
 
 def name_prefix(task: TaskTry) -> str:
     """Return the prefix of a task instance's files; two tasks may have the same."""
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", f"{task.dag_id}.{task.task_id}")[:100]
+    # A name that begins with a dot would be hidden, and never be read.
+    name = re.sub(r"^[.]|[^A-Za-z0-9_.-]", "_", f"{task.dag_id}.{task.task_id}")[:100]
     return f"{name}-{max(task.map_index, 0):04d}"

@@ -10,7 +10,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from functools import cache
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +50,12 @@ from airflow_provider_convertapi.storage import (
     shown,
 )
 from airflow_provider_convertapi.storage.schemes import locate
+from airflow_provider_convertapi.storage.trouble import explaining
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
 
     from airflow_provider_convertapi.batch.request import BatchRequest
     from airflow_provider_convertapi.conversions.task import TaskTry
@@ -90,7 +91,7 @@ class Plan:
     :param told_by_content: number of files that were read, since their store has no versions.
     :param spent: conversions that this task instance took before.
     :param highest: the highest cost of a conversion that is known, by source format.
-    :param balance: conversions that the account had left; None where that is no bound.
+    :param balance: conversions that the account had left; None where that does not limit it.
     :param has_wrong_times: whether the manifest holds records of a clock that was ahead.
     :param uncleaned: files that an earlier try of it settled last, with the attempt; their
         documents may still be at the service.
@@ -146,7 +147,10 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
     """
     state = StateDirectory.beside(request.destination.uri)
     files = find_file_parameters(request)
-    digests = _digesting(request, files, state, keeps_salt=keeps_salt)
+    digests = _Digests(request, files)
+    with explaining(state.own.uri, paid=False):
+        salts = state.salts()
+        digests.add(salts or ([state.new_salt()] if keeps_salt else []))
     plan = Plan(
         request_digest=RequestDigest(
             to_format=request.to_formats[-1], digesting=digests, least_cost=len(request.to_formats)
@@ -158,7 +162,12 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
     with closing(open_tables()) as tables:
         index = Index(tables, task, now, only_own_run=bool(request.overwrite))
         manifest = state.manifest
-        index.read(manifest)
+        with explaining(str(manifest.files), paid=False):
+            index.read(manifest)
+            if keeps_salt:
+                manifest.files.check_writable()
+        # A salt that was removed still keys what was paid under it.
+        digests.add(sorted(index.salts))
         plan.has_wrong_times = manifest.has_wrong_times
         _list_inputs(plan, request, tables, index)
         _name_outputs(plan, request, tables, index)
@@ -259,8 +268,8 @@ class _Comparison:
         elif decision is Decision.KNOWN:
             self.plan.known += 1
             if failure is not None and len(self.plan.known_examples) < _EXAMPLES:
-                said = f"{shown(item.uri)} (known: {failure.summary})"
-                self.plan.known_examples.append(said)
+                said = failure.describe(is_first=not self.plan.known_examples)
+                self.plan.known_examples.append(f"{shown(item.uri)}: known: {said}")
         else:
             self._complete(item, source, conversion)
         return decision is Decision.CONVERT
@@ -310,20 +319,33 @@ def find_file_parameters(request: BatchRequest) -> dict[str, Source | str]:
     }
 
 
-def _digesting(
-    request: BatchRequest,
-    files: Mapping[str, Source | str],
-    state: StateDirectory,
-    *,
-    keeps_salt: bool,
-) -> Callable[[], tuple[str, ...]]:
-    """Start to compute the digests of the parameters; return a function that waits for them."""
-    salts = state.salts()
-    if not salts and keeps_salt:
-        salts = [state.new_salt()]
+class _Digests:
+    """The digests of the parameters, one under each salt; calling it waits for them.
+
+    scrypt is slow on purpose: it runs while the source is listed.
+    """
+
+    def __init__(self, request: BatchRequest, files: Mapping[str, Source | str]) -> None:
+        self._parameters = _identity(request, files)
+        self._digests: dict[str, Future[str]] = {}
+
+    def add(self, salts: Iterable[str]) -> None:
+        """Begin with the digests under these salts, unless they are known."""
+        pool = ThreadPoolExecutor(1)
+        for salt in salts:
+            if salt not in self._digests:
+                self._digests[salt] = pool.submit(parameters_digest, self._parameters, salt)
+        pool.shutdown(wait=False)  # it ends when they are done
+
+    def __call__(self) -> tuple[str, ...]:
+        return tuple(digest.result() for digest in self._digests.values())
+
+
+def _identity(request: BatchRequest, files: Mapping[str, Source | str]) -> dict[str, Any]:
+    """Return what tells whether a file was converted with these parameters."""
     # Records hold the last format only, so the digest includes the first step's.
     steps = [request.to_format, *(step.identity() for step in request.steps)]
-    parameters: dict[str, Any] = {
+    return {
         "plain": dict(request.plain),
         "files": {
             name: [file.uri, file.fingerprint] if isinstance(file, Source) else [file]
@@ -333,11 +355,6 @@ def _digesting(
         "conversion_key": request.conversion_key,
         **({"steps": steps} if request.steps else {}),
     }
-    # scrypt is slow on purpose: it runs while the source is listed.
-    pool = ThreadPoolExecutor(1)
-    digests = [pool.submit(parameters_digest, parameters, salt) for salt in salts]
-    pool.shutdown(wait=False)  # it ends when they are done
-    return cache(lambda: tuple(digest.result() for digest in digests))
 
 
 def _hash_content(uri: str) -> str:

@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,6 +144,12 @@ def _text(value: Any) -> str:
     return value
 
 
+def _status(value: Any) -> str:
+    if value not in get_args(RecordStatus):
+        raise ValueError(value)
+    return str(value)
+
+
 def _number(value: Any) -> int:
     if type(value) is not int or not -_LARGEST <= value <= _LARGEST:
         raise TypeError(value)
@@ -183,7 +189,7 @@ _LENGTH = len("2026-11-24T02:00:00.000001+00:00")
 
 _KINDS: dict[str, Callable[[Any], Any]] = {
     "str": _text,
-    "RecordStatus": _text,
+    "RecordStatus": _status,
     "int": _number,
     "bool": _truth,
     "str | None": _or_none(_text),

@@ -87,11 +87,14 @@ class Waves:
 
     batch: Batch
     _plan: Plan | None = field(default=None, init=False)
+    _is_left: bool = field(default=False, init=False)
+    """Whether the plan is beside the manifest."""
     _unfit: ConvertApiError | None = field(default=None, init=False)
 
     def start(self, plan: Plan) -> Deferral | dict[str, Any]:
         """Submit the first wave; return a summary where there is nothing to wait for."""
         self._plan = plan
+        plan.state.checkpoints.check_writable()
         run = self.batch.prepare(plan, Summary.of(plan), plan.spent)
         with self.batch.cancelling(run):
             return self._next(run, ItemStream(plan.items, len(plan.items)), [])
@@ -103,6 +106,7 @@ class Waves:
         self._check_key(found)
         found.check_asked(self.batch.asked, f"{len(found.jobs)} jobs")
         left = self._read_plan()
+        self._is_left = True
         plan = self._plan = self._as_plan(left)
         summary, taken = self._done(left, plan)
         run = self.batch.prepare(plan, summary, left.spent + taken)
@@ -255,15 +259,17 @@ class Waves:
         """Write the plan beside the manifest, once for each try."""
         plan, task = self._plan, self.batch.task
         assert plan is not None  # noqa: S101 - for the type checker
-        plans, name = plan.state.checkpoints, checkpoint_name(task)
-        if name in (there := plans.names()):
+        if self._is_left:
             return
-        for old in there:
-            if old.startswith(checkpoint_prefix(task)):  # left by a try that was killed
+        plans, name = plan.state.checkpoints, checkpoint_name(task)
+        for old in plans.names():
+            # Left by a try that was killed, or, under this very name, by a run that was deleted.
+            if old.startswith(checkpoint_prefix(task)):
                 plans.delete(old)
         files = all_files(self.batch.request, plan.file_parameters)
         left = replace(_checkpoint_of(plan, files), asked=self.batch.asked)
         plans.write_lines(name, left.lines())
+        self._is_left = True
 
     def _read_plan(self) -> Checkpoint:
         plans = StateDirectory.beside(self.batch.request.destination.uri).checkpoints

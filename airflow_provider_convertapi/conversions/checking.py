@@ -325,6 +325,8 @@ def _source_files(inputs: Sequence[Input], origin: str, target: str) -> list[Inp
     takes_several = converter is not None and converter.takes_several
     if not inputs:
         return []
+    if converter is not None and origin in converter.extensions:
+        inputs = [_called(item, origin, converter.extensions) for item in inputs]
     if len(inputs) > 1 and not takes_several:
         raise wrong(
             "source",
@@ -340,6 +342,13 @@ def _source_files(inputs: Sequence[Input], origin: str, target: str) -> list[Inp
             f"is {origin!r}, which takes a URL, but source is a file; use 'html' for a file",
         )
     return [InputFile(name, "0", inputs[0])]
+
+
+def _called(item: Input, origin: str, extensions: Sequence[str]) -> Input:
+    """Return a file under a name with its format: the service goes by the name that it is sent."""
+    if not isinstance(item, Source) or extension_of(item.name) in extensions:
+        return item
+    return replace(item, name=f"{item.name.rstrip('.')}.{origin}")
 
 
 def _found_source(uri: str) -> Input:

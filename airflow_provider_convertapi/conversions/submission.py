@@ -12,7 +12,6 @@ from airflow_provider_convertapi.conversions.metrics import THROTTLED
 from airflow_provider_convertapi.conversions.upload import store
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
-    InputChangedError,
     ThrottledError,
 )
 
@@ -125,7 +124,7 @@ class Submission:
     def _wait_after(self, failures: int, error: ConvertApiError) -> None:
         delay = self._job.client.backoff.delay(failures, error)
         # A file that was written meanwhile must not be sent under the id of what it was.
-        if delay is None or isinstance(error, InputChangedError):
+        if delay is None or error.concerns == "files":
             raise error
         self._job.client.pause(delay)
 

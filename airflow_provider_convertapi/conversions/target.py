@@ -67,14 +67,14 @@ class Target:
         """
         place = self.destination
         place.check_writable()
-        if self._replaces:
-            return
         uris = place.outputs(names) if place.is_directory else [place.uri]
         for uri in uris:
-            if place.is_ours(uri):
+            place.check_no_directory(uri)
+            if self._replaces or place.is_ours(uri):
                 continue
             found = place.state(uri)
-            if found is not None and not found.bears(self.stamp(uri)):
+            is_taken = found is not None and not found.bears(self.stamp(uri))
+            if is_taken or place.is_lost_link(uri):
                 raise OutputExistsError(
                     f"{shown(uri)} exists and is not ours. {place.remedy} Nothing was paid."
                 )

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from airflow_provider_convertapi.errors import OutputExistsError
 from airflow_provider_convertapi.storage.content import digest_of
 from airflow_provider_convertapi.storage.location import OWN_DIRECTORY
 from airflow_provider_convertapi.storage.names import distinct_names
@@ -77,6 +78,20 @@ class Destination:
         with explaining(self.uri, paid=False):
             locate(self.uri, self.field).check_writable(self.root)
 
+    def check_no_directory(self, uri: str) -> None:
+        """Raise `OutputExistsError` where an output would need the name of a directory or device.
+
+        Nothing was paid.
+        """
+        location = locate(uri, self.field)
+        state = location.state() if location.has_directories else None
+        if state is not None and state.kind != "file":
+            what = "a directory" if state.kind == "directory" else "no regular file"
+            raise OutputExistsError(
+                f"{self.field}: {shown(uri)} is {what}; move it away, or choose another "
+                "destination. Nothing was paid."
+            )
+
     def is_ours(self, uri: str) -> bool:  # noqa: ARG002 - for a batch, which knows what it wrote
         """Tell whether the file at an output was written for it before."""
         return False
@@ -111,6 +126,11 @@ class Destination:
         """Return what is at an output now, None where no file is."""
         state = locate(uri, self.field).file()
         return state if state and state.kind == "file" else None
+
+    def is_lost_link(self, uri: str) -> bool:
+        """Tell whether a link that leads nowhere has the name of an output."""
+        location = locate(uri, self.field)
+        return location.is_link() and location.file() is None
 
     def sizes(self, uris: Iterable[str]) -> list[int | None]:
         """Return the bytes of each file that is there now, None for each that is not."""

@@ -24,6 +24,7 @@ from airflow_provider_convertapi.storage.location import (
     LINKED_DIRECTORY,
     LOST_LINK,
     OWN_DIRECTORY,
+    TOO_DEEP,
     Found,
     State,
     unnoted,
@@ -128,8 +129,9 @@ class LocalLocation:
         return _below(root, root, note)
 
     def names(self) -> list[str]:
-        """Return the names in the directory."""
-        return [path.name for path in self.path.iterdir()]
+        """Return the names of the files in the directory."""
+        with os.scandir(self.path) as entries:
+            return [entry.name for entry in entries if not _is_directory(entry)]
 
     def read(self) -> bytes:
         """Return the bytes of a small file."""
@@ -138,6 +140,10 @@ class LocalLocation:
     def delete(self) -> None:
         """Delete the file."""
         self.path.unlink()
+
+    def is_link(self) -> bool:
+        """Tell whether a symbolic link is here."""
+        return self.path.is_symlink()
 
     def check_destination(self, argument: str) -> None:
         """Raise `ParameterError` where the task may not write, or something is in the way."""
@@ -333,27 +339,52 @@ def _nearest(path: Path) -> Path:
     return next(candidate for candidate in (path, *path.parents) if candidate.exists())
 
 
+def _is_directory(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle: whoever reads it gets the error
+        return False
+
+
 def _below(directory: str, root: str, note: Note) -> Iterator[Found]:
-    with os.scandir(directory) as entries:
-        inner = []
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name != OWN_DIRECTORY:
-                    inner.append(entry.path)
-            elif (found := _found(entry, root, note)) is not None:
-                yield found
-    for path in sorted(inner):
-        yield from _below(path, root, note)
+    waiting = [directory]  # not a recursion: a path may have more parts than Python has frames
+    while waiting:
+        place, inner = waiting.pop(), []
+        try:
+            entries = os.scandir(place)
+        except OSError as error:
+            if place == directory or not _is_passed_over(error, place, note):
+                raise
+            continue
+        with entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name != OWN_DIRECTORY:
+                        inner.append(entry.path)
+                elif (found := _found(entry, root, note)) is not None:
+                    yield found
+        waiting += sorted(inner, reverse=True)
+
+
+def _is_passed_over(error: OSError, place: str, note: Note) -> bool:
+    """Tell whether a listing goes on without a directory."""
+    if error.errno == errno.ENAMETOOLONG:
+        note(TOO_DEEP, place)
+        return True
+    return error.errno in _NOTHING_THERE  # it was removed since its own directory was listed
 
 
 def _found(entry: os.DirEntry[str], root: str, note: Note) -> Found | None:
     try:
         state = _state_of(entry.stat())
-    except OSError as error:
+    except FileNotFoundError:  # gone since it was listed, unless it is a link
         if entry.is_symlink():
             note(LOST_LINK, entry.path)
-        elif not isinstance(error, FileNotFoundError):  # that one is gone since it was listed
+        return None
+    except OSError:  # such as a link to itself
+        if not entry.is_symlink():
             raise
+        note(LOST_LINK, entry.path)
         return None
     if state.kind == "file":
         return Found.of(entry.path, entry.path.removeprefix(root), state)

@@ -20,6 +20,7 @@ LOST_LINK = "links that lead nowhere or in a circle"
 LINKED_DIRECTORY = "linked directories"
 LINK = "links, which this store does not follow"
 IRREGULAR = "no regular files"
+TOO_DEEP = "directories whose path is too long"
 """Why a listing leaves a file out, in the words of the log."""
 
 Note = Callable[[str, str], None]
@@ -207,6 +208,9 @@ class Location(Protocol):
 
     def delete(self) -> None:
         """Delete the file; `FileNotFoundError` where it is gone."""
+
+    def is_link(self) -> bool:
+        """Tell whether a symbolic link is here, which may lead nowhere."""
 
     def check_destination(self, argument: str) -> None:
         """Raise `ParameterError` where results certainly cannot be put here."""

@@ -208,6 +208,10 @@ class StoreLocation:
         """Delete the file."""
         self.fs.rm_file(self.path)
 
+    def is_link(self) -> bool:
+        """Return False: stores have no links, or do not tell."""
+        return False
+
     def check_destination(self, argument: str) -> None:
         """Raise `ParameterError` where a file has no name, or a directory has it."""
         uri = shown(self.uri)
@@ -271,7 +275,14 @@ class StoreLocation:
                 if self.file() is not None:
                     raise FileExistsError(shown(self.uri))
             options |= creating
-        put(str(file), self.path, **accepted(put, **options), **more)
+        self.upload(file, **accepted(put, **options), **more)
+
+    def upload(self, file: Path, **options: Any) -> None:
+        """Upload a local file with the store's own library.
+
+        :param options: what its `put_file` takes.
+        """
+        self.fs.put_file(str(file), self.path, **options)
 
     @asking
     def rename(self, new: StoreLocation, size: int, *, replace: bool) -> None:
@@ -357,12 +368,21 @@ def block_for(size: int) -> int:
 
 
 def _directories(fs: Any, directory: str) -> Iterator[dict[str, Any]]:
-    inner = []
-    for info in fs.ls(directory, detail=True, **accepted(fs.ls, refresh=True)):
-        if info["type"] == "directory":
-            inner.append(str(info["name"]))
-        else:
-            yield info
-    for path in sorted(inner):
-        if path.rstrip("/").rpartition("/")[2] != OWN_DIRECTORY:
-            yield from _directories(fs, path)
+    waiting = [directory]
+    while waiting:
+        place, inner = waiting.pop(), []
+        try:
+            infos = fs.ls(place, detail=True, **accepted(fs.ls, refresh=True))
+        except (FileNotFoundError, NotADirectoryError):
+            if place == directory:
+                raise
+            continue  # it was removed since its own directory was listed
+        for info in infos:
+            if info["type"] == "directory":
+                inner.append(str(info["name"]))
+            else:
+                yield info
+        waiting += sorted(
+            (path for path in inner if path.rstrip("/").rpartition("/")[2] != OWN_DIRECTORY),
+            reverse=True,
+        )

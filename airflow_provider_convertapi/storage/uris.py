@@ -9,6 +9,7 @@ import re
 from urllib.parse import quote, unquote
 
 from airflow_provider_convertapi.errors import ParameterError
+from airflow_provider_convertapi.wording import on_one_line
 
 _URL = re.compile(r"\s*https?://", re.IGNORECASE)
 _URI = re.compile(r"\s*([a-z][a-z0-9+.-]*://)([^/]*)(.*)", re.IGNORECASE | re.DOTALL)
@@ -49,7 +50,12 @@ def is_url(uri: str) -> bool:
 
 
 def shown(uri: str) -> str:
-    """Return `uri` as a log, an error or a record may show it.
+    """Return `uri` as a log or an error may show it: without secrets, and on one line."""
+    return on_one_line(without_secrets(uri))
+
+
+def without_secrets(uri: str) -> str:
+    """Return `uri` as a record or a summary may hold it, to be compared or read by a program.
 
     A URL goes without user, password, query and fragment; the URI of a store without a password.
     """
@@ -58,7 +64,7 @@ def shown(uri: str) -> str:
 
 def dataset_in_text(uri: str) -> tuple[str, str]:
     """Return OpenLineage's namespace and name of what a URI leads to, as far as its text tells."""
-    matched = _URI.match(shown(uri))
+    matched = _URI.match(without_secrets(uri))
     if matched is None:
         return "file", uri
     scheme, authority, path = matched.groups()
@@ -69,7 +75,7 @@ def dataset_in_text(uri: str) -> tuple[str, str]:
 def asset_uri(uri: str) -> str:
     """Return a path or URI as that of an asset: without connection or secret, and in ASCII."""
     if "://" in uri:
-        scheme, mark, rest = shown(uri).partition("://")
+        scheme, mark, rest = without_secrets(uri).partition("://")
         authority, slash, path = rest.partition("/")
         uri = f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"
     else:
@@ -94,7 +100,7 @@ def unsigned(url: str) -> str:
 
 
 def secrets_of(uri: str) -> list[str]:
-    """Return what `shown` leaves out, as it is written and with its percent-encoding undone.
+    """Return what `without_secrets` leaves out, as written and with percent-encoding undone.
 
     What is too short for Airflow's masker makes a secret of the whole URI.
     """

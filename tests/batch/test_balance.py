@@ -257,7 +257,7 @@ def test_nothing_to_pay_asks_for_nothing(night: Night) -> None:
 def test_plan_says_the_balance(
     night: Night, said: Callable[[], str], balance: int, sentence: str
 ) -> None:
-    """Without `on_insufficient` the balance is a word in the log and no bound."""
+    """Without `on_insufficient` the balance is only told in the log."""
     night.sandbox.settings.overage = True
     night.write("a.txt", "b.txt")
     night.sandbox.balance = balance
@@ -328,7 +328,7 @@ def test_no_master_token(
 
 @pytest.mark.parametrize("choice", ["fail", "skip", "partial"])
 def test_inactive_account(night: Night, choice: str) -> None:
-    """An account that may not convert is no low balance, and ends the task whatever it wants."""
+    """An account that may not convert ends the task, whatever it wants: its balance is not low."""
     night.sandbox.settings.account_active = False
     night.write("a.txt")
 

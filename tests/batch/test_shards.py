@@ -123,3 +123,31 @@ def test_shard_may_be_rendered_text(night: Night) -> None:
     night.write("a.txt")
 
     assert 1 == night.run(source={"source": str(night.source), "shard": ["0", "1"]})["converted"]
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"files_per_shard": 0}, "files_per_shard is 0; it must be a whole number of at least 1"),
+        ({"files_per_shard": "many"}, "files_per_shard is 'many'"),
+        ({"files_per_shard": None}, "files_per_shard is None"),
+        ({"most_shards": 0}, "most_shards is 0"),
+        ({"most_shards": 2.5}, "most_shards is 2.5"),
+        ({"max_conversions": -5}, "max_conversions is -5"),
+        ({"max_conversions": True}, "max_conversions is True"),
+    ],
+    ids=str,
+)
+def test_wrong_numbers_are_named(folder: Path, given: dict[str, Any], complaint: str) -> None:
+    """As a batch names them."""
+    with pytest.raises(ParameterError, match=complaint):
+        find_shards(str(folder), **given)
+
+
+def test_numbers_may_be_rendered_text(folder: Path) -> None:
+    """A DAG's parameters are often text."""
+    given: dict[str, Any] = {"files_per_shard": "10", "most_shards": "2", "max_conversions": "25"}
+
+    shards = find_shards(str(folder), **given)
+
+    assert (2, 25) == (len(shards), sum(shard["max_conversions"] for shard in shards))

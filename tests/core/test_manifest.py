@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -217,3 +220,87 @@ def test_no_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str], *, paid: b
 
     said = capsys.readouterr()
     assert "Nothing was paid." in said.out if paid else "no manifest" in said.err
+
+
+@pytest.mark.parametrize("what", ["out/a.pdf", "out/_convertapi/manifest/1.jsonl", "d/" * 4000])
+def test_what_is_no_destination(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str
+) -> None:
+    """A person gets a line, and no traceback."""
+    (tmp_path / "out" / "_convertapi" / "manifest").mkdir(parents=True)
+    for name in ("a.pdf", "_convertapi/manifest/1.jsonl"):
+        (tmp_path / "out" / name).write_text("x")
+
+    assert 1 == manifest.main([f"{tmp_path}/{what}"])
+    assert "cannot be read: " in capsys.readouterr().err
+
+
+def test_outcome_of_a_later_version_is_left_out(folder: Path) -> None:
+    """Such a line is none that this version knows."""
+    part = folder / "_convertapi" / "manifest" / "2.jsonl"
+    later = part.read_text().replace('"converted"', '"postponed"').replace("c.pdf", "b.pdf")
+    part.with_name("3.jsonl").write_text(later)
+
+    assert "a:failed b:failed c:converted" == targets(manifest.read(folder))
+
+
+class Compacting(Folder):
+    """A manifest that another task compacts again and again, always after it was listed."""
+
+    left = 30
+
+    def names(self) -> list[str]:
+        """Return the names; then let the other task compact them."""
+        found = super().names()
+        if Compacting.left:
+            Compacting.left -= 1
+            Manifest(Folder(self.uri)).compact(TaskTry(started=0.0), always=True)
+        return found
+
+
+def test_record_is_never_missed_while_others_compact(folder: Path) -> None:
+    """What is missed would be paid again, so that a reader goes on until it has read everything."""
+    place = f"{folder}/_convertapi/{MANIFEST}"
+    for number in range(3):
+        Manifest(Folder(place)).write(f"x{number}.jsonl", [record(f"x{number}.pdf", 3, "3")])
+
+    read = {one.target for _, one in Manifest(Compacting(place)).records()}
+
+    assert {"a.pdf", "b.pdf", "c.pdf", "x0.pdf", "x1.pdf", "x2.pdf"} == read
+    assert 0 == Compacting.left
+
+
+def test_part_that_leads_nowhere_ends_no_reader(folder: Path) -> None:
+    """It is listed, and never there."""
+    (folder / "_convertapi" / "manifest" / "0.jsonl").symlink_to("nowhere")
+
+    assert "a:failed b:failed c:converted" == targets(manifest.read(folder))
+
+
+def test_compaction_keeps_lines_that_it_does_not_know(folder: Path) -> None:
+    """A later version, on another worker, may have written them."""
+    part = folder / "_convertapi" / "manifest" / "2.jsonl"
+    later = part.read_text().replace('"converted"', '"postponed"')
+    part.write_text(later)
+
+    Manifest(Folder(f"{folder}/_convertapi/{MANIFEST}")).compact(TaskTry(started=0.0), always=True)
+
+    assert later == part.read_text()
+    assert "a:failed b:failed" == targets(manifest.read(folder))
+
+
+def test_names_of_every_kind_are_printed(folder: Path) -> None:
+    """Also those that are no Unicode, and those that the terminal does not know."""
+    own = Manifest(Folder(f"{folder}/_convertapi/{MANIFEST}"))
+    own.write("3.jsonl", [record("\udcff\xe4.pdf", 3, "3")])
+    command = [sys.executable, "-m", "airflow_provider_convertapi.manifest", str(folder), "--all"]
+
+    done = subprocess.run(
+        command,
+        check=False,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii:strict", "PYTHONPATH": ":".join(sys.path)},
+    )
+
+    assert (0, b"") == (done.returncode, done.stderr)
+    assert b"/in/\\udcff\\xe4.pdf" in done.stdout

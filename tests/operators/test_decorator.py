@@ -177,7 +177,7 @@ def test_in_a_dag(
 
 
 def test_mapped_check_is_written_the_same_each_time(tmp_path: Path) -> None:
-    """A DAG that is parsed again is no new version of itself."""
+    """A DAG that is parsed again is not a new version of itself."""
     from airflow.providers.common.compat.sdk import task
 
     from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -193,3 +196,36 @@ def test_folder_keeps_small_files(store: Store) -> None:
     assert ["a"] == folder.names()
     with pytest.raises(FileNotFoundError):
         folder.read("b")
+
+
+@pytest.mark.parametrize("kind", ["local", "sftp"])
+def test_directory_that_is_removed_meanwhile(kind: str, request: pytest.FixtureRequest) -> None:
+    """What is gone when its turn comes is left out; the source itself was there."""
+    store: DiskStore = request.getfixturevalue(f"{kind}_store")
+    for name in ("a.txt", "sub/b.txt", "sub2/c.txt"):
+        store.write(name, b"x")
+    listing = list_files(store.uri)
+    first = next(listing)
+    shutil.rmtree(store.root / "sub")
+
+    assert ["a.txt", "sub2/c.txt"] == [first.path, *(found.path for found in listing)]
+
+
+def test_deep_directories_end_no_listing(tmp_path: Path) -> None:
+    """A path may have more parts than Python has frames, and more letters than a disk takes."""
+    (tmp_path / "a.txt").write_text("x")
+    notes = []
+    inner = os.open(tmp_path, os.O_RDONLY)
+    for number in range(2100):
+        os.mkdir("d", dir_fd=inner)
+        inner, outer = os.open("d", os.O_RDONLY, dir_fd=inner), inner
+        os.close(outer)
+        if number in {1200, 2099}:
+            os.close(os.open("b.txt", os.O_CREAT, dir_fd=inner))
+    os.close(inner)
+
+    listing = list_files(str(tmp_path), note=lambda reason, _: notes.append(reason))
+
+    assert ["a.txt", "d/" * 1201 + "b.txt"] == [found.path for found in listing]
+    assert ["directories whose path is too long"] == notes
+    subprocess.run(["rm", "-r", str(tmp_path / "d")], check=True)  # pytest could not
