@@ -23,6 +23,7 @@ from airflow_provider_convertapi.conversions.values import choice, plain_text, w
 from airflow_provider_convertapi.errors import ConvertApiError
 from airflow_provider_convertapi.spreadsheets import cell
 from airflow_provider_convertapi.storage import OWN_DIRECTORY, Folder
+from airflow_provider_convertapi.wording import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -135,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     listed = records if given.all else shown
     for line in map(_as_json, listed) if given.json else _report(records, shown):
-        print(line)  # noqa: T201 - as above
+        print(on_one_line(line))  # noqa: T201 - as above
     return 0
 
 

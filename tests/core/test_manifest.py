@@ -304,6 +304,20 @@ def test_compaction_keeps_lines_that_it_does_not_know(folder: Path) -> None:
     assert "a:failed b:failed" == targets(manifest.read(folder))
 
 
+def test_name_writes_no_line_of_its_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A person reads one line for each file, whatever the file is called; JSON is for programs."""
+    own = Manifest(Folder(f"{folder}/_convertapi/{MANIFEST}"))
+    failure = {"error": "ConversionError", "message": "of \x1b[2K\nb.pdf", "cost": 1}
+    own.write("3.jsonl", [record("\x1b[2K\nall is converted", 3, "3", "failed", **failure)])
+
+    manifest.main([str(folder), "--failed"])
+    text = capsys.readouterr().out
+
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert "all is converted" not in [line.strip() for line in text.split("\n")]
+    assert "/in/\\x1b[2K\\nall is converted" in text
+
+
 def test_names_of_every_kind_are_printed(folder: Path) -> None:
     """Also those that are no Unicode, and those that the terminal does not know."""
     own = Manifest(Folder(f"{folder}/_convertapi/{MANIFEST}"))
