@@ -164,8 +164,6 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
         manifest = state.manifest
         with explaining(str(manifest.files), paid=False):
             index.read(manifest)
-            if keeps_salt:
-                manifest.files.check_writable()
         # A salt that was removed still keys what was paid under it.
         digests.add(sorted(index.salts))
         plan.has_wrong_times = manifest.has_wrong_times
@@ -180,6 +178,8 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
         index.note_planned()
         policy = _reuse_policy(request, task)
         _Comparison(plan, index, policy, _look(request)).run(tables)
+    if keeps_salt and len(plan.items):
+        manifest.files.check_writable()  # what it cannot record, it would pay for again
     return plan
 
 

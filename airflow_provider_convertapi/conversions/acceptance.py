@@ -156,7 +156,7 @@ def _unchecked(
     said = f"{paid.what} was converted and paid ({paid.cost} conversion(s)), but {reason}"
     if paid.is_stored:
         remedy = (
-            "Nothing is published, and the result stays at ConvertAPI for up to three hours: fix "
+            "Nothing is published, and the result stays at ConvertAPI for two hours: fix "
             "result_check and clear the task, which collects it without paying again."
         )
         return ParameterError(f"{said}. {remedy}", {"result_check": [reason]}, bars_file=False)

@@ -241,7 +241,8 @@ class ObjectPart:
         try:
             self._target.put(self.staged, replace=replace, **self._more)
         except FileNotFoundError as error:
-            if not self.staged.exists():  # somebody has emptied the spool
+            # Somebody has emptied the spool, or the store has forgotten the upload.
+            if not self.staged.exists() or self._target.has_bucket():
                 raise
             raise self._target.without_bucket(paid=None) from error
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.storage.location import BLOCK
 from airflow_provider_convertapi.storage.objects import ObjectLocation, ObjectReader
-from airflow_provider_convertapi.storage.store import StoreLocation, asking, block_for, state_of
+from airflow_provider_convertapi.storage.store import StoreLocation, asking, state_of
 from airflow_provider_convertapi.storage.trouble import http_status, refuses_credentials
 from airflow_provider_convertapi.storage.uris import shown
 
@@ -31,14 +31,23 @@ _PAGE = 1000
 _PARTS_FROM = 2 * BLOCK
 """Bytes from which on an object is uploaded in parts."""
 
-_PARTS_AT_ONCE = 3
-"""Parts that are sent at the same time; each holds its bytes in memory."""
+_PART = 5 * 1024 * 1024
+"""Bytes of a part; S3 takes no smaller ones."""
+
+_MOST_PARTS = 10_000
+"""Parts of one upload (Amazon S3's limit)."""
+
+_PARTS_AT_ONCE = 4
+"""Parts that are sent at the same time; each holds its bytes in memory, and aiohttp a copy."""
 
 _TOLD = (
     *("ETag", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME"),
     *("ChecksumSHA1", "ChecksumSHA256"),
 )
 """What the store says of a part, and wants to be told of it when the upload is completed."""
+
+_TACIT = (301, 400, 403)
+"""Statuses that may be about the connection, which only an answer with a body tells."""
 
 _STAMP = "convertapi"
 """The name of the metadata that carries a stamp."""
@@ -75,7 +84,7 @@ class S3Location(ObjectLocation):
         except FileNotFoundError:
             raise
         except OSError as error:
-            if http_status(error) not in (400, 403):
+            if http_status(error) not in _TACIT:
                 raise
             # The answer to a HEAD has no body that would say why; that to a listing has one.
             try:
@@ -163,6 +172,7 @@ class S3Location(ObjectLocation):
             super().upload(file, **options)
             return
         create = {"IfNoneMatch": "*"} if options.get("mode") == "create" else {}
+        block = max(_PART, -(-size // _MOST_PARTS))
         described: dict[str, Any] = {"Metadata": options.get("Metadata", {})}
         if kind := guess_type(file.name)[0]:
             described["ContentType"] = kind
@@ -170,7 +180,7 @@ class S3Location(ObjectLocation):
         begun = self.fs.call_s3("create_multipart_upload", **target, **described)
         target["UploadId"] = begun["UploadId"]
         try:
-            parts = {"Parts": self._upload_parts(file, block_for(size), target)}
+            parts = {"Parts": self._upload_parts(file, block, target)}
             self.fs.call_s3("complete_multipart_upload", **target, MultipartUpload=parts, **create)
         except BaseException:
             with suppress(Exception):  # what is left of it does not hide why

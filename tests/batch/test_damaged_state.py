@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -185,7 +185,7 @@ def test_records_of_code_outside_tasks_are_found(night: Night) -> None:
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
     night.write("a.txt")
-    given = {"source": str(night.source), "to_format": "pdf", "destination": str(night.out)}
+    given: Any = {"source": str(night.source), "to_format": "pdf", "destination": str(night.out)}
     ConvertApiHook().convert_batch(**given)
     forget(night)
 

@@ -118,6 +118,21 @@ def test_csv_of_failures(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     )
 
 
+def test_csv_of_a_text_that_a_spreadsheet_would_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is text there, too, and as it is in JSON."""
+    failed = record("a.pdf", 1, "1", "failed", error="ConversionError", message="=cmd()")
+    Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}")).write("1.jsonl", [failed])
+
+    assert 0 == manifest.main([str(tmp_path), "--csv"])
+    [row] = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert 0 == manifest.main([str(tmp_path), "--json"])
+
+    assert "'=cmd()" == row["message"]
+    assert "=cmd()" == json.loads(capsys.readouterr().out)["message"]
+
+
 def test_csv_without_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No failures is a table without rows, and no error."""
     Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}")).write(

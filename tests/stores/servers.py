@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -197,7 +198,7 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 
 class Front:
-    """A server before an S3 server, which can refuse what is written.
+    """A server before an S3 server, which can refuse requests.
 
     :param url: of this one.
     """
@@ -207,11 +208,15 @@ class Front:
         self.conn_id = ""
         """Of the connection that leads here."""
         self.refusal: tuple[int, str] | None = None
-        """Status and code of the answer to each request that writes; None passes all on."""
+        """Status and code of the answer to what is refused; None passes all on."""
+        self.what = ""
 
-    def refuse(self, status: int, code: str) -> None:
-        """Refuse from now on."""
-        self.refusal = (status, code)
+    def refuse(self, status: int, code: str, what: str = "PUT|POST") -> None:
+        """Refuse from now on.
+
+        :param what: a pattern of the beginning of the requests that are refused.
+        """
+        self.refusal, self.what = (status, code), what
 
 
 @contextmanager
@@ -224,10 +229,12 @@ def front(behind: str) -> Iterator[Front]:
         def answer(self) -> None:
             """Pass a request on, or refuse it."""
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            if front.refusal and self.command in ("PUT", "POST"):
-                status, code = front.refusal
+            if one.refusal and re.match(one.what, f"{self.command} {self.path}"):
+                status, code = one.refusal
                 text = f"<Error><Code>{code}</Code><Message>{code}: no</Message></Error>".encode()
-                self.give(status, [("Content-Type", "application/xml")], text)
+                # As S3 does with a redirect; without it botocore asks for the region for ever.
+                region = ("x-amz-bucket-region", "eu-west-1")
+                self.give(status, [("Content-Type", "application/xml"), region], text)
                 return
             there = HTTPConnection(behind.removeprefix("http://"))
             there.request(self.command, self.path, body, dict(self.headers))
@@ -239,7 +246,11 @@ def front(behind: str) -> Iterator[Front]:
             there.close()
 
         def give(
-            self, status: int, headers: list[tuple[str, str]], text: bytes, length: str | None = None
+            self,
+            status: int,
+            headers: list[tuple[str, str]],
+            text: bytes,
+            length: str | None = None,
         ) -> None:
             """Send an answer."""
             self.send_response(status)
@@ -247,7 +258,8 @@ def front(behind: str) -> Iterator[Front]:
                 self.send_header(name, value)
             self.send_header("Content-Length", length or str(len(text)))
             self.end_headers()
-            self.wfile.write(text)
+            if self.command != "HEAD":
+                self.wfile.write(text)
 
         do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = answer  # noqa: N815 - as above
 
@@ -255,8 +267,8 @@ def front(behind: str) -> Iterator[Front]:
             """Log nothing."""
 
     with serving(Passing) as url:
-        front = Front(url)
-        yield front
+        one = Front(url)
+        yield one
 
 
 _OWN = frozenset({"content-length", "transfer-encoding", "connection", "date", "server"})

@@ -12,7 +12,9 @@ from airflow_provider_convertapi.errors import (
     ConvertApiError,
     OutputNotWritableError,
 )
+from airflow_provider_convertapi.storage import BLOCK, Destination, Publication, find_source
 from tests.stores import servers
+from tests.stores.places import S3Place
 from tests.stores.test_batches import places, write
 from tests.stores.test_single import convert
 from tests.tries import TaskInstance
@@ -80,6 +82,7 @@ def test_bucket_is_deleted_in_the_middle_of_a_batch(night: Night, objects: Place
 def front(stores: Callable[[str], Place], connections: Connections) -> Iterator[Front]:
     """Provide a server before moto's, and a connection to it."""
     place = stores("moto")
+    assert isinstance(place, S3Place)
     with servers.front(place.client.meta.endpoint_url) as front:
         extra = {"endpoint_url": front.url, "region_name": "us-east-1"}
         front.conn_id = f"front{front.url.rpartition(':')[2]}"
@@ -111,10 +114,9 @@ def test_refused_before_the_conversion(
     place.write("in.txt", b"Hello\n")
     front.refuse(status, code)
 
-    with pytest.raises((OutputNotWritableError, ConnectionConfigError)) as caught:
+    with pytest.raises((OutputNotWritableError, ConnectionConfigError), match=code):
         convert(place, f"s3://{front.conn_id}@bucket/{place.key('a.pdf')}")
 
-    print("BEFORE", code, type(caught.value).__name__, caught.value)
     assert 0 == sandbox.billed
 
 
@@ -127,11 +129,13 @@ def test_refused_after_the_conversion(
     place.write("in.txt", b"Hello\n")
     destination = f"s3://{front.conn_id}@bucket/{place.key('a.pdf')}"
 
-    with pytest.raises(OutputNotWritableError) as caught:
+    with pytest.raises(OutputNotWritableError, match=code) as caught:
         convert(
-            place, destination, TaskInstance(1, 1), result_check=lambda *_: front.refuse(status, code)
+            place,
+            destination,
+            TaskInstance(1, 1),
+            result_check=lambda *_: front.refuse(status, code),
         )
-    print("AFTER", code, type(caught.value).__name__, caught.value)
     assert "clear the task" in str(caught.value)
 
     front.refusal = None
@@ -139,3 +143,69 @@ def test_refused_after_the_conversion(
 
     assert 1 == sandbox.billed
     assert b"%PDF" == place.read("a.pdf")[:4]
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "remedy"),
+    [
+        (400, "ExpiredToken", "session token"),
+        (403, "RequestTimeTooSkewed", "clock"),
+        (400, "AuthorizationHeaderMalformed", "region_name"),
+        (301, "PermanentRedirect", "region_name"),
+        (403, "SignatureDoesNotMatch", "login and password"),
+    ],
+)
+def test_refused_connection_names_the_remedy(
+    stores: Callable[[str], Place], front: Front, status: int, code: str, remedy: str
+) -> None:
+    """It does so although the answer to a HEAD does not say why."""
+    place = stores("moto")
+    place.write("in.txt", b"Hello\n")
+    front.refuse(status, code, "")
+
+    with pytest.raises(ConnectionConfigError, match=remedy):
+        find_source(f"s3://{front.conn_id}@bucket/{place.key('in.txt')}")
+
+
+def test_upload_that_is_refused_midway_leaves_nothing(
+    stores: Callable[[str], Place], front: Front
+) -> None:
+    """No object is there, and no parts that would cost until somebody looks for them."""
+    place = stores("moto")
+    assert isinstance(place, S3Place)
+    uri, size = f"s3://{front.conn_id}@bucket/{place.key('a.bin')}", 5 * BLOCK
+    front.refuse(400, "ExpiredToken", ".*partNumber=4")
+
+    with Publication(Destination.parse(uri), inputs=[], overwrite=False) as publication:
+        with publication.stage(uri, size) as sink:
+            sink.write(bytes(size))
+        with pytest.raises(OutputNotWritableError, match="ExpiredToken"):
+            publication.publish()
+        left = place.client.list_multipart_uploads(Bucket="bucket").get("Uploads", [])
+        assert [] == [upload for upload in left if upload["Key"] == place.key("a.bin")]
+        assert [] == place.names()
+
+        front.refusal = None
+        publication.publish()
+
+    assert bytes(size) == place.read("a.bin")
+
+
+def test_forgotten_upload_is_no_missing_bucket(
+    stores: Callable[[str], Place], front: Front
+) -> None:
+    """The store says so, too, when it has completed an upload whose answer was lost."""
+    place = stores("moto")
+    uri, size = f"s3://{front.conn_id}@bucket/{place.key('a.bin')}", 5 * BLOCK
+    front.refuse(404, "NoSuchUpload", "POST .*uploadId")
+
+    with Publication(Destination.parse(uri), inputs=[], overwrite=False) as publication:
+        with publication.stage(uri, size) as sink:
+            sink.write(bytes(size))
+        with pytest.raises(OSError, match="NoSuchUpload"):
+            publication.publish()
+
+        front.refusal = None
+        publication.publish()
+
+    assert bytes(size) == place.read("a.bin")
