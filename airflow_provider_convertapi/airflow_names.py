@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         AirflowOptionalProviderFeatureException,
         AirflowSensorTimeout,
         AirflowSkipException,
+        AirflowTaskTerminated,
         AirflowTaskTimeout,
     )
     from airflow.sdk.io import attach
@@ -56,6 +57,7 @@ __all__ = [
     "AirflowOptionalProviderFeatureException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "AirflowTaskTerminated",
     "AirflowTaskTimeout",
     "Asset",
     "AssetAlias",
@@ -93,6 +95,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "AirflowOptionalProviderFeatureException": _EXCEPTIONS,
     "AirflowSensorTimeout": _EXCEPTIONS,
     "AirflowSkipException": _EXCEPTIONS,
+    "AirflowTaskTerminated": _EXCEPTIONS,  # raised by Airflow 2 where a task is told to stop
     "AirflowTaskTimeout": _EXCEPTIONS,
     "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
     "AssetAlias": ("airflow.sdk", "airflow.datasets:DatasetAlias"),

@@ -40,6 +40,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from airflow_provider_convertapi.wording import on_one_line
+
 Concern = Literal["document", "request", "result", "files", "account", "run", "service"]
 """What an error is about.
 
@@ -117,6 +119,9 @@ class ConvertApiError(Exception):
     asks_to_wait: ClassVar[bool] = False
     """Whether the service is only too busy: the call is repeated until the caller's time is up."""
 
+    is_of_quota: ClassVar[bool] = False
+    """Whether no conversions are left, so that buying some is what helps."""
+
     code: int | None = None
     """ConvertAPI's Code; None where the answer had none, or there was no answer."""
 
@@ -125,7 +130,7 @@ class ConvertApiError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = on_one_line(message)
 
     def __str__(self) -> str:
         return self.message if self.set_out is None else self.set_out
@@ -289,6 +294,7 @@ class QuotaExhaustedError(ConvertApiError):
     :param paid: None where the service does not tell about jobs that were submitted before.
     """
 
+    is_of_quota = True
     title = "No conversions are left."
     advice = "buy conversions at ConvertAPI, then clear the task."
     concerns = "account"

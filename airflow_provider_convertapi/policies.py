@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.airflow_names import AirflowOptionalProviderFeatureException
-from airflow_provider_convertapi.errors import ConvertApiError, QuotaExhaustedError
+from airflow_provider_convertapi.errors import with_facts
 
 if TYPE_CHECKING:
     from airflow.sdk import RetryDecision, RetryPolicy
@@ -68,17 +68,16 @@ class ConvertApiRetryPolicy(RetryPolicy):
         context: Any = None,  # noqa: ARG002 - Airflow's signature
     ) -> RetryDecision:
         """Decide by the error's class and fields; Airflow calls it in the worker."""
-        if not isinstance(exception, ConvertApiError):
-            return RetryDecision.default()
-        if isinstance(exception, QuotaExhaustedError) and self.quota_delay is not None:
+        facts = with_facts(exception)
+        if facts.is_of_quota and self.quota_delay is not None:
             return self._wait(self.quota_delay, "Waiting for conversions to be bought.")
-        if not exception.transient:
+        if not facts.transient:
             return RetryDecision.fail("Another try would change nothing.")
-        if exception.asks_to_wait:
-            seconds = exception.retry_after
+        if facts.asks_to_wait:
+            seconds = facts.retry_after
             asked = None if seconds is None else timedelta(seconds=seconds)
             return self._wait(asked, "ConvertAPI asked to wait.")
-        if exception.is_verdict:
+        if facts.is_verdict:
             return RetryDecision.retry(reason="One more attempt may end differently.")
         return RetryDecision.default()
 

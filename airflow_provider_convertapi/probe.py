@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_SPEND = (
+    "take up to N conversions; 9 asks all; only the first conversion of a kind, whose price is not "
+    "known before, can go beyond N, and is then the last"
+)
 REPORT = "convertapi-live-check.md"
 
 
@@ -56,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--conn-id", default="convertapi_default", help="the connection (convertapi_default)")
-    add("--spend", type=int, default=0, metavar="N", help="take up to N conversions; 9 asks all")
+    add("--spend", type=int, default=0, metavar="N", help=_SPEND)
     add(
         "--limited-conn-id",
         metavar="ID",
@@ -119,8 +123,9 @@ def _announce(check: Check, allowed: int) -> None:
         _say("Only what is free is asked. --spend 9 asks everything, for about 7 conversions.")
         return
     _say(
-        f"This takes up to {allowed} conversion(s) from the account. What one costs is known after "
-        "the first: only that one can cost more than is allowed."
+        f"This takes up to {allowed} conversion(s) from the account. A price is told only with a "
+        "result: the first conversion of a kind (PDF to PNG, Word to PDF, texts to ZIP) can cost "
+        "more than is left, and then nothing more is sent."
     )
 
 

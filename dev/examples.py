@@ -40,13 +40,15 @@ NOT_IN_THE_DEMO = {
 CONF = {"fan_out_shards": {"files_per_shard": 1}}
 """The configuration of a run: by default, so few documents would be a single shard."""
 
-_CONVERTED = re.compile(
-    r"Converted .+? into (.+)\. Cost: \d+ conversion\(s\); charged now: (\d+)\."
+_SAID = re.compile(r"\[info +\] (.+?) +\[\S+\] loc=(?:running|batch)\.py")
+"""A line of what a task says about a conversion, or about a batch, that ended well."""
+_INTO = re.compile(
+    r"^Into: (?:\d+ files((?:\n    .+)+)|(.+))\nCost: .+ charged now: (\d+)\.$", re.MULTILINE
 )
 _BATCH = re.compile(
-    r"(\d+) converted; (\d+) reused, no charge; .+? Charged now: (\d+) .+ Manifest: (\S+)"
+    r"^(\d+) converted; (\d+) reused, no charge; .+\nCharged now: (\d+) .+\nManifest: (\S+)$",
+    re.MULTILINE,
 )
-
 _TOLD = re.compile(r"\[error +\] (.+?) +\[\S+\] loc=failure_log")
 """A line of what a failed task says above its traceback."""
 
@@ -133,14 +135,15 @@ def run(dag: DAG, log: Path) -> Run:
     sys.stdout.flush()
     with log.open(encoding="utf-8", errors="replace") as file:
         file.seek(start)
-        said = file.read()
+        text = file.read()
+    said = "\n".join(_SAID.findall(text))
     return Run(
         dag_id=dag.dag_id,
         state=str(dag_run.state),
         tries=_tries(dag_run),
         conversions=_conversions(said),
         batches=_batches(said),
-        error=_error(said),
+        error=_error(text),
     )
 
 
@@ -150,8 +153,10 @@ def _tries(dag_run: DagRun) -> tuple[int, int]:
 
 
 def _conversions(said: str) -> list[Conversion]:
-    found = _CONVERTED.findall(said)
-    return [Conversion(outputs.split(", "), int(charged)) for outputs, charged in found]
+    return [
+        Conversion(several.split() or [one], int(charged))
+        for several, one, charged in _INTO.findall(said)
+    ]
 
 
 def _batches(said: str) -> list[Batch]:

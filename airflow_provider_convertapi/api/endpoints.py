@@ -176,15 +176,15 @@ def get_job(job_id: str) -> Endpoint[JobAnswer]:
 
 def _job_verdict(response: Response) -> JobAnswer:
     error = error_of(response, verdicts=True)
-    if response.status in {401, 429, 503} and not isinstance(error, QuotaExhaustedError):
+    if response.status in {401, 429, 503} and not error.is_of_quota:
         raise error
     if response.status < 400 or isinstance(error, TransportError):
         raise error
-    has_code, unpaid = error_code(response) is not None, isinstance(error, QuotaExhaustedError)
-    if not has_code and not unpaid:
+    has_code = error_code(response) is not None
+    if not has_code and not error.is_of_quota:
         # Probably a proxy's error page.  Taken for a verdict, it would give up a job that is paid.
         raise TransportError(error.message)
-    return JobAnswer(verdict=error, unpaid=unpaid, has_code=has_code)
+    return JobAnswer(verdict=error, unpaid=error.is_of_quota, has_code=has_code)
 
 
 def delete_job(job_id: str) -> Endpoint[bool]:

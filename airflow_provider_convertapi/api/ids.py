@@ -77,7 +77,9 @@ def _fernet(key: str) -> Fernet:
 
 def _digest(key: str, *words: str) -> str:
     # Each word carries its length: ("ab", "c") and ("a", "bc") must not be one message.
-    message = b"".join(len(word.encode()).to_bytes(4, "big") + word.encode() for word in words)
+    # The path of an output may have bytes that are no text.
+    texts = [word.encode(errors="surrogatepass") for word in words]
+    message = b"".join(len(text).to_bytes(4, "big") + text for text in texts)
     return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
 
 

@@ -6,7 +6,9 @@ This module may change from release to release.
 from __future__ import annotations
 
 import json
+import math
 import re
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.converters import extension_of
@@ -31,7 +33,8 @@ def complaint(parameter: Parameter, value: Any) -> str | None:
 
     :param value: as a DAG holds it, or as text; no secret of it is shown.
     """
-    return _CHECKS.get(parameter.type, _text)(parameter, value)
+    given = value.value if isinstance(value, Enum) else value
+    return _CHECKS.get(parameter.type, _text)(parameter, given)
 
 
 def is_a(value: Any) -> str:
@@ -79,7 +82,10 @@ def _is_number(value: Any, kind: Any) -> bool:
 
 
 def _within(parameter: Parameter, value: Any) -> str | None:
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number may have any size
+        number = math.inf
     least, most = parameter.least, parameter.most
     fits = (least is None or number >= least) and (most is None or number <= most)
     # A comparison with NaN is false, so that it does not fit.

@@ -59,9 +59,7 @@ def _ask(session: Session, *, is_needed: bool) -> Account:
         user = client.send(get_user())  # once: a line in the log is worth no wait
         return Account.read(user)
     user = client.call(get_user(), until=client.monotonic() + _PATIENCE)
-    account = Account.read(user)
-    account.check_remaining(session.conn_id)
-    return account
+    return Account.read(user)
 
 
 def needed(plan: Plan, request: BatchRequest) -> int:
@@ -91,9 +89,11 @@ def about(account: Account | None, cost: int) -> str:
     said = f" Balance: {account.remaining} conversion(s)"
     if account.active is False:
         return f"{said}, but the account is not active, and an inactive account cannot convert."
-    return (
-        f"{said}{'' if account.remaining >= cost else f', too few: {beyond(account.remaining)}'}."
-    )
+    return f"{said}{'' if covers(account.remaining, cost) else _too_few(account.remaining)}."
+
+
+def _too_few(remaining: int) -> str:
+    return f", too few: {beyond(remaining)}"
 
 
 def beyond(remaining: int) -> str:

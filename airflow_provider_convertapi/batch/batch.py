@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.balance import (
@@ -37,6 +37,7 @@ from airflow_provider_convertapi.errors import (
     QuotaExhaustedError,
 )
 from airflow_provider_convertapi.storage import Source, shown
+from airflow_provider_convertapi.wording import labelled, listed, on_one_line, wrapped
 
 if TYPE_CHECKING:
     import logging
@@ -115,11 +116,7 @@ class Batch:
         if covers(balance, cost) or self.request.on_insufficient == "partial":
             return
         error = insufficient(self.session, balance, len(plan.items), cost)
-        if self.request.on_insufficient == "fail":
-            raise error
-        from airflow_provider_convertapi.airflow_names import AirflowSkipException
-
-        raise AirflowSkipException(f"{error} (on_insufficient='skip')")
+        raise error if self.request.on_insufficient == "fail" else _skip(error)
 
     def _describe(self, plan: Plan, balance: str) -> None:
         title = (
@@ -129,7 +126,7 @@ class Batch:
         )
         with self.grouped(title):
             for item in islice(plan.items, _EXAMPLES):
-                self.log.info("%s becomes %s", shown(item.uri), item.target)
+                self.log.info("%s becomes %s", shown(item.uri), on_one_line(item.target))
             self._list_rest(len(plan.items) - _EXAMPLES)
             if plan.told_by_content:
                 self.log.info(
@@ -223,18 +220,28 @@ class Batch:
         from airflow_provider_convertapi.airflow_names import AirflowTaskTimeout
 
         try:
-            yield
-        except BaseException as error:
-            if not isinstance(error, ConvertApiError):  # ours say it themselves
-                under_way = len(run.goes_on) + len(run.underway)
-                said = (
-                    f"By then this try had paid {run.summary.cost} conversion(s) for what it "
-                    f"saved; {under_way} file(s) under way may be billed, too."
-                )
-                error.add_note(said)
-                self.log.warning("The task ends before its batch. %s", said)
-            if self.cancels and isinstance(error, AirflowTaskTimeout | ConversionTimeoutError):
+            with self._adding_the_bill(run):
+                yield
+        except (AirflowTaskTimeout, ConversionTimeoutError):
+            if self.cancels:
                 run.cancel()
+            raise
+
+    @contextmanager
+    def _adding_the_bill(self, run: BatchRun) -> Iterator[None]:
+        """Add what this try has paid to the errors of others; ours say it themselves."""
+        try:
+            yield
+        except ConvertApiError:
+            raise
+        except BaseException as error:
+            under_way = len(run.goes_on) + len(run.underway)
+            said = (
+                f"By then this try had paid {run.summary.cost} conversion(s) for what it saved; "
+                f"{under_way} file(s) under way may be billed, too."
+            )
+            error.add_note(said)
+            self.log.warning("The task ends before its batch. %s", said)
             raise
 
     def conclude(self, plan: Plan, run: BatchRun, left: ItemStream | None = None) -> dict[str, Any]:
@@ -259,7 +266,8 @@ class Batch:
             # After a failure, too: a folder that fails every night would pile up parts.
             self._compact(plan)
         if run.halted is not None and not self._is_accepted(run.halted, summary, plan):
-            raise self._halted(run.halted, summary, manifest)
+            error = self._halted(run.halted, summary, manifest)
+            raise _skip(error) if self._skips(run.halted, summary, plan) else error
         summary.raise_for_failures(self.request.failures_allowed, manifest)
         return summary.to_dict(manifest, self.task)
 
@@ -280,25 +288,25 @@ class Batch:
         return str(plan.state.manifest.files)
 
     def _say(self, summary: Summary, manifest: str) -> None:
-        self.log.info(
-            "%d converted; %d reused, no charge; %d failed; %d not attempted.%s Charged now: %d "
-            "conversion(s). Manifest: %s",
-            summary.converted,
-            summary.reused,
-            summary.failed,
-            summary.not_attempted,
-            _of_underway(summary),
-            summary.cost,
-            manifest,
+        said = (
+            f"{summary.converted} converted; {summary.reused} reused, no charge; "
+            f"{summary.failed} failed; {summary.not_attempted} not attempted."
         )
+        for line in (
+            said,
+            *wrapped(_of_underway(summary)),
+            f"Charged now: {summary.cost} conversion(s).",
+            *labelled("Manifest", manifest),
+        ):
+            self.log.info("%s", line)
 
     def _list(self, what: str, count: int, examples: Sequence[str], manifest: str) -> None:
         """Name what was converted, or failed, as far as a log should, folded."""
         if not count:
             return
         with self.grouped(f"{count} {what}"):
-            for example in examples:
-                self.log.info("%s", example)
+            for line in chain.from_iterable(wrapped(one, indent="    ") for one in examples):
+                self.log.info("%s", line)
             if count > len(examples):
                 self.log.info("And %d more, which %s names.", count - len(examples), manifest)
 
@@ -306,35 +314,45 @@ class Batch:
         # Others may have used up what was left: a refusal before the balance ends counts likewise.
         covered = self.request.on_insufficient == "partial" and plan.balance is not None
         partial = covered or self.request.on_quota_exhausted == "partial"
-        return partial and not summary.underway and isinstance(halted, QuotaExhaustedError)
+        return partial and not summary.underway and halted.is_of_quota
+
+    def _skips(self, halted: ConvertApiError, summary: Summary, plan: Plan) -> bool:
+        # Others had used up what was left before this task paid for anything.
+        looked = self.request.on_insufficient == "skip" and plan.balance is not None
+        paid = summary.cost or summary.underway
+        return looked and not paid and isinstance(halted, QuotaExhaustedError)
 
     def _halted(self, error: ConvertApiError, summary: Summary, manifest: str) -> ConvertApiError:
         """Say what is done, what is left, and what to do about it."""
-        others = " of the others" if summary.underway else ""
         done = (
             f"{summary.converted} of {summary.total} files were converted now and are saved, "
             f"{summary.reused} were reused, {summary.failed} failed, {summary.not_attempted} are "
-            f"left; {summary.cost} conversion(s) were paid now, none for those that are left"
-            f"{_of_halfway(summary)}.{_of_underway(summary)} {manifest} says what happened to "
-            f"each{others}"
+            f"left. In all, {summary.cost} conversion(s) were paid now, none for those that are "
+            f"left{_of_halfway(summary)}.{_of_underway(summary)}"
         )
-        conn_id = self.session.conn_id
-        if isinstance(error, QuotaExhaustedError):
-            return QuotaExhaustedError(
-                f"Connection {conn_id!r} has no conversions left. {done}. Buy conversions or "
-                "raise the token's limit at ConvertAPI, then clear this task: it converts the "
-                f"rest, and pays for nothing twice. ({error})",
-                error.paid,
+        conn_id, details = self.session.conn_id, [f"Details: {manifest}"]
+        if error.is_of_quota:
+            said = (
+                f"Connection {conn_id!r} has no conversions left. {done} Buy conversions or raise "
+                "the token's limit at ConvertAPI, then clear this task: it converts the rest, and "
+                f"pays for nothing twice. ({error})"
             )
+            return QuotaExhaustedError(listed(said, details), error.paid)
         if isinstance(error, AuthenticationError):
-            return AuthenticationError(
-                f"Connection {conn_id!r} is not accepted. {done}. Check its API token (password) "
-                f"and Kid (login), then clear this task. ({error})",
-                error.code,
+            said = (
+                f"Connection {conn_id!r} is not accepted. {done} Check its API token (password) "
+                f"and Kid (login), then clear this task. ({error})"
             )
+            return AuthenticationError(listed(said, details), error.code)
         if error.job_goes_on:
-            done = f"{summary.cost} conversion(s) were paid by this try so far"
-        return type(error)(f"{error} {done}.", *error.args[1:])
+            done = f"{summary.cost} conversion(s) were paid by this try so far."
+        return type(error)(listed(f"{error} {done}", details), *error.args[1:])
+
+
+def _skip(error: ConvertApiError) -> Exception:
+    from airflow_provider_convertapi.airflow_names import AirflowSkipException
+
+    return AirflowSkipException(f"{error} (on_insufficient='skip')")
 
 
 def _of_halfway(summary: Summary) -> str:

@@ -32,6 +32,7 @@ from airflow_provider_convertapi.storage import (
     list_files,
     shown,
     unsigned,
+    without_secrets,
 )
 
 if TYPE_CHECKING:
@@ -229,7 +230,7 @@ def record_uri(uri: str) -> str:
     """
     query = unsigned(uri).partition("#")[0].partition("?")[2] if is_url(uri) else ""
     digest = hashlib.sha256(query.encode()).hexdigest()[:16]
-    return f"{shown(uri)}?digest={digest}" if query else shown(uri)
+    return f"{without_secrets(uri)}?digest={digest}" if query else without_secrets(uri)
 
 
 def _is_listing(uri: str) -> bool:

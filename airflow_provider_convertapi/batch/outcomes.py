@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.tables import unpack
+from airflow_provider_convertapi.wording import reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,11 +65,11 @@ class LastFailure:
     message: str
     is_newer: bool | None
 
-    @property
-    def summary(self) -> str:
-        """Return the error, its Code and its text."""
+    def describe(self, *, is_first: bool) -> str:
+        """Return the error, its Code and why; all of its text for the first of several."""
         code = f" (Code {self.code})" if self.code else ""
-        return f"{self.error}{code}{f': {self.message}' if self.message else ''}"
+        why = reason(self.message, is_first=is_first) if self.message else ""
+        return f"{self.error}{code}{f': {why}' if why else ''}"
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> LastFailure:

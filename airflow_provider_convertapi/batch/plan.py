@@ -91,7 +91,7 @@ class Plan:
     :param told_by_content: number of files that were read, since their store has no versions.
     :param spent: conversions that this task instance took before.
     :param highest: the highest cost of a conversion that is known, by source format.
-    :param balance: conversions that the account had left; None where that is no bound.
+    :param balance: conversions that the account had left; None where that does not limit it.
     :param has_wrong_times: whether the manifest holds records of a clock that was ahead.
     :param uncleaned: files that an earlier try of it settled last, with the attempt; their
         documents may still be at the service.
@@ -268,8 +268,8 @@ class _Comparison:
         elif decision is Decision.KNOWN:
             self.plan.known += 1
             if failure is not None and len(self.plan.known_examples) < _EXAMPLES:
-                said = f"{shown(item.uri)} (known: {failure.summary})"
-                self.plan.known_examples.append(said)
+                said = failure.describe(is_first=not self.plan.known_examples)
+                self.plan.known_examples.append(f"{shown(item.uri)}: known: {said}")
         else:
             self._complete(item, source, conversion)
         return decision is Decision.CONVERT

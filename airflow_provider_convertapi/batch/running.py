@@ -243,7 +243,7 @@ class BatchRun:
             self.board.close(values)
 
     def _progress_now(self) -> dict[str, Any]:
-        """Return numbers only: a place that anyone may read is no place for names."""
+        """Return numbers only, and no names, since anyone may read them."""
         summary = self.summary
         left = self.wanted - (summary.converted + summary.failed - summary.known)
         return {

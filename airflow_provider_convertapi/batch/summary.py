@@ -15,6 +15,7 @@ from airflow_provider_convertapi.errors import (
     facts_of,
 )
 from airflow_provider_convertapi.storage import shown
+from airflow_provider_convertapi.wording import listed, on_one_line, reason
 
 if TYPE_CHECKING:
     import logging
@@ -93,7 +94,7 @@ class Summary:
         self.outputs += len(outputs)
         self.written += sum(sizes)
         if len(self.conversions) < _LISTED:
-            self.conversions.append(f"{source} -> {', '.join(outputs)}")
+            self.conversions.append(on_one_line(f"{source} -> {', '.join(outputs)}"))
 
     def add_failure(self, source: str, error: str, message: str, charged: int) -> None:
         """Count a file that failed.
@@ -109,7 +110,8 @@ class Summary:
             self.of_request += 1
             self.unsure += charged if facts.paid is None else 0
         if len(self.examples) < _LISTED:
-            self.examples.append(f"{source} ({error}: {message})")
+            why = reason(message, is_first=not self.examples)
+            self.examples.append(on_one_line(f"{source}: {error}: {why}"))
 
     def add_record(self, record: Record) -> None:
         """Count what an earlier wave of this try recorded."""
@@ -143,15 +145,16 @@ class Summary:
         if not self.failed or allowed is None or self.failed <= allowed * self.total:
             return
         kind = TransientBatchFailedError if self.transient else BatchFailedError
-        known = f"; {self.known} of them are known from earlier, nothing paid" if self.known else ""
+        known = f" ({self.known} of them known from earlier, nothing paid)" if self.known else ""
         unsure = f", and {self.unsure} more may have been billed" if self.unsure else ""
-        named = self.examples[:_SHOWN]
-        raise kind(
-            f"{self.failed} of {self.total} files failed{known}. {self.converted} were converted "
-            f"and {self.reused} reused; {self.cost - self.unsure} conversions were paid now"
-            f"{unsure}. Failed: {'; '.join(named)}{', ...' if self.failed > len(named) else ''}. "
-            f"{self._what_next} Details: {manifest}"
+        named, more = self.examples[:_SHOWN], self.failed - len(self.examples[:_SHOWN])
+        said = (
+            f"{self.failed} of {self.total} files failed{known}; {self.converted} were converted "
+            f"and {self.reused} reused. {self.cost - self.unsure} conversions were paid now"
+            f"{unsure}. {self._what_next}"
         )
+        where = f"... and {more} more: see {manifest}" if more else f"Details: {manifest}"
+        raise kind(listed(said, [*named, where]))
 
     @property
     def _what_next(self) -> str:

@@ -94,7 +94,7 @@ class Acceptance:
                 is_refused = bool(verdict == False)  # noqa: E712 - as above
             except ResultCheckError as error:
                 return str(error) or "result_check gave no reason"
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 said = redaction.shown(f"{type(error).__name__}: {error}")
                 raise _BrokenCheckError(f"result_check raised {said}") from error
         if not is_accepted and not is_refused:
@@ -156,7 +156,7 @@ def _unchecked(
     said = f"{paid.what} was converted and paid ({paid.cost} conversion(s)), but {reason}"
     if paid.is_stored:
         remedy = (
-            "Nothing is published, and the result stays at ConvertAPI for up to three hours: fix "
+            "Nothing is published, and the result stays at ConvertAPI for two hours: fix "
             "result_check and clear the task, which collects it without paying again."
         )
         return ParameterError(f"{said}. {remedy}", {"result_check": [reason]}, bars_file=False)

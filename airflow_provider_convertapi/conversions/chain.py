@@ -297,7 +297,7 @@ class Chain:
             self._known_names = [file.name for file in made.files]
             return None
         self.session.count_decision("already_succeeded")
-        self.log.info("Reused, no charge: this was converted before into %s.", ", ".join(outputs))
+        self.log.info("Reused, no charge: this was converted before.")
         self._discard_all()
         return self._result(outputs)
 

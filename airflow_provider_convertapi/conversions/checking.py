@@ -46,6 +46,7 @@ from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage import (
     Destination,
     Source,
+    check_url,
     find_source,
     is_glob,
     is_url,
@@ -362,4 +363,10 @@ def _found_source(uri: str) -> Input:
 
 
 def _found(uri: str, name: str, *, hash_limit: float | None) -> Input:
-    return uri if is_url(uri) else find_source(uri, field=name, hash_limit=hash_limit)
+    if is_url(uri):
+        check_url(uri, name)
+        return uri
+    found = find_source(uri, field=name, hash_limit=hash_limit)
+    if not found.size:
+        raise wrong(name, f"{shown(uri)} is empty, and ConvertAPI takes no file of 0 bytes")
+    return found

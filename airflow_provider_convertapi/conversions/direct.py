@@ -5,7 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
@@ -21,6 +21,7 @@ from airflow_provider_convertapi.conversions.result import (
     paid_but_unnamed,
 )
 from airflow_provider_convertapi.errors import (
+    ConversionInterrupted,
     ConvertApiError,
     OutputExistsError,
     OutputNotWritableError,
@@ -95,6 +96,8 @@ class DirectConversion:
     note_ids: JobIds | None = None
     cost: int = field(default=0, init=False)
     """Conversions that were billed, or may have been."""
+    _is_sent: bool = field(default=False, init=False)
+    """Whether a byte of the last request may have left."""
     _is_lost: bool = field(default=False, init=False)
     """Whether its answer was lost, so that nobody knows whether it was billed."""
     # A direct conversion leaves nothing at the service.
@@ -149,14 +152,13 @@ class DirectConversion:
                 if error.sent:
                     # The service may have converted it already.  Without a job there is nothing to
                     # look for, so that paying again is left for a person to decide.
-                    self.request.check_unchanged()
-                    self.cost, self._is_lost = 1, True
                     raise self._lost(error) from None
                 unsent += 1
                 self._wait(unsent, error, deadline)
             except (OutputExistsError, OutputNotWritableError) as error:
                 raise self._blocked(error) from None
             except ConvertApiError as error:
+                self._note_loss(error)
                 if self.cost or not error.is_refusal:  # or it is paid, and says so
                     raise
                 self.cost = int(error.paid is True)
@@ -188,14 +190,17 @@ class DirectConversion:
 
     def _last_look(self) -> None:
         """Wait for the permit, then check once more that nothing forbids the conversion."""
+        self._is_sent = False
         self.settings.permit.acquire()
         self.client.pause(0)  # raises if the task was told to stop while it waited
         self.settings.permit.reserve()
         self.conversion.target.check()
         self.request.check_unchanged()
+        self._is_sent = True
 
     def _exchange(self, request: Endpoint[None]) -> ConversionResult:
-        with self.conversion.target.publication(self.session.task.marks) as publication:
+        marks = self.session.task.marks
+        with self._for_good(), self.conversion.target.publication(marks) as publication:
             with self.client.stream(request, fresh=True, before=self._last_look) as (head, blocks):
                 results = _Results(self.conversion.target.destination, publication)
                 self.cost = 1  # a 2xx is billed; the parts of the answer name the exact cost
@@ -205,6 +210,22 @@ class DirectConversion:
             outputs = self._publish(publication)
             sizes, cost = tuple(results.sizes), results.cost
             return ConversionResult(outputs, cost, cost, sizes, publication.digests)
+
+    @contextmanager
+    def _for_good(self) -> Iterator[None]:
+        """Let what breaks a paid conversion off be permanent: Airflow's retry would pay again."""
+        try:
+            yield
+        except ConvertApiError:
+            raise
+        except self.session.time_is_up as error:
+            if not self._is_sent:
+                raise
+            raise self._lost(f"the task was ended ({type(error).__name__})") from error
+        except Exception as error:
+            if not self.cost:
+                raise
+            raise self._unsaved(error) from error
 
     def _read(self, results: _Results, head: Response, blocks: Iterable[bytes]) -> None:
         """Stage the answer; whatever fails from now on, the conversion is paid."""
@@ -218,12 +239,8 @@ class DirectConversion:
             raise self._lost(error) from None
         except ParameterError as error:
             raise paid_but_unnamed(error, max(results.cost, 1), is_stored=False) from None
-        except ConvertApiError:
-            raise
-        except Exception as error:
-            raise self._unsaved(error) from error
         finally:
-            self.cost = max(results.cost, 1)
+            self.cost, self._is_lost = max(results.cost, 1), not results.names
 
     def _accept(self, publication: Publication, results: _Results) -> None:
         paid = Paid(self.request.describe(), results.cost, is_stored=False)
@@ -247,13 +264,17 @@ class DirectConversion:
                 if delay is None:
                     raise self._unsaved(error) from error
                 self.log.warning("Publishing a paid result failed: %s", redaction.shown(str(error)))
-            self.client.pause(delay)
+                unsaved = error
+            try:
+                self.client.pause(delay)
+            except ConversionInterrupted:
+                raise self._unsaved(unsaved) from unsaved
 
     def _watched(self, head: Response, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """Yield the blocks; release the permit when the last one has arrived."""
         left = whole_number(head.headers.get("content-length"))
         for block in blocks:
-            self.client.pause(0)
+            # Not given up where the task is told to stop: it is paid, and this is the only copy.
             if left is not None:
                 left -= len(block)
                 if left <= 0:
@@ -269,9 +290,16 @@ class DirectConversion:
         )
         self.client.pause(delay)
 
-    def _lost(self, error: Exception) -> ConvertApiError:
+    def _note_loss(self, error: ConvertApiError) -> None:
+        """Count what may have been billed where the answer makes no sense, such as a redirect."""
+        if error.is_answer_lost and not self.cost:
+            self.cost, self._is_lost = 1, True
+
+    def _lost(self, why: object) -> ConvertApiError:
+        if not self.cost:
+            self.cost, self._is_lost = 1, True
         return ResultLostError(
-            f"{self.request.describe()} was sent and its answer was lost: {error}. It may have "
+            f"{self.request.describe()} was sent and its answer was lost: {why}. It may have "
             "been billed, so it is not sent again automatically. Clear the task to convert and "
             "pay again, or use durable=True, which collects a lost answer without paying twice."
         )

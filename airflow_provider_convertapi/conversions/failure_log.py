@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.conversions.values import flatten
 from airflow_provider_convertapi.storage import shown
-from airflow_provider_convertapi.wording import sentences, wrapped
+from airflow_provider_convertapi.wording import labelled, sentences, unlisted
 
 if TYPE_CHECKING:
     import logging
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import ConvertApiError
 
 _NAMED = 3
-_NO_BREAK = "\N{NO-BREAK SPACE}"
 _BILL = re.compile(r"(?:Cost: )?\d+ conversion\(s\)")
 """How the sentence begins that names the bill, wherever it stands."""
 _FACT = re.compile(r"\(|\w+: ")
@@ -51,17 +50,17 @@ class FailureLog:
 
     def tell(self, error: ConvertApiError) -> None:
         """Log what a person has to know about an error, each on lines of its own."""
-        happened, cost, remedy = _parts(error.message)
-        told = {
-            "What happened": happened,
+        text, items = unlisted(error.message)
+        happened, cost, remedy = _parts(text)
+        lines = labelled("What happened", happened, items)
+        for label, said in {
             "File": describe_source(self.source()),
             "Cost": cost or self._cost(error),
             "What to do": remedy or error.advice,
-        }
-        for label, text in told.items():
-            # A long path must not leave its label alone on a line.
-            for line in wrapped(f"{label}:{_NO_BREAK}{text}", indent="    ") if text else ():
-                self.log.error("%s", line.replace(_NO_BREAK, " "))
+        }.items():
+            lines += labelled(label, said) if said else ()
+        for line in lines:
+            self.log.error("%s", line)
 
     def _cost(self, error: ConvertApiError) -> str:
         bill = self.bill()

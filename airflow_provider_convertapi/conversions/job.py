@@ -193,15 +193,14 @@ class Job:
         """Delete the record of an attempt that was refused and not paid: its id is used again."""
         self.client.call(delete_job(self.ids.job_id(attempt)), until=self.deadline)
 
-    def appears(self, attempt: int, until: float) -> bool:
-        """Look for a job, at growing intervals, until a moment.
+    def appears(self, attempt: int, seconds: float) -> bool:
+        """Look for a job, at growing intervals, for so many seconds; at least once.
 
         An outage proves nothing: only a look that was answered may end in False.
-
-        :param until: seconds since the epoch.
         """
+        until = self.client.monotonic() + seconds
         for delay in poll_delays(self.session.settle or 1.0):
-            left = until - self.client.clock()
+            left = until - self.client.monotonic()
             try:
                 if not self.look(attempt).unknown:
                     return True
@@ -220,7 +219,10 @@ class Job:
             for the settle time after that.
         :param at_once: whether the first poll is due now.
         """
-        last_seen, refusals = submitted, _Refusals(self)
+        # The epoch's seconds are read once: a clock that is set meanwhile must not end a paid job.
+        age = max(self.client.clock() - submitted, 0.0)
+        begun = last_seen = self.client.monotonic() - age
+        refusals = _Refusals(self)
         for delay in self._polls(poll_at_once if at_once else self.settings.delays):
             self.client.pause(delay)
             answer = self._poll(attempt, refusals)
@@ -232,13 +234,13 @@ class Job:
                 if not answer.unpaid:
                     self.settings.permit.release()
                 return answer
-            now = self.client.clock()
+            now = self.client.monotonic()
             # An accepted job may be invisible for a while, and again later, so that only a long
             # absence means that it is gone.
             if not answer.unknown:
                 last_seen = now
             elif now - last_seen > self.session.settle:
-                raise self._expired(now - submitted)
+                raise self._expired(now - begun)
         raise AssertionError  # the polls end with an error
 
     def _polls(self, delays: Callable[[float], Iterator[float]]) -> Iterator[float]:

@@ -72,7 +72,9 @@ class JobPoller:
         Transport errors and throttling do not count as answers; the caller limits the time.
         """
         await self.client.pause(_SPREAD * self.client.backoff.jitter())
-        last_seen = self.client.clock() if submitted is None else submitted
+        # The epoch's seconds are read once: a clock that is set meanwhile says nothing of a job.
+        age = 0.0 if submitted is None else max(self.client.clock() - submitted, 0.0)
+        last_seen = self.client.monotonic() - age
         failures = 0
         for delay in poll_delays(self.poll_interval):
             try:
@@ -87,8 +89,8 @@ class JobPoller:
                 if found.conversion or found.verdict:
                     return
                 if not found.unknown:
-                    last_seen = self.client.clock()
-                elif self.client.clock() - last_seen > self.settle:
+                    last_seen = self.client.monotonic()
+                elif self.client.monotonic() - last_seen > self.settle:
                     return
             await self.client.pause(delay * (1 + self.client.backoff.jitter() / 4))
 

@@ -21,6 +21,7 @@ from airflow_provider_convertapi.conversions.values import (
 )
 from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.storage import Source, is_url, shown, unsigned
+from airflow_provider_convertapi.wording import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -316,5 +317,5 @@ def identity(item: Input) -> list[str]:
 def _title(item: Input) -> str:
     """Return a file's name, also where only its path is known; a URL without its secrets."""
     if isinstance(item, Source):
-        return item.name
-    return shown(item) if is_url(item) else item.rstrip("/").rpartition("/")[2]
+        return on_one_line(item.name)
+    return shown(item) if is_url(item) else on_one_line(item.rstrip("/").rpartition("/")[2])

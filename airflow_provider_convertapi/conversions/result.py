@@ -72,7 +72,7 @@ def paid_but_unnamed(error: ParameterError, cost: int, *, is_stored: bool) -> Pa
     :param is_stored: whether the service keeps the results for a while.
     """
     remedy = (
-        "they stay at ConvertAPI for up to three hours: correct destination and clear the task, "
+        "they stay at ConvertAPI for two hours: correct destination and clear the task, "
         "which collects them without paying again"
         if is_stored
         else "direct mode keeps no result at ConvertAPI: a cleared task converts and pays again"

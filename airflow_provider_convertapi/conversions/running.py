@@ -15,6 +15,7 @@ from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.job import JobSettings
 from airflow_provider_convertapi.conversions.metrics import count_end
 from airflow_provider_convertapi.errors import ConvertApiError, TransportError
+from airflow_provider_convertapi.wording import labelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.request import CheckedConversion
     from airflow_provider_convertapi.conversions.result import ConversionResult
     from airflow_provider_convertapi.conversions.session import Session
+
+_NAMED = 10
+"""Outputs that the log names."""
 
 
 def run(session: Session, conversion: CheckedConversion) -> ConversionResult:
@@ -102,14 +106,22 @@ def proceed(
             result = prepared.proceed(known, defers=defers)
     if not isinstance(result, list):
         _count(session, conversion, result.charged, goes_on=False, has_result=True)
-        session.log.info(
-            "Converted %s into %s. Cost: %d conversion(s); charged now: %d.",
-            what,
-            ", ".join(result.outputs),
-            result.cost,
-            result.charged,
-        )
+        _say(session, what, result)
     return result
+
+
+def _say(session: Session, what: str, result: ConversionResult) -> None:
+    """Log what was made of what, and what it cost, in short lines."""
+    made, more = result.outputs[:_NAMED], len(result.outputs) - _NAMED
+    if len(made) == 1:
+        lines = labelled("Converted", what) + labelled("Into", made[0])
+    else:
+        rest = [f"... and {more} more"] if more > 0 else []
+        number = f"{len(result.outputs)} files"
+        lines = labelled("Converted", what) + labelled("Into", number, [*made, *rest])
+    bill = f"{result.cost} conversion(s); charged now: {result.charged}."
+    for line in lines + labelled("Cost", bill):
+        session.log.info("%s", line)
 
 
 @contextmanager

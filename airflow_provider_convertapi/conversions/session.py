@@ -67,6 +67,7 @@ class Session:
     :param settle: seconds that an accepted job may stay invisible at the service.
     :param new_client: returns a client with its own TCP connection; the caller closes it.
     :param stop: makes every wait raise `ConversionInterrupted`.
+    :param time_is_up: what is raised, at any moment, in a task that has no more time.
     :param new_board: makes what a batch shows its progress on; None: nothing.
     :param count_decision: counts how a job was begun, in Airflow's metrics.
     :param count: counts for whoever watches many tasks; any thread may call it.
@@ -84,6 +85,7 @@ class Session:
     stop: Callable[[], None] = field(repr=False)
     count: Count = field(default=nowhere, repr=False)
     new_pool: Callable[..., Any] | None = field(default=None, repr=False)
+    time_is_up: tuple[type[BaseException], ...] = ()
     new_board: Callable[[], Any] | None = field(default=None, repr=False)
     count_decision: Callable[[Decision], None] = field(default=lambda _: None, repr=False)
     bill: Callable[[], tuple[int, int]] | None = field(default=None, init=False, repr=False)

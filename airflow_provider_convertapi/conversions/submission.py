@@ -12,7 +12,6 @@ from airflow_provider_convertapi.conversions.metrics import THROTTLED
 from airflow_provider_convertapi.conversions.upload import store
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
-    InputChangedError,
     ThrottledError,
 )
 
@@ -39,7 +38,7 @@ class Submission:
         """Make sure that the service has the job; false where an earlier try had submitted it."""
         job, task = self._job, self._job.session.task
         # The earlier try may have submitted it and died before it read the answer.
-        if task.is_later and job.appears(self._attempt, task.started + job.session.settle):
+        if task.is_later and job.appears(self._attempt, self._left_to_settle()):
             return False
         uploaded = self._upload()
         # The ids are derived from the old content; a changed file must not be converted under them.
@@ -49,6 +48,12 @@ class Submission:
             return False
         self._post(uploaded)
         return True
+
+    def _left_to_settle(self) -> float:
+        """Return for how many seconds a job of the try before may still be invisible."""
+        job = self._job
+        settle, since = job.session.settle, job.client.clock() - job.session.task.started
+        return settle - max(since, 0.0)  # the clock may have been set back
 
     def _upload(self) -> dict[str, str]:
         """Bring the inputs that do not fit into the submit to the service; return their ids."""
@@ -99,7 +104,7 @@ class Submission:
         """
         job = self._job
         if after_lost_answer:
-            return job.appears(self._attempt, job.client.clock() + job.session.settle)
+            return job.appears(self._attempt, job.session.settle)
         return not job.look(self._attempt).unknown
 
     def _wait_out(self, error: ThrottledError) -> None:
@@ -119,7 +124,7 @@ class Submission:
     def _wait_after(self, failures: int, error: ConvertApiError) -> None:
         delay = self._job.client.backoff.delay(failures, error)
         # A file that was written meanwhile must not be sent under the id of what it was.
-        if delay is None or isinstance(error, InputChangedError):
+        if delay is None or error.concerns == "files":
             raise error
         self._job.client.pause(delay)
 
@@ -129,7 +134,7 @@ class Submission:
             "The answer to the submit was lost, so the job is looked for before anything else. %s",
             error,
         )
-        found = job.appears(self._attempt, job.client.clock() + job.session.settle)
+        found = job.appears(self._attempt, job.session.settle)
         job.log.info(
             "The job %s.",
             "is there: it is not sent again" if found else "did not appear: it was not accepted",

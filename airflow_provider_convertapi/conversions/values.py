@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from enum import Enum
 from functools import partial
 from operator import itemgetter
 from os import PathLike, fspath
@@ -122,7 +123,7 @@ def to_number(value: object) -> float | None:
         return None
     try:
         return float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -270,12 +271,16 @@ def _timeout(field: str, text: str) -> int:
 
 
 def _value(place: str, value: object) -> str:
+    value = value.value if isinstance(value, Enum) else value
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
         return str(value)
     if isinstance(value, dict | list | tuple):
-        return json.dumps(value)
+        try:
+            return json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise wrong(place, f"holds what JSON has no form for: {error}") from None
     raise wrong(
         place,
         f"{is_a(value)}; it must be text, a number or true/false",

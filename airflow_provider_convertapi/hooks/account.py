@@ -22,8 +22,10 @@ from airflow_provider_convertapi.errors import (
     UnexpectedAnswerError,
 )
 from airflow_provider_convertapi.failures import explicit_failures
+from airflow_provider_convertapi.spreadsheets import cell
 from airflow_provider_convertapi.storage import Destination, Publication, shown
 from airflow_provider_convertapi.storage.uris import wrong
+from airflow_provider_convertapi.wording import labelled
 
 if TYPE_CHECKING:
     import logging
@@ -101,7 +103,9 @@ def write_statistics(
                 client.pause(0)  # raises if the task was told to stop
                 sink.write(block)
         publication.publish()
-    log.info("Wrote %d conversion(s) from %s to %s: %s", count, *days, shown(uri))
+    log.info("Wrote %d conversion(s) from %s to %s.", count, *days)
+    for line in labelled("Into", shown(uri)):
+        log.info("%s", line)
     return uri
 
 
@@ -156,7 +160,7 @@ def _report(
     writer.writeheader()
     for row in rows:
         yield _taken(line)
-        writer.writerow(row)
+        writer.writerow({name: cell(value) for name, value in row.items()})
     yield _taken(line)
 
 

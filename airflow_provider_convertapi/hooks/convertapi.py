@@ -97,6 +97,11 @@ class ConvertApiHook(BaseHook):
         :param log: None: the hook's own.
         :param tags: those of Airflow's metrics; None: the hook's name as the operator.
         """
+        from airflow_provider_convertapi.airflow_names import (
+            AirflowTaskTerminated,
+            AirflowTaskTimeout,
+        )
+
         if self._opened is None:
             self._opened = Session(
                 conn_id=self.convertapi_conn_id,
@@ -105,6 +110,7 @@ class ConvertApiHook(BaseHook):
                 settle=settle_time(),
                 clock=surroundings().clock,
                 new_pool=surroundings().new_pool,
+                time_is_up=(AirflowTaskTerminated, AirflowTaskTimeout),
                 log=log or self._logger,
                 count=count,
                 new_client=self._new_client,

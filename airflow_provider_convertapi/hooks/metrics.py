@@ -40,7 +40,7 @@ def count_decision(tags: Mapping[str, str], decision: Decision) -> None:
         from airflow_provider_convertapi.airflow_names import incr
     except ImportError:
         return
-    with suppress(Exception):  # a metric is no reason to lose a conversion
+    with suppress(Exception):  # a metric must not cost a conversion
         if decision != "fresh_submit":
             incr(f"{_FAMILY}.reconnect_attempt", tags=dict(tags))
         incr(f"{_FAMILY}.{decision}", tags=dict(tags))

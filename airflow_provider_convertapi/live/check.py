@@ -64,6 +64,8 @@ class Check:
     """Why a debit may come that belongs to nothing that is asked for; empty where none may."""
     first_price: tuple[int, str] | None = None
     """What the first conversion cost, and what it was."""
+    grows: bool = False
+    """Whether more pages or results were seen to cost more."""
     kept_at: float = 0.0
     """Age in seconds at which the record of a job that was left alone was still there."""
     wire: Wire = field(init=False)
@@ -119,10 +121,9 @@ class Check:
     @property
     def is_flat(self) -> bool:
         """Tell whether a conversion is known to cost the same however many pages it has."""
-        price = self.first_price
-        return price is not None and (
-            price[0] == 1 or self.is_settled("what pages and results cost")
-        )
+        if self.first_price is None or self.grows:
+            return False
+        return self.first_price[0] == 1 or self.is_settled("what pages and results cost")
 
     def left_id(self, kind: str) -> str | None:
         """Return the id of a job that a later call asks for; None where there is none."""

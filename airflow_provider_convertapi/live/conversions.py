@@ -71,6 +71,7 @@ def _say_failure(check: Check, job: Job) -> None:
     debited = check.money.measure(1)
     if debited is None:
         check.money.took(1)
+    check.money.learn(debited)
     answer = job.final if job.final is not None else job.submitted
     evidence = f"POST: {told(job.submitted)}; GET: {told(job.final)}; ConversionsConsumed " + (
         "not measured" if debited is None else f"+{debited}"
@@ -157,6 +158,7 @@ def ask_for_parts(check: Check) -> None:
     costs = _costs(answer)
     check.money.took(max(costs, default=unit) if answer is None or is_ok(answer) else 0)
     debited = check.money.measure(unit)
+    check.money.learn(debited)
     shown = "not measured" if debited is None else f"+{debited}"
     evidence = f"{told(answer)}; ConversionCost of each part: {costs}; ConversionsConsumed {shown}"
     if quota.is_quota(answer) and answer is not None:
@@ -164,12 +166,16 @@ def ask_for_parts(check: Check) -> None:
         check.money.stopped = "no conversions are left"
     if not costs or debited is None:
         check.unclear(6, PARTS, "there is no such cost, or nothing to compare it with", evidence)
+    elif not debited:
+        check.unclear(6, PARTS, "a conversion costs nothing here", evidence)
     elif set(costs) == {debited}:
         meaning = "A direct conversion's cost is that of any of its parts."
-        check.know(6, PARTS, "each tells the whole debit", evidence, meaning)
+        reading = "each tells the whole debit"
+        check.know(6, PARTS, reading, evidence, meaning, part_cost="whole")
     elif sum(costs) == debited:
         meaning = "The cost of a direct conversion is the sum: more than this provider tells."
-        check.know(6, PARTS, "they add up to the debit", evidence, meaning)
+        reading = "they add up to the debit"
+        check.know(6, PARTS, reading, evidence, meaning, part_cost="share")
     else:
         check.unclear(6, PARTS, "it is not the debit, or others use the account", evidence)
 
@@ -208,6 +214,7 @@ def ask_for_running(check: Check) -> None:
     gone = check.jobs.delete(job)
     cost = _follow_archive(check, archive)
     debited = _debit(check, cost, patient=running)
+    check.money.learn(debited)
     check.wire.open_jobs -= job.final is None
     _say_deleted(check, running=running, gone=gone, debited=debited)
 
@@ -296,9 +303,10 @@ def _say_deleted(
         check.unclear(9, RUNNING, "what was billed could not be measured", evidence)
     elif debited:
         meaning = "`cancel_on_kill=True` saves no conversion; it only removes documents sooner."
-        check.know(9, RUNNING, "is billed all the same", evidence, meaning)
+        reading = "is billed all the same"
+        check.know(9, RUNNING, reading, evidence, meaning, bill_deleted=True)
     else:
         check.pending = "the job that was deleted while it ran may be billed this late"
         meaning = "`cancel_on_kill=True` saves the conversion."
-        reading = "is not billed within a minute; the sandbox bills it, and has no switch for this"
-        check.know(9, RUNNING, reading, evidence, meaning)
+        reading = "is not billed within a minute"
+        check.know(9, RUNNING, reading, evidence, meaning, bill_deleted=False)

@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ _PATIENCE = 180.0
 """Seconds for a conversion of ours to end."""
 _VISIBLE = 60.0
 """Seconds for a job that was accepted to be known."""
+_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _GAPS = (0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0)
 
 
@@ -50,6 +52,8 @@ class Job:
     known_at: float | None = None
     """Age at which it was first known; None: never."""
     was_running: bool = False
+    is_renamed: bool = False
+    """The service gave it another id than it was asked for."""
     vanished: bool = False
     """It was known, and then not any more, before its end was seen."""
 
@@ -128,6 +132,7 @@ class Jobs:
             job.submitted = self.wire.once(request, self.secret())
             job.born = self.wire.clock.monotonic()
             if job.submitted is not None and not is_throttled(job.submitted):
+                self._take_id(job)
                 break
             if job.submitted is None:
                 if looks:
@@ -140,6 +145,14 @@ class Jobs:
             self.wire.pause(job.submitted, attempt)
         self.wire.open_jobs += job.is_accepted
         return job
+
+    def _take_id(self, job: Job) -> None:
+        """Go on with the id that the service gave the job, if it is another one."""
+        body = job.submitted.json() if is_ok(job.submitted) and job.submitted else None
+        given = body.get("JobId") if isinstance(body, dict) else None
+        if isinstance(given, str) and given != job.id and _ID.fullmatch(given):
+            job.id, job.is_renamed = given, True
+            self.ids.add(given)
 
     def _find_lost(self, job: Job) -> None:
         for gap in _GAPS:

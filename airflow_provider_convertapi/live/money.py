@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.api.account import Account
 from airflow_provider_convertapi.api.wire import Request, whole_number
 from airflow_provider_convertapi.live.wire import is_ok
 
@@ -42,6 +43,8 @@ class Money:
     account: dict[str, Any] = field(default_factory=dict)
     lag: float = 0.0
     """Seconds after which the count had followed a conversion that had ended."""
+    left_at_first: int | None = None
+    """The account's balance before the check; None where it is not told."""
     is_certain: bool = True
     """Whether the last measurement succeeded."""
     _told: int = 0
@@ -64,6 +67,7 @@ class Money:
         if self.master_token is None:
             return "the connection has no master token"
         self._first = self._latest = self._read()
+        self.left_at_first = Account.read(self.account).remaining
         if not self.is_metered:
             return "GET /user with the master token does not tell the count"
         if self.allowed and self.measure():
@@ -84,6 +88,10 @@ class Money:
     def took(self, conversions: int) -> None:
         """Add what an answer told, or the most that one without it can have cost."""
         self._told += conversions
+
+    def learn(self, cost: int | None) -> None:
+        """Count on what one conversion was seen to cost from now on."""
+        self.unit = max(self.unit, cost or 0)
 
     def measure(self, expected: int = 0) -> int | None:
         """Return the conversions counted since the last call, once the count stands still.

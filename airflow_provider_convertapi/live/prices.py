@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.live.check import Check
     from airflow_provider_convertapi.live.jobs import Job
 
+_RESULTS = 2
 PRICE, INPUTS = "what pages and results cost", "what inputs cost"
 _INPUTS = 3
 
@@ -28,9 +29,11 @@ def compare(check: Check, job: Job, what: str) -> None:
         reading = f"{cost} for a conversion, whatever pages and results it has"
         check.know(6, PRICE, reading, evidence, meaning, conversion_cost=cost)
     else:
+        check.grows = True
         meaning = "`max_conversions` must allow for long documents: see the costs of a small batch."
-        reading = "more for more pages or results; the sandbox has one price for all"
-        check.know(6, PRICE, reading, evidence, meaning)
+        each = {"conversion_cost": cost, "cost_per": "result"} if first == _RESULTS * cost else {}
+        reading = "each page or result counts" if each else "more for more pages or results"
+        check.know(6, PRICE, reading, evidence, meaning, **each)
 
 
 def compare_inputs(check: Check, job: Job) -> None:
@@ -40,12 +43,14 @@ def compare_inputs(check: Check, job: Job) -> None:
         return
     first, was = check.first_price
     evidence = f"{was}: {first}; 3 files, 1 result: {job.cost}"
-    check.money.unit = max(check.money.unit, job.cost)
-    if job.cost == first:
+    check.money.learn(job.cost)
+    if not first:
+        check.unclear(6, INPUTS, "a conversion costs nothing here", evidence)
+    elif job.cost == first:
         meaning = "A merge costs as much as any other conversion."
-        check.know(6, INPUTS, "nothing more", evidence, meaning)
+        check.know(6, INPUTS, "nothing more", evidence, meaning, cost_per="conversion")
     elif job.cost == _INPUTS * first:
         meaning = "A merge costs as many conversions as it has inputs: allow for it."
-        check.know(6, INPUTS, "each counts", evidence, meaning)
+        check.know(6, INPUTS, "each counts", evidence, meaning, cost_per="input")
     else:
         check.unclear(6, INPUTS, "the converters may differ in price", evidence)

@@ -53,17 +53,27 @@ def _say_id(check: Check, job: Job) -> None:
     body = job.submitted.json() if job.submitted is not None else None
     echoed = body.get("JobId") if isinstance(body, dict) else None
     name = "a JobId of ours"
+    if job.is_renamed:
+        meaning = (
+            "After a lost answer a job cannot be found, and what it cost is paid again: take "
+            "`durable=False`, and tell the authors."
+        )
+        evidence = f"POST: {told(job.submitted)}, with a JobId of the service's own"
+        check.know(_Q, name, "is not kept", evidence, meaning, caller_job_ids=False)
+        return
     if echoed == job.id or job.known_at is not None:
         meaning = "A lost answer is found again under an id that is known beforehand."
-        check.know(_Q, name, "it is kept", f"POST: {told(job.submitted)}, the same JobId", meaning)
+        evidence = f"POST: {told(job.submitted)}, the same JobId"
+        check.know(_Q, name, "it is kept", evidence, meaning, caller_job_ids=True)
         return
-    check.unclear(_Q, name, "the answer names another JobId, or none", told(job.submitted))
+    check.unclear(_Q, name, "the answer names none", told(job.submitted))
 
 
 def _say_visibility(check: Check, job: Job) -> None:
     name = "when a job is visible"
     if not job.unknown_until:
-        seconds, evidence = 0.0, "the first GET of the job, at once, was not a 404"
+        seconds = 0.0
+        evidence = f"the first GET, {job.known_at or 0:.1f} s after the POST's answer, was no 404"
     else:
         seconds = roundest(job.unknown_until, job.known_at or job.unknown_until)
         evidence = (
@@ -82,7 +92,7 @@ def _say_cost(check: Check, job: Job) -> None:
     cost = job.cost
     check.money.took(1 if cost is None else cost)
     debited = check.money.measure(1 if cost is None else cost)
-    check.money.unit = max(1, cost or 0, debited or 0)
+    check.money.learn(max(cost or 0, debited or 0))
     name = "the cost that a result tells"
     if cost is not None:
         check.first_price = (cost, "2 pages, 2 results")
@@ -99,17 +109,11 @@ def _say_cost(check: Check, job: Job) -> None:
         # A higher one may be that of each page or result: `prices` tells.
         price = {"conversion_cost": cost} if cost == 1 else {}
         check.know(6, name, "it is the debit", evidence, meaning, **price)
-    if check.money.account and _is_overdrawn(check):
+    left = check.money.left_at_first
+    if left is not None and left <= 0:
         meaning = "The plan bills beyond its size: only `max_conversions` bounds a task."
         reading = "an account without conversions left is billed further"
         check.know(7, "overage", reading, evidence, meaning, overage=True)
-
-
-def _is_overdrawn(check: Check) -> bool:
-    total, used = (
-        check.money.account.get(name) for name in ("ConversionsTotal", "ConversionsConsumed")
-    )
-    return isinstance(total, int) and isinstance(used, int) and used > total
 
 
 def _change(debited: int | None) -> str:

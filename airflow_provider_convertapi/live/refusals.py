@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.forms import FormBody
 from airflow_provider_convertapi.api.wire import Request, error_code
-from airflow_provider_convertapi.live import prices, quota
+from airflow_provider_convertapi.live import conversions, prices, quota
 from airflow_provider_convertapi.live.documents import Document, pdf
 from airflow_provider_convertapi.live.wire import is_ok, told
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airflow_provider_convertapi.api.wire import Response
     from airflow_provider_convertapi.live.check import Check
     from airflow_provider_convertapi.live.jobs import Job
+
+    _Question = Callable[[Check], Response | None]
 
 TWICE, REFUSALS, PLACE = "a second POST", "refusals", "where a refused parameter shows"
 PAIR_STATUS, FORMAT_CODE = "a pair that does not exist", "a document of another format"
@@ -40,14 +44,7 @@ def ask_twice(check: Check) -> None:
         check.unclear(1, TWICE, "the first POST was not accepted", told(first.submitted))
         quota.note_failure(check, first, "a job")
         return
-    second = check.jobs.submit(
-        ("pdf", "png"),
-        fields,
-        job_id=first.id,
-        looks=False,  # a look may consume the answer
-        may_repeat=lambda: check.money.may(2 * unit),
-    )
-    check.wire.open_jobs -= second.is_accepted  # it is the same job
+    second = None if first.is_renamed else _submit_again(check, first, fields)
     debited = check.money.measure(unit)
     _leave_alone(check, first)
     check.follow(first)
@@ -57,9 +54,26 @@ def ask_twice(check: Check) -> None:
     more = check.money.measure()
     debited = None if debited is None or more is None else debited + more
     cost = unit if first.cost is None else first.cost
-    check.money.took(2 * cost if debited is None else cost)
-    _say_twice(check, first, second.submitted, debited, cost)
+    check.money.took(2 * cost if debited is None and second is not None else cost)
+    if second is None:
+        why = "the service gives jobs ids of its own, so that none can be used twice"
+        check.unclear(1, TWICE, why, f"a job's POST: {told(first.submitted)}")
+    else:
+        _say_twice(check, first, second.submitted, debited, cost)
     prices.compare(check, first, "1 page, 1 result")
+
+
+def _submit_again(check: Check, first: Job, fields: list[tuple[str, str | Document]]) -> Job:
+    """Submit a second conversion under the id of a job that is known."""
+    second = check.jobs.submit(
+        ("pdf", "png"),
+        fields,
+        job_id=first.id,
+        looks=False,  # a look may consume the answer
+        may_repeat=lambda: check.money.may(2 * check.money.unit),
+    )
+    check.wire.open_jobs -= second.is_accepted  # it is the same job
+    return second
 
 
 def _leave_alone(check: Check, job: Job) -> None:
@@ -94,8 +108,6 @@ def _say_twice(
         check.unclear(1, TWICE, f"the job did not end well ({told(first.final)})", evidence)
     elif not cost:
         check.unclear(1, TWICE, "a conversion costs nothing here", evidence)
-    elif debited > cost and check.pending:
-        check.unclear(1, TWICE, check.pending, evidence)
     elif debited == 2 * cost and is_ok(second):
         meaning = (
             "A lost answer can cost twice if the job becomes visible later than `settle`: raise it."
@@ -114,7 +126,7 @@ def _say_refused(check: Check, evidence: str, more: int | None) -> None:
     check.know(1, TWICE, "is refused", evidence, meaning, known_job_id="refuse")
     if more is None:
         check.money.took(1)
-    elif more > 0 and not check.pending:
+    elif more > 0:
         check.refusal_was_billed(evidence)
 
 
@@ -134,24 +146,46 @@ def ask(check: Check) -> None:
         if answer is None or not 400 <= answer.status < 500 or quota.is_quota(answer):
             continue
         seen.append(told(answer))
-        if _was_billed(check, seen):
+        if _was_billed(check, seen, ask_one):
             break
     _say_free(check, seen)
 
 
-def _was_billed(check: Check, seen: list[str]) -> bool:
+def _was_billed(check: Check, seen: list[str], ask_one: _Question) -> bool:
     debited = check.money.measure()
     if debited is None:
         check.measured_all = False
         check.money.took(1)
         return False
     if debited > 0 and check.pending:
+        debited = _ask_again(check, seen, ask_one)
+    if debited is None:
         check.money.stopped = check.pending
         check.unclear(5, REFUSALS, check.pending, seen[-1])
-    elif debited > 0:
+        return True
+    if debited > 0:
         evidence = f"{seen[-1]}: ConversionsConsumed +{debited}; not billed before: {seen[:-1]}"
         check.refusal_was_billed(evidence)
     return debited > 0
+
+
+def _ask_again(check: Check, seen: list[str], ask_one: _Question) -> int | None:
+    """Send the same once more: a deleted job is billed late once only, and a refusal each time.
+
+    :returns: the conversions billed for the refusal; None where that cannot be told.
+    """
+    if not check.money.may(check.money.unit):
+        return None
+    facts = list(check.facts)
+    ask_one(check)
+    check.facts = facts
+    debited = check.money.measure()
+    if debited == 0:
+        why = "something was billed more than a minute later, which may be this job"
+        check.facts = [fact for fact in facts if fact.name != conversions.RUNNING]
+        check.unclear(9, conversions.RUNNING, why, f"{seen[-1]}: +1, and +0 when it was repeated")
+        check.pending = ""
+    return debited
 
 
 def _say_free(check: Check, seen: list[str]) -> None:

@@ -36,6 +36,7 @@ def render(
         f"- host: {check.settings.base_url}",
         f"- provider: airflow-provider-convertapi {__version__}",
         f"- conversions: {check.money.spent} taken, {check.allowed} allowed"
+        + _excess(check)
         + ("" if check.money.is_metered else " (as the answers tell; nothing was measured)"),
     ]
     lines += [f"- could not be deleted, and ends within three hours: {name}" for name in remains]
@@ -46,6 +47,12 @@ def render(
         lines += [left.comment(), ""]
     hidden = secrets_of(check) | (secrets_of(limited) if limited else set())
     return hide("\n".join(lines), hidden)
+
+
+def _excess(check: Check) -> str:
+    if check.money.spent <= check.allowed:
+        return ""
+    return f"; one cost {check.money.unit}, which only its result told"
 
 
 def _section(number: int, title: str, facts: Iterable[Fact]) -> list[str]:

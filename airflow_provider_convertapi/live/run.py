@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.errors import TransportError
 from airflow_provider_convertapi.live import (
     account,
     conversions,
@@ -53,12 +52,6 @@ def run(check: Check, limited: Check | None = None) -> Left | None:
     :param limited: the check of a connection whose token has a usage limit of 1.
     """
     account.ask(check)
-    if check.wire.answers == 0:
-        raise TransportError(
-            f"{check.settings.base_url}, of connection {check.settings.conn_id!r}, gave no answer; "
-            "nothing was spent. Check the connection's host, and this machine's network.",
-            sent=False,
-        )
     tokens.ask(check)
     hosts.ask(check)
     if limited is not None:
@@ -81,7 +74,7 @@ def _spend(check: Check, limited: Check | None) -> None:
     conversions.ask_for_failure(check)
     _tell(check)
     _hold_back(check, twice=True, refusal=True)
-    _ask_the_rest(check)
+    conversions.ask_for_parts(check)
     money.reserved = 0
     refusals.ask_twice(check)
     _tell(check)
@@ -89,19 +82,14 @@ def _spend(check: Check, limited: Check | None) -> None:
         conversions.ask_for_failure(check)
     _hold_back(check, refusal=True)
     quota.ask_and_measure(check, limited)
-    _ask_the_rest(check)
+    if not _has(check, conversions.PARTS):
+        conversions.ask_for_parts(check)
+    if check.is_flat:  # last of these: a job that is deleted may be billed late
+        conversions.ask_for_running(check)
     _tell(check)
     money.reserved = 0
     refusals.ask(check)
     _tell(check)
-
-
-def _ask_the_rest(check: Check) -> None:
-    """Ask what matters less, as far as it is affordable beside what is held back."""
-    if not _has(check, conversions.RUNNING) and check.is_flat:
-        conversions.ask_for_running(check)
-    if not _has(check, conversions.PARTS):
-        conversions.ask_for_parts(check)
 
 
 def _has(check: Check, name: str) -> bool:

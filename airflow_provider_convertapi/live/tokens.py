@@ -1,6 +1,6 @@
 """Question 8: which JWTs the service accepts, and what POST /token/jwt answers.  All of it is free.
 
-A JWT is judged at POST /token/jwt, which is no conversion: the service refuses a JWT there in
+A JWT is judged at POST /token/jwt, which is not a conversion: the service refuses a JWT there in
 either case, but one that it cannot verify for another reason than one that it can.
 
 This module may change from release to release.
@@ -33,6 +33,8 @@ _YEAR, _MOST_TRIES = 366 * 86400, 30
 _AGES = (3, 10, 70, 700, 7300)
 """Seconds since a JWT expired."""
 _SHAPES = frozenset({"token", "Token", "jwt", "Jwt", "JwtToken", "AccessToken", "access_token"})
+_LEEWAY, _LIFE = "leeway of an expired JWT", "longest life of a JWT"
+_NETWORKS = "networks in clientIp"
 _FOREIGN = "192.0.2.1"  # reserved for documentation: nobody's address
 
 
@@ -113,8 +115,15 @@ def ask(check: Check) -> None:
         check.unclear(_Q, "key of JWTs", why, evidence)
         return
     _say_key(check, judge, seen, evidence)
-    for question in (_ask_for_leeway, _ask_for_lifetime, _ask_for_addresses):
-        question(check, judge)
+    for name, question in (
+        (_LEEWAY, _ask_for_leeway),
+        (_LIFE, _ask_for_lifetime),
+        (_NETWORKS, _ask_for_addresses),
+    ):
+        if judge.way == "issued":
+            check.unclear(_Q, name, "no JWT that is made here is accepted, and so none can try it")
+        else:
+            question(check, judge)
 
 
 _NAMES = {
@@ -127,15 +136,13 @@ _NAMES = {
 
 def _say_key(check: Check, judge: Judge, seen: dict[str, str], evidence: str) -> None:
     signed = [way for way in ("text", "base64") if seen.get(way, seen["wrong"]) != seen["wrong"]]
+    check.keys.lifetime = judge.lifetime
     if not signed:
-        check.keys.way = "issued"
-        check.unclear(
-            _Q,
-            "key of JWTs",
-            "JWTs that are issued by POST /token/jwt are accepted, and none that is signed with "
-            "the token's text or bytes: set the connection's auth to 'jwt_remote'",
-            evidence,
-        )
+        if check.keys.way != "api_token":
+            check.keys.way = "issued"
+        reading = "none that is signed here is accepted, and those that the service issues are"
+        meaning = "Tasks find that out once each: set the connection's auth to 'jwt_remote'."
+        check.know(_Q, "key of JWTs", reading, evidence, meaning, jwt_key="unknown")
         return
     way = signed[0]
     if check.keys.way != "api_token":
@@ -147,7 +154,6 @@ def _say_key(check: Check, judge: Judge, seen: dict[str, str], evidence: str) ->
     reading = f"a JWT {_NAMES[way]} is accepted"
     check.know(_Q, "key of JWTs", reading, evidence, says[way], jwt_key=way)
     judge.way = way
-    check.keys.lifetime = judge.lifetime
 
 
 # --- POST /token/jwt ------------------------------------------------------------------------------
@@ -225,7 +231,7 @@ def _bounds(
 
 
 def _ask_for_leeway(check: Check, judge: Judge) -> None:
-    name = "leeway of an expired JWT"
+    name = _LEEWAY
 
     def attempt(age: float) -> tuple[float, bool | None]:
         most, least, verdict = judge.measured(-age)
@@ -249,7 +255,7 @@ def _ask_for_leeway(check: Check, judge: Judge) -> None:
 
 
 def _ask_for_lifetime(check: Check, judge: Judge) -> None:
-    name, wanted = "longest life of a JWT", check.settings.jwt_lifetime + 120
+    name, wanted = _LIFE, check.settings.jwt_lifetime + 120
     steps = tuple(sorted({60, 600, wanted, 86_520, 31 * 86_400, _YEAR}))
 
     def attempt(life: float) -> tuple[float, bool | None]:
@@ -279,7 +285,7 @@ def _ask_for_lifetime(check: Check, judge: Judge) -> None:
 
 
 def _ask_for_addresses(check: Check, judge: Judge) -> None:
-    name = "networks in clientIp"
+    name = _NETWORKS
     foreign, everywhere = (
         judge.accepts(check.keys.sign(judge.lifetime, judge.way, clientIp=listed))
         for listed in (_FOREIGN, "0.0.0.0/0,::/0")

@@ -29,7 +29,7 @@ def note_outlets(
     """Let the event of each asset among the outlets say what the task did; raises nothing.
 
     What a user has put there before stays.  What cannot be noted is a warning, since the task has
-    paid; an outlet that is no asset is left alone.
+    paid; an outlet that is not an asset is left alone.
 
     :param lineage: returns what the task did.
     :param place: URI of what was written, which becomes the asset of an alias; None for nothing.

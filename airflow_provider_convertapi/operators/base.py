@@ -100,16 +100,13 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     def _check_declared(self, given: Mapping[str, Any]) -> None:
         """Raise what is wrong with what the DAG file says, save for what is a template."""
         from airflow_provider_convertapi.conversions.declared import check_declared
+        from airflow_provider_convertapi.errors import ConvertApiError
 
         options, source_of = self._checks()
         try:
             check_declared(given, self.template_fields, options, source_of)
-        except Exception as error:
-            from airflow_provider_convertapi.errors import ConvertApiError
+        except ConvertApiError as error:
             from airflow_provider_convertapi.failures import as_failure
-
-            if not isinstance(error, ConvertApiError):
-                raise
 
             # A mapped task is made, and checked here, when it runs: it must fail without a retry.
             raise as_failure(error) from None
@@ -286,15 +283,15 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
         :param begun: returns jobs, and the keys of the inputs that each may have uploaded.
         """
-        from airflow_provider_convertapi.airflow_names import AirflowTaskTimeout
         from airflow_provider_convertapi.errors import (
             ConversionInterrupted,
             ConversionTimeoutError,
         )
 
+        ends: tuple[type[BaseException], ...] = (ConversionInterrupted, ConversionTimeoutError)
         try:
             yield
-        except (ConversionInterrupted, ConversionTimeoutError, AirflowTaskTimeout):
+        except ends + session.time_is_up:
             if self.cancel_on_kill and session.task.is_last:
                 from airflow_provider_convertapi.conversions.cancellation import cancel
 

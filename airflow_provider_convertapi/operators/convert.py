@@ -209,14 +209,17 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         return of_conversion(self._conversion, self._digest, self._result)
 
     def _plan(self, conversion: CheckedConversion) -> list[str]:
-        self.log.info(
-            "Plan only, nothing is sent: %s would be converted into %s for at least %d "
-            "conversion(s), as a %s.",
-            conversion.describe(),
-            conversion.target.destination.uri,
-            conversion.least_cost,
-            "job that survives crashes" if conversion.durable else "direct exchange",
-        )
+        from airflow_provider_convertapi.storage import shown
+        from airflow_provider_convertapi.wording import labelled
+
+        how = "job that survives crashes" if conversion.durable else "direct exchange"
+        for line in (
+            "Plan only, nothing is sent.",
+            *labelled("To convert", conversion.describe()),
+            *labelled("Into", shown(conversion.target.destination.uri)),
+            f"Cost: at least {conversion.least_cost} conversion(s), as a {how}.",
+        ):
+            self.log.info("%s", line)
         return []
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_provider_convertapi.storage.location import BLOCK
 from airflow_provider_convertapi.storage.objects import ObjectLocation, ObjectReader
 from airflow_provider_convertapi.storage.reader import RangedFile
-from airflow_provider_convertapi.storage.store import asking, block_for, state_of
+from airflow_provider_convertapi.storage.store import asking, state_of
 from airflow_provider_convertapi.storage.uris import shown
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ _MARKS = frozenset({"hdi_isfolder", "is_directory"})
 
 _AT_ONCE = 4
 """Blocks that are sent at the same time."""
+
+_MOST_BLOCKS = 50_000
+"""Blocks of one blob (Azure's limit)."""
 
 _LOGGER = "azure.core.pipeline.policies.http_logging_policy"
 """Writes every header of every request, as Airflow's own Azure hook prevents."""
@@ -152,12 +155,14 @@ class AzureLocation(ObjectLocation):
                     await blob.upload_blob(source.read(), overwrite=replace, **options)
                     return
                 blocks: list[BlobBlock] = []
+                # Half a block of ours: aiohttp holds what it sends a second time.
+                block = max(BLOCK // 2, -(-size // _MOST_BLOCKS))
                 # Another upload to this name must not use the same ids, and Azure wants all ids of
                 # a blob, its SDK's too, to be of one length.
                 upload = secrets.token_hex(20)
 
                 async def stage() -> None:
-                    while data := source.read(block_for(size)):
+                    while data := source.read(block):
                         blocks.append(BlobBlock(f"{upload}{len(blocks):06d}"))
                         await blob.stage_block(blocks[-1].id, io.BytesIO(data), len(data))
 

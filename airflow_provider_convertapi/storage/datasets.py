@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_convertapi.storage.schemes import locate
-from airflow_provider_convertapi.storage.uris import dataset_in_text, is_url, shown
+from airflow_provider_convertapi.storage.uris import dataset_in_text, is_url, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ def datasets_of(uris: Iterable[str], most: int) -> list[Dataset]:
 
     Directories are those of directories, and so on, until there are few enough.
     """
-    places = list(dict.fromkeys(shown(uri) if is_url(uri) else uri for uri in uris))
+    places = list(dict.fromkeys(without_secrets(uri) if is_url(uri) else uri for uri in uris))
     while len(places) > most and (parents := list(dict.fromkeys(map(_parent, places)))) != places:
         places = parents
     return list(dict.fromkeys(map(dataset_of, places)))[:most]

@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
     from airflow_provider_convertapi.storage.location import Location, State
+
+
+_HOME = re.compile(r"~[^/$]*/")
+"""A home directory, as a shell spells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class Destination:
         if OWN_DIRECTORY in location.uri.split("/"):
             complaint = f"lies in {OWN_DIRECTORY}/, which holds our own records; choose another."
             raise wrong(field, f"{shown(location.uri)} {complaint}")
+        _check_name(uri, field)
         location.check_destination(field)
         return cls(location.uri, field)
 
@@ -171,6 +177,14 @@ class Destination:
                         "an input is never overwritten, so choose another name or directory."
                     )
                     raise wrong(self.field, complaint)
+
+
+def _check_name(uri: str, field: str) -> None:
+    """Raise what would put outputs elsewhere than meant, or could not be told to Airflow."""
+    if _HOME.match(uri):
+        raise wrong(field, f"{uri} begins with '~', which is not expanded; write the whole path.")
+    if not uri.isascii() and any("\ud800" <= letter <= "\udfff" for letter in uri):
+        raise wrong(field, "holds bytes that are not UTF-8, which Airflow cannot store; rename it.")
 
 
 def _leads_away(part: str) -> bool:

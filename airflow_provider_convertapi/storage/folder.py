@@ -14,7 +14,7 @@ from airflow_provider_convertapi.storage.destination import Destination
 from airflow_provider_convertapi.storage.listing import list_files
 from airflow_provider_convertapi.storage.publication import Publication
 from airflow_provider_convertapi.storage.schemes import locate
-from airflow_provider_convertapi.storage.uris import shown
+from airflow_provider_convertapi.storage.uris import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -30,7 +30,7 @@ class Folder:
     uri: str
 
     def __str__(self) -> str:
-        return shown(self.uri)
+        return without_secrets(self.uri)
 
     def names(self) -> list[str]:
         """Return the names of the files in it now, hidden ones left out, in alphabetical order."""

@@ -160,6 +160,9 @@ class LocalLocation:
         if state is not None and not is_directory and wants_directory:
             complaint = "is not a directory; remove the '/' at its end, or choose another."
             raise wrong(argument, f"{self.uri} {complaint}")
+        if state is not None and state.kind == "other":
+            complaint = "is a device, a pipe or a socket, which a file would replace."
+            raise wrong(argument, f"{self.uri} {complaint}")
         nearest = _nearest(self.path if wants_directory else self.path.parent)
         if not nearest.is_dir():
             raise wrong(argument, f"{self.uri} cannot be made: {nearest} is not a directory.")
@@ -374,11 +377,14 @@ def _is_passed_over(error: OSError, place: str, note: Note) -> bool:
 def _found(entry: os.DirEntry[str], root: str, note: Note) -> Found | None:
     try:
         state = _state_of(entry.stat())
-    except OSError as error:
+    except FileNotFoundError:  # gone since it was listed, unless it is a link
         if entry.is_symlink():
             note(LOST_LINK, entry.path)
-        elif not isinstance(error, FileNotFoundError):  # that one is gone since it was listed
+        return None
+    except OSError:  # such as a link to itself
+        if not entry.is_symlink():
             raise
+        note(LOST_LINK, entry.path)
         return None
     if state.kind == "file":
         return Found.of(entry.path, entry.path.removeprefix(root), state)

@@ -17,7 +17,12 @@ from airflow_provider_convertapi.storage.location import State
 from airflow_provider_convertapi.storage.reader import Reader
 from airflow_provider_convertapi.storage.renaming import spooled_name
 from airflow_provider_convertapi.storage.store import StoreLocation, asking
-from airflow_provider_convertapi.storage.trouble import forbids, is_of_network, refuses_credentials
+from airflow_provider_convertapi.storage.trouble import (
+    forbids,
+    is_full,
+    is_of_network,
+    refuses_credentials,
+)
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
@@ -182,11 +187,12 @@ class ObjectLocation(StoreLocation):
         """
         try:
             self.try_uploading(self.object_key if self.name else f"{self.object_key}result")
+        except FileNotFoundError as error:
+            raise self.without_bucket(paid=False) from error
         except Exception as error:
-            if isinstance(error, FileNotFoundError):
-                what = f"{shown(self.uri)} cannot be written: its bucket does not exist."
-                raise OutputNotWritableError(f"{what} Nothing was paid.", paid=False) from error
-            if refuses_credentials(error) or forbids(error) or is_of_network(error):
+            if any(
+                tells(error) for tells in (refuses_credentials, forbids, is_full, is_of_network)
+            ):
                 raise
             _log.warning(
                 "%s: whether it can be written to is not known, and shows when a result is "
@@ -194,6 +200,14 @@ class ObjectLocation(StoreLocation):
                 shown(self.uri),
                 redaction.shown(str(error)),
             )
+
+    def without_bucket(self, *, paid: bool | None) -> OutputNotWritableError:
+        """Return the error that there is no bucket to put a result into.
+
+        :param paid: False where nothing was paid for it yet.
+        """
+        what = f"{shown(self.uri)} cannot be written: its bucket does not exist. Create it."
+        return OutputNotWritableError(f"{what}{'' if paid is None else ' Nothing was paid.'}", paid)
 
     def try_uploading(self, key: str) -> None:
         """Do nothing: with a file system that we do not know, only writing could tell."""
@@ -224,7 +238,13 @@ class ObjectPart:
 
     def publish(self, *, replace: bool) -> None:
         """Put it."""
-        self._target.put(self.staged, replace=replace, **self._more)
+        try:
+            self._target.put(self.staged, replace=replace, **self._more)
+        except FileNotFoundError as error:
+            # Somebody has emptied the spool, or the store has forgotten the upload.
+            if not self.staged.exists() or self._target.has_bucket():
+                raise
+            raise self._target.without_bucket(paid=None) from error
 
     def discard(self) -> None:
         """Remove it from the spool."""

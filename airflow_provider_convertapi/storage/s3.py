@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 import re
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from mimetypes import guess_type
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.storage.location import BLOCK
@@ -17,7 +19,7 @@ from airflow_provider_convertapi.storage.trouble import http_status, refuses_cre
 from airflow_provider_convertapi.storage.uris import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from airflow_provider_convertapi.storage.location import State
@@ -25,6 +27,27 @@ if TYPE_CHECKING:
 
 _PAGE = 1000
 """Objects in a page of S3's listing."""
+
+_PARTS_FROM = 2 * BLOCK
+"""Bytes from which on an object is uploaded in parts."""
+
+_PART = 5 * 1024 * 1024
+"""Bytes of a part; S3 takes no smaller ones."""
+
+_MOST_PARTS = 10_000
+"""Parts of one upload (Amazon S3's limit)."""
+
+_PARTS_AT_ONCE = 4
+"""Parts that are sent at the same time; each holds its bytes in memory, and aiohttp a copy."""
+
+_TOLD = (
+    *("ETag", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME"),
+    *("ChecksumSHA1", "ChecksumSHA256"),
+)
+"""What the store says of a part, and wants to be told of it when the upload is completed."""
+
+_TACIT = (301, 400, 403)
+"""Statuses that may be about the connection, which only an answer with a body tells."""
 
 _STAMP = "convertapi"
 """The name of the metadata that carries a stamp."""
@@ -58,8 +81,10 @@ class S3Location(ObjectLocation):
             found: dict[str, Any] = self.fs.call_s3(
                 method, self.fs.kwargs, Bucket=self.bucket, **more
             )
+        except FileNotFoundError:
+            raise
         except OSError as error:
-            if isinstance(error, FileNotFoundError) or http_status(error) not in (400, 403):
+            if http_status(error) not in _TACIT:
                 raise
             # The answer to a HEAD has no body that would say why; that to a listing has one.
             try:
@@ -139,6 +164,46 @@ class S3Location(ObjectLocation):
             self.fs.call_s3(
                 "abort_multipart_upload", Bucket=self.bucket, Key=key, UploadId=begun["UploadId"]
             )
+
+    def upload(self, file: Path, **options: Any) -> None:
+        """Upload a local file; s3fs would begin no part before all that it began together end."""
+        size = file.stat().st_size
+        if size < _PARTS_FROM:
+            super().upload(file, **options)
+            return
+        create = {"IfNoneMatch": "*"} if options.get("mode") == "create" else {}
+        block = max(_PART, -(-size // _MOST_PARTS))
+        described: dict[str, Any] = {"Metadata": options.get("Metadata", {})}
+        if kind := guess_type(file.name)[0]:
+            described["ContentType"] = kind
+        target = {"Bucket": self.bucket, "Key": self.object_key}
+        begun = self.fs.call_s3("create_multipart_upload", **target, **described)
+        target["UploadId"] = begun["UploadId"]
+        try:
+            parts = {"Parts": self._upload_parts(file, block, target)}
+            self.fs.call_s3("complete_multipart_upload", **target, MultipartUpload=parts, **create)
+        except BaseException:
+            with suppress(Exception):  # what is left of it does not hide why
+                self.fs.call_s3("abort_multipart_upload", **target)
+            raise
+        self._forget_listings()
+
+    def _upload_parts(
+        self, file: Path, block: int, target: Mapping[str, str]
+    ) -> list[dict[str, Any]]:
+        """Upload a file in blocks, few at a time, and return what completes the upload."""
+
+        def upload(number: int) -> dict[str, Any]:
+            with file.open("rb") as source:
+                source.seek((number - 1) * block)
+                body = source.read(block)
+            part = self.fs.call_s3("upload_part", **target, PartNumber=number, Body=body)
+            told = {name: part[name] for name in _TOLD if name in part}
+            return {"PartNumber": number, **told}
+
+        count = -(-file.stat().st_size // block)
+        with ThreadPoolExecutor(_PARTS_AT_ONCE) as pool:
+            return list(pool.map(upload, range(1, count + 1)))
 
     @asking
     def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:

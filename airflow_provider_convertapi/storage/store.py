@@ -275,7 +275,14 @@ class StoreLocation:
                 if self.file() is not None:
                     raise FileExistsError(shown(self.uri))
             options |= creating
-        put(str(file), self.path, **accepted(put, **options), **more)
+        self.upload(file, **accepted(put, **options), **more)
+
+    def upload(self, file: Path, **options: Any) -> None:
+        """Upload a local file with the store's own library.
+
+        :param options: what its `put_file` takes.
+        """
+        self.fs.put_file(str(file), self.path, **options)
 
     @asking
     def rename(self, new: StoreLocation, size: int, *, replace: bool) -> None:

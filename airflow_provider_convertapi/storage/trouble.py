@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _OF_THE_PLACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ELOOP})
 
-_UNAUTHORIZED, _FORBIDDEN = 401, 403
+_UNAUTHORIZED, _FORBIDDEN, _NO_ROOM = 401, 403, 507
 
 _BAD_CREDENTIALS = frozenset(
     {
@@ -30,11 +30,33 @@ _BAD_CREDENTIALS = frozenset(
         *("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken"),
         *("TokenRefreshRequired", "InvalidClientTokenId", "UnrecognizedClientException"),
         *("ExpiredTokenException", "IncompleteSignature", "NotSignedUp", "InvalidSecurity"),
+        *("AuthorizationHeaderMalformed", "PermanentRedirect", "RequestTimeTooSkewed"),
+        *("IllegalLocationConstraintException",),
         # Azure
         *("AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation"),
     }
 )
-"""What stores call credentials that they do not know."""
+"""What stores call credentials, or other fields of a connection, that they do not accept."""
+
+_WRONG_REGION = "Set region_name, among its extras, to the bucket's region."
+
+_ADVICE = {
+    "AuthorizationHeaderMalformed": _WRONG_REGION,
+    "PermanentRedirect": _WRONG_REGION,
+    "IllegalLocationConstraintException": _WRONG_REGION,
+    "RequestTimeTooSkewed": "Set the worker's clock, which differs from the store's.",
+    "ExpiredToken": "Renew its session token, which has expired.",
+}
+"""The remedy for some of them."""
+
+_FULL = frozenset(
+    {
+        # Ceph, MinIO, and what else has S3's protocol
+        *("QuotaExceeded", "InsufficientCapacity", "XMinioStorageFull"),
+        *("XMinioAdminBucketQuotaExceeded", "InsufficientStorage"),
+    }
+)
+"""What stores call a lack of room."""
 
 _BAD_CREDENTIALS_ERRORS = frozenset(
     {
@@ -86,6 +108,11 @@ def forbids(error: BaseException) -> bool:
     )
 
 
+def is_full(error: BaseException) -> bool:
+    """Tell whether a store has no room left, or no more that we may use."""
+    return any(_code(one) in _FULL or _status(one) == _NO_ROOM for one in _chain(error))
+
+
 def is_of_network(error: BaseException) -> bool:
     """Tell whether a store could not be reached, which another try may not meet."""
     if refuses_credentials(error):
@@ -112,6 +139,8 @@ def naming_connection(uri: str, family: str, conn_id: str | None) -> Iterator[No
     except Exception as error:
         if refuses_credentials(error):
             raise refused(uri, family, conn_id, error) from error
+        if is_full(error):
+            raise OSError(errno.ENOSPC, _reason(error)) from error
         if forbids(error) and not isinstance(error, PermissionError):
             raise PermissionError(errno.EACCES, _reason(error)) from error
         raise
@@ -124,8 +153,9 @@ def refused(
     who = f"connection {_plain(conn_id)!r}" if conn_id else "the worker's own credentials"
     fields = _FIELDS.get(family, "host, login, password and extras")
     advice = f"Check its {fields}." if conn_id else "Name a connection: before an @ in the URI."
+    known = filter(None, (_ADVICE.get(_code(one)) for one in _chain(error)))
     return ConnectionConfigError(
-        f"{shown(uri)} cannot be reached with {who}: {_reason(error)}. {advice}"
+        f"{shown(uri)} cannot be reached with {who}: {_reason(error)}. {next(known, advice)}"
     )
 
 

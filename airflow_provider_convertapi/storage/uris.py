@@ -9,11 +9,15 @@ import re
 from urllib.parse import quote, unquote
 
 from airflow_provider_convertapi.errors import ParameterError
+from airflow_provider_convertapi.wording import on_one_line
 
 _URL = re.compile(r"\s*https?://", re.IGNORECASE)
 _URI = re.compile(r"\s*([a-z][a-z0-9+.-]*://)([^/]*)(.*)", re.IGNORECASE | re.DOTALL)
 _URL_PARTS = re.compile(r"([^/?#\\]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
 _HOST = re.compile(r"(?:\[[^\]]*\]|[^:]*)(?::\d+)?")
+
+_PORT, _PORTS = re.compile(r":[0-9]{1,9}$"), 65_536
+_NO_URL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 _PRINTED = "".join(map(chr, range(33, 127)))
 
@@ -46,7 +50,12 @@ def is_url(uri: str) -> bool:
 
 
 def shown(uri: str) -> str:
-    """Return `uri` as a log, an error or a record may show it.
+    """Return `uri` as a log or an error may show it: without secrets, and on one line."""
+    return on_one_line(without_secrets(uri))
+
+
+def without_secrets(uri: str) -> str:
+    """Return `uri` as a record or a summary may hold it, to be compared or read by a program.
 
     A URL goes without user, password, query and fragment; the URI of a store without a password.
     """
@@ -55,7 +64,7 @@ def shown(uri: str) -> str:
 
 def dataset_in_text(uri: str) -> tuple[str, str]:
     """Return OpenLineage's namespace and name of what a URI leads to, as far as its text tells."""
-    matched = _URI.match(shown(uri))
+    matched = _URI.match(without_secrets(uri))
     if matched is None:
         return "file", uri
     scheme, authority, path = matched.groups()
@@ -66,7 +75,7 @@ def dataset_in_text(uri: str) -> tuple[str, str]:
 def asset_uri(uri: str) -> str:
     """Return a path or URI as that of an asset: without connection or secret, and in ASCII."""
     if "://" in uri:
-        scheme, mark, rest = shown(uri).partition("://")
+        scheme, mark, rest = without_secrets(uri).partition("://")
         authority, slash, path = rest.partition("/")
         uri = f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"
     else:
@@ -91,7 +100,7 @@ def unsigned(url: str) -> str:
 
 
 def secrets_of(uri: str) -> list[str]:
-    """Return what `shown` leaves out, as it is written and with its percent-encoding undone.
+    """Return what `without_secrets` leaves out, as written and with percent-encoding undone.
 
     What is too short for Airflow's masker makes a secret of the whole URI.
     """
@@ -128,6 +137,27 @@ def _divided_url(scheme: str, rest: str) -> tuple[str, list[str]]:
     return f"{scheme}{'***' if at else ''}{at}{host}{path}".rstrip(), [
         secret.strip() for secret in secrets if secret and secret.strip()
     ]
+
+
+def check_url(url: str, argument: str) -> None:
+    """Raise `ParameterError` for a URL that leads nowhere: fetching it would be billed, and fail.
+
+    The message does not show it, since what cannot be read may be a password.
+    """
+    matched = _URI.fullmatch(url.strip())
+    assert matched is not None  # noqa: S101 - the caller knows that it is a URL
+    parts = _URL_PARTS.fullmatch(matched[2] + matched[3])
+    authority = parts[1] if parts else ""
+    where = authority.rpartition("@")[2]
+    host, _, port = where.rpartition(":") if _PORT.search(where) else (where, "", "1")
+    if not host or _HOST.fullmatch(where) is None or not 0 < int(port) < _PORTS:
+        complaint = (
+            "is a URL whose host cannot be read. Write https://host/path, and %-encode what is "
+            "not a letter or a digit in user and password."
+        )
+        raise wrong(argument, complaint)
+    if any(letter.isspace() for letter in authority) or _NO_URL.search(url.strip()):
+        raise wrong(argument, "is a URL with white space or control characters in it; encode them.")
 
 
 def wrong(argument: str, complaint: str) -> ParameterError:

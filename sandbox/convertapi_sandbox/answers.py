@@ -195,6 +195,7 @@ class Style:
     kind: str = JSON
     extended_names: bool = True
     conversion_time: bool = False
+    shares_cost: bool = False
 
 
 def result_answer(cost: int, files: Sequence[ResultFile], style: Style) -> Answer:
@@ -230,10 +231,11 @@ def raw_answer(
 def _multipart(cost: int, files: Sequence[ResultFile], style: Style) -> Answer:
     boundary = secrets.token_hex(16)
     pieces: list[bytes | FilePiece] = []
-    for file in files:
+    for position, file in enumerate(files):
         disposition = names.disposition(file.name, extended=style.extended_names, size=file.size)
+        told = (cost + len(files) - 1 - position) // len(files) if style.shares_cost else cost
         head = (
-            f"--{boundary}\r\nConversionCost: {cost}\r\nContent-Type: {RAW}\r\n"
+            f"--{boundary}\r\nConversionCost: {told}\r\nContent-Type: {RAW}\r\n"
             f"Content-Disposition: {disposition}\r\n\r\n"
         )
         pieces.append(head.encode("utf-8", "replace"))

@@ -19,7 +19,7 @@ from convertapi_sandbox.answers import ResultFile
 from convertapi_sandbox.errors import FAILED, SERVER_ERROR, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from pathlib import Path
 
     from convertapi_sandbox.faults import Fault
@@ -73,6 +73,7 @@ class Job:
         open_polls: Polls being answered now.
         folder: Where it converts, and later its unstored results; None if there are none.
         hook: URL to call when it ends, or None.
+        waive: Makes it cost nothing and give no results, if it has not ended.
         task: The running conversion; None for a job of an earlier run of the sandbox.
     """
 
@@ -89,6 +90,7 @@ class Job:
     open_polls: int = 0
     folder: Path | None = None
     hook: str | None = None
+    waive: Callable[[], None] = field(default=lambda: None, repr=False)
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
@@ -177,7 +179,8 @@ class Jobs:
     def forget(self, job_id: str) -> bool:
         """Forget a job with its unstored results; return whether it was known.
 
-        If it is running it goes on, because a conversion that has started is billed.
+        If it is running it goes on, because a conversion that has started is billed, unless it was
+        waived.
         """
         job = self._jobs.pop(job_id, None)
         if job is None:

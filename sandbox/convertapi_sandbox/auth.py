@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 import ipaddress
 import secrets
@@ -190,7 +191,9 @@ class Credentials:
 
     def _key(self, token: ApiToken) -> bytes:
         key = token.token.encode()
-        if self._settings.jwt_key == "base64":
+        if self._settings.jwt_key == "unknown":
+            key = hashlib.sha256(b"known to the service only" + key).digest()
+        elif self._settings.jwt_key == "base64":
             key = base64.urlsafe_b64decode(key + b"=" * (-len(key) % 4))
         # HMAC fills a key up with zeros; one that is full already gets no warning from PyJWT.
         return key.ljust(_KEY_SIZE, b"\0")

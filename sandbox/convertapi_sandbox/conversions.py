@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = "The sandbox has no engine for it; the real service converts it."
 _PAGE = "page.html"
+_DELETED = ServiceError(SERVER_ERROR, FAILED, "The job was deleted while it ran.")
 _FORGOTTEN = ServiceError(SERVER_ERROR, FAILED, "The sandbox was reset while it converted.")
 
 
@@ -74,6 +75,11 @@ class Order:
     extra_files: dict[str, Input] = field(default_factory=dict)
     receipt: Receipt = field(default_factory=lambda: Receipt(0))
     canned: CannedAnswer | None = None
+    is_waived: bool = False
+
+    def waive(self) -> None:
+        """Make it cost nothing and give no results, if it has not ended."""
+        self.is_waived = True
 
     @property
     def name(self) -> str:
@@ -211,14 +217,18 @@ class Conversions:
         """Run a reserved conversion and bill it; never raises."""
         started = time.monotonic()
         outcome = await self._outcome(order)
-        left = order.exchange.began + self._state.settings.latency - time.monotonic()
-        if left > 0:
-            await asyncio.sleep(left)
-        outcome.cost = order.exchange.entry.cost = self._cost(outcome, order.canned)
+        await self._take_time(order)
+        outcome.cost = order.exchange.entry.cost = self._cost(outcome, order)
         self._state.account.settle(order.receipt, outcome.cost)
         if self._state.account.holds(order.receipt):
             self._note(order, outcome, time.monotonic() - started)
         return outcome
+
+    async def _take_time(self, order: Order) -> None:
+        """Wait until the conversion has taken as long as conversions do here."""
+        left = order.exchange.began + self._state.settings.latency - time.monotonic()
+        if left > 0:
+            await asyncio.sleep(left)
 
     async def _outcome(self, order: Order) -> Outcome:
         fault = order.fault
@@ -228,9 +238,9 @@ class Conversions:
             return Outcome(error=ServiceError(status, fault.verdict, fault.message))
         try:
             outputs = await self._convert(order)
-            if self._state.account.holds(order.receipt):
-                return Outcome(files=self._results(order, outputs))
-            return Outcome(error=_FORGOTTEN)
+            await self._take_time(order)
+            self._check_wanted(order)
+            return Outcome(files=self._results(order, outputs))
         except ServiceError as error:
             return Outcome(error=error)
         except EngineError as error:
@@ -241,6 +251,13 @@ class Conversions:
                     SERVER_ERROR, FAILED, f"Conversion failed: {type(error).__name__}."
                 )
             )
+
+    def _check_wanted(self, order: Order) -> None:
+        """Raise where nobody is left who wants the results."""
+        if order.is_waived:
+            raise _DELETED
+        if not self._state.account.holds(order.receipt):
+            raise _FORGOTTEN
 
     async def _convert(self, order: Order) -> list[EngineOutput]:
         if order.canned is not None:
@@ -273,12 +290,16 @@ class Conversions:
         self._check_extension(name, converter.extensions if converter else frozenset())
         return InputFile(item.path, name)
 
-    def _cost(self, outcome: Outcome, answer: CannedAnswer | None) -> int:
+    def _cost(self, outcome: Outcome, order: Order) -> int:
         """Return the cost of an outcome: the price of a success, or one for a processed failure."""
+        if order.is_waived:
+            return 0
         if outcome.error is None:
-            if answer is not None and answer.cost is not None:
-                return answer.cost
-            return self._state.settings.conversion_cost
+            if order.canned is not None and order.canned.cost is not None:
+                return order.canned.cost
+            counted = {"result": len(outcome.files), "input": len(order.files)}
+            settings = self._state.settings
+            return settings.conversion_cost * counted.get(settings.cost_per, 1)
         if outcome.error.status == SERVER_ERROR:
             return int(self._state.settings.bill_failed)
         refused = outcome.error.status in (BAD_REQUEST, UNSUPPORTED)

@@ -175,7 +175,12 @@ class ConvertRoutes:
                 name = fault.names[position] if position < len(fault.names) else told.name
                 told = replace(told, name=name, size=told.size + fault.wrong_size)
             files.append(told)
-        style = Style(kind, settings.disposition == "extended", settings.conversion_time)
+        style = Style(
+            kind,
+            settings.disposition == "extended",
+            settings.conversion_time,
+            settings.part_cost == "share",
+        )
         return answers.result_answer(outcome.cost, files, style)
 
     # --- asynchronous ------------------------------------------------------------------------
@@ -218,7 +223,8 @@ class ConvertRoutes:
         try:
             order = self._conversions.accept(converter, form, spool, exchange)
             self._conversions.reserve(order)
-            job.store, work = order.checked.store, self._conversions.perform(order)
+            job.store, job.waive = order.checked.store, order.waive
+            work = self._conversions.perform(order)
         except ServiceError as error:
             if settings.job_refusals_at == "start":
                 raise
@@ -237,6 +243,8 @@ class ConvertRoutes:
             invalid["WebHook"] = ["The sandbox calls only hosts in its setting allow_hosts."]
         if invalid:
             raise parameter_error(invalid)
+        if not self._state.settings.caller_job_ids:
+            job_id = None
         return str(job_id or self._state.ids.new()), str(hook) if hook else None
 
     async def poll(self, request: Request) -> Answer:
@@ -277,9 +285,11 @@ class ConvertRoutes:
         self._state.jobs.forget(job.id)
 
     async def delete_job(self, request: Request) -> Answer:
-        """Forget a job; if it is running, it still ends and is billed."""
-        job = self._job(request)
-        if self._state.settings.job_delete_takes_documents and job.outcome is not None:
+        """Forget a job; one that is running is billed as the switch for it says."""
+        job, settings = self._job(request), self._state.settings
+        if job.outcome is None and not settings.bill_deleted:
+            job.waive()
+        if settings.job_delete_takes_documents and job.outcome is not None:
             for file in job.outcome.files:
                 self._state.store.delete(file.file_id or "")
         self._forget(job)

@@ -40,7 +40,8 @@ class Settings:
     jwt_leeway: float = 0.0
     jwt_max_lifetime: float | None = None
     # How the token's text becomes the HMAC key of a JWT: undocumented.
-    jwt_key: Literal["text", "base64"] = "text"
+    # "unknown": only the service can sign, so that POST /token/jwt is the one way to a JWT.
+    jwt_key: Literal["text", "base64", "unknown"] = "text"
     # Whether `clientIp` may hold networks such as 10.0.0.0/8: undocumented.
     client_ip_networks: bool = False
     # Shape of the answer of POST /token/jwt: undocumented.
@@ -61,18 +62,26 @@ class Settings:
     # --- money -------------------------------------------------------------------------------
     # The authentication page says 403; the older response code page says 401 with Code 4014.
     quota_status: Literal[403, 401] = 403
-    # Code in the body of the 403: undocumented, by analogy with the 503 body.
-    quota_code: Literal[403, 4014] = 403
+    # Code in the body of the 403: undocumented, by analogy with the 503 body; 4014 is likely, too.
+    quota_code: int = 403
     # Paid plans bill conversions over the quota instead of refusing them.
     overage: bool = False
     # Conversions that one success costs: usually 1, "one or more" in the terms.
     conversion_cost: int = 1
+    # What that is the price of: a conversion, each of its results, or each document sent for it.
+    cost_per: Literal["conversion", "result", "input"] = "conversion"
+    # ConversionCost in the parts of multipart/mixed: the whole of it in each, or a share.
+    part_cost: Literal["whole", "share"] = "whole"
     # Whether a 400 or 415 of a conversion counts as processed and is billed: unknown.
     bill_refused: bool = False
     # Whether a conversion that failed (500) is billed: so in the terms, and counted once by a user.
     bill_failed: bool = True
+    # Whether a job that is deleted while it runs goes on and is billed: undocumented.
+    bill_deleted: bool = True
 
     # --- asynchronous jobs -------------------------------------------------------------------
+    # Whether a job gets the id that its caller asks for, as documented, or one of the service's.
+    caller_job_ids: bool = True
     # A second POST with the id of a known job: undocumented.
     known_job_id: Literal["join", "refuse", "bill"] = "join"
     # Polls that answer 202 although the conversion is done.

@@ -152,7 +152,7 @@ def test_forgotten_steps_are_not_free(night: Night, deferrable: bool) -> None:
     night.write("a.txt", "b.txt")
     night.sandbox.fail("POST /async/convert/pdf/to/protect", drop="before", times=12)
     given = {"steps": STEPS, "max_conversions": 4, "deferrable": deferrable}
-    with pytest.raises(TransientBatchFailedError, match="; 2 conversions were paid now"):
+    with pytest.raises(TransientBatchFailedError, match=r"\. 2 conversions were paid now"):
         run(night, TaskInstance(1, 1), **given)
     night.sandbox.clear_faults()
     night.sandbox.vanish_job()

@@ -97,7 +97,7 @@ def test_token_is_refused_while_jobs_run(
         night.sandbox.settings.latency = 1.5
         threading.Thread(target=refuse_tokens, args=(night,), kwargs={"after_submits": 2}).start()
 
-    with pytest.raises(AuthenticationError, match=r"3 are left; .* none for those") as end:
+    with pytest.raises(AuthenticationError, match=r"3 are left\. .* none for those") as end:
         night.resume(ti, event, **given) if deferrable else night.run(ti, **given)
     recorded = list(night.outcomes().values())
     night.sandbox.clear_faults()

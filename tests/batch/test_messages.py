@@ -47,7 +47,7 @@ def test_bad_parameter(night: Night, durable: bool) -> None:
         night.run(TaskInstance(), durable=durable)
 
     said = str(caught.value)
-    assert "; 0 conversions were paid now" in said
+    assert ". 0 conversions were paid now" in said
     assert "fix what the batch asks for, such as its parameters" in said
     assert "fix the files" not in said
     assert 0 == night.sandbox.billed

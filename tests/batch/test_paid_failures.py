@@ -107,7 +107,7 @@ def test_result_of_a_wrong_size(night: Night) -> None:
 
     with pytest.raises(BatchFailedError, match="1 conversions were paid now"):
         night.run(TaskInstance(run_id="one"))
-    with pytest.raises(BatchFailedError, match="; 0 conversions were paid now"):
+    with pytest.raises(BatchFailedError, match=r"\. 0 conversions were paid now"):
         night.run(TaskInstance(2, 1, run_id="one"), retries=1)
     assert 1 == night.sandbox.billed
     forget(night)
@@ -189,7 +189,7 @@ def test_lost_result_is_not_paid_for_by_a_retry(night: Night) -> None:
 
     thief = threading.Thread(target=vanish)
     thief.start()
-    with pytest.raises(TransientBatchFailedError, match="; 2 conversions were paid now"):
+    with pytest.raises(TransientBatchFailedError, match=r"\. 2 conversions were paid now"):
         night.run(TaskInstance(1, 1), max_in_flight=1)
     thief.join()
     with pytest.raises(BatchFailedError, match="ResultExpiredError"):
@@ -253,7 +253,7 @@ def test_budget_counts_a_half_paid_chain_once(night: Night, deferrable: bool) ->
     night.sandbox.fail("POST /async/convert/pdf/to/protect", drop="before", times=3)
     given = {"steps": STEPS, "max_conversions": 20, "max_in_flight": 1}
 
-    with pytest.raises(TransientBatchFailedError, match="; 19 conversions were paid now"):
+    with pytest.raises(TransientBatchFailedError, match=r"\. 19 conversions were paid now"):
         night.run(TaskInstance(1, 1), **given)
     again = TaskInstance(2, 1)
     summary = run_deferred(night, again, **given)[0] if deferrable else night.run(again, **given)

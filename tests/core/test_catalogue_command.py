@@ -112,7 +112,7 @@ OPENAPI = {
 
 
 def test_catalogue_of_an_openapi_document() -> None:
-    """Types, ranges, choices and formats are read; what is no converter is left out."""
+    """Types, ranges, choices and formats are read; what is not a converter is left out."""
     new = Catalogue(catalogue_text(converters_of(OPENAPI), "a test"))
     found = new.find("doc", "pdf")
 

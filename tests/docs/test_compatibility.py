@@ -13,9 +13,10 @@ WORDS = {"the newest, with the newest of everything": "newest", "the newest prer
 PYTHON = "Programming Language :: Python :: 3."
 
 
-def table() -> list[list[str]]:
-    """Return the cells of the first table, its head first."""
-    lines = PAGE.partition("\n## Airflow and Python\n")[2].strip().split("\n\n")[0].splitlines()
+def table(heading: str = "## Airflow and Python", column: str = "Airflow") -> list[list[str]]:
+    """Return the cells of the first table below a heading that begins with a column; head first."""
+    text = PAGE.partition(f"\n{heading}\n")[2].partition(f"\n| {column} |")[2]
+    lines = f"| {column} |{text}".split("\n\n")[0].splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [rows[0], *rows[2:]]
 
@@ -35,7 +36,7 @@ def test_table_says_what_is_run() -> None:
 
 
 def test_prerelease_may_fail() -> None:
-    """The one cell that is no promise says so."""
+    """The one cell that is not a promise says so."""
     may_fail = {case.name for case in cases() if case.may_fail}
 
     assert {"next-py3.11"} == may_fail
@@ -55,3 +56,26 @@ def test_classifiers_are_what_is_run() -> None:
     }
 
     assert runs == declared
+
+
+def test_each_airflow_has_the_date_until_which_it_is_kept() -> None:
+    """That is 18 months after its release, and later for the last of Airflow 2."""
+    _, *rows = table("## How long each is kept")
+    run = {".".join(row[0].split(".")[:2]) for row in table()[1:] if row[0][0].isdigit()}
+
+    assert run == {row[0] for row in rows}
+    for name, released, until, _ in rows:
+        year, month, day = map(int, released.split("-"))
+        months = year * 12 + month - 1 + 18
+        due = f"{months // 12}-{months % 12 + 1:02}-{day:02}"
+        assert until == due or (name == "2.11" and until > due)
+
+
+def test_each_python_has_the_date_until_which_it_is_kept() -> None:
+    """A Python that the package names has a row."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {line[len(PYTHON) - 2 :] for line in project["classifiers"] if PYTHON in line}
+
+    _, *rows = table("## How long each is kept", "Python")
+
+    assert declared == {row[0] for row in rows}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,6 +21,13 @@ if TYPE_CHECKING:
     )
     from convertapi_sandbox import Sandbox
     from tests.hooks.conftest import MakeHook
+
+
+class Paper(Enum):
+    """Sizes, of which the service does not know this one."""
+
+    NONE = "a9"
+
 
 BAD = [
     pytest.param({"source": "{dir}/none.txt"}, InputNotFoundError, r"none\.txt", id="no such file"),
@@ -52,6 +61,43 @@ BAD = [
     pytest.param({"parameters": {"Token": "x"}}, ParameterError, "connection", id="Token"),
     pytest.param({"parameters": ["x"]}, ParameterError, "parameters is a list", id="no mapping"),
     pytest.param({"parameters": {"A": object()}}, ParameterError, "A", id="value of no kind"),
+    pytest.param({"parameters": {"A": {"b": {1}}}}, ParameterError, "'A'.* JSON", id="set within"),
+    pytest.param({"parameters": {"A": [b""]}}, ParameterError, "'A'.* JSON", id="bytes within"),
+    pytest.param({"parameters": {"A": [math.nan]}}, ParameterError, "'A'.* JSON", id="NaN within"),
+    pytest.param({"parameters": {"PageSize": Paper.NONE}}, ParameterError, "'a9'", id="enum"),
+    pytest.param({"source": "{empty}"}, ParameterError, "source .* is empty", id="no bytes"),
+    pytest.param(
+        {"source": "/proc/cpuinfo", "from_format": "txt"}, ParameterError, "is empty", id="no file"
+    ),
+    pytest.param({"source": "\ud800.txt"}, ParameterError, "half a character", id="no name"),
+    *(
+        pytest.param({"source": f"{url}"}, ParameterError, "source is a URL", id=f"URL {number}")
+        for number, url in enumerate(
+            (
+                "http://?q=x",
+                "https:///a.txt",
+                "http://h:99999/a.txt",
+                "http://h:x/a.txt",
+                "http://h:/a.txt",
+                "http://u:p/w@h/a.txt",
+                "http://u:p w@h/a.txt",
+                "http://@/a.txt",
+                "http://h h/a.txt",
+                "https:/h/a.txt?sig=x",
+                "https:h/a.txt?sig=x",
+                "http://h/a.txt\r\nX: y",
+                "http://h/\x00a.txt",
+                "http://h/a.txt?\ud800",
+            )
+        )
+    ),
+    pytest.param({"timeout": 10**400}, ParameterError, "timeout", id="number beyond all"),
+    pytest.param(
+        {"from_format": "pdf", "to_format": "jpg", "parameters": {"ImageResolution": 10**400}},
+        ParameterError,
+        "ImageResolution.* whole number",
+        id="number beyond the bounds",
+    ),
     pytest.param({"parameters": {"FileName": ""}}, ParameterError, "FileName", id="no FileName"),
     pytest.param({"parameters": {"FileName": "x" * 201}}, ParameterError, "200", id="FileName"),
     pytest.param(
@@ -76,16 +122,19 @@ def test_bad_argument(
     sandbox: Sandbox,
     make_hook: MakeHook,
     letter: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     change: dict[str, Any],
     error: type[ConvertApiError],
     text: str,
     durable: bool,
 ) -> None:
     """Each wrong argument is named with its remedy; no request is sent, no file is written."""
+    empty = tmp_path_factory.mktemp("empty") / "empty.txt"
+    empty.touch()
 
     def fill(value: Any) -> Any:
         if isinstance(value, str):
-            return value.format(dir=letter.parent, file=letter)
+            return value.format(dir=letter.parent, file=letter, empty=empty)
         if isinstance(value, list):
             return [fill(item) for item in value]
         if isinstance(value, dict):

@@ -139,7 +139,10 @@ def test_batch(hook: ConvertApiHook, tmp_path: Path, caplog: pytest.LogCaptureFi
         hook.convert_batch(tmp_path / "in", "pdf", tmp_path / "out")
 
     said = told(caplog)
-    assert said["What happened"].startswith("1 of 2 files failed. Failed: ")
+    happened = said["What happened"]
+    assert happened.startswith("1 of 2 files failed; 1 were converted and 0 reused. /")
+    assert "/in/broken.docx: ConversionError: broken.docx (docx to pdf): ConvertAPI" in happened
+    assert happened.endswith(f"Details: {tmp_path}/out/_convertapi/manifest/")
     assert "2 conversions were paid now" in said["Cost"]
     assert "Another try would change nothing" in said["What to do"]
     titles = [m for m in caplog.messages if m.startswith("::group::")]
@@ -158,6 +161,52 @@ def test_success_names_what_was_made(
 
     hook.convert(letter, "pdf", out)
 
-    assert f"into {out}" in caplog.text
+    assert ["Converted: letter.txt (txt to pdf)", f"Into: {out}"] == caplog.messages[-3:-1]
+    assert "Cost: 1 conversion(s); charged now: 1." == caplog.messages[-1]
     assert "temporary copies at ConvertAPI are deleted" in caplog.text
     assert not told(caplog)
+
+
+def test_many_outputs_are_named_in_lines_of_their_own(
+    sandbox: Sandbox, hook: ConvertApiHook, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first of them; no line is wider than the page, save for a word that is."""
+    (tmp_path / "many.pdf").write_bytes(b"%PDF-1.7")
+    names = [f"page-{number}.jpg" for number in range(12)]
+    sandbox.answer("pdf", "jpg", files=[(name, b"\xff\xd8\xff") for name in names])
+
+    outputs = hook.convert(tmp_path / "many.pdf", "jpg", f"{tmp_path}/out/")
+
+    lines = [one.getMessage() for one in caplog.records if one.name == "task"]
+    lines = lines[lines.index("Into: 12 files") :]
+    assert [f"    {uri}" for uri in outputs[:10]] == lines[1:11]
+    assert ["    ... and 2 more", "Cost: 1 conversion(s); charged now: 1."] == lines[11:]
+
+
+@pytest.mark.parametrize("batch", [False, True], ids=["single", "batch"])
+def test_name_of_a_file_forges_no_line(
+    hook: ConvertApiHook, tmp_path: Path, caplog: pytest.LogCaptureFixture, batch: bool
+) -> None:
+    """Neither in the log nor in the error: whoever drops a file chooses its name."""
+    source = tmp_path / "in"
+    source.mkdir()
+    evil = source / "evil\x1b[2K\n::endgroup::\nERROR - all was paid.docx"
+    evil.write_bytes(b"no document at all")
+    out = tmp_path / "out"
+
+    if batch:
+        error = fail_batch(hook, source, out)
+    else:
+        error = fail(hook, evil, "pdf", f"{out}/", durable=False)
+
+    for text in (*caplog.messages, *str(error).split("\n")):
+        assert text.isprintable()
+        assert not text.lstrip().startswith("ERROR - all was paid")
+    assert "evil\\x1b[2K\\n::endgroup::" in str(error)
+
+
+def fail_batch(hook: ConvertApiHook, *args: Any) -> ConvertApiError:
+    """Convert a folder, and return the error."""
+    with pytest.raises(ConvertApiError) as caught:
+        hook.convert_batch(args[0], "pdf", args[1])
+    return caught.value

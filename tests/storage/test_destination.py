@@ -100,6 +100,13 @@ def test_listing_that_is_out_of_date_does_not_tell_sizes(s3_store: S3Store) -> N
             "s3://s3_test@gone/x/", "lies in a bucket that does not exist", id="no-bucket"
         ),
         pytest.param("a\0b", "holds a NUL", id="nul"),
+        pytest.param("/tmp/\ud800.pdf", "half a character", id="half-a-character"),
+        pytest.param("/tmp/\udcff/", "not UTF-8", id="no-text"),
+        pytest.param("s3://s3_test@bucket/\udcff/", "half a character", id="no-text-in-a-key"),
+        pytest.param("~/out/", "not expanded; write the whole path", id="home"),
+        pytest.param("~me/o.pdf", "not expanded", id="home-of-a-user"),
+        pytest.param("{pipe}", "is a device, a pipe or a socket", id="pipe"),
+        pytest.param("/dev/null", "is a device, a pipe or a socket", id="device"),
         pytest.param(
             "/proc/version/", "is not a directory; remove the '/'", id="file-as-directory"
         ),
@@ -109,8 +116,12 @@ def test_listing_that_is_out_of_date_does_not_tell_sizes(s3_store: S3Store) -> N
         pytest.param("/tmp/" + "x" * 300, "cannot be used: File name too long", id="too-long"),
     ],
 )
-def test_bad_destination_is_explained(s3_client: object, uri: str, complaint: str) -> None:
+def test_bad_destination_is_explained(
+    s3_client: object, tmp_path: Path, uri: str, complaint: str
+) -> None:
     """Each mistake is named with its remedy, under the argument that holds it."""
+    os.mkfifo(tmp_path / "pipe")
+    uri = uri.replace("{pipe}", f"{tmp_path}/pipe")
     with pytest.raises(ParameterError, match=complaint) as caught:
         Destination.parse(uri, field="where")
 

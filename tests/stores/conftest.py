@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tests.stores.places import Place
 
 STORES = ("azure", "google", "moto", "localbucket", "sftp")
+OBJECTS = [name for name in STORES if name != "sftp"]
 
 
 def in_turn(*names: str) -> list[Any]:
@@ -85,14 +86,14 @@ def _azure(stack: ExitStack, connections: Connections, folder: Path) -> Callable
     bad_key = string(servers.ACCOUNT, "d3Jvbmc=", url)
     connections.add("azure_key", conn_type="wasb", extra={"connection_string": bad_key})
     service = stack.enter_context(BlobServiceClient.from_connection_string(good))
-    container = service.create_container("container")
+    service.create_container("container")
     service.create_container("other")
 
     def make() -> Place:
         root = f"container/{uuid4().hex}"
         missing = "abfs://azure@missing/x/"
         return AzurePlace(
-            "abfs", "azure", root, missing, ["azure_key"], folder / "log", container=container
+            "abfs", "azure", root, missing, ["azure_key"], folder / "log", service=service
         )
 
     return make
@@ -208,6 +209,12 @@ MAKERS = {
 @pytest.fixture(params=in_turn(*STORES))
 def store(request: pytest.FixtureRequest, stores: Callable[[str], Place]) -> Place:
     """Provide a fresh place in each store in turn."""
+    return stores(request.param)
+
+
+@pytest.fixture(params=in_turn(*OBJECTS))
+def objects(request: pytest.FixtureRequest, stores: Callable[[str], Place]) -> Place:
+    """Provide a fresh place in each object store."""
     return stores(request.param)
 
 

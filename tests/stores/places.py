@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+
+from azure.core.exceptions import ResourceNotFoundError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +65,14 @@ class Place:
         """Return every name in it, in alphabetical order."""
         raise NotImplementedError
 
+    def create(self, bucket: str) -> None:
+        """Create a bucket."""
+        raise NotImplementedError
+
+    def drop(self, bucket: str) -> None:
+        """Delete a bucket with what is in it, if it is there."""
+        raise NotImplementedError
+
     def outputs(self) -> list[str]:
         """Return the names below ``out/``, without our own records."""
         found = [name.removeprefix("out/") for name in self.names() if name.startswith("out/")]
@@ -96,12 +107,29 @@ class S3Place(Place):
         keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
         return sorted(key.removeprefix(self.key("")) for key in keys)
 
+    def create(self, bucket: str) -> None:
+        """Create a bucket."""
+        self.client.create_bucket(Bucket=bucket)
+
+    def drop(self, bucket: str) -> None:
+        """Delete a bucket with what is in it, if it is there."""
+        # A thread may put an object meanwhile.
+        with suppress(self.client.exceptions.ClientError):
+            for item in self.client.list_objects_v2(Bucket=bucket).get("Contents", []):
+                self.client.delete_object(Bucket=bucket, Key=item["Key"])
+            self.client.delete_bucket(Bucket=bucket)
+
 
 @dataclass
 class AzurePlace(Place):
     """A prefix in a container of azurite."""
 
-    container: Any = None
+    service: Any = None
+
+    @property
+    def container(self) -> Any:
+        """Return the SDK's client of the place's container."""
+        return self.service.get_container_client(self.bucket)
 
     def write(self, name: str, data: bytes, **more: Any) -> None:
         """Put a blob."""
@@ -116,6 +144,15 @@ class AzurePlace(Place):
         """Return every name."""
         found = self.container.list_blob_names(name_starts_with=self.key(""))
         return sorted(name.removeprefix(self.key("")) for name in found)
+
+    def create(self, bucket: str) -> None:
+        """Create a container."""
+        self.service.create_container(bucket)
+
+    def drop(self, bucket: str) -> None:
+        """Delete a container with what is in it, if it is there."""
+        with suppress(ResourceNotFoundError):
+            self.service.delete_container(bucket)
 
 
 @dataclass
@@ -149,6 +186,17 @@ class GooglePlace(Place):
             token = page.get("nextPageToken", "")
             if not token:
                 return sorted(found)
+
+    def create(self, bucket: str) -> None:
+        """Create a bucket."""
+        self.http.post(f"{self.url}/storage/v1/b", json={"name": bucket}).raise_for_status()
+
+    def drop(self, bucket: str) -> None:
+        """Delete a bucket with what is in it, if it is there."""
+        address = f"{self.url}/storage/v1/b/{bucket}"
+        for item in self.http.get(f"{address}/o").json().get("items", []):
+            self.http.delete(f"{address}/o/{quote(item['name'], safe='')}")
+        self.http.delete(address)
 
 
 @dataclass

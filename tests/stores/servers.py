@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
@@ -177,7 +179,14 @@ def refusing(status: int) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as above
             """Log nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusal)
+    with serving(Refusal) as url:
+        yield url
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Run a server of this process; yield its URL."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -186,6 +195,84 @@ def refusing(status: int) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class Front:
+    """A server before an S3 server, which can refuse requests.
+
+    :param url: of this one.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.conn_id = ""
+        """Of the connection that leads here."""
+        self.refusal: tuple[int, str] | None = None
+        """Status and code of the answer to what is refused; None passes all on."""
+        self.what = ""
+
+    def refuse(self, status: int, code: str, what: str = "PUT|POST") -> None:
+        """Refuse from now on.
+
+        :param what: a pattern of the beginning of the requests that are refused.
+        """
+        self.refusal, self.what = (status, code), what
+
+
+@contextmanager
+def front(behind: str) -> Iterator[Front]:
+    """Run a server that passes on what another one shall answer."""
+
+    class Passing(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def answer(self) -> None:
+            """Pass a request on, or refuse it."""
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            if one.refusal and re.match(one.what, f"{self.command} {self.path}"):
+                status, code = one.refusal
+                text = f"<Error><Code>{code}</Code><Message>{code}: no</Message></Error>".encode()
+                # As S3 does with a redirect; without it botocore asks for the region for ever.
+                region = ("x-amz-bucket-region", "eu-west-1")
+                self.give(status, [("Content-Type", "application/xml"), region], text)
+                return
+            there = HTTPConnection(behind.removeprefix("http://"))
+            there.request(self.command, self.path, body, dict(self.headers))
+            found = there.getresponse()
+            text = found.read()
+            kept = [pair for pair in found.getheaders() if pair[0].lower() not in _OWN]
+            length = found.headers.get("content-length") if self.command == "HEAD" else None
+            self.give(found.status, kept, text, length)
+            there.close()
+
+        def give(
+            self,
+            status: int,
+            headers: list[tuple[str, str]],
+            text: bytes,
+            length: str | None = None,
+        ) -> None:
+            """Send an answer."""
+            self.send_response(status)
+            for name, value in headers:
+                self.send_header(name, value)
+            self.send_header("Content-Length", length or str(len(text)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(text)
+
+        do_GET = do_POST = do_PUT = do_HEAD = do_DELETE = answer  # noqa: N815 - as above
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as above
+            """Log nothing."""
+
+    with serving(Passing) as url:
+        one = Front(url)
+        yield one
+
+
+_OWN = frozenset({"content-length", "transfer-encoding", "connection", "date", "server"})
+"""Headers that belong to one connection."""
 
 
 def service_account(token_uri: str) -> dict[str, str]:

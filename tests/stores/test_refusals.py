@@ -26,15 +26,8 @@ if TYPE_CHECKING:
     from tests.batch.nights import Night
     from tests.stores.places import Place
 
-OBJECTS = [name for name in STORES if name != "sftp"]
 CHECKED = [name for name in STORES if name != "localbucket"]
 """Stores whose server checks credentials."""
-
-
-@pytest.fixture(params=in_turn(*OBJECTS))
-def objects(request: pytest.FixtureRequest, stores: Callable[[str], Place]) -> Place:
-    """Provide a fresh place in each object store."""
-    return stores(request.param)
 
 
 @pytest.fixture(params=in_turn(*CHECKED))

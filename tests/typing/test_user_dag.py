@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is no dependency of the tests"),
+    pytest.mark.skipif(find_spec("mypy") is None, reason="mypy is not among what the tests need"),
 ]
 
 HEAD = """\

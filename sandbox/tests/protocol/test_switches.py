@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -364,3 +365,94 @@ def test_whether_a_verdict_can_be_read_again(
 
     assert [500, second] == [poll(failed).status_code, poll(failed).status_code]
     assert [200, 200] == [poll(done).status_code, poll(done).status_code]
+
+
+@pytest.mark.parametrize(("billed", "cost"), [(True, 1), (False, 0)])
+def test_whether_a_deleted_job_is_billed(
+    sandbox: Sandbox, caller: Any, billed: bool, cost: int
+) -> None:
+    """`bill_deleted` says so for a job that is deleted while it runs, and for no other."""
+    sandbox.settings.bill_deleted = billed
+    files = {"Files[0]": ("a.txt", b"a")}
+    start = START.partition("?")[0]
+    done = caller.post(start, files=files).json()["JobId"]
+    while sandbox.at_work or not sandbox.billed:
+        time.sleep(0.01)
+    sandbox.settings.latency = 0.2
+    running = caller.post(start, files=files, data={"StoreFile": "true"}).json()["JobId"]
+
+    statuses = [caller.delete(f"/async/job/{job}").status_code for job in (done, running)]
+
+    while sandbox.at_work:
+        time.sleep(0.01)
+    assert [200, 200] == statuses
+    assert 1 + cost == sandbox.billed
+    assert cost == len(sandbox.files)
+
+
+@pytest.mark.parametrize(
+    ("per", "costs"), [("conversion", [2, 2]), ("result", [4, 2]), ("input", [2, 4])]
+)
+def test_what_the_price_counts(
+    sandbox: Sandbox, caller: Any, two_pages: bytes, per: Any, costs: list[int]
+) -> None:
+    """`cost_per` multiplies `conversion_cost` by the results, or by the documents sent."""
+    sandbox.settings.conversion_cost = 2
+    sandbox.settings.cost_per = per
+    sent = (
+        ("/convert/pdf/to/png", {"File": ("a.pdf", two_pages)}),
+        ("/convert/any/to/zip", {"Files[0]": ("a.txt", b"a"), "Files[1]": ("b.txt", b"b")}),
+    )
+
+    told = [caller.post(p, files=f).json()["ConversionCost"] for p, f in sent]
+
+    assert costs == told
+    assert sum(costs) == sandbox.billed
+
+
+@pytest.mark.parametrize(("shares", "costs"), [("whole", [3, 3]), ("share", [2, 1])])
+def test_cost_in_the_parts_of_an_answer(
+    sandbox: Sandbox, caller: Any, two_pages: bytes, shares: Any, costs: list[int]
+) -> None:
+    """`part_cost` says whether each part of multipart/mixed tells the whole cost."""
+    sandbox.settings.conversion_cost = 3
+    sandbox.settings.part_cost = shares
+
+    answer = caller.post(
+        "/convert/pdf/to/png",
+        files={"File": ("a.pdf", two_pages)},
+        headers={"Accept": "multipart/mixed"},
+    )
+
+    told = re.findall(rb"^ConversionCost: (\d+)", answer.content, re.MULTILINE)
+    assert costs == [int(cost) for cost in told]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_whether_an_id_of_the_callers_is_kept(
+    sandbox: Sandbox, caller: Any, poll: Call, kept: bool
+) -> None:
+    """Without `caller_job_ids` a job gets an id of the service's, whatever the caller asks for."""
+    sandbox.settings.caller_job_ids = kept
+    wanted = "a" * 32
+
+    told = caller.post(START.replace(JOB, wanted), files={"Files[0]": ("a.txt", b"a")})
+
+    job_id = told.json()["JobId"]
+    assert (kept, 200) == (job_id == wanted, poll(job_id).status_code)
+    assert (200 if kept else 404) == caller.get(f"/async/job/{wanted}").status_code
+
+
+def test_a_key_that_nobody_can_derive(sandbox: Sandbox, caller: Any) -> None:
+    """With `jwt_key` "unknown" only the JWTs of POST /token/jwt are accepted."""
+    sandbox.settings.jwt_key = "unknown"
+    own = jwt.encode({"kid": sandbox.kid, "exp": 2**32}, sandbox.token, algorithm="HS256")
+    asked = {"Kid": sandbox.kid, "ExpiresInSec": 60}
+    issued = caller.post("/token/jwt", json=asked).json()["token"]
+
+    statuses = [
+        caller.get("/convert/docx/to/pdf", headers={"Authorization": f"Bearer {token}"}).status_code
+        for token in (own, issued)
+    ]
+
+    assert [401, 400] == statuses

@@ -46,7 +46,7 @@ def test_the_refusal_is_that_of_an_exhausted_account(
 ) -> None:
     """The same switches decide its status and Code."""
     sandbox.settings.quota_status = status  # type: ignore[assignment]  # one of the parameters
-    sandbox.settings.quota_code = code  # type: ignore[assignment]  # the same
+    sandbox.settings.quota_code = code
 
     answer = zipped(headers=bearer(sandbox.add_token(limit=0)))
 

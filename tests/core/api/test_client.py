@@ -502,7 +502,7 @@ def test_torn_chunks(serve: Serve, make_client: MakeClient) -> None:
 
 
 def test_torn_download(serve: Serve, make_client: MakeClient) -> None:
-    """A stream hands over what came in whole blocks, and then says that it was not all."""
+    """A stream hands over what came in whole pieces, and then says that it was not all."""
     server = serve(reply(200, b"x" * (BLOCK + 1000), length=2 * BLOCK))
     received: list[int] = []
 
@@ -512,7 +512,7 @@ def test_torn_download(serve: Serve, make_client: MakeClient) -> None:
     ):
         received.extend(map(len, blocks))
 
-    assert [BLOCK] == received
+    assert sum(received) == BLOCK
 
 
 def test_lengths_that_contradict_each_other(serve: Serve, make_client: MakeClient) -> None:

@@ -6,14 +6,15 @@ Whatever the sandbox is set to, what the check says that it knows is true of the
 from __future__ import annotations
 
 import time
-from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from airflow_provider_convertapi.clock import Clock
 from airflow_provider_convertapi.errors import TransportError
 from airflow_provider_convertapi.live import hosts, later
+from airflow_provider_convertapi.live.documents import pdf
 from airflow_provider_convertapi.live.facts import KNOWN
 from airflow_provider_convertapi.live.refusals import FORMAT_CODE, PAIR_STATUS, PLACE, REFUSALS
 from airflow_provider_convertapi.live.report import render, replace
@@ -156,23 +157,6 @@ def test_each_free_setting_is_found(
     assert settings.items() <= check_that_it_is_true(convertapi_sandbox, check).items()
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{**a, **b} for a, b in combinations(PAID[:11], 2) if not a.keys() & b.keys()][::9],
-    ids=label,
-)
-def test_pairs(convertapi_sandbox: Sandbox, new_check: NewCheck, settings: dict[str, Any]) -> None:
-    """Two settings do not mislead; one of them hides the other only where that is known."""
-    apply(convertapi_sandbox, settings)
-    check = new_check(9, login=NO_KID)
-
-    run(check)
-
-    found = check_that_it_is_true(convertapi_sandbox, check)
-    wanted = settings.keys() - hidden(settings)
-    assert {name: settings[name] for name in wanted} == {name: found.get(name) for name in wanted}
-
-
 def test_a_job_that_is_visible_late(convertapi_sandbox: Sandbox, new_check: NewCheck) -> None:
     """It is waited for, and the time is bounded by what was seen."""
     convertapi_sandbox.settings.job_visible_after = 0.3
@@ -201,6 +185,95 @@ def test_no_more_is_spent_than_allowed(
 
     check_that_it_is_true(convertapi_sandbox, check)
     assert 0 < convertapi_sandbox.billed <= allowed
+
+
+PRICES: list[dict[str, Any]] = [
+    *({"conversion_cost": cost} for cost in (0, 2, 3, 5, 12)),
+    {"cost_per": "result", "conversion_cost": 2},
+    {"cost_per": "input", "conversion_cost": 2},
+    {"pair": ("docx", "pdf")},
+    {"pair": ("file", "zip")},
+    {"pair": ("pdf", "png"), "bill_refused": True},
+]
+
+
+@pytest.mark.parametrize("allowed", [1, 3, 9])
+@pytest.mark.parametrize("settings", PRICES, ids=label)
+def test_only_the_first_of_a_kind_can_cost_too_much(
+    convertapi_sandbox: Sandbox, new_check: NewCheck, settings: dict[str, Any], allowed: int
+) -> None:
+    """Nothing is begun that would exceed what is allowed at a price that is known."""
+    switches = {name: value for name, value in settings.items() if name != "pair"}
+    apply(convertapi_sandbox, switches)
+    if pair := settings.get("pair"):
+        convertapi_sandbox.answer(*pair, files=[(f"a.{pair[1]}", b"-")], cost=7)
+    check = new_check(allowed, login=NO_KID)
+
+    run(check)
+
+    report = render(check, None, check.close())
+    assert convertapi_sandbox.billed == check.money.spent
+    taken, kinds = 0, set[str]()
+    for entry in convertapi_sandbox.requests.filter(method="POST"):
+        taken += entry.cost
+        kind = entry.path.removeprefix("/async")
+        assert taken <= allowed or not entry.cost or kind not in kinds
+        kinds |= {kind} if entry.cost else set()
+    assert (taken > allowed) == ("which only its result told" in report)
+
+
+def test_a_balance_that_one_conversion_exceeds(
+    convertapi_sandbox: Sandbox, new_check: NewCheck
+) -> None:
+    """One that began within the balance does not show that an account is billed further."""
+    convertapi_sandbox.balance = 2
+    convertapi_sandbox.settings.conversion_cost = 5
+    check = new_check(9, login=NO_KID)
+
+    run(check)
+
+    assert "overage" not in known(check)
+
+
+def test_a_long_document_is_not_sent_where_length_costs(
+    convertapi_sandbox: Sandbox, new_check: NewCheck
+) -> None:
+    """Two pages cost twice what one costs, so the price of 300 is not risked."""
+    convertapi_sandbox.settings.cost_per = "result"
+    check = new_check(9, login=NO_KID)
+
+    run(check)
+
+    assert {"cost_per": "result", "conversion_cost": 1}.items() <= known(check).items()
+    assert 1 == len(convertapi_sandbox.requests.filter(path="/async/convert/docx"))
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_deleted_job_and_refusals_are_told_apart(
+    convertapi_sandbox: Sandbox, new_check: NewCheck, *, late: bool
+) -> None:
+    """A debit that may be the deleted job's is put to the test: that comes once, refusals' each."""
+    convertapi_sandbox.settings.bill_deleted = False
+    convertapi_sandbox.settings.bill_refused = not late
+    check = new_check(9, login=NO_KID)
+
+    def say(text: str) -> None:
+        if late and "refused" in text:  # something is billed just now
+            answer = requests.post(
+                f"{convertapi_sandbox.url}/convert/pdf/to/png",
+                files={"File": ("a.pdf", pdf(1).data)},
+                headers={"Authorization": f"Bearer {convertapi_sandbox.token}"},
+                timeout=10,
+            )
+            assert answer.ok
+
+    check.say = say
+    run(check)
+
+    found = known(check)
+    told = (None, False) if late else (False, True)
+    assert told == (found.get("bill_deleted"), found.get("bill_refused"))
+    assert convertapi_sandbox.billed <= 9
 
 
 def test_the_first_refusal_that_is_billed_is_the_last(

@@ -41,7 +41,7 @@ def test_few_files_are_named_and_many_are_not() -> None:
 
 
 def test_urls_that_differ_in_secrets_are_one() -> None:
-    """A signature is no part of a name, and neither are the slashes in it."""
+    """A signature is not part of a name, and neither are the slashes in it."""
     urls = [f"https://h.org/a.pdf?sig=a/{number}" for number in range(30)]
 
     assert [("https://h.org", "a.pdf")] == datasets_of(urls, 20)
