@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.balance import (
@@ -305,8 +305,11 @@ class Batch:
         if not count:
             return
         with self.grouped(f"{count} {what}"):
-            for line in chain.from_iterable(wrapped(one, indent="    ") for one in examples):
-                self.log.info("%s", line)
+            for example in examples:
+                # A file and what it became stay on one line, which a person may search for.
+                lines = [example] if what == "converted" else wrapped(example, indent="    ")
+                for line in lines:
+                    self.log.info("%s", line)
             if count > len(examples):
                 self.log.info("And %d more, which %s names.", count - len(examples), manifest)
 
