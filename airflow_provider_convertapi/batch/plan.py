@@ -283,7 +283,8 @@ class _Comparison:
         to_format = self.plan.request_digest.to_format
         item.former_outputs = self.index.former_outputs(item.target, source, to_format)
         # What was made from another source is not this one's to overwrite.
-        if conversion is not None and conversion.is_from(source):
+        item.is_of_another = conversion is not None and not conversion.is_from(source)
+        if conversion is not None and not item.is_of_another:
             item.own_outputs = self.index.own_outputs(item.target, conversion, item.former_outputs)
 
 

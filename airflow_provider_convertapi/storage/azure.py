@@ -17,7 +17,7 @@ from airflow_provider_convertapi.storage.location import BLOCK
 from airflow_provider_convertapi.storage.objects import ObjectLocation, ObjectReader
 from airflow_provider_convertapi.storage.reader import RangedFile
 from airflow_provider_convertapi.storage.store import asking, state_of
-from airflow_provider_convertapi.storage.uris import shown
+from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -56,6 +56,14 @@ class AzureLocation(ObjectLocation):
         if logger.level == logging.NOTSET:  # whoever has set another level wants to see it
             logger.setLevel(logging.WARNING)
         return super().at(address, argument)
+
+    @classmethod
+    def check_address(cls, address: Address, argument: str) -> None:
+        """Raise `ParameterError` where the URI names no container, or leads to another blob."""
+        super().check_address(address, argument)
+        if {".", ".."} & set(address.key.split("/")):
+            complaint = "has '.' or '..' in its path, which leads elsewhere in Azure; leave them out."
+            raise wrong(argument, f"{shown(address.uri)} {complaint}")
 
     @property
     def dataset(self) -> tuple[str, str]:

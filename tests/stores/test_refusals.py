@@ -13,7 +13,7 @@ from airflow_provider_convertapi.errors import (
     OutputNotWritableError,
     ParameterError,
 )
-from airflow_provider_convertapi.storage import find_source
+from airflow_provider_convertapi.storage import check_uri, find_source
 from tests.stores.conftest import STORES, in_turn
 from tests.stores.test_batches import places, write
 from tests.stores.test_single import MODES, convert
@@ -167,3 +167,10 @@ def test_azure_connection_without_an_account(
     with pytest.raises(ConnectionConfigError, match=r"'azure_empty'.*account_name") as caught:
         find_source("abfs://azure_empty@container/a.txt")
     assert "pip install" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["in/../a.txt", "./a.txt", "in/."])
+def test_azure_path_with_dots_is_refused(path: str) -> None:
+    """Azure's library resolves it after it has signed it, so that the server blames the key."""
+    with pytest.raises(ParameterError, match=r"source .*'\.\.'"):
+        check_uri(f"abfs://azure@container/{path}", "source")
