@@ -301,7 +301,8 @@ class Conversions:
                 return order.canned.cost
             counted = {"result": len(outcome.files), "input": len(order.files)}
             settings = self._state.settings
-            return settings.conversion_cost * counted.get(settings.cost_per, 1)
+            # A converter without a document, such as that of barcodes, is not free.
+            return settings.conversion_cost * max(counted.get(settings.cost_per, 1), 1)
         if outcome.error.status == SERVER_ERROR:
             return int(self._state.settings.bill_failed)
         refused = outcome.error.status in (BAD_REQUEST, UNSUPPORTED)
