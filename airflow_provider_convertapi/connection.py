@@ -178,9 +178,11 @@ class _Reader:
             raise self._wrong(
                 name, f"is {_MASKED!r}: a masked value was saved back; enter the secret again"
             )
-        if not text.isascii() or not text.isprintable() or " " in text:
+        if not text.isascii() or not text.isprintable() or set(" \"'") & set(text):
             raise self._wrong(
-                name, "holds a space, a line break or a character that no token has; paste it again"
+                name,
+                "holds a space, a quotation mark, a line break or a character that no token has; "
+                "paste it again",
             )
         return text
 

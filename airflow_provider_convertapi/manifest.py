@@ -21,7 +21,9 @@ from airflow_provider_convertapi.batch.manifest import MANIFEST, Manifest, last_
 from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.conversions.values import choice, plain_text, wrong
 from airflow_provider_convertapi.errors import ConvertApiError
+from airflow_provider_convertapi.spreadsheets import cell
 from airflow_provider_convertapi.storage import OWN_DIRECTORY, Folder
+from airflow_provider_convertapi.wording import on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -134,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     listed = records if given.all else shown
     for line in map(_as_json, listed) if given.json else _report(records, shown):
-        print(line)  # noqa: T201 - as above
+        print(on_one_line(line))  # noqa: T201 - as above
     return 0
 
 
@@ -161,7 +163,7 @@ def _write_csv(records: Iterable[Record]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(_COLUMNS)
     for record in records:
-        writer.writerow([getattr(record, name) for name in _COLUMNS])
+        writer.writerow([cell(getattr(record, name)) for name in _COLUMNS])
 
 
 def _as_json(record: Record) -> str:

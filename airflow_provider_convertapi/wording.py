@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ window of 1,280 pixels."""
 
 _OF_FILE = re.compile(r"^.*? \(\S+ to \S+\)(?:: |, (?=step ))")
 """How a message begins that says what was converted; a step of a chain is named behind it."""
+
+_NO_REASON = re.compile(r"\b(billed|paid|pays?|try|tries|Check|Set|Change|Clear)\b")
+"""What a sentence holds that says no longer why something failed."""
 
 _ITEM = " \N{BULLET} "
 """What each item of a list begins with, in a text that is on one line."""
@@ -53,11 +57,13 @@ def _depth(text: str) -> int:
 def reason(message: str, *, is_first: bool) -> str:
     """Return why one of several files failed, from its error's message.
 
-    It is the message's first sentence, without what was converted; of the first file it is all of
-    it, as an example of what to do.
+    It is the message without what was converted, and up to what it cost or what to do, which is the
+    same for many; of the first file it is all of it, as an example.
     """
-    first, *_ = sentences(message) or [message]
-    return message if is_first else _OF_FILE.sub("", first)
+    if is_first:
+        return message
+    first, *others = sentences(_OF_FILE.sub("", message)) or [""]
+    return " ".join([first, *takewhile(lambda one: not _NO_REASON.search(one), others)])
 
 
 def wrapped(text: str, *, indent: str = "", width: int = WIDTH) -> list[str]:

@@ -1,7 +1,7 @@
 """The canary: no secret that the sandbox saw or issued appears where people can read it.
 
 And no token is sent where another kind belongs: after every test of the provider the journal of
-each sandbox that it used is read for that.
+each sandbox that it used is read for that, from its start and over resets.
 
 After every test that converts through Airflow's side of the package (hooks, operators, triggers,
 sensors, batches, example DAGs), its captured output and logs and the metadata database are
@@ -31,6 +31,8 @@ WATCHED = ("hooks", "operators", "deferral", "parity", "batch", "e2e")
 """Folders of tests that must not leak secrets; the others test the code that creates them."""
 
 JWT_DOTS = 2
+ADDED = "sandbox-token-"
+"""How API tokens begin that a sandbox makes."""
 _ID = re.compile(r"/(?:d|job)/([a-z0-9]{32})")
 
 
@@ -64,7 +66,10 @@ def crossed(requests: Iterable[Entry], master_token: str, api_token: str) -> lis
     for entry in requests:
         sent = [entry.headers.get("authorization", "").partition(" ")[2], *entry.query.values()]
         if entry.path == "/user" or entry.path.startswith("/user/"):
-            wrong = any(value == api_token or value.count(".") == JWT_DOTS for value in sent)
+            wrong = any(
+                value == api_token or value.startswith(ADDED) or value.count(".") == JWT_DOTS
+                for value in sent
+            )
         else:
             wrong = master_token in sent
         if wrong:
@@ -79,7 +84,7 @@ def _crossed_in(item: pytest.Item) -> list[str]:
     from convertapi_sandbox import Sandbox
 
     used = [v for v in getattr(item, "funcargs", {}).values() if isinstance(v, Sandbox)]
-    return [line for each in used for line in crossed(each.requests, each.master_token, each.token)]
+    return [line for each in used for line in crossed(each.history, each.master_token, each.token)]
 
 
 def _database_text() -> str:

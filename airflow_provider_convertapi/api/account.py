@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import ijson
 
+from airflow_provider_convertapi.api.wire import whole_number
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     QuotaExhaustedError,
@@ -104,7 +105,11 @@ def refused_master_token(conn_id: str, error: AuthenticationError) -> Authentica
 
 
 def _whole(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """Return a whole number, read as leniently as any of the service's; it may be below 0."""
+    if isinstance(value, int | float) and value < 0:
+        positive = whole_number(-value)
+        return None if positive is None else -positive
+    return whole_number(value)
 
 
 def read_rows(file: BinaryIO) -> Iterator[dict[str, Any]]:
@@ -130,7 +135,11 @@ def _unexpected(what: str) -> UnexpectedAnswerError:
 
 
 def _in_present_names(row: dict[str, Any]) -> dict[str, Any]:
-    found = {_NAMES.get(name.lower(), name): value for name, value in row.items()}
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        present = _NAMES.get(name.lower(), name)
+        if value is not None or present not in found:  # a row may have both spellings
+            found[present] = value
     if isinstance(found.get("CreatedAt"), str):
         found["CreatedAt"] = _in_utc(found["CreatedAt"])
     return found

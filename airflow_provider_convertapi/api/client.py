@@ -35,7 +35,12 @@ from airflow_provider_convertapi.api.wire import (
     is_ok,
     unexpected,
 )
-from airflow_provider_convertapi.errors import AuthenticationError, ConvertApiError, TransportError
+from airflow_provider_convertapi.errors import (
+    AuthenticationError,
+    ConvertApiError,
+    TransportError,
+    UnexpectedAnswerError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -192,6 +197,8 @@ class Client:
         except TransportError as error:
             # The call for a token failed, so no byte of the request itself was sent.
             raise TransportError(error.message, sent=False) from None
+        except UnexpectedAnswerError as error:
+            raise UnexpectedAnswerError(error.message, refused=True) from None
 
     @contextmanager
     def _open(

@@ -16,7 +16,9 @@ _ID = re.compile(r"[A-Za-z0-9]{32,}")
 _ID_IN_QUERY = re.compile(r"((?:JobId|fileId)=)[^\s&\"']+", re.IGNORECASE)
 _JWT = re.compile(r"(?<![A-Za-z0-9])eyJ[\w-]{4,}[\w.-]*")
 _URL_USER = re.compile(r"(\w://)[^\s/?#\"']+@")
-_URL_QUERY = re.compile(r"(\w://[^\s?\"']+)\?[^\s\"']+")
+_URL_QUERY = re.compile(r"(\w://[^\s?\"']*)\?[^\s\"']+")
+_SPACED_QUERY = re.compile(r"(\w://[^\n\"'?]*\s[^\n\"'?]*)\?[\w.~%\[\]-]+=[^\s\"']+")
+"""That of a URL with white space before it."""
 _URL_FRAGMENT = re.compile(r"(\bhttps?://[^\s#\"']+)#[^\s\"']+", re.IGNORECASE)
 _OF_WORDS = string.ascii_letters + string.digits + "_-.%"
 
@@ -28,6 +30,7 @@ def redact(text: str) -> str:
     """
     text = _ID_IN_QUERY.sub(r"\1<id>", _JWT.sub("<token>", text))
     text = _URL_QUERY.sub(r"\1?<hidden>", _URL_USER.sub(r"\1<hidden>@", text))
+    text = _SPACED_QUERY.sub(r"\1?<hidden>", text)
     text = _URL_FRAGMENT.sub(r"\1#<hidden>", text)
     return _ID.sub("<id>", text)
 

@@ -116,11 +116,7 @@ class Batch:
         if covers(balance, cost) or self.request.on_insufficient == "partial":
             return
         error = insufficient(self.session, balance, len(plan.items), cost)
-        if self.request.on_insufficient == "fail":
-            raise error
-        from airflow_provider_convertapi.airflow_names import AirflowSkipException
-
-        raise AirflowSkipException(f"{error} (on_insufficient='skip')")
+        raise error if self.request.on_insufficient == "fail" else _skip(error)
 
     def _describe(self, plan: Plan, balance: str) -> None:
         title = (
@@ -270,7 +266,8 @@ class Batch:
             # After a failure, too: a folder that fails every night would pile up parts.
             self._compact(plan)
         if run.halted is not None and not self._is_accepted(run.halted, summary, plan):
-            raise self._halted(run.halted, summary, manifest)
+            error = self._halted(run.halted, summary, manifest)
+            raise _skip(error) if self._skips(run.halted, summary, plan) else error
         summary.raise_for_failures(self.request.failures_allowed, manifest)
         return summary.to_dict(manifest, self.task)
 
@@ -319,6 +316,12 @@ class Batch:
         partial = covered or self.request.on_quota_exhausted == "partial"
         return partial and not summary.underway and halted.is_of_quota
 
+    def _skips(self, halted: ConvertApiError, summary: Summary, plan: Plan) -> bool:
+        # Others had used up what was left before this task paid for anything.
+        looked = self.request.on_insufficient == "skip" and plan.balance is not None
+        paid = summary.cost or summary.underway
+        return looked and not paid and isinstance(halted, QuotaExhaustedError)
+
     def _halted(self, error: ConvertApiError, summary: Summary, manifest: str) -> ConvertApiError:
         """Say what is done, what is left, and what to do about it."""
         done = (
@@ -344,6 +347,12 @@ class Batch:
         if error.job_goes_on:
             done = f"{summary.cost} conversion(s) were paid by this try so far."
         return type(error)(listed(f"{error} {done}", details), *error.args[1:])
+
+
+def _skip(error: ConvertApiError) -> Exception:
+    from airflow_provider_convertapi.airflow_names import AirflowSkipException
+
+    return AirflowSkipException(f"{error} (on_insufficient='skip')")
 
 
 def _of_halfway(summary: Summary) -> str:

@@ -143,6 +143,7 @@ class Converter:
             },
             others=tuple(place + path for path in item.foreign_outputs),
             kept_apart=self._kept_apart(item),
+            is_of_another=item.is_of_another,
         )
 
     def _kept_apart(self, item: Item) -> str:

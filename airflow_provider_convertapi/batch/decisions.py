@@ -49,6 +49,7 @@ class Item:
     :param has_timed_out: that verdict was that the service's `Timeout` was over.
     :param prepaid: conversions that earlier tries paid for and whose results this one finds.
     :param outputs_gone: it was converted before, and the outputs are not there as they were.
+    :param is_of_another: a batch made its output from another source.
     """
 
     uri: str
@@ -63,6 +64,7 @@ class Item:
     has_timed_out: bool = False
     former_outputs: Mapping[str, str] = field(default_factory=dict)
     outputs_gone: bool = False
+    is_of_another: bool = False
 
     def newly_taken(self, cost: int, charged: int) -> int:
         """Return the part of a cost that no earlier try of the task instance has counted.

@@ -133,6 +133,7 @@ def as_row(item: Item) -> list[Any]:
         item.has_timed_out,
         item.former_outputs,
         item.outputs_gone,
+        item.is_of_another,
     ]
 
 

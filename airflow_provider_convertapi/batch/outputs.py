@@ -31,6 +31,7 @@ class BatchOutput(Destination):
         what an earlier one wrote: they are ours as long as they hold that.
     :param others: outputs of other files that numbered results must not overwrite.
     :param kept_apart: the stem that such a result gets instead; empty refuses it.
+    :param is_of_another: a batch made the planned output from another source.
     """
 
     directory: str = ""
@@ -39,6 +40,7 @@ class BatchOutput(Destination):
     former: Mapping[str, str] = field(default_factory=dict)
     others: tuple[str, ...] = ()
     kept_apart: str = ""
+    is_of_another: bool = False
 
     @property
     def is_directory(self) -> bool:
@@ -62,6 +64,12 @@ class BatchOutput(Destination):
     @property
     def remedy(self) -> str:
         """Say what to do; `overwrite=True` would convert, and pay for, all other files again."""
+        if self.is_of_another:
+            return (
+                "A batch made it from another source: the files were moved, or are reached by "
+                "another path or connection now. Choose another destination, or set source back; "
+                "overwrite=True would convert, and pay for, every file again."
+            )
         return (
             "The batch has no record of it: something else wrote it, or a batch that was killed "
             "just before it wrote the record. Move it away, and the next run converts the file; "

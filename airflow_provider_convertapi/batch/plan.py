@@ -164,8 +164,6 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
         manifest = state.manifest
         with explaining(str(manifest.files), paid=False):
             index.read(manifest)
-            if keeps_salt:
-                manifest.files.check_writable()
         # A salt that was removed still keys what was paid under it.
         digests.add(sorted(index.salts))
         plan.has_wrong_times = manifest.has_wrong_times
@@ -180,6 +178,8 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
         index.note_planned()
         policy = _reuse_policy(request, task)
         _Comparison(plan, index, policy, _look(request)).run(tables)
+    if keeps_salt and len(plan.items):
+        manifest.files.check_writable()  # what it cannot record, it would pay for again
     return plan
 
 
@@ -283,7 +283,8 @@ class _Comparison:
         to_format = self.plan.request_digest.to_format
         item.former_outputs = self.index.former_outputs(item.target, source, to_format)
         # What was made from another source is not this one's to overwrite.
-        if conversion is not None and conversion.is_from(source):
+        item.is_of_another = conversion is not None and not conversion.is_from(source)
+        if conversion is not None and not item.is_of_another:
             item.own_outputs = self.index.own_outputs(item.target, conversion, item.former_outputs)
 
 

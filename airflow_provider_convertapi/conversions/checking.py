@@ -46,6 +46,7 @@ from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage import (
     Destination,
     Source,
+    check_url,
     find_source,
     is_glob,
     is_url,
@@ -363,6 +364,7 @@ def _found_source(uri: str) -> Input:
 
 def _found(uri: str, name: str, *, hash_limit: float | None) -> Input:
     if is_url(uri):
+        check_url(uri, name)
         return uri
     found = find_source(uri, field=name, hash_limit=hash_limit)
     if not found.size:

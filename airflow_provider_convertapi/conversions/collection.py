@@ -141,7 +141,10 @@ def fetch(
 def _wait_for_another_fetch(
     client: Client, failures: int, error: Exception, file: ConvertedFile
 ) -> None:
-    delay = client.backoff.delay(failures, with_facts(error))
+    # A file that is there, although the download said that it is not, is asked for again.
+    is_there = isinstance(error, ResultExpiredError)
+    facts = TransportError(str(error)) if is_there else with_facts(error)
+    delay = client.backoff.delay(failures, facts)
     if delay is None or delay > _LONGEST_WAIT or failures >= client.backoff.attempts:
         if not isinstance(error, SizeMismatch):
             raise error

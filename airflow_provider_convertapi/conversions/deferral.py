@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from airflow_provider_convertapi.api.ids import MAX_ATTEMPTS
+from airflow_provider_convertapi.api.wire import whole_number
 from airflow_provider_convertapi.errors import ConversionInterrupted
 
 if TYPE_CHECKING:
@@ -44,10 +46,13 @@ class JobRef(NamedTuple):
     @classmethod
     def from_list(cls, entry: Iterable[Any]) -> JobRef:
         """Read what `to_list` returned; `TypeError` or `ValueError` where it is something else."""
-        derivation, attempt, submitted, uploads, *step = entry
+        derivation, given, submitted, uploads, *step = entry
+        attempt = whole_number(given)
+        if attempt is None or attempt >= MAX_ATTEMPTS:
+            raise ValueError
         return cls(
             str(derivation),
-            int(attempt),
+            attempt,
             None if submitted is None else float(submitted),
             tuple(str(key) for key in uploads),
             *(int(number) for number in step),

@@ -158,6 +158,7 @@ class DirectConversion:
             except (OutputExistsError, OutputNotWritableError) as error:
                 raise self._blocked(error) from None
             except ConvertApiError as error:
+                self._note_loss(error)
                 if self.cost or not error.is_refusal:  # or it is paid, and says so
                     raise
                 self.cost = int(error.paid is True)
@@ -288,6 +289,11 @@ class DirectConversion:
             "%s waits %.1f s; nothing was paid. %s", self.request.describe(), delay, error
         )
         self.client.pause(delay)
+
+    def _note_loss(self, error: ConvertApiError) -> None:
+        """Count what may have been billed where the answer makes no sense, such as a redirect."""
+        if error.is_answer_lost and not self.cost:
+            self.cost, self._is_lost = 1, True
 
     def _lost(self, why: object) -> ConvertApiError:
         if not self.cost:

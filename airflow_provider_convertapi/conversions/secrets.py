@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SECRET_NAMES = (
     *("password", "passwd", "passphrase", "secret", "token", "apikey"),
-    *("cookies", "headers"),
+    *("authorization", "bearer", "cookies", "headers"),
 )
 """What the names of secret parameters hold, in lower case."""
 
@@ -77,7 +77,12 @@ class Concealed(str):
 
 def concealed_uris(uris: Any) -> Any:
     """Return a source or destination whose URIs show no secret."""
-    return _each(uris, lambda uri: Concealed(shown(str(uri)), uri) if secrets_of(str(uri)) else uri)
+
+    def conceal(uri: Any) -> Any:
+        text = _text(uri)
+        return Concealed(shown(text), uri) if secrets_of(text) else uri
+
+    return _each(uris, conceal)
 
 
 def concealed_parameters(parameters: Any) -> Any:
@@ -142,11 +147,11 @@ def _without_named(value: Any) -> Any:
         return [_without_named(inner) for inner in value]
     if not (secrets := list(_named(value))):
         return value
-    text = str(value)
+    text = given = _text(value)
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
     # A short secret leaves its marks all over the text, and one may be written in another way.
-    is_plain = all(len(secret) >= LEAST_MASKED and secret in str(value) for secret in secrets)
+    is_plain = all(len(secret) >= LEAST_MASKED and secret in given for secret in secrets)
     return Concealed(text if is_plain else _HIDDEN, value)
 
 
@@ -188,7 +193,7 @@ def _named(value: object) -> Iterator[str]:
         for inner in value:
             yield from _named(inner)
     elif value is not None:
-        text = str(value)
+        text = _text(value)
         for url in _URL_IN_TEXT.findall(text):
             yield from secrets_of(url.replace("\\/", "/"))
         if (parsed := _parsed(text)) is not None:
@@ -197,7 +202,7 @@ def _named(value: object) -> Iterator[str]:
 
 def _hidden(value: object) -> Iterator[str]:
     """Yield a secret value as it is sent, and each of its leaves."""
-    for text in (str(_as_text(value)), *_leaves(value), *_leaves(_parsed(value))):
+    for text in (_text(_as_text(value)), *_leaves(value), *_leaves(_parsed(value))):
         if text.strip().lower() not in _SWITCHES:
             yield text
 
@@ -209,7 +214,12 @@ def _leaves(value: object) -> Iterator[str]:
         for inner in value:
             yield from _leaves(inner)
     elif value is not None:
-        yield str(value)
+        yield _text(value)
+
+
+def _text(value: object) -> str:
+    """Return the text of a value; of bytes, which are refused later, the one that they hold."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
 
 
 def _as_text(value: Any) -> Any:

@@ -117,6 +117,7 @@ class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
         items = [
             dict(item) if isinstance(item, Mapping) else plain_text("source", item)
             for item in flatten(self._arguments().source)
+            if item is not None  # for a converter that needs no source
         ]
         sealed = seal(session.key, json.dumps(items))
         return sealed if len(sealed) <= _MOST_SEALED else ""
@@ -130,4 +131,4 @@ class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
         if not found.sealed_source:
             return None
         items = json.loads(unseal(session.key, found.sealed_source))
-        return items[0] if len(items) == 1 else items
+        return items[0] if len(items) == 1 else items or None

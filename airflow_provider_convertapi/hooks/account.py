@@ -22,6 +22,7 @@ from airflow_provider_convertapi.errors import (
     UnexpectedAnswerError,
 )
 from airflow_provider_convertapi.failures import explicit_failures
+from airflow_provider_convertapi.spreadsheets import cell
 from airflow_provider_convertapi.storage import Destination, Publication, shown
 from airflow_provider_convertapi.storage.uris import wrong
 from airflow_provider_convertapi.wording import labelled
@@ -159,7 +160,7 @@ def _report(
     writer.writeheader()
     for row in rows:
         yield _taken(line)
-        writer.writerow(row)
+        writer.writerow({name: cell(value) for name, value in row.items()})
     yield _taken(line)
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api import endpoints
+from airflow_provider_convertapi.api.account import Account
 from airflow_provider_convertapi.api.retry import Backoff
 from airflow_provider_convertapi.conversions.collection import ResultGoneError, fetch
 from airflow_provider_convertapi.errors import (
@@ -98,7 +99,8 @@ def _prove_credential(settings: ConnectionSettings, client: Client, used: Creden
 def _balance(settings: ConnectionSettings, client: Client) -> str:
     with account_calls(settings):
         user = client.call(endpoints.get_user())
-    total, consumed = user.get("ConversionsTotal"), user.get("ConversionsConsumed")
-    if not isinstance(total, int) or not isinstance(consumed, int):
+    account = Account.read(user)
+    if account.remaining is None:
         return "The master token is accepted; the balance is not shown."
-    return f"The master token is accepted: {total - consumed} of {total} conversions are left."
+    left = f"{account.remaining} of {account.total} conversions are left"
+    return f"The master token is accepted: {left}."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.wire import Request, error_code
+from airflow_provider_convertapi.errors import TransportError, UnexpectedAnswerError
 from airflow_provider_convertapi.live.documents import Document
 from airflow_provider_convertapi.live.wire import is_ok, told
 
@@ -38,8 +39,22 @@ def _ask_for_unknown_token(check: Check) -> None:
         "an unknown token",
         f"GET /convert/docx/to/pdf with a random token: {told(answer)}",
     )
-    code = error_code(answer) if answer is not None else None
-    if answer is None or answer.status != 401:
+    code = None if answer is None else error_code(answer)
+    if answer is None:
+        raise TransportError(
+            f"{check.settings.base_url}, of connection {check.settings.conn_id!r}, gave no answer; "
+            "nothing was spent. Check the connection's host, and this machine's network. "
+            f"({check.wire.trouble})",
+            sent=False,
+        )
+    if answer.status < 400 or (answer.status != 401 and code is None):
+        raise UnexpectedAnswerError(
+            f"{check.settings.base_url}, of connection {check.settings.conn_id!r}, is not "
+            f"ConvertAPI: it answers a conversion with a random token by {told(answer)}. Check the "
+            "connection's host, and whether a proxy or a sign-in page is between. Nothing was "
+            "spent."
+        )
+    if answer.status != 401:
         check.unclear(_Q, name, "it is not refused with 401", evidence)
     elif code not in {4010, 4011, 4013}:
         check.unclear(_Q, name, "it is refused with 401, under a Code that no switch has", evidence)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.errors import TransportError
 from airflow_provider_convertapi.live import (
     account,
     conversions,
@@ -53,12 +52,6 @@ def run(check: Check, limited: Check | None = None) -> Left | None:
     :param limited: the check of a connection whose token has a usage limit of 1.
     """
     account.ask(check)
-    if check.wire.answers == 0:
-        raise TransportError(
-            f"{check.settings.base_url}, of connection {check.settings.conn_id!r}, gave no answer; "
-            "nothing was spent. Check the connection's host, and this machine's network.",
-            sent=False,
-        )
     tokens.ask(check)
     hosts.ask(check)
     if limited is not None:

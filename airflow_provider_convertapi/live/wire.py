@@ -57,8 +57,8 @@ class Wire:
     http_timeout: float = 60.0
     refused: list[Refused] = field(default_factory=list)
     open_jobs: int = 0
-    answers: int = 0
-    """How many came, whatever they said."""
+    trouble: str = ""
+    """What was wrong with the last exchange that failed."""
     _least: float = field(default=-math.inf, init=False)
     _most: float = field(default=math.inf, init=False)
     """Bounds of the seconds by which the service's clock is ahead; each answer narrows them."""
@@ -135,10 +135,11 @@ class Wire:
         try:
             answer = self._client.send(Endpoint(request, _as_it_is))
         except TransportError as error:
+            self.trouble = str(error)
             return None, error.sent
-        except ConvertApiError:  # an answer that is endless
+        except ConvertApiError as error:  # an answer that is endless, or a redirect
+            self.trouble = str(error)
             return None, True
-        self.answers += 1
         self._note(answer, began)
         return answer, True
 

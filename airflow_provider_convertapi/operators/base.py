@@ -6,6 +6,7 @@ This module may change from release to release.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
@@ -122,6 +123,14 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
         given = values_of(self, self._arguments_class)
         return self._arguments_class(**given | {name: revealed(given[name]) for name in _CONCEALED})
+
+    def _arguments_of_jobs(self) -> Arguments:
+        """Return the arguments of a task that resumes: it has jobs, whatever `durable` says now."""
+        arguments = self._arguments()
+        if arguments.durable is True:
+            return arguments
+        self.log.info("durable was turned off meanwhile: this task goes on with the jobs it has.")
+        return replace(arguments, durable=True)
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         """Render, and mask and conceal what is secret before anything copies the fields.

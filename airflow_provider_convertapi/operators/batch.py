@@ -208,7 +208,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
 
         with self._explicit_failures(is_resumed=True):
             # What was paid can be collected even where files among the parameters are gone.
-            batch = self._batch(context, find_step_files=False)
+            batch = self._batch(context, is_resumed=True)
             return self._end(context, self._awaited(batch, Waves(batch).resume(event)))
 
     def _awaited(self, batch: Batch, result: Deferral | dict[str, Any]) -> dict[str, Any]:
@@ -220,12 +220,13 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
             self._defer_for(batch.session, jobs, result.deadline, **how)
         return result
 
-    def _batch(self, context: Context, *, find_step_files: bool = True) -> Batch:
+    def _batch(self, context: Context, *, is_resumed: bool = False) -> Batch:
         from airflow_provider_convertapi.batch.batch import Batch
         from airflow_provider_convertapi.batch.request import check_request
         from airflow_provider_convertapi.hooks.progress import board_of
 
-        request = check_request(self._arguments(), find_step_files=find_step_files)
+        arguments = self._arguments_of_jobs() if is_resumed else self._arguments()
+        request = check_request(arguments, find_step_files=not is_resumed)
         session = self._open_session(context)
         session.new_board = board_of(context, self._logger)
         cancels = self.cancel_on_kill and session.task.is_last

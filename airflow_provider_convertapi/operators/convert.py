@@ -147,7 +147,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         from airflow_provider_convertapi.conversions.checking import check_conversion
 
         with self._explicit_failures():
-            conversion = check_conversion(self._arguments_with_outputs())
+            conversion = check_conversion(_with_outputs(self._arguments()))
             if self.plan_only:
                 return self._plan(conversion)
             if conversion.durable:
@@ -164,25 +164,11 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         with self._explicit_failures(is_resumed=True):
             found = JobEvent.parse(event, expected=None)
             # The service has the inputs by now, and what they were read from may be gone.
-            conversion = check_conversion(self._arguments_with_outputs(), find_inputs=False)
+            arguments = _with_outputs(self._arguments_of_jobs())
+            conversion = check_conversion(arguments, find_inputs=False)
             if found.status == "error":
                 self.log.warning("The triggerer could not watch the job; this task waits for it.")
             return self._convert(context, conversion, found)
-
-    def _arguments_with_outputs(self) -> ConversionArguments:
-        """Return the arguments, with what batches made instead of their summaries.
-
-        `AirflowSkipException` where that is nothing.
-        """
-        from airflow_provider_convertapi.batch.made import with_outputs
-
-        arguments = self._arguments()
-        source = with_outputs(arguments.source)
-        if source is not arguments.source and not source:
-            from airflow_provider_convertapi.airflow_names import AirflowSkipException
-
-            raise AirflowSkipException("source is what a batch made, and it made nothing.")
-        return replace(arguments, source=source)
 
     def _convert(
         self, context: Context, conversion: CheckedConversion, found: JobEvent | None = None
@@ -235,3 +221,18 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         ):
             self.log.info("%s", line)
         return []
+
+
+def _with_outputs(arguments: ConversionArguments) -> ConversionArguments:
+    """Return the arguments, with what batches made instead of their summaries.
+
+    `AirflowSkipException` where that is nothing.
+    """
+    from airflow_provider_convertapi.batch.made import with_outputs
+
+    source = with_outputs(arguments.source)
+    if source is not arguments.source and not source:
+        from airflow_provider_convertapi.airflow_names import AirflowSkipException
+
+        raise AirflowSkipException("source is what a batch made, and it made nothing.")
+    return replace(arguments, source=source)

@@ -28,7 +28,13 @@ from airflow_provider_convertapi.storage.publication import (
 )
 from airflow_provider_convertapi.storage.schemes import check_uri, resolve_anew
 from airflow_provider_convertapi.storage.source import Source, find_source, listed_source
-from airflow_provider_convertapi.storage.uris import is_url, shown, unsigned, without_secrets
+from airflow_provider_convertapi.storage.uris import (
+    check_url,
+    is_url,
+    shown,
+    unsigned,
+    without_secrets,
+)
 
 __all__ = [
     "BLOCK",
@@ -43,6 +49,7 @@ __all__ = [
     "State",
     "canonical",
     "check_uri",
+    "check_url",
     "directory_of",
     "find_source",
     "fitting_directory",

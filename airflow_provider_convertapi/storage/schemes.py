@@ -119,6 +119,9 @@ def resolve_anew(uri: str, argument: str) -> None:
         forget(found[1])
 
 
+_HALF_URL = re.compile(r"\s*https?:", re.IGNORECASE)
+
+
 def _check_encoding(uri: str, argument: str, *, of_disk: bool) -> None:
     """Raise where no name can be so; on a disk, it may have bytes that are no text."""
     try:
@@ -138,6 +141,8 @@ def _read(uri: str, argument: str) -> tuple[Scheme, Address] | None:
     if not uri.isascii():
         _check_encoding(uri, argument, of_disk=matched is None)
     if matched is None:
+        if _HALF_URL.match(uri):  # not shown, since its query may be a secret
+            raise wrong(argument, "is a URL without its two slashes; write https://host/path.")
         return None
     if is_url(uri):
         raise wrong(argument, f"is a URL, {shown(uri)}; give a path or the URI of a store.")

@@ -16,6 +16,9 @@ _URI = re.compile(r"\s*([a-z][a-z0-9+.-]*://)([^/]*)(.*)", re.IGNORECASE | re.DO
 _URL_PARTS = re.compile(r"([^/?#\\]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
 _HOST = re.compile(r"(?:\[[^\]]*\]|[^:]*)(?::\d+)?")
 
+_PORT, _PORTS = re.compile(r":[0-9]{1,9}$"), 65_536
+_NO_URL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+
 _PRINTED = "".join(map(chr, range(33, 127)))
 
 _SIGNATURES = (
@@ -134,6 +137,27 @@ def _divided_url(scheme: str, rest: str) -> tuple[str, list[str]]:
     return f"{scheme}{'***' if at else ''}{at}{host}{path}".rstrip(), [
         secret.strip() for secret in secrets if secret and secret.strip()
     ]
+
+
+def check_url(url: str, argument: str) -> None:
+    """Raise `ParameterError` for a URL that leads nowhere: fetching it would be billed, and fail.
+
+    The message does not show it, since what cannot be read may be a password.
+    """
+    matched = _URI.fullmatch(url.strip())
+    assert matched is not None  # noqa: S101 - the caller knows that it is a URL
+    parts = _URL_PARTS.fullmatch(matched[2] + matched[3])
+    authority = parts[1] if parts else ""
+    where = authority.rpartition("@")[2]
+    host, _, port = where.rpartition(":") if _PORT.search(where) else (where, "", "1")
+    if not host or _HOST.fullmatch(where) is None or not 0 < int(port) < _PORTS:
+        complaint = (
+            "is a URL whose host cannot be read. Write https://host/path, and %-encode what is "
+            "not a letter or a digit in user and password."
+        )
+        raise wrong(argument, complaint)
+    if any(letter.isspace() for letter in authority) or _NO_URL.search(url.strip()):
+        raise wrong(argument, "is a URL with white space or control characters in it; encode them.")
 
 
 def wrong(argument: str, complaint: str) -> ParameterError:

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -99,24 +100,30 @@ class Requests(list[Entry]):
 
 
 class Journal:
-    """The last 100,000 requests."""
+    """The last 100,000 requests; those before a reset are still there for who asks for them."""
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
+        self._fresh = 0
 
     def begin(self, scope: Mapping[str, Any]) -> Entry:
         """Record a request that has just arrived."""
         entry = Entry.from_scope(scope)
         self._entries.append(entry)
+        self._fresh = min(self._fresh + 1, MAX_ENTRIES)
         return entry
 
     def entries(self) -> Requests:
-        """Return the entries, oldest first."""
+        """Return the entries since the last reset, oldest first."""
+        return Requests(islice(self._entries, len(self._entries) - self._fresh, None))
+
+    def history(self) -> Requests:
+        """Return the entries since the start, oldest first."""
         return Requests(self._entries)
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._entries.clear()
+        """Begin anew, as far as `entries` tells."""
+        self._fresh = 0
 
 
 def path_matches(pattern: str, path: str) -> bool:

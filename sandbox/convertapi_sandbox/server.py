@@ -219,6 +219,11 @@ class Sandbox(Controls):
         return self._in_loop(self._state.journal.entries)
 
     @property
+    def history(self) -> Requests:
+        """Return the journal since the start, whatever was reset in between; oldest first."""
+        return self._in_loop(self._state.journal.history)
+
+    @property
     def faults(self) -> list[Fault]:
         """Return the rules in force, with their `hits`."""
         return self._in_loop(lambda: list(self._state.faults.rules))

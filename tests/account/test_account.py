@@ -142,7 +142,9 @@ def test_balance(sandbox: Sandbox, tmp_path: Path) -> None:
     ("user", "expected"),
     [
         ({}, (None, None, None, None)),
-        ({"Active": "yes", "ConversionsTotal": "5"}, (None, None, None, None)),
+        ({"Active": "yes", "ConversionsTotal": "5"}, (None, 5, None, None)),
+        ({"ConversionsTotal": 5.0, "ConversionsConsumed": "7"}, (None, 5, 7, -2)),
+        ({"ConversionsTotal": 5.5, "ConversionsConsumed": True}, (None, None, None, None)),
         ({"Active": True, "ConversionsTotal": 5, "ConversionsConsumed": 7}, (True, 5, 7, -2)),
         ({"Active": False, "ConversionsTotal": 5}, (False, 5, None, None)),
     ],
@@ -214,6 +216,33 @@ def test_both_generations_of_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         rows = list(csv.DictReader(file))
     assert [OPENAPI_ROW["Source"], "ä.pdf"] == [row["Source"] for row in rows]
     assert ["", "curl"] == [row["Agent"] for row in rows]
+
+
+def test_odd_rows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What a spreadsheet would run is text there; nulls and both spellings mislead nobody."""
+    formula = '=HYPERLINK("http://x").docx'
+    rows: list[dict[str, Any]] = [
+        {"Source": formula, "Error": "+1", "Converter": "-", "Ip": "@x", "Agent": "\t=1"},
+        {"Source": None, "ConversionCost": -1, "Extra": {"a": ["ä"]}},
+        {"SourceFormat": "pdf", "SourceFileFormat": None, "DateStamp": "soon", "CreatedAt": None},
+        {},
+    ]
+    body = json.dumps(rows).encode()
+    with serving(monkeypatch, body, body):
+        execute(statistics(tmp_path / "a.csv"), TaskInstance())
+        execute(statistics(tmp_path / "a.jsonl", format="jsonl"), TaskInstance())
+
+    first, *_ = map(json.loads, (tmp_path / "a.jsonl").read_text("utf-8").splitlines())
+    assert formula == first["Source"]
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        told = list(csv.DictReader(file))
+    names = ("Source", "Error", "Converter", "Ip", "Agent")
+    assert [f"'{rows[0][name]}" for name in names] == [told[0][name] for name in names]
+    assert ("", "-1", '{"a": ["ä"]}') == tuple(
+        told[1][name] for name in ("Source", "ConversionCost", "Extra")
+    )
+    assert ("pdf", "soon") == (told[2]["SourceFormat"], told[2]["CreatedAt"])
+    assert {""} == set(told[3].values())
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])

@@ -9,6 +9,7 @@ import os
 import pickle
 import re
 import shutil
+import socket
 from datetime import timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import pytest
 from airflow_provider_convertapi.airflow_names import AirflowOptionalProviderFeatureException
 from airflow_provider_convertapi.errors import ParameterError
 from airflow_provider_convertapi.triggers.documents import NewDocumentsTrigger
+from dev.s3 import airflow_connection
 from tests.arrivals.conftest import LIMIT, OldStateStore, StateStore, watching
 from tests.tries import reborn
 
@@ -294,6 +296,39 @@ def test_missing_directory_is_tried_again(
     assert 1 == caplog.text.count("cannot be listed, and is tried again: InputNotFoundError")
     assert 1 == caplog.text.count("No longer: ")
     assert "Traceback" not in caplog.text
+
+
+@on_airflow_3
+@pytest.mark.long
+def test_listing_that_hangs_is_told_and_not_begun_twice(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that takes the request and never answers: the log says so, and the watcher waits."""
+    with socket.create_server(("127.0.0.1", 0)) as store:
+        url = f"http://127.0.0.1:{store.getsockname()[1]}"
+        monkeypatch.setenv("AIRFLOW_CONN_HANGS", airflow_connection(url))
+        store.setblocking(False)
+        taken: list[socket.socket] = []
+
+        async def take() -> None:
+            while True:
+                taken.append((await asyncio.get_running_loop().sock_accept(store))[0])
+
+        async def watch() -> None:
+            taking = asyncio.create_task(take())
+            async with watching("s3://hangs@bucket/in/") as watcher:
+                await until(lambda: "does not end" in caplog.text)
+                await asyncio.sleep(0.5)  # more than two further limits
+                assert not watcher.events
+            taking.cancel()
+
+        asyncio.run(watch())
+        for connection in taken:
+            connection.close()
+    assert 1 == len(taken)
+    assert 1 == caplog.text.count(
+        "The listing of s3://hangs@bucket/in/ does not end, and no other one is begun: TimeoutError"
+    )
 
 
 @on_airflow_3

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -367,3 +368,51 @@ def test_retries_may_wait_for_conversions(night: Night) -> None:
         run(night, on_insufficient="fail", on_quota_exhausted="raise")
 
     assert QuotaExhaustedError is type(failure.value)
+
+
+@pytest.mark.parametrize("choice", ["fail", "skip", "partial"])
+def test_shards_that_read_the_same_balance(night: Night, choice: Any) -> None:
+    """Two at once think that each has all of it; what it does not cover ends as was chosen."""
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+    names = [f"{number}.txt" for number in range(8)]
+    night.write(*names)
+    night.sandbox.balance = 5
+    night.sandbox.settings.latency = 0.3  # both have looked before either has paid
+
+    def shard(index: int) -> dict[str, Any] | BaseException:
+        source = {"source": str(night.source), "shard": [index, 2]}
+        try:
+            return ConvertApiHook().convert_batch(
+                source, "pdf", str(night.out), on_insufficient=choice
+            )
+        except BaseException as error:  # noqa: BLE001 - what skips a task is none of Exception on Airflow 2
+            return error
+
+    with ThreadPoolExecutor(2) as pool:
+        ends = list(pool.map(shard, range(2)))
+
+    assert 5 == night.sandbox.billed == len(night.outputs())
+    summaries = [end for end in ends if isinstance(end, dict)]
+    if choice == "partial":
+        assert 2 == len(summaries)
+        assert 5 == sum(end["converted"] for end in summaries)
+        assert 3 == sum(end["not_attempted"] for end in summaries)
+    else:
+        assert all(isinstance(end, dict | QuotaExhaustedFailure) for end in ends)
+        assert len(summaries) < 2
+
+
+@JOBS
+def test_a_balance_that_others_used_up_skips(night: Night, *, deferrable: bool) -> None:
+    """Where nothing could be paid any more, "skip" skips, as if the look had seen it."""
+    night.write("a.txt", "b.txt")
+    night.sandbox.balance = 0
+    body = {"Active": True, "ConversionsTotal": 9, "ConversionsConsumed": 0}
+    night.sandbox.fail("GET /user", body=json.dumps(body), content_type="application/json")
+
+    with pytest.raises(skipped(), match="on_insufficient='skip'"):
+        run(night, on_insufficient="skip", deferrable=deferrable)
+
+    assert 0 == night.sandbox.billed
+    assert {"not_attempted": 2} == Counter(night.outcomes().values())

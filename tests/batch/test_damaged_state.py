@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -185,9 +185,25 @@ def test_records_of_code_outside_tasks_are_found(night: Night) -> None:
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
     night.write("a.txt")
-    given = {"source": str(night.source), "to_format": "pdf", "destination": str(night.out)}
+    given: Any = {"source": str(night.source), "to_format": "pdf", "destination": str(night.out)}
     ConvertApiHook().convert_batch(**given)
     forget(night)
 
     assert 1 == ConvertApiHook().convert_batch(**given)["reused"]
+    assert 1 == night.sandbox.billed
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_source_that_was_moved_is_told(night: Night, deferrable: bool) -> None:
+    """There is a record of the output, but of another source; nothing is paid or overwritten."""
+    night.write("a.txt")
+    night.run()
+    moved = night.source.with_name("elsewhere")
+    night.source.rename(moved)
+    given = {"deferrable": deferrable, "source": f"{moved}/"}
+
+    with pytest.raises(BatchFailedError, match="A batch made it from another source") as failed:
+        run_try(lambda: night.operator(given), another_night())
+
+    assert "has no record" not in str(failed.value)
     assert 1 == night.sandbox.billed

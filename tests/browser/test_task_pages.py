@@ -40,6 +40,7 @@ def test_trigger_form_starts_a_conversion(page: Page, airflow: Airflow, night: N
     expect(page.get_by_text("Success", exact=True).first).to_be_visible()
     expect(log_of(page)).to_contain_text("report.docx")
     expect(log_of(page)).to_contain_text(re.compile(r"Cost: 1 conversion", re.IGNORECASE))
+    _check_not_cut_off(page, "Converted: ", "Into: ", "Cost: ")
     open_task(page, run, "to_pdf", "rendered_templates")
     expect(page.get_by_role("row").filter(has_text="destination")).to_contain_text(str(destination))
     open_task(page, run, "to_pdf", "xcom")
@@ -53,6 +54,7 @@ def test_batch_tells_its_summary_and_its_asset(page: Page, done: Run) -> None:
     """The log, XCom, asset event and link to the output of a batch that has ended."""
     open_task(page, done, "to_pdf")
     expect(log_of(page)).to_contain_text("1 converted")
+    _check_not_cut_off(page, "1 converted; ", "Charged now: ", "Manifest: ")
 
     open_task(page, done, "to_pdf", "xcom")
     page.get_by_role("button", name="Expand all extra JSON").click()
@@ -112,3 +114,9 @@ def test_running_batch_shows_what_it_does(
 
     open_task(page, running, "to_pdf", "rendered_templates")
     expect(page.get_by_role("row").filter(has_text="to_format")).to_contain_text("pdf")
+
+
+def _check_not_cut_off(page: Page, *beginnings: str) -> None:
+    """Check that a person reads these lines of the log without scrolling sideways."""
+    for text in beginnings:
+        assert 0 == cut_off(log_of(page).get_by_text(text).last), text

@@ -231,6 +231,8 @@ BAD: list[tuple[dict[str, Any], Any, str, str]] = [
     ({"password": "***"}, None, "password", "enter the secret again"),
     ({"password": "********"}, None, "password", "enter the secret again"),
     ({"password": f"Bearer {SECRET}"}, None, "password", "paste it again"),
+    ({"password": f'"{SECRET}"'}, None, "password", "a quotation mark"),
+    ({}, {"master_token": f"'{SECRET}'"}, "extra master_token", "a quotation mark"),
     ({"password": f"{SECRET}\r\nX-Injected:1"}, None, "password", "paste it again"),
     ({"password": f"\u201c{SECRET}\u201d"}, None, "password", "paste it again"),
     ({"password": f"{SECRET}\x00"}, None, "password", "paste it again"),

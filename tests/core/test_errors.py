@@ -182,7 +182,7 @@ def test_knows_no_airflow() -> None:
     imports = re.findall(r"(?m)^(?:from|import) ([\w.]+)", found)
 
     own = "airflow_provider_convertapi.wording"
-    assert {"__future__", "re", "textwrap", "typing", own} == set(imports)
+    assert {"__future__", "itertools", "re", "textwrap", "typing", own} == set(imports)
 
 
 def test_decisions_ask_for_facts() -> None:

@@ -118,6 +118,21 @@ def test_csv_of_failures(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     )
 
 
+def test_csv_of_a_text_that_a_spreadsheet_would_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is text there, too, and as it is in JSON."""
+    failed = record("a.pdf", 1, "1", "failed", error="ConversionError", message="=cmd()")
+    Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}")).write("1.jsonl", [failed])
+
+    assert 0 == manifest.main([str(tmp_path), "--csv"])
+    [row] = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert 0 == manifest.main([str(tmp_path), "--json"])
+
+    assert "'=cmd()" == row["message"]
+    assert "=cmd()" == json.loads(capsys.readouterr().out)["message"]
+
+
 def test_csv_without_failures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No failures is a table without rows, and no error."""
     Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}")).write(
@@ -287,6 +302,20 @@ def test_compaction_keeps_lines_that_it_does_not_know(folder: Path) -> None:
 
     assert later == part.read_text()
     assert "a:failed b:failed" == targets(manifest.read(folder))
+
+
+def test_name_writes_no_line_of_its_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A person reads one line for each file, whatever the file is called; JSON is for programs."""
+    own = Manifest(Folder(f"{folder}/_convertapi/{MANIFEST}"))
+    failure = {"error": "ConversionError", "message": "of \x1b[2K\nb.pdf", "cost": 1}
+    own.write("3.jsonl", [record("\x1b[2K\nall is converted", 3, "3", "failed", **failure)])
+
+    manifest.main([str(folder), "--failed"])
+    text = capsys.readouterr().out
+
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert "all is converted" not in [line.strip() for line in text.split("\n")]
+    assert "/in/\\x1b[2K\\nall is converted" in text
 
 
 def test_names_of_every_kind_are_printed(folder: Path) -> None:

@@ -88,13 +88,21 @@ def test_name_cannot_write_a_line_of_its_own(name: str, expected: str | None) ->
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        ("a (1).docx (docx to pdf): HTTP 500: It is bad. Fix it.", "HTTP 500: It is bad."),
+        (
+            "a (1).docx (docx to pdf): HTTP 500: It is bad. Another try pays.",
+            "HTTP 500: It is bad.",
+        ),
         ("a.docx (docx to pdf), step 2 of 2 (pdf to jpg): Bad.", "step 2 of 2 (pdf to jpg): Bad."),
         ("It is gone", "It is gone"),
+        (
+            "a.docx (docx to pdf): HTTP 400: Refused. File: Its size is 0. It may be billed.",
+            "HTTP 400: Refused. File: Its size is 0.",
+        ),
+        ("a.docx (docx to pdf): HTTP 500: Bad. This was billed. Fix it.", "HTTP 500: Bad."),
         ("", ""),
     ],
 )
 def test_reason(message: str, expected: str) -> None:
-    """One sentence, without the name that stands before it in any case; all of it of the first."""
+    """Neither cost nor remedy, nor the name that stands before it; but all of the first one's."""
     assert expected == reason(message, is_first=False)
     assert message == reason(message, is_first=True)

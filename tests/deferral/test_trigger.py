@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_convertapi.api.ids import JobIds, key_check, seal
+from airflow_provider_convertapi.clock import Clock
+from airflow_provider_convertapi.surroundings import Surroundings, simulated
 from tests.tries import fire, fired_payload, reborn
 
 if TYPE_CHECKING:
@@ -251,6 +253,20 @@ def test_deadline_outlives_a_restart(
     assert "timeout" == event["status"]
     assert trigger.deadline <= time.time() < trigger.deadline + 0.5
     assert 1 == len(sandbox.jobs)
+
+
+def test_clock_set_back_while_it_waits(
+    make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
+) -> None:
+    """The time that was waited counts, so that no worker waits for the job once more."""
+    sandbox.jobs_take(polls=1000)
+    job = start_job()
+    back = Clock(lambda: time.time() - 3600 * bool(polls(sandbox)), time.monotonic, time.sleep)
+
+    with simulated(Surroundings(clock=back)):
+        event = fire(make_trigger([job], deadline=time.time() + 1.5))
+
+    assert ("timeout", [False]) == (event["status"], event["answered"])
 
 
 def test_a_wave_is_watched_by_one_trigger(

@@ -134,27 +134,44 @@ def test_event_that_cannot_be_made_is_a_warning(
 
 
 @pytest.mark.skipif(version("apache-airflow") < "3.3", reason="Airflow 3.3 brought partitions")
-def test_partitions_that_the_user_tells(run_dag: RunDag, sandbox: Sandbox, letters: Path) -> None:
-    """Each has an event, with what the task did."""
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_partitions_that_the_user_tells(
+    run_dag: RunDag, sandbox: Sandbox, letters: Path, deferrable: bool
+) -> None:
+    """Each has an event, with what the task did; the result may tell them, in both modes."""
     from airflow_provider_convertapi.airflow_names import Asset
 
-    asset = Asset("s3://partitioned/one")
+    name = f"assets_partitions_{deferrable}"
+    asset = Asset(f"s3://partitioned/{deferrable}")
 
-    def tell(context: Any, _: Any = None) -> None:
-        context["outlet_events"][asset].add_partitions(["north", "south"])
+    def tell(context: Any, outputs: Any = None) -> None:
+        [place] = {uri.rpartition("/")[2] for uri in outputs}
+        context["outlet_events"][asset].add_partitions([f"north|{place}", f"south|{place}"])
 
-    with new_dag("assets_partitions") as dag:
+    with new_dag(name) as dag:
         ConvertApiOperator(
             task_id="one",
             source=f"{letters}/a.html",
             to_format="pdf",
-            destination=f"{letters.parent}/",
+            destination=f"{letters.parent}/{deferrable}/",
             outlets=[asset],
             post_execute=tell,
+            deferrable=deferrable,
         )
 
     assert "success" == run_dag(dag).state
-    assert {asset.uri: [ONE | {"outputs": 1}] * 2} == _events("assets_partitions")
+    assert {asset.uri: [ONE | {"outputs": 1}] * 2} == _events(name)
+    assert ["north|a.pdf", "south|a.pdf"] == _partitions(name)
+
+
+def _partitions(dag_id: str) -> list[str]:
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    query = select(AssetEvent.partition_key).where(AssetEvent.source_dag_id == dag_id)
+    with create_session() as session:
+        return sorted(session.scalars(query))
 
 
 def _mark(asset: Any) -> Callable[[Any], None]:

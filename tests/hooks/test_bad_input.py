@@ -70,6 +70,27 @@ BAD = [
         {"source": "/proc/cpuinfo", "from_format": "txt"}, ParameterError, "is empty", id="no file"
     ),
     pytest.param({"source": "\ud800.txt"}, ParameterError, "half a character", id="no name"),
+    *(
+        pytest.param({"source": f"{url}"}, ParameterError, "source is a URL", id=f"URL {number}")
+        for number, url in enumerate(
+            (
+                "http://?q=x",
+                "https:///a.txt",
+                "http://h:99999/a.txt",
+                "http://h:x/a.txt",
+                "http://h:/a.txt",
+                "http://u:p/w@h/a.txt",
+                "http://u:p w@h/a.txt",
+                "http://@/a.txt",
+                "http://h h/a.txt",
+                "https:/h/a.txt?sig=x",
+                "https:h/a.txt?sig=x",
+                "http://h/a.txt\r\nX: y",
+                "http://h/\x00a.txt",
+                "http://h/a.txt?\ud800",
+            )
+        )
+    ),
     pytest.param({"timeout": 10**400}, ParameterError, "timeout", id="number beyond all"),
     pytest.param(
         {"from_format": "pdf", "to_format": "jpg", "parameters": {"ImageResolution": 10**400}},

@@ -80,23 +80,28 @@ import requests
 def test_sends_a_token_astray(convertapi_sandbox):
     token = {"Authorization": f"Bearer {convertapi_sandbox.KIND}"}
     requests.get(f"{convertapi_sandbox.url}PATH", headers=token, timeout=10)
+    if RESETS:
+        convertapi_sandbox.reset()
 """
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("kind", "path", "failed"),
+    ("kind", "path", "resets", "failed"),
     [
-        ("token", "/user", 1),
-        ("master_token", "/user", 0),
+        ("token", "/user", False, 1),
+        ("token", "/user", True, 1),
+        ("add_token()['token']", "/user", True, 1),
+        ("master_token", "/user", True, 0),
     ],
 )
 def test_run_in_which_a_token_goes_astray_fails(
-    tmp_path: Path, kind: str, path: str, failed: int
+    tmp_path: Path, kind: str, path: str, resets: bool, failed: int
 ) -> None:
-    """A test that passes by itself fails for what its sandbox has seen."""
+    """A test that passes by itself fails for what its sandbox has seen, also before a reset."""
     file = tmp_path / "test_astray.py"
-    file.write_text(WRONG_TEST.replace("KIND", kind).replace("PATH", path), "utf-8")
+    code = WRONG_TEST.replace("KIND", kind).replace("PATH", path)
+    file.write_text(code.replace("RESETS", str(resets)), "utf-8")
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "tests.canary", str(file)],

@@ -71,6 +71,22 @@ def test_converts_what_the_function_returns(
 
 
 @MODES
+def test_converter_that_needs_no_source(
+    convertapi_sandbox: Sandbox, tmp_path: Path, given: dict[str, Any]
+) -> None:
+    """The function returns None, and the task that resumes knows that."""
+    convertapi_sandbox.answer("data", "qrcode", files=[("code.svg", b"<svg/>")])
+    out = str(tmp_path / "code.svg")
+    given = {"to_format": "qrcode", "parameters": {"Data": "x"}, "destination": out, **given}
+
+    def nothing() -> None:
+        """Return nothing: the data is a parameter."""
+
+    assert [out] == run_try(lambda: operator_of(nothing, **given))
+    assert 1 == convertapi_sandbox.billed
+
+
+@MODES
 def test_several_sources_and_steps(
     convertapi_sandbox: Sandbox, texts: list[str], tmp_path: Path, given: dict[str, Any]
 ) -> None:

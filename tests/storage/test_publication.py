@@ -244,13 +244,13 @@ def test_failed_upload_leaves_nothing_behind(s3_store: S3Store, spool: Path) -> 
     with _publication(uri) as publication:
         _stage(publication, uri, b"x" * (2 * BLOCK + 1))
         s3_store.client.delete_bucket(Bucket="short-lived")
-        with pytest.raises(OutputNotWritableError, match="bucket does not exist"):
+        with pytest.raises(OutputNotWritableError, match="its bucket does not exist"):
             publication.publish()
 
     assert list(spool.iterdir()) == []
 
 
-def test_large_s3_upload_goes_in_small_parts(s3_store: S3Store) -> None:
+def test_large_s3_upload_goes_in_parts(s3_store: S3Store) -> None:
     """Parts of 5 MiB bound the memory; no upload is left unfinished."""
     _publish(s3_store.uri, {"a.bin": b"x" * (3 * BLOCK + 1)})
 

@@ -27,6 +27,8 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJraWQiOiJrIn0.c2lnbmF0dXJl"
         (f'"{JWT}"', '"<token>"'),
         (JWT[:30], "<token>"),
         ("https://h/a?X-Amz-Signature=s&b=c d", "https://h/a?<hidden> d"),
+        ("Remote file http://h/a b.txt?q=s. It", "Remote file http://h/a b.txt?<hidden> It"),
+        ("http://?q=s", "http://?<hidden>"),
         ("'https://me:secret@h:1/a'", "'https://<hidden>@h:1/a'"),
         ("ftp://me@h/a?b 'http://i?j'", "ftp://<hidden>@h/a?<hidden> 'http://i?<hidden>'"),
     ],

@@ -24,7 +24,7 @@ from airflow_provider_convertapi.api.ids import JobIds
 from airflow_provider_convertapi.api.session import note_first_byte
 from airflow_provider_convertapi.conversions.polling import JobPoller
 from airflow_provider_convertapi.conversions.running import prepare, proceed, run
-from airflow_provider_convertapi.errors import ResultLostError
+from airflow_provider_convertapi.errors import ResultLostError, UnexpectedAnswerError
 from tests.core.conversions.worker import LOG
 from tests.tries import checked_conversion
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from airflow_provider_convertapi.api.wire import Credential
     from convertapi_sandbox import Sandbox
     from tests.core.conversions.worker import Worker
 
@@ -166,6 +167,47 @@ def test_page_that_was_not_billed(sandbox: Sandbox, worker: Worker, letter: Path
 
     assert "1 conversion(s) were submitted, 1 of them now, and may be billed." in str(lost.value)
     assert 0 == sandbox.billed
+
+
+def test_redirect(sandbox: Sandbox, worker: Worker, letter: Path) -> None:
+    """Nobody can tell whether what answers with one has converted before."""
+    sandbox.fail("POST /convert", times=1, after_work=True, status=302, redirect="https://other/x")
+
+    with pytest.raises(UnexpectedAnswerError, match="1 of them now, and may be billed"):
+        worker.convert("direct", source=letter, destination=letter.parent / "o.pdf")
+
+    assert 1 == sandbox.billed
+
+
+@pytest.mark.parametrize("mode", ["durable", "direct"])
+def test_token_that_cannot_be_had(
+    sandbox: Sandbox, worker: Worker, letter: Path, mode: str
+) -> None:
+    """It comes before the request itself: nothing is said to be billed."""
+    conversion = checked_conversion(
+        source=letter, destination=letter.parent / "o.pdf", durable=mode != "direct"
+    )
+    session = worker.session()
+
+    def no_token(_: Credential) -> str:
+        raise UnexpectedAnswerError("no JWT in the answer")
+
+    session.client.token = no_token
+
+    with pytest.raises(UnexpectedAnswerError) as failure:
+        run(session, conversion)
+
+    assert "billed" not in str(failure.value)
+    assert [] == list(sandbox.requests)
+
+
+def test_download_that_is_missing_once(sandbox: Sandbox, worker: Worker, letter: Path) -> None:
+    """A result that is there, as a look says, is asked for again."""
+    sandbox.fail("GET /d", times=1, status=404)
+
+    worker.convert("durable", source=letter, destination=letter.parent / "o.pdf")
+
+    assert 1 == sandbox.billed
 
 
 # --- clocks ----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -60,6 +61,9 @@ def test_event_survives_json() -> None:
         pytest.param({"status": "done"}, id="unknown status"),
         pytest.param({"jobs": []}, id="no jobs"),
         pytest.param({"jobs": [["a" * 64]]}, id="job cut short"),
+        pytest.param({"jobs": [["a" * 64, 4, None, []]]}, id="no attempt of ours"),
+        pytest.param({"jobs": [["a" * 64, -1, None, []]]}, id="an attempt below 0"),
+        pytest.param({"jobs": [["a" * 64, math.inf, None, []]]}, id="an attempt without end"),
         pytest.param({"answered": [True, True]}, id="an answer too many"),
         pytest.param({"key_check": ...}, id="no key check"),
         pytest.param(None, id="nothing"),

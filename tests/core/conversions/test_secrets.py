@@ -189,3 +189,24 @@ def test_nothing_secret_stays_the_very_same() -> None:
 
     assert files is concealed_uris(files)
     assert files is revealed(files)
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray])
+def test_bytes_are_masked_and_hidden_as_the_text_that_they_hold(kind: Any) -> None:
+    """They are refused when the task runs, and Airflow stores and shows them before."""
+    secret, url = kind(b"s3cr3t"), kind(b"https://me:s3cr3t@h.org/a")
+
+    assert "s3cr3t" in secrets_in(None, {"UserPassword": [secret]}, None, None)
+    assert "s3cr3t" in secrets_in([url], None, None, None)
+    assert "s3cr3t" not in str(concealed_parameters({"UserPassword": secret, "OverlayFile": url}))
+    assert "s3cr3t" not in str(concealed_uris([url]))
+    assert [url] == revealed(concealed_uris([url]))
+
+
+@pytest.mark.parametrize("name", ["Authorization", "proxy-authorization", "BearerValue"])
+def test_header_given_as_a_parameter_is_secret(name: str) -> None:
+    """Its name is that of a header which holds a credential."""
+    given = {"Options": [{name: "Bearer s3cr3t"}], name: "Bearer s3cr3t"}
+
+    assert "Bearer s3cr3t" in secrets_in(None, given, None, None)
+    assert "s3cr3t" not in str(concealed_parameters(given))

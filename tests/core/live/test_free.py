@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_convertapi.errors import UnexpectedAnswerError
 from airflow_provider_convertapi.live.facts import roundest, set_line
 from airflow_provider_convertapi.live.report import render
 from airflow_provider_convertapi.live.run import run
@@ -41,6 +42,32 @@ def test_what_is_free_is_free_even_where_refusals_are_billed(
     admin = convertapi_sandbox.requests.filter(path="/user")
     assert {"master"} == {entry.authorization_kind for entry in admin}
     assert "--set jwt_leeway=30" in report
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"status": 200, "body": "<html>Sign in</html>", "content_type": "text/html"},
+        {"status": 200, "body": "{}", "content_type": "application/json"},
+        {"status": 302, "headers": {"Location": "http://login.example/"}},
+        {"status": 407, "body": "<html>", "content_type": "text/html"},
+        {"status": 404, "body": "not here", "content_type": "text/plain"},
+    ],
+    ids=lambda page: f"{page['status']} {page.get('body', '')[:3]}",
+)
+def test_a_host_that_is_not_convertapi_is_no_evidence(
+    convertapi_sandbox: Sandbox, new_check: Callable[..., Check], page: dict[str, Any]
+) -> None:
+    """A sign-in page or a proxy answers everything alike: nothing is said to be known."""
+    for method in ("GET", "POST", "PUT", "DELETE", "HEAD"):
+        convertapi_sandbox.fail(f"{method} /*", **page, times=None)
+    check = new_check(9)
+
+    with pytest.raises(UnexpectedAnswerError, match="is not ConvertAPI"):
+        run(check)
+
+    assert {} == known(check)
+    assert [] == convertapi_sandbox.requests.filter(method="POST")
 
 
 @pytest.mark.parametrize(
