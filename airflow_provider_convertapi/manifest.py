@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         costs = read_costs(given.directory) if given.cost else []
-        records = [] if given.cost else read_manifest(given.directory)
+        records = [] if costs else read_manifest(given.directory)
     except Exception as error:  # noqa: BLE001 - each store has its own errors
         is_ours = isinstance(error, ConvertApiError)
         said = error if is_ours else f"{given.directory} cannot be read: {error}"
@@ -124,11 +124,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if costs:
         _print_costs(costs, given)
         return 0
-    if not records and given.cost and _manifest_of(given.directory).part_names():
+    if records and given.cost:
         print("Nothing was paid.")  # noqa: T201 - as above
         return 0
     if not records:
-        print(f"{given.directory}: no manifest, or an empty one.", file=sys.stderr)  # noqa: T201 - as above
+        print(f"{given.directory}: no manifest, or none that can be read.", file=sys.stderr)  # noqa: T201 - as above
         return 1
     shown = [record for record in records if given.all or _is_shown(record, given.failed)]
     if given.csv:

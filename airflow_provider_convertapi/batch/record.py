@@ -156,6 +156,12 @@ def _number(value: Any) -> int:
     return value
 
 
+def _amount(value: Any) -> int:
+    if _number(value) < 0:
+        raise ValueError(value)
+    return int(value)
+
+
 def _truth(value: Any) -> bool:
     if type(value) is not bool:
         raise TypeError(value)
@@ -197,7 +203,11 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "tuple[str, ...]": _all(_text),
     "tuple[int, ...]": _all(_number),
 }
-_CHECKS = {one.name: _KINDS[str(one.type)] for one in fields(Record)} | {"when": _time}
+_CHECKS = {one.name: _KINDS[str(one.type)] for one in fields(Record)} | {
+    "when": _time,
+    "cost": _amount,
+    "charged": _amount,
+}
 """What a value has to be: whoever may write into the destination may write there anything."""
 
 _NAMES = tuple(_CHECKS)

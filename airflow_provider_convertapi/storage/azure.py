@@ -62,7 +62,9 @@ class AzureLocation(ObjectLocation):
         """Raise `ParameterError` where the URI names no container, or leads to another blob."""
         super().check_address(address, argument)
         if {".", ".."} & set(address.key.split("/")):
-            complaint = "has '.' or '..' in its path, which leads elsewhere in Azure; leave them out."
+            complaint = (
+                "has '.' or '..' in its path, which leads elsewhere in Azure; leave them out."
+            )
             raise wrong(argument, f"{shown(address.uri)} {complaint}")
 
     @property

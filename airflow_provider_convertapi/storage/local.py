@@ -117,7 +117,7 @@ class LocalLocation:
 
     def open(self, state: State | None = None) -> BinaryIO:  # noqa: ARG002 - costs nothing to ask again
         """Open the file for reading from its start."""
-        return self.path.open("rb", buffering=BLOCK)
+        return open(self.path, "rb", buffering=BLOCK, opener=_without_waiting)
 
     def pins(self, state: State) -> bool:  # noqa: ARG002 - whatever it is
         """Return False: a file may be written while it is read."""
@@ -390,6 +390,11 @@ def _found(entry: os.DirEntry[str], root: str, note: Note) -> Found | None:
         return Found.of(entry.path, entry.path.removeprefix(root), state)
     note(LINKED_DIRECTORY if state.kind == "directory" else IRREGULAR, entry.path)
     return None
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that took its place would else be waited for, without end."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 @contextmanager

@@ -206,8 +206,9 @@ class ObjectLocation(StoreLocation):
 
         :param paid: False where nothing was paid for it yet.
         """
-        what = f"{shown(self.uri)} cannot be written: its bucket does not exist. Create it."
-        return OutputNotWritableError(f"{what}{'' if paid is None else ' Nothing was paid.'}", paid)
+        what = f"{shown(self.uri)} cannot be written: its bucket does not exist."
+        unpaid = " Nothing was paid." if paid is False else ""
+        return OutputNotWritableError(f"{what}{unpaid} Create it.", paid)
 
     def try_uploading(self, key: str) -> None:
         """Do nothing: with a file system that we do not know, only writing could tell."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.storage.location import BLOCK
 from airflow_provider_convertapi.storage.objects import ObjectLocation, ObjectReader
-from airflow_provider_convertapi.storage.store import StoreLocation, asking, state_of
+from airflow_provider_convertapi.storage.store import StoreLocation, asking, block_for, state_of
 from airflow_provider_convertapi.storage.trouble import http_status, refuses_credentials
 from airflow_provider_convertapi.storage.uris import shown
 
@@ -34,11 +34,8 @@ _PARTS_FROM = 2 * BLOCK
 _PART = 5 * 1024 * 1024
 """Bytes of a part; S3 takes no smaller ones."""
 
-_MOST_PARTS = 10_000
-"""Parts of one upload (Amazon S3's limit)."""
-
-_PARTS_AT_ONCE = 4
-"""Parts that are sent at the same time; each holds its bytes in memory, and aiohttp a copy."""
+_IN_MEMORY = 4 * _PART
+"""Bytes of the parts that are sent at the same time; aiohttp holds them a second time."""
 
 _TOLD = (
     *("ETag", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME"),
@@ -172,7 +169,6 @@ class S3Location(ObjectLocation):
             super().upload(file, **options)
             return
         create = {"IfNoneMatch": "*"} if options.get("mode") == "create" else {}
-        block = max(_PART, -(-size // _MOST_PARTS))
         described: dict[str, Any] = {"Metadata": options.get("Metadata", {})}
         if kind := guess_type(file.name)[0]:
             described["ContentType"] = kind
@@ -180,7 +176,7 @@ class S3Location(ObjectLocation):
         begun = self.fs.call_s3("create_multipart_upload", **target, **described)
         target["UploadId"] = begun["UploadId"]
         try:
-            parts = {"Parts": self._upload_parts(file, block, target)}
+            parts = {"Parts": self._upload_parts(file, block_for(size, _PART), target)}
             self.fs.call_s3("complete_multipart_upload", **target, MultipartUpload=parts, **create)
         except BaseException:
             with suppress(Exception):  # what is left of it does not hide why
@@ -202,7 +198,7 @@ class S3Location(ObjectLocation):
             return {"PartNumber": number, **told}
 
         count = -(-file.stat().st_size // block)
-        with ThreadPoolExecutor(_PARTS_AT_ONCE) as pool:
+        with ThreadPoolExecutor(max(_IN_MEMORY // block, 1)) as pool:
             return list(pool.map(upload, range(1, count + 1)))
 
     @asking

@@ -5,14 +5,40 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import errno
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.storage.reader import Reader
 from airflow_provider_convertapi.storage.store import StoreLocation
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
     from airflow_provider_convertapi.storage.location import Address, State
+
+
+_FAILURES = frozenset(
+    {"SFTPFailure", "SFTPNoSpaceOnFilesystem", "SFTPQuotaExceeded", "SFTPWriteProtect"}
+)
+"""Classes of asyncssh's errors, by name, that a write ends with where no write can succeed."""
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Raise `OSError` for lack of room where the server says "failure".
+
+    OpenSSH says no more of a full disk, a quota and a read-only one.
+    """
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ not in _FAILURES:
+            raise
+        why = f"the server says {str(error)!r}, perhaps of a full or read-only disk"
+        raise OSError(errno.ENOSPC, why) from error
 
 
 class SftpLocation(StoreLocation):
@@ -36,6 +62,16 @@ class SftpLocation(StoreLocation):
     def reader(self, state: State | None) -> Reader:  # noqa: ARG002 - opening makes no extra request
         """Open the file; no block size, since asyncssh splits reads and would multiply it."""
         return Reader(self.fs.open(self.path, "rb"), self)
+
+    def try_writing(self) -> None:
+        """Make the directory, and write a hidden file that is removed again."""
+        with _writing():
+            super().try_writing()
+
+    def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:
+        """Upload a file; see `StoreLocation.put`."""
+        with _writing():
+            super().put(file, replace=replace, **more)
 
     def move_to_new(self, new: StoreLocation) -> None:
         """Rename with plain SFTP, which replaces no file; `mv` uses the variant that does."""

@@ -361,10 +361,13 @@ def accepted(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in known}
 
 
-def block_for(size: int) -> int:
-    """Return bytes for each part: above 78 GiB, 10,000 parts of 8 MiB are not enough."""
-    blocks = -(-size // (BLOCK * _MOST_PARTS))
-    return BLOCK * max(blocks, 1)
+def block_for(size: int, least: int = BLOCK) -> int:
+    """Return bytes for each part: above 78 GiB, 10,000 parts of 8 MiB are not enough.
+
+    :param least: bytes of a part as long as those are enough.
+    """
+    blocks = -(-size // (least * _MOST_PARTS))
+    return least * max(blocks, 1)
 
 
 def _directories(fs: Any, directory: str) -> Iterator[dict[str, Any]]:

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = "The sandbox has no engine for it; the real service converts it."
 _PAGE = "page.html"
+_GLANCE = 0.05
+"""Seconds after which a conversion sees that its latency was changed."""
 _DELETED = ServiceError(SERVER_ERROR, FAILED, "The job was deleted while it ran.")
 _FORGOTTEN = ServiceError(SERVER_ERROR, FAILED, "The sandbox was reset while it converted.")
 
@@ -225,10 +227,10 @@ class Conversions:
         return outcome
 
     async def _take_time(self, order: Order) -> None:
-        """Wait until the conversion has taken as long as conversions do here."""
-        left = order.exchange.began + self._state.settings.latency - time.monotonic()
-        if left > 0:
-            await asyncio.sleep(left)
+        """Wait until the conversion has taken as long as conversions do here and now."""
+        began, settings = order.exchange.began, self._state.settings
+        while (left := began + settings.latency - time.monotonic()) > 0:  # noqa: ASYNC110 - no event tells that a person set the switch
+            await asyncio.sleep(min(left, _GLANCE))
 
     async def _outcome(self, order: Order) -> Outcome:
         fault = order.fault
@@ -299,7 +301,8 @@ class Conversions:
                 return order.canned.cost
             counted = {"result": len(outcome.files), "input": len(order.files)}
             settings = self._state.settings
-            return settings.conversion_cost * counted.get(settings.cost_per, 1)
+            # A converter without a document, such as that of barcodes, is not free.
+            return settings.conversion_cost * max(counted.get(settings.cost_per, 1), 1)
         if outcome.error.status == SERVER_ERROR:
             return int(self._state.settings.bill_failed)
         refused = outcome.error.status in (BAD_REQUEST, UNSUPPORTED)

@@ -237,6 +237,26 @@ def test_no_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str], *, paid: b
     assert "Nothing was paid." in said.out if paid else "no manifest" in said.err
 
 
+@pytest.mark.parametrize(
+    "change",
+    [lambda line: line[:-30], lambda line: line.replace(b'"charged":5', b'"charged":-5')],
+    ids=["torn", "negative"],
+)
+def test_costs_of_damaged_records_are_not_called_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Any
+) -> None:
+    """Where no record can be read, nobody knows what was paid."""
+    own = Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}"))
+    own.write("1.jsonl", [record("a.pdf", 1, "1", cost=5, charged=5)])
+    [part] = (tmp_path / "_convertapi").rglob("1.jsonl")
+    part.write_bytes(change(part.read_bytes()))
+
+    assert 1 == manifest.main([str(tmp_path), "--cost"])
+
+    said = capsys.readouterr()
+    assert ("", True) == (said.out, "no manifest" in said.err)
+
+
 @pytest.mark.parametrize("what", ["out/a.pdf", "out/_convertapi/manifest/1.jsonl", "d/" * 4000])
 def test_what_is_no_destination(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str

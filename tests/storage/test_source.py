@@ -152,6 +152,19 @@ def test_vanished_file_has_changed(store: Store, tmp_path: Path) -> None:
     assert source.changed()
 
 
+@pytest.mark.timeout(20)
+def test_pipe_in_place_of_the_file(tmp_path: Path) -> None:
+    """A pipe that takes the file's place is not waited for."""
+    path = tmp_path / "a.txt"
+    path.write_text("x")
+    source = find_source(str(path))
+    path.unlink()
+    os.mkfifo(path)
+
+    with source.open() as file, pytest.raises(InputChangedError, match="nothing was paid"):
+        file.read()
+
+
 def _write_later(store: Store, name: str, data: bytes) -> None:
     """Write as somebody would some seconds later: SFTP tells whole seconds only."""
     store.write(name, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from airflow_provider_convertapi.errors import (
 )
 from airflow_provider_convertapi.storage import BLOCK, Destination, Publication, find_source
 from tests.stores import servers
-from tests.stores.places import S3Place
+from tests.stores.places import S3Place, SftpPlace
 from tests.stores.test_batches import places, write
 from tests.stores.test_single import convert
 from tests.tries import TaskInstance
@@ -209,3 +210,27 @@ def test_forgotten_upload_is_no_missing_bucket(
         publication.publish()
 
     assert bytes(size) == place.read("a.bin")
+
+
+@pytest.fixture
+def small_disk(stores: Callable[[str], Place]) -> Iterator[Place]:
+    """Provide a place on an SFTP server whose disk holds 1 MiB."""
+    place = stores("sftp")
+    assert isinstance(place, SftpPlace)
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place.path)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield place
+    subprocess.run(["umount", str(place.path)], check=True)
+
+
+def test_full_disk_of_a_file_server(small_disk: Place) -> None:
+    """OpenSSH says "Failure"; that concerns the place, and so ends a batch."""
+    uri, size = f"{small_disk.uri}a.bin", 2 << 20
+    with Publication(Destination.parse(uri), inputs=[], overwrite=False) as publication:
+        with publication.stage(uri, size) as sink:
+            sink.write(bytes(size))
+        with pytest.raises(OutputNotWritableError, match="Make room"):
+            publication.publish()
+
+    assert [] == small_disk.names()
