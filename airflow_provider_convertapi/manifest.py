@@ -116,10 +116,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         costs = read_costs(given.directory) if given.cost else []
         records = [] if costs else read_manifest(given.directory)
+        found = costs or records
+        complaint = "" if found else f"{given.directory}: no manifest, or none that can be read."
+    except ConvertApiError as error:
+        complaint = str(error)
     except Exception as error:  # noqa: BLE001 - each store has its own errors
-        is_ours = isinstance(error, ConvertApiError)
-        said = error if is_ours else f"{given.directory} cannot be read: {error}"
-        print(said, file=sys.stderr)  # noqa: T201 - a command speaks to a person
+        complaint = f"{given.directory} cannot be read: {error}"
+    if complaint:
+        print(complaint, file=sys.stderr)  # noqa: T201 - a command speaks to a person
         return 1
     if costs:
         _print_costs(costs, given)
@@ -127,9 +131,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if records and given.cost:
         print("Nothing was paid.")  # noqa: T201 - as above
         return 0
-    if not records:
-        print(f"{given.directory}: no manifest, or none that can be read.", file=sys.stderr)  # noqa: T201 - as above
-        return 1
     shown = [record for record in records if given.all or _is_shown(record, given.failed)]
     if given.csv:
         _write_csv(shown)

@@ -323,7 +323,7 @@ class Batch:
         # Others had used up what was left before this task paid for anything.
         looked = self.request.on_insufficient == "skip" and plan.balance is not None
         paid = summary.cost or summary.underway
-        return looked and not paid and isinstance(halted, QuotaExhaustedError)
+        return looked and not paid and halted.is_of_quota
 
     def _halted(self, error: ConvertApiError, summary: Summary, manifest: str) -> ConvertApiError:
         """Say what is done, what is left, and what to do about it."""

@@ -229,7 +229,7 @@ def test_token_that_cannot_be_had(serve: Serve, make_client: MakeClient) -> None
 
 @pytest.mark.parametrize(
     "error",
-    [ThrottledError("busy", 7.0), UnexpectedAnswerError("what?"), AuthenticationError("no", 4011)],
+    [ThrottledError("busy", 7.0), AuthenticationError("no", 4011)],
 )
 def test_other_trouble_with_the_token(
     serve: Serve, make_client: MakeClient, error: Exception
@@ -246,6 +246,19 @@ def test_other_trouble_with_the_token(
         make_client(server.url, token=token, renew=lambda _: True).send(SUBMIT)
     assert error is caught.value
     assert 1 == len(asked)
+    assert [] == server.requests
+
+
+def test_unreadable_token(serve: Serve, make_client: MakeClient) -> None:
+    """An answer that holds no token does not mean that the request itself was sent."""
+    server = serve(reply(202))
+
+    def token(_: Any) -> str:
+        raise UnexpectedAnswerError("what?")
+
+    with pytest.raises(UnexpectedAnswerError, match=r"what\?") as caught:
+        make_client(server.url, token=token).send(SUBMIT)
+    assert not caught.value.is_answer_lost
     assert [] == server.requests
 
 
