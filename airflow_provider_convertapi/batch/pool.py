@@ -122,8 +122,8 @@ class WorkerPool(Generic[Slot]):
         for slot in self.slots:
             # Daemons: one that hangs in a store must not keep the process of a killed task alive.
             thread = threading.Thread(target=self._work, args=(slot,), daemon=True)
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def stop(self) -> None:
         """Start nothing new; what is at the service may end, and cleanups still run."""

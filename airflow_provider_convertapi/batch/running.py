@@ -197,8 +197,8 @@ class BatchRun:
         )
         self._progress = self._new_progress()
         pool.add_cleanups(cleanups)
-        pool.start()
         try:
+            pool.start()
             self._supervise(pool)
         except BaseException:
             self._is_over = True

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 STEPS = [{"to_format": "protect", "parameters": {"UserPassword": "sesame"}}]
 POLL = "GET /async/job/*"
+THREADS = 2
 
 
 @contextmanager
@@ -310,3 +311,29 @@ def test_memory_of_a_halted_batch_does_not_grow_with_what_is_left(
         tracemalloc.stop()
 
     assert 4_000_000 > peaks[2] - peaks[1]
+
+
+def test_machine_without_another_thread(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the third thread is refused, what the first two do is stopped or recorded."""
+    night.write("a.txt", "b.txt", "c.txt", "d.txt")
+    night.sandbox.settings.latency = 0.5
+    started = 0
+
+    def start(thread: threading.Thread) -> None:
+        nonlocal started
+        started += thread.name.endswith("(_work)")
+        if started == THREADS + 1:
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    real = threading.Thread.start
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="new thread"):
+            night.run(TaskInstance(1, 1), durable=False)
+    assert THREADS + 1 == started
+
+    night.run(TaskInstance(2, 1), durable=False)
+
+    assert ["a.pdf", "b.pdf", "c.pdf", "d.pdf"] == night.outputs()
+    assert 4 == night.paid
