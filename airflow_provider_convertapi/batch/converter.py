@@ -19,6 +19,7 @@ from airflow_provider_convertapi.conversions.chain import Chain
 from airflow_provider_convertapi.conversions.checking import (
     acceptance_of,
     check_file,
+    check_input,
     request_for,
 )
 from airflow_provider_convertapi.conversions.direct import DirectConversion
@@ -71,7 +72,9 @@ class Converter:
 
     def check(self, item: Item) -> CheckedConversion:
         """Return what is asked for a file; no request goes to its store."""
-        conversion = self._conversion(item, self._listed(item))
+        source = self._listed(item)
+        check_input(source, "source")
+        conversion = self._conversion(item, source)
         check_file(self.request, conversion.requests[0])
         target = conversion.target
         target.destination.check_not_input([target.destination.uri], target.inputs)

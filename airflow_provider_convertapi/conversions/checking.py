@@ -363,10 +363,14 @@ def _found_source(uri: str) -> Input:
 
 
 def _found(uri: str, name: str, *, hash_limit: float | None) -> Input:
-    if is_url(uri):
-        check_url(uri, name)
-        return uri
-    found = find_source(uri, field=name, hash_limit=hash_limit)
-    if not found.size:
-        raise wrong(name, f"{shown(uri)} is empty, and ConvertAPI takes no file of 0 bytes")
+    found = uri if is_url(uri) else find_source(uri, field=name, hash_limit=hash_limit)
+    check_input(found, name)
     return found
+
+
+def check_input(found: Input, name: str) -> None:
+    """Raise `ParameterError` for what holds no document: sent, it may be billed."""
+    if isinstance(found, str):
+        check_url(found, name)
+    elif not found.size:
+        raise wrong(name, f"{shown(found.uri)} is empty, and ConvertAPI takes no file of 0 bytes")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_provider_convertapi.errors import BatchFailedError
+from tests.batch.nights import Night
+from tests.batch.test_waves import run_deferred
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.batch.nights import Night
+    from collections.abc import Callable, Iterator
 
 
 class _Pages(http.server.BaseHTTPRequestHandler):
@@ -108,3 +108,22 @@ def test_record_holds_nothing_secret_of_the_arguments(night: Night, pages: list[
     assert '"failed"' in text
     for secret in ("us3r", "passw0rd", "fr4gment", "h3ader-value"):
         assert secret not in text
+
+
+@pytest.mark.parametrize("more", [{}, {"durable": False}, {"deferrable": True}])
+def test_what_holds_no_document_is_not_sent(night: Night, more: dict[str, bool]) -> None:
+    """A URL that leads nowhere, and an empty file, fail alone and unpaid, as they do in a task."""
+    night.write("good.txt")
+    (night.source / "empty.txt").touch()
+    bad = ["http://host:/a.txt?sig=secret", "https://u:p/w@host/b.txt"]
+    source = [str(night.source / "good.txt"), str(night.source / "empty.txt"), *bad]
+
+    run: Callable[..., object] = run_deferred if "deferrable" in more else Night.run
+    with pytest.raises(BatchFailedError, match="3 of 4 files failed") as caught:
+        run(night, source=source, **more)
+
+    assert "is empty" in str(caught.value)
+    assert "host cannot be read" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    assert ["good.pdf"] == night.outputs()
+    assert (1, 1) == (night.sandbox.billed, night.paid)
