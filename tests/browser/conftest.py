@@ -52,11 +52,17 @@ def service() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
-def airflow(service: Sandbox) -> Iterator[Airflow]:
+def exhausted() -> Iterator[Sandbox]:
+    """Provide an account that has nothing left."""
+    with Sandbox(balance=0) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="session")
+def airflow(service: Sandbox, exhausted: Sandbox) -> Iterator[Airflow]:
     """Provide an Airflow with examples, whose night batch has run once."""
     with (
         tempfile.TemporaryDirectory(prefix="airflow-") as folder,
-        Sandbox(balance=0) as exhausted,
         s3.s3_server() as store,
     ):
         home = Path(folder)
