@@ -5,9 +5,9 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import re
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from mimetypes import guess_type
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -188,18 +188,32 @@ class S3Location(ObjectLocation):
         self, file: Path, block: int, target: Mapping[str, str]
     ) -> list[dict[str, Any]]:
         """Upload a file in blocks, few at a time, and return what completes the upload."""
+        # Not with `fsspec.asyn.sync`: where the task is stopped, it would go on uploading.
+        sent = asyncio.run_coroutine_threadsafe(self._send(file, block, target), self.fs.loop)
+        try:
+            return sent.result()
+        finally:
+            sent.cancel()
 
-        def upload(number: int) -> dict[str, Any]:
-            with file.open("rb") as source:
-                source.seek((number - 1) * block)
-                body = source.read(block)
-            part = self.fs.call_s3("upload_part", **target, PartNumber=number, Body=body)
-            told = {name: part[name] for name in _TOLD if name in part}
-            return {"PartNumber": number, **told}
+    async def _send(
+        self, file: Path, block: int, target: Mapping[str, str]
+    ) -> list[dict[str, Any]]:
+        told: dict[int, dict[str, Any]] = {}
 
-        count = -(-file.stat().st_size // block)
-        with ThreadPoolExecutor(max(_IN_MEMORY // block, 1)) as pool:
-            return list(pool.map(upload, range(1, count + 1)))
+        async def send_next() -> None:
+            while body := source.read(block):
+                number = source.tell() // block + (len(body) < block)
+                part = await self.fs._call_s3("upload_part", **target, PartNumber=number, Body=body)  # noqa: SLF001 - the public calls are not coroutines
+                told[number] = {name: part[name] for name in _TOLD if name in part}
+
+        with file.open("rb") as source:
+            senders = [asyncio.create_task(send_next()) for _ in range(max(_IN_MEMORY // block, 1))]
+            try:
+                await asyncio.gather(*senders)
+            finally:
+                for sender in senders:
+                    sender.cancel()
+        return [{"PartNumber": number, **told[number]} for number in sorted(told)]
 
     @asking
     def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:

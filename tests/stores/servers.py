@@ -210,6 +210,8 @@ class Front:
         self.refusal: tuple[int, str] | None = None
         """Status and code of the answer to what is refused; None passes all on."""
         self.what = ""
+        self.seen: list[str] = []
+        """The beginning of each request, in order."""
 
     def refuse(self, status: int, code: str, what: str = "PUT|POST") -> None:
         """Refuse from now on.
@@ -229,7 +231,8 @@ def front(behind: str) -> Iterator[Front]:
         def answer(self) -> None:
             """Pass a request on, or refuse it."""
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            if one.refusal and re.match(one.what, f"{self.command} {self.path}"):
+            one.seen.append(f"{self.command} {self.path}")
+            if one.refusal and re.match(one.what, one.seen[-1]):
                 status, code = one.refusal
                 text = f"<Error><Code>{code}</Code><Message>{code}: no</Message></Error>".encode()
                 # As S3 does with a redirect; without it botocore asks for the region for ever.

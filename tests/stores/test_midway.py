@@ -171,10 +171,10 @@ def test_refused_connection_names_the_remedy(
 def test_upload_that_is_refused_midway_leaves_nothing(
     stores: Callable[[str], Place], front: Front
 ) -> None:
-    """No object is there, and no parts that would cost until somebody looks for them."""
+    """No object is there, no parts that would cost until somebody looks, and no more are sent."""
     place = stores("moto")
     assert isinstance(place, S3Place)
-    uri, size = f"s3://{front.conn_id}@bucket/{place.key('a.bin')}", 5 * BLOCK
+    uri, size = f"s3://{front.conn_id}@bucket/{place.key('a.bin')}", 12 * BLOCK
     front.refuse(400, "ExpiredToken", ".*partNumber=4")
 
     with Publication(Destination.parse(uri), inputs=[], overwrite=False) as publication:
@@ -185,6 +185,8 @@ def test_upload_that_is_refused_midway_leaves_nothing(
         left = place.client.list_multipart_uploads(Bucket="bucket").get("Uploads", [])
         assert [] == [upload for upload in left if upload["Key"] == place.key("a.bin")]
         assert [] == place.names()
+        # Of 20: those that were on their way with the fourth.
+        assert sum("partNumber" in request for request in front.seen) < 10
 
         front.refusal = None
         publication.publish()
