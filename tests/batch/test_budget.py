@@ -129,6 +129,7 @@ def test_throttled_first_file_does_not_block_the_others(night: Night, mode: dict
 
 
 @JOBS
+@pytest.mark.once
 def test_paid_jobs_that_are_forgotten_are_not_free(night: Night, deferrable: bool) -> None:
     """Where the service forgets early, what was thought to be paid is reserved at the POST."""
     names = [f"{number}.txt" for number in range(5)]

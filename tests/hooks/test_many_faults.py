@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from convertapi_sandbox import Sandbox
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.once]
 
 COUNT = 60
 
