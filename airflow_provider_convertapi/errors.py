@@ -45,12 +45,12 @@ from airflow_provider_convertapi.wording import on_one_line
 Concern = Literal["document", "request", "result", "files", "account", "run", "service"]
 """What an error is about.
 
-- ``document`` and ``request``: the service's verdict on the file, or on what was asked for; or ours
-  on what it made of the file
+- ``document`` and ``request``: the service's verdict on the file, or on the request; or our own on
+  the result
 - ``result``: a conversion that may have been paid, and has no result
-- ``files``: inputs and outputs where they are stored
+- ``files``: inputs and outputs in their stores
 - ``account`` and ``run``: something that concerns all other files, too, so that no more are sent
-- ``service``: the service, or the way to it
+- ``service``: the service, or the connection to it
 """
 
 __all__ = [
@@ -90,7 +90,7 @@ class ConvertApiError(Exception):
     """Whether another try may end differently, with no change made."""
 
     transient_in_batch: ClassVar[bool] = False
-    """Whether it is so for a file of a batch, whose next try lists the inputs again."""
+    """Whether that is so for a file of a batch, whose next try lists the inputs again."""
 
     concerns: ClassVar[Concern] = "service"
 
@@ -98,13 +98,13 @@ class ConvertApiError(Exception):
     """What happened, in a few words that are true of every instance."""
 
     advice: ClassVar[str] = "read the message above; clear the task to try again."
-    """What a person can do, where the message does not say it better."""
+    """What a person can do, if the message does not say it better."""
 
     set_out: str | None = None
-    """The message below a short first line, as Airflow shows it; None until it leaves a task."""
+    """The message with a short first line, for Airflow's page; None until it leaves a task."""
 
     paid: bool | None = None
-    """Whether a conversion that ends this way was billed; None where that is unknown."""
+    """Whether a conversion that ends this way was billed; None if that is unknown."""
 
     bars_file: bool = False
     """Whether a batch must not pay for the file again in later runs, until file or parameters
@@ -123,10 +123,10 @@ class ConvertApiError(Exception):
     """Whether no conversions are left, so that buying some is what helps."""
 
     code: int | None = None
-    """ConvertAPI's Code; None where the answer had none, or there was no answer."""
+    """ConvertAPI's Code; None if the answer had none, or there was no answer."""
 
     retry_after: float | None = None
-    """Seconds that the service asked to wait; None where it gave no number."""
+    """Seconds that the service asked to wait; None if it gave no number."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -142,7 +142,7 @@ class ConvertApiError(Exception):
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the service answered, and will not convert what it was sent."""
+        """Whether the service answered, and will not convert this request."""
         return self.concerns in ("document", "request")
 
     @property
@@ -157,7 +157,7 @@ class ConvertApiError(Exception):
 
 
 def facts_of(name: str | None) -> type[ConvertApiError]:
-    """Return the facts of a failure of which only the name was kept, whether we know it or not."""
+    """Return the facts of a failure from its class's name; defaults for an unknown name."""
     kind = globals().get(name or "")
     if isinstance(kind, type) and issubclass(kind, ConvertApiError):
         return kind
@@ -170,7 +170,7 @@ def with_facts(error: BaseException) -> ConvertApiError:
 
 
 class _OtherError(ConvertApiError):
-    """The facts that are assumed for a store's own error, and for one of a later version."""
+    """The facts that are assumed for a store's own error, and for errors of a later version."""
 
     transient = True
 
