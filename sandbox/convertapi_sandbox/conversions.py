@@ -255,7 +255,7 @@ class Conversions:
             )
 
     def _check_wanted(self, order: Order) -> None:
-        """Raise if the job was deleted, or the sandbox reset, so that no caller wants the results."""
+        """Raise if the job was deleted, or the sandbox reset: then no caller wants results."""
         if order.is_waived:
             raise _DELETED
         if not self._state.account.holds(order.receipt):
