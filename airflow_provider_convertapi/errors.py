@@ -189,8 +189,8 @@ class ParameterError(ConvertApiError):
 
     :param message: names the parameter and the remedy.
     :param invalid: parameter or argument name -> what is wrong with it; empty when unknown.
-    :param bars_file: False where the same request may be accepted later, since a proxy or a setting
-        may have refused it (HTTP 413), or where it was not the conversion that was refused.
+    :param bars_file: False if the same request may be accepted later, since a proxy or a setting
+        may have refused it (HTTP 413), or if it was not the conversion that was refused.
     """
 
     title = "What was asked for is not possible."
@@ -210,7 +210,7 @@ class ParameterError(ConvertApiError):
 class UnsupportedFormatError(ConvertApiError):
     """The service does not convert this kind of file, or this pair of formats (HTTP 415).
 
-    :param bars_file: False where the host may be the wrong one (404, 405), or where it was not the
+    :param bars_file: False if the host may be the wrong one (404, 405), or if it was not the
         conversion that was refused.
     """
 
@@ -258,7 +258,7 @@ class OutputExistsError(ConvertApiError):
 class OutputNotWritableError(ConvertApiError):
     """Outputs cannot be written: no space, a read-only place, or one that is not permitted.
 
-    :param paid: False where it was found before paying.
+    :param paid: False if it was found before paying.
     """
 
     title = "An output cannot be written."
@@ -274,7 +274,7 @@ class OutputNotWritableError(ConvertApiError):
 class AuthenticationError(ConvertApiError):
     """The service does not accept the credential (HTTP 401, or 403 for a stored file).
 
-    :param code: ConvertAPI's Code (4010-4013, 4015, 4017), None where the answer had none.
+    :param code: ConvertAPI's Code (4010-4013, 4015, 4017), None if the answer had none.
     """
 
     title = "ConvertAPI does not accept the credential."
@@ -291,7 +291,7 @@ class AuthenticationError(ConvertApiError):
 class QuotaExhaustedError(ConvertApiError):
     """No conversions are left on the account (HTTP 403, or Code 4014).
 
-    :param paid: None where the service does not tell about jobs that were submitted before.
+    :param paid: None if it is not known whether a job that was submitted before was paid.
     """
 
     is_of_quota = True
@@ -310,7 +310,7 @@ class ThrottledError(ConvertApiError):
     """The service is overloaded or the plan's concurrency is used up (HTTP 503 or 429).
 
     :param retry_after: seconds the service asked to wait; None when it did not say.
-    :param code: ConvertAPI's Code, None where the answer had none.
+    :param code: ConvertAPI's Code, None if the answer had none.
     """
 
     title = "ConvertAPI is too busy."
@@ -382,7 +382,7 @@ class ResultCheckError(ConvertApiError):
     A `result_check` raises it with its reason as the only argument.
 
     :param message: why.
-    :param kept: URIs where the refused results are kept; empty where they are not.
+    :param kept: URIs where the refused results are kept; empty if they are not.
     """
 
     title = "The result is refused."

@@ -53,7 +53,7 @@ class Permit(Protocol):
         ...
 
     def found(self, *, is_running: bool) -> None:
-        """Note that the service has a job already, so its cost is no longer a decision."""
+        """Note that the service has a job already, whose cost cannot be avoided any more."""
         ...
 
 

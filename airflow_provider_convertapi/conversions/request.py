@@ -93,7 +93,7 @@ class CheckedSettings(ConversionOptions):
 
     :param files: URIs of the file parameters, by name.
     :param plain: the other parameters as text, without `Timeout`.
-    :param service_timeout: the user's `Timeout` parameter in seconds, None where not given.
+    :param service_timeout: the user's `Timeout` parameter in seconds, None if not given.
     """
 
     files: Mapping[str, str] = field(repr=False)
@@ -116,7 +116,7 @@ class CheckedSettings(ConversionOptions):
 
     @property
     def from_formats(self) -> list[str | None]:
-        """Return the source format of every step, None where it was not given."""
+        """Return the source format of every step, None if it was not given."""
         return [self.from_format, *(step.from_format for step in self.steps)]
 
 
@@ -144,7 +144,7 @@ class ConversionRequest:
     """The checked request of one call of a converter.
 
     :param parameters: the converter's own parameters as text, without files and `Timeout`.
-    :param service_timeout: the user's `Timeout` parameter in seconds, None where not given.
+    :param service_timeout: the user's `Timeout` parameter in seconds, None if not given.
     :param settings: the arguments that are the same for every file and step.
     :param stored: file ids of inputs that are at the service already, by their key.
     :param title: its name in logs and errors; empty means the names of its inputs.

@@ -86,7 +86,7 @@ def concealed_uris(uris: Any) -> Any:
 
 
 def concealed_parameters(parameters: Any) -> Any:
-    """Return parameters that show no secret; a value that its name makes secret is sent as text.
+    """Return parameters that show no secret; a value with a secret name becomes the text sent.
 
     Airflow's masker alone is not enough: it skips numbers, short texts and deeply nested ones.
     """

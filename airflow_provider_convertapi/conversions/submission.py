@@ -1,4 +1,4 @@
-"""Submit a conversion so that it is paid once, even where the answer gets lost.
+"""Submit a conversion so that it is paid once, even if the answer is lost.
 
 This module may change from release to release.
 """

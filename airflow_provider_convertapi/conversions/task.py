@@ -29,7 +29,7 @@ class TaskTry:
     :param is_again: whether Airflow has run this very try before, and rescheduled it.
     :param is_last: whether Airflow starts no other try by itself.
     :param started: seconds since the epoch at which the try began.
-    :param execution_timeout: seconds after which Airflow ends the task; None where it never does.
+    :param execution_timeout: seconds after which Airflow ends the task; None if it never does.
     :param random: set only outside of tasks, where no other process can derive the same ids.
     """
 

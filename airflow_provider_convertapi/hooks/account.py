@@ -51,7 +51,7 @@ def account_calls(settings: ConnectionSettings) -> Iterator[None]:
 
 
 def check_master_token(settings: ConnectionSettings) -> None:
-    """Raise `ConnectionConfigError` where the connection has no master token."""
+    """Raise `ConnectionConfigError` if the connection has no master token."""
     if not settings.master_token:
         raise ConnectionConfigError(
             f"Connection {settings.conn_id!r}: extra master_token is empty, and ConvertAPI shows "

@@ -350,7 +350,7 @@ class ConvertApiHook(BaseHook):
     def get_statistics(self, start_date: str, end_date: str) -> list[dict[str, Any]]:
         """Return the conversions between two dates; needs the master token.
 
-        All are held in memory; `write_statistics` has no such limit.
+        The answer may have at most 8 MiB; `write_statistics` has no such limit.
 
         :param start_date: the first day, as ``YYYY-MM-DD``.
         :param end_date: the last day, as ``YYYY-MM-DD``.

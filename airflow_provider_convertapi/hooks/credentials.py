@@ -36,7 +36,7 @@ def turned_to_the_service(conn_id: str) -> str:
 class Credentials:
     """The credentials of one connection; all threads share a JWT until it is about to expire.
 
-    :param execution_timeout: seconds that the task may run; None where it has no limit.
+    :param execution_timeout: seconds that the task may run; None if it has no limit.
     :param ask: calls the service's endpoint that returns a JWT.
     :param clock: seconds since the epoch.
     :param say: logs a warning.
@@ -71,7 +71,7 @@ class Credentials:
             return self._current.get() or self._current.set(self._next(), since)
 
     def renew(self, refused: str) -> bool:
-        """Stop using a JWT that was refused; False where there are no JWTs to renew."""
+        """Stop using a JWT that was refused; False if there are no JWTs to renew."""
         if self._settings.auth == "api_token":
             return False
         with self._renewing:

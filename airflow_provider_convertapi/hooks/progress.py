@@ -22,7 +22,7 @@ KEY = "progress"
 
 
 def board_of(context: Mapping[str, Any], log: logging.Logger) -> Callable[[], Board] | None:
-    """Return a function that makes the board of a task; None where Airflow has no such store."""
+    """Return a function that makes the board of a task; None if Airflow has no such store."""
     store = context.get("task_state_store")
     if store is None:
         return None

@@ -32,7 +32,7 @@ def note_outlets(
     task has paid; outlets that are not assets are ignored.
 
     :param lineage: returns what the task did.
-    :param place: URI of what was written, which becomes an alias's asset; None where nothing was.
+    :param place: URI of what was written, which becomes an alias's asset; None if nothing was.
     """
     for outlet in outlets:
         try:

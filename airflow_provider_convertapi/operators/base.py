@@ -179,7 +179,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         return operator_lineage(self._lineage(), deferrable=self.deferrable)
 
     def _lineage(self) -> Lineage | None:
-        """Return what this try has done so far; None where it has not begun to convert."""
+        """Return what this try has done so far; None if it has not begun to convert."""
         raise NotImplementedError
 
     def _note_outlets(self, context: Context, place: str | None) -> None:
@@ -187,7 +187,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
         Never raises: the task has paid, and must not fail now.
 
-        :param place: URI of what was written; None where nothing was.
+        :param place: URI of what was written; None if nothing was.
         """
         if not self.outlets:
             return

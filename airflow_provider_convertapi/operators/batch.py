@@ -83,7 +83,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     :param max_in_flight: how many files are converted at a time; fewer while the service is busy.
     :param max_conversions: the most that this task instance may pay for, over all its tries; None
         for no limit. A plan above it is refused before anything is paid.
-    :param on_insufficient: what happens where the account's balance, read with the connection's
+    :param on_insufficient: what happens if the account's balance, read with the connection's
         `master_token` before anything is paid, does not cover the plan: ``fail`` fails the task at
         once, ``skip`` skips it, and ``partial`` converts what the balance covers, marks the rest
         `not_attempted`, and succeeds. With any of them the balance limits what is paid, as

@@ -85,7 +85,7 @@ def of_conversion(
 ) -> Lineage:
     """Return the lineage of one conversion.
 
-    :param result: None where it has not succeeded.
+    :param result: None if it has not succeeded.
     """
     inputs = [uri for request in conversion.requests for uri in request.input_uris]
     inputs += _files_of(conversion.steps)

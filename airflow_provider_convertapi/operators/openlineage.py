@@ -55,7 +55,7 @@ class ConvertApiConversionRunFacet(RunFacet):
 
 
 def operator_lineage(lineage: Lineage | None, *, deferrable: bool) -> OperatorLineage[Any, Any]:
-    """Return what OpenLineage's extractor expects; empty where nothing was converted.
+    """Return what OpenLineage's extractor expects; empty if nothing was converted.
 
     :param deferrable: whether the task waits in the triggerer.
     """

@@ -235,7 +235,7 @@ class LocalPart:
             self._release()
             return None
         self._lock = os.dup(file.fileno())  # the file itself is closed long before it is published
-        with suppress(BlockingIOError):  # another task may be removing it, before we locked it
+        with suppress(BlockingIOError):  # another task may have locked it first, as a leftover
             try_to_lock(self._lock)
             if is_at(self._lock, self.staged):
                 return file
