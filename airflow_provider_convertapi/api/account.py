@@ -71,7 +71,7 @@ class Account:
 
     @property
     def remaining(self) -> int | None:
-        """Return the conversions that are left; below 0 where a plan bills beyond its size."""
+        """Return the conversions that are left; below 0 if the plan bills beyond its size."""
         if self.total is None or self.consumed is None:
             return None
         return self.total - self.consumed

@@ -107,7 +107,7 @@ class FileTask:
     def collect(self) -> ConversionResult | None:
         """Collect what an earlier wave submitted, if it has an answer."""
         ref = self.known[-1]
-        # A look is free and returns at once; `convert` would wait for a job that still runs.
+        # A lookup is free and returns at once; `convert` would wait for a job that still runs.
         answer = self.converter.job(self.item, ref).look(ref.attempt)
         return self.convert() if answer.conversion or answer.verdict else None
 

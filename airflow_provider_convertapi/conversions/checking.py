@@ -77,7 +77,7 @@ def check_conversion(
     destination = Destination.parse(plain_text("destination", arguments.destination))
     sources: Sequence[Input] = uris
     if find_inputs:
-        sources = [_found_source(uri) for uri in uris]
+        sources = [_find_source_file(uri) for uri in uris]
     files: Mapping[str, Input] = settings.files
     if find_inputs:
         files = find_files(settings.files, hash_limit=INLINE_LIMIT)
@@ -114,7 +114,7 @@ def what_is_asked(arguments: ConversionArguments) -> dict[str, Any]:
     if isinstance(source, Mapping) and "source" in source:
         shard, source = [str(part) for part in source.get("shard") or ()], source.get("source")
     return {
-        "source": [_asked_source(item) for item in flatten(source) if item is not None],
+        "source": [_source_identity(item) for item in flatten(source) if item is not None],
         "shard": shard,
         "destination": plain_text("destination", arguments.destination),
         "from": settings.from_format,
@@ -175,7 +175,7 @@ def _result_format(request: ConversionRequest, settings: CheckedSettings) -> str
     return made
 
 
-def _asked_source(item: object) -> list[str]:
+def _source_identity(item: object) -> list[str]:
     """Return what identifies one source: a file, a listing, or the summary of a batch."""
     if isinstance(item, Mapping):
         return [json.dumps(dict(item), sort_keys=True, default=str)]
@@ -326,7 +326,7 @@ def _source_files(inputs: Sequence[Input], origin: str, target: str) -> list[Inp
     if not inputs:
         return []
     if converter is not None and origin in converter.extensions:
-        inputs = [_called(item, origin, converter.extensions) for item in inputs]
+        inputs = [_with_extension(item, origin, converter.extensions) for item in inputs]
     if len(inputs) > 1 and not takes_several:
         raise wrong(
             "source",
@@ -344,14 +344,14 @@ def _source_files(inputs: Sequence[Input], origin: str, target: str) -> list[Inp
     return [InputFile(name, "0", inputs[0])]
 
 
-def _called(item: Input, origin: str, extensions: Sequence[str]) -> Input:
+def _with_extension(item: Input, origin: str, extensions: Sequence[str]) -> Input:
     """Return a file with an extension of its format: the service reads the format from the name."""
     if not isinstance(item, Source) or extension_of(item.name) in extensions:
         return item
     return replace(item, name=f"{item.name.rstrip('.')}.{origin}")
 
 
-def _found_source(uri: str) -> Input:
+def _find_source_file(uri: str) -> Input:
     """Find a source; the error for a glob names the operator that takes globs."""
     try:
         return _found(uri, "source", hash_limit=INLINE_LIMIT)

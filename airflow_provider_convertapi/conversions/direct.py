@@ -188,7 +188,7 @@ class DirectConversion:
         request = self.request
         return convert_directly(*request.pair, timeout, request.fields(timeout))
 
-    def _last_look(self) -> None:
+    def _recheck(self) -> None:
         """Wait for the permit, then check once more, right before paying, that it may convert."""
         self._is_sent = False
         self.settings.permit.acquire()
@@ -200,8 +200,8 @@ class DirectConversion:
 
     def _exchange(self, request: Endpoint[None]) -> ConversionResult:
         marks = self.session.task.marks
-        with self._for_good(), self.conversion.target.publication(marks) as publication:
-            with self.client.stream(request, fresh=True, before=self._last_look) as (head, blocks):
+        with self._errors_are_final(), self.conversion.target.publication(marks) as publication:
+            with self.client.stream(request, fresh=True, before=self._recheck) as (head, blocks):
                 results = _Results(self.conversion.target.destination, publication)
                 self.cost = 1  # a 2xx is billed; the parts of the answer name the exact cost
                 self._read(results, head, blocks)
@@ -212,7 +212,7 @@ class DirectConversion:
             return ConversionResult(outputs, cost, cost, sizes, publication.digests)
 
     @contextmanager
-    def _for_good(self) -> Iterator[None]:
+    def _errors_are_final(self) -> Iterator[None]:
         """Make every error of a paid conversion permanent: Airflow's retry would pay again."""
         try:
             yield

@@ -249,7 +249,7 @@ class StepJob:
         try:
             mine = Submission(job, attempt, job.request.timeout_for(timeouts)).submit()
         except ConversionError:
-            # A 5xx with a Code is billed, even where it answers the submit itself.
+            # A 5xx with a Code is billed, even if it answers the submit itself.
             self.cost = self.charged = 1
             raise
         self._next_attempt = None

@@ -133,7 +133,7 @@ def _telling_cost(
         yield
     except ConvertApiError as error:
         _count(session, conversion, prepared.charged, goes_on=error.job_goes_on)
-        if not prepared.cost or _says_it(error, prepared):
+        if not prepared.cost or _states_cost(error, prepared):
             raise
         said = f"{error} {_spent(prepared, error)}"
         raise type(error)(said, *error.args[1:]) from error.__cause__
@@ -147,7 +147,7 @@ def _telling_cost(
         raise
 
 
-def _says_it(error: ConvertApiError, prepared: Chain | DirectConversion) -> bool:
+def _states_cost(error: ConvertApiError, prepared: Chain | DirectConversion) -> bool:
     """Tell whether the text has the cost already: a transport error, or the only verdict."""
     is_lone = prepared.cost == prepared.charged == 1
     return isinstance(error, TransportError) or (is_lone and error.is_verdict)

@@ -49,7 +49,7 @@ def converters_of(
 ) -> list[str]:
     """Return the converter of each step, as ConvertAPI names it: ``docx/to/pdf``.
 
-    :param origin: the first step's source format; ``*`` where each file has its own.
+    :param origin: the first step's source format; ``*`` if each file has its own.
     :param target: its target; `parameters` its converter's parameters.
     """
     names = []

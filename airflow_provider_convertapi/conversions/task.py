@@ -49,7 +49,7 @@ class TaskTry:
     def from_context(cls, context: Mapping[str, Any], now: float) -> TaskTry:
         """Return the try of a running task.
 
-        :param now: seconds since the epoch; used where Airflow does not say when the try began.
+        :param now: seconds since the epoch; used if Airflow does not say when the try began.
         """
         ti = context["ti"]
         task = context.get("task") or getattr(ti, "task", None)
@@ -72,7 +72,7 @@ class TaskTry:
 
     @classmethod
     def outside(cls, now: float) -> TaskTry:
-        """Return a substitute for a try where there is no task.
+        """Return a substitute for a try, outside of tasks.
 
         :param now: seconds since the epoch.
         """

@@ -159,12 +159,12 @@ def _report(
     writer = csv.DictWriter(line, columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        yield _taken(line)
+        yield _take_text(line)
         writer.writerow({name: cell(value) for name, value in row.items()})
-    yield _taken(line)
+    yield _take_text(line)
 
 
-def _taken(line: io.StringIO) -> bytes:
+def _take_text(line: io.StringIO) -> bytes:
     text = line.getvalue()
     line.seek(0)
     line.truncate()

@@ -244,7 +244,7 @@ class ConvertApiHook(BaseHook):
         given = conversion_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        with self._telling(given):
+        with self._reporting_failures(given):
             return convert(self.open_session(), given)
 
     def convert_batch(
@@ -267,7 +267,7 @@ class ConvertApiHook(BaseHook):
         )
         session = self.open_session()
         session.new_board = board_of(_running_context() or {}, session.log)
-        with self._telling(given):
+        with self._reporting_failures(given):
             return convert_batch(session, given)
 
     def plan(
@@ -290,17 +290,17 @@ class ConvertApiHook(BaseHook):
         given = batch_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        with self._telling(given):
+        with self._reporting_failures(given):
             return plan(self.open_session(), given)
 
-    def _telling(self, given: ConversionArguments) -> AbstractContextManager[None]:
+    def _reporting_failures(self, given: ConversionArguments) -> AbstractContextManager[None]:
         """Log errors, and raise the permanent ones as failures, which are not retried."""
         from airflow_provider_convertapi.conversions.failure_log import FailureLog
 
         session = self.open_session()
         session.bill = None  # it may be that of an earlier call
-        told = FailureLog(session.log, lambda: given.source, lambda: session.bill)
-        return explicit_failures(quota=given.on_quota_exhausted, tell=told.tell)
+        failure_log = FailureLog(session.log, lambda: given.source, lambda: session.bill)
+        return explicit_failures(quota=given.on_quota_exhausted, tell=failure_log.tell)
 
     @property
     def _logger(self) -> logging.Logger:

@@ -24,8 +24,8 @@ _MOST_READINGS = 15
 class Money:
     """Conversions that the check may take, and those that it took.
 
-    Where there is a master token, `ConversionsConsumed` of `GET /user` counts; else what the
-    answers tell, and the most that a request without such an answer can have cost.
+    With a master token, `ConversionsConsumed` of `GET /user` counts.  Without one, the costs in the
+    answers count, and the greatest possible cost of a request without such an answer.
 
     :param allowed: the number that the user allows.
     :param master_token: None if nothing is measured.
@@ -97,7 +97,7 @@ class Money:
         """Return the conversions counted since the last call, when the count no longer changes.
 
         :param expected: wait a little longer while fewer are counted.
-        :returns: None where nothing is measured.
+        :returns: None if nothing is measured.
         """
         if self._latest is None:
             return None

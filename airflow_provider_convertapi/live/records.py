@@ -28,7 +28,7 @@ _RESULTS = 2
 def ask(check: Check) -> Job | None:
     """Convert a PDF of two pages as a job, and observe its record.
 
-    :returns: the job; None where it did not end well, and then nothing more can be converted.
+    :returns: the job; None if it did not succeed, and then nothing more can be converted.
     """
     check.say("Converting a PDF of two pages as a job …")
     job = check.submit(PAIR, [("File", pdf(2))], worst=1, stores=True)

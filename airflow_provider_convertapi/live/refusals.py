@@ -172,7 +172,7 @@ def _was_billed(check: Check, seen: list[str], ask_one: _Question) -> bool:
 def _ask_again(check: Check, seen: list[str], ask_one: _Question) -> int | None:
     """Send the same again: a deleted job is billed late only once, but a refusal each time.
 
-    :returns: the conversions billed for the refusal; None where that cannot be told.
+    :returns: the conversions billed for the refusal; None if that is not known.
     """
     if not check.money.may(check.money.unit):
         return None

@@ -1,7 +1,7 @@
 """Question 8: which JWTs the service accepts, and what POST /token/jwt answers.  All of it is free.
 
-A JWT is judged at POST /token/jwt, which is not a conversion: the service refuses a JWT there in
-either case, but one that it cannot verify for another reason than one that it can.
+A JWT is tested at POST /token/jwt, which is not a conversion.  The service refuses every JWT there,
+but it gives another reason for a JWT that it cannot verify than for one that it can.
 
 This module may change from release to release.
 """
@@ -211,7 +211,7 @@ def _bounds(
     """Return the largest accepted value, and the smallest refused one, infinite if there is none.
 
     :param attempt: tries about a value; returns the exact value, and whether it was accepted.
-    :returns: None where an answer shows neither.
+    :returns: None if an answer shows neither.
     """
     refused, left = math.inf, [step for step in steps if step > accepted]
     for _ in range(_MOST_TRIES):

@@ -33,7 +33,7 @@ class ConvertApiAccountOperator(BaseOperator):
 
     Returns a dictionary: `active` (whether the account may convert), `total` (conversions of the
     plan), `consumed` and `remaining`.  A value that ConvertAPI does not report is None, and
-    `remaining` is below 0 where a plan bills beyond its size.  The connection needs a
+    `remaining` is below 0 if the plan has billed beyond its size.  The connection needs a
     `master_token`; reading the account is free.
 
     :param convertapi_conn_id: the connection's id. (templated)

@@ -220,13 +220,13 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         from airflow_provider_convertapi.conversions.failure_log import FailureLog
         from airflow_provider_convertapi.failures import explicit_failures
 
-        told = FailureLog(
+        failure_log = FailureLog(
             self._logger,
             lambda: self.source,
             lambda: self._session.bill if self._session else None,
             is_resumed,
         )
-        return explicit_failures(quota=self._arguments().on_quota_exhausted, tell=told.tell)
+        return explicit_failures(quota=self._arguments().on_quota_exhausted, tell=failure_log.tell)
 
     @property
     def _logger(self) -> logging.Logger:

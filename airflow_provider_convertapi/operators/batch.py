@@ -197,7 +197,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
             if self.deferrable and batch.request.durable:
                 from airflow_provider_convertapi.batch.waves import Waves
 
-                return self._end(context, self._awaited(batch, Waves(batch).start(planned)))
+                return self._end(context, self._or_defer(batch, Waves(batch).start(planned)))
             if self.deferrable:
                 self.log.info("durable=False makes no job to wait for: the task runs directly.")
             return self._end(context, batch.run(planned))
@@ -209,9 +209,9 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         with self._explicit_failures(is_resumed=True):
             # A paid result can be collected even if the files among the parameters are gone.
             batch = self._batch(context, is_resumed=True)
-            return self._end(context, self._awaited(batch, Waves(batch).resume(event)))
+            return self._end(context, self._or_defer(batch, Waves(batch).resume(event)))
 
-    def _awaited(self, batch: Batch, result: Deferral | dict[str, Any]) -> dict[str, Any]:
+    def _or_defer(self, batch: Batch, result: Deferral | dict[str, Any]) -> dict[str, Any]:
         """Return the summary, or let the triggerer wait, which raises `TaskDeferred`."""
         if not isinstance(result, dict):
             jobs = result.jobs

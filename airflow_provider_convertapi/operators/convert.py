@@ -225,7 +225,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
 def _with_outputs(arguments: ConversionArguments) -> ConversionArguments:
     """Replace each batch summary in `source` by the files that the batch made.
 
-    `AirflowSkipException` where the batches made no files.
+    `AirflowSkipException` if the batches made no files.
     """
     from airflow_provider_convertapi.batch.made import with_outputs
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _DIGEST_LENGTH = 16
 
 _ANY = "*"
-"""Stands for the source format where each file has its own."""
+"""Stands for the source format if each file has its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""A task's lineage in OpenLineage's form; imported only where OpenLineage's provider is installed.
+"""A task's lineage in OpenLineage's form; imported only if OpenLineage's provider is installed.
 
 This module may change from release to release.
 """
