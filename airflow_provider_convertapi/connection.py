@@ -99,7 +99,7 @@ class ConnectionSettings:
 
     @property
     def is_geo_routed(self) -> bool:
-        """Tell whether the host is the worldwide one, whose regions do not share ids."""
+        """Tell whether the host is the worldwide one, whose regions perhaps do not share ids."""
         return urlsplit(self.base_url).hostname == DEFAULT_HOST
 
     @property

@@ -53,7 +53,7 @@ class Index:
     :param tables: the tables that hold them.
     :param task: the task whose spending is counted.
     :param now: seconds since the epoch.
-    :param only_own_run: True ignores what other runs converted, except that it may be overwritten.
+    :param only_own_run: True uses the records of other runs only to know what may be overwritten.
     """
 
     def __init__(

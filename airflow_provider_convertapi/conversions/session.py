@@ -52,7 +52,7 @@ class TaskSettings(Protocol):
 
     @property
     def is_geo_routed(self) -> bool:
-        """Whether the host is the worldwide one, whose regions do not share ids."""
+        """Whether the host is the worldwide one, whose regions perhaps do not share ids."""
         ...
 
 

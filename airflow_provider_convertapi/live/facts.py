@@ -22,7 +22,7 @@ QUESTIONS = {
     9: "DELETE of a running job",
     10: "Other hosts, and the plan's slots",
 }
-"""The questions, ordered by the cost of a wrong guess; 0 are the free ones."""
+"""The questions, ordered by the cost of a wrong guess; 0 is about connection and account."""
 
 KNOWN, UNCLEAR, NOT_ASKED = "known", "cannot be told apart", "not asked"
 
