@@ -1,9 +1,9 @@
-"""Find Airflow's names where the installed Airflow keeps them.
+"""Import Airflow's names from the modules of the installed Airflow.
 
 Import a name from here as from any module: it is looked up when it is imported, first in Airflow
-3's `airflow.sdk`, then in its older homes.  A name that the installed Airflow does not have is an
-ImportError.  The provider `common.compat` does the same, but its releases that have all of these
-names are younger than the constraints files of the Airflow releases that we support.
+3's `airflow.sdk`, then in older modules.  A name that the installed Airflow does not have is an
+ImportError.  The provider `common.compat` does the same, but its releases with all of these names
+are newer than the constraints files of the Airflow releases that we support.
 
 This module may change from release to release.
 """
@@ -88,7 +88,7 @@ __all__ = [
 
 _EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")
 
-# After a colon stands what the older home calls it.
+# The name after a colon is the one in that older module.
 _HOMES: dict[str, tuple[str, ...]] = {
     "AirflowFailException": _EXCEPTIONS,
     "AirflowNotFoundException": _EXCEPTIONS,
@@ -130,7 +130,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
 
 
 def __getattr__(name: str) -> Any:
-    """Look a name up once, from its newest home to its oldest."""
+    """Look a name up once, from its newest module to its oldest."""
     for home in _HOMES.get(name, ()):
         module, _, own_name = home.partition(":")
         try:

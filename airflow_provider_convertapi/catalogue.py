@@ -1,8 +1,8 @@
-"""Show a person what ConvertAPI converts: ``python -m airflow_provider_convertapi.catalogue``.
+"""Show what ConvertAPI converts: ``python -m airflow_provider_convertapi.catalogue``.
 
 ``docx pdf`` shows a pair, ``--search markdown`` finds pairs, and ``--refresh CONN_ID`` reads the
-converters of a connection's ConvertAPI, shows what is different, and writes them to where
-``[convertapi] catalogue`` points.
+converters of a connection's ConvertAPI, shows the differences, and writes them to the file of
+``[convertapi] catalogue``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _FORMATS = {"markdown": "md", "word": "docx", "excel": "xlsx", "powerpoint": "pptx", "text": "txt"}
-"""What people call formats."""
+"""Common names of formats."""
 
 _SHOWN = 40
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print what the arguments ask for; 1 where there is no such pair."""
+    """Run the command and return its exit status: 1 if there is no such pair, 2 for wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m airflow_provider_convertapi.catalogue")
     parser.add_argument("source", nargs="?", help="format of the source, such as docx")
     parser.add_argument("target", nargs="?", help="format or tool, such as pdf or merge")
@@ -76,9 +76,9 @@ def _asked(given: argparse.Namespace) -> list[str] | None:
 
 
 def describe(converter: Converter, origin: str) -> list[str]:
-    """Return what a person wants to know about a converter, line by line.
+    """Return the description of a converter, line by line.
 
-    :param origin: the format that was asked for.
+    :param origin: the source format of the example.
     """
     return [
         *_head(converter),
@@ -175,7 +175,7 @@ def _example_source(converter: Converter, origin: str) -> str:
 
 
 def _extension(converter: Converter, origin: str) -> str:
-    """Return the extension of a source that a person would take as an example."""
+    """Return the extension of the example's source."""
     if converter.takes_url or converter.takes_nothing:
         return converter.source
     return origin if origin in converter.extensions else converter.extensions[0]
@@ -191,7 +191,7 @@ def _example_value(parameter: Parameter) -> Any:
 
 
 def search(word: str) -> list[str]:
-    """Return the pairs whose formats, tools or parameters hold a word, by target."""
+    """Return the pairs whose formats, tools or parameters contain a word, by target."""
     wanted = _FORMATS.get(word.lower(), current_name(word.lower()))
     pairs = [pair for pair in catalogue().pairs() if any(wanted in name for name in pair)]
     lines = []
@@ -212,9 +212,9 @@ def search(word: str) -> list[str]:
 
 
 def refresh(conn_id: str) -> list[str]:
-    """Read the converters of a connection's ConvertAPI; return what is different from ours.
+    """Read the converters of a connection's ConvertAPI; return the differences from ours.
 
-    They are written to where `[convertapi] catalogue` points, if it points anywhere.
+    They are written to the file of `[convertapi] catalogue`, if that is set.
     """
     from airflow_provider_convertapi.api import endpoints  # noqa: PLC0415 - as below
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook  # noqa: PLC0415 - only this needs a connection
@@ -252,7 +252,7 @@ def _differing(old: Converter, new: Converter) -> Iterator[str]:
 
 
 def _write(path: Path, text: bytes) -> None:
-    """Write a file whole: DAG files are parsed meanwhile."""
+    """Write a file whole, because DAG files may be parsed meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
         part.write(text)

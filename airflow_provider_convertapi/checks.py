@@ -1,12 +1,12 @@
-"""Ready checks of results, for `result_check`: a refused result is not published.
+"""Ready-made checks of results, for `result_check`: a refused result is not published.
 
 ::
 
     ConvertApiOperator(..., to_format="txt", result_check=min_characters(200))
 
-A check of your own is any callable that gets the list of local paths of one conversion, and returns
-True or None to accept them, or False to refuse, or raises `ResultCheckError` with a reason.  The
-list's attribute `sources` holds the URIs of the documents.  A batch calls it in several threads.
+Your own check is any callable that gets the list of local paths of one conversion.  It returns True
+or None to accept them and False to refuse, or raises `ResultCheckError` with a reason.  The list's
+attribute `sources` holds the URIs of the documents.  A batch calls it in several threads.
 
 PDFs are read with pypdfium2: ``pip install 'airflow-provider-convertapi[checks]'``.
 """
@@ -42,12 +42,12 @@ _ONE_PAGE_EACH = frozenset({"jpg", "png", "webp", "svg", "jxl", "pnm"})
 _UNSEEN = frozenset({"head", "script", "style", "template"})
 """Elements of an HTML page whose text is not shown."""
 
-# PDFium is not made for several threads, and a batch has many.
+# PDFium is not thread-safe, and a batch has several threads.
 _pdfium = threading.Lock()
 
 
-# Their class, not a function: its `unfit_for` tells before anything is paid what a check cannot
-# judge, and Airflow serializes each in the same words however often a DAG file is parsed.
+# The checks are classes, not functions: `unfit_for` reports before anything is paid what a check
+# cannot judge, and Airflow serializes equal checks equally each time it parses a DAG file.
 @dataclass(frozen=True, slots=True)
 class _NotEmpty:
     def __call__(self, paths: list[Path]) -> bool:
@@ -107,22 +107,22 @@ class _SamePageCount:
 
 
 not_empty = _NotEmpty()
-"""Refuse a result without content: text formats must hold a letter or digit, a PDF a page."""
+"""Refuse a result without content: text formats need a letter or digit, a PDF needs a page."""
 
 same_page_count = _SamePageCount()
-"""Refuse results that have not as many pages, all together, as the PDFs that they were made from.
+"""Refuse results whose total number of pages differs from that of the source PDFs.
 
-An image counts as a page.
+An image counts as one page.
 """
 
 
 def min_characters(number: int) -> Any:
     """Return a check that refuses results with too little text.
 
-    It reads text formats, of HTML what a browser would show, and PDF.
+    It reads PDF and text formats; of HTML only the text that a browser would show.
 
-    :param number: characters that all results of a conversion must have together; white space
-        counts as one.
+    :param number: the least number of characters in all results of a conversion; consecutive white
+        space counts as one.
     """
     return _MinCharacters(number)
 
@@ -201,14 +201,14 @@ def _lacks_pdfium(check: str, to_format: str) -> str | None:
 
 @contextmanager
 def _opened(path: Path, name: str) -> Iterator[Any]:
-    """Open a PDF; `ResultCheckError` where it is none that can be read."""
+    """Open a PDF; `ResultCheckError` if it cannot be read."""
     import pypdfium2
 
     with _pdfium:
         try:
             document = pypdfium2.PdfDocument(path)
         except pypdfium2.PdfiumError as error:
-            # An older PDFium goes on telling of the password that an earlier file lacked.
+            # An older PDFium may repeat the password error of an earlier file.
             if "password" in str(error).lower() and _is_encrypted(path):
                 raise _NeedsPasswordError(name) from None
             raise ResultCheckError(f"{name} cannot be opened as a PDF: {error}") from None
@@ -219,13 +219,13 @@ def _opened(path: Path, name: str) -> Iterator[Any]:
 
 
 def _is_encrypted(path: Path) -> bool:
-    """Tell whether a PDF says that it is encrypted, which is never itself encrypted."""
+    """Tell whether a PDF is encrypted; the mark of that is never encrypted itself."""
     with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
         return content.find(b"/Encrypt") >= 0
 
 
 class _NeedsPasswordError(Exception):
-    """A PDF opens with its password only."""
+    """A PDF opens only with its password."""
 
     def __str__(self) -> str:
         return f"{self.args[0]} opens with its password only, so that it cannot be read"
@@ -234,7 +234,7 @@ class _NeedsPasswordError(Exception):
 def _page_count(path: Path, name: str, *, with_password: int | None = None) -> int:
     """Count the pages of a PDF.
 
-    :param with_password: what to take for the number where it cannot be opened.
+    :param with_password: the number to return if it needs a password; None raises.
     """
     try:
         with _opened(path, name) as document:

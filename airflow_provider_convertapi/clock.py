@@ -1,4 +1,4 @@
-"""Time as a value: it is passed to whoever needs it, so that tests can control it.
+"""Time as a value that is passed to its users, so that tests can control it.
 
 This module may change from release to release.
 """

@@ -1,4 +1,4 @@
-"""Run this package's commands as a shell expects it.
+"""Run this package's commands with the exit codes that a shell expects.
 
 This module may change from release to release.
 """
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _INTERRUPTED = 130
-"""What a shell expects of a command that was ended with Ctrl-C."""
+"""The exit code that a shell expects of a command that was ended with Ctrl-C."""
 
 
 def run(main: Callable[[], int]) -> NoReturn:
-    """Run a command and exit with what it returns; no traceback where a person stops it."""
-    if isinstance(sys.stdout, TextIOWrapper):  # a name may hold what the terminal does not know
+    """Run a command and exit with its result; Ctrl-C shows no traceback."""
+    if isinstance(sys.stdout, TextIOWrapper):  # the terminal may not know a name's characters
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = main()

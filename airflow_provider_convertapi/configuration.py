@@ -1,6 +1,6 @@
-"""The options of `[convertapi]` in Airflow's configuration that decide what is refused.
+"""The options of `[convertapi]` in Airflow's configuration that concern the catalogue.
 
-Outside of Airflow each has its default.
+Outside of Airflow they have their defaults.
 
 This module may change from release to release.
 """
@@ -19,7 +19,7 @@ _MODES = ("error", "warn")
 
 
 def takes_unknown() -> bool:
-    """Tell whether an unknown parameter, or pair of formats, is only warned about."""
+    """Tell whether an unknown parameter or pair of formats is a warning instead of an error."""
     mode = _option("unknown_parameters", _MODES[0]).strip().lower()
     if mode not in _MODES:
         name = f"[{SECTION}] unknown_parameters"
@@ -28,24 +28,24 @@ def takes_unknown() -> bool:
 
 
 def catalogue_path() -> str:
-    """Return the file of a newer catalogue; empty where none is configured."""
+    """Return the path of a newer catalogue; empty if none is configured."""
     return _option("catalogue", "").strip()
 
 
 @cache
 def _path_of(variable: str | None) -> str:  # noqa: ARG001 - what it was asked for before
-    """Return `catalogue_path`, asked for again when the environment variable changes."""
+    """Return `catalogue_path`, which is read again when the environment variable changes."""
     return catalogue_path()
 
 
 def configured_catalogue() -> str | None:
-    """Return what tells whether another catalogue may be configured than before."""
+    """Return a value that changes when another catalogue is configured by the environment."""
     return os.environ.get("AIRFLOW__CONVERTAPI__CATALOGUE")
 
 
 def load_catalogue() -> None:
-    """Make this process use the catalogue that is configured; `ParameterError` if it is broken."""
-    # Airflow takes 20 microseconds to answer, a fifth of what an operator costs when it is parsed.
+    """Make this process use the configured catalogue; `ParameterError` if it cannot be read."""
+    # Airflow needs 20 microseconds to answer, a fifth of the time to parse an operator.
     path = _path_of(configured_catalogue())
     try:
         use_catalogue(path)
@@ -60,7 +60,7 @@ def load_catalogue() -> None:
 
 
 def _option(name: str, default: str) -> str:
-    if "airflow" not in sys.modules:  # a conversion does not load what its caller does without
+    if "airflow" not in sys.modules:  # a caller without Airflow must not load it
         return default
     from airflow_provider_convertapi.airflow_names import conf  # noqa: PLC0415 - as above
 

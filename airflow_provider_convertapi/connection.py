@@ -75,8 +75,8 @@ class ConnectionSettings:
     :param base_url: scheme and host, without a slash at the end.
     :param auth: ``jwt`` (self-signed), ``jwt_remote`` or ``api_token``.
     :param jwt_lifetime: seconds.
-    :param client_ip: comma-separated hosts that the JWT is bound to; None: any may use it.
-    :param http_timeout: seconds without a byte before a request is given up.
+    :param client_ip: comma-separated hosts that may use the JWT; None means any.
+    :param http_timeout: seconds without a byte after which a request fails.
     :param namespace: part of every job id.
     """
 
@@ -99,7 +99,7 @@ class ConnectionSettings:
 
     @property
     def is_geo_routed(self) -> bool:
-        """Tell whether the host is the worldwide one, whose regions may not share ids."""
+        """Tell whether the host is the worldwide one, whose regions perhaps do not share ids."""
         return urlsplit(self.base_url).hostname == DEFAULT_HOST
 
     @property
@@ -197,7 +197,7 @@ class _Reader:
 
     def _job_secret(self) -> str | None:
         if self._extra.get("job_key"):
-            # Airflow masks an extra by its name, and shows this one in its form and its API.
+            # Airflow masks an extra by its name, and would show this one in its form and its API.
             raise self._wrong(
                 "extra job_key",
                 "is a secret under a name that Airflow shows in clear; call it job_secret",

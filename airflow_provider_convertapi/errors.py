@@ -45,12 +45,12 @@ from airflow_provider_convertapi.wording import on_one_line
 Concern = Literal["document", "request", "result", "files", "account", "run", "service"]
 """What an error is about.
 
-- ``document`` and ``request``: the service's verdict on the file, or on what was asked for; or ours
-  on what it made of the file
+- ``document`` and ``request``: the service's verdict on the file, or on the request; or our own on
+  the result
 - ``result``: a conversion that may have been paid, and has no result
-- ``files``: inputs and outputs where they are stored
+- ``files``: inputs and outputs in their stores
 - ``account`` and ``run``: something that concerns all other files, too, so that no more are sent
-- ``service``: the service, or the way to it
+- ``service``: the service, or the connection to it
 """
 
 __all__ = [
@@ -90,7 +90,7 @@ class ConvertApiError(Exception):
     """Whether another try may end differently, with no change made."""
 
     transient_in_batch: ClassVar[bool] = False
-    """Whether it is so for a file of a batch, whose next try lists the inputs again."""
+    """Whether that is so for a file of a batch, whose next try lists the inputs again."""
 
     concerns: ClassVar[Concern] = "service"
 
@@ -98,13 +98,13 @@ class ConvertApiError(Exception):
     """What happened, in a few words that are true of every instance."""
 
     advice: ClassVar[str] = "read the message above; clear the task to try again."
-    """What a person can do, where the message does not say it better."""
+    """What a person can do, if the message does not say it better."""
 
     set_out: str | None = None
-    """The message below a short first line, as Airflow shows it; None until it leaves a task."""
+    """The message with a short first line, for Airflow's page; None until it leaves a task."""
 
     paid: bool | None = None
-    """Whether a conversion that ends this way was billed; None where that is unknown."""
+    """Whether a conversion that ends this way was billed; None if that is unknown."""
 
     bars_file: bool = False
     """Whether a batch must not pay for the file again in later runs, until file or parameters
@@ -123,10 +123,10 @@ class ConvertApiError(Exception):
     """Whether no conversions are left, so that buying some is what helps."""
 
     code: int | None = None
-    """ConvertAPI's Code; None where the answer had none, or there was no answer."""
+    """ConvertAPI's Code; None if the answer had none, or there was no answer."""
 
     retry_after: float | None = None
-    """Seconds that the service asked to wait; None where it gave no number."""
+    """Seconds that the service asked to wait; None if it gave no number."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -142,7 +142,7 @@ class ConvertApiError(Exception):
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the service answered, and will not convert what it was sent."""
+        """Whether the service answered, and will not convert this request."""
         return self.concerns in ("document", "request")
 
     @property
@@ -157,7 +157,7 @@ class ConvertApiError(Exception):
 
 
 def facts_of(name: str | None) -> type[ConvertApiError]:
-    """Return the facts of a failure of which only the name was kept, whether we know it or not."""
+    """Return the facts of a failure from its class's name; defaults for an unknown name."""
     kind = globals().get(name or "")
     if isinstance(kind, type) and issubclass(kind, ConvertApiError):
         return kind
@@ -170,7 +170,7 @@ def with_facts(error: BaseException) -> ConvertApiError:
 
 
 class _OtherError(ConvertApiError):
-    """The facts that are assumed for a store's own error, and for one of a later version."""
+    """The facts that are assumed for a store's own error, and for errors of a later version."""
 
     transient = True
 
@@ -189,8 +189,8 @@ class ParameterError(ConvertApiError):
 
     :param message: names the parameter and the remedy.
     :param invalid: parameter or argument name -> what is wrong with it; empty when unknown.
-    :param bars_file: False where the same request may be accepted later, since a proxy or a setting
-        may have refused it (HTTP 413), or where it was not the conversion that was refused.
+    :param bars_file: False if the same request may be accepted later, since a proxy or a setting
+        may have refused it (HTTP 413), or if it was not the conversion that was refused.
     """
 
     title = "What was asked for is not possible."
@@ -210,7 +210,7 @@ class ParameterError(ConvertApiError):
 class UnsupportedFormatError(ConvertApiError):
     """The service does not convert this kind of file, or this pair of formats (HTTP 415).
 
-    :param bars_file: False where the host may be the wrong one (404, 405), or where it was not the
+    :param bars_file: False if the host may be the wrong one (404, 405), or if it was not the
         conversion that was refused.
     """
 
@@ -258,7 +258,7 @@ class OutputExistsError(ConvertApiError):
 class OutputNotWritableError(ConvertApiError):
     """Outputs cannot be written: no space, a read-only place, or one that is not permitted.
 
-    :param paid: False where it was found before paying.
+    :param paid: False if it was found before paying.
     """
 
     title = "An output cannot be written."
@@ -274,7 +274,7 @@ class OutputNotWritableError(ConvertApiError):
 class AuthenticationError(ConvertApiError):
     """The service does not accept the credential (HTTP 401, or 403 for a stored file).
 
-    :param code: ConvertAPI's Code (4010-4013, 4015, 4017), None where the answer had none.
+    :param code: ConvertAPI's Code (4010-4013, 4015, 4017), None if the answer had none.
     """
 
     title = "ConvertAPI does not accept the credential."
@@ -291,7 +291,7 @@ class AuthenticationError(ConvertApiError):
 class QuotaExhaustedError(ConvertApiError):
     """No conversions are left on the account (HTTP 403, or Code 4014).
 
-    :param paid: None where the service does not tell about jobs that were submitted before.
+    :param paid: None if it is not known whether a job that was submitted before was paid.
     """
 
     is_of_quota = True
@@ -310,7 +310,7 @@ class ThrottledError(ConvertApiError):
     """The service is overloaded or the plan's concurrency is used up (HTTP 503 or 429).
 
     :param retry_after: seconds the service asked to wait; None when it did not say.
-    :param code: ConvertAPI's Code, None where the answer had none.
+    :param code: ConvertAPI's Code, None if the answer had none.
     """
 
     title = "ConvertAPI is too busy."
@@ -382,7 +382,7 @@ class ResultCheckError(ConvertApiError):
     A `result_check` raises it with its reason as the only argument.
 
     :param message: why.
-    :param kept: URIs where the refused results are kept; empty where they are not.
+    :param kept: URIs where the refused results are kept; empty if they are not.
     """
 
     title = "The result is refused."

@@ -1,4 +1,4 @@
-"""The permanent errors once more, each an `AirflowFailException` too.
+"""Subclasses of the permanent errors, each of which is also an `AirflowFailException`.
 
 Airflow ends a task at once, without its remaining retries, for an `AirflowFailException`.  Every
 permanent error of `airflow_provider_convertapi.errors` leaves the hook, the operators and the
@@ -107,7 +107,7 @@ _FAILURES: dict[type[ConvertApiError], type[ConvertApiError]] = {
 
 
 def as_failure(error: ConvertApiError) -> ConvertApiError:
-    """Return the error as Airflow should see it: a permanent one as its failure class."""
+    """Return a permanent error as its failure class, any other unchanged."""
     failure = _FAILURES.get(type(error))
     return error if failure is None else failure(*error.args)
 
@@ -120,7 +120,7 @@ def explicit_failures(
 
     :param quota: ``fail`` (default), or ``raise`` to raise `QuotaExhaustedError` unchanged,
         so that Airflow's retries and retry policies decide.
-    :param tell: logs what a person has to know about an error; called once, before it is raised.
+    :param tell: logs an error for people; called once, before it is raised.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""Read what batches did, in Python or as ``python -m airflow_provider_convertapi.manifest DIR``.
+"""Read the records of batches, here or with ``python -m airflow_provider_convertapi.manifest DIR``.
 
-DIR is the destination of a batch, or its manifest, on the disk or in a store: a URI is reached
-through Airflow's connections.
+DIR is the destination of a batch, or its manifest, on the local disk or in a store: a URI is
+reached through Airflow's connections.
 """
 
 from __future__ import annotations
@@ -46,16 +46,14 @@ def read(
 ) -> Iterator[Record]:
     """Yield the last record of each file that batches converted into a destination, by output.
 
-    A success counts for more than a later failure of the same version of a file.  Nothing is
-    yielded where there is no manifest.
+    A success outranks a later failure of the same version of a file.  Without a manifest nothing is
+    yielded.  `ParameterError` names a wrong argument.
 
-    :param destination: of the batch, or its manifest; a path or a URI.
-    :param run_id: the last record of each file of this DAG run; None: of all.
-    :param outcome: ``converted``, ``failed`` or ``not_attempted``; None: any.
-    :param since: records that were written then or later: a datetime, which is UTC if it has no
-        time zone, or its ISO 8601 text; None: whenever.
-
-    `ParameterError` names a wrong argument.
+    :param destination: the destination of the batch, or its manifest; a path or a URI.
+    :param run_id: yield the last record of each file of this DAG run; None means all runs.
+    :param outcome: ``converted``, ``failed`` or ``not_attempted``; None means any.
+    :param since: the earliest time of the records: a datetime, which is UTC if it has no time zone,
+        or its ISO 8601 text; None means any time.
     """
     if outcome is not None:
         choice("outcome", outcome, _OUTCOMES)
@@ -72,7 +70,7 @@ def _selected(
 
 
 def _moment(since: object) -> str:
-    """Return a moment as records spell it."""
+    """Return a time in the form of records."""
     moment = since
     if isinstance(since, str):
         try:
@@ -89,7 +87,7 @@ def read_manifest(directory: str, run_id: str | None = None) -> list[Record]:
     """Return the last record of each output, sorted by output.
 
     :param directory: a batch's destination, or its manifest; a path or a URI.
-    :param run_id: whose records count; None: all.
+    :param run_id: the run whose records count; None means all runs.
     """
     manifest = _manifest_of(directory)
     records = (record for _, record in manifest.records() if run_id in (None, record.run_id))
@@ -111,7 +109,7 @@ def _manifest_of(directory: str) -> Manifest:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print what the arguments ask for; 1 where there is no manifest."""
+    """Run the command and return its exit status: 1 if there is no manifest."""
     given = _parser().parse_args(arguments)
     try:
         costs = read_costs(given.directory) if given.cost else []

@@ -20,7 +20,7 @@ __all__ = ["ConvertApiRetryPolicy"]
 
 
 class ConvertApiRetryPolicy(RetryPolicy):
-    """Retry what another try can change, and when it can: ``retry_policy=ConvertApiRetryPolicy()``.
+    """Retry errors that another try may change: ``retry_policy=ConvertApiRetryPolicy()``.
 
     ============================================  =============================================
     throttled until the task's `timeout`          waits as ConvertAPI asked, or `retry_delay`
@@ -32,16 +32,16 @@ class ConvertApiRetryPolicy(RetryPolicy):
 
     On Airflow 3.4 and later a task that waits is rescheduled, and uses up no retry, until
     `reschedule_timeout` has passed since it was first rescheduled in its try; from then on, and on
-    Airflow 3.3, it is retried.  It never exceeds the task's `retries`.
+    Airflow 3.3, it is retried.  The task's `retries` are never exceeded.
 
-    Permanent errors of operators, sensors and the hook fail without it, too: Airflow does not
-    consult a policy about an `AirflowFailException`.  It sees exhausted quotas with
-    ``on_quota_exhausted="raise"`` only.
+    Permanent errors of operators, sensors and the hook fail without a policy, too: Airflow does not
+    consult a policy about an `AirflowFailException`.  It consults this one about exhausted quotas
+    only with ``on_quota_exhausted="raise"``.
 
     `AirflowOptionalProviderFeatureException` before Airflow 3.3, which has no retry policies.
 
     :param quota_delay: how long to wait for conversions to be bought; None fails at once.
-    :param reschedule_timeout: how long waiting uses up no retry; Airflow 3.3 has no use for it.
+    :param reschedule_timeout: how long waiting uses up no retry; without effect on Airflow 3.3.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class ConvertApiRetryPolicy(RetryPolicy):
         return RetryDecision.default()
 
     def _wait(self, delay: timedelta | None, reason: str) -> RetryDecision:
-        """Return the decision to run the task again later; after its `retry_delay` for None."""
+        """Return the decision to run the task again later; None means after its `retry_delay`."""
         reschedule = getattr(RetryDecision, "reschedule", None)
         if reschedule is None:  # Airflow 3.3
             return RetryDecision.default() if delay is None else RetryDecision.retry(delay, reason)

@@ -1,7 +1,7 @@
-"""Find out what is true at the live service: ``python -m airflow_provider_convertapi.probe``.
+"""Check the contract at the live service: ``python -m airflow_provider_convertapi.probe``.
 
-Without ``--spend`` it asks only what is free.  It converts nothing but its own tiny documents,
-deletes them, and writes a report without secrets.
+Without ``--spend`` it sends only free requests.  It converts only its own tiny documents, deletes
+them, and writes a report without secrets.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REPORT = "convertapi-live-check.md"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the check and return the exit status: 130 where it was interrupted, else 1 for errors."""
+    """Run the check and return its exit status: 130 if it was interrupted, 1 for errors."""
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.spend < 0:
@@ -99,7 +99,7 @@ def _check(given: argparse.Namespace) -> int:
     limited = None
     if given.limited_conn_id:
         limited = _new_check(given.limited_conn_id, given.spend)
-    given.report.touch()  # what cannot be written is found before anything is paid
+    given.report.touch()  # fails before anything is paid if the report cannot be written
     _announce(check, given.spend)
     left: Left | None = None
     try:
@@ -151,5 +151,5 @@ def _ask_later(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that it cleans up, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM cleans up, too
     sys.exit(main())

@@ -5,7 +5,7 @@ anything of Airflow here, or an error, would stop every command and every task o
 The connection form of Airflow 3.2 and later is made from `conn-fields` and `ui-field-behaviour`;
 :mod:`airflow_provider_convertapi.hooks.form` derives the form of older versions from the same.
 
-No field has a default: Airflow's form would prefill it, and save it though the user only looked.
+No field has a default: Airflow's form would prefill and save it although the user only looked.
 
 This module may change from release to release.
 """

@@ -1,6 +1,6 @@
-"""How our tasks look on Airflow's pages: colours, and links to what they made and to the account.
+"""The colours of our tasks on Airflow's pages, and the links to their outputs and the account.
 
-This module may change from release to release, save for the names of the links.
+This module may change from release to release, except the names of the links.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ UI_COLOR = "#e8f1fb"
 UI_FGCOLOR = "#0b2e59"
 
 _DASHBOARD = "https://www.convertapi.com/a"
-"""ConvertAPI's page of the account, with what it has used; it asks for a sign-in."""
+"""ConvertAPI's page of the account and its usage, which needs a sign-in."""
 
 _S3 = ("s3", "s3a", "s3n")
 _GOOGLE = ("gs", "gcs")
 
 
 class ConvertApiOutputLink(BaseOperatorLink):
-    """The output's place in the console of its store, where that can be told from its URI."""
+    """A link to the output in the web console of its store, if the URI shows its address."""
 
     name = "Output location"
 
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
-        """Return the address, empty where there is none.
+        """Return the address; empty if there is none.
 
-        Airflow 3 asks in the worker once the task has ended, Airflow 2 in the webserver, which has
-        the operator as it was written.
+        Airflow 3 calls this in the worker when the task has ended, Airflow 2 in the webserver,
+        where the operator is not rendered.
         """
         return console_address(_destination(operator, ti_key))
 
 
 class ConvertApiUsageLink(BaseOperatorLink):
-    """The page of the account at ConvertAPI."""
+    """A link to the account's page at ConvertAPI."""
 
     name = "ConvertAPI usage"
 
@@ -49,9 +49,9 @@ class ConvertApiUsageLink(BaseOperatorLink):
 
 
 def console_address(uri: str) -> str:
-    """Return where a console shows what a URI names; empty for a store that has none.
+    """Return the address of a URI in its store's web console; empty if there is none.
 
-    Azure's portal asks for a subscription and a resource group, which no URI tells.
+    Azure's portal needs a subscription and a resource group, which a URI does not contain.
     """
     scheme, separator, rest = uri.strip().partition("://")
     authority, _, key = rest.partition("/")
@@ -70,7 +70,7 @@ def console_address(uri: str) -> str:
 
 
 def _destination(operator: Any, ti_key: TaskInstanceKey) -> str:
-    """Return the destination as it was rendered; a batch's is a directory in any case."""
+    """Return the rendered destination; a batch's is always a directory."""
     given = getattr(operator, "destination", None)
     if given is None or "{{" in str(given):  # mapped, or a template, in Airflow 2's webserver
         given = _rendered(ti_key).get("destination")

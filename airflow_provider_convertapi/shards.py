@@ -18,18 +18,19 @@ def find_shards(
     most_shards: int | None = None,
     max_conversions: int | None = None,
 ) -> list[dict[str, Any]]:
-    """Look at a source and return the shards to map a batch over; use it in a ``@task``.
+    """List a source and return the shards to map a batch over; call it in a ``@task``.
 
-    A file's shard depends on its path alone, so shards may move between workers, and their number
+    Each is a `source` for `ConvertApiBatchOperator.expand`.
+
+    A file's shard depends only on its path, so shards may move between workers, and their number
     may change from run to run: the manifest still knows each file.  An empty source is one shard,
     whose batch does what its `on_empty` says.
 
     :param source: a directory, a glob or a list, as the batch takes it.
     :param files_per_shard: about how many files each shard has; this decides the number of shards.
     :param most_shards: the most shards; never more than Airflow's ``[core] max_map_length``.
-    :param max_conversions: a budget for all shards, divided by their files; None for no limit.
-
-    Each is a `source` for `ConvertApiBatchOperator.expand`.
+    :param max_conversions: a budget for all shards, divided in proportion to their files; None for
+        no limit.
     """
     from airflow_provider_convertapi.airflow_names import conf  # noqa: PLC0415 - in a task, where it is loaded
     from airflow_provider_convertapi.batch.inputs import list_paths  # noqa: PLC0415 - as above
@@ -51,7 +52,7 @@ def find_shards(
     sizes = Counter(number % count for number in numbers)
     shards: list[dict[str, Any]]
     if numbers and len(uris) == len(numbers):
-        # Each shard gets its part of a list only, since Airflow stores what is returned here.
+        # Each shard gets only its part of a list, because Airflow stores the result as an XCom.
         members: dict[int, list[str]] = {index: [] for index in sorted(sizes)}
         for number, uri in zip(numbers, uris, strict=True):
             members[number % count].append(uri)
@@ -68,7 +69,7 @@ def find_shards(
 
 
 def _divided(budget: int, sizes: list[int]) -> list[int]:
-    """Divide a whole number in proportion, without loss; the first get what rounding leaves."""
+    """Divide a whole number in proportion; the first shares get the remainder of rounding."""
     weights = sizes if sum(sizes) else [1] * len(sizes)
     shares = [budget * size // sum(weights) for size in weights]
     for index in range(budget - sum(shares)):

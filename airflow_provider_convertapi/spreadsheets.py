@@ -1,4 +1,4 @@
-"""Tables of comma-separated values that a person opens in a spreadsheet.
+"""Tables of comma-separated values, which people open in a spreadsheet.
 
 This module may change from release to release.
 """
@@ -11,9 +11,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def cell(value: object) -> object:
-    """Return what stands for a value in a cell; a text that a spreadsheet would run is quoted.
+    """Return the cell of a value; a text that a spreadsheet would run as a formula is quoted.
 
-    Names of documents and messages come from other people, and ``=HYPERLINK(…)`` is a file name.
+    Names of documents, and messages, come from other people: a file may be called
+    ``=HYPERLINK(…)``.
     """
     if isinstance(value, dict | list):
         return json.dumps(value, ensure_ascii=False)

@@ -1,6 +1,6 @@
-"""What lies outside of this package: time, the wire to the service, and threads.
+"""The surroundings of this package: time, the network and threads.
 
-A simulation brings its own, so that many nights pass in one thread and in no time.
+A simulation replaces them, so that many nights pass quickly and in one thread.
 
 This module may change from release to release.
 """
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What hooks, and with them all tasks of a process, use; None means the usual.
+    """The surroundings of all hooks and tasks of a process; None means the usual ones.
 
-    :param new_adapter: returns what carries the requests of one `requests.Session`.
-    :param carry: carries a request of the triggerer, given the token, and notes on the `Wire`
+    :param new_adapter: returns the transport of one `requests.Session`.
+    :param carry: sends a request of the triggerer, given the token, and notes on the `Wire`
         whether it was sent.
     :param new_pool: makes the pool that runs the tasks of a batch, with a `WorkerPool`'s arguments.
     """
@@ -43,13 +43,13 @@ _current = Surroundings()
 
 
 def surroundings() -> Surroundings:
-    """Return those of this process."""
+    """Return the surroundings of this process."""
     return _current
 
 
 @contextmanager
 def simulated(replacement: Surroundings) -> Iterator[None]:
-    """Use others in this process while the block runs."""
+    """Replace the surroundings of this process while the block runs."""
     global _current  # noqa: PLW0603 - of the process, as the real ones are
     before, _current = _current, replacement
     try:

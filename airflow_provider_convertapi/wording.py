@@ -1,4 +1,4 @@
-"""Set messages out in short lines, so that a log page shows them whole.
+"""Break messages into short lines, so that a log page shows them whole.
 
 This module may change from release to release.
 """
@@ -14,32 +14,32 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 WIDTH = 84
-"""Characters of a line: what Airflow's page shows beside a time and a level without scrolling, in a
-window of 1,280 pixels."""
+"""Characters of a line: as many as Airflow's page shows beside time and level without scrolling, in
+a window of 1,280 pixels."""
 
 _OF_FILE = re.compile(r"^.*? \(\S+ to \S+\)(?:: |, (?=step ))")
-"""How a message begins that says what was converted; a step of a chain is named behind it."""
+"""The beginning of a message that names the conversion; a step of a chain is named after it."""
 
 _NO_REASON = re.compile(r"\b(billed|paid|pays?|try|tries|Check|Set|Change|Clear)\b")
-"""What a sentence holds that says no longer why something failed."""
+"""Words of sentences that do not say why something failed."""
 
 _ITEM = " \N{BULLET} "
-"""What each item of a list begins with, in a text that is on one line."""
+"""The beginning of each item of a list, in a text on one line."""
 
 _NO_BREAK = "\N{NO-BREAK SPACE}"
 
 _UNSEEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
-"""Characters that begin a line, steer a terminal, turn the direction of writing, or that no file
-can hold.  Joiners and selectors, which emoji are made of, are none of them."""
+"""Characters that begin a line, control a terminal, change the direction of writing, or that no
+file can hold.  Joiners and selectors, which are parts of emoji, are not among them."""
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[^\W_a-z]|[\"'`({])|\n+")
 
 
 def sentences(text: str) -> list[str]:
-    """Return the sentences of a text; what stands in parentheses is part of one."""
-    # A name with one parenthesis alone would keep all that follows together.
+    """Return the sentences of a text; a text in parentheses is not divided."""
+    # With a single unpaired parenthesis, in a name, the rest would not be divided.
     keeps = _depth(text) == 0
     found: list[str] = []
     for part in (part.strip() for part in _SENTENCE.split(text) if part.strip()):
@@ -57,8 +57,8 @@ def _depth(text: str) -> int:
 def reason(message: str, *, is_first: bool) -> str:
     """Return why one of several files failed, from its error's message.
 
-    It is the message without what was converted, and up to what it cost or what to do, which is the
-    same for many; of the first file it is all of it, as an example.
+    The reason is the message without the conversion's name, up to the cost and the remedy, which
+    are the same for many files.  The first file gets the whole message, as an example.
     """
     if is_first:
         return message
@@ -67,9 +67,9 @@ def reason(message: str, *, is_first: bool) -> str:
 
 
 def wrapped(text: str, *, indent: str = "", width: int = WIDTH) -> list[str]:
-    """Return a text in lines of `width`; a longer word, such as a URI, keeps whole.
+    """Return a text in lines of `width`; a longer word, such as a URI, is not broken.
 
-    :param indent: what the lines after the first begin with.
+    :param indent: the beginning of the lines after the first.
     """
     return textwrap.wrap(
         text,
@@ -81,7 +81,7 @@ def wrapped(text: str, *, indent: str = "", width: int = WIDTH) -> list[str]:
 
 
 def labelled(label: str, text: str, items: Iterable[str] = ()) -> list[str]:
-    """Return the lines of a text behind its label, then each item on lines of its own."""
+    """Return the lines of a text after its label, then the items, each on separate lines."""
     # A long path must not leave its label alone on a line.
     first, *others = wrapped(f"{label}:{_NO_BREAK}{on_one_line(text)}", indent="    ")
     lines = [first.replace(_NO_BREAK, " ", 1), *others]
@@ -91,9 +91,9 @@ def labelled(label: str, text: str, items: Iterable[str] = ()) -> list[str]:
 
 
 def on_one_line(text: str) -> str:
-    """Return a text with escapes for what would begin a new line of a log, or hide one.
+    """Return a text with escapes for characters that could forge or hide lines of a log.
 
-    The name of a file may hold any character, and whoever drops the file has chosen it.
+    The name of a file may contain any character, and may come from another person.
     """
     return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
@@ -104,16 +104,16 @@ def listed(text: str, items: Iterable[str]) -> str:
 
 
 def unlisted(text: str) -> tuple[str, list[str]]:
-    """Return a text without its list, and the items of that."""
+    """Return a text without its list, and the items of the list."""
     first, *items = text.split(_ITEM)
     return first, items
 
 
 def ended(text: str) -> str:
-    """Return a text that another sentence may follow: what the service says may have no stop."""
+    """Return a text with a full stop, which the service's messages may not have."""
     return text if text.endswith((".", "!", "?", ")")) else f"{text}."
 
 
 def set_out(title: str, text: str) -> str:
-    """Return a text with a short first line: itself, or the title with the text below it."""
+    """Return a text with a short first line: the text itself, or the title with the text below."""
     return text if len(text) <= WIDTH and "\n" not in text else f"{title}\n{text}"

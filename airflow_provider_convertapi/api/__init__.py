@@ -1,4 +1,4 @@
-"""ConvertAPI without Airflow: requests and answers as values, and a client that carries them.
+"""ConvertAPI without Airflow: requests and answers as values, and a client that sends them.
 
 The client is imported by its own name (`airflow_provider_convertapi.api.client`), so that
 importing this package loads no HTTP library.  What it exports is loaded when it is asked for,

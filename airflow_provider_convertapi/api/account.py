@@ -1,4 +1,4 @@
-"""The account as ConvertAPI describes it, and its statistics in one spelling.
+"""The account as ConvertAPI describes it, and its statistics with uniform names.
 
 This module may change from release to release.
 """
@@ -32,12 +32,12 @@ COLUMNS = (
     "Source",
     "Error",
 )
-"""What a report starts with, whether the service tells it or not; what else it tells comes after.
+"""The first columns of a report, even if the service does not report them; others follow.
 
 The unit of `ExecutionTime` is not documented; samples look like milliseconds.
 """
 
-# As an SAP client of 2023 reads them; the OpenAPI document of 2026 has the present names.
+# The names that an SAP client of 2023 reads; the OpenAPI document of 2026 has the present names.
 _FORMER_NAMES = {
     "datestamp": "CreatedAt",
     "conversiontime": "ExecutionTime",
@@ -49,10 +49,10 @@ _NAMES = {name.lower(): name for name in COLUMNS} | _FORMER_NAMES
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What is known of an account; None for what the service does not tell.
+    """An account; a value that the service does not report is None.
 
     :param active: whether it may convert.
-    :param total: conversions that its plan has; `consumed`: those that were used.
+    :param total: conversions of its plan; `consumed`: those that were used.
     """
 
     active: bool | None
@@ -71,13 +71,13 @@ class Account:
 
     @property
     def remaining(self) -> int | None:
-        """Return the conversions that are left; below 0 where a plan bills beyond its size."""
+        """Return the conversions that are left; below 0 if the plan bills beyond its size."""
         if self.total is None or self.consumed is None:
             return None
         return self.total - self.consumed
 
     def check_remaining(self, conn_id: str) -> int:
-        """Return the conversions that are left; raise where waiting for more is of no use."""
+        """Return the conversions that are left; raise if they are unknown or cannot be used."""
         if self.active is False:
             raise QuotaExhaustedError(
                 f"The account of connection {conn_id!r} is not active, so it cannot convert, "
@@ -95,7 +95,7 @@ class Account:
 
 
 def refused_master_token(conn_id: str, error: AuthenticationError) -> AuthenticationError:
-    """Return the error of a master token that is not accepted; it names connection and field."""
+    """Return the error for a refused master token; it names connection and field."""
     return AuthenticationError(
         f"Connection {conn_id!r}: extra master_token is not accepted. ConvertAPI shows the account "
         "to the Master Token of its dashboard only, which an owner or administrator of the account "
@@ -105,7 +105,7 @@ def refused_master_token(conn_id: str, error: AuthenticationError) -> Authentica
 
 
 def _whole(value: object) -> int | None:
-    """Return a whole number, read as leniently as any of the service's; it may be below 0."""
+    """Return a whole number, which may be below 0; read leniently like `whole_number`."""
     if isinstance(value, int | float) and value < 0:
         positive = whole_number(-value)
         return None if positive is None else -positive
@@ -115,8 +115,8 @@ def _whole(value: object) -> int | None:
 def read_rows(file: BinaryIO) -> Iterator[dict[str, Any]]:
     """Yield each conversion of the answer to ``GET /user/statistic``, in constant memory.
 
-    The names are the present ones, and times are ISO 8601 in UTC where they can be read.
-    `UnexpectedAnswerError` where the answer is not an array of objects.
+    The names are the present ones, and times are ISO 8601 in UTC if they can be parsed.
+    `UnexpectedAnswerError` if the answer is not an array of objects.
     """
     try:
         for row in ijson.items(file, "item", use_float=True):
@@ -146,11 +146,11 @@ def _in_present_names(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_utc(text: str) -> str:
-    """Return a time in UTC; a fraction of seven digits, as .NET writes it, is cut to six."""
+    """Return a time in UTC; a fraction of seven digits, which .NET writes, is cut to six."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return text
-    # A time without a zone is the service's own, and that is UTC in all samples.
+    # A time without a zone is UTC in all samples of the service.
     in_utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     return in_utc.isoformat()

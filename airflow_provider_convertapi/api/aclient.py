@@ -1,4 +1,4 @@
-"""Carry endpoints with `aiohttp`: short calls that cost nothing, in a shared event loop.
+"""Call endpoints with `aiohttp`: short, free calls in a shared event loop.
 
 This module may change from release to release.
 """
@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CONNECTIONS = 100
-"""Connections of one client: a process may have as few as 1,024 file descriptors for everything."""
+"""The most connections of a client: a process may have only 1,024 file descriptors in all."""
 
 hide_ids("aiohttp.client", "aiohttp.internal")
 
 
 @dataclass(frozen=True, slots=True)
 class _Exchange:
-    """What the trace hooks of one request are given."""
+    """The state of one request, for the trace hooks."""
 
     wire: Wire
     limit: asyncio.Timeout
@@ -59,14 +59,14 @@ class AsyncClient:
     """Send short requests to one ConvertAPI host; made inside a running event loop.
 
     :param base_url: scheme and host, without a path.
-    :param token: returns the secret for a kind of credential.
-    :param renew: gets the secret that was refused, and makes the next call of `token` return
-        another one; returns False where there is nothing to renew.
-    :param both_refused: returns the error to raise where the other one was refused, too; it gets
-        both refusals.
-    :param http_timeout: seconds without a byte before a request is given up.
+    :param token: returns the secret of a kind of credential.
+    :param renew: gets a refused secret, and makes the next call of `token` return another one;
+        returns False if it cannot be renewed.
+    :param both_refused: gets both refusals, and returns the error to raise if the renewed secret
+        was refused, too.
+    :param http_timeout: seconds without a byte after which a request fails.
     :param clock: returns seconds since the epoch; `monotonic`: seconds from an arbitrary moment.
-    :param carry: carries a request with a token, and notes whether it was sent; None: the wire.
+    :param carry: sends a request with a token, and notes whether it was sent; None: the network.
     """
 
     base_url: str
@@ -101,9 +101,9 @@ class AsyncClient:
         await self.session.close()
 
     async def call(self, endpoint: Endpoint[T], *, until: float | None = None) -> T:
-        """Make a call that costs nothing; repeat it after transport errors and throttling.
+        """Make a free call; repeat it after transport errors and throttling.
 
-        :param until: monotonic seconds after which a throttled call is given up; None: five waits.
+        :param until: monotonic seconds after which a throttled call gives up; None: five waits.
         """
         attempt = 1
         while True:
@@ -118,7 +118,7 @@ class AsyncClient:
             attempt += 1
 
     async def send(self, endpoint: Endpoint[T]) -> T:
-        """Make a call once; after a 401, which costs nothing, once more with a new JWT."""
+        """Make a call once; after a 401, which is free, once more with a new JWT."""
         secret = await self.token(endpoint.request.credential)
         try:
             return await self._send_once(endpoint, secret)
@@ -136,7 +136,7 @@ class AsyncClient:
         try:
             response = await (self.carry or self._exchange)(request, secret, wire)
         except (aiohttp.ClientError, OSError) as error:
-            # The cause holds the URL, and so an id: it must not reach a traceback.
+            # The cause has the URL, and so an id: it must not reach a traceback.
             raise no_answer(request, sent=wire.sent, error=error, reason=error) from None
         return parse_answer(endpoint.parse, response, self.clock())
 
@@ -160,7 +160,8 @@ class AsyncClient:
             return await _read(answer)
 
     def _timeout(self, request: Request) -> aiohttp.ClientTimeout:
-        # No total: it would include the wait for a free connection.  The poller has a deadline.
+        # No total, because it would include the wait for a free connection; the poller has a
+        # deadline.
         return aiohttp.ClientTimeout(
             total=None,
             sock_connect=CONNECT_TIMEOUT,
@@ -192,7 +193,7 @@ def _tracing() -> aiohttp.TraceConfig:
 
 
 async def _read(answer: aiohttp.ClientResponse) -> Response:
-    """Read a whole answer; `UnexpectedAnswerError` for one that is too long to be ConvertAPI's."""
+    """Read a whole answer; `UnexpectedAnswerError` if it is too long to be ConvertAPI's."""
     headers = {name.lower(): value for name, value in answer.headers.items()}
     body = bytearray()
     try:
@@ -209,10 +210,10 @@ async def _read(answer: aiohttp.ClientResponse) -> Response:
 
 
 def _proxy(url: str) -> str | None:
-    """Return the environment's proxy for a host.
+    """Return the environment's proxy for a host; None if there is none.
 
-    aiohttp's own `trust_env` looks for it, and for a `.netrc`, in a thread for every single
-    request: measured with 1,000 jobs, that blocked the loop for 0.4 s.
+    aiohttp's own `trust_env` looks for it, and for a `.netrc`, in a thread for every request: with
+    1,000 jobs that blocked the loop for 0.4 s.
     """
     parts = urlsplit(url)
     if proxy_bypass(parts.hostname or ""):
@@ -224,7 +225,7 @@ def _proxy(url: str) -> str | None:
 
 
 def _trust() -> ssl.SSLContext | bool:
-    """Trust the same authorities as `requests`, so that a proxy's own CA works in both modes."""
+    """Return the authorities that `requests` trusts, so that a proxy's CA works in both modes."""
     bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     return _context(bundle) if bundle else True
 

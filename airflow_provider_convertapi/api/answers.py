@@ -1,4 +1,4 @@
-"""Read a `multipart/mixed` answer as it arrives: one part a result, in constant memory.
+"""Read a `multipart/mixed` answer, one part for each result, as it arrives in constant memory.
 
 This module may change from release to release.
 """
@@ -28,7 +28,7 @@ _MOST_HEADERS = 100
 
 @dataclass(frozen=True, slots=True)
 class PartHead:
-    """What a part's headers say: file name, size in bytes (None if not given), conversion cost."""
+    """A part's headers: file name, size in bytes (None if not given), conversion cost."""
 
     name: str
     size: int | None
@@ -47,7 +47,7 @@ class AnswerReader:
     """Parse an answer block by block; write each part's bytes to the sink that `begin` returns.
 
     :param content_type: the answer's `Content-Type`; it holds the boundary.
-    :param begin: called once a part's headers are read; returns where its bytes go.
+    :param begin: called when a part's headers are read; returns the sink for its bytes.
     :param end: called after a part's last byte.
     """
 
@@ -83,13 +83,13 @@ class AnswerReader:
             )
         except FormParserError as error:
             raise _garbled(error) from None
-        # The parser's own limits (8 headers of 4 KiB) are meant for uploads by strangers, and
-        # python-multipart before 0.0.27 has none: our limits are checked in the callbacks below.
+        # The parser's own limits (8 headers of 4 KiB) are meant for uploads to a server, and
+        # python-multipart before 0.0.27 has none: the callbacks below check our own limits.
         parser.max_header_count = parser.max_header_size = _LONGEST_HEAD
         return parser
 
     def read(self, blocks: Iterable[bytes]) -> None:
-        """Read the whole answer; `UnexpectedAnswerError` where it is cut off or not multipart."""
+        """Read the whole answer; `UnexpectedAnswerError` if it is cut off or not multipart."""
         try:
             for block in blocks:
                 self._parser.write(block)
@@ -149,6 +149,6 @@ def _head(headers: Message) -> PartHead:
     return PartHead(
         name=disposition_name(headers.get("Content-Disposition", "")),
         size=whole_number(headers.get_param("size", header="Content-Disposition")),
-        # A success is billed: without the header, count the least that one can cost.
+        # A success is billed: without the header, count the least possible cost.
         cost=1 if cost is None else cost,
     )

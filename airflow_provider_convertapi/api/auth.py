@@ -26,8 +26,8 @@ _KEY_SIZE = 32
 """Bytes."""
 
 _LAST_MOMENTS = 1.5
-"""Seconds before its end when a token is used no more: its times are whole seconds, which may take
-one from its life, and a request travels."""
+"""Seconds before its end after which a token is not used: its times are whole seconds, which may
+shorten its life by one, and a request needs time to arrive."""
 
 # The header is a JSON object, so its base64 starts with "ey", or "ew" before white space.
 _COMPACT_JWT = re.compile(r"e[wy][A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -38,7 +38,7 @@ def mint(secret: str, kid: str, *, now: float, lifetime: int, client_ip: str | N
     """Return a JWT signed with HS256.
 
     :param secret: the API token; its text bytes are the key.
-    :param kid: the key identifier (GUID); travels as the payload claim `kid`.
+    :param kid: the key identifier (GUID); sent as the payload claim `kid`.
     :param now: seconds since the epoch.
     :param lifetime: seconds; `exp` is set a minute later, for clock skew.
     :param client_ip: comma-separated hosts that may use it; None means any.
@@ -54,8 +54,8 @@ def mint(secret: str, kid: str, *, now: float, lifetime: int, client_ip: str | N
     }
     if client_ip:
         claims["clientIp"] = client_ip
-    # HMAC itself fills a short key up with zeros.  PyJWT would warn about it, although ConvertAPI
-    # chose the length of its tokens, and to silence a warning is not safe in threads.
+    # HMAC itself pads a short key with zeros.  PyJWT would warn about a short key, although
+    # ConvertAPI decides the length of its tokens, and silencing a warning is not thread-safe.
     return jwt.encode(claims, secret.encode().ljust(_KEY_SIZE, b"\0"), algorithm="HS256")
 
 
@@ -63,12 +63,12 @@ def mint(secret: str, kid: str, *, now: float, lifetime: int, client_ip: str | N
 class CurrentToken:
     """The token that all requests share until it is about to expire or the service refuses it.
 
-    It creates no token and has no lock: each client obtains a new one in its own way.
+    It creates no token and has no lock: each client obtains new tokens in its own way.
 
     :param lifetime: seconds.
-    :param clock: seconds since the epoch.
-    :param remote: whether the next token is asked for with `POST /token/jwt`; else it is signed
-        here, until one of those is refused.
+    :param clock: returns seconds since the epoch.
+    :param remote: True requests the next token with `POST /token/jwt`; False signs it here, until
+        such a token is refused.
     """
 
     lifetime: int
@@ -82,7 +82,7 @@ class CurrentToken:
 
     @property
     def turned(self) -> bool:
-        """Whether tokens are asked for because one that was signed here was refused."""
+        """Whether the service issues the tokens, because one that was signed here was refused."""
         return self.remote and self._turned
 
     def get(self) -> str | None:
@@ -92,7 +92,7 @@ class CurrentToken:
     def set(self, token: str, since: float | None = None) -> str:
         """Make this the token of all requests from now on, and return it.
 
-        :param since: when it was made, or asked for; None: now.
+        :param since: when it was signed or requested, in seconds since the epoch; None means now.
         """
         begin = self.clock() if since is None else since
         self._token = token
@@ -100,14 +100,14 @@ class CurrentToken:
         return token
 
     def discard(self, refused: str) -> None:
-        """Drop a token that was refused, unless another one has replaced it meanwhile."""
+        """Drop a refused token, unless another one has replaced it meanwhile."""
         if self._token == refused:
             self._token = None
 
     def turn(self, refused: str) -> bool:
-        """Drop a token that was refused; tell whether tokens are asked for from now on.
+        """Drop a refused token; tell whether the service issues the tokens from now on.
 
-        If the service's key is not the API token's text, it refuses whatever is signed here.
+        If the service's key is not the API token's text, it refuses every token signed here.
         """
         self.discard(refused)
         if self.remote or self.clock() < self._ask_again_at:
@@ -116,7 +116,7 @@ class CurrentToken:
         return True
 
     def turn_back(self, error: ConvertApiError) -> AuthenticationError:
-        """Sign here again, since the service issues no token either; return the error to raise."""
+        """Sign tokens here again, since the service issues none; return the error to raise."""
         self.remote, self._no_other = False, error.message
         self._ask_again_at = self.clock() + self.lifetime
         return AuthenticationError(
@@ -140,10 +140,10 @@ class CurrentToken:
 
 
 def find_jwt(response: Response) -> str | None:
-    """Return the JWT in an answer of `POST /token/jwt`, None where there is none.
+    """Return the JWT in an answer of `POST /token/jwt`; None if there is none.
 
-    The shape of that answer is not documented, so every shape that has been seen is accepted: an
-    object with a known name, any value in it that is a JWT, a JSON string, or bare text.
+    The form of that answer is not documented, so all known forms are accepted: an object with a
+    known name, any value in it that is a JWT, a JSON string, or bare text.
     """
     value = response.json()
     if value is None:

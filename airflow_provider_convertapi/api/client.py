@@ -1,4 +1,4 @@
-"""Carry endpoints with `requests`: pooled, timed, streamed, never sent twice by accident.
+"""Call endpoints with `requests`; no paid request is ever sent twice by accident.
 
 This module may change from release to release.
 """
@@ -55,11 +55,11 @@ T = TypeVar("T")
 
 _IDLE_LIMIT = 3.0
 """Seconds without use after which a direct conversion opens a new connection: a gateway may have
-dropped the old one, and then the answer to a request that was billed could be lost."""
+dropped the old one, and the answer to a billed request could be lost."""
 
 _PIECE = 256 * 1024
-"""Bytes of a body read at a time, small enough to be still in the cache when they are written.  A
-large file takes two thirds of the processor time that it takes in pieces of 1 MiB."""
+"""Bytes of a body that are read at a time, so few that they are still in the cache when they are
+written: a large file takes two thirds of the processor time of pieces of 1 MiB."""
 
 _FOLD = re.compile(r"[\r\n]+[ \t]+")
 
@@ -71,12 +71,12 @@ class Client:
     """Send requests to one ConvertAPI host.
 
     :param base_url: scheme and host, without a path.
-    :param token: returns the secret for a kind of credential.
-    :param renew: gets the secret that was refused, and makes the next call of `token` return
-        another one; returns False where there is nothing to renew.
-    :param both_refused: returns the error to raise where the other one was refused, too; it gets
-        both refusals.
-    :param http_timeout: seconds without a byte before a request is given up.
+    :param token: returns the secret of a kind of credential.
+    :param renew: gets a refused secret, and makes the next call of `token` return another one;
+        returns False if it cannot be renewed.
+    :param both_refused: gets both refusals, and returns the error to raise if the renewed secret
+        was refused, too.
+    :param http_timeout: seconds without a byte after which a request fails.
     :param pause: waits the given seconds; may raise to interrupt.
     :param clock: returns seconds since the epoch; `monotonic`: seconds from an arbitrary moment.
     :param new_adapter: as for `new_session`.
@@ -97,14 +97,14 @@ class Client:
     session: requests.Session = field(init=False, repr=False)
     _last_use: float = field(default=0.0, init=False)
     _environment: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
-    """Proxies and certificates, read once: `requests` would read them for every request, which
-    takes 5 to 10 % of a small file's time (`bench/client.py`)."""
+    """Proxies and certificates, read once: `requests` would read them for every request, in 5 to
+    10 % of a small file's time (`bench/client.py`)."""
 
     def __post_init__(self) -> None:
         self.session = new_session(self.auth(Credential.TOKEN), self.new_adapter)
 
     def auth(self, credential: Credential) -> AuthBase:
-        """Return what authenticates a request at this client's host."""
+        """Return the authentication of a request to this client's host."""
         return HostAuth(self.base_url, lambda: self.token(credential))
 
     def close(self) -> None:
@@ -112,9 +112,9 @@ class Client:
         self.session.close()
 
     def call(self, endpoint: Endpoint[T], *, until: float | None = None) -> T:
-        """Make a call that costs nothing; repeat it after transport errors and throttling.
+        """Make a free call; repeat it after transport errors and throttling.
 
-        :param until: monotonic seconds after which a throttled call is given up; None: five waits.
+        :param until: monotonic seconds after which a throttled call gives up; None: five waits.
         """
         attempt = 1
         while True:
@@ -129,7 +129,7 @@ class Client:
             attempt += 1
 
     def send(self, endpoint: Endpoint[T]) -> T:
-        """Make a call once; after a 401, which costs nothing, once more with a new JWT."""
+        """Make a call once; after a 401, which is free, once more with a new JWT."""
 
         def attempt(token: Callable[[], str]) -> T:
             with self._open(endpoint.request, token) as answer:
@@ -146,11 +146,11 @@ class Client:
         fresh: bool = False,
         before: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[Response, Iterator[bytes]]]:
-        """Send once and yield head and body of a 2xx; the body must be read inside the block.
+        """Send once; yield head and body of a 2xx, whose body must be read inside the block.
 
-        :param endpoint: its `parse` is called for answers outside 2xx only, and raises.
-        :param fresh: open a new connection unless the pooled one was in use moments ago.
-        :param before: called once the request is ready, before any byte of it is sent; may raise.
+        :param endpoint: its `parse` is only called for answers outside 2xx, and raises.
+        :param fresh: open a new connection unless the pooled one was used moments ago.
+        :param before: called when the request is ready, before any byte of it is sent; may raise.
         """
 
         def ready() -> None:
@@ -178,7 +178,7 @@ class Client:
 
         try:
             return attempt(token)
-        # A 401 comes before anything is converted, so that even a paid request may be repeated.
+        # A 401 comes before anything is converted, so even a paid request may be repeated.
         except AuthenticationError as error:
             # Without a token the error came from obtaining one, and renewing does not help.
             if not tokens or request.credential is not Credential.TOKEN:
@@ -207,9 +207,9 @@ class Client:
         token: Callable[[], str],
         ready: Callable[[], None] = lambda: None,
     ) -> Iterator[requests.Response]:
-        """Send the request once; `TransportError` where no answer comes, for whatever reason."""
+        """Send the request once; `TransportError` if no answer comes."""
         timeout = (CONNECT_TIMEOUT, request.timeout or self.http_timeout)
-        # What can fail without cost comes before `ready`, which may wait for the permit to pay.
+        # Steps that can fail for free come before `ready`, which may wait for the permit to pay.
         with _carried(request):
             if not self._environment:
                 self._environment = environment_of(self.session, self.base_url)
@@ -234,7 +234,7 @@ def _carried(request: Request) -> Iterator[None]:
         except UnreadableBodyError as error:
             raise error.reason from error.reason.__cause__
         except NO_ANSWER as error:
-            # The cause holds the URL, and so an id: it must not reach a traceback.
+            # The cause has the URL, and so an id: it must not reach a traceback.
             raise transport_error(request, error, wire) from None
 
 
@@ -243,9 +243,9 @@ def _headers(answer: requests.Response) -> dict[str, str]:
 
 
 def _text(value: str) -> str:
-    """Return a header as the UTF-8 that it may be, on one line.
+    """Return a header on one line, decoded as UTF-8 if possible.
 
-    HTTP libraries read Latin-1, and urllib3 up to 2.7.0 keeps the line breaks of a folded header.
+    HTTP libraries decode Latin-1, and urllib3 up to 2.7.0 keeps the line breaks of a folded header.
     """
     value = _FOLD.sub(" ", value)
     try:
@@ -255,7 +255,7 @@ def _text(value: str) -> str:
 
 
 def _read(answer: requests.Response) -> Response:
-    """Read a whole answer; one that is too long is cut if it is an error, refused otherwise."""
+    """Read a whole answer; one that is too long is cut if it is an error, else refused."""
     body = bytearray()
     try:
         for block in _body(answer):
@@ -263,7 +263,7 @@ def _read(answer: requests.Response) -> Response:
             if len(body) > LONGEST_ANSWER:
                 break
     except TransportError:
-        # The status of an error says enough without its body.
+        # The status of an error is enough without its body.
         if is_ok(answer.status_code):
             raise
     response = Response(answer.status_code, _headers(answer), bytes(body[:LONGEST_ANSWER]))
@@ -273,13 +273,13 @@ def _read(answer: requests.Response) -> Response:
 
 
 def _body(answer: requests.Response) -> Iterator[bytes]:
-    """Yield the body's blocks; `TransportError` where it ends before its `Content-Length`."""
+    """Yield the body's blocks; `TransportError` if it ends before its `Content-Length`."""
     received = 0
     try:
         for block in answer.iter_content(_PIECE):  # urllib3 compares it with Content-Length
             received += len(block)
             yield block
     except NO_ANSWER as error:
-        # Only urllib3 counts an incomplete block, and only we count chunks.
+        # Only urllib3 counts an incomplete block, and only this loop counts chunks.
         count, announced = max(received, answer.raw.tell()), answer.headers.get("Content-Length")
         raise broken_off(count, announced or "", f" ({type(error).__name__})") from None

@@ -1,7 +1,7 @@
-"""What ConvertAPI's converters take and give: the one catalogue of the client.
+"""The catalogue of ConvertAPI's converters: their formats and parameters.
 
 The facts are in `catalogue.jsonl`, one converter a line, made by ``dev/catalogue.py`` from
-ConvertAPI's OpenAPI document.  Only the lines that are asked for are parsed.
+ConvertAPI's OpenAPI document.  Only the lines that are needed are parsed.
 
 This module may change from release to release.
 """
@@ -30,16 +30,16 @@ _FORMER_NAMES = {
     "watermark-textbox": "text-watermark",
     "watermark-overlay": "pdf-watermark",
 }
-"""Other names of formats and tools that the service takes as well, or took earlier."""
+"""Other names of formats and tools that the service accepts, or has accepted earlier."""
 
 _FAMILIES = ("template", "email", "document", "images", "image", "office", "file")
-"""Sources that stand for several formats: the converter of the format itself goes before them."""
+"""Sources that stand for several formats; the converter of a format itself has precedence."""
 
 ANYTHING = "any"
 """A result in a format that only the service knows."""
 
 FORM = b'{"catalogue":1,'
-"""How a catalogue begins whose form this version understands."""
+"""The beginning of a catalogue that this version can read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,12 +48,12 @@ class Parameter:
 
     :param type: file, files (several), integer, number, boolean, string, enum, color, or json (text
         that holds JSON).
-    :param choices: what an enum may be.
-    :param least: the least that a number may be, None for no bound.
-    :param most: the most that it may be.
-    :param span: the least and the most that the numbers in a range such as ``1-10`` may be.
-    :param extensions: what a file's name may end in; empty for anything.
-    :param group: where ConvertAPI's own form shows it.
+    :param choices: the values of an enum.
+    :param least: the least value of a number; None for no limit.
+    :param most: the greatest value of a number; None for no limit.
+    :param span: the least and the greatest number in a range such as ``1-10``.
+    :param extensions: the allowed extensions of a file; empty for any.
+    :param group: the section of ConvertAPI's own form that shows it.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Parameter:
 
     @property
     def is_input(self) -> bool:
-        """Tell whether it is what the user calls `source`."""
+        """Tell whether it is the document, which the user calls `source`."""
         return self.name in {"File", "Files", "Url"}
 
     @property
@@ -95,18 +95,18 @@ COMMON = {
         Parameter(name="FileName", type="string"),
     )
 }
-"""What every converter takes, by its name in lower case."""
+"""The parameters of every converter, by name in lower case."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Converter:
     """One converter of the service.
 
-    :param source: what its path calls the source; `target` is the format, or the tool.
+    :param source: the source in its path; `target` is the format, or the tool.
     :param extensions: the formats that it takes.
     :param results: the formats that it makes.
     :param parameters: by their names in lower case, in the order of ConvertAPI's form.
-    :param note: what a user should know, such as the unit of margins.
+    :param note: a hint for users, such as the unit of margins.
     """
 
     source: str
@@ -118,7 +118,7 @@ class Converter:
 
     @property
     def name(self) -> str:
-        """Return it as an error calls it."""
+        """Return its name for errors."""
         return f"{self.source} to {self.target}"
 
     @property
@@ -133,12 +133,12 @@ class Converter:
 
     @property
     def takes_nothing(self) -> bool:
-        """Tell whether it needs no source, such as the one that makes a QR code of a text."""
+        """Tell whether it needs no source, such as the one that makes a QR code from a text."""
         return not any(parameter.is_input for parameter in self.parameters.values())
 
     @property
     def takes_anything(self) -> bool:
-        """Tell whether it takes files of any format, as an archive does."""
+        """Tell whether it takes files of any format, as the converter to ZIP does."""
         return self.source == "file" and self.takes_several
 
     def result_formats(self, parameters: Mapping[str, Any]) -> tuple[str, ...]:
@@ -152,9 +152,9 @@ class Converter:
         return self.results
 
     def result_format(self, origin: str, parameters: Mapping[str, Any]) -> str | None:
-        """Return the format of the results; None where only the service knows.
+        """Return the format of the results; None if only the service knows it.
 
-        :param origin: the format that is converted.
+        :param origin: the source format.
         """
         results = self.result_formats(parameters)
         for known in (self.target, origin):
@@ -164,9 +164,9 @@ class Converter:
 
 
 class Catalogue:
-    """All converters, read from the lines of a catalogue when they are asked for.
+    """All converters, read from the lines of a catalogue when they are needed.
 
-    :param text: the catalogue's lines; the first says which pairs there are.
+    :param text: the catalogue's lines; the first lists the pairs.
     """
 
     def __init__(self, text: bytes) -> None:
@@ -183,9 +183,9 @@ class Catalogue:
         self._found: dict[tuple[str, str], Converter | None] = {}
 
     def find(self, origin: str, target: str) -> Converter | None:
-        """Return the converter of a pair, None where there is none.
+        """Return the converter of a pair; None if there is none.
 
-        :param origin: a format, an extension that leads to one, or what ConvertAPI calls a source.
+        :param origin: a format, an extension, or ConvertAPI's name of a source.
         :param target: a format or a tool.
         """
         pair = (origin, target)
@@ -204,7 +204,7 @@ class Catalogue:
         return archive if archive and archive.takes_anything else None
 
     def find_for_all(self, formats: Iterable[str], target: str) -> Converter | None:
-        """Return the converter that takes files of all these formats together, None if none does.
+        """Return the converter that takes files of all these formats together; None if none does.
 
         :param formats: at least one.
         """
@@ -216,7 +216,7 @@ class Catalogue:
         return None
 
     def converters_to(self, target: str) -> list[Converter]:
-        """Return every converter that makes a format, or that is a tool."""
+        """Return every converter to a format, or every converter of a tool."""
         name = current_name(target)
         return [self.converter(source, name) for source in self._index.get(name, ())]
 
@@ -225,7 +225,7 @@ class Catalogue:
         return [(source, target) for target, by in self._index.items() for source in by]
 
     def targets_of(self, origin: str) -> list[str]:
-        """Return what files of a format can be converted to."""
+        """Return the formats and tools to which a format can be converted."""
         name = current_name(origin)
         return sorted(
             target
@@ -234,7 +234,7 @@ class Catalogue:
         )
 
     def converter(self, source: str, target: str) -> Converter:
-        """Return the converter of a pair that `pairs` has."""
+        """Return the converter of a pair of `pairs`; `KeyError` for any other."""
         found = self._converter(source, target)
         if found is None:
             raise KeyError((source, target))
@@ -266,7 +266,7 @@ def _read(line: Mapping[str, Any]) -> Converter:
     )
 
 
-# Those of a later catalogue are ignored.
+# Unknown keys, of a later catalogue, are ignored.
 _KEYS = frozenset(Parameter.__dataclass_fields__)
 
 
@@ -283,7 +283,7 @@ def _rank(source: str) -> int:
 
 @dataclass(slots=True)
 class _Current:
-    """The catalogue of this process, and which version of which file it was read from."""
+    """The catalogue of this process, with path and time of its file unless it is our own."""
 
     catalogue: Catalogue | None = None
     version: tuple[str, int] | None = None
@@ -308,9 +308,9 @@ def shipped_catalogue() -> bytes:
 
 
 def use_catalogue(path: str) -> None:
-    """Make a file the catalogue of this process; the provider's own where there is none.
+    """Make a file the catalogue of this process, or the provider's own if it does not exist.
 
-    `ValueError` or `OSError` where it cannot be read.
+    `ValueError` or `OSError` if it cannot be read.
 
     :param path: a local file; empty for none.
     """
@@ -330,12 +330,12 @@ def use_catalogue(path: str) -> None:
 
 
 def current_name(name: str) -> str:
-    """Return what the catalogue calls a format or a tool, which has had other names."""
+    """Return the catalogue's name of a format or tool, which may have had other names."""
     return _FORMER_NAMES.get(name, name)
 
 
 def extension_of(path: str) -> str:
-    """Return the lower-case extension of a path, empty where it has none."""
+    """Return the lower-case extension of a path; empty if it has none."""
     name = path.rpartition("/")[2].lstrip(".")
     stem, dot, extension = name.rpartition(".")
     known = stem and dot and extension.isalnum() and len(extension) <= _LONGEST_EXTENSION
@@ -349,9 +349,9 @@ def without_extension(path: str) -> str:
 
 
 def result_extension(path: str, to_format: str) -> str:
-    """Return the extension that the conversion of `path` ends in.
+    """Return the extension of the conversion's result.
 
-    Where only the service knows, or nobody said what `path` is, it is the target's own name.
+    If only the service knows it, or the format of `path` is unknown, it is the target's name.
     """
     extension = extension_of(path)
     converter = catalogue().find(extension, to_format)
@@ -360,7 +360,7 @@ def result_extension(path: str, to_format: str) -> str:
 
 
 def has_open_extension(to_format: str) -> bool:
-    """Tell whether the extension of a result is known only once the result is there."""
+    """Tell whether the extension of a result is known only after the conversion."""
     return any(_has_open_result(converter) for converter in catalogue().converters_to(to_format))
 
 

@@ -1,4 +1,4 @@
-"""Each call of ConvertAPI that this provider makes, described once.
+"""All calls of ConvertAPI that this provider makes.
 
 This module may change from release to release.
 """
@@ -56,7 +56,7 @@ DIRECT_MARGIN = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ConvertedFile:
-    """A result that the service keeps: its name as announced, its size in bytes, its id."""
+    """A result that the service keeps: its announced name, its size in bytes, its id."""
 
     name: str
     size: int
@@ -65,7 +65,7 @@ class ConvertedFile:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """A finished conversion: what it cost (conversions taken from the balance) and its results."""
+    """A finished conversion: its cost (conversions taken from the balance) and its results."""
 
     cost: int
     files: tuple[ConvertedFile, ...]
@@ -73,14 +73,14 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class JobAnswer:
-    """What the service says about a job; all fields are empty while it runs.
+    """The service's answer about a job; all fields are empty while it runs.
 
-    :param unknown: never asked for, forgotten, or not visible yet (404).
-    :param conversion: the result, once it is there.
-    :param verdict: the error that ended it; paid, unless `unpaid`.
+    :param unknown: the job was never submitted, is forgotten, or is not visible yet (404).
+    :param conversion: the result of a finished job.
+    :param verdict: the error that ended the job; paid, unless `unpaid`.
     :param unpaid: the stored answer is a refusal before any work (no quota, credential, overload).
-    :param has_code: false for a 403 without a Code: the service's where it answers so to every
-        look, a proxy's where it answers so to this one.
+    :param has_code: False for a 403 without a Code: it comes from the service if all jobs are
+        answered like that, from a proxy if only this one is.
     """
 
     unknown: bool = False
@@ -98,8 +98,8 @@ def start_conversion(
 ) -> Endpoint[None]:
     """Submit a conversion as a job under an id that we chose; it is paid once it is accepted.
 
-    A 200 with a JSON object is an acceptance, whether or not it names the job; any other is not.
-    `ResultLostError` where it was accepted under another id.
+    A 200 with a JSON object means acceptance, whether or not it names the job; others do not.
+    `ResultLostError` if it was accepted under another id.
     """
 
     def parse(response: Response) -> None:
@@ -109,7 +109,7 @@ def start_conversion(
             raise unexpected(response, "job id")
         accepted = answer.get("JobId") or job_id
         if accepted != job_id:
-            # It must not be submitted again: each submit would be accepted, and paid.
+            # It must not be submitted again: each submit would be accepted and paid.
             raise ResultLostError(
                 "ConvertAPI accepted the conversion under an id other than the one it was given, "
                 "so that its result cannot be found again. It may have been billed."
@@ -119,9 +119,10 @@ def start_conversion(
         Request(
             "POST",
             _convert_path("/async/convert", source_format, target_format),
-            # Our id finds a lost answer: https://docs.convertapi.com/docs/async-conversions
+            # With our id the job is found even if the answer is lost:
+            # https://docs.convertapi.com/docs/async-conversions
             query={"JobId": job_id},
-            # The result is kept for three hours, so that repeating a download costs nothing.
+            # The result is kept for three hours, so that repeating a download is free.
             body=FormBody([*fields, ("StoreFile", "true")]),
         ),
         parse,
@@ -155,10 +156,10 @@ def _convert_path(prefix: str, source_format: str, target_format: str) -> str:
 
 
 def get_job(job_id: str) -> Endpoint[JobAnswer]:
-    """Ask for a job once.
+    """Look up a job once.
 
     A 4xx or 5xx with a Code is the job's verdict, except 401, 429, 503 and a gateway's answers.
-    One without a Code is a `TransportError`, save a 403.
+    Without a Code it is a `TransportError`, except a 403.
     """
 
     def parse(response: Response) -> JobAnswer:
@@ -182,13 +183,13 @@ def _job_verdict(response: Response) -> JobAnswer:
         raise error
     has_code = error_code(response) is not None
     if not has_code and not error.is_of_quota:
-        # Probably a proxy's error page.  Taken for a verdict, it would give up a job that is paid.
+        # Probably a proxy's error page.  Treated as a verdict, it would give up a paid job.
         raise TransportError(error.message)
     return JobAnswer(verdict=error, unpaid=error.is_of_quota, has_code=has_code)
 
 
 def delete_job(job_id: str) -> Endpoint[bool]:
-    """Cancel a job or forget its record; false where it was unknown."""
+    """Cancel a job or delete its record; returns False if it was unknown."""
     return Endpoint(Request("DELETE", f"/async/job/{job_id}"), _deleted)
 
 
@@ -216,7 +217,7 @@ def _converted_file(entry: object, response: Response) -> ConvertedFile:
 
 
 def _file_id(entry: dict[str, Any]) -> str | None:
-    """Return the file's id, else the one in its `Url`, whose host and name are not trusted."""
+    """Return the file's id, else the id in its `Url`; host and name of that are not trusted."""
     file_id = entry.get("FileId")
     if isinstance(file_id, str) and _ID.fullmatch(file_id):
         return file_id
@@ -225,7 +226,7 @@ def _file_id(entry: dict[str, Any]) -> str | None:
 
 
 def upload(file: Openable, file_id: str | None = None) -> Endpoint[ConvertedFile]:
-    """Store a file at the service for up to three hours; costs nothing.
+    """Store a file at the service for up to three hours, which is free.
 
     :param file_id: the id under which to store it; None lets the service choose.
     """
@@ -247,7 +248,7 @@ def upload(file: Openable, file_id: str | None = None) -> Endpoint[ConvertedFile
 
 
 def find_file(file_id: str) -> Endpoint[ConvertedFile | None]:
-    """Look up a stored file; None where the service has none under the id."""
+    """Look up a stored file; None if the service has no file with the id."""
 
     def parse(response: Response) -> ConvertedFile | None:
         if response.status == 404:
@@ -264,7 +265,7 @@ def find_file(file_id: str) -> Endpoint[ConvertedFile | None]:
 
 
 def download(file_id: str) -> Endpoint[None]:
-    """Fetch a stored file, streamed; `ResultExpiredError` where the service has none."""
+    """Fetch a stored file, streamed; `ResultExpiredError` if the service does not have it."""
 
     def parse(response: Response) -> None:
         if response.status == 404:
@@ -288,7 +289,7 @@ def _check_access(response: Response) -> None:
 
 
 def delete_file(file_id: str) -> Endpoint[bool]:
-    """Delete a stored file; false where the service had none."""
+    """Delete a stored file; returns False if the service did not have it."""
     return Endpoint(Request("DELETE", f"/d/{file_id}"), _deleted)
 
 
@@ -300,11 +301,11 @@ def _deleted(response: Response) -> bool:
 
 
 def check_credential() -> Endpoint[bool]:
-    """Ask for a conversion without a file, which shows at no cost whether the credential converts.
+    """Request a conversion without a file, which shows for free whether the credential converts.
 
-    The service looks at the credential first, so that its complaint about the file proves that it
-    accepts the credential: true, or false where no conversions are left.  `AuthenticationError`
-    where it refuses it; any other error proves nothing.
+    The service checks the credential first, so a complaint about the missing file proves that it
+    accepts the credential.  The result is True, or False if no conversions are left.
+    `AuthenticationError` if the credential is refused; any other error proves nothing.
     """
 
     def parse(response: Response) -> bool:
@@ -323,9 +324,10 @@ def check_credential() -> Endpoint[bool]:
 
 
 def request_token(kid: str, lifetime: int, client_ip: str | None) -> Endpoint[str]:
-    """Ask the service for a JWT with the API token.
+    """Request a JWT from the service, with the API token.
 
     :param lifetime: seconds.
+    :param client_ip: comma-separated hosts that may use it; None means any.
     """
     body = {"Kid": kid, "ExpiresInSec": lifetime} | ({"ClientIp": client_ip} if client_ip else {})
 
@@ -333,7 +335,7 @@ def request_token(kid: str, lifetime: int, client_ip: str | None) -> Endpoint[st
         check(response)
         token = find_jwt(response)
         if token is None:
-            # The answer is not quoted, since it may hold a token of an unknown kind.
+            # The answer is not quoted, since it may contain a token of an unknown kind.
             raise UnexpectedAnswerError(
                 f"ConvertAPI's answer to POST /token/jwt (HTTP {response.status}) holds no JWT. "
                 "Set the connection's auth to 'jwt' or 'api_token', which need no such answer."
@@ -349,7 +351,7 @@ def request_token(kid: str, lifetime: int, client_ip: str | None) -> Endpoint[st
 
 
 def get_user() -> Endpoint[dict[str, Any]]:
-    """Ask for the account: `Active`, `ConversionsTotal`, `ConversionsConsumed`, ….
+    """Read the account: `Active`, `ConversionsTotal`, `ConversionsConsumed`, ….
 
     Fields that echo a credential are left out, since a task may push the account to XCom.
     """
@@ -362,7 +364,7 @@ def get_user() -> Endpoint[dict[str, Any]]:
 
 
 def get_converters() -> Endpoint[list[dict[str, Any]]]:
-    """Ask for every converter and its parameters, as the lines of a catalogue."""
+    """Read all converters and their parameters, as the lines of a catalogue."""
 
     def parse(response: Response) -> list[dict[str, Any]]:
         try:
@@ -374,7 +376,7 @@ def get_converters() -> Endpoint[list[dict[str, Any]]]:
 
 
 def get_statistics(start_date: str, end_date: str) -> Endpoint[list[dict[str, Any]]]:
-    """Ask for the conversions between two dates (`YYYY-MM-DD`, both required)."""
+    """Read the conversions between two dates (`YYYY-MM-DD`, both required)."""
     query = {"startDate": start_date, "endDate": end_date}
     return Endpoint(
         Request("GET", "/user/statistic", query=query, credential=Credential.MASTER),
@@ -383,7 +385,7 @@ def get_statistics(start_date: str, end_date: str) -> Endpoint[list[dict[str, An
 
 
 def stream_statistics(start_date: str, end_date: str) -> Endpoint[None]:
-    """Ask for the same, however many they are: the body is a JSON array that the caller reads."""
+    """Read any number of conversions between two dates: the caller streams the JSON array."""
     query = {"startDate": start_date, "endDate": end_date}
     return Endpoint(
         Request("GET", "/user/statistic", query=query, credential=Credential.MASTER), check

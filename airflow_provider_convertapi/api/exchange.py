@@ -1,4 +1,4 @@
-"""What a client does around one exchange, whichever library carries it: no socket, no clock.
+"""The parts of an exchange that do not depend on the HTTP library, without sockets or clocks.
 
 This module may change from release to release.
 """
@@ -31,16 +31,16 @@ _LONGEST_REASON = 200
 
 @dataclass(slots=True)
 class Wire:
-    """What is known of one exchange, however it ends.
+    """The progress of one exchange.
 
-    :param sent: whether a byte of the request was handed to a connected socket.
+    :param sent: whether a byte of the request was passed to a connected socket.
     """
 
     sent: bool = False
 
 
 def request_headers(request: Request) -> dict[str, str]:
-    """Return the headers of a request without `Authorization`, which is the client's business."""
+    """Return the headers of a request without `Authorization`, which the client adds."""
     headers = {"Accept": request.accept, **request.headers}
     if request.body:
         headers["Content-Type"] = request.body.content_type
@@ -48,9 +48,9 @@ def request_headers(request: Request) -> dict[str, str]:
 
 
 def parse_answer(parse: Callable[[Response], T], response: Response, now: float) -> T:
-    """Return what the answer means; the error for a refused token says if our clock is off.
+    """Return the parsed answer; the error for a refused token says if the clocks differ.
 
-    :param now: our clock, seconds since the epoch.
+    :param now: this machine's time, in seconds since the epoch.
     """
     try:
         return parse(response)
@@ -59,7 +59,7 @@ def parse_answer(parse: Callable[[Response], T], response: Response, now: float)
 
 
 def _skew(response: Response, now: float) -> str:
-    """Return a sentence if the clocks differ, the commonest cause of a refused JWT; else ""."""
+    """Return a sentence if the clocks differ, the most common cause of a refused JWT; else ""."""
     try:
         theirs = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
     except (TypeError, ValueError, OverflowError):
@@ -77,7 +77,7 @@ def no_answer(request: Request, *, sent: bool, error: Exception, reason: object)
     """Return the error for a request that got no answer.
 
     :param sent: whether any byte of it may have reached the service.
-    :param reason: what the library says; ids in it are hidden.
+    :param reason: the library's reason; ids in it are hidden.
     """
     when = (
         "the connection broke before the answer was there"
@@ -90,9 +90,9 @@ def no_answer(request: Request, *, sent: bool, error: Exception, reason: object)
 
 
 def broken_off(received: int, announced: str, why: str = "") -> TransportError:
-    """Return the error for an answer that ended before its last byte.
+    """Return the error for an incomplete answer.
 
-    :param announced: the answer's `Content-Length`, empty where it had none.
+    :param announced: the answer's `Content-Length`; empty if it had none.
     """
     of = f" of {announced}" if announced else ""
     return TransportError(f"the answer broke off after {received}{of} bytes{why}")

@@ -1,4 +1,4 @@
-"""Request bodies: JSON, a raw file, `multipart/form-data` with files in it; read block by block.
+"""Request bodies: JSON, a raw file, or `multipart/form-data` with files, read block by block.
 
 This module may change from release to release.
 """
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]+(\[[0-9]+\])?")
 _ATTR_CHARS = "!#$&+-.^_`|~"
-"""RFC 5987 `attr-char` beside letters and digits; parentheses are not among them: a name with an
+"""RFC 5987 `attr-char` beside letters and digits.  Parentheses are not among them: a name with an
 unescaped one loses its extension at the service (official Node.js client, issue 28)."""
 
 
 def content_disposition(name: str, kind: str = "attachment") -> str:
-    """Return a `Content-Disposition` value that carries any file name (RFC 5987)."""
+    """Return a `Content-Disposition` value for any file name (RFC 5987)."""
     return f"{kind}; {_extended_name(name)}"
 
 
@@ -39,9 +39,9 @@ def _extended_name(name: str) -> str:
 
 
 def disposition_name(value: str) -> str:
-    """Return the file name in a `Content-Disposition`, empty where it has none.
+    """Return the file name in a `Content-Disposition`; empty if it has none.
 
-    `filename*` goes before `filename` (RFC 6266).
+    `filename*` has precedence over `filename` (RFC 6266).
     """
     header = Message()
     header["Content-Disposition"] = value
@@ -50,7 +50,7 @@ def disposition_name(value: str) -> str:
         for name, text in header.get_params([], header="Content-Disposition")
         if name == "filename"
     ]
-    # `email` hands over a `filename*` as a (charset, language, text) triple under the plain name.
+    # `email` returns a `filename*` as a (charset, language, text) triple under the plain name.
     names.sort(key=lambda text: isinstance(text, str))
     try:
         return collapse_rfc2231_value(names[0]) if names else ""
@@ -71,7 +71,7 @@ class FileBody:
         return self.file.size
 
     def blocks(self) -> Iterator[bytes]:
-        """Yield the file's bytes; what exceeds the announced size is not read."""
+        """Yield the file's bytes, never more than the announced size."""
         yield from _blocks(self.file)
 
 
@@ -103,8 +103,8 @@ _PACKET = 64 << 10
 class FormBody:
     """A `multipart/form-data` body, the only kind that ConvertAPI's OpenAPI document declares.
 
-    :param fields: name and value; a value that can be opened travels as a file.  `ParameterError`
-        for a name that no parameter can have, and for text that UTF-8 cannot encode.
+    :param fields: name and value; a value that can be opened is sent as a file.  `ParameterError`
+        for an impossible parameter name, and for text that UTF-8 cannot encode.
     """
 
     fields: Sequence[tuple[str, str | Openable]]
@@ -171,7 +171,7 @@ def _has_utf8(text: str) -> bool:
 
 
 def _file_name(name: str) -> str:
-    """Return both spellings of a file name, as the official .NET client sends them."""
+    """Return both forms of a file name, which the official .NET client also sends."""
     plain = "".join(c if " " <= c <= "~" and c not in '"\\' else "_" for c in name)
     return f'filename="{plain}"; {_extended_name(name)}'
 

@@ -1,7 +1,8 @@
-"""Job ids and file ids that we choose before we ask: the same on every try, unknown to others.
+"""Job ids and file ids that we choose before a request: equal in every try, unknown to others.
 
-An id opens a document at ConvertAPI without credentials, so it is a keyed hash (HMAC-SHA256) that
-cannot be computed without the key: the API token, or the connection's `job_secret`.
+An id opens a document at ConvertAPI without credentials.  Therefore it is a keyed hash
+(HMAC-SHA256) that cannot be computed without the key: the API token, or the connection's
+`job_secret`.
 
 This module may change from release to release.
 """
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from cryptography.fernet import Fernet
 
-# Part of every seed.  With another number all ids change, and what is in flight is paid again.
+# Part of every seed.  Another number changes all ids, and conversions in flight are paid again.
 SEED_VERSION = 1
 MAX_ATTEMPTS = 4
 """Attempts 0 to 3 of one conversion have ids; a fifth needs another `conversion_key`."""
@@ -31,7 +32,7 @@ _KEY_CHECK_LENGTH = 8
 
 
 def seed_text(parts: Mapping[str, Any]) -> str:
-    """Return the canonical JSON of what makes a conversion the same conversion."""
+    """Return the canonical JSON of the parts that identify a conversion."""
     return json.dumps(
         {"v": SEED_VERSION, **parts},
         sort_keys=True,
@@ -42,25 +43,25 @@ def seed_text(parts: Mapping[str, Any]) -> str:
 
 
 def key_check(key: str) -> str:
-    """Return 8 characters that tell whether two processes hold the same key, and nothing else."""
+    """Return 8 characters that only show whether two processes have the same key."""
     return _digest(key, "check")[:_KEY_CHECK_LENGTH]
 
 
 def request_digest(key: str, parts: Mapping[str, Any]) -> str:
-    """Return 32 characters that tell whether two processes were asked for the same thing."""
+    """Return 32 characters that show whether two processes have the same request."""
     return _digest(key, "asked", seed_text(parts))[:ID_LENGTH]
 
 
 def seal(key: str, job_id: str) -> str:
-    """Return a job id in a form that may be stored: only `key` opens it again.
+    """Encrypt a job id so that it may be stored: only `key` decrypts it.
 
-    For a job that something else started, whose id cannot be derived.
+    Used for a job that something else started, whose id cannot be derived.
     """
     return _fernet(key).encrypt(job_id.encode()).decode()
 
 
 def unseal(key: str, sealed: str) -> str:
-    """Return the job id that was sealed; `ValueError` where it was sealed with another key."""
+    """Return the job id that was sealed; `ValueError` if it was sealed with another key."""
     from cryptography.fernet import InvalidToken  # noqa: PLC0415 - as in `_fernet`
 
     try:
@@ -76,8 +77,8 @@ def _fernet(key: str) -> Fernet:
 
 
 def _digest(key: str, *words: str) -> str:
-    # Each word carries its length: ("ab", "c") and ("a", "bc") must not be one message.
-    # The path of an output may have bytes that are no text.
+    # Each word is preceded by its length: ("ab", "c") and ("a", "bc") must differ.
+    # The path of an output may have bytes that are not text.
     texts = [word.encode(errors="surrogatepass") for word in words]
     message = b"".join(len(text).to_bytes(4, "big") + text for text in texts)
     return hmac.new(key.encode(), message, hashlib.sha256).hexdigest()
@@ -102,12 +103,12 @@ class JobIds:
 
     def job_id(self, attempt: int) -> str:
         """Return the job id of an attempt, counted from 0."""
-        # Hex is within the 32 lower-case letters and digits that the service takes:
+        # Hexadecimal digits are among the lower-case letters and digits that the service accepts:
         # https://docs.convertapi.com/docs/async-conversions
         return _digest(self.key, "job", self.derivation, str(attempt))[:ID_LENGTH]
 
     def stamp(self, uri: str) -> str:
-        """Return the stamp that an output of this conversion bears; it opens nothing."""
+        """Return the stamp of an output of this conversion; it opens nothing."""
         return _digest(self.key, "wrote", self.derivation, uri)[:ID_LENGTH]
 
     def file_id(self, attempt: int, part: str) -> str:

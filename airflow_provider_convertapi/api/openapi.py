@@ -23,7 +23,7 @@ def catalogue_text(lines: Iterable[Mapping[str, Any]], source: str) -> bytes:
     """Return a catalogue's text.
 
     :param lines: one mapping for each converter: route, from, to, note and parameters.
-    :param source: what they were read from.
+    :param source: the name of their origin.
     """
     converters = list(lines)
     index: dict[str, dict[str, list[str]]] = {}
@@ -51,7 +51,7 @@ def _line(converter: Mapping[str, Any]) -> str:
 
 
 def _short(parameter: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a parameter without what goes without saying."""
+    """Return a parameter without its default values."""
     names = ("name", "type", "required", "default", "choices", "least", "most", "span")
     kept = {name: parameter.get(name) for name in (*names, "extensions", "group")}
     return {
@@ -64,7 +64,7 @@ def _short(parameter: Mapping[str, Any]) -> dict[str, Any]:
 def converters_of(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the lines of a catalogue from an OpenAPI document.
 
-    `ValueError` where it describes no converter.
+    `ValueError` if it describes no converter.
     """
     found = [
         _converter(route[1], operations["post"])

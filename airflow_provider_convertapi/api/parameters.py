@@ -1,4 +1,4 @@
-"""What is wrong with the value of a converter's parameter.
+"""Check the values of converters' parameters.
 
 This module may change from release to release.
 """
@@ -22,23 +22,23 @@ _INTEGER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)\s*", re.ASCII)
 _PART_OF_RANGE = re.compile(r"\d+|\d*-\d*|even|odd|last|\d+-last", re.ASCII)
 _SENT_AS_JSON = ("cookies", "headers", "password")
-"""Texts that may be given as lists and mappings, which are sent as JSON."""
+"""Parts of the names of texts that may also be lists or mappings, which are sent as JSON."""
 
 _MOST_NAMED = 12
 _MOST_SHOWN = 40
 
 
 def complaint(parameter: Parameter, value: Any) -> str | None:
-    """Return what is wrong with a value, as the rest of a sentence; None if nothing is.
+    """Return why a value is wrong, as the rest of a sentence; None if it is right.
 
-    :param value: as a DAG holds it, or as text; no secret of it is shown.
+    :param value: the value in the DAG, or its text; no secret in it is shown.
     """
     given = value.value if isinstance(value, Enum) else value
     return _CHECKS.get(parameter.type, _text)(parameter, given)
 
 
 def is_a(value: Any) -> str:
-    """Return what a value is, as the rest of a sentence."""
+    """Return the type of a value, as the rest of a sentence."""
     if value is None:
         return "is None"
     kind = type(value).__name__
@@ -46,11 +46,11 @@ def is_a(value: Any) -> str:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Return the question for a name that is close to another, with a comma before it, or ""."""
+    """Return a question with a similar name, as the end of a sentence; empty if there is none."""
     from difflib import get_close_matches  # noqa: PLC0415 - only needed where something is wrong
 
     by_case, given = {other.lower(): other for other in names}, name.lower()
-    # Letters in another order are the commonest slip.
+    # Swapped letters are the most common mistake.
     swapped = [one for one in by_case if sorted(one) == sorted(given)]
     close = swapped or get_close_matches(given, by_case, n=1, cutoff=0.65)
     return f"; did you mean `{by_case[close[0]]}`?" if close else ""
@@ -88,7 +88,7 @@ def _within(parameter: Parameter, value: Any) -> str | None:
         number = math.inf
     least, most = parameter.least, parameter.most
     fits = (least is None or number >= least) and (most is None or number <= most)
-    # A comparison with NaN is false, so that it does not fit.
+    # A comparison with NaN is false, so NaN does not fit.
     if fits and (number == number or least is most is None):  # noqa: PLR0124 - NaN differs from itself
         return None
     kind = "a whole number" if parameter.type == "integer" else "a number"
@@ -136,7 +136,7 @@ def _range(parameter: Parameter, text: str) -> str | None:
     least, most = parameter.span
     parts = [part.strip().lower() for part in text.split(",")] if text.strip() else []
     numbers = [int(number) for part in parts for number in re.findall(r"\d+", part, re.ASCII)]
-    # A word of the service that we do not know may stand beside digits.
+    # The service may know other words beside digits.
     are_parts = all(_PART_OF_RANGE.fullmatch(part) or re.search(r"\d", part) for part in parts)
     if parameter.name != "WorksheetIndex" and not are_parts:
         return f"is {_shown(text)}; it must be a range such as '1-10' or '1,3,5'"

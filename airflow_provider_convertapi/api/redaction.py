@@ -1,4 +1,4 @@
-"""Hide secrets in texts and logs: whoever has an id can open a document at ConvertAPI.
+"""Hide secrets in texts and logs: anyone with an id can open a document at ConvertAPI.
 
 This module may change from release to release.
 """
@@ -18,7 +18,7 @@ _JWT = re.compile(r"(?<![A-Za-z0-9])eyJ[\w-]{4,}[\w.-]*")
 _URL_USER = re.compile(r"(\w://)[^\s/?#\"']+@")
 _URL_QUERY = re.compile(r"(\w://[^\s?\"']*)\?[^\s\"']+")
 _SPACED_QUERY = re.compile(r"(\w://[^\n\"'?]*\s[^\n\"'?]*)\?[\w.~%\[\]-]+=[^\s\"']+")
-"""That of a URL with white space before it."""
+"""The query of a URL that contains white space."""
 _URL_FRAGMENT = re.compile(r"(\bhttps?://[^\s#\"']+)#[^\s\"']+", re.IGNORECASE)
 _OF_WORDS = string.ascii_letters + string.digits + "_-.%"
 
@@ -26,7 +26,7 @@ _OF_WORDS = string.ascii_letters + string.digits + "_-.%"
 def redact(text: str) -> str:
     """Return the text without anything that grants access.
 
-    Hidden are job ids and file ids, JWTs, and users, passwords, queries and fragments in URLs.
+    It hides job ids and file ids, JWTs, and users, passwords, queries and fragments in URLs.
     """
     text = _ID_IN_QUERY.sub(r"\1<id>", _JWT.sub("<token>", text))
     text = _URL_QUERY.sub(r"\1?<hidden>", _URL_USER.sub(r"\1<hidden>@", text))
@@ -38,7 +38,7 @@ def redact(text: str) -> str:
 def shown(text: str) -> str:
     """Return a text from outside on one line: redacted, printable, 500 characters at most."""
     if len(text) > _LOOKED_AT:
-        # Half an id, where the text is cut, would not be recognised as one.
+        # Half an id at the cut would not be recognised as an id.
         text = text[:_LOOKED_AT].rstrip(_OF_WORDS)
     printable = "".join(c if c.isprintable() else " " for c in redact(text))
     return " ".join(printable.split())[:_LONGEST_TEXT]
@@ -59,6 +59,6 @@ _ID_FILTER = _IdFilter()
 
 
 def hide_ids(*loggers: str) -> None:
-    """Filter ids out of what the named loggers write."""
+    """Hide ids in the lines of the named loggers."""
     for name in loggers:
         logging.getLogger(name).addFilter(_ID_FILTER)

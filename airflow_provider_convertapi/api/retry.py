@@ -1,4 +1,4 @@
-"""When to ask again: arithmetic only, no clock, no sleep.
+"""Calculate when to retry and when to poll, without a clock or sleeps.
 
 This module may change from release to release.
 """
@@ -19,24 +19,24 @@ RETENTION = timedelta(hours=2)
 """How long ConvertAPI remembers a job (its documentation of 2021; no newer figure is published)."""
 
 FIRST_POLL = 0.25
-"""Seconds before the first poll of a job: a two-second conversion must not take ten."""
+"""Seconds before the first poll of a job, so that a two-second conversion does not take ten."""
 
 _MOST_DOUBLINGS = 16
 _PATIENCE = 60.0
-"""Seconds that a caller without a deadline waits for a throttled service at a time."""
+"""The longest single wait, in seconds, of a caller without a deadline for a throttled service."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How long to wait before a call is made again.
+    """How long to wait before a call is repeated.
 
     After transport errors the wait doubles from `base` to `cap` seconds.  After throttling it is
-    what the service asks for, at least `base`, or else 5, 10, 15, 15, … seconds
-    (https://docs.convertapi.com/docs/throttle-and-fallback).  Each wait is up to a quarter longer,
-    at random, so that many tasks do not come back at once.
+    the time that the service asks for, at least `base`, or else 5, 10, 15, 15, … seconds
+    (https://docs.convertapi.com/docs/throttle-and-fallback).  Each wait is randomly up to a quarter
+    longer, so that many tasks do not retry at the same moment.
 
-    :param attempts: how often a call is made in all when the transport fails; throttling is bounded
-        by the caller's time alone.
+    :param attempts: the number of calls in all when the transport fails; throttling is limited only
+        by the caller's time.
     """
 
     attempts: int = 5
@@ -45,7 +45,7 @@ class Backoff:
     jitter: Callable[[], float] = random.random
 
     def delay(self, attempt: int, error: ConvertApiError) -> float | None:
-        """Return the seconds to wait after the attempt (counted from 1), None to give up."""
+        """Return the seconds to wait after the attempt (counted from 1); None to give up."""
         if error.asks_to_wait:
             asked = min(5.0 * attempt, 15.0) if error.retry_after is None else error.retry_after
             # `Retry-After: 0` must not become a busy loop.
@@ -54,16 +54,16 @@ class Backoff:
             seconds = min(self.base * 2.0 ** min(attempt - 1, _MOST_DOUBLINGS), self.cap)
         else:
             return None
-        # A job is forgotten after the retention, and with it what a longer wait was for.
+        # A job is forgotten after the retention, so a longer wait is useless.
         return min(seconds * (1 + self.jitter() / 4), RETENTION.total_seconds())
 
     def delay_of_free_call(
         self, attempt: int, error: ConvertApiError, left: float | None
     ) -> float | None:
-        """Return the seconds to wait before a call that costs nothing is made again.
+        """Return the seconds to wait before a free call is repeated.
 
-        :param left: seconds until the caller's time is up; throttling is waited out until then.
-            None: as many attempts as after transport errors, a minute each at most.
+        :param left: seconds until the caller's time is up, until when it waits out throttling. None
+            allows as many attempts as after transport errors, with a minute each at most.
         :returns: None to give up.
         """
         delay = self.delay(attempt, error)
@@ -77,7 +77,7 @@ class Backoff:
 def poll_delays(poll_interval: float) -> Iterator[float]:
     """Yield the seconds before each poll of a job: short at first, then `poll_interval`.
 
-    :param poll_interval: the longest distance in seconds between two polls.
+    :param poll_interval: the longest time in seconds between two polls.
     """
     delay = min(FIRST_POLL, poll_interval)
     while True:

@@ -1,4 +1,4 @@
-"""A `requests` session for one ConvertAPI host: where tokens go, how bodies travel, what broke.
+"""A `requests` session for one ConvertAPI host: authorization, bodies and transport errors.
 
 This module may change from release to release.
 """
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import TransportError
 
 NO_ANSWER = (OSError, HTTPError)
-"""What `requests` raises when a connection fails: its own errors are `OSError`s, and some of
-urllib3's pass through it unchanged."""
+"""The errors of `requests` for a failed connection: its own are `OSError`s, and some of urllib3's
+pass through unchanged."""
 
 _SLICE = 128 * 1024
-"""Bytes handed to the socket at a time: the time-out counts for each slice, so that a slow line is
-not taken for a broken one."""
+"""Bytes that are passed to the socket at a time: the time-out applies to each slice, so that a slow
+connection is not mistaken for a broken one."""
 
 
 class HostAuth(AuthBase):
@@ -56,7 +56,7 @@ class HostAuth(AuthBase):
 
 @lru_cache(maxsize=16)
 def _origin(url: str) -> tuple[str, str]:
-    """Return scheme and host as `requests` writes them: it changes case and encodes IDNs."""
+    """Return scheme and host as `requests` writes them: in lower case, with IDNs encoded."""
     with suppress(ValueError):  # not a valid host; the request itself will fail
         url = requests.Request("GET", url).prepare().url or url
     return urlsplit(url)[:2]
@@ -82,10 +82,10 @@ class _Head:
 
 
 class _Answer(HTTPResponse):
-    """Read the head of an answer without looking for parts in it.
+    """Read the head of an answer without looking for multipart boundaries.
 
-    `http.client` reads heads with `email`, which does look, and compiles a pattern for the boundary
-    of each multipart answer: that takes 12 to 15 % of a small file's time (`bench/client.py`).
+    `http.client` parses heads with `email`, which compiles a pattern for the boundary of each
+    multipart answer, in 12 to 15 % of a small file's time (`bench/client.py`).
     """
 
     fp: Any
@@ -101,7 +101,7 @@ class _Answer(HTTPResponse):
         del self.headers[_HELD]
 
 
-# Set around each request, since urllib3 does not tell a connection which request it carries.
+# Set around each request, because a connection of urllib3 does not know its request.
 _wire: ContextVar[Wire | None] = ContextVar("wire", default=None)
 
 
@@ -117,7 +117,7 @@ def noting_the_first_byte() -> Iterator[Wire]:
 
 
 def note_first_byte() -> None:
-    """Record that a byte of the current request is handed to a connected socket."""
+    """Record that a byte of the current request is passed to a connected socket."""
     if wire := _wire.get():
         wire.sent = True
 
@@ -125,8 +125,8 @@ def note_first_byte() -> None:
 class _NotesFirstByte(HTTPConnection):
     """Record that the first byte of a request was sent.
 
-    Whether a paid request may be sent again depends on it, and the class of an exception does not
-    tell: behind a proxy urllib3 raises `ProxyError` for a lost answer, too.
+    It decides whether a paid request may be sent again.  The class of an exception does not show
+    it: behind a proxy urllib3 raises `ProxyError` for a lost answer, too.
     """
 
     response_class = _Answer
@@ -156,7 +156,7 @@ class _Adapter(HTTPAdapter):
     """Connections of one host that note the first byte of each request."""
 
     def __init__(self) -> None:
-        # Retries are decided where their price is known, never by the adapter.
+        # No retries here: only the callers know which requests are paid.
         super().__init__(max_retries=0, pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -178,7 +178,7 @@ def new_session(
 ) -> requests.Session:
     """Return a session whose requests are authorized by `auth`.
 
-    :param new_adapter: returns what carries them; it calls `note_first_byte`.  None: the wire.
+    :param new_adapter: returns the transport, which calls `note_first_byte`; None: the network.
     """
     session = requests.Session()
     for scheme in ("https://", "http://"):
@@ -191,17 +191,17 @@ def new_session(
 
 
 def environment_of(session: requests.Session, base_url: str) -> dict[str, Any]:
-    """Return the proxies and certificates that the environment says are for a host."""
+    """Return the environment's proxies and certificates for a host."""
     return dict(session.merge_environment_settings(base_url, {}, True, None, None))
 
 
 class UnreadableBodyError(Exception):
     """A request's body could not be read: the file failed, not the connection.
 
-    :param reason: what reading it raised.
+    :param reason: the error of reading it.
     """
 
-    # Not an `OSError`: urllib3 takes those for failures of the connection, and ignores some.
+    # Not an `OSError`: urllib3 treats those as failures of the connection, and ignores some.
     def __init__(self, reason: Exception) -> None:
         super().__init__(reason)
         self.reason = reason
@@ -215,7 +215,7 @@ class Blocks:
     _size: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self._size = self.body.size  # once: `requests` asks three times, and a form adds it up
+        self._size = self.body.size  # only once: `requests` asks three times, and a form sums up
 
     def __len__(self) -> int:
         return self._size
@@ -262,7 +262,7 @@ def prepared(
 
 
 def _later(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Leave out the token for now: without this, the session would add one."""
+    """Add no token yet; without this `auth`, the session would add one."""
     return request
 
 
@@ -272,6 +272,6 @@ def transport_error(request: Request, error: Exception, wire: Wire) -> Transport
 
 
 def _reason(error: Exception) -> str:
-    """Return the innermost cause: the outer ones quote the URL, and with it an id."""
+    """Return the text of the innermost cause: the outer ones quote the URL, and so an id."""
     inner = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
     return _reason(inner) if isinstance(inner, Exception) else str(error).rpartition(": ")[2]

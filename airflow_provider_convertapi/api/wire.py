@@ -1,8 +1,7 @@
-"""What travels to ConvertAPI and back, as values: no socket, no clock, no Airflow.
+"""Requests to ConvertAPI and its answers as values, without sockets, clocks or Airflow.
 
-An endpoint is a request and a parse function that says what each status means.  Sources of the
-facts: ConvertAPI's documentation and OpenAPI document, and the behaviour of its official
-clients.
+An endpoint is a request with a parse function, which says what each status means.  The sources are
+ConvertAPI's documentation and OpenAPI document, and the behaviour of its official clients.
 
 This module may change from release to release.
 """
@@ -44,15 +43,15 @@ BLOCK = 1024 * 1024
 ID_LENGTH = 32
 """Job ids and file ids are 32 characters of ``[a-z0-9]`` (ConvertAPI's OpenAPI document)."""
 
-# A timeout, a remote file or a file id that could not be read, an unexpected exception of theirs.
-# For every other Code a repetition would be billed and end the same way.
+# A timeout, a remote file or a file id that could not be read, an unexpected exception in the
+# service.  For every other Code, another attempt would be billed and end the same way.
 # https://docs.convertapi.com/docs/response-codes
 TRANSIENT_CODES = frozenset({5000, 5008, 5009, 50050})
 QUOTA_CODE = 4014
 TIMEOUT_CODE = 5000
 
 _LOOKED_AT, _SHOWN_START = 20_000, 120
-"""Bytes of an unknown answer that are looked at, and characters of them that are shown."""
+"""Bytes of an unknown answer that are examined, and characters of them that are shown."""
 
 _MOST_TEXTS = 10
 _LONGEST_MESSAGE = 1000
@@ -60,7 +59,7 @@ _LONGEST_NUMBER = 18
 
 
 class Credential(Enum):
-    """Which credential a request carries (a master token opens the account calls only)."""
+    """The kind of a request's credential; a master token only gives access to account calls."""
 
     TOKEN = "token"  # noqa: S105 - names a kind of credential, holds none
     API_TOKEN = "api_token"  # noqa: S105 - as above
@@ -86,7 +85,7 @@ class Openable(Protocol):
 
 
 class Body(Protocol):
-    """A request body of known length, read block by block, as often as it is sent."""
+    """A request body of known length; it is read block by block, again for each time it is sent."""
 
     @property
     def content_type(self) -> str:
@@ -95,7 +94,7 @@ class Body(Protocol):
 
     @property
     def size(self) -> int:
-        """Bytes; what `blocks` yields in all."""
+        """The total number of bytes that `blocks` yields."""
         ...
 
     def blocks(self) -> Iterator[bytes]:
@@ -105,10 +104,10 @@ class Body(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request; `Authorization` and the host are the client's business.
+    """One HTTP request; the client adds the host and `Authorization`.
 
     :param query: parameters of the query string; the client encodes them.
-    :param timeout: seconds without a byte before the request is given up; None means the client's.
+    :param timeout: seconds without a byte after which the request fails; None: the client's.
     """
 
     method: str
@@ -130,14 +129,14 @@ class Response:
     body: bytes
 
     def json(self) -> Any:
-        """Return the body's JSON value; None where it is not JSON."""
+        """Return the body's JSON value; None if it is not JSON."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):  # not JSON, or nested absurdly deep
             return None
 
     def describe(self) -> str:
-        """Say what came, in a form that may be logged: status, type, first bytes, no id."""
+        """Describe the answer for a log: status, type, first bytes, no id."""
         kind = shown(self.headers.get("content-type", "no content type"))
         start = shown(self.body[:_LOOKED_AT].decode("utf-8", "replace"))[:_SHOWN_START]
         return f"HTTP {self.status} ({kind}), " + (f"starting {start!r}" if start else "empty")
@@ -152,7 +151,7 @@ class Endpoint(Generic[T]):
 
 
 def whole_number(value: object) -> int | None:
-    """Return a number that is not negative, None for anything else.
+    """Return a number that is not negative; None for anything else.
 
     JSON and headers are read leniently: 5002, 5002.0 and "5002" are one number.
     """
@@ -162,27 +161,27 @@ def whole_number(value: object) -> int | None:
         return int(text) if is_number else None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    # A bound, since such numbers are kept in JSON and in SQLite; it leaves out "not a number", too.
+    # The bound excludes numbers that JSON and SQLite cannot hold, infinity and "not a number".
     return int(value) if 0 <= value < 10**_LONGEST_NUMBER and value == int(value) else None
 
 
 def is_ok(status: int) -> bool:
-    """Tell whether a status is one of 2xx."""
+    """Tell whether a status is a 2xx."""
     return 200 <= status < 300
 
 
 def check(response: Response, *, verdicts: bool = False) -> None:
-    """Raise the error that an answer outside 2xx stands for.
+    """Raise the error of an answer outside 2xx.
 
-    :param verdicts: the call converts, so that a 5xx with a Code is a verdict on the document, and
-        a 400 or 415 one on what was asked; elsewhere they say nothing about the conversion.
+    :param verdicts: whether the call converts. Then a 5xx with a Code is a verdict on the document,
+        and a 400 or 415 one on the request; otherwise they say nothing about the conversion.
     """
     if not is_ok(response.status):
         raise error_of(response, verdicts=verdicts)
 
 
 def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
-    """Return the error for an answer: by status first, then by Code, never by text.
+    """Return the error for an answer, from its status and its Code, never from its text.
 
     :param verdicts: as for `check`.
     """
@@ -216,7 +215,8 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
         # https://docs.convertapi.com/docs/throttle-and-fallback has 503; a proxy may send 429.
         case 429 | 503:
             error = ThrottledError(said, _retry_after(response), code)
-        # From a gateway: the service may have accepted the request, so it counts as sent.
+        # These come from a gateway: the service may have accepted the request, so it counts as
+        # sent.
         case 408 | 502 | 504:
             error = TransportError(said)
         case status if status >= 500:
@@ -227,7 +227,7 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
 
 
 def _server_error(code: int | None, said: str, *, verdicts: bool) -> ConvertApiError:
-    # Error pages of proxies have no Code; taken for a verdict, one would end a paid conversion.
+    # Error pages of proxies have no Code; mistaking one for a verdict would end a paid conversion.
     if code is None or not verdicts:
         return TransportError(said)
     if code in TRANSIENT_CODES:
@@ -236,7 +236,7 @@ def _server_error(code: int | None, said: str, *, verdicts: bool) -> ConvertApiE
 
 
 def _undocumented(response: Response, said: str) -> UnexpectedAnswerError:
-    """Return the error; of a redirect's target it names only the host: the rest may hold an id."""
+    """Return the error; it names only the host of a redirect's target: the rest may hold an id."""
     if not 300 <= response.status < 400:
         refused = 400 <= response.status < 500
         return UnexpectedAnswerError(f"This status is not documented: {said}", refused)
@@ -252,7 +252,7 @@ def _undocumented(response: Response, said: str) -> UnexpectedAnswerError:
 
 
 def error_code(response: Response) -> int | None:
-    """Return the `Code` of an error's body; a proxy's HTML or an empty body has none."""
+    """Return the `Code` of an error's body; None for a proxy's HTML or an empty body."""
     body = response.json()
     return whole_number(body.get("Code")) if isinstance(body, dict) else None
 
@@ -270,7 +270,7 @@ def _message(response: Response, code: int | None) -> str:
 
 
 def _invalid_parameters(response: Response) -> dict[str, list[str]]:
-    """Return parameter name -> complaints."""
+    """Return the complaints about each parameter, by its name."""
     body = response.json()
     invalid = body.get("InvalidParameters") if isinstance(body, dict) else None
     if not isinstance(invalid, dict):
@@ -302,7 +302,10 @@ def _retry_after(response: Response) -> float | None:
 
 
 def unexpected(response: Response, wanted: str) -> UnexpectedAnswerError:
-    """Return the error for a 2xx that is not what was asked for."""
+    """Return the error for a 2xx with an unexpected content.
+
+    :param wanted: the expected content.
+    """
     return UnexpectedAnswerError(
         f"ConvertAPI's answer holds no {wanted}: {response.describe()}. "
         "Check that the connection's host is ConvertAPI and not a proxy or a sign-in page."

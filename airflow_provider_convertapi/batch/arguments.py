@@ -23,7 +23,7 @@ OnMissingOutput = Literal["convert", "ignore"]
 FailurePolicy = Literal["any", "never"] | float
 
 BatchSource = SourceArgument | Mapping[str, Any]
-"""A directory, a glob, a list, or a shard of one."""
+"""A directory, a glob, a list, or a shard of any of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a watched place holds, and how much of it is new.
+"""List a watched directory or prefix, and count its new files.
 
 This module may change from release to release.
 """
@@ -20,22 +20,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _BYTES = 8
-"""Of the hash of a file: of a million files, one new file in 10^13 is taken for a known one."""
+"""Length of a file's hash: with a million files, one new file in 10^13 is mistaken for a known
+one."""
 
 _MOST_KEPT = 5_000
-"""Files whose hashes are stored: 53 kB; Airflow recommends at most 64 kB for a value."""
+"""The most hashes that are stored: they take 53 kB, and Airflow recommends at most 64 kB."""
 
 _VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All inputs that a place held at one moment.
+    """All files of a watched source at one moment.
 
     :param source: the URIs that were listed.
     :param now: seconds since the epoch at which the listing began.
-    :param files: by a hash of a file's URI and fingerprint, when it was written, None where the
-        store does not say.
+    :param files: for a hash of each file's URI and fingerprint, when it was written (seconds since
+        the epoch), None if the store does not record that.
     """
 
     source: list[str]
@@ -47,8 +48,8 @@ class Listing:
 class Seen:
     """The files that a watcher knows.
 
-    :param digest: differs when a file was added, changed or removed.
-    :param hashes: of the files; None where they were too many to be stored.
+    :param digest: changes when a file is added, changed or removed.
+    :param hashes: the hashes of the files; None if there were too many to store them.
     """
 
     files: int
@@ -56,7 +57,7 @@ class Seen:
     hashes: frozenset[int] | None
 
     def as_json(self) -> dict[str, Any]:
-        """Return what is stored of it, in a size that has a bound."""
+        """Return JSON values to store, of limited size."""
         value = {"version": _VERSION, "files": self.files, "digest": self.digest}
         if self.hashes is None or self.files > _MOST_KEPT:
             return value
@@ -65,7 +66,7 @@ class Seen:
 
     @classmethod
     def from_json(cls, value: Any) -> Seen | None:
-        """Return what was stored; None for nothing, and for what was not stored by this version."""
+        """Read a stored value; None if there is none, or another version has stored it."""
         if not isinstance(value, dict) or value.get("version") != _VERSION:
             return None
         try:
@@ -83,11 +84,11 @@ def _unpacked(packed: bytes) -> frozenset[int]:
 
 
 def check_watched(source: object, *, has_airflow: bool = True) -> str | list[str]:
-    """Return a source as JSON holds it; `ParameterError` for what cannot be watched.
+    """Return a source as JSON values; `ParameterError` if it cannot be watched.
 
-    It looks at nothing and resolves no connection.
+    It accesses no store and resolves no connection.
 
-    :param has_airflow: as `check_uri` takes it.
+    :param has_airflow: as for `check_uri`.
     """
     several = flatten(source)
     if not several:
@@ -101,19 +102,19 @@ def check_watched(source: object, *, has_airflow: bool = True) -> str | list[str
 
 
 def list_place(source: str | list[str]) -> Listing:
-    """List a place by the rules of a batch, save `min_age`.
+    """List a source by the rules of a batch, except `min_age`.
 
-    After a failure the next call resolves the connections again: they may have been fixed.
+    After a failure the next call resolves the connections again, since they may have been fixed.
     """
     uris = [source] if isinstance(source, str) else source
     now = surroundings().clock.time()
     found = chain.from_iterable(map(list_files, uris))
     try:
-        # A loop, which lets other threads run; a call that takes the whole listing would not.
+        # A loop lets other threads run; a single call for the whole listing would not.
         files = {_hash(file.uri, file.fingerprint): file.modified for file in found}
     except Exception:
         for uri in uris:
-            with suppress(Exception):  # what is wrong with it was the failure itself
+            with suppress(Exception):  # the error of the listing is the one to report
                 resolve_anew(uri, "source")
         raise
     return Listing(uris, now, files)
@@ -125,11 +126,11 @@ def _hash(uri: str, fingerprint: str) -> int:
 
 
 def compare(listing: Listing, min_age: float, before: Seen | None) -> tuple[Seen, int]:
-    """Return the files that are old enough, and how many of them were not known before.
+    """Return the files that are old enough, and how many of them are new.
 
-    A changed file counts as a new one; a file that was removed counts as nothing.
+    A changed file counts as new; a removed file does not count.
     """
-    # In the thread that compares: a triggerer imports this module in its event loop.
+    # Imported here, in a thread: a triggerer imports this module in its event loop.
     from airflow_provider_convertapi.batch.inputs import too_young
 
     place = shown(listing.source[0])
@@ -138,7 +139,7 @@ def compare(listing: Listing, min_age: float, before: Seen | None) -> tuple[Seen
         for one, written in listing.files.items()
         if too_young(written, min_age, listing.now, place) is None
     ]
-    # A sum needs no order: sorting a million hashes would stop all other threads meanwhile.
+    # A sum, because sorting a million hashes would block all other threads.
     digest = f"{sum(hashes) % (1 << 8 * _BYTES):0{2 * _BYTES}x}"
     seen = Seen(len(hashes), digest, frozenset(hashes))
     if before is None or before.digest == digest:

@@ -1,4 +1,4 @@
-"""The account's balance beside a plan: what is said about it, and what it does not cover.
+"""Compare the account's balance with a plan.
 
 This module may change from release to release.
 """
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.session import Session
 
 _PATIENCE = 60.0
-"""Seconds that a batch which needs the balance waits for a busy service to tell it."""
+"""Seconds for which a batch that needs the balance retries while the service is busy."""
 
 
 def read_account(session: Session, *, is_needed: bool) -> Account | None:
-    """Return what the master token shows; None, after a word in the log, where that is nothing.
+    """Read the account with the master token; None, with a line in the log, if that is impossible.
 
-    :param is_needed: raise the error of a balance that cannot be read, since the batch depends on
-        it; a connection without a master token is not an error.
+    :param is_needed: True raises the error of a balance that cannot be read, because the batch
+        depends on it; a connection without a master token is not an error.
     """
     if not session.settings.master_token:
         if is_needed:
@@ -56,14 +56,14 @@ def read_account(session: Session, *, is_needed: bool) -> Account | None:
 def _ask(session: Session, *, is_needed: bool) -> Account:
     client = session.client
     if not is_needed:
-        user = client.send(get_user())  # once: a line in the log is worth no wait
+        user = client.send(get_user())  # only once: a mere log line is not worth a wait
         return Account.read(user)
     user = client.call(get_user(), until=client.monotonic() + _PATIENCE)
     return Account.read(user)
 
 
 def needed(plan: Plan, request: BatchRequest) -> int:
-    """Return what the files to convert take if each costs the most that one of its format has."""
+    """Return the plan's cost if each file costs as much as the most expensive one of its format."""
     each, highest = plan.request_digest.least_cost, plan.highest
     if max(highest.values(), default=0) <= each:
         return plan.least_cost
@@ -75,12 +75,12 @@ def needed(plan: Plan, request: BatchRequest) -> int:
 
 
 def covers(balance: int, cost: int) -> bool:
-    """Tell whether a balance, which may be below 0, suffices; what costs nothing always fits."""
+    """Tell whether a balance, which may be below 0, suffices; a cost of 0 is always covered."""
     return cost <= max(balance, 0)
 
 
 def about(account: Account | None, cost: int) -> str:
-    """Return what the plan's line says about the balance; empty where nothing is known.
+    """Return the plan's sentence about the balance; empty if it is not known.
 
     :param cost: conversions that the plan takes.
     """
@@ -99,7 +99,7 @@ def _too_few(remaining: int) -> str:
 def beyond(remaining: int) -> str:
     """Say what happens beyond a balance: a plan stops there, or goes on and bills.
 
-    ConvertAPI does not tell which it is, save by a balance below 0.
+    Only a balance below 0 shows which it is; ConvertAPI does not report it.
     """
     if remaining < 0:
         return "below 0 means that the plan bills what goes beyond its size"
@@ -112,7 +112,8 @@ def beyond(remaining: int) -> str:
 def insufficient(session: Session, remaining: int, files: int, cost: int) -> QuotaExhaustedError:
     """Return the error of a balance that does not cover a plan.
 
-    :param files: files that are to be converted, for `cost` conversions.
+    :param remaining: the balance.
+    :param files: number of files to convert, for `cost` conversions.
     """
     return QuotaExhaustedError(
         f"Connection {session.conn_id!r} has a balance of {remaining} conversion(s), and {files} "

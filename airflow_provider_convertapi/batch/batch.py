@@ -1,4 +1,4 @@
-"""One try of a batch: plan it, run it, conclude it.
+"""One try of a batch: plan, run and conclude it.
 
 This module may change from release to release.
 """
@@ -54,11 +54,11 @@ _EXAMPLES = 5
 
 @dataclass(slots=True)
 class Batch:
-    """A batch as one try of a task runs it.
+    """A batch, run by one try of a task.
 
-    :param cancels: whether jobs are deleted when the task is told to stop, since no other try
+    :param cancels: whether jobs are deleted when the task is told to stop, because no other try
         collects them.
-    :param asked: keyed digest of what the task is asked for.
+    :param asked: keyed digest of the task's arguments.
     """
 
     session: Session
@@ -66,7 +66,7 @@ class Batch:
     cancels: bool = False
     asked: str = ""
     summary: Summary | None = field(default=None, init=False)
-    """What has happened so far, also where the batch failed; None before it runs."""
+    """What has happened so far, even if the batch failed; None before it runs."""
     _shared: SharedFiles | None = field(default=None, init=False)
 
     @property
@@ -80,9 +80,9 @@ class Batch:
         return self.session.log
 
     def plan(self, *, only: bool) -> Plan:
-        """List, name and compare; check the budget.
+        """List the files, name the outputs, compare with the manifest, and check the budget.
 
-        :param only: write nothing, since no run follows.
+        :param only: True writes nothing, since no run follows.
         """
         plan = plan_batch(
             self.request, self.task, now=self.session.clock.time(), keeps_salt=not only
@@ -91,7 +91,7 @@ class Batch:
             raise InputNotFoundError(
                 "source has no files, and on_empty='fail'. Check the path, and what writes it."
             )
-        # A plan alone sends nothing, and one that pays nothing needs no balance.
+        # `plan_only` sends nothing, and a plan without a file to convert needs no balance.
         asks = not only and len(plan.items) > 0
         choice = self.request.on_insufficient
         account = read_account(self.session, is_needed=choice is not None) if asks else None
@@ -112,7 +112,7 @@ class Batch:
             self.session.count(REUSED, files, (given or found, target))
 
     def _check_balance(self, plan: Plan, balance: int, cost: int) -> None:
-        """End the task where the balance does not cover the plan, unless a part will do."""
+        """End the task if the balance does not cover the plan, unless ``partial`` is allowed."""
         if covers(balance, cost) or self.request.on_insufficient == "partial":
             return
         error = insufficient(self.session, balance, len(plan.items), cost)
@@ -161,7 +161,7 @@ class Batch:
         }
 
     def run(self, plan: Plan) -> dict[str, Any]:
-        """Convert what the plan says and return the summary; raise as the policies say."""
+        """Convert the plan's files and return the summary; raise as the policies demand."""
         run = self.prepare(plan, Summary.of(plan), plan.spent)
         title = f"Convert {len(plan.items)} files"
         with self.cancelling(run), self.grouped(title):
@@ -173,7 +173,8 @@ class Batch:
         self.summary = summary
         if self.request.durable:
             self.session.warn_of_limits()
-        _ = self.session.settings  # read here: a thread would compete for Airflow's supervisor
+        # Read the connection here: worker threads would compete for Airflow's supervisor.
+        _ = self.session.settings
         named = all_files(self.request, plan.file_parameters)
         files = {name: file for name, file in named.items() if isinstance(file, Source)}
         self._shared = SharedFiles(self.session, files, plan.started)
@@ -200,14 +201,14 @@ class Batch:
         board = self.session.new_board() if self.session.new_board else None
         run = BatchRun(converter, recorder, summary, budget, len(plan.items), self.log, board)
         self.session.bill = lambda: (summary.cost, summary.cost)
-        # A chain's documents have ids of jobs that cannot be derived from its file alone.
+        # The ids of a chain's later jobs cannot be derived from its file alone.
         if plan.uncleaned and self.request.durable and not self.request.steps:
             run.clean(plan.uncleaned)
         return run
 
     @contextmanager
     def grouped(self, title: str) -> Iterator[None]:
-        """Fold in the task's log what is logged inside the block."""
+        """Group the log lines of the block, which Airflow's page then folds."""
         self.log.info("::group::%s", title)
         try:
             yield
@@ -216,7 +217,7 @@ class Batch:
 
     @contextmanager
     def cancelling(self, run: BatchRun) -> Iterator[None]:
-        """Delete the jobs at the service where the task is out of time and has no try left."""
+        """Delete the jobs at the service if the task is out of time and has no try left."""
         from airflow_provider_convertapi.airflow_names import AirflowTaskTimeout
 
         try:
@@ -229,7 +230,7 @@ class Batch:
 
     @contextmanager
     def _adding_the_bill(self, run: BatchRun) -> Iterator[None]:
-        """Add what this try has paid to the errors of others; ours say it themselves."""
+        """Add this try's cost to errors of other libraries; our own errors state it already."""
         try:
             yield
         except ConvertApiError:
@@ -245,7 +246,7 @@ class Batch:
             raise
 
     def conclude(self, plan: Plan, run: BatchRun, left: ItemStream | None = None) -> dict[str, Any]:
-        """Write the last records, clean up, and end as the policies say.
+        """Write the last records, clean up, and return or raise as the policies demand.
 
         :param left: files that no wave has reached.
         """
@@ -259,11 +260,11 @@ class Batch:
         cancels = self.cancels and (run.halted is None or goes_on)
         if cancels:
             run.cancel()
-        # Jobs that go on at the service may still have to read them.
+        # Jobs that still run at the service may have to read the shared files.
         if cancels or not (run.goes_on or run.late):
             self._delete_shared()
         if not goes_on:
-            # After a failure, too: a folder that fails every night would pile up parts.
+            # After a failure, too: a batch that fails every night would accumulate parts.
             self._compact(plan)
         if run.halted is not None and not self._is_accepted(run.halted, summary, plan):
             error = self._halted(run.halted, summary, manifest)
@@ -301,12 +302,12 @@ class Batch:
             self.log.info("%s", line)
 
     def _list(self, what: str, count: int, examples: Sequence[str], manifest: str) -> None:
-        """Name what was converted, or failed, as far as a log should, folded."""
+        """Log the first converted, or failed, files in a group."""
         if not count:
             return
         with self.grouped(f"{count} {what}"):
             for example in examples:
-                # A file and what it became stay on one line, which a person may search for.
+                # A file and its outputs stay on one line, so that a search finds both.
                 lines = [example] if what == "converted" else wrapped(example, indent="    ")
                 for line in lines:
                     self.log.info("%s", line)
@@ -314,7 +315,7 @@ class Batch:
                 self.log.info("And %d more, which %s names.", count - len(examples), manifest)
 
     def _is_accepted(self, halted: ConvertApiError, summary: Summary, plan: Plan) -> bool:
-        # Others may have used up what was left: a refusal before the balance ends counts likewise.
+        # Others may have used the balance, too: a refusal before it is used up counts the same.
         covered = self.request.on_insufficient == "partial" and plan.balance is not None
         partial = covered or self.request.on_quota_exhausted == "partial"
         return partial and not summary.underway and halted.is_of_quota
@@ -326,7 +327,7 @@ class Batch:
         return looked and not paid and halted.is_of_quota
 
     def _halted(self, error: ConvertApiError, summary: Summary, manifest: str) -> ConvertApiError:
-        """Say what is done, what is left, and what to do about it."""
+        """Return the error with what is done, what is left, and what to do."""
         done = (
             f"{summary.converted} of {summary.total} files were converted now and are saved, "
             f"{summary.reused} were reused, {summary.failed} failed, {summary.not_attempted} are "

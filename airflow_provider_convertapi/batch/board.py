@@ -1,4 +1,4 @@
-"""Keep a batch's progress where Airflow shows it, and never let the batch wait for that.
+"""Show a batch's progress in Airflow, without delaying the batch.
 
 This module may change from release to release.
 """
@@ -17,11 +17,11 @@ INTERVAL = 5.0
 """Seconds between two writes."""
 
 LAST_WAIT = 5.0
-"""Seconds that a task gives its last write before it ends, or defers."""
+"""Seconds for which a task waits for its last write before it ends or defers."""
 
 
 class Board(Protocol):
-    """What a batch shows its progress on."""
+    """A place where a batch shows its progress."""
 
     def post(self, values: Mapping[str, Any]) -> None:
         """Show these values soon."""
@@ -34,11 +34,11 @@ class Board(Protocol):
 
 @dataclass(slots=True)
 class ProgressBoard:
-    """Write the newest progress, in a thread of its own: one write at a time.
+    """Write the newest progress in a separate thread, one write at a time.
 
-    A write that fails is left out; one that hangs holds up the writes after it, and nothing else.
+    A write that fails is skipped; one that hangs delays only the writes after it.
 
-    :param keep: writes it; may raise, and may never return.
+    :param keep: writes the progress; it may raise, and may never return.
     :param last_wait: seconds for which `close` waits.
     """
 
@@ -53,7 +53,7 @@ class ProgressBoard:
     _changed: threading.Condition = field(default_factory=threading.Condition, init=False)
 
     def post(self, values: Mapping[str, Any]) -> None:
-        """Write these values soon, in place of those that are not written yet."""
+        """Write these values soon; they replace values that are not written yet."""
         with self._changed:
             self._newest = values
             if self._thread is None:
@@ -62,7 +62,7 @@ class ProgressBoard:
             self._changed.notify_all()
 
     def close(self, values: Mapping[str, Any]) -> None:
-        """Write the last values; wait for that, but not for long."""
+        """Write the last values; wait for that at most `last_wait` seconds."""
         self.post(values)
         with self._changed:
             self._is_closed = True
@@ -99,7 +99,7 @@ class ProgressBoard:
 class LastOnly:
     """Write only the last progress, in the caller's thread.
 
-    `dag.test()` runs the task beside its supervisor, which one thread at a time may ask.
+    `dag.test()` runs the task in its supervisor's process, which serves one thread at a time.
     """
 
     keep: Callable[[Mapping[str, Any]], None]

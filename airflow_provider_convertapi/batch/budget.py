@@ -1,6 +1,6 @@
-"""What a task instance may still pay for: decided right before each paid request.
+"""The budget of a task instance, checked right before each paid request.
 
-Two bounds hold at once: what the user allows (`max_conversions`), and what the account has left.
+Two limits apply at once: the user's (`max_conversions`), and the account's balance.
 
 This module may change from release to release.
 """
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class PostponedError(BaseException):
-    """What the file may cost is not free before another one has ended; it has to wait for that."""
+    """The budget has no room for the file until another file has ended; it has to wait."""
 
 
 class _Share(NamedTuple):
-    """What a file under way adds to the conversions taken, and what to those paid now."""
+    """What a running file adds to the conversions taken, and to those paid in this try."""
 
     taken: int
     due: int
@@ -37,19 +37,19 @@ _NOTHING = _Share(0, 0)
 
 @dataclass(slots=True)
 class Budget:
-    """Conversions that a task instance may take, over all its tries; any thread may ask.
+    """Conversions that a task instance may take, over all its tries; it is thread-safe.
 
-    What a file costs is known only when it is done.  Until then it is counted at the highest cost
-    seen for its source format, from the manifest or from a file of this batch.  While there is no
-    such cost, a file goes alone.
+    A file's cost is known only when it is done.  Until then it is counted at the highest cost seen
+    for its source format, in the manifest or in this batch.  While there is no such cost, one file
+    is converted alone.
 
-    :param most: None for no limit.
-    :param least: conversions that one file takes at least.
+    :param most: `max_conversions`; None for no limit.
+    :param least: the least number of conversions that one file takes.
     :param taken: conversions that were taken before.
     :param highest: the highest cost seen, by source format.
-    :param balance: conversions that the account had left when this try began; None where that is
-        no bound.
-    :param paid: conversions that were paid since.
+    :param balance: conversions that the account had left when this try began; None if they are not
+        a limit.
+    :param paid: conversions that were paid since then.
     """
 
     most: int | None
@@ -59,16 +59,16 @@ class Budget:
     balance: int | None = None
     paid: int = 0
     _reserved: dict[str, _Share] = field(default_factory=dict, init=False)
-    """What the files under way will take, by output."""
+    """The shares of the running files, by output."""
     _found: dict[str, int] = field(default_factory=dict, init=False)
-    """What the service had converted of them before, by output: the balance lacks it already."""
+    """Conversions of them that were paid before, by output: the balance does not include them."""
     _first: str | None = field(default=None, init=False)
-    """The output of the file under way that tells what its format costs."""
+    """The output of the running file that will show what its format costs."""
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     @property
     def is_bounded(self) -> bool:
-        """Tell whether there is any bound."""
+        """Tell whether there is any limit."""
         return self.most is not None or self.balance is not None
 
     def expect(self, item: Item, source_format: str, found: int) -> None:
@@ -80,7 +80,7 @@ class Budget:
             self._note(item, source_format, self._share(item, source_format, 0, found))
 
     def count(self, item: Item, cost: int) -> None:
-        """Count what the service had of a file already."""
+        """Count conversions of a file that the service has done already."""
         with self._lock:
             self._found[item.target] = cost
             share = self._reserved.get(item.target, _NOTHING)
@@ -89,12 +89,12 @@ class Budget:
                 self._reserved[item.target] = share
 
     def reserve(self, item: Item, source_format: str, cost: int, charged: int) -> None:
-        """Reserve what a file will take, right before each of its paid requests.
+        """Reserve a file's cost, right before each of its paid requests.
 
-        `PostponedError` where others have to end first; where even that would not suffice,
+        `PostponedError` if other files have to end first.  If even that would not suffice,
         `BudgetExceededError` for `max_conversions`, `QuotaExhaustedError` for the balance.
 
-        :param cost: what it has taken so far, of which `charged` were paid here.
+        :param cost: its cost so far, of which this try paid `charged`.
         """
         if not self.is_bounded:
             return
@@ -106,7 +106,7 @@ class Budget:
                 sum(one.taken for one in others) + share.taken,
                 sum(one.due for one in others) + share.due,
             )
-            # A file that has begun cannot wait, since others may be waiting for it.
+            # A file that has begun cannot wait, because others may be waiting for it.
             if not self._fits(*share) or (cost and not fits):
                 raise self._exceeded(share)
             is_known = source_format in self.highest and self._first is None
@@ -125,14 +125,14 @@ class Budget:
         learned: int = 0,
         goes_on: bool = False,
     ) -> None:
-        """Count what a file took, now that it has ended.
+        """Count the cost of a file that has ended.
 
-        :param cost: what it took in all, of which `charged` were paid here.
-        :param learned: what such a file costs; 0 where this one does not tell.
-        :param goes_on: whether its job has not ended, so that it may still take more.
+        :param cost: its total cost, of which this try paid `charged`.
+        :param learned: the cost of a file of its format; 0 if this one does not show it.
+        :param goes_on: whether its job still runs, so that it may cost more.
         """
         with self._lock:
-            # The reservation becomes the actual cost, of which earlier tries may have paid a part.
+            # The actual cost replaces the reservation; earlier tries may have paid a part of it.
             taken = item.newly_taken(cost, charged)
             due = cost - min(self._found.pop(item.target, 0), cost - charged)
             share = self._drop(item)
@@ -142,7 +142,7 @@ class Budget:
                 self.highest[source_format] = max(self.highest.get(source_format, 0), learned)
 
     def release(self, item: Item) -> None:
-        """Forget a file that is left undone."""
+        """Drop the reservation of a file that is not finished."""
         with self._lock:
             self._drop(item)
 
@@ -159,7 +159,7 @@ class Budget:
     def _share(self, item: Item, source_format: str, cost: int, found: int) -> _Share:
         """Return what a file will add to the conversions taken, and to those paid."""
         total = max(self.least, self.highest.get(source_format, 0), cost)
-        # What an earlier try paid is counted already, as far as the service still has it.
+        # Conversions that an earlier try paid are counted already, if the service still has them.
         return _Share(
             max(total - min(item.prepaid, found), 0),
             max(total - min(self._found.get(item.target, 0), found), 0),

@@ -1,4 +1,4 @@
-"""A plan that is kept beside the manifest, so that a task that resumes need not list again.
+"""A plan that is kept beside the manifest, so that a resumed task need not list again.
 
 This module may change from release to release.
 """
@@ -34,21 +34,20 @@ _UNFIT = (
     StopIteration,
     sqlite3.IntegrityError,
 )
-"""What lines raise that are not those of a checkpoint, beside `ValueError`."""
+"""The errors, beside `ValueError`, of reading lines that are not a checkpoint."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Checkpoint:
-    """A plan, and what else a task has to know to resume it.
+    """A plan, with everything that a task needs to resume it.
 
     :param started: seconds since the epoch at which the batch began.
-    :param files: URI, fingerprint and size of each file parameter, those of steps included; a URL,
-        which may be a secret, has its fingerprint only.
-    :param known: how many failures were known, with examples.
-    :param asked: keyed digest of what the task was asked for; empty in a plan of a version that did
-        not tell.
-    :param plan: id of the plan, which the records of its files name; empty likewise.
-    :param balance: conversions that the account had left; None: it is not a bound.
+    :param files: URI, fingerprint and size of each file parameter, including those of steps; only
+        the fingerprint of a URL, which may be secret.
+    :param known: number of known failures; `examples` names a few.
+    :param asked: keyed digest of the task's arguments; empty in a plan of a version without it.
+    :param plan: id of the plan, which the records of its files name; empty as above.
+    :param balance: conversions that the account had left; None if they are not a limit.
     """
 
     items: Items
@@ -66,7 +65,7 @@ class Checkpoint:
     balance: int | None = None
 
     def lines(self) -> Iterator[bytes]:
-        """Yield the plan as lines of JSON; what may be secret in a URL is left out."""
+        """Yield the plan as lines of JSON, without URLs, which may be secret."""
         head = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "items"}
         yield _as_line(head)
         for item in self.items:
@@ -79,11 +78,11 @@ class Checkpoint:
         url: Callable[[str], str | None],
         check: Callable[[Item], None],
     ) -> Checkpoint:
-        """Read what `lines` yielded; `ValueError` where it is something else.
+        """Read the lines of a checkpoint; `ValueError` if they are not one.
 
         :param url: returns the URL that has a fingerprint.
-        :param check: raises `ValueError` for an item that nobody asked for: whoever may write into
-            the destination may have written this. The item of a URL has None for its URI.
+        :param check: raises `ValueError` for an item that is not part of the request: anyone with
+            access to the destination may have written the checkpoint. A URL's item has None as URI.
         """
         rows = (json.loads(line) for line in lines)
         try:
@@ -96,7 +95,7 @@ class Checkpoint:
         return found
 
     def check_types(self) -> None:
-        """Raise `ValueError` where a field holds something else than it should."""
+        """Raise `ValueError` if a field has a wrong type."""
         counts = (self.spent, self.reused, self.known, self.least_cost)
         texts = (self.to_format, self.plan, *self.examples, *self.digests)
         if (
@@ -109,7 +108,7 @@ class Checkpoint:
             raise ValueError("head")
 
     def check_asked(self, asked: str) -> None:
-        """Raise `ValueError` where the plan is for something else."""
+        """Raise `ValueError` if the plan was made for other arguments."""
         if self.asked and self.asked != asked:
             raise ValueError("the plan of other arguments")
 

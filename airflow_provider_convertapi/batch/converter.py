@@ -1,4 +1,4 @@
-"""Convert one file of a batch, under ids that another try, run or worker derives again.
+"""Convert one file of a batch, under ids that another try, run or worker can derive again.
 
 This module may change from release to release.
 """
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.session import Session
 
 quiet = logging.getLogger(f"{__name__}.one")
-"""The log of single files: a batch logs totals, since a line for each file would bury them."""
+"""The log of single files: a batch logs totals, which a line for each file would bury."""
 quiet.setLevel(logging.WARNING)
 
 
@@ -56,7 +56,7 @@ quiet.setLevel(logging.WARNING)
 class Converter:
     """Prepare the conversions of a batch.
 
-    :param file_parameters: the files among the parameters, by name, found.
+    :param file_parameters: the files among the parameters, found, by name.
     """
 
     session: Session
@@ -68,10 +68,10 @@ class Converter:
     def __post_init__(self) -> None:
         self.schedule = PollSchedule(self.request.poll_interval)
 
-    # --- what is asked -----------------------------------------------------------------------
+    # --- the request -------------------------------------------------------------------------
 
     def check(self, item: Item) -> CheckedConversion:
-        """Return what is asked for a file; no request goes to its store."""
+        """Return a file's checked conversion, without a request to its store."""
         source = self._listed(item)
         check_input(source, "source")
         conversion = self._conversion(item, source)
@@ -81,7 +81,7 @@ class Converter:
         return conversion
 
     def expect(self, item: Item) -> CheckedConversion:
-        """Return the same for a file whose job is under way, since the file may be gone by now."""
+        """Return the conversion of a file whose job runs; the file itself may be gone."""
         if is_url(item.uri):
             return self._conversion(item, item.uri)
         nowhere: Any = None
@@ -90,7 +90,7 @@ class Converter:
         return self._conversion(item, source)
 
     def _listed(self, item: Item) -> Input:
-        """Return the file as the plan found it; it is looked at right before it is paid."""
+        """Return the file as the plan found it; it is checked again right before paying."""
         seen = item.seen or item.fingerprint
         if is_url(item.uri):
             return item.uri
@@ -99,7 +99,7 @@ class Converter:
         return replace(listed_source(item.uri, seen), fingerprint=item.fingerprint)
 
     def check_listed(self, item: Item) -> None:
-        """Raise the error for a file that is gone, or was written, since it was listed."""
+        """Raise an error if a file has vanished, or was written, since it was listed."""
         if is_url(item.uri):
             return
         found = find_source(item.uri)
@@ -122,8 +122,8 @@ class Converter:
     def _target(self, item: Item, request: ConversionRequest) -> Target:
         overwrite = self.request.overwrite
         inputs = tuple(request.input_uris)
-        # Whoever overwrites wants no output of another run taken as it is, unless it proves to be
-        # as it was written.
+        # With `overwrite` an output of another run is only reused if its stamp proves that it is
+        # this conversion's.
         return Target(
             self._output(item),
             overwrite,
@@ -189,7 +189,7 @@ class Converter:
         )
 
     def _scope(self, item: Item) -> dict[str, str]:
-        """Return what a file's ids depend on beside its seed: no run, task, try or shard."""
+        """Return the scope of a file's ids; without run, task, try and shard, which may change."""
         return {"destination": self.request.destination.uri, "output": item.target}
 
     def source_format(self, item: Item) -> str:
@@ -201,7 +201,7 @@ class Converter:
         return self._ids(item, self.expect(item).requests[0])
 
     def _ids(self, item: Item, request: ConversionRequest) -> JobIds:
-        # The same seed as `Chain` makes for its first step, or no job would be found again.
+        # This must be the seed that `Chain` makes for its first step, or no job is found again.
         seed = request.seed() | {
             "namespace": self.session.settings.namespace,
             "key": self.request.conversion_key,
@@ -220,9 +220,9 @@ class Converter:
 
 
 def error_fields(error: BaseException, secrets: Iterable[str]) -> dict[str, Any]:
-    """Return what a record says about a failure.
+    """Return a record's fields for a failure.
 
-    :param secrets: secret parameters, which the service's text may repeat and a record must not.
+    :param secrets: secret parameters, which the service's text may repeat but a record must not.
     """
     code = getattr(error, "code", None)
     return {

@@ -1,4 +1,4 @@
-"""What batches paid, by day, DAG and pair of formats, as their records tell.
+"""Report what batches paid by day, DAG and pair of formats, from their records.
 
 This module may change from release to release.
 """
@@ -15,16 +15,15 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.record import Record
 
 UNKNOWN = "unknown"
-"""Stands for what a record does not tell; a DAG, where there was none."""
+"""Stands for a value that a record does not have, or for a DAG outside of tasks."""
 
 
 class Costs(NamedTuple):
     """A line of the report.
 
     :param day: UTC day at which it was recorded, as ISO 8601.
-    :param files: records of a file that was paid for, once for each time; `failed` of them have no
-        result.
-    :param conversions: what was paid, or may have been.
+    :param files: number of paid records of files; `failed` of them have no result.
+    :param conversions: the number that was paid, or may have been.
     """
 
     day: str
@@ -37,7 +36,7 @@ class Costs(NamedTuple):
 
 
 def costs_of(records: Iterable[Record]) -> list[Costs]:
-    """Add up what the records say was paid by the try that wrote them, in order of days.
+    """Add up what each record's own try paid; return the sums in order of days.
 
     A record that comes twice, as it may while a manifest is compacted, counts once.
     """

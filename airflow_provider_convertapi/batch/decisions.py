@@ -1,4 +1,4 @@
-"""Decide what a batch converts: what is new, changed, missing, or failed with a transient error.
+"""Decide which files a batch converts: new, changed and missing ones, and transient failures.
 
 This module may change from release to release.
 """
@@ -24,7 +24,8 @@ OnMissingOutput = Literal["convert", "ignore"]
 class Decision(Enum):
     """What to do with a file.
 
-    `REUSE` its existing outputs; `KNOWN`: its failure is known and paid for; `CONVERT` it.
+    `REUSE`: keep its existing outputs; `KNOWN`: its failure is known and paid for; `CONVERT`:
+    convert it.
     """
 
     REUSE = "reuse"
@@ -38,18 +39,19 @@ class Item:
 
     :param uri: the input.
     :param target: its output, relative to the destination.
-    :param fingerprint: what identifies its content.
-    :param seen: what the listing said about it where `fingerprint` is a hash of the content.
-    :param own_outputs: what a batch wrote for this output before, and may overwrite.
-    :param former_outputs: those of them that a new version may not have any more, with a digest of
-        what was written.
+    :param fingerprint: identifies its content.
+    :param seen: the listing's fingerprint, if `fingerprint` is a hash of the content.
+    :param own_outputs: outputs that a batch wrote for this file before, and may overwrite.
+    :param former_outputs: outputs of earlier versions of the file, which a new version may not
+        have, with a digest of their content.
     :param foreign_outputs: outputs of other files whose names its numbered results would have.
-    :param barred_attempts: attempts, from 0 on, whose verdicts are recorded; they do not end it.
-    :param is_second_attempt: an earlier attempt ended with a verdict that one more may change.
-    :param has_timed_out: that verdict was that the service's `Timeout` was over.
-    :param prepaid: conversions that earlier tries paid for and whose results this one finds.
-    :param outputs_gone: it was converted before, and the outputs are not there as they were.
-    :param is_of_another: a batch made its output from another source.
+    :param barred_attempts: the number of attempts, from 0 on, whose verdicts are recorded; they do
+        not end this conversion.
+    :param is_second_attempt: whether an earlier attempt ended with a transient verdict.
+    :param has_timed_out: whether that verdict was a timeout.
+    :param prepaid: conversions that earlier tries paid for and whose results this try can collect.
+    :param outputs_gone: whether it was converted before and its outputs were removed or changed.
+    :param is_of_another: whether a batch made its output from another source.
     """
 
     uri: str
@@ -76,7 +78,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What the manifest says about an output.
+    """The manifest's last records of an output.
 
     :param stands: tells whether all outputs of `conversion` still exist as they were written.
     """
@@ -88,12 +90,12 @@ class History:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestDigest:
-    """What was asked for every file alike.
+    """The part of the request that is the same for every file.
 
     :param to_format: target format or tool.
     :param digesting: returns the digest of the parameters under each salt of the manifest; the
         first call may wait for them.
-    :param least_cost: conversions that one file takes at least.
+    :param least_cost: the least number of conversions that one file takes.
     """
 
     to_format: str
@@ -117,7 +119,7 @@ class ReusePolicy:
     :param run_id: the current run.
     :param retry_failed: whether to pay once more for permanent failures of other runs.
     :param on_missing_output: ``convert`` an output that was removed, or ``ignore`` that it was.
-    :param timeout: the user's own `Timeout`, seconds; a file that timed out with less is converted.
+    :param timeout: the user's `Timeout` in seconds; a file that timed out with less is converted.
     :param first_try: the number of the first try since the task was last cleared.
     :param collects: whether results that an earlier try paid for but did not save can be fetched.
     :param hash_content: returns the fingerprint of a file's content; None uses the listing's.
@@ -139,23 +141,23 @@ def decide(
     digest: RequestDigest,
     policy: ReusePolicy,
 ) -> Decision:
-    """Compare a file with what the manifest says about its output; complete the item to match.
+    """Compare a file with the manifest's records of its output; complete the item accordingly.
 
-    :param source: what records call the file.
+    :param source: the file's name in records.
     """
     conversion, failure = history.conversion, history.failure
     if failure is not None and _has_more_time(failure, policy):
-        failure = None  # another `Timeout` makes other jobs, so the old failure does not count
+        failure = None  # a longer `Timeout` makes another job, so the old failure does not count
     is_converted, is_failed = _are_of_this(conversion, failure, item, source, digest, policy)
     if is_converted and (policy.on_missing_output == "ignore" or history.stands()):
         return Decision.REUSE
     item.outputs_gone = is_converted
-    # Of two runs at once, or of two records in an unknown order, the conversion counts.
+    # With two runs at once, or two records in an unknown order, the conversion counts.
     if failure is not None and is_failed and (failure.is_newer or not is_converted):
         if _bars(failure, policy):
             return Decision.KNOWN
         facts = facts_of(failure.error)
-        # It is paid for once more: the verdicts that the service still remembers must not end it.
+        # It is paid once more: verdicts that the service still remembers must not end it.
         is_verdict = failure.bars and not facts.bars_paid_file
         item.is_second_attempt = facts.transient and facts.concerns == "document"
         is_told = is_verdict or item.is_second_attempt
@@ -173,7 +175,7 @@ def _are_of_this(
     digest: RequestDigest,
     policy: ReusePolicy,
 ) -> tuple[bool, bool]:
-    """Tell which records are of this same conversion; hash the content if need be."""
+    """Tell whether each record is of this same conversion; hash the content if needed."""
     if conversion is None and failure is None:
         return False, False
     matches = digest.matches(source, item.fingerprint)
@@ -207,8 +209,9 @@ def _bars(failure: LastFailure, policy: ReusePolicy) -> bool:
     recent = own and failure.try_number >= policy.first_try
     facts = facts_of(failure.error)
     if facts.concerns == "result":
-        # It may have been billed: only a person who clears the task, or another run, pays again.
+        # It may have been billed, so it is only paid again by another run, or after a person has
+        # cleared the task.
         return recent
     if own and facts.bars_paid_file and not recent:
-        return False  # clearing the task says that the file in the way is gone
+        return False  # a person who clears the task has moved the file that was in the way
     return failure.bars and (recent or not policy.retry_failed)

@@ -1,4 +1,4 @@
-"""One file of a batch while it is under way, and what is to be done with it.
+"""One file of a batch while it is processed.
 
 This module may change from release to release.
 """
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class FileTask:
-    """One file; it may change threads while the service makes it wait.
+    """One file; it may change threads while it waits for the service.
 
-    :param action: one of the methods below; None of a result means that its jobs go on.
-    :param run: carries out the action, and records how it went.
+    :param action: one of the methods below; if it returns None, the file's jobs still run.
+    :param run: runs the action, and records how it ended.
     :param known: the jobs that an earlier wave has begun, in the order of the steps.
-    :param seconds: how long it may take from now on; None for the request's timeout.
+    :param seconds: how long it may take from now on; None means the request's timeout.
     """
 
     item: Item
@@ -61,25 +61,25 @@ class FileTask:
             self._permit.acquire()
 
     def release(self) -> None:
-        """Let another file use the service: it is done with this one."""
+        """Let another file use the service."""
         if self._permit:
             self._permit.release()
 
     # --- its share of the budget -------------------------------------------------------------
 
     def reserve(self) -> None:
-        """Reserve what it will cost; raise where that is not free, or not yet."""
+        """Reserve its cost; raise if the budget has no room for it, or not yet."""
         self.budget.reserve(self.item, self.source_format, *self.bill)
 
     def found(self, *, is_running: bool) -> None:
-        """Count what the service has of it already."""
+        """Count its conversions that the service has already."""
         if is_running:
             self.budget.expect(self.item, self.source_format, self.bill[0])
         else:
             self.budget.count(self.item, self.bill[0])
 
     def act(self) -> ConversionResult | None:
-        """Run the action; where the file itself failed, another look at it gives the error."""
+        """Run the action; if the file cannot be read, raise the error of checking it again."""
         try:
             return self.action(self)
         except (InputChangedError, FileNotFoundError, PermissionError):
@@ -107,7 +107,7 @@ class FileTask:
     def collect(self) -> ConversionResult | None:
         """Collect what an earlier wave submitted, if it has an answer."""
         ref = self.known[-1]
-        # A look is free and returns at once; `convert` would wait for a job that still runs.
+        # A lookup is free and returns at once; `convert` would wait for a job that still runs.
         answer = self.converter.job(self.item, ref).look(ref.attempt)
         return self.convert() if answer.conversion or answer.verdict else None
 
@@ -122,16 +122,16 @@ class FileTask:
         self.acquire()
         self.converter.session.client.pause(0)
 
-    # --- what it leaves ----------------------------------------------------------------------
+    # --- what it leaves at the service, and what it cost -------------------------------------
 
     @property
     def request(self) -> ConversionRequest | None:
-        """What the first converter gets; None where the file failed before that was known."""
+        """The first converter's request; None if the file failed before there was one."""
         return self.conversion.conversion.requests[0] if self.conversion else None
 
     @property
     def source_format(self) -> str:
-        """Its format, which tells what it may cost; as asked for where the file failed early."""
+        """Its source format, which decides its expected cost; empty if the file failed early."""
         return self.request.source_format if self.request else ""
 
     @property
@@ -151,14 +151,14 @@ class FileTask:
 
     @property
     def jobs(self) -> list[tuple[Job, tuple[str, ...]]]:
-        """Its jobs, and the keys of the inputs that each may have uploaded."""
+        """Its jobs, each with the keys of the inputs that it may have uploaded."""
         if self.conversion and self.conversion.jobs:
             return self.conversion.jobs
         return [(self.converter.job(self.item, ref), ref.uploads) for ref in self.known]
 
     @property
     def bill(self) -> tuple[int, int]:
-        """The conversions that it has taken so far, and those of them that this try paid for."""
+        """Its cost so far, in conversions, and the part that this try paid."""
         return (self.conversion.cost, self.conversion.charged) if self.conversion else (0, 0)
 
     @property

@@ -1,4 +1,4 @@
-"""What earlier conversions have left in the destination, and nobody wants: removed if it is ours.
+"""Remove outdated results, and parts of killed tasks, from the destination if they are ours.
 
 This module may change from release to release.
 """
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 _ABANDONED_AFTER = 12 * 3600.0
-"""Seconds after which nobody writes a hidden file any more; the next night's batch removes it."""
+"""Seconds after which a hidden file is abandoned, so that the next night's batch removes it."""
 
 
 def remove_former(task: FileTask, result: ConversionResult, log: logging.Logger) -> None:
-    """Remove what earlier versions of a file had beyond its present results.
+    """Remove results of earlier versions of a file that its new version does not have.
 
-    Only what is not an input and still has the recorded content.  A file that cannot be removed
-    does not fail the conversion, which is paid and published.
+    Only files that are not inputs and still have the recorded content are removed.  A file that
+    cannot be removed does not fail the conversion, which is paid and published.
     """
     if task.conversion is None or not task.item.former_outputs:
         return
@@ -69,12 +69,12 @@ def _told(removed: Sequence[str], kept: Sequence[str]) -> str:
 def _remove(
     conversion: CheckedConversion, outputs: Sequence[str], uri: str, digest: str
 ) -> bool | None:
-    """Remove a file; None where it is gone, False where it is not ours to remove."""
+    """Remove a file; return None if it is gone, False if it must not be removed."""
     files = [file for step in conversion.steps for file in step.files.values()]
     read = [file if isinstance(file, str) else file.uri for file in files]
     place = conversion.target.destination
     try:
-        # By what they are, not by name: some stores ignore case, and there are links.
+        # Compared by identity, not by name: some stores ignore case, and there are links.
         place.check_not_input([uri], [*conversion.target.inputs, *read, *outputs])
     except ParameterError:
         return False
@@ -84,9 +84,9 @@ def _remove(
 def without_leftovers(
     files: Iterable[Found], destination: Folder, index: Index, now: float
 ) -> Iterator[Found]:
-    """Yield what a listing of the destination shows; remove what killed tasks did not publish.
+    """Yield the files of a listing of the destination; remove unpublished parts of killed tasks.
 
-    Only hidden files of this batch's own outputs, and only old ones: another task may be writing.
+    Only old hidden files of this batch's own outputs are removed: another task may be writing.
 
     :param now: seconds since the epoch.
     """

@@ -1,4 +1,4 @@
-"""What the manifest says about each output, and what a task instance spent.
+"""The manifest's records, indexed by output, and what a task instance has spent.
 
 This module may change from release to release.
 """
@@ -37,7 +37,7 @@ _CLEANED_AFTER = timedelta(minutes=1)
 seconds, and documents are deleted after that, between two files."""
 
 _MOST_SALTS = 16
-"""Salts of records that are tried: each takes 50 ms, and whoever may write there may invent any."""
+"""The most salts of records that are tried: each takes 50 ms, and records may be forged."""
 
 _OF_A_PATH = (
     "SELECT 1 FROM inputs WHERE target = ?",
@@ -48,12 +48,12 @@ _OF_A_PATH = (
 
 
 class Index:
-    """What the manifest says about each output, as far as a plan needs it.
+    """The manifest's records of each output, as far as a plan needs them.
 
-    :param tables: the tables that hold it.
-    :param task: whose own records are counted.
+    :param tables: the tables that hold them.
+    :param task: the task whose spending is counted.
     :param now: seconds since the epoch.
-    :param only_own_run: leave the records of other runs out.
+    :param only_own_run: True uses the records of other runs only to know what may be overwritten.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Index:
         self.salts: set[str] = set()
         """Salts under which the parameters of records were digested."""
 
-    # --- what records say ----------------------------------------------------------------------
+    # --- records -------------------------------------------------------------------------------
 
     def read(self, manifest: Manifest) -> None:
         """Add every record of the manifest."""
@@ -88,7 +88,7 @@ class Index:
         if len(self.salts) < _MOST_SALTS:
             self.salts.add(record.parameters.partition(":")[0])
         self._has_digests = self._has_digests or bool(record.digests)
-        # With `overwrite` other runs settle nothing, but what they wrote is still ours to replace.
+        # With `overwrite` other runs' records settle nothing, but their outputs may be replaced.
         if self._only_own_run and record.run_id != self._task.run_id:
             self._add_overwritten(record)
         elif record.outcome == "converted":
@@ -97,7 +97,7 @@ class Index:
             self._add_failure(record)
 
     def _add_overwritten(self, record: Record) -> None:
-        # The file that the path was planned for wins.
+        # A path belongs to the file that it was planned for, if there is one.
         self._tables.executemany(
             KEEP_PATH.format("overwritten", "target != path AND excluded.at >= at"),
             _rows_of_paths(record, record.outputs),
@@ -143,7 +143,7 @@ class Index:
         )
 
     def _put(self, table: str, *row: object) -> None:
-        """Keep a row, which begins with output and time, unless there is a later one."""
+        """Insert a row, which begins with output and time, unless there is a later one."""
         values = ", ".join("?" * len(row))
         self._tables.execute(
             f"INSERT OR REPLACE INTO {table} SELECT {values} WHERE NOT EXISTS "  # noqa: S608 - both are ours
@@ -169,25 +169,25 @@ class Index:
         return not isinstance(row[0], str) or path in json.loads(row[0])
 
     def is_from(self, target: str, source: str) -> bool | None:
-        """Tell whether an output was made from this source, or was to be; None: there was none."""
+        """Tell whether an output was made from this source, or failed; None without a record."""
         row = self._one("SELECT source FROM conversions WHERE target = ?", target) or self._one(
             "SELECT source FROM failures WHERE target = ?", target
         )
         return None if row is None else bool(row[0] == hash(source))
 
-    # --- what exists, and whose it is ----------------------------------------------------------
+    # --- existing files, and which conversion wrote them ---------------------------------------
 
     def note_standing(self, files: Iterable[Found]) -> None:
-        """Add what the destination holds now."""
+        """Add the files that the destination holds now."""
         rows = ((pack(file.path), file.size) for file in files)
         self._tables.executemany("INSERT OR REPLACE INTO standing VALUES (?, ?)", rows)
 
     def knows(self, path: str) -> bool:
-        """Tell whether a path is an output that is planned, or that a batch wrote."""
+        """Tell whether a path is a planned output, or one that a batch wrote."""
         return any(self._one(query, path) for query in _OF_A_PATH)
 
     def note_planned(self) -> None:
-        """Note which outputs have numbers, as those of a file with several results do."""
+        """Note the outputs with numbers, which a file with several results has."""
         for table, column in (
             ("inputs", "target"),
             ("conversions", "target"),
@@ -229,16 +229,16 @@ class Index:
         return look(path) if look else None
 
     def _is_for(self, path: str, target: str) -> bool:
-        """Tell whether this output was the last that it was written for."""
+        """Tell whether no other output's conversion has written this path since."""
         row = path != target and self._one("SELECT target FROM further WHERE path = ?", path)
         return not row or row[0] == pack(target)
 
     def own_outputs(
         self, target: str, conversion: LastConversion, former: Container[str]
     ) -> tuple[str, ...]:
-        """Return what was written for an output, by its last conversion or an earlier one.
+        """Return the files that conversions of an output wrote, the last one or earlier ones.
 
-        :param former: what `former_outputs` returns: these are ours only as long as they are as
+        :param former: the result of `former_outputs`; these are ours only while their content is as
             recorded, unless the last conversion wrote them.
         """
         last = conversion.sizes(target)
@@ -246,9 +246,10 @@ class Index:
         return tuple(path for path in written if path == target or self._is_of(path, target))
 
     def former_outputs(self, target: str, source: str, to_format: str) -> dict[str, str]:
-        """Return what conversions of this file wrote beside the planned output, with its digest.
+        """Return the files that conversions of this file wrote beside the planned output.
 
-        A later version may have fewer of them.  What is an input by now is left out.
+        The values are digests of their content.  A later version may have fewer of them.  Files
+        that are inputs now are left out.
         """
         if not self._has_digests:
             return {}
@@ -288,7 +289,7 @@ class Index:
             makers.add(pack(path))
         return makers
 
-    # --- what was spent ------------------------------------------------------------------------
+    # --- spending ------------------------------------------------------------------------------
 
     def _count(self, record: Record) -> None:
         found = self._tables.execute(
@@ -302,10 +303,10 @@ class Index:
             self._add_own(datetime.fromisoformat(record.when), record)
 
     def _spend(self, record: Record) -> None:
-        """Count what a try took; its cost includes what an earlier try had paid."""
+        """Count a try's conversions; its cost includes those that an earlier try paid."""
         is_kept = datetime.fromisoformat(record.when) > self._now - RETENTION
-        # What is younger than the service's retention can be collected without paying again; one
-        # that ended with a verdict, or was lost, has nothing that could be fetched.
+        # A result that is younger than the service's retention can be collected without paying
+        # again; a conversion that ended with a verdict, or was lost, has no result.
         is_for_nothing = facts_of(record.error).concerns in ("document", "result")
         kept = record.cost - is_for_nothing if is_kept else 0
         self._tables.execute(
@@ -322,7 +323,7 @@ class Index:
         return int(self._tables.execute(query).fetchone()[0])
 
     def prepaid(self, target: str, matches: Iterable[bytes]) -> int:
-        """Return the conversions of a file that were paid and whose results the next try finds.
+        """Return a file's paid conversions whose results the next try can collect.
 
         :param matches: digests that records of its conversion may have.
         """
@@ -336,10 +337,10 @@ class Index:
             self._own.popleft()
 
     def recent(self) -> dict[str, tuple[str, int]]:
-        """Return what earlier tries of the task instance recorded last: fingerprint and attempt.
+        """Return fingerprint and attempt of the files that earlier tries recorded last, by output.
 
-        A try that was killed then may have left those files' documents at the service, under ids
-        that are derived from fingerprint and attempt.
+        A try that was killed just after that may have left their documents at the service, under
+        ids that are derived from fingerprint and attempt.
         """
         own = sorted(self._own)
         if not own or own[-1][0] < self._now - RETENTION:

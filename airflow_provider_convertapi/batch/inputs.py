@@ -45,10 +45,10 @@ if TYPE_CHECKING:
     )
 
 MISSING = "missing"
-"""Fingerprint of a file that a list names and that does not exist."""
+"""Fingerprint of a file that a list names but that does not exist."""
 
 OWN_OUTPUT = "outputs of this conversion"
-"""Why a file of a listing is left out."""
+"""Reason for which a listed file is left out."""
 
 _YOUNG, _FUTURE = "younger than min_age", "dated in the future"
 
@@ -70,9 +70,9 @@ class Input:
 
     :param path: relative to the directory that was listed; for a file of a list, its name.
     :param size: bytes; 0 for a URL.
-    :param fingerprint: what the listing says about its content.
-    :param inside: its path relative to the destination if it is there, else None.
-    :param is_named: whether a list named it, rather than a listing found it.
+    :param fingerprint: identifies its content, as far as a listing shows it.
+    :param inside: its path relative to the destination if it is inside, else None.
+    :param is_named: True if a list named it, False if a listing found it.
     """
 
     uri: str
@@ -87,7 +87,7 @@ class Input:
 class _Named:
     """A file that the source names.
 
-    :param path: the path under which it is mirrored; None: its name.
+    :param path: the path under which it is mirrored; None means its name.
     """
 
     uri: str
@@ -98,13 +98,12 @@ class _Named:
 class Inputs:
     """The inputs of a batch, read once, as a stream.
 
-    :param request: what was asked for.
     :param tables: the tables of the plan.
     :param now: seconds since the epoch.
     :param is_output: tells whether a batch wrote a path, relative to the destination, in a format:
         results of this same conversion are not its inputs.
     :param total: number of files in the whole source, of all shards; counted while reading.
-    :param left_out: number of files that were listed and left out, by reason; counted as well.
+    :param left_out: number of listed files that were left out, by reason; counted while reading.
     """
 
     request: BatchRequest
@@ -136,7 +135,7 @@ class Inputs:
         listings, names = _divided(self.request.source)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             found = [entry for entry in pool.map(self._named, names) if entry]
-        # By what records call it: two signatures of one URL are one input, and paid once.
+        # By its name in records: a URL that is listed with two signatures is one input, paid once.
         named = {record_uri(one.uri) if is_url(one.uri) else one.uri: one for one in found}
         self._seen = seen = None if _is_one(listings, names) else _Seen(self.tables)
         self._named_uris = named
@@ -163,14 +162,14 @@ class Inputs:
                 yield Input(found.uri, found.path, found.size, found.fingerprint, inside, False)
 
     def _leave_out(self, reason: str, uri: str) -> None:
-        """Count a file that is left out: once, where two listings show it."""
-        if uri in self._named_uris:  # it is converted nevertheless
+        """Count a file that is left out, once even if two listings show it."""
+        if uri in self._named_uris:  # it is converted, because a list names it
             return
         if self._seen is None or self._seen.add(f"{reason}: {uri}"):
             self.left_out[reason] += 1
 
     def _named(self, named: _Named) -> Input | None:
-        """Look up a file that the user named, in a list or alone; None where it is too young."""
+        """Look up a file that the user named, in a list or alone; None if it is too young."""
         uri = named.uri
         if is_url(uri):
             return Input(uri, _url_name(uri), 0, url_fingerprint(uri), None, True)
@@ -196,11 +195,11 @@ class Inputs:
 
 
 def too_young(modified: float | None, least: float, now: float, uri: str) -> str | None:
-    """Return why a file is left alone because of its age, None where it is old enough.
+    """Return the reason to leave a file out for its age; None if it is old enough.
 
-    :param modified: seconds since the epoch, None where the store does not say.
-    :param least: `min_age`; 0 for none.
-    :param uri: the file, or the place that was listed; an error names it.
+    :param modified: seconds since the epoch; None if the store does not record it.
+    :param least: `min_age` in seconds; 0 for none.
+    :param uri: the file, or the listed directory, which an error names.
     """
     if not least:
         return None
@@ -217,16 +216,16 @@ def too_young(modified: float | None, least: float, now: float, uri: str) -> str
 
 
 def url_fingerprint(url: str) -> str:
-    """Return what identifies a URL: a digest, since the URL itself may be secret."""
+    """Return a digest that identifies a URL, which may be secret itself."""
     return f"{URL}{hashlib.sha256(url.encode()).hexdigest()[:32]}"
 
 
 def record_uri(uri: str) -> str:
-    """Return what records call an input, without secrets.
+    """Return the name of an input in records, without secrets.
 
-    A URL's query, which may distinguish documents, is replaced by a digest.  A signature is left
-    out of it, so that a document has the same name however often its URL is signed.  So are user
-    and password, and the fragment, which no server sees.
+    A URL's query, which may distinguish documents, is replaced by a digest without its signature,
+    so that a document keeps its name when its URL is signed again.  User, password and fragment are
+    left out, too.
     """
     query = unsigned(uri).partition("#")[0].partition("?")[2] if is_url(uri) else ""
     digest = hashlib.sha256(query.encode()).hexdigest()[:16]
@@ -247,7 +246,7 @@ def _url_name(url: str) -> str:
 
 
 def asked_files(source: object) -> Callable[[str], bool]:
-    """Return what tells whether a file is one that a source asks for; nothing is looked at.
+    """Return a function that tells whether a source includes a file, without access to a store.
 
     :param source: as the user gave it; its URLs are left out.
     """
@@ -291,16 +290,16 @@ def _divided(source: object) -> tuple[list[str], list[_Named]]:
 
 
 def _is_name_of_nothing(uri: str) -> bool:
-    """Tell whether a glob without a star matches nothing: a missing ``a[1].docx``, ``why?.md``.
+    """Tell whether a glob without a star is the name of a missing file: ``a[1].docx``, ``why?.md``.
 
-    A directory may be empty.
+    An empty directory is not.
     """
     return not uri.endswith("/") and "*" not in uri and _first(uri) is None
 
 
 def _first(uri: str) -> Found | None:
-    """Return the first file that a URI lists, None where it lists none or names nothing."""
-    with suppress(InputNotFoundError, PermissionError):  # the file's own failure says which
+    """Return the first file that a URI lists; None if it lists none or does not exist."""
+    with suppress(InputNotFoundError, PermissionError):  # the file's own failure reports it later
         return next(list_files(uri), None)
     return None
 
@@ -316,7 +315,7 @@ def _is_one(listings: Sequence[str], named: Sequence[_Named]) -> bool:
 
 
 class _Seen:
-    """The URIs that were seen, in a table since they may be many."""
+    """The URIs that were seen, in a table because there may be many."""
 
     def __init__(self, tables: sqlite3.Connection) -> None:
         self._tables = tables
@@ -332,7 +331,7 @@ class _Seen:
 
 
 def _each_new(entries: Iterable[Entry], seen: _Seen | None) -> Iterator[Entry]:
-    """Yield what was not seen before, and note it; a single listing needs no notes."""
+    """Yield entries that were not seen before, and note them; `seen` is None for one listing."""
     return (entry for entry in entries if seen is None or seen.add(entry.uri))
 
 
@@ -366,7 +365,7 @@ def leave_out_outputs(tables: sqlite3.Connection) -> int:
 
 
 def check_not_inputs(tables: sqlite3.Connection) -> None:
-    """Raise `ParameterError` where an output would be written over an input."""
+    """Raise `ParameterError` if an output would overwrite an input."""
     found = tables.execute(
         "SELECT maker.uri, input.uri FROM inputs AS input JOIN inputs AS maker "
         "ON maker.target = input.inside WHERE input.inside IS NOT NULL "

@@ -1,4 +1,4 @@
-"""The files that a batch converts, kept on the disk and read in pieces, by output.
+"""The files that a batch converts, kept on disk and read in pieces, in order of their outputs.
 
 This module may change from release to release.
 """
@@ -22,9 +22,9 @@ _AT_ONCE = 500
 
 
 class Items:
-    """The files to convert, by output; a million of them take hardly any memory.
+    """The files to convert, in order of their outputs; a million take hardly any memory.
 
-    Any thread may read them.  Settled files stay in it, but `unsettled` leaves them out.
+    Any thread may read them.  Settled files stay here, but `unsettled` leaves them out.
     """
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
@@ -53,7 +53,7 @@ class Items:
         return self._read("target > ?")
 
     def unsettled(self) -> Iterator[Item]:
-        """Yield the files that `settle` was not called for."""
+        """Yield the files for which `settle` was not called."""
         return self._read("target > ? AND NOT is_settled")
 
     @property
@@ -62,7 +62,7 @@ class Items:
         return self._count - self._settled
 
     def settle(self, target: str) -> Item | None:
-        """Mark the file of an output as settled and return it; None if there is none left."""
+        """Mark the file of an output as settled and return it; None if no such file is left."""
         changed = self._database.execute(
             "UPDATE items SET is_settled = 1 WHERE target = ? AND NOT is_settled RETURNING row",
             (pack(target),),
@@ -71,14 +71,14 @@ class Items:
         return as_item(json.loads(changed[0][0])) if changed else None
 
     def least_cost(self, each: int) -> int:
-        """Return the conversions that all of them still take at least.
+        """Return the least number of conversions that all files still take.
 
-        :param each: conversions that one file takes at least.
+        :param each: the least number of conversions that one file takes.
         """
         return sum(max(each - paid, 0) * count for paid, count in self._least.items())
 
     def _read(self, condition: str) -> Iterator[Item]:
-        # In pieces, each by a query of its own: files are settled while others are read.
+        # In pieces, each with its own query, because files are settled while others are read.
         query = f"SELECT target, row FROM items WHERE {condition} ORDER BY target LIMIT {_AT_ONCE}"  # noqa: S608 - both are ours
         last = b""
         while rows := self._database.execute(query, (last,)).fetchall():
@@ -87,7 +87,7 @@ class Items:
 
 
 class ItemStream:
-    """Files that nothing has been done for yet: each is read when it is taken, and counted.
+    """A counted stream of files that nothing was done for yet.
 
     :param count: how many there are.
     """
@@ -109,12 +109,12 @@ class ItemStream:
         return item
 
     def put_back(self, items: Sequence[Item]) -> None:
-        """Make these the next of them."""
+        """Make these files the next ones of the stream."""
         self._put_back.extendleft(reversed(items))
         self._count += len(items)
 
     def take(self, most: int) -> list[Item]:
-        """Return the next of them."""
+        """Return the next files, at most `most`."""
         return list(islice(self, most))
 
 
@@ -138,6 +138,6 @@ def as_row(item: Item) -> list[Any]:
 
 
 def as_item(row: list[Any]) -> Item:
-    """Return the item of a row; `TypeError` or `ValueError` where it is not one."""
+    """Return the item of a row; `TypeError` or `ValueError` if it is not one."""
     uri, target, fingerprint, seen, own, foreign, *rest = row
     return Item(uri, target, fingerprint, seen, tuple(own), tuple(foreign), *rest)

@@ -1,4 +1,4 @@
-"""How many conversions run at a time, and when to poll: arithmetic only, no clock, no sleep.
+"""Calculate how many conversions run at a time, and when to poll, without a clock or sleeps.
 
 This module may change from release to release.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FIRST_SPACING = 0.005
-"""Seconds between the first starts, so that they do not arrive all at once."""
+"""Seconds between the first starts, so that they do not all arrive at once."""
 
 RAMP = 0.5
 """Seconds over which conversions start after a refusal, so that the same load does not return."""
@@ -28,12 +28,12 @@ _FIRST_STEP, _LEAST_STEP = 0.2, 0.03
 
 @dataclass(slots=True)
 class ConcurrencyLimit:
-    """How many conversions may run at once, found out by what the service refuses.
+    """How many conversions may run at once, learned from the service's refusals.
 
-    It is AIMD, as in TCP.  A refusal (503) halves the limit, once for all conversions that were
-    started before it.  What the service carried at that moment is the ceiling.  Below it, each
-    conversion that ends raises the limit by one.  Above it, a whole window of conversions does, and
-    the window doubles each time that the next step up is refused.
+    This is AIMD, as in TCP.  A refusal (503) halves the limit, once for all conversions that were
+    started before it.  The number that ran at that moment becomes the ceiling.  Below it, each
+    conversion that ends raises the limit by one.  Above it, a whole window of conversions has to
+    end, and the window doubles each time the next step up is refused.
 
     :param most: `max_in_flight`.
     """
@@ -73,7 +73,7 @@ class ConcurrencyLimit:
         return self._started
 
     def ended(self) -> None:
-        """Note that the service took a conversion and answered it, well or not."""
+        """Note that the service answered a conversion, with or without success."""
         self._ended += 1
         if self.limit >= self.most:
             return
@@ -84,7 +84,7 @@ class ConcurrencyLimit:
     def refused(self, number: int, others: int) -> None:
         """Note that the service refused a conversion because of its load.
 
-        :param number: what `start` returned for it.
+        :param number: the number that `start` returned for it.
         :param others: conversions that were running beside it.
         """
         self.refusals += 1
@@ -105,7 +105,7 @@ class ConcurrencyLimit:
 class PollSchedule:
     """When to poll a job: at about the median duration of this batch's jobs.
 
-    :param longest: the longest distance in seconds between two polls.
+    :param longest: the longest time in seconds between two polls.
     """
 
     longest: float

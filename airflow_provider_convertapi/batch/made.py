@@ -1,4 +1,4 @@
-"""What a batch made: its summary is a source like any other, and stands for that.
+"""Resolve the summary of a batch, used as a source, to the files that the batch made.
 
 This module may change from release to release.
 """
@@ -24,14 +24,14 @@ _NAMES = ("dag_id", "task_id", "run_id", "map_index")
 
 
 def names_of(task: TaskTry) -> dict[str, Any]:
-    """Return what a summary says about the task instance that it is of."""
+    """Return the names of a task instance for its summary."""
     return {name: getattr(task, name) for name in _NAMES}
 
 
 def made_by(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return URI and path of each output that a batch's task instance made, over all its tries.
+    """Return URI and path of each output that a batch's task instance made, in all its tries.
 
-    They are sorted by their paths in the batch's destination; what it reused is left out.
+    They are sorted by their paths in the batch's destination; reused outputs are left out.
     """
     manifest, names = str(summary["manifest"]), summary.get("task")
     if not isinstance(names, Mapping) or not manifest.endswith(_OWN_PATH):
@@ -60,7 +60,7 @@ def root_of(summary: Mapping[str, Any]) -> str:
 
 
 def with_outputs(source: object) -> object:
-    """Return a source with the URIs of what batches made instead of their summaries."""
+    """Replace the summaries of batches in a source by the URIs of their outputs."""
     if not any(map(is_summary, items := flatten(source))):
         return source
     return list(_each_output(items))

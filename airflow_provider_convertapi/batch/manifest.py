@@ -31,14 +31,14 @@ PLANS = "plans/"
 SALT = "salt-"
 _SALT_NAME = re.compile(SALT + "([0-9a-f]+)")
 MANY_PARTS = 50
-"""Number of parts above which a run compacts them."""
+"""The number of parts above which a run compacts them."""
 
 _LINES_A_PART = 20_000
 _TOLERANCE = 60.0
-"""Seconds by which clocks may differ before what they wrote is written anew."""
+"""Seconds by which clocks may differ before their records are written again, corrected."""
 
 _LONG_AGO = 1000
-"""A time divided by this lies in 1970, and later ones still come later."""
+"""A time divided by this lies in 1970 or soon after, and the order of times is kept."""
 
 _SALT_BYTES = 8
 
@@ -52,10 +52,10 @@ _log = logging.getLogger(__name__)
 
 
 class Files(Protocol):
-    """A directory of small files, on the disk or in a store."""
+    """A directory of small files, on disk or in a store."""
 
     def check_writable(self) -> None:
-        """Raise `OutputNotWritableError` where a file cannot be written."""
+        """Raise `OutputNotWritableError` if a file cannot be written."""
         ...
 
     def names(self) -> list[str]:
@@ -63,11 +63,11 @@ class Files(Protocol):
         ...
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes; `FileNotFoundError` where it is gone."""
+        """Return a file's bytes; `FileNotFoundError` if it is gone."""
         ...
 
     def modified(self, name: str) -> float | None:
-        """Return when a file was written, in seconds since the epoch; None where unknown."""
+        """Return when a file was written, in seconds since the epoch; None if unknown."""
         ...
 
     def write(self, name: str, data: bytes) -> None:
@@ -75,7 +75,7 @@ class Files(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Remove a file that may be gone already."""
+        """Remove a file, which may be gone already."""
         ...
 
 
@@ -91,23 +91,23 @@ class Manifest:
     has_wrong_times: bool = field(default=False, init=False)
     """Whether a record that was read came from a clock that was ahead."""
     _mixed: set[str] = field(default_factory=set, init=False)
-    """Parts with lines that are no records: a later version may have written them."""
+    """Parts with lines that are not records: a later version may have written them."""
 
     def records(self) -> Iterator[tuple[str, Record]]:
         """Yield each record with the name of its part.
 
-        A part that vanished was compacted by another task: its replacement is read as well, so that
-        a record may come twice but none is missed.
+        A part that vanishes was compacted by another task.  Its replacement is read as well, so a
+        record may come twice, but none is missed.
         """
         done: set[str] = set()
-        # As often as it takes: a record that is missed is a file that is paid for again.
+        # Repeated as often as necessary: a file whose record is missed would be paid again.
         vanished = True
         while vanished:
             vanished = False
             for name in self.part_names():
                 if name in done:
                     continue
-                done.add(name)  # what is gone does not come back under its name
+                done.add(name)  # names of parts are never used again
                 try:
                     data = self.files.read(name)
                 except FileNotFoundError:
@@ -118,7 +118,7 @@ class Manifest:
 
     def _parse(self, name: str, data: bytes) -> Iterator[Record]:
         foreign = []
-        # An editor may have put a mark in front.
+        # An editor may have added a byte order mark.
         for number, line in enumerate(data.removeprefix(BOM_UTF8).splitlines(), 1):
             record = Record.from_line(line)
             if record is not None:
@@ -136,9 +136,9 @@ class Manifest:
             )
 
     def _dated(self, name: str, records: Iterable[Record]) -> Iterator[Record]:
-        """Yield records; one from the future gets the time at which its part was written.
+        """Yield records; a record from the future gets the time at which its part was written.
 
-        The clock of its writer was ahead: unchanged, it would outrank all records until then.
+        Its writer's clock was ahead: unchanged, it would outrank all newer records until then.
         """
         present, written = self.clock.time(), None
         now = _as_text(present)
@@ -150,7 +150,7 @@ class Manifest:
             self.has_wrong_times = self.has_wrong_times or when - present > _TOLERANCE
             if written is None:
                 written = self.files.modified(name) or 0.0
-            # Or the store's clock is ahead, too; then only these records are in order.
+            # If the store's clock is ahead, too, only the order of these records is kept.
             is_known = 0 < written <= present
             yield replace(record, when=_as_text(written if is_known else when / _LONG_AGO))
 
@@ -163,17 +163,17 @@ class Manifest:
         self.files.write(name, b"".join(record.to_line() for record in records))
 
     def compact(self, task: TaskTry, *, always: bool = False) -> None:
-        """Write all parts into few and remove them, where there are many.
+        """Replace many parts by a few.
 
-        That also puts right what a clock that was ahead has written, which would be believed once
-        its time has come.
+        This also corrects the times of records whose writer's clock was ahead; otherwise they would
+        count as the newest once that time has come.
 
-        Only what no decision needs is lost: a file's records before its last conversion into the
-        same outputs and its last failure, except those of the task's own run, and those that tell
-        what was paid, so that a report of costs is complete.  Two tasks may do
-        this at once: both write the same records, and each removes what it has read.
+        Only records that no decision needs are lost: a file's records before its last conversion
+        into the same outputs and before its last failure.  Records of the task's own run are kept,
+        and those of paid conversions, so that reports of costs stay complete.  Two tasks may do
+        this at once: both write the same records, and each removes the parts that it has read.
 
-        :param always: even where there are few.
+        :param always: True compacts even if there are few parts.
         """
         if not always and len(self.part_names()) <= MANY_PARTS:
             return
@@ -186,7 +186,7 @@ class Manifest:
             kept = database.execute("SELECT line FROM kept ORDER BY key")
             while lines := kept.fetchmany(_LINES_A_PART):
                 self.files.write(part_name(task, "compacted"), b"".join(line for (line,) in lines))
-        # Only after the new parts are published: a task that is killed before loses no record.
+        # Only after the new parts are published, so that a task that is killed loses no record.
         for name in read - self._mixed:
             self.files.delete(name)
 
@@ -196,7 +196,7 @@ def _as_text(moment: float) -> str:
 
 
 def _compaction_key(record: Record, task: TaskTry) -> bytes:
-    """Return the key under which only the last record is kept; unique where all are needed."""
+    """Return the key under which only the last record is kept; unique if all are needed."""
     if record.run_id == task.run_id or record.charged:
         return pack(f"{record.target}\0\0") + record.to_line()
     return pack("\0".join((record.target, record.outcome, *record.outputs)))
@@ -205,8 +205,8 @@ def _compaction_key(record: Record, task: TaskTry) -> bytes:
 def last_records(records: Iterable[Record]) -> Mapping[str, Record]:
     """Return the last record of each output.
 
-    A conversion outranks a failure of the same file, unless that was tried again since its outputs
-    were gone.
+    A conversion outranks a failure of the same file, unless the file was converted again because
+    its outputs were gone.
     """
     last: dict[str, Record] = {}
     for record in records:
@@ -233,7 +233,7 @@ _RANKS = ("not_attempted", "failed", "converted")
 class StateDirectory:
     """The directory of our own files beside the outputs: manifest, salts, checkpoints.
 
-    :param own: that directory.
+    :param own: the directory.
     """
 
     own: Folder
@@ -257,14 +257,14 @@ class StateDirectory:
     def salts(self) -> list[str]:
         """Return the salts that key the digests of parameters; usually there is one.
 
-        Two tasks that write a destination's first records at once may each create one.  So every
-        record names its salt, and a reader tries them all.
+        Two tasks that write a destination's first records at once may each create one.  Therefore
+        every record names its salt, and readers try them all.
         """
         found = map(_SALT_NAME.fullmatch, self.own.names())
         return [match[1] for match in found if match]
 
     def new_salt(self) -> str:
-        """Keep a new salt, and return it."""
+        """Store a new salt, and return it."""
         salt = secrets.token_hex(_SALT_BYTES)
         self.own.write(SALT + salt, salt.encode())
         return salt

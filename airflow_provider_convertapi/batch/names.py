@@ -30,8 +30,8 @@ _SHOWN = 5
 _DIGITS = 8
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _LEADS_AWAY = re.compile(rf"(?:^|/)(?:{OWN_DIRECTORY})?[. ]*(?:/|$)", re.IGNORECASE)
-"""A part of a path that leads out of the directory, or into that of our own files: Windows ignores
-dots and spaces at the end of a name."""
+"""A part of a path that leads out of the directory, or into our own; Windows ignores dots and
+spaces at the end of a name."""
 
 _AT_ONCE = 1000
 
@@ -58,8 +58,8 @@ class Naming:
     :param on_collision: ``fail`` refuses a batch in which two inputs have the same output;
         ``suffix`` adds their extensions: `a.docx.pdf`, `a.odt.pdf`.
     :param safe: turns a single name into one that every store accepts.
-    :param from_formats: source format of each step, None where it was not given; it tells what an
-        input without an extension is.
+    :param from_formats: source format of each step, None if it was not given; used for inputs
+        without an extension.
     """
 
     to_formats: Sequence[str]
@@ -72,7 +72,7 @@ class Naming:
         return self._named(path, without_extension(path.rpartition("/")[2]))
 
     def suffixed(self, path: str) -> str:
-        """Return the path with the input's extension in it, whatever else exists."""
+        """Return the path with the input's extension in it."""
         return self._named(path, path.rpartition("/")[2])
 
     def hashed(self, path: str, source: str) -> str:
@@ -96,19 +96,19 @@ class Naming:
         record_uri: Callable[[str], str],
         is_from: Callable[[str, str], bool | None],
     ) -> None:
-        """Make the outputs in the tables, which have their plain names, all distinct.
+        """Make the outputs in the tables, which have their plain names, distinct.
 
-        :param record_uri: returns what records call an input.
-        :param is_from: tells whether an output path was made from an input before, which then keeps
-            it; None where there was none.
+        `ParameterError` lists the outputs that still collide.
 
-        `ParameterError` lists what still collides.
+        :param record_uri: returns the name of an input in records.
+        :param is_from: tells whether an output was made from an input before, which then keeps its
+            name; None if no record has the output.
         """
         tables.execute("CREATE TABLE colliding (target BLOB PRIMARY KEY) WITHOUT ROWID")
         tables.execute("CREATE TABLE taken (target BLOB PRIMARY KEY) WITHOUT ROWID")
         if self.on_collision == "suffix":
             self._rename(tables, record_uri, is_from, "TRUE")
-        # New names may collide again, so this goes on until none do, or no free name is left.
+        # New names may collide again, so this repeats until none do, or no free name is left.
         while _find_colliding(tables):
             if self.on_collision == "fail" or not _take(tables):
                 raise _collision(tables)
@@ -146,10 +146,10 @@ class Naming:
         is_from: Callable[[str, str], bool | None],
         is_taken: Callable[[str], bool],
     ) -> str:
-        """Return the name that an input had, else the first that is free."""
+        """Return the name that an input had before, else the first free one."""
         choices = (self.plain(path), self.suffixed(path), self.hashed(path, source))
         made = {choice: is_from(choice, source) for choice in choices}
-        # What it once collided with may be gone, but under another name it would be paid again.
+        # The old name stays even if its collision is gone: under another name it is paid again.
         had = [choice for choice in choices if made[choice]]
         free = [choice for choice in choices if made[choice] is None and not is_taken(choice)]
         return [*had[-1:], *free, choices[-1]][0]
@@ -158,7 +158,7 @@ class Naming:
 def _safe_directory(path: str) -> str:
     """Return the directory of an output, within the destination and outside our own files.
 
-    Harmless names stay as they are, since a renamed output is paid for again.
+    Harmless names stay as they are, because a renamed output would be paid again.
     """
     path = _CONTROL.sub("_", path)
     parts = [f"_{part}" if _LEADS_AWAY.search(part) else part for part in path.split("/")]
@@ -175,7 +175,7 @@ def _find_colliding(tables: sqlite3.Connection) -> bool:
 
 
 def _take(tables: sqlite3.Connection) -> bool:
-    """Note that no input gets a name that collides; tell whether any was not noted yet."""
+    """Reserve the colliding names, which no input may get; tell whether any is new."""
     found = tables.execute("INSERT OR IGNORE INTO taken SELECT target FROM colliding")
     return found.rowcount > 0
 

@@ -1,4 +1,4 @@
-"""Check the arguments of a batch that stand for themselves.
+"""Check the arguments of a batch that can be checked alone.
 
 This module may change from release to release.  It is loaded when a DAG file is parsed.
 """
@@ -31,7 +31,10 @@ _OF_A_SHARD = frozenset({"source", "shard", "max_conversions"})
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One of several parts of a source, counted from 0; its budget is `most` conversions."""
+    """One of several parts of a source, counted from 0.
+
+    :param most: the most conversions that the part may take; None for no limit.
+    """
 
     index: int
     count: int
@@ -39,7 +42,7 @@ class Shard:
 
 
 def source_and_shard(source: Any) -> tuple[Any, Shard]:
-    """Return the source, and the shard of it that is meant."""
+    """Return the source, and the shard of it that the argument names."""
     if not isinstance(source, Mapping) or is_summary(source):
         return source, Shard(0, 1)
     if "source" not in source or not set(source) <= _OF_A_SHARD:

@@ -1,4 +1,4 @@
-"""What the manifest says last about an output: its conversion, and its failure.
+"""The manifest's last records of an output: its conversion and its failure.
 
 This module may change from release to release.
 """
@@ -21,7 +21,7 @@ class LastConversion:
     """The last conversion into an output.
 
     :param source: the hash of the source, valid in this process only.
-    :param outputs: the size of each output; just the number where only the planned one was written.
+    :param outputs: the size of each output; a single number if only the planned one was written.
     """
 
     match: bytes
@@ -34,12 +34,12 @@ class LastConversion:
         return self.source == hash(source)
 
     def sizes(self, target: str) -> Mapping[str, int]:
-        """Return what was written, with sizes; `target` is the planned output."""
+        """Return the outputs with their sizes; `target` is the planned one."""
         return {target: self.outputs} if isinstance(self.outputs, int) else self.outputs
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> LastConversion:
-        """Return what a row of the table holds, as far as a plan needs it."""
+        """Return the conversion of a table's row."""
         match, match_seen, source, outputs = row
         sizes = json.loads(outputs) if isinstance(outputs, str) else outputs
         return cls(match, match_seen, source, sizes)
@@ -50,7 +50,7 @@ class LastFailure:
     """The last failure of a conversion into an output.
 
     :param is_newer: whether it came after the last conversion, whose outputs were gone by then;
-        None without one.
+        None if there was no conversion.
     """
 
     match: bytes
@@ -66,13 +66,13 @@ class LastFailure:
     is_newer: bool | None
 
     def describe(self, *, is_first: bool) -> str:
-        """Return the error, its Code and why; all of its text for the first of several."""
+        """Return the error, its Code and its reason; the first of several gets its whole text."""
         code = f" (Code {self.code})" if self.code else ""
         why = reason(self.message, is_first=is_first) if self.message else ""
         return f"{self.error}{code}{f': {why}' if why else ''}"
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> LastFailure:
-        """Return what a row of the table holds, as far as a plan needs it."""
+        """Return the failure of a table's row."""
         match, match_seen, bars, run_id, *rest = row
         return cls(match, match_seen, bool(bars), unpack(run_id), *rest)

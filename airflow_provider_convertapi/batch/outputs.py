@@ -1,4 +1,4 @@
-"""Where the results of one file of a batch go: we choose the names, not the service.
+"""The outputs of one file of a batch, whose names the plan chooses, not the service.
 
 This module may change from release to release.
 """
@@ -27,11 +27,11 @@ class BatchOutput(Destination):
     :param directory: URI of the batch's destination.
     :param to_format: target format or tool.
     :param ours: URIs that a batch wrote for this file before and may overwrite.
-    :param former: further ones, which the last conversion did not write any more, with a digest of
-        what an earlier one wrote: they are ours as long as they hold that.
+    :param former: URIs that only earlier conversions wrote, with digests of their content; they are
+        ours while their content is unchanged.
     :param others: outputs of other files that numbered results must not overwrite.
-    :param kept_apart: the stem that such a result gets instead; empty refuses it.
-    :param is_of_another: a batch made the planned output from another source.
+    :param kept_apart: the stem of a numbered result that would collide; empty refuses it.
+    :param is_of_another: whether a batch made the planned output from another source.
     """
 
     directory: str = ""
@@ -49,7 +49,7 @@ class BatchOutput(Destination):
 
     @property
     def root(self) -> str:
-        """Return the batch's destination: a name must not lead out of it."""
+        """Return the batch's destination, which no output may leave."""
         return self.directory
 
     def is_ours(self, uri: str) -> bool:
@@ -58,12 +58,12 @@ class BatchOutput(Destination):
         return bool(self.holds(uri, digest)) if digest else uri in self.ours
 
     def keeps_digests(self, uris: Sequence[str]) -> bool:
-        """Tell whether a later version may have fewer outputs: the planned one always stays."""
+        """Tell whether there are further outputs, which a later version may not have."""
         return list(uris) != [self.uri]
 
     @property
     def remedy(self) -> str:
-        """Say what to do; `overwrite=True` would convert, and pay for, all other files again."""
+        """The remedy; `overwrite=True` would convert, and pay for, all other files again."""
         if self.is_of_another:
             return (
                 "A batch made it from another source: the files were moved, or are reached by "
@@ -77,9 +77,9 @@ class BatchOutput(Destination):
         )
 
     def outputs(self, names: Sequence[str]) -> list[str]:
-        """Return a URI for each result: the planned one, then with numbers, `a-2.jpg`, `a-3.jpg`.
+        """Return a URI for each result: the planned one, then numbered ones, `a-2.jpg`, `a-3.jpg`.
 
-        `OutputExistsError` where such a name is an output of another file.
+        `OutputExistsError` if such a name is the output of another file.
         """
         stem, own = without_extension(self.uri), extension_of(self.uri)
         uris = []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import ConvertApiError
 
 Files = dict[str, Source | str]
-"""Files by name; a step's files have its number in front: ``2.OverlayFile``."""
+"""Files by name; names of a step's files begin with its number: ``2.OverlayFile``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def with_step_files(request: BatchRequest, files: Files) -> BatchRequest:
 
 
 def identities(files: Mapping[str, Source | str]) -> dict[str, list[str | int]]:
-    """Return what a checkpoint keeps of the files; URLs, which may be secret, are left out."""
+    """Return the identities of files for a checkpoint, without URLs, which may be secret."""
     return {
         name: [file.uri, file.fingerprint, file.size]
         if isinstance(file, Source)
@@ -70,11 +70,11 @@ def identities(files: Mapping[str, Source | str]) -> dict[str, list[str | int]]:
 
 
 def restore_files(kept: Mapping[str, list[Any]], given: Files, error: ConvertApiError) -> Files:
-    """Return the files as the plan knew them, which suffices to collect what was submitted.
+    """Return the files as the plan knew them, which is enough to collect submitted jobs.
 
-    :param kept: what `identities` returned.
-    :param given: what the task names now; URLs are taken from it.
-    :param error: why they cannot be read now; raised when one is opened.
+    :param kept: the result of `identities`.
+    :param given: the files that the task names now; URLs are taken from it.
+    :param error: why the files cannot be read now; raised if one is opened.
     """
     files: Files = {}
     for name, identity in kept.items():

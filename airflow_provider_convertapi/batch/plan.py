@@ -1,4 +1,4 @@
-"""Plan a batch: everything that can be known before anything is paid.
+"""Plan a batch: find out everything that can be known before anything is paid.
 
 This module may change from release to release.
 """
@@ -76,24 +76,24 @@ _ID_BYTES = 4
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """What is to be done, and what a run needs to do it.
+    """The files to convert, and everything that a run needs to convert them.
 
-    :param request_digest: the digests that records match by; the first of them is written.
-    :param state: our own files beside the outputs.
-    :param file_parameters: the files among the parameters, by name, found.
+    :param request_digest: the digests that records match by; new records get the first one.
+    :param state: the directory of our own files beside the outputs.
+    :param file_parameters: the files among the parameters, found, by name.
     :param started: seconds since the epoch at which the batch began.
-    :param id: what tells the records of this plan from those of another one of the same task.
+    :param id: distinguishes the records of this plan from those of another plan of the same task.
     :param source_files: number of files in the whole source, of all shards.
     :param left_out: number of files that were listed and left out, by reason.
     :param items: the files to convert, by output.
     :param reused: number of outputs that exist from earlier; `reused_from`: by source format.
     :param known: number of failures that are known and paid for; `known_examples` names a few.
-    :param told_by_content: number of files that were read, since their store has no versions.
+    :param told_by_content: number of files whose content was read, as their store has no versions.
     :param spent: conversions that this task instance took before.
-    :param highest: the highest cost of a conversion that is known, by source format.
-    :param balance: conversions that the account had left; None where that does not limit it.
+    :param highest: the highest known cost of one conversion, by source format.
+    :param balance: conversions that the account had left; None if they do not limit the batch.
     :param has_wrong_times: whether the manifest holds records of a clock that was ahead.
-    :param uncleaned: files that an earlier try of it settled last, with the attempt; their
+    :param uncleaned: the files that an earlier try settled last, each with its attempt; their
         documents may still be at the service.
     """
 
@@ -118,16 +118,16 @@ class Plan:
 
     @property
     def total(self) -> int:
-        """Return how many files there are in all."""
+        """Return the number of files in this shard."""
         return len(self.items) + self.reused + self.known
 
     @property
     def least_cost(self) -> int:
-        """Return the conversions that all files to convert still take at least."""
+        """Return the least number of conversions that the files to convert still take."""
         return self.items.least_cost(self.request_digest.least_cost)
 
     def check_budget(self, most: int | None) -> None:
-        """Raise `BudgetExceededError` where more would be paid than `most` conversions."""
+        """Raise `BudgetExceededError` if the plan costs more than `most`; None means no limit."""
         least = self.least_cost
         if most is None or self.spent + least <= most:
             return
@@ -140,10 +140,10 @@ class Plan:
 
 
 def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: bool) -> Plan:
-    """List the inputs, name the outputs, compare both with the manifest.
+    """List the inputs, name the outputs, and compare both with the manifest.
 
     :param now: seconds since the epoch.
-    :param keeps_salt: whether a salt may be written where there is none yet.
+    :param keeps_salt: whether a run follows, so that a missing salt is written.
     """
     state = StateDirectory.beside(request.destination.uri)
     files = find_file_parameters(request)
@@ -164,12 +164,12 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
         manifest = state.manifest
         with explaining(str(manifest.files), paid=False):
             index.read(manifest)
-        # A salt that was removed still keys what was paid under it.
+        # Records of a salt whose file was removed must still match, or they would be paid again.
         digests.add(sorted(index.salts))
         plan.has_wrong_times = manifest.has_wrong_times
         _list_inputs(plan, request, tables, index)
         _name_outputs(plan, request, tables, index)
-        # One listing instead of a look at each output; a first run needs none.
+        # One listing instead of a request for each output; a first run needs none.
         if index.has_conversions and plan.source_files:
             standing = list_everything(request.destination.uri)
             if keeps_salt:
@@ -179,14 +179,14 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
         policy = _reuse_policy(request, task)
         _Comparison(plan, index, policy, _look(request)).run(tables)
     if keeps_salt and len(plan.items):
-        manifest.files.check_writable()  # what it cannot record, it would pay for again
+        manifest.files.check_writable()  # a conversion without a record would be paid again
     return plan
 
 
 def _list_inputs(
     plan: Plan, request: BatchRequest, tables: sqlite3.Connection, index: Index
 ) -> None:
-    """Add the inputs of this shard, each with the plain name of its output."""
+    """Add the inputs of this shard to the tables, each with the plain name of its output."""
     inputs = Inputs(request, tables, plan.started, index.is_output)
     naming = _naming(request)
     tables.executemany(
@@ -214,7 +214,7 @@ def _naming(request: BatchRequest) -> Naming:
 def _name_outputs(
     plan: Plan, request: BatchRequest, tables: sqlite3.Connection, index: Index
 ) -> None:
-    """Give each input its output; leave out inputs that are outputs themselves."""
+    """Give each input its output; leave out inputs that are outputs of others."""
     tables.execute("CREATE INDEX by_target ON inputs (target)")
     plan.left_out[OWN_OUTPUT] += leave_out_outputs(tables)
     _naming(request).assign(tables, record_uri, index.is_from)
@@ -223,7 +223,7 @@ def _name_outputs(
 
 @dataclass(slots=True)
 class _Comparison:
-    """Compare every input with what the manifest says about its output."""
+    """Compare every input with the manifest's records of its output."""
 
     plan: Plan
     index: Index
@@ -238,13 +238,13 @@ class _Comparison:
         def to_convert() -> Iterator[Item]:
             for row in tables.execute(_CANDIDATES):
                 item = Item(unpack(row[0]), unpack(row[1]), unpack(row[2]))
-                if item.fingerprint.endswith("-"):  # the size alone: its store has no versions
+                if item.fingerprint.endswith("-"):  # only a size, because its store has no versions
                     item.fingerprint = _hash_content(item.uri)
                     self.plan.told_by_content += 1
                 if self._is_to_convert(item, row):
                     yield item
                 elif item.target in recent:
-                    # The try that settled it may have been killed before it deleted the documents.
+                    # The try that settled it may have been killed before it deleted its documents.
                     fingerprint, attempt = recent[item.target]
                     settled = Item(item.uri, item.target, fingerprint)
                     self.plan.uncleaned.append((settled, attempt))
@@ -252,7 +252,7 @@ class _Comparison:
         self.plan.items.extend(to_convert())
 
     def _is_to_convert(self, item: Item, row: Sequence[Any]) -> bool:
-        """Count a file that is settled, and complete one that is not."""
+        """Count a settled file; complete an item that is to be converted, and return True."""
         source = record_uri(item.uri)
         conversion = LastConversion.from_row(row[3:7]) if row[3] is not None else None
         failure = LastFailure.from_row(row[7:]) if row[7] is not None else None
@@ -275,23 +275,23 @@ class _Comparison:
         return decision is Decision.CONVERT
 
     def _complete(self, item: Item, source: str, conversion: LastConversion | None) -> None:
-        # What an earlier try paid and did not save is collected for free, and leaves the budget.
+        # A result that an earlier try paid and did not save is free now: the budget ignores it.
         if self.policy.collects and self.plan.spent:
             matches = self.plan.request_digest.matches(source, item.fingerprint)
             item.prepaid = self.index.prepaid(item.target, matches)
         item.foreign_outputs = self.index.foreign_outputs(item.target)
         to_format = self.plan.request_digest.to_format
         item.former_outputs = self.index.former_outputs(item.target, source, to_format)
-        # What was made from another source is not this one's to overwrite.
+        # An output that was made from another source must not be overwritten.
         item.is_of_another = conversion is not None and not conversion.is_from(source)
         if conversion is not None and not item.is_of_another:
             item.own_outputs = self.index.own_outputs(item.target, conversion, item.former_outputs)
 
 
 def _look(request: BatchRequest) -> Callable[[str], int | None] | None:
-    """Return a function that tells an output's size; None where a listing shows all outputs.
+    """Return a function that returns an output's size; None if a listing shows all outputs.
 
-    With directories it may not: it does not follow links, and spells names as the file system does.
+    In a file system it may not: it does not follow links, and names may be spelled differently.
     """
     place = request.destination.uri
     if not locate(place, "destination").has_directories:
@@ -321,9 +321,9 @@ def find_file_parameters(request: BatchRequest) -> dict[str, Source | str]:
 
 
 class _Digests:
-    """The digests of the parameters, one under each salt; calling it waits for them.
+    """The digests of the parameters, one under each salt; a call waits for them.
 
-    scrypt is slow on purpose: it runs while the source is listed.
+    scrypt is slow on purpose, so it runs while the source is listed.
     """
 
     def __init__(self, request: BatchRequest, files: Mapping[str, Source | str]) -> None:
@@ -331,20 +331,20 @@ class _Digests:
         self._digests: dict[str, Future[str]] = {}
 
     def add(self, salts: Iterable[str]) -> None:
-        """Begin with the digests under these salts, unless they are known."""
+        """Start to compute the digests under these salts, except known ones."""
         pool = ThreadPoolExecutor(1)
         for salt in salts:
             if salt not in self._digests:
                 self._digests[salt] = pool.submit(parameters_digest, self._parameters, salt)
-        pool.shutdown(wait=False)  # it ends when they are done
+        pool.shutdown(wait=False)  # its thread ends when they are computed
 
     def __call__(self) -> tuple[str, ...]:
         return tuple(digest.result() for digest in self._digests.values())
 
 
 def _identity(request: BatchRequest, files: Mapping[str, Source | str]) -> dict[str, Any]:
-    """Return what tells whether a file was converted with these parameters."""
-    # Records hold the last format only, so the digest includes the first step's.
+    """Return what identifies the parameters, as JSON values."""
+    # Records hold only the last format, so the digest includes the first step's.
     steps = [request.to_format, *(step.identity() for step in request.steps)]
     return {
         "plain": dict(request.plain),
@@ -363,5 +363,5 @@ def _hash_content(uri: str) -> str:
         return url_fingerprint(uri)
     try:
         return find_source(uri, hash_limit=math.inf).fingerprint
-    except (InputNotFoundError, FileNotFoundError):  # gone before it was looked at, or after
+    except (InputNotFoundError, FileNotFoundError):  # it vanished after it was listed
         return MISSING

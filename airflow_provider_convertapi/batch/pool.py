@@ -1,4 +1,4 @@
-"""Threads that run the tasks of a batch: limited, paced, and stopped together.
+"""A pool of threads that runs the tasks of a batch within its limits.
 
 This module may change from release to release.
 """
@@ -26,30 +26,30 @@ if TYPE_CHECKING:
 Slot = TypeVar("Slot")
 
 SPARE = 2
-"""Tasks beyond those at the service: while one is published, the next uses the service already."""
+"""Tasks beyond those at the service: while one is published, the next can use the service."""
 
 _CHECK = 0.5
-"""Seconds after which a waiting thread checks again, whatever it waits for."""
+"""The longest time in seconds for which a thread waits before it checks again."""
 
 
 class StoppedError(BaseException):
-    """The pool was stopped before the task reached the service; the task is left over."""
+    """The pool was stopped before the task reached the service; `leftover` yields the task."""
 
 
 @dataclass(slots=True)
 class Permit:
-    """A task's permission to use the service, which a limited number may do at once."""
+    """A task's permission to use the service, of which there is a limited number."""
 
     pool: WorkerPool[Any] = field(repr=False)
     number: int = 0
 
     def acquire(self) -> None:
-        """Wait until the limit allows one more; return at once where it is held already."""
+        """Wait until the limit allows one more task; return at once if the permit is held."""
         if not self.number:
             self.number = self.pool.admit()
 
     def release(self) -> None:
-        """Let another task use the service, which is done with this one."""
+        """Return the permit, so that another task can use the service."""
         if self.number:
             self.number = 0
             self.pool.dismiss()
@@ -66,13 +66,14 @@ class _Waiting:
 
 @dataclass(slots=True)
 class WorkerPool(Generic[Slot]):
-    """Run tasks with a thread for each slot; as many use the service as the limit allows.
+    """Run tasks with one thread for each slot; the limit decides how many may use the service.
 
     A task that raises `ThrottledError` waits without a slot and starts again, until its time is
-    over; then it is given up.  One that raises `PostponedError` waits until another task has ended,
-    and nothing new is taken meanwhile.  Any other exception ends the pool, and `close` raises it.
+    over; then `give_up` is called.  A task that raises `PostponedError` waits until another one has
+    ended, and no new task starts meanwhile.  Any other exception ends the pool, and `close` raises
+    it.
 
-    :param slots: what each task uses exclusively while it runs: a client with its connection.
+    :param slots: objects that one task at a time uses: clients with their connections.
     :param tasks: taken one by one when a slot is free; each gets its slot and its permit.
     :param give_up: called with a task and the error when the service was busy for too long.
     :param patience: seconds for which a throttled task is started again.
@@ -104,8 +105,8 @@ class WorkerPool(Generic[Slot]):
     _closing: bool = field(default=False, init=False)
     _next_start: float = field(default=0.0, init=False)
     _order: Iterator[int] = field(default_factory=count, init=False)
-    # One lock, and one condition for each event that threads wait for, so that a file that ends
-    # wakes only the next thread.  Waking all took 72 thread switches for each file, this takes 18.
+    # One lock, and one condition for each event that threads wait for: a file that ends wakes only
+    # one thread.  Waking all of them took 72 thread switches for each file, this takes 18.
     _lock: threading.RLock = field(default_factory=threading.RLock, init=False)
     _may_enter: threading.Condition = field(init=False)
     _may_take: threading.Condition = field(init=False)
@@ -120,19 +121,19 @@ class WorkerPool(Generic[Slot]):
     def start(self) -> None:
         """Start the threads."""
         for slot in self.slots:
-            # Daemons: one that hangs in a store must not keep the process of a killed task alive.
+            # Daemons: a thread that hangs in a store must not keep a killed task's process alive.
             thread = threading.Thread(target=self._work, args=(slot,), daemon=True)
             thread.start()
             self._threads.append(thread)
 
     def stop(self) -> None:
-        """Start nothing new; what is at the service may end, and cleanups still run."""
+        """Start no new task; those at the service may end, and cleanups still run."""
         with self._lock:
             self._stopped = True
             self._wake_all()
 
     def add_cleanups(self, cleanups: Iterable[Callable[[Slot], None]]) -> None:
-        """Add things to do between tasks, by any slot; an exception ends the pool."""
+        """Add cleanups, which any thread runs between tasks; an exception ends the pool."""
         with self._lock:
             self._cleanups.extend(cleanups)
             self._may_take.notify_all()
@@ -144,7 +145,7 @@ class WorkerPool(Generic[Slot]):
             return self._is_done()
 
     def wait(self, seconds: float) -> None:
-        """Wait until no task runs or is left, or for the seconds."""
+        """Wait until no task runs or is left, at most for `seconds`."""
         with self._lock:
             if not self._is_done():
                 self._all_done.wait(seconds)
@@ -157,7 +158,7 @@ class WorkerPool(Generic[Slot]):
         yield from self.tasks
 
     def close(self) -> None:
-        """Let the threads end once all cleanups are done, and wait for them; raise their error."""
+        """Wait for all cleanups, and for the threads to end; raise their error."""
         with self._lock:
             self._closing = True
             self._may_take.notify_all()
@@ -167,7 +168,7 @@ class WorkerPool(Generic[Slot]):
             raise self.error
 
     def abandon(self, seconds: float) -> bool:
-        """Let the threads end as soon as they can; tell whether they did in the given seconds."""
+        """Stop the threads as soon as possible; tell whether they ended within `seconds`."""
         with self._lock:
             self._stopped = self._closing = True
             self._cleanups.clear()
@@ -191,7 +192,7 @@ class WorkerPool(Generic[Slot]):
         raise StoppedError
 
     def _is_spread(self, now: float) -> bool:
-        """Tell whether one more may start now; if so, hold back the next ones for a while."""
+        """Tell whether one more task may start now; if so, delay the next ones."""
         spacing = self.limit.spacing(self._running)
         if spacing:
             if now < self._next_start:
@@ -200,13 +201,13 @@ class WorkerPool(Generic[Slot]):
         return True
 
     def dismiss(self) -> None:
-        """Note that the service is done with one task, well or not."""
+        """Note that the service has answered one task, with or without success."""
         with self._lock:
             self._running -= 1
             self.limit.ended()
             self._may_enter.notify(max(self.limit.limit - self._running, 0))
             self._may_take.notify(max(self.limit.limit + self.spare - self._taken, 0))
-        self.clock.sleep(0)  # hand over the interpreter: a thread that was woken waits for it
+        self.clock.sleep(0)  # yield the interpreter to the thread that was woken
 
     # --- threads -----------------------------------------------------------------------------
 
@@ -219,7 +220,7 @@ class WorkerPool(Generic[Slot]):
                 self._do(task, waiting, slot)
 
     def _take(self) -> tuple[Callable[..., None] | None, _Waiting | None] | None:
-        """Wait for something to do, a cleanup (no task) before a task; None when all is done."""
+        """Wait for a cleanup (returned as no task) or a task; None when all is done."""
         with self._lock:
             while True:
                 # Cleanups come first: they are short, and no document should stay for long.
@@ -286,7 +287,7 @@ class WorkerPool(Generic[Slot]):
                 self._returned.append(task)
         except BaseException as error:  # noqa: BLE001 - as above
             self._fail(error)
-        # A task that failed may still hold it.
+        # A task that failed may still hold its permit.
         permit.release()
         with self._lock:
             self._taken -= 1
@@ -310,8 +311,8 @@ class WorkerPool(Generic[Slot]):
     ) -> None:
         """Keep a task until another one has ended.
 
-        :param ended: how many had ended when it was taken: the one that it waits for may have ended
-            while it was told to wait.
+        :param ended: number of tasks that had ended when it was taken; if more have ended since, it
+            may run again at once.
         """
         with self._lock:
             self._leave_service(permit)
@@ -319,7 +320,7 @@ class WorkerPool(Generic[Slot]):
             self._is_held = self._ended == ended
 
     def _leave_service(self, permit: Permit) -> None:
-        """Take a permit back; unlike `dismiss`, this does not count as an answer."""
+        """Take a permit back; unlike with `dismiss`, this does not count as an answer."""
         if permit.number:
             self._running -= 1
             permit.number = 0
@@ -333,7 +334,7 @@ class WorkerPool(Generic[Slot]):
     ) -> None:
         now = self.clock.monotonic()
         refusals = waiting.refusals + 1 if waiting else 1
-        # The time counts from the first refusal, however often the task is refused again.
+        # The time counts from the first refusal.
         deadline = waiting.deadline if waiting else now + self.patience
         until = now + (self.backoff.delay(refusals, error) or 0)
         gives_up = until > deadline
@@ -345,6 +346,6 @@ class WorkerPool(Generic[Slot]):
                 heapq.heappush(
                     self._waiting, _Waiting(until, next(self._order), task, refusals, deadline)
                 )
-                self._wake_all()  # a thread that waits may have this task to wait for now
+                self._wake_all()  # waiting threads must take this task's time into account
         if gives_up:
             self.give_up(task, error)

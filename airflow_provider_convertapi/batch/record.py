@@ -1,4 +1,4 @@
-"""What a batch remembers of each file: one JSON line, no secrets, no ids.
+"""The record of one file of a batch: a JSON line without secrets and job ids.
 
 This module may change from release to release.
 """
@@ -28,23 +28,22 @@ _LARGEST = 2**63 - 1  # that SQLite holds
 class Record:
     """What happened to one file.
 
-    :param target: the output that was planned, relative to the destination.
+    :param target: the planned output, relative to the destination.
     :param source: the input's URI without secrets; a URL's query is replaced by a digest.
-    :param fingerprint: what identified its content then.
-    :param seen: what the listing said about it where `fingerprint` is a hash of the content.
-    :param parameters: a keyed digest of everything that was asked for except the target format.
-    :param outputs: what was written, relative to the destination; `sizes` their bytes.
-    :param digests: what identifies the content of each output; empty where only the planned one
-        was written.
-    :param cost: conversions that it took from the balance; `charged` those of this try, which are
-        all of them in a record that does not tell.
+    :param fingerprint: identified its content at that time.
+    :param seen: the listing's fingerprint, if `fingerprint` is a hash of the content.
+    :param parameters: a keyed digest of all arguments of the conversion except the target format.
+    :param outputs: the files that were written, relative to the destination; `sizes` their bytes.
+    :param digests: a digest of each output's content; empty if only the planned one was written.
+    :param cost: conversions that it took from the balance; `charged` are those of this try, and
+        equal `cost` in a record without this field.
     :param dag_id: empty in a record of code outside of any task.
     :param error: the error's class; `code` is ConvertAPI's Code, `message` the error's text.
-    :param bars: whether the failure is the document's own and paid for, so that it is final.
-    :param timeout: seconds that the service had when it timed out for good (Code 5000).
+    :param bars: whether the failure is final, because the document caused it and it was paid.
+    :param timeout: the service's time limit in seconds when it timed out for good (Code 5000).
     :param attempt: which attempt of the conversion it was, counted from 0.
     :param outputs_gone: whether the file had been converted before, and its outputs were gone.
-    :param plan: id of the plan that the file was of; empty in a record of a version without.
+    :param plan: id of the file's plan; empty in a record of an older version.
     :param when: UTC time at which it was recorded, as ISO 8601.
     """
 
@@ -79,14 +78,14 @@ class Record:
     def to_line(self) -> bytes:
         """Return the record as one line of JSON."""
         # ASCII, in which a name that is not valid Unicode (a lone surrogate) survives as an escape.
-        # Not `asdict`, which copies deeply and takes ten times as long: 200 records at once would
-        # hold up every thread.
+        # Not `asdict`: it copies deeply and takes ten times as long, and 200 records at once would
+        # delay every thread.
         values = {name: getattr(self, name) for name in _NAMES}
         return json.dumps(values, separators=(",", ":")).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Record | None:
-        """Read a line; None where it is not a record."""
+        """Read a line; None if it is not a record."""
         try:
             value = json.loads(line.decode("ascii"))
             value = _OLDEST | {"charged": value.get("cost", 0)} | value
@@ -96,7 +95,7 @@ class Record:
             return None
 
     def is_of(self, task: TaskTry) -> bool:
-        """Tell whether it is of the same task instance, whichever its try."""
+        """Tell whether any try of this task instance wrote it."""
         return (self.dag_id, self.task_id, self.run_id, self.map_index) == (
             task.dag_id,
             task.task_id,
@@ -106,12 +105,12 @@ class Record:
 
     @property
     def match(self) -> bytes:
-        """Return what two records of the same conversion have in common."""
+        """Return a digest that all records of the same conversion share."""
         return self._match(self.fingerprint)
 
     @property
     def match_seen(self) -> bytes | None:
-        """Return the same for what the listing said; None where that is the fingerprint."""
+        """Return the same digest for `seen`; None if there is no `seen`."""
         return None if self.seen is None else self._match(self.seen)
 
     def _match(self, fingerprint: str) -> bytes:
@@ -120,12 +119,12 @@ class Record:
 
 @dataclass(slots=True)
 class KnownCosts:
-    """The highest cost of a conversion between two formats that records tell of."""
+    """The highest recorded cost of a conversion between two formats."""
 
     _highest: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add(self, record: Record) -> None:
-        """Learn from a record; a failure costs less than a conversion, and says nothing."""
+        """Learn from a conversion's record; a failure may cost less, so it is ignored."""
         if record.outcome == "converted":
             pair = record.from_format, record.to_format
             self._highest[pair] = max(self._highest.get(pair, 0), record.cost)
@@ -140,7 +139,7 @@ class KnownCosts:
 def _text(value: Any) -> str:
     if type(value) is not str:
         raise TypeError(value)
-    value.encode("utf-8", "surrogateescape")  # as all of them are, at some place
+    value.encode("utf-8", "surrogateescape")  # every text is encoded like this later
     return value
 
 
@@ -169,7 +168,7 @@ def _truth(value: Any) -> bool:
 
 
 def _time(value: Any) -> str:
-    """Return a time as all records have it, since times are compared as text."""
+    """Return a time in the form of all records, since times are compared as text."""
     moment = datetime.fromisoformat(_text(value))
     if len(value) == _LENGTH and value[10] == "T" and value.endswith("+00:00"):
         return str(value)
@@ -208,12 +207,12 @@ _CHECKS = {one.name: _KINDS[str(one.type)] for one in fields(Record)} | {
     "cost": _amount,
     "charged": _amount,
 }
-"""What a value has to be: whoever may write into the destination may write there anything."""
+"""Checks of a record's values: anyone with access to the destination may have written them."""
 
 _NAMES = tuple(_CHECKS)
 
 _OLDEST = {"dag_id": "", "from_format": ""}
-"""What a record may lack that only a report of costs asks for."""
+"""Fields that only reports of costs need, and that old records lack."""
 
 
 def match_of(source: str, fingerprint: str, *asked: str) -> bytes:

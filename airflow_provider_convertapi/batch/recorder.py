@@ -44,7 +44,7 @@ class Recorder:
     :param plan: id of the plan, which every record names.
     :param destination: the directory that outputs are relative to.
     :param from_format: the source format that was asked for; None uses the extension.
-    :param secrets: what records must not repeat of the parameters.
+    :param secrets: secret parameters, which records must not repeat.
     """
 
     manifest: Manifest
@@ -81,7 +81,7 @@ class Recorder:
         self._add(record, task.documents)
 
     def failed(self, task: FileTask, error: BaseException) -> None:
-        """Record a failure; one before any request to the service does not bar the file."""
+        """Record a failure; a failure before any request to the service is never final."""
         cost, charged = task.bill
         facts = with_facts(error)
         bars = facts.bars_file or (cost > 0 and facts.bars_paid_file)
@@ -100,7 +100,7 @@ class Recorder:
         self._add(record, task.documents)
 
     def not_attempted(self, items: Iterable[Item], reason: BaseException) -> None:
-        """Record files that were not attempted; of many files, publish in between."""
+        """Record files that were not attempted; publish the records of many files in parts."""
         for count, item in enumerate(items, 1):
             fields = error_fields(reason, self.secrets)
             record = self._record(item, None, outcome="not_attempted", **fields)
@@ -117,12 +117,12 @@ class Recorder:
             return len(self._records) >= _ITEMS or (late and bool(self._records))
 
     def publish(self) -> list[str]:
-        """Publish what was collected; return the ids of documents that may be deleted now.
+        """Publish the collected records; return the ids of documents that may be deleted now.
 
-        Where that fails, everything is kept for the next call: a document whose conversion has no
-        record yet is needed to collect it again without paying.
+        If that fails, everything is kept for the next call: without its record, a conversion can
+        only be collected again without paying while its documents exist.
         """
-        # The part is written outside the lock, so that threads can go on adding records.
+        # The part is written outside the lock, so that threads can add records meanwhile.
         with self._lock:
             records, self._records = self._records, []
             documents, self._documents = self._documents, []
@@ -130,7 +130,7 @@ class Recorder:
         if records:
             try:
                 self.manifest.write(part_name(self.task, self._sequence), records)
-            except BaseException:  # also for a task that is out of time, which publishes once more
+            except BaseException:  # a task that is out of time publishes once more, too
                 with self._lock:
                     self._records = records + self._records
                     self._documents = documents + self._documents
@@ -169,7 +169,7 @@ class Recorder:
 def _time_had(
     request: ConversionRequest | None, error: ConvertApiError, attempt: int
 ) -> int | None:
-    """Return the longest time that the service had, where it timed out for good."""
+    """Return the longest time limit that the service had, if it timed out for good; else None."""
     if request is None or error.code != TIMEOUT_CODE or error.transient:
         return None
     # The second timeout is final; a direct conversion does not number its attempts.

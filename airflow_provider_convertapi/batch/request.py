@@ -1,4 +1,4 @@
-"""What a user asked for with a batch, checked before anything is listed.
+"""The checked arguments of a batch, before anything is listed.
 
 This module may change from release to release.
 """
@@ -85,7 +85,7 @@ def check_request(arguments: BatchArguments, *, find_step_files: bool = True) ->
 
 
 def _check_catalogue(arguments: BatchArguments) -> None:
-    """Raise what no converter takes that a file of the batch may have."""
+    """Raise an error if no converter for the batch's files takes the arguments."""
     steps = check_steps(arguments.steps, find_files=False)
     settings = check_settings(arguments, steps)
     origins = None if settings.from_format is None else [settings.from_format]

@@ -1,4 +1,4 @@
-"""Run a batch: convert, publish, record, delete the documents, many files at a time.
+"""Run a batch: convert, publish, record and clean up many files at a time.
 
 This module may change from release to release.
 """
@@ -66,11 +66,11 @@ _SOURCE_KEY = "0"
 
 @dataclass(slots=True)
 class BatchRun:
-    """Convert files with as many threads as files may be in flight, each with its connection.
+    """Convert files with one thread, and one connection, for each file in flight.
 
-    :param budget: what the task instance may still pay for.
+    :param budget: what the task instance may still pay.
     :param wanted: files to convert in all; this run may get them in waves.
-    :param board: where progress is shown while it runs; None: in the log alone.
+    :param board: where progress is shown while it runs; None shows it only in the log.
     """
 
     converter: Converter
@@ -82,18 +82,18 @@ class BatchRun:
     board: Board | None = None
     halted: ConvertApiError | None = field(default=None, init=False)
     underway: list[FileTask] = field(default_factory=list, init=False)
-    """Files whose jobs are at the service, and that are left to a later wave."""
+    """Files whose jobs run at the service and are left to a later wave."""
     goes_on: list[FileTask] = field(default_factory=list, init=False)
-    """Files whose jobs were at the service when the batch was halted; how they end is unknown."""
+    """Files whose jobs ran at the service when the batch was halted; how they end is unknown."""
     late: list[FileTask] = field(default_factory=list, init=False)
     """Files that failed because their time was over; their jobs go on, too."""
     _halted_items: list[Item] = field(default_factory=list, init=False)
-    """Files that were begun, and left when the batch was halted."""
+    """Files that were begun and not finished when the batch was halted."""
     _untouched: ItemStream = field(default_factory=ItemStream, init=False)
-    """Files that were not begun: a batch that is halted at once may leave a million of them."""
+    """Files that were not begun; a stream, because a halted batch may leave a million of them."""
     _is_over: bool = field(default=False, init=False)
     _postponed: list[Item] = field(default_factory=list, init=False)
-    """Files of a wave that have to wait until what is under way has ended."""
+    """Files of a wave that have to wait until running files have ended."""
     _pool: WorkerPool[Client] | None = field(default=None, init=False)
     _progress: Progress | None = field(default=None, init=False)
     _limits: list[ConcurrencyLimit] = field(default_factory=list, init=False)
@@ -105,9 +105,9 @@ class BatchRun:
         self._begin(items, FileTask.convert)
 
     def begin(self, items: list[Item]) -> list[Item]:
-        """Submit the first job of each item; those whose jobs run are in `underway` afterwards.
+        """Submit the first job of each item; items whose jobs run are in `underway` afterwards.
 
-        :returns: those that the budget lets begin only after others have ended.
+        :returns: the items that the budget allows only after others have ended.
         """
         self._begin(items, FileTask.begin)
         postponed, self._postponed = self._postponed, []
@@ -123,9 +123,9 @@ class BatchRun:
         self._work(self._tasks(self._untouched, action), count)
 
     def finish(self, jobs: list[tuple[Item, Sequence[JobRef], float | None]]) -> None:
-        """Collect jobs that were submitted; wait for each file as many seconds as it has.
+        """Collect jobs that were submitted, and wait for each file for its number of seconds.
 
-        Files without seconds are looked at once; those that still run are in `underway` afterwards.
+        Files with None are looked up once; those that still run are in `underway` afterwards.
         """
         self.expect((item, refs) for item, refs, _ in jobs)
         tasks = [
@@ -135,9 +135,9 @@ class BatchRun:
         self._work(iter(tasks), len(tasks))
 
     def clean(self, settled: list[tuple[Item, int]]) -> None:
-        """Delete what an earlier try may have left at the service when it was killed.
+        """Delete documents that a killed try may have left at the service.
 
-        :param settled: files that have an answer, and the attempt that has it.
+        :param settled: files that have an answer, each with the attempt that has it.
         """
         cleanups = [partial(self._clean, item, attempt) for item, attempt in settled]
         self._work(iter(()), len(cleanups), cleanups)
@@ -146,7 +146,7 @@ class BatchRun:
         client.pause(0)  # raises if the task was told to stop
         ids = self.converter.ids(item)
         documents = [ids.file_id(attempt, _SOURCE_KEY)]
-        with suppress(ConvertApiError):  # what is left, the service deletes within three hours
+        with suppress(ConvertApiError):  # the service deletes the rest within three hours
             answer = client.call(get_job(ids.job_id(attempt)))
             if answer.conversion:
                 documents += [file.file_id for file in answer.conversion.files]
@@ -162,7 +162,7 @@ class BatchRun:
         return FileTask(item, self.converter, self.budget, action, self._run, known, seconds)
 
     def expect(self, files: Iterable[tuple[Item, Sequence[JobRef]]]) -> None:
-        """Count the files of earlier waves, whose jobs are under way, against the budget."""
+        """Count the files of earlier waves, whose jobs run, against the budget."""
         if not self.budget.is_bounded:
             return
         for item, refs in files:
@@ -174,7 +174,7 @@ class BatchRun:
         return self.converter.session.clock
 
     def _tasks(self, items: Iterator[Item], action: Action) -> Iterator[FileTask]:
-        """Yield a task for each item, as long as nothing halts the batch."""
+        """Yield a task for each item until the batch is halted."""
         while not self._is_over and (item := next(items, None)) is not None:
             yield self._task(item, action)
 
@@ -187,8 +187,8 @@ class BatchRun:
         request = self.converter.request
         limit = ConcurrencyLimit(min(request.max_in_flight, max(count, 1)))
         self._limits.append(limit)
-        # With a budget no file starts early: it would hold a place while it waits for its share.
-        # And there are no more spare files than at the service: each holds blocks in memory.
+        # With a budget no file starts early: it would occupy a thread while it waits for its share.
+        # There are not more spare files than files at the service: each holds blocks in memory.
         spare = 0 if self.budget.is_bounded else min(SPARE, limit.most)
         clients = [self.converter.session.new_client() for _ in range(limit.most + spare)]
         new_pool = self.converter.session.new_pool or WorkerPool
@@ -204,7 +204,8 @@ class BatchRun:
             self._is_over = True
             # Threads that wait raise `ConversionInterrupted`; their jobs go on for the next try.
             self.converter.session.stop()
-            self._save()  # now and every second: Airflow may kill the task before the threads end
+            # Save now and every second: Airflow may kill the task before the threads end.
+            self._save()
             for _ in range(_ABANDONED_AFTER):
                 have_ended = pool.abandon(1.0)
                 self._save()
@@ -223,7 +224,7 @@ class BatchRun:
                 self._leave(task)
 
     def _new_progress(self) -> Progress:
-        """Return the progress so far of the whole batch, of which a wave is only a part."""
+        """Return the progress of the whole batch so far; this run may be only one of its waves."""
         done = self.summary.converted + self.summary.failed - self.summary.known
         elapsed = self._clock.time() - self.converter.shared.since
         return Progress(self.log, self._clock, self.wanted - done, done, elapsed)
@@ -243,7 +244,7 @@ class BatchRun:
             self.board.close(values)
 
     def _progress_now(self) -> dict[str, Any]:
-        """Return numbers only, and no names, since anyone may read them."""
+        """Return numbers without file names, since any user of Airflow may read them."""
         summary = self.summary
         left = self.wanted - (summary.converted + summary.failed - summary.known)
         return {
@@ -269,13 +270,13 @@ class BatchRun:
                 if self._progress:
                     self._progress.tick(self.summary)
                     self._show()
-        # Documents go only after their record is published: until then they are what a try that
-        # comes after a crash collects without paying.
+        # Documents are deleted only after their record is published: until then, a try after a
+        # crash collects them without paying.
         pool.add_cleanups(_deletions(self.recorder.publish()))
         pool.close()
 
     def _run(self, task: FileTask) -> None:
-        """Carry out the action of one file, and record how it went."""
+        """Run the action of one file, and record how it ended."""
         try:
             self.converter.session.client.pause(0)  # raises if the task was told to stop
             result = task.act()
@@ -284,7 +285,7 @@ class BatchRun:
         except PostponedError:
             if task.action is not FileTask.begin:
                 raise
-            # What is under way ends in a later wave only: no more are begun in this one.
+            # Running files end only in a later wave, so no more files begin in this one.
             with self._lock:
                 self._is_over = True
                 self._postponed.append(task.item)
@@ -310,7 +311,7 @@ class BatchRun:
             with self._lock:
                 self.underway.append(task)
             return
-        # Before it is recorded: after a kill the record still says which outputs were there.
+        # Before the new record: after a kill the old record still names the former outputs.
         remove_former(task, result, self.log)
         self.recorder.converted(task, result)
         with self._lock:
@@ -352,7 +353,7 @@ class BatchRun:
 
     def _halt(self, error: ConvertApiError, task: FileTask) -> None:
         with self._lock:
-            # The first one is the cause, and is reported; other threads meet the same afterwards.
+            # The first error is the cause and is reported; other threads then get the same error.
             self.halted = self.halted or error
             self._is_over = True
             self._leave(task, error)
@@ -360,9 +361,9 @@ class BatchRun:
             self._pool.stop()
 
     def _leave(self, task: FileTask, error: ConvertApiError | None = None) -> None:
-        """Note a file that is left undone: where the service has its job, that may be paid."""
+        """Note a file that is not finished; if the service has its job, that may be billed."""
         self.budget.release(task.item)
-        # A refusal for lack of conversions is the job's answer and unpaid; earlier steps are paid.
+        # A refusal for lack of conversions ends the job unpaid; earlier steps are paid.
         is_refused = isinstance(error, _FOR_WANT_OF_CONVERSIONS) and error.paid is False
         is_submitted = bool(task.refs) and not is_refused
         if is_submitted or (task.jobs and error is not None and error.job_goes_on):
@@ -381,7 +382,7 @@ class BatchRun:
                 cancel(job, uploads)
 
     def record_not_attempted(self, more: ItemStream) -> None:
-        """Record what was left undone because the batch was halted.
+        """Record the files that were not finished because the batch was halted.
 
         :param more: files that no wave has reached.
         """

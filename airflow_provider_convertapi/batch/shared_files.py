@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 _GOOD_FOR = 90 * 60.0
 """Seconds after which a shared file is uploaded again: the service keeps it for three hours, and a
-conversion that is submitted late must still be able to read it."""
+conversion that is submitted late must still find it."""
 
 
 @dataclass(slots=True)
 class SharedFiles:
     """The file parameters of a batch at the service.
 
-    Their ids depend on the time, so that the next try, or a task that resumes, finds what is there.
+    Their ids are derived from the time, so the next try, or a resumed task, finds the files.
 
     :param files: the parameters that we read ourselves, by name.
-    :param since: seconds since the epoch from which on they may have been uploaded.
+    :param since: seconds since the epoch at which the batch began, before any upload.
     """
 
     session: Session
@@ -42,7 +42,7 @@ class SharedFiles:
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def ids(self, client: Client) -> dict[str, str]:
-        """Return each parameter's file id; upload what is missing while other threads wait."""
+        """Return each parameter's file id; upload missing files while other threads wait."""
         if not self.files:
             return {}
         with self._lock:
@@ -54,7 +54,7 @@ class SharedFiles:
 
     def uploaded(self, client: Client) -> list[str]:
         """Return the ids of everything that may have been uploaded."""
-        # Of all generations since the batch began, since an earlier try may have uploaded some.
+        # All generations since the batch began: an earlier try may have uploaded some.
         generations = range(_generation(self.since), _generation(client.clock()) + 1)
         return [file_id for number in generations for file_id in self._ids(number).values()]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _SHOWN = 5
 _LOGGED = 20
 _LISTED = 50
-"""Files that are named in an error, as they fail, and in the end."""
+"""The most files that are named in an error, as they fail, and at the end."""
 _MINUTE = 60.0
 
 
@@ -40,15 +40,15 @@ class Summary:
 
     :param converted: files that were converted, or collected from an earlier try.
     :param reused: files whose outputs exist from earlier.
-    :param failed: files that failed; `known` of them did so before, and `transient` of them may end
+    :param failed: files that failed; `known` of them failed before, and `transient` of them may end
         differently on another try.
-    :param not_attempted: files that were not started because the batch was halted; for `halfway` of
-        them earlier steps were paid.
+    :param not_attempted: files that were not finished because the batch was halted; for `halfway`
+        of them earlier steps were paid.
     :param underway: files whose jobs were still under way when the batch ended.
-    :param outputs: files that were written for those that were converted; `written` their bytes.
-    :param cost: conversions that this try paid for; of these `unsure` may not have been billed.
-    :param examples: a few files that failed, and why; `conversions`: a few that were converted, and
-        into what.
+    :param outputs: number of files that were written; `written` are their bytes.
+    :param cost: conversions that this try paid for; `unsure` of them may not have been billed.
+    :param examples: a few files that failed, with the reason; `conversions`: a few that were
+        converted, with their outputs.
     """
 
     converted: int = 0
@@ -64,7 +64,7 @@ class Summary:
     cost: int = 0
     unsure: int = 0
     of_request: int = 0
-    """Files that failed for what was asked of the service, and not for their own sake."""
+    """Files that failed because of the request, not because of the document."""
     examples: list[str] = field(default_factory=list)
     conversions: list[str] = field(default_factory=list)
 
@@ -80,15 +80,15 @@ class Summary:
 
     @property
     def total(self) -> int:
-        """Return how many files are counted."""
+        """Return the number of files that are counted."""
         done = self.converted + self.reused + self.failed
         return done + self.not_attempted + self.underway
 
     def add_conversion(self, source: str, outputs: Sequence[str], sizes: Sequence[int]) -> None:
         """Count a file that was converted.
 
-        :param source: what it may be called.
-        :param outputs: what was written; `sizes` its bytes.
+        :param source: its name, in a form that may be logged.
+        :param outputs: the files that were written; `sizes` their bytes.
         """
         self.converted += 1
         self.outputs += len(outputs)
@@ -99,7 +99,7 @@ class Summary:
     def add_failure(self, source: str, error: str, message: str, charged: int) -> None:
         """Count a file that failed.
 
-        :param source: what it may be called.
+        :param source: its name, in a form that may be logged.
         :param error: the error's class; `message` is its text.
         :param charged: conversions that this try paid for, or may have paid for.
         """
@@ -114,7 +114,7 @@ class Summary:
             self.examples.append(on_one_line(f"{source}: {error}: {why}"))
 
     def add_record(self, record: Record) -> None:
-        """Count what an earlier wave of this try recorded."""
+        """Count a record of an earlier wave of this try."""
         self.cost += record.charged
         if record.outcome == "converted":
             self.add_conversion(record.source, record.outputs, record.sizes)
@@ -123,9 +123,9 @@ class Summary:
             self.add_failure(record.source, error, message, record.charged)
 
     def to_dict(self, manifest: str, task: TaskTry) -> dict[str, Any]:
-        """Return the summary that the operator returns; its size does not grow with the batch.
+        """Return the operator's result; its size does not grow with the batch.
 
-        :param task: whose records say what it made.
+        :param task: the task whose records name the outputs.
         """
         return {
             "converted": self.converted,
@@ -138,7 +138,7 @@ class Summary:
         }
 
     def raise_for_failures(self, allowed: float | None, manifest: str) -> None:
-        """Raise `BatchFailedError` where more files failed than the policy allows.
+        """Raise `BatchFailedError` if more files failed than the policy allows.
 
         :param allowed: share of the files that may fail; None for any number.
         """
@@ -196,19 +196,19 @@ class Progress:
 
     @property
     def seconds_left(self) -> int | None:
-        """Return how long the rest will take at the pace so far; None where that is unknown."""
+        """Return how many seconds the rest takes at the pace so far; None if that is unknown."""
         if not self.left:
             return 0
         elapsed = self.clock.monotonic() - self._started
         return round(self.left * elapsed / self.done) if self.done > 0 else None
 
     def count(self) -> None:
-        """Note that a file has an outcome."""
+        """Count a file that was converted or has failed."""
         self.done += 1
         self.left -= 1
 
     def failed(self, item: Item, error: BaseException) -> None:
-        """Log what happened to a file; after many, leave it to the manifest."""
+        """Log a failure; after many, only the manifest lists the rest."""
         self._logged += 1
         if self._logged <= _LOGGED:
             self.log.warning("%s failed: %s", shown(item.uri), error)

@@ -1,4 +1,4 @@
-"""The tables of a plan, on the disk, so that memory does not grow with the number of files.
+"""The tables of a plan, on disk, so that memory does not grow with the number of files.
 
 This module may change from release to release.
 """
@@ -62,9 +62,9 @@ AND path NOT IN (SELECT path FROM used) ORDER BY at
 
 
 def open_database(schema: str = "") -> sqlite3.Connection:
-    """Open an empty database in an unnamed file of its own, which closing it removes.
+    """Open an empty database in an unnamed temporary file, which is removed when it is closed.
 
-    It lies where SQLite puts temporary files: in `SQLITE_TMPDIR` or `TMPDIR`.
+    The file lies where SQLite puts temporary files: in `SQLITE_TMPDIR` or `TMPDIR`.
     """
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     database.executescript(
@@ -80,10 +80,10 @@ def open_tables() -> sqlite3.Connection:
 
 
 def pack(text: str) -> bytes:
-    """Return text as tables hold it: sorted by code point, lone surrogates allowed."""
+    """Return text in the form of the tables: sorted by code point, lone surrogates allowed."""
     return text.encode("utf-8", "surrogatepass")
 
 
 def unpack(data: bytes) -> str:
-    """Return what `pack` was given."""
+    """Return the text that was packed."""
     return data.decode("utf-8", "surrogatepass")

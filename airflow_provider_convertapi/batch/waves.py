@@ -1,4 +1,4 @@
-"""A batch that waits in the triggerer: waves of jobs, resumed from manifest and derived ids.
+"""A deferrable batch: waves of jobs, resumed with the manifest, a checkpoint and derived ids.
 
 This module may change from release to release.
 """
@@ -53,22 +53,23 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import ConvertApiError
 
 _ENOUGH = 0.8
-"""Share of a wave's jobs whose answers wake the task while there are more files to submit."""
+"""Share of a wave's jobs whose answers resume the task while there are more files to submit."""
 
 _LONGEST_WAVE = 600.0
-"""Seconds after which it is woken with the answers that there are."""
+"""Seconds after which the task resumes with the answers so far."""
 
 _LAST_LOOK = 5.0
-"""Seconds left for a job whose time is over."""
+"""Seconds for which a job whose time is over is checked once more, since it is paid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deferral:
-    """What a trigger is to wait for.
+    """What a trigger waits for.
 
-    :param jobs: file after file, each with its jobs in the order of its steps.
-    :param deadline: seconds since the epoch at which the time of the last of them is over.
-    :param share: share of them that suffices; `report_at`: when the task is woken in any case.
+    :param jobs: the jobs of all files, each file's in the order of its steps.
+    :param deadline: seconds since the epoch at which the time of the last job is over.
+    :param share: the share of answered jobs after which the task resumes.
+    :param report_at: seconds since the epoch at which it resumes in any case; None for never.
     """
 
     jobs: list[JobRef]
@@ -78,21 +79,21 @@ class Deferral:
 
 
 Waiting = tuple["Item", tuple["JobRef", ...]]
-"""A file, and the jobs that the service has of it, the last of which is waited for."""
+"""A file, and its jobs at the service; the last of them still runs."""
 
 
 @dataclass(slots=True)
 class Waves:
-    """Submit a wave, let the task sleep, collect it, submit the next."""
+    """Submit a wave, let the task defer, collect the answers, and submit the next wave."""
 
     batch: Batch
     _plan: Plan | None = field(default=None, init=False)
     _is_left: bool = field(default=False, init=False)
-    """Whether the plan is beside the manifest."""
+    """Whether the plan was written beside the manifest."""
     _unfit: ConvertApiError | None = field(default=None, init=False)
 
     def start(self, plan: Plan) -> Deferral | dict[str, Any]:
-        """Submit the first wave; return a summary where there is nothing to wait for."""
+        """Submit the first wave; return the summary if there is nothing to wait for."""
         self._plan = plan
         plan.state.checkpoints.check_writable()
         run = self.batch.prepare(plan, Summary.of(plan), plan.spent)
@@ -100,9 +101,9 @@ class Waves:
             return self._next(run, ItemStream(plan.items, len(plan.items)), [])
 
     def resume(self, event: object) -> Deferral | dict[str, Any]:
-        """Collect what has an answer, and submit the next wave."""
+        """Collect the answered jobs, and submit the next wave."""
         found = JobEvent.parse(event, expected=None)
-        # First of all: with another key all ids differ, and every file would be paid again.
+        # Before anything else: with another key all ids differ, and every file would be paid again.
         self._check_key(found)
         found.check_asked(self.batch.asked, f"{len(found.jobs)} jobs")
         left = self._read_plan()
@@ -147,10 +148,10 @@ class Waves:
     def _next(
         self, run: BatchRun, fresh: ItemStream, waiting: list[Waiting]
     ) -> Deferral | dict[str, Any]:
-        """Submit as many as the wave has room for, and wait for them, or conclude."""
+        """Submit as many files as the wave has room for; conclude if none of them runs."""
         assert self._plan is not None  # noqa: S101 - set by both callers; for the type checker
         most = self.batch.request.defer_batch
-        # Files that turn out to be settled when they are submitted leave room for others.
+        # Files that are settled without a new job leave room for others.
         while fresh and len(waiting) < most and run.halted is None:
             wave = fresh.take(most - len(waiting))
             run.expect(waiting)
@@ -166,7 +167,7 @@ class Waves:
             run.show_last()
             return self._deferral(waiting, more=bool(fresh))
         if waiting:
-            # Halted: nothing more is sent, but what is in flight is waited for and saved.
+            # Halted: nothing more is sent, but running jobs are paid, so they are collected.
             self._collect(run, waiting, {refs[-1].derivation for _, refs in waiting})
         self._remove_plan()
         return self.batch.conclude(self._plan, run, fresh)
@@ -187,7 +188,7 @@ class Waves:
         outstanding: Sequence[Waiting],
         answered: set[str],
     ) -> list[Waiting]:
-        """Collect the files that are answered or out of time; return those that go on."""
+        """Collect the files that are answered or out of time; return those that still run."""
         run.underway.clear()
         now, timeout = self.batch.session.clock.time(), self.batch.request.timeout
         jobs: list[tuple[Item, Sequence[JobRef], float | None]] = []
@@ -195,7 +196,7 @@ class Waves:
             last = refs[-1]
             is_late = last.submitted is not None and now - last.submitted > timeout
             seconds = timeout if last.derivation in answered else None
-            # Even where its time is over, a result that is there by now was paid: one more look.
+            # A late job is checked once more: if it has a result by now, that is paid.
             jobs.append((item, refs, _LAST_LOOK if is_late else seconds))
         if jobs:
             with self.batch.grouped(f"Collect {len(jobs)} files"):
@@ -208,9 +209,9 @@ class Waves:
         items: Items,
         jobs: Mapping[str, tuple[JobRef, ...]],
     ) -> tuple[list[Waiting], ItemStream]:
-        """Separate files whose jobs are under way from files that no wave has reached.
+        """Separate files whose jobs run from files that no wave has reached.
 
-        Waves follow the plan's order, so that the former are among the first unsettled files.
+        Waves follow the plan's order, so the former are among the first unsettled files.
         """
         left = items.unsettled()
         outstanding: list[Waiting] = []
@@ -228,7 +229,7 @@ class Waves:
         return outstanding, ItemStream(chain(fresh, left), count)
 
     def _done(self, left: Checkpoint, plan: Plan) -> tuple[Summary, int]:
-        """Settle the files that this try has recorded; return their summary and what they took."""
+        """Settle the files that this try has recorded; return their summary and their cost."""
         summary = Summary(
             reused=left.reused, failed=left.known, known=left.known, examples=list(left.examples)
         )
@@ -246,7 +247,7 @@ class Waves:
     def _is_of(self, record: Record, left: Checkpoint) -> bool:
         """Tell whether a record was written by this try, for this plan.
 
-        A run that is made anew, or tested again, has the same names and numbers, but another plan.
+        A run that was deleted and created again has the same names and numbers, but another plan.
         """
         task = self.batch.task
         is_of_try = record.is_of(task) and record.try_number == task.number
@@ -263,7 +264,7 @@ class Waves:
             return
         plans, name = plan.state.checkpoints, checkpoint_name(task)
         for old in plans.names():
-            # Left by a try that was killed, or, under this very name, by a run that was deleted.
+            # Left by a killed try, or, under this name, by a deleted run.
             if old.startswith(checkpoint_prefix(task)):
                 plans.delete(old)
         files = all_files(self.batch.request, plan.file_parameters)
@@ -274,7 +275,7 @@ class Waves:
     def _read_plan(self) -> Checkpoint:
         plans = StateDirectory.beside(self.batch.request.destination.uri).checkpoints
         source = self.batch.request.source
-        # As the listing reads it; what a batch has made is not a URL.
+        # The files of a batch's summary, a mapping, are never URLs.
         items = (item for item in flatten(source) if not isinstance(item, Mapping))
         given = (plain_text("source", item) for item in items)
         urls = {url_fingerprint(uri): uri for uri in given if is_url(uri)}
@@ -291,7 +292,10 @@ class Waves:
         return left
 
     def _check(self, is_asked: Callable[[str], bool]) -> Callable[[Item], None]:
-        """Return what refuses an item from elsewhere, or with an output elsewhere."""
+        """Return a check that refuses items outside of the source or of the destination.
+
+        The checkpoint lies in the destination, where others may be able to write.
+        """
         destination = self.batch.request.destination
 
         def check(item: Item) -> None:
@@ -325,9 +329,9 @@ class Waves:
         )
 
     def _files(self, left: Checkpoint) -> Files:
-        """Return the files among the parameters; set `_unfit` where they are gone or changed.
+        """Return the files among the parameters; set `_unfit` if they are gone or changed.
 
-        Then no more is submitted, but what was submitted, and paid, can be collected without them.
+        Then no more jobs are submitted, but those that were submitted, and paid, can be collected.
         """
         request = self.batch.request
         try:

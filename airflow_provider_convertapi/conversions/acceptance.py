@@ -1,4 +1,4 @@
-"""Decide whether the results of a conversion may be published, and keep those that may not.
+"""Decide whether the results of a conversion may be published; keep refused ones.
 
 This module may change from release to release.
 """
@@ -34,7 +34,7 @@ REFUSED = f"{OWN_DIRECTORY}/refused/"
 
 
 class StagedResults(list[Path]):
-    """The local files of one conversion that wait to be published; a user's check gets this.
+    """The staged local files of one conversion, which a user's check gets.
 
     :param sources: URIs of the documents that were converted.
     """
@@ -46,9 +46,9 @@ class StagedResults(list[Path]):
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What the results of a conversion must pass before they are published.
+    """The checks that results must pass before they are published.
 
-    :param check: the user's own; None for none. Their first bytes are looked at in any case.
+    :param check: the user's own, or None. The first bytes are checked in any case.
     :param sources: URIs of the documents that are converted.
     """
 
@@ -62,13 +62,13 @@ class Acceptance:
         names: Sequence[str],
         paid: Paid,
     ) -> None:
-        """Raise where the staged results must not be published.
+        """Raise if the staged results must not be published.
 
-        `ResultCheckError` where they are refused; they are kept then.  Where the check itself
-        fails, they are not judged: `ParameterError`, or `ResultLostError` in direct mode.
+        `ResultCheckError` if they are refused, and kept.  If the check itself fails, they are not
+        judged: `ParameterError`, or `ResultLostError` in direct mode.
 
-        :param destination: where they would have gone.
-        :param names: what the service calls them.
+        :param destination: where they are to be published.
+        :param names: the service's names of the results.
         """
         staged = publication.staged
         try:
@@ -79,10 +79,10 @@ class Acceptance:
             _refuse(reason, destination, staged, paid)
 
     def _of_check(self, staged: Sequence[tuple[str, Path]]) -> str | None:
-        """Return why the user's check refuses the results, None where it accepts them."""
+        """Return why the user's check refuses the results; None if it accepts them."""
         if self.check is None:
             return None
-        # Under the names that they will have: many libraries tell a format by it.
+        # Under their final names, because many libraries tell a format by the extension.
         with tempfile.TemporaryDirectory(prefix="airflow-provider-convertapi-check-") as place:
             paths = [Path(place, *_parts(number, uri)) for number, (uri, _) in enumerate(staged)]
             for path, (_, original) in zip(paths, staged, strict=True):
@@ -105,7 +105,7 @@ class Acceptance:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """What was paid for results.
+    """The paid conversion of some results.
 
     :param what: the conversion, as it may be logged.
     :param cost: conversions that it took.
@@ -122,7 +122,7 @@ class _BrokenCheckError(Exception):
 
 
 def _of_first_bytes(staged: Sequence[tuple[str, Path]], names: Sequence[str]) -> str | None:
-    """Return which result is not what its name claims, and what it is instead."""
+    """Return which result does not have the format of its name, and what it is; None if all do."""
     for (uri, path), name in zip(staged, names, strict=True):
         with path.open("rb") as file:
             head = file.read(HEAD)
@@ -133,7 +133,7 @@ def _of_first_bytes(staged: Sequence[tuple[str, Path]], names: Sequence[str]) ->
 
 
 def _parts(number: int, uri: str) -> tuple[str, str]:
-    """Return a directory of its own for each result, and its name."""
+    """Return a separate directory for each result, and its file name."""
     return str(number), safe_name(uri.rpartition("/")[2])
 
 
@@ -152,7 +152,7 @@ def _refuse(
 def _unchecked(
     reason: str, destination: Destination, staged: Sequence[tuple[str, Path]], paid: Paid
 ) -> ParameterError | ResultLostError:
-    """Return the error of a check that failed itself: nothing is known against the results."""
+    """Return the error of a check that failed itself, so that the results are not judged."""
     said = f"{paid.what} was converted and paid ({paid.cost} conversion(s)), but {reason}"
     if paid.is_stored:
         remedy = (
@@ -168,7 +168,7 @@ def _unchecked(
 
 
 def _keep(destination: Destination, staged: Sequence[tuple[str, Path]]) -> tuple[list[str], str]:
-    """Keep refused results; return their URIs, and words for where they are."""
+    """Keep refused results; return their URIs, and a clause for the message that names them."""
     root = destination.root + REFUSED
     try:
         with Publication(Destination(root), inputs=[], overwrite=True) as publication:

@@ -1,7 +1,7 @@
-"""The arguments as the user gave them: built once, and passed on as a whole.
+"""The arguments as the user gave them, in one object that is passed on as a whole.
 
-This module may change from release to release.  A DAG file that declares an operator imports it, so
-it imports nothing else of this package.
+This module may change from release to release.  DAG files load it, so it imports nothing else of
+this package.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Seconds = float | timedelta
 
 
 ResultCheck = Callable[[list[Path]], bool | None]
-"""Gets the staged local files of one conversion, and accepts or refuses them."""
+"""Gets the staged local files of one conversion; returns False to refuse them."""
 
 
 class StoragePath(Protocol):
@@ -51,9 +51,9 @@ class StepArguments(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversionOptions:
-    """The arguments that stay what they are once they are checked, for one file and for many.
+    """The arguments that keep their form when they are checked, for one file and for many.
 
-    None has a default, so that the type checker reports one that is not passed on.
+    No field has a default, so that the type checker reports one that is not passed on.
     `ConvertApiOperator` documents each of them.
     """
 
@@ -79,7 +79,10 @@ class ConversionArguments(ConversionOptions):
 
 
 def values_of(holder: Any, kind: Any) -> dict[str, Any]:
-    """Return by name what an object holds under the names of a dataclass's fields."""
+    """Return an object's attributes by name, for the fields of a dataclass.
+
+    :param kind: the dataclass; `holder` may be of any other class.
+    """
     names, values = _fields(kind)
     return dict(zip(names, values(holder), strict=True))
 

@@ -1,4 +1,4 @@
-"""Delete jobs and their documents at the service, once no try will collect them.
+"""Delete jobs and their documents at the service when no try will collect them.
 
 This module may change from release to release.
 """
@@ -36,7 +36,7 @@ def cancel(job: Job, uploads: Iterable[str]) -> None:
     """
     keys = list(uploads)
     try:
-        # All of them, since earlier tries may have left some.
+        # All attempts, since earlier tries may have left some.
         for attempt in range(MAX_ATTEMPTS):
             answer = job.look(attempt)
             for endpoint in _leftovers(job.ids, attempt, keys, answer):
@@ -54,9 +54,10 @@ async def cancel_jobs(
     *,
     seconds: float,
 ) -> None:
-    """Delete jobs and their documents, side by side, in the time given.
+    """Delete jobs and their documents concurrently, within a time limit.
 
-    :param jobs: the ids, the attempt and the keys of the uploads of each.
+    :param jobs: for each job its ids, its attempt and the keys of its uploads.
+    :param seconds: the time limit.
     """
 
     async def one(ids: JobIds, attempt: int, uploads: Sequence[str]) -> None:
@@ -65,7 +66,7 @@ async def cancel_jobs(
             await client.call(endpoint)
 
     try:
-        # Airflow ends `on_kill` after a while, and would not say what was left undone.
+        # Airflow ends `on_kill` after a while, without a log line that says what was left.
         async with asyncio.timeout(seconds):
             found = await asyncio.gather(*(one(*job) for job in jobs), return_exceptions=True)
     except TimeoutError:
@@ -83,7 +84,7 @@ def _leftovers(
 ) -> list[Endpoint[Any]]:
     """Return the calls that delete what the service has of one attempt, in their order."""
     # The job comes last: without its record the ids of its results would be unknown, and another
-    # try could not delete what this one had to leave.
+    # try could not delete what this one failed to delete.
     files = answer.conversion.files if answer.conversion else ()
     documents = [ids.file_id(attempt, key) for key in uploads]
     documents += [file.file_id for file in files]

@@ -1,6 +1,6 @@
-"""Hold what is asked for against the catalogue of converters, before anything is paid.
+"""Check a conversion against the catalogue of converters, before anything is paid.
 
-It works for what a DAG file declares, where values may be templates, and for what a task got.
+It checks the arguments of DAG files, which may be templates, and those of running tasks.
 
 This module may change from release to release.
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.converters import Converter, Parameter
 
 UNKNOWN: Any = object()
-"""A value that only the task will know."""
+"""Stands for a value that is known only when the task runs."""
 
 _IGNORED = "ConvertAPI would ignore what it does not know, and bill the conversion."
 _AHEAD = (
@@ -37,7 +37,7 @@ _AHEAD = (
 
 
 class Findings:
-    """What is wrong with the arguments of a conversion; what may be right is a warning."""
+    """The errors in a conversion's arguments; doubtful ones become warnings."""
 
     def __init__(self) -> None:
         self._wrong: list[tuple[str, str]] = []
@@ -54,7 +54,7 @@ class Findings:
             self._wrong.append((field, fault))
 
     def add_unknown(self, field: str, fault: str) -> None:
-        """Note a parameter that the catalogue does not have."""
+        """Note a parameter that the catalogue does not have; a warning, if so configured."""
         if takes_unknown():
             self.warn(sentence(field, fault))
         else:
@@ -62,21 +62,21 @@ class Findings:
             self.add(field, fault)
 
     def add_unsupported(self, text: str) -> None:
-        """Note a pair of formats that the catalogue does not have."""
+        """Note a pair of formats that the catalogue does not have; a warning, if so configured."""
         if takes_unknown():
             self.warn(text)
         else:
             self._unsupported.append(with_stop(text))
 
     def warn(self, text: str) -> None:
-        """Show a warning: Airflow shows those of DAG files, and those of tasks in their logs."""
+        """Emit a warning, which Airflow shows for the DAG file, or in the task's log."""
         self.has_warned = True
         warnings.warn(with_stop(text), UserWarning, stacklevel=3)
 
     def raise_first(self) -> None:
-        """Raise what was noted: an unknown pair, else all wrong arguments together."""
+        """Raise the noted errors: unknown pairs first, else all wrong arguments together."""
         if self._unsupported:
-            # It costs nothing to find it again, and a later catalogue may have the pair.
+            # The check is free and is repeated: a later catalogue may have the pair.
             raise UnsupportedFormatError(" ".join([*self._unsupported, _AHEAD]), bars_file=False)
         if self._wrong:
             invalid: dict[str, list[str]] = {}
@@ -88,7 +88,7 @@ class Findings:
 
 
 def sentence(field: str, fault: str) -> str:
-    """Return what is wrong with an argument as a sentence, without its full stop."""
+    """Return an argument's error as a sentence, without its full stop."""
     return f"{field}{'' if fault.startswith(':') else ' '}{fault}"
 
 
@@ -101,7 +101,7 @@ def with_stop(text: str) -> str:
 
 
 def find_converter(findings: Findings, origin: str, target: str) -> list[Converter]:
-    """Return the converter of a pair, none where the catalogue has none."""
+    """Return the converter of a pair in a list, which is empty if the catalogue has none."""
     found = catalogue().find(origin, target)
     if found is None:
         findings.add_unsupported(_no_such_pair(origin, target))
@@ -109,7 +109,7 @@ def find_converter(findings: Findings, origin: str, target: str) -> list[Convert
 
 
 def find_converters(findings: Findings, target: str) -> list[Converter]:
-    """Return every converter to a format, or with a tool; the source is not known yet."""
+    """Return every converter to a format or tool, for a source that is not known yet."""
     found = catalogue().converters_to(target)
     if not found:
         targets = {name for _, name in catalogue().pairs()}
@@ -133,7 +133,7 @@ def _no_such_pair(origin: str, target: str) -> str:
 
 
 _PAGES = frozenset({"php", "asp", "aspx", "jsp", "cgi", "shtml", "xhtml", "com", "org", "net"})
-"""What addresses of web pages end in."""
+"""Endings of web pages' addresses."""
 
 
 # --- what it is given --------------------------------------------------------------------------
@@ -147,12 +147,12 @@ def check_parameters(
     *,
     is_complete: bool = True,
 ) -> None:
-    """Note parameters that the converter does not have, wrong values, and what is missing.
+    """Note unknown parameters, wrong values, and missing parameters.
 
-    :param field: what the user calls the mapping.
-    :param converters: those that it may be; none leaves everything to the service.
-    :param given: by name; `UNKNOWN` for values that are not known yet.
-    :param is_complete: False where there may be more than these.
+    :param field: the user's name of the mapping.
+    :param converters: the possible converters; without any, the service checks everything.
+    :param given: values by name; `UNKNOWN` for values that are not known yet.
+    :param is_complete: False if there may be more parameters than these.
     """
     if not converters:
         return
@@ -223,9 +223,9 @@ def formats_made(
 ) -> set[str | None]:
     """Return the formats that a conversion may make.
 
-    None stands for one that nobody can tell yet, `ANYTHING` for one that only the service can.
+    None stands for a format that is not known yet, `ANYTHING` for one that only the service knows.
 
-    :param origin: the format that is converted, None where it is not known.
+    :param origin: the source format; None if it is not known.
     """
     known = {name: value for name, value in given.items() if value is not UNKNOWN}
     if any(value is UNKNOWN for value in given.values()) and any(
@@ -247,7 +247,7 @@ def check_step(
 ) -> set[str | None]:
     """Check one further step; return the formats that it may make.
 
-    :param field: what the user calls the step.
+    :param field: the user's name of the step.
     :param step: its `to_format`, `from_format` (None: not given) and `parameters`, each of which
         may be `UNKNOWN`.
     :param made: the formats that the step before may make.
@@ -318,13 +318,12 @@ def check_catalogue(
     given: Mapping[str, Any],
     steps: Sequence[Mapping[str, Any]],
 ) -> bool:
-    """Raise what the catalogue says against a conversion, or against each of several.
+    """Check one conversion, or several, against the catalogue; return whether nothing was warned.
 
-    `UnsupportedFormatError` or `ParameterError`; what is unknown may be a warning instead.  Return
-    whether there was none.
+    `UnsupportedFormatError` or `ParameterError`; unknown names may be warnings instead.
 
-    :param origins: the formats that are converted, each by itself; None where nobody can tell yet.
-    :param target: format or tool; `UNKNOWN` where it is not known yet.
+    :param origins: the source formats, each converted alone; None if they are not known yet.
+    :param target: format or tool; `UNKNOWN` if it is not known yet.
     :param given: the parameters by name, or `UNKNOWN`, as may be each value.
     :param steps: as `check_step` takes them.
     """

@@ -1,7 +1,8 @@
 """A conversion in steps at the service; a single conversion is a chain of one.
 
-No bytes move between steps: each takes the results of the step before by their ids.  Each step is a
-separate job, whose results stay at the service until the chain has succeeded or failed for good.
+Documents stay at the service between steps: each step takes the results of the step before by their
+ids.  Each step is a separate job, whose results stay at the service until the chain has succeeded
+or failed for good.
 
 This module may change from release to release.
 """
@@ -52,20 +53,20 @@ MERGE_OF_ONE = (
 )
 
 _GONE = 5009
-"""ConvertAPI's Code for a file id that it does not know."""
+"""ConvertAPI's Code for an unknown file id."""
 
 
 @dataclass(slots=True)
 class Chain:
-    """Convert once, whatever happens: look, submit, wait, publish, clean up.
+    """Convert exactly once: look for the jobs, submit, wait, publish, and clean up.
 
     `proceed` may be called again after a transient error: it continues where it stopped.
 
-    :param scope: whose conversion it is; part of the first step's seeds.
+    :param scope: identifies the task or the batch's output; part of the first step's seeds.
     :param stored: ids of file parameters that are at the service, by `Step.key_of`.
-    :param seconds: how long each job is waited for; None: the request's timeout.
-    :param leaves_documents: collect the ids of documents in `documents`, for the caller to delete;
-        False deletes the documents.
+    :param seconds: how long to wait for each job; None means the request's timeout.
+    :param leaves_documents: True collects the ids of documents in `documents`, for the caller to
+        delete; False deletes the documents.
     """
 
     conversion: CheckedConversion
@@ -80,33 +81,33 @@ class Chain:
     _steps: list[list[StepJob]] = field(default_factory=list, init=False)
     """The jobs of each step that was reached."""
     _derivation: str = field(default="", init=False)
-    """What the stamps of its outputs come from; empty until its last step was reached."""
+    """The stamps of its outputs are derived from this; empty until its last step was reached."""
     _known_names: list[str] = field(default_factory=list, init=False)
-    """The names of its results, where an earlier attempt tells them."""
+    """The names of its results, if an earlier attempt has shown them."""
 
     @property
     def jobs(self) -> list[tuple[Job, tuple[str, ...]]]:
-        """Return all jobs, and the keys of the inputs that each may have uploaded."""
+        """Return all jobs, each with the keys of the inputs that it may have uploaded."""
         return [(step.job, tuple(step.job.request.uploads)) for step in self._all]
 
     @property
     def refs(self) -> list[JobRef]:
-        """Return the jobs that the service has, in the order in which `proceed` takes them."""
+        """Return the jobs that the service has, in the order that `proceed` expects."""
         return [step.ref for step in self._all if step.ref]
 
     @property
     def attempt(self) -> int:
-        """Return which attempt of the first step's first job it was, counted from 0."""
+        """Return the attempt of the first step's first job, counted from 0."""
         return self._steps[0][0].attempt if self._steps else 0
 
     @property
     def cost(self) -> int:
-        """Return the conversions that it has taken so far, whenever that was."""
+        """Return the conversions that it has cost so far, in this and earlier tries."""
         return sum(step.cost for step in self._all)
 
     @property
     def charged(self) -> int:
-        """Return the conversions that were paid for here so far."""
+        """Return the conversions that this try has paid for so far."""
         return sum(step.charged for step in self._all)
 
     @property
@@ -126,14 +127,14 @@ class Chain:
     def proceed(
         self, known: Sequence[JobRef] = (), *, defers: bool = False
     ) -> ConversionResult | list[JobRef]:
-        """Run the conversion from where it stands to its end.
+        """Continue the conversion to its end.
 
         :param known: jobs that another process has begun, in the order of `refs`.
-        :param defers: return the jobs so far, in their order, instead of waiting for any.
+        :param defers: True returns the jobs so far instead of waiting for one.
         """
         with self._cleaning_up():
-            # All steps are looked at before anything is submitted: where the last one has its
-            # result, no earlier step may be paid again.
+            # All steps are looked up before anything is submitted: if the last one has its result,
+            # no earlier step may be paid again.
             if not known and not self._steps:
                 found = self._find()
                 if found is not None:
@@ -156,10 +157,10 @@ class Chain:
             made = self._new_step(number, self._outputs(number - 1), known)
             self._steps.append(made)
             if number == self._length:
-                # All results of the conversion bear one stamp, whichever of its jobs made them.
+                # All results of the conversion have one stamp, whichever of its jobs made them.
                 self._derivation = " ".join(step.job.ids.derivation for step in made)
         for step in self._steps[number - 1]:
-            # Each step has the full time, and has it again when `proceed` is called again.
+            # Each step gets the full time, also when `proceed` is called again.
             step.job.deadline = self._deadline(step.job.request)
         return self._steps[number - 1]
 
@@ -192,13 +193,13 @@ class Chain:
         return self.session.client.monotonic() + seconds
 
     def _check_target(self) -> None:
-        """Check that no file is in the way; once something is paid, publishing reports it."""
+        """Check, before anything is paid, that no file is in the way; later, publishing does."""
         if not self.cost:
             self._target.check(self._known_names)
 
     @property
     def _target(self) -> Target:
-        """Return the target; once the last step was reached, it knows what is this conversion's."""
+        """Return the target; once the last step was reached, it recognises its own outputs."""
         target, derivation = self.conversion.target, self._derivation
         return target.stamped(JobIds(self.session.key, derivation)) if derivation else target
 
@@ -216,12 +217,12 @@ class Chain:
             common["scope"] = dict(self.scope)
             return [(request, request.seed() | common) for request in self.conversion.requests]
         # These seeds name the job and the index of an input's result, not its file id: another try
-        # derives the same ids, even where the service has forgotten the files.
+        # derives the same ids, even if the service has forgotten the files.
         later = later_requests(self.conversion, number, outputs, self.stored)
         return [(request, seed | common) for request, seed in later]
 
     def _begin(self, steps: Sequence[StepJob]) -> bool:
-        """Begin the jobs of a step; tell whether any of them was not known to the caller."""
+        """Begin the jobs of a step; tell whether any of them runs and is new to the caller."""
         for step in steps:
             step.begin()
         return any(step.is_under_way for step in steps)
@@ -233,10 +234,10 @@ class Chain:
             self._discard(step.uploads)  # another attempt uploads under other ids
             raise
 
-    # --- what an earlier try has made --------------------------------------------------------
+    # --- results of an earlier try -----------------------------------------------------------
 
     def _find(self) -> ConversionResult | None:
-        """Look for the results of an earlier try, or run, before anything is submitted."""
+        """Look for the results of an earlier try or run, before anything is submitted."""
         if not self._may_be_known():
             return None
         for number in range(1, self._length + 1):
@@ -252,8 +253,8 @@ class Chain:
     def _may_be_known(self) -> bool:
         """Tell whether the service may know any of its jobs.
 
-        On a first try, free looks at the last step and at the first ones tell whether an earlier
-        run of the same name got to them.  For a single conversion the search itself looks.
+        On a first try, free lookups of the first jobs and the last one tell whether an earlier run
+        of the same name has submitted them.  A single conversion needs only the search itself.
         """
         if self.settings.may_be_known or self._length == 1:
             return True
@@ -261,14 +262,15 @@ class Chain:
         for step in first:
             step.find()
         is_known = any(step.is_known for step in first) or not last[0].job.look(0).unknown
-        # One that is submitted at once needs no other look; siblings follow after its upload.
+        # A single first job is submitted at once and needs no second lookup.  With several, the
+        # others wait for its upload, in which another process may submit them.
         self._steps = [] if is_known or len(first) > 1 else [first]
         return is_known
 
     def _keep_what_stands(self) -> None:
-        """Forget what cannot be used: results that are gone, and the steps after them.
+        """Forget results that are gone, and the steps after them.
 
-        Where a later step runs, or its results stand, what was made for it is not needed again.
+        If a later step runs, or its results exist, the results of earlier steps are not needed.
         """
         for number in range(len(self._steps), 1, -1):
             before = [step for steps in self._steps[: number - 1] for step in steps]
@@ -310,7 +312,7 @@ class Chain:
         return Conversion(self.cost, tuple(files))
 
     def _collect(self) -> ConversionResult:
-        """Publish what the last step made, and delete what the chain left at the service."""
+        """Publish the results of the last step, and delete the chain's documents at the service."""
         target, what = self._target, self._steps[-1][0].job.request.describe()
         outputs, digests = collect(self.session, target, self._made(), what, self.log)
         self._discard_all()
@@ -319,7 +321,7 @@ class Chain:
     def _result(self, outputs: list[str], digests: tuple[str, ...] = ()) -> ConversionResult:
         for step in self._all:
             step.forget_note()
-        if not self.leaves_documents:  # a batch asks for nothing twice
+        if not self.leaves_documents:  # a batch never requests a conversion twice
             note_place(self._derivation, self.conversion.target.destination)
         sizes = tuple(file.size for file in self._made().files)
         return ConversionResult(outputs, self.cost, self.charged, sizes, digests)
@@ -328,12 +330,12 @@ class Chain:
         self._discard([document for step in self._all for document in step.documents])
 
     def _leave_refused(self, *, is_kept: bool) -> None:
-        """Delete what is not needed to find out again, without paying, that the result is refused.
+        """Delete the documents after a refusal, except those that a later try needs.
 
-        A batch's manifest says so.  Any other task fetches the results again, and judges them with
-        the check that it has by then.
+        A batch has recorded the refusal.  Any other task fetches the results again, without paying,
+        and applies the check that it has by then.
 
-        :param is_kept: whether the results lie beside the destination.
+        :param is_kept: whether the results were kept beside the destination.
         """
         if self.leaves_documents and is_kept:
             self._discard_all()
@@ -352,9 +354,9 @@ class Chain:
 
     @contextmanager
     def _cleaning_up(self) -> Iterator[None]:
-        """Delete all documents when a step has failed for good.
+        """Delete all documents if a step has failed for good.
 
-        After a refusal they stay: once the parameter is fixed, another try needs them.
+        After a refused request they stay: once its parameters are fixed, another try needs them.
         """
         try:
             yield
@@ -368,13 +370,12 @@ class Chain:
 
     @contextmanager
     def _naming_step(self, number: int) -> Iterator[None]:
-        """Let an error say which step it was, and what was paid before it."""
+        """Add to an error which step it was, and what the steps before it cost."""
         paid = sum(step.cost for steps in self._steps[: number - 1] for step in steps)
         try:
             yield
         except ConvertApiError as error:
-            # Where an input has expired at the service, no other attempt can succeed, or is worth
-            # its price.
+            # If an input has expired at the service, another attempt would be paid for nothing.
             if error.transient and error.code == _GONE:
                 self._check_inputs(number, paid, error)
             if number == 1:

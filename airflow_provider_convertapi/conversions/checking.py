@@ -1,4 +1,4 @@
-"""Check what a user gave, for one file and for many; `ParameterError` names what is wrong.
+"""Check the arguments of a conversion or batch; `ParameterError` names the wrong ones.
 
 This module may change from release to release.
 """
@@ -63,10 +63,10 @@ def check_conversion(
 ) -> CheckedConversion:
     """Check every argument and find every input of one conversion; nothing is sent.
 
-    Where the first converter takes one file and steps follow, each source is converted by
-    itself, so that a later step can merge the results.
+    If the first converter takes one file and steps follow, each source is converted alone, so that
+    a later step can merge the results.
 
-    :param find_inputs: False takes the inputs by name: the job is under way, and they may be gone.
+    :param find_inputs: False does not look for the inputs: the job runs, and they may be gone.
     """
     load_catalogue()
     OPTIONS.check("on_quota_exhausted", arguments.on_quota_exhausted)
@@ -77,13 +77,13 @@ def check_conversion(
     destination = Destination.parse(plain_text("destination", arguments.destination))
     sources: Sequence[Input] = uris
     if find_inputs:
-        sources = [_found_source(uri) for uri in uris]
+        sources = [_find_source_file(uri) for uri in uris]
     files: Mapping[str, Input] = settings.files
     if find_inputs:
         files = find_files(settings.files, hash_limit=INLINE_LIMIT)
     groups = _groups(settings, uris, sources)
     requests = [request_for(settings, group, files) for group in groups]
-    if find_inputs:  # else the job is under way, and paid
+    if find_inputs:  # else the job is running and paid, and must be collected
         origins = [request.source_format for request in requests]
         check_catalogue(
             origins, settings.to_format, arguments.parameters or {}, steps_given(settings.steps)
@@ -107,14 +107,14 @@ def check_conversion(
 
 
 def what_is_asked(arguments: ConversionArguments) -> dict[str, Any]:
-    """Return what decides which outputs a task makes, for one file and for many; reads no file."""
+    """Return the arguments that decide which outputs a task makes, as JSON values; read no file."""
     settings = check_settings(arguments, check_steps(arguments.steps, find_files=False))
     source: Any = arguments.source
     shard = None
     if isinstance(source, Mapping) and "source" in source:
         shard, source = [str(part) for part in source.get("shard") or ()], source.get("source")
     return {
-        "source": [_asked_source(item) for item in flatten(source) if item is not None],
+        "source": [_source_identity(item) for item in flatten(source) if item is not None],
         "shard": shard,
         "destination": plain_text("destination", arguments.destination),
         "from": settings.from_format,
@@ -128,13 +128,13 @@ def what_is_asked(arguments: ConversionArguments) -> dict[str, Any]:
 
 
 def check_file(settings: CheckedSettings, request: ConversionRequest) -> None:
-    """Raise what the catalogue says against the conversion of one file of a batch."""
+    """Check one file of a batch against the catalogue; `ParameterError` if it does not fit."""
     given = {**settings.plain, **settings.files}
     check_catalogue([request.source_format], settings.to_format, given, steps_given(settings.steps))
 
 
 def steps_given(steps: Sequence[Step]) -> list[dict[str, Any]]:
-    """Return checked steps as `check_catalogue` takes them."""
+    """Return checked steps in the form that `check_catalogue` takes."""
     return [
         {
             "from_format": step.from_format,
@@ -154,7 +154,7 @@ def steps_given(steps: Sequence[Step]) -> list[dict[str, Any]]:
 def _check_extension(
     destination: Destination, request: ConversionRequest, settings: CheckedSettings
 ) -> None:
-    """Raise `ParameterError` where no result can be of the format that a file's name claims."""
+    """Raise `ParameterError` if the result cannot have the format that its file name claims."""
     claimed, made = extension_of(destination.uri), _result_format(request, settings)
     if are_different(claimed, made):
         raise wrong(
@@ -165,7 +165,7 @@ def _check_extension(
 
 
 def _result_format(request: ConversionRequest, settings: CheckedSettings) -> str:
-    """Return the extension of what the last step makes, as far as that is known."""
+    """Return the extension of the last step's results, as far as it is known."""
     made, given = request.source_format, {**settings.plain}
     for step, target in zip((None, *settings.steps), settings.to_formats, strict=True):
         origin = (step and step.from_format) or made
@@ -175,8 +175,8 @@ def _result_format(request: ConversionRequest, settings: CheckedSettings) -> str
     return made
 
 
-def _asked_source(item: object) -> list[str]:
-    """Return what is asked for by one source: a file, a listing, or what a batch has made."""
+def _source_identity(item: object) -> list[str]:
+    """Return what identifies one source: a file, a listing, or the summary of a batch."""
     if isinstance(item, Mapping):
         return [json.dumps(dict(item), sort_keys=True, default=str)]
     return identity(plain_text("source", item))
@@ -185,7 +185,7 @@ def _asked_source(item: object) -> list[str]:
 def _groups(
     settings: CheckedSettings, uris: Sequence[str], sources: Sequence[Input]
 ) -> list[Sequence[Input]]:
-    """Return what each call of the first converter gets."""
+    """Return the inputs of each call of the first converter."""
     if len(sources) == 1 or not settings.steps:
         return [sources]
     formats = _formats(settings, uris)
@@ -197,7 +197,7 @@ def _groups(
 def request_for(
     settings: CheckedSettings, sources: Sequence[Input], files: Mapping[str, Input]
 ) -> ConversionRequest:
-    """Return what the first converter gets for these sources.
+    """Return the first converter's request for these sources.
 
     :param files: the file parameters, by name.
     """
@@ -216,9 +216,9 @@ def request_for(
 
 
 def acceptance_of(settings: CheckedSettings, requests: Sequence[ConversionRequest]) -> Acceptance:
-    """Return what the results must pass; `ParameterError` where the check could not judge them.
+    """Return the checks of the results; `ParameterError` if `result_check` cannot judge them.
 
-    The ready checks tell before anything is paid what they cannot judge.
+    The checks of this provider report what they cannot judge before anything is paid.
     """
     check = settings.result_check
     documents = [item for request in requests for item in request.documents]
@@ -265,10 +265,10 @@ def _step(number: int, step: object) -> Step:
 
 
 def with_found_files(step: Step, hash_limit: float | None = None) -> Step:
-    """Return the step with its file parameters found; `InputNotFoundError` names one that is gone.
+    """Return the step with its file parameters found; `InputNotFoundError` names a missing one.
 
     :param step: its files are URIs.
-    :param hash_limit: as `find_source` takes it.
+    :param hash_limit: as for `find_source`.
     """
     named = {name: str(file) for name, file in step.files.items()}
     argument = f"steps[{step.number - 2}]['parameters']"
@@ -280,8 +280,8 @@ def find_files(
 ) -> dict[str, Input]:
     """Find file parameters; URLs are left to the service to fetch.
 
-    :param argument: what the user calls the mapping that they are in.
-    :param hash_limit: as `find_source` takes it.
+    :param argument: the user's name of the mapping that they are in.
+    :param hash_limit: as for `find_source`.
     """
     return {
         name: _found(uri, f"{argument}[{name!r}]", hash_limit=hash_limit)
@@ -306,7 +306,7 @@ def _takes_nothing(settings: CheckedSettings) -> bool:
 
 
 def _formats(settings: CheckedSettings, uris: Sequence[str]) -> list[str]:
-    """Return the formats that the sources' names tell, unless the user told."""
+    """Return the formats that the sources' names show; none if `from_format` is given."""
     if settings.from_format is not None:
         return []
     formats = [format_of(uri) for uri in uris]
@@ -326,7 +326,7 @@ def _source_files(inputs: Sequence[Input], origin: str, target: str) -> list[Inp
     if not inputs:
         return []
     if converter is not None and origin in converter.extensions:
-        inputs = [_called(item, origin, converter.extensions) for item in inputs]
+        inputs = [_with_extension(item, origin, converter.extensions) for item in inputs]
     if len(inputs) > 1 and not takes_several:
         raise wrong(
             "source",
@@ -344,15 +344,15 @@ def _source_files(inputs: Sequence[Input], origin: str, target: str) -> list[Inp
     return [InputFile(name, "0", inputs[0])]
 
 
-def _called(item: Input, origin: str, extensions: Sequence[str]) -> Input:
-    """Return a file under a name with its format: the service goes by the name that it is sent."""
+def _with_extension(item: Input, origin: str, extensions: Sequence[str]) -> Input:
+    """Return a file with an extension of its format: the service reads the format from the name."""
     if not isinstance(item, Source) or extension_of(item.name) in extensions:
         return item
     return replace(item, name=f"{item.name.rstrip('.')}.{origin}")
 
 
-def _found_source(uri: str) -> Input:
-    """Find a source; where it is a glob, name the operator that takes one."""
+def _find_source_file(uri: str) -> Input:
+    """Find a source; the error for a glob names the operator that takes globs."""
     try:
         return _found(uri, "source", hash_limit=INLINE_LIMIT)
     except InputNotFoundError as error:
@@ -369,7 +369,7 @@ def _found(uri: str, name: str, *, hash_limit: float | None) -> Input:
 
 
 def check_input(found: Input, name: str) -> None:
-    """Raise `ParameterError` for what holds no document: sent, it may be billed."""
+    """Raise `ParameterError` for an empty file or an unusable URL: sent, it may be billed."""
     if isinstance(found, str):
         check_url(found, name)
     elif not found.size:

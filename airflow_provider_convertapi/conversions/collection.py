@@ -43,11 +43,11 @@ if TYPE_CHECKING:
 
 
 _LONGEST_WAIT = 60.0
-"""Seconds; where the service asks for a longer wait, the next try fetches the result, for free."""
+"""Seconds; if the service asks for a longer wait, the next try fetches the result for free."""
 
 
 class ResultGoneError(Exception):
-    """A result is no longer at the service; another runner may have published it."""
+    """A result is no longer at the service; another process may have published it."""
 
 
 def can_be_fetched(job: Job, conversion: Conversion) -> bool:
@@ -61,9 +61,9 @@ def can_be_fetched(job: Job, conversion: Conversion) -> bool:
 def collect(
     session: Session, target: Target, conversion: Conversion, what: str, log: logging.Logger
 ) -> tuple[list[str], tuple[str, ...]]:
-    """Fetch every result, then publish all; return their URIs, and their digests if asked for.
+    """Fetch every result, then publish all; return their URIs, and their digests if there are any.
 
-    Results that have vanished meanwhile are not lost where another runner published them.
+    Results that have vanished meanwhile are not lost if another process has published them.
 
     :param what: the conversion, as it may be logged.
     """
@@ -107,9 +107,9 @@ def _publish(
 def fetch(
     client: Client, publication: Publication, uri: str, file: ConvertedFile, log: logging.Logger
 ) -> None:
-    """Stage one result; a download that breaks off is repeated, which is free.
+    """Stage one result; repeat an interrupted download, which is free.
 
-    `ResultGoneError` where the service no longer has it.
+    `ResultGoneError` if the service no longer has it.
     """
     failures = 0
     while True:
@@ -128,7 +128,7 @@ def fetch(
             UnexpectedAnswerError,
             ResultExpiredError,
         ) as error:
-            # Looked up after any failure: only this tells an expired result from a broken transfer.
+            # After any failure: only a lookup tells an expired result from a broken transfer.
             if client.call(find_file(file.file_id)) is None:
                 raise ResultGoneError from None
             failures += 1
@@ -141,7 +141,7 @@ def fetch(
 def _wait_for_another_fetch(
     client: Client, failures: int, error: Exception, file: ConvertedFile
 ) -> None:
-    # A file that is there, although the download said that it is not, is asked for again.
+    # The lookup found the file although the download did not, so the download is repeated.
     is_there = isinstance(error, ResultExpiredError)
     facts = TransportError(str(error)) if is_there else with_facts(error)
     delay = client.backoff.delay(failures, facts)

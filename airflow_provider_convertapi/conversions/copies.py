@@ -1,6 +1,6 @@
-"""Publish a result once more from where this process published it: a second copy costs nothing.
+"""Copy a result that this process has published before, which costs nothing.
 
-A task may ask for one conversion twice, and have it put into two places.
+A task may ask for the same conversion twice, with two destinations.
 
 This module may change from release to release.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.target import Target
     from airflow_provider_convertapi.storage import Destination
 
-# Of the whole process: a task may convert with several hooks.
+# For the whole process, because a task may convert with several hooks.
 _places: dict[str, list[Destination]] = {}
 _lock = threading.Lock()
 
@@ -43,9 +43,10 @@ def note_place(derivation: str, place: Destination) -> None:
 
 
 def find_published(derivation: str, target: Target, made: Conversion) -> list[str] | None:
-    """Return the outputs where they stand as they were published; None where they do not.
+    """Return the outputs if they exist as they were published, else None.
 
-    What stands elsewhere is copied.  `OutputExistsError` where a file is in the way.
+    Outputs that this process published elsewhere are copied.  `OutputExistsError` if a file is in
+    the way.
 
     :param made: the results as the service announced them.
     """
@@ -67,7 +68,7 @@ def find_published(derivation: str, target: Target, made: Conversion) -> list[st
 
 
 def _copy(uris: Sequence[str], target: Target, files: Sequence[ConvertedFile]) -> list[str] | None:
-    """Copy outputs; None where one is gone, or changes, meanwhile."""
+    """Copy outputs; None if one of them vanishes or changes meanwhile."""
     wanted = target.destination.outputs([file.name for file in files])
     with target.publication() as publication:
         try:

@@ -1,8 +1,8 @@
-"""Check what a DAG file declares when it is parsed: offline, and all that is not a template.
+"""Check an operator's arguments when its DAG file is parsed, offline.
 
-What is a template, or comes from another task, is checked when the task runs.
+Templates, and results of other tasks, are checked when the task runs.
 
-This module may change from release to release.  It is loaded when a DAG file is parsed, so that it
+This module may change from release to release.  It is loaded when a DAG file is parsed, so it
 imports neither a store nor a client.
 """
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 _MARKS = ("{{", "{%", "{#")
 _DEFERRED = ("iter_references", "resolve", "template_fields")
-"""What objects have that Airflow replaces before the task runs."""
+"""Attributes of objects that Airflow replaces before the task runs."""
 
 
 def check_declared(
@@ -50,11 +50,11 @@ def check_declared(
     options: Options,
     source_of: Callable[[Any], Any] | None,
 ) -> None:
-    """Raise `ParameterError` or `UnsupportedFormatError` for what is wrong with an operator.
+    """Raise `ParameterError` or `UnsupportedFormatError` if an operator's arguments are wrong.
 
-    :param given: the arguments by name, as they stand in the DAG file.
-    :param rendered: the names of those that Airflow renders.
-    :param options: how each of them is checked that stands for itself.
+    :param given: the arguments by name, as in the DAG file.
+    :param rendered: the names of the arguments that Airflow renders.
+    :param options: the checks of the arguments that can be checked alone.
     :param source_of: checks a shard, and returns its source first; None for an operator that takes
         no shards and no directories.
     """
@@ -69,15 +69,15 @@ def check_declared(
 
 
 _GOOD: set[int | None] = set()
-"""Hashes of declarations that were right, since those of one DAG file are often alike."""
+"""Hashes of declarations without errors: the operators of one DAG file are often alike."""
 
 _MOST_GOOD = 10_000
 
 
 def _key(given: Mapping[str, Any], rendered: Sequence[str], options: Options) -> int | None:
-    """Return what tells declarations apart: all, but only the endings of the names of files.
+    """Return a hash of everything that is checked; of file names, only the extension is.
 
-    It costs a tenth of a check.  None where there is none.
+    It takes a tenth of the time of a check.  None if the arguments cannot be hashed.
     """
     source, destination = given["source"], given["destination"]
     if type(source) is not str or type(destination) is not str:
@@ -85,7 +85,7 @@ def _key(given: Mapping[str, Any], rendered: Sequence[str], options: Options) ->
     values = options.values_of(given)
     parameters, steps = given["parameters"], given["steps"]
     nested = "" if parameters is None and steps is None else repr((parameters, steps))
-    # A number that equals a switch is none.
+    # The types, too: 1 equals True, but is not a valid switch.
     told = (_ending(source), _ending(destination), nested, tuple(map(type, values)))
     try:
         return hash((told, values, tuple(rendered), catalogue(), configured_catalogue()))
@@ -94,7 +94,7 @@ def _key(given: Mapping[str, Any], rendered: Sequence[str], options: Options) ->
 
 
 def _ending(name: str) -> tuple[str, bool, bool]:
-    """Return all that is checked of the name of a file; of an unusual one, the name."""
+    """Return the part of a file's name that is checked; the whole name if it is unusual."""
     base = name[name.rfind("/") + 1 :]
     dot = base.rfind(".")
     if dot < 0 and name.strip() not in {"", "None"} and "http" not in name[:8].lower():
@@ -110,7 +110,7 @@ def _check(
     options: Options,
     source_of: Callable[[Any], Any] | None,
 ) -> bool:
-    """Raise what is wrong; tell whether nothing was even warned about."""
+    """Raise the first error; return whether there was no warning either."""
     load_catalogue()
     for name, check in options.checks.items():
         if name in given and (name not in rendered or is_known(given[name])):
@@ -138,7 +138,7 @@ def _check(
 
 
 def is_known(value: Any) -> bool:
-    """Tell whether a value is what the task will get: no template, and no other task's result."""
+    """Tell whether a value is final: not a template, and not another task's result."""
     if isinstance(value, str):
         return "{" not in value or not any(mark in value for mark in _MARKS)
     if value is None or isinstance(value, bool | int | float):
@@ -148,12 +148,12 @@ def is_known(value: Any) -> bool:
     if isinstance(value, list | tuple | AbstractSet):
         return all(map(is_known, value))
     is_deferred = any(hasattr(value, name) for name in _DEFERRED) and not hasattr(value, "protocol")
-    # What `.expand` and decorators fill in later.
+    # `ArgNotSet` stands for arguments that `.expand` and decorators fill in later.
     return not is_deferred and type(value).__name__ != "ArgNotSet"
 
 
 def _format(value: Any) -> Any:
-    """Return a format as ConvertAPI spells it, None where it is not given, or `UNKNOWN`."""
+    """Return a format as ConvertAPI spells it, None if it is not given, or `UNKNOWN`."""
     if value is None:
         return None
     return format_name("to_format", value) if is_known(value) else UNKNOWN
@@ -168,7 +168,7 @@ def _check_destination(value: Any) -> None:
 
 
 def _sources(source: Any) -> list[Any] | None:
-    """Return the sources one by one, None where nobody can tell how many there are."""
+    """Return the sources one by one; None if their number is not known yet."""
     if source is None:
         return []
     is_list = isinstance(source, Sequence) and not isinstance(source, str | bytes)
@@ -195,7 +195,7 @@ def _check_nothing(source: Any, origin: Any, target: str, *, is_batch: bool) -> 
 
 
 def _format_of(item: Any) -> str | None:
-    """Return the format that a source's name tells, None where nobody can tell yet."""
+    """Return the format that a source's name shows; None if that is not known yet."""
     if isinstance(item, str) and not is_known(item):
         return format_of_template(item)
     if is_summary(item):
@@ -206,7 +206,7 @@ def _format_of(item: Any) -> str | None:
 def _origins(
     sources: list[Any] | None, origin: Any, target: str, *, has_steps: bool
 ) -> list[str] | None:
-    """Return what the first converter is given; None where nobody can tell yet."""
+    """Return the source formats of the first converter; None if they are not known yet."""
     if origin is UNKNOWN or sources is None:
         return None if origin in (None, UNKNOWN) else [origin]
     formats = [_format_of(item) for item in sources]
@@ -236,13 +236,13 @@ def _origins(
 
 
 def _origins_of_batch(sources: list[Any] | None, origin: Any) -> list[str] | None:
-    """Return the formats of the files; None where one of the sources may be a directory."""
+    """Return the formats of the files; None if one of the sources may be a directory."""
     if origin is not None:
         return None if origin is UNKNOWN else [origin]
     if not sources:
         return None
     formats = [_format_of(item) for item in sources]
-    # A directory may be called as if it had an extension: 2026.11
+    # The name of a directory may look as if it had an extension: 2026.11
     are_formats = all(one and catalogue().targets_of(one) for one in formats)
     return [one for one in formats if one] if are_formats else None
 
@@ -251,7 +251,7 @@ def _origins_of_batch(sources: list[Any] | None, origin: Any) -> list[str] | Non
 
 
 def _parameters(field: str, given: Any) -> Any:
-    """Return parameters by name, with `UNKNOWN` for templates; `UNKNOWN` where all are one."""
+    """Return parameters by name, `UNKNOWN` for templates; `UNKNOWN` if all are one template."""
     if not isinstance(given, Mapping) and not is_known(given):
         return UNKNOWN
     if given is None or not isinstance(given, Mapping):

@@ -1,7 +1,7 @@
-"""What travels between worker and triggerer: jobs, without anything that opens a document.
+"""Jobs and events that worker and triggerer exchange; they hold nothing that opens a document.
 
-This module may change from release to release; jobs and events may only gain fields, since those
-that an earlier version stored are still read.
+This module may change from release to release.  Jobs and events may only gain fields, since those
+that an earlier version has stored must still be read.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ STATUSES: tuple[Status, ...] = ("answered", "timeout", "error")
 class JobRef(NamedTuple):
     """A job that the service has.
 
-    It travels as a plain list: with names, 500 of them would exceed the 64 KiB that MySQL has for
-    the arguments of a trigger.
+    It is serialized as a plain list: with field names, 500 of them would exceed the 64 KiB that
+    MySQL has for the arguments of a trigger.
 
-    :param derivation: what the ids of the conversion come from; without the key it opens nothing.
-    :param submitted: seconds since the epoch; None where an earlier try had submitted it.
-    :param uploads: the keys of the inputs that were uploaded, to be deleted in the end.
-    :param step: which step of its conversion it is, counted from 1.
+    :param derivation: the conversion's ids are derived from this and the key; it opens nothing
+        without the key.
+    :param attempt: counted from 0.
+    :param submitted: seconds since the epoch; None if an earlier try has submitted it.
+    :param uploads: the keys of the inputs that were uploaded, to be deleted at the end.
+    :param step: number of its step in the conversion, counted from 1.
     """
 
     derivation: str
@@ -39,13 +41,13 @@ class JobRef(NamedTuple):
     step: int = 1
 
     def to_list(self) -> list[Any]:
-        """Return what JSON can hold; `from_list` reads it."""
+        """Return a list of JSON values, which `from_list` reads."""
         entry = [self.derivation, self.attempt, self.submitted, list(self.uploads)]
         return entry if self.step == 1 else [*entry, self.step]
 
     @classmethod
     def from_list(cls, entry: Iterable[Any]) -> JobRef:
-        """Read what `to_list` returned; `TypeError` or `ValueError` where it is something else."""
+        """Read a list of `to_list`; `TypeError` or `ValueError` if it is not one."""
         derivation, given, submitted, uploads, *step = entry
         attempt = whole_number(given)
         if attempt is None or attempt >= MAX_ATTEMPTS:
@@ -61,14 +63,14 @@ class JobRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """What a trigger reports: which jobs have an answer, never the answer.
+    """The report of a trigger: which jobs have an answer, but not the answers.
 
-    :param status: ``answered``: there is something to read; ``timeout``: the deadline passed first;
-        ``error``: the triggerer could not watch, and the worker has to look.
-    :param key_check: tells whether the key that the ids come from is still the same.
+    :param status: ``answered``: there is an answer to read; ``timeout``: the deadline passed first;
+        ``error``: the triggerer could not watch the jobs, and the worker has to.
+    :param key_check: digest that tells whether the key of the ids is still the same.
     :param answered: for each job, whether it has an answer.
-    :param asked: keyed digest of what the task was asked for when it deferred; empty in an event of
-        a version that did not tell.
+    :param asked: keyed digest of the task's arguments when it deferred; empty in an event of a
+        version that had no such field.
     :param sealed_source: what a decorated function returned, sealed; empty for any other task.
     """
 
@@ -80,7 +82,7 @@ class JobEvent:
     sealed_source: str = ""
 
     def payload(self) -> dict[str, Any]:
-        """Return what an Airflow event carries; `parse` reads it."""
+        """Return the payload of an Airflow event, which `parse` reads."""
         return {
             "status": self.status,
             "key_check": self.key_check,
@@ -92,7 +94,7 @@ class JobEvent:
 
     @classmethod
     def parse(cls, event: object, *, expected: int | None) -> JobEvent:
-        """Read an event; `ConversionInterrupted` where it is not ours: the next try collects.
+        """Read an event; `ConversionInterrupted` if it is not ours, so that the next try collects.
 
         :param expected: how many jobs it must have; None for any number above 0.
         """
@@ -118,9 +120,9 @@ class JobEvent:
         return cls(status, str(event["key_check"]), jobs, answered, *texts)
 
     def check_asked(self, asked: str, what: str) -> None:
-        """Raise `ConversionInterrupted` where the task is asked for something else by now.
+        """Raise `ConversionInterrupted` if the task's arguments have changed since it deferred.
 
-        :param asked: what it is asked for, as a keyed digest.
+        :param asked: keyed digest of its arguments now.
         :param what: what is being converted, as it may be logged.
         """
         if self.asked and self.asked != asked:

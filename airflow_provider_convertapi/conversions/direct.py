@@ -1,4 +1,4 @@
-"""The direct conversion: one streamed exchange, nothing stored at the service, no second chance.
+"""The direct conversion: one streamed exchange; a lost answer cannot be collected again.
 
 This module may change from release to release.
 """
@@ -61,14 +61,14 @@ class _Results:
     sizes: list[int] = field(default_factory=list)
     cost: int = 0
     opened: ExitStack = field(default_factory=ExitStack)
-    """The part that is being staged; closing it with an error gives the part up."""
+    """The part that is being staged; closing it with an error discards the part."""
     _sink: BinaryIO | None = None
 
     def begin(self, head: PartHead) -> BinaryIO:
         self.names.append(head.name)
-        # Each part names the cost of the whole conversion, not a share of it.
+        # Each part states the cost of the whole conversion, not its share.
         self.cost = max(self.cost, head.cost)
-        # Together with the names before it: a directory makes them distinct.
+        # Given all names so far, a directory makes equal ones distinct.
         uri = self.destination.outputs(self.names)[-1]
         self._sink = self.opened.enter_context(self.publication.stage(uri, head.size))
         return self._sink
@@ -83,9 +83,9 @@ class _Results:
 class DirectConversion:
     """Convert in one exchange; once a byte was sent, a lost answer may have been billed.
 
-    :param seconds: how long a throttled request is tried again; None: the request's timeout.
-    :param note_ids: under which a verdict is noted that the next try must know of; None where the
-        caller remembers it, or no try follows.
+    :param seconds: how long to retry a throttled request; None means the request's timeout.
+    :param note_ids: ids under which a verdict is noted for the next try; None if the caller
+        remembers it, or no try follows.
     """
 
     conversion: CheckedConversion
@@ -127,7 +127,7 @@ class DirectConversion:
 
     @property
     def ended_bill(self) -> tuple[int, int]:
-        """Return cost and charge, if it is known to have been billed."""
+        """Return cost and charge; both are 0 if it is not known to have been billed."""
         known = 0 if self._is_lost else self.cost
         return known, known
 
@@ -151,7 +151,7 @@ class DirectConversion:
             except TransportError as error:
                 if error.sent:
                     # The service may have converted it already.  Without a job there is nothing to
-                    # look for, so that paying again is left for a person to decide.
+                    # look for, so a person has to decide whether to pay again.
                     raise self._lost(error) from None
                 unsent += 1
                 self._wait(unsent, error, deadline)
@@ -159,7 +159,7 @@ class DirectConversion:
                 raise self._blocked(error) from None
             except ConvertApiError as error:
                 self._note_loss(error)
-                if self.cost or not error.is_refusal:  # or it is paid, and says so
+                if self.cost or not error.is_refusal:  # the error states its cost already
                     raise
                 self.cost = int(error.paid is True)
                 again = error.transient and not self._is_final(error, timeout)
@@ -180,7 +180,7 @@ class DirectConversion:
         )
 
     def _is_final(self, verdict: ConvertApiError, timeout: int) -> bool:
-        """Tell whether no further attempt is worth its price."""
+        """Tell whether another attempt, which costs as much again, is pointless."""
         cannot_be_longer = self.request.cannot_be_longer(verdict, timeout)
         return cannot_be_longer or self._note.is_second(verdict, self.client)
 
@@ -188,8 +188,8 @@ class DirectConversion:
         request = self.request
         return convert_directly(*request.pair, timeout, request.fields(timeout))
 
-    def _last_look(self) -> None:
-        """Wait for the permit, then check once more that nothing forbids the conversion."""
+    def _recheck(self) -> None:
+        """Wait for the permit, then check once more, right before paying, that it may convert."""
         self._is_sent = False
         self.settings.permit.acquire()
         self.client.pause(0)  # raises if the task was told to stop while it waited
@@ -200,8 +200,8 @@ class DirectConversion:
 
     def _exchange(self, request: Endpoint[None]) -> ConversionResult:
         marks = self.session.task.marks
-        with self._for_good(), self.conversion.target.publication(marks) as publication:
-            with self.client.stream(request, fresh=True, before=self._last_look) as (head, blocks):
+        with self._errors_are_final(), self.conversion.target.publication(marks) as publication:
+            with self.client.stream(request, fresh=True, before=self._recheck) as (head, blocks):
                 results = _Results(self.conversion.target.destination, publication)
                 self.cost = 1  # a 2xx is billed; the parts of the answer name the exact cost
                 self._read(results, head, blocks)
@@ -212,8 +212,8 @@ class DirectConversion:
             return ConversionResult(outputs, cost, cost, sizes, publication.digests)
 
     @contextmanager
-    def _for_good(self) -> Iterator[None]:
-        """Let what breaks a paid conversion off be permanent: Airflow's retry would pay again."""
+    def _errors_are_final(self) -> Iterator[None]:
+        """Make every error of a paid conversion permanent: Airflow's retry would pay again."""
         try:
             yield
         except ConvertApiError:
@@ -228,7 +228,7 @@ class DirectConversion:
             raise self._unsaved(error) from error
 
     def _read(self, results: _Results, head: Response, blocks: Iterable[bytes]) -> None:
-        """Stage the answer; whatever fails from now on, the conversion is paid."""
+        """Stage the answer; the conversion is paid, even if something fails from here on."""
         try:
             with results.opened:
                 content_type = head.headers.get("content-type", "")
@@ -251,7 +251,7 @@ class DirectConversion:
             raise
 
     def _publish(self, publication: Publication) -> list[str]:
-        """Publish the results; where a store fails, try again, since this is the only copy."""
+        """Publish the results; retry if the store fails, since this is the only copy."""
         failures = 0
         while True:
             try:
@@ -274,7 +274,7 @@ class DirectConversion:
         """Yield the blocks; release the permit when the last one has arrived."""
         left = whole_number(head.headers.get("content-length"))
         for block in blocks:
-            # Not given up where the task is told to stop: it is paid, and this is the only copy.
+            # It continues even if the task is told to stop: this is the only copy, and is paid.
             if left is not None:
                 left -= len(block)
                 if left <= 0:
@@ -291,7 +291,7 @@ class DirectConversion:
         self.client.pause(delay)
 
     def _note_loss(self, error: ConvertApiError) -> None:
-        """Count what may have been billed where the answer makes no sense, such as a redirect."""
+        """Count a conversion whose answer is unusable, like a redirect: it may have been billed."""
         if error.is_answer_lost and not self.cost:
             self.cost, self._is_lost = 1, True
 

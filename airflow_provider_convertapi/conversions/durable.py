@@ -1,4 +1,4 @@
-"""One step of a conversion as a job: looked for before it is paid, done once it has a result.
+"""One step of a conversion as a job, which is looked for before it is paid.
 
 This module may change from release to release.
 """
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class StepOutput:
     """A result of a step: the job that made it, and its index among that job's results.
 
-    :param file: None where it can only be guessed: the service has forgotten the job.
+    :param file: None if it is unknown, because the service has forgotten the job.
     """
 
     derivation: str
@@ -44,9 +44,9 @@ class StepOutput:
 class StepJob:
     """One job of one step: `begin` looks and submits, `finish` waits; both may be called again.
 
-    The caller publishes the results, and deletes the documents that it leaves at the service.
+    The caller publishes the results, and deletes the documents that the job leaves at the service.
 
-    :param step: which step it is, counted from 1.
+    :param step: number of the step, counted from 1.
     :param before_paying: called right before a submit; may raise.
     """
 
@@ -60,9 +60,9 @@ class StepJob:
     attempt: int = field(default=0, init=False)
     """The attempt that was found or submitted last, counted from 0."""
     cost: int = field(default=0, init=False)
-    """Conversions that the attempt took, whenever that was: one as soon as it is accepted."""
+    """Conversions that the attempt cost, in this or an earlier try; 1 as soon as it is accepted."""
     charged: int = field(default=0, init=False)
-    """Those of them that this try submitted."""
+    """The part of `cost` that this try submitted."""
     _answers: dict[int, JobAnswer] | None = field(default=None, init=False)
     _next_attempt: int | None = field(default=None, init=False)
     _is_adopted: bool = field(default=False, init=False)
@@ -74,14 +74,14 @@ class StepJob:
         self.ref, self.attempt, self._is_adopted = ref, ref.attempt, True
 
     def find(self) -> None:
-        """Look for the job of an earlier try, or run; raise its verdict where that is final."""
+        """Look for the job of an earlier try or run; raise its verdict if that is final."""
         answers = self._answers = self._known_answers()
         if not answers:
             return
         self.attempt = max(answers)
         newest = answers[self.attempt]
         if newest.conversion:
-            # What a transient verdict is recorded of has no result that could be a refused one.
+            # A barred attempt's result was refused, unless the record is of a transient verdict.
             if not self._is_barred or self.job.settings.is_second_attempt:
                 self._end(newest.conversion, charged=0)
                 self.job.settings.permit.found(is_running=False)
@@ -96,7 +96,7 @@ class StepJob:
     def _known_answers(self) -> dict[int, JobAnswer]:
         """Return what the service knows about this conversion's attempts.
 
-        On a first try one look is enough where it finds no attempt 0: there are no later ones.
+        On a first try one look is enough if there is no attempt 0: then there are no later ones.
         """
         first = {} if self.job.settings.may_be_known else {0: self.job.look(0)}
         if first and first[0].unknown:
@@ -111,7 +111,7 @@ class StepJob:
         return self.attempt < self.job.settings.barred_attempts
 
     def _is_final(self, verdict: ConvertApiError) -> bool:
-        """Tell whether no further attempt is worth its price."""
+        """Tell whether another attempt, which costs as much again, is pointless."""
         if self._is_barred:
             return False
         answers = (self._answers or {}).values()
@@ -125,14 +125,14 @@ class StepJob:
         )
 
     def _follows_recorded(self, known: Collection[int]) -> bool:
-        """Tell whether it came after a transient verdict that only the caller still remembers."""
+        """Tell whether it follows a transient verdict that only the caller still remembers."""
         settings = self.job.settings
         recorded = settings.barred_attempts - 1
         is_later = 0 <= recorded < self.attempt and recorded not in known
         return settings.is_second_attempt and is_later
 
     def _cannot_be_longer(self, verdict: ConvertApiError) -> bool:
-        """Tell whether it timed out with the longest `Timeout` that the service takes."""
+        """Tell whether it timed out with the longest `Timeout` that the service allows."""
         enlarged = max(self._timeouts, 1) - 1
         request = self.job.request
         return request.cannot_be_longer(verdict, request.timeout_for(enlarged))
@@ -155,24 +155,24 @@ class StepJob:
 
     @property
     def is_under_way(self) -> bool:
-        """Tell whether it was submitted, or found running, here."""
+        """Tell whether this process has submitted it, or found it running."""
         return self.conversion is None and not self._is_adopted
 
     # --- begin -------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Look for the job, newest attempt first; submit only where there is nothing to collect.
+        """Look for the job, newest attempt first; submit only if there is nothing to collect.
 
-        Afterwards it has either its `conversion` or its `ref`.
+        Afterwards `conversion` or `ref` is set.
         """
         if self.conversion or self.ref:
             return
         if self._answers is None:
             self.find()
-            # An earlier attempt's results may be gone, where the step before is made anew.
+            # An earlier attempt's results may be gone if the step before is converted again.
             self.check_fetchable()
         answers = self._answers or {}
-        if self._next_attempt is not None:  # also where the service was too busy to take it
+        if self._next_attempt is not None:  # for example, the service was too busy for its submit
             self._submit(self._next_attempt)
             self._count("terminal_resubmit" if self.attempt else "fresh_submit")
         elif not answers:
@@ -183,10 +183,10 @@ class StepJob:
 
     @property
     def _first_attempt(self) -> int:
-        """Which attempt to make where the service knows none.
+        """Which attempt to make if the service knows none.
 
-        After a recorded verdict it is the next one, so that whoever finds its job can tell that it
-        is not the recorded one.
+        After a recorded verdict it is the next one, so that its job cannot be mistaken for the
+        recorded one.
         """
         recorded = self.job.settings.barred_attempts
         return recorded if recorded < MAX_ATTEMPTS else 0
@@ -244,12 +244,12 @@ class StepJob:
         self.before_paying()
         job.settings.permit.reserve()
         self.attempt = self._next_attempt = attempt
-        # A timeout that answered a submit left no job, so that only the note tells of it.
+        # A timeout that answered a submit left no job: only the note tells of it.
         timeouts = self._timeouts + int(job.note.has_timed_out(job.client))
         try:
             mine = Submission(job, attempt, job.request.timeout_for(timeouts)).submit()
         except ConversionError:
-            # A 5xx with a Code is billed, even where it answers the submit itself.
+            # A 5xx with a Code is billed, even if it answers the submit itself.
             self.cost = self.charged = 1
             raise
         self._next_attempt = None
@@ -272,7 +272,7 @@ class StepJob:
         assert self.ref is not None  # noqa: S101 - `begin` or `adopt` came before
         ref, job = self.ref, self.job
         # An accepted job is billed, so it counts as one conversion until its real cost is known.
-        # Only the try that submitted it knows when that was, and is charged.
+        # Only the try that submitted it has its time, and is charged.
         self.cost, self.charged = 1, int(ref.submitted is not None)
         submitted = job.client.clock() if ref.submitted is None else ref.submitted
         answer = job.wait(ref.attempt, submitted, at_once=self._is_adopted)
@@ -293,7 +293,7 @@ class StepJob:
         return self.job.settings.with_remedy(verdict, self.job.request.describe(), again=again)
 
     def _forget_refusal(self) -> None:
-        """Let the next call of `begin` submit under the same id; what it refused was not paid."""
+        """Let the next call of `begin` submit under the same id; the refused one was not paid."""
         self.cost = self.charged = 0
         with suppress(ConvertApiError):  # the next try finds it, and deletes it then
             self.job.forget_refusal(self.attempt)
@@ -318,11 +318,11 @@ class StepJob:
         return self.job.note.exists(self.job.client)
 
     def forget_note(self) -> None:
-        """Delete the note of an earlier verdict, now that it has ended well."""
+        """Delete the note of an earlier verdict, because the conversion has succeeded."""
         if self.charged:
             self.job.note.forget(self.job.client)
 
-    # --- what it leaves ----------------------------------------------------------------------
+    # --- what it leaves at the service -------------------------------------------------------
 
     @property
     def uploads(self) -> list[str]:
@@ -332,12 +332,12 @@ class StepJob:
 
     @property
     def documents(self) -> list[str]:
-        """Return the ids of everything that it may have left at the service."""
+        """Return the ids of all files that it may have left at the service."""
         files = self.conversion.files if self.conversion else ()
         return [*self.uploads, *(file.file_id for file in files)]
 
     def outputs(self) -> list[StepOutput]:
-        """Return its results; one is assumed where the service has forgotten the job."""
+        """Return its results; one is assumed if the service has forgotten the job."""
         derivation = self.job.ids.derivation
         if self.conversion is None:
             return [StepOutput(derivation, 0, None)]

@@ -1,7 +1,7 @@
-"""Tell in a task's log what happened, to which file, what it cost, and what to do.
+"""Log what happened, to which file, what it cost, and what to do.
 
-Airflow's page cuts an exception's text off and shows it above its traceback: a person reads what
-the log says before that.
+Airflow's page shortens an exception's text and shows it above a traceback, so people read the lines
+before it.
 
 This module may change from release to release.
 """
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 _NAMED = 3
 _BILL = re.compile(r"(?:Cost: )?\d+ conversion\(s\)")
-"""How the sentence begins that names the bill, wherever it stands."""
+"""The beginning of a sentence that states the bill, anywhere in a message."""
 _FACT = re.compile(r"\(|\w+: ")
-"""How sentences begin that only add to what happened, wherever they stand."""
+"""The beginning of a sentence that only adds to what happened, anywhere in a message."""
 _COST = re.compile(r"\b(paid|billed|charged|costs)\b(?!,? again)")
 _IN_PARENTHESES = re.compile(r"\(.*\)")
 
 Bill = Callable[[], tuple[int, int]]
-"""Returns the conversions that were taken so far, and those of them that this try paid for."""
+"""Returns the cost so far, in conversions, and the part that this try paid."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailureLog:
     """Log failures of one task.
 
-    :param source: what is converted, as the user gave it.
-    :param bill: returns what tells the bill; None as long as nothing was begun.
-    :param is_resumed: whether the task has submitted something before it deferred.
+    :param source: returns the source as the user gave it.
+    :param bill: returns the function that reads the bill; None until something was begun.
+    :param is_resumed: whether the task submitted something before it deferred.
     """
 
     log: logging.Logger
@@ -49,7 +49,7 @@ class FailureLog:
     is_resumed: bool = False
 
     def tell(self, error: ConvertApiError) -> None:
-        """Log what a person has to know about an error, each on lines of its own."""
+        """Log an error's event, file, cost and remedy, each on separate lines."""
         text, items = unlisted(error.message)
         happened, cost, remedy = _parts(text)
         lines = labelled("What happened", happened, items)
@@ -94,7 +94,7 @@ def _parts(message: str) -> tuple[str, str, str]:
 
 
 def describe_source(source: object) -> str:
-    """Return a source, or the first of several, in a form that may be logged; empty for none."""
+    """Return a source, or the first few of several, in a loggable form; empty for none."""
     names = [name for item in flatten(source) if (name := _name(item))]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more

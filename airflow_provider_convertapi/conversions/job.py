@@ -1,4 +1,4 @@
-"""One job at the service: look at it, and wait for its answer.
+"""One job at the service: look it up, and wait for its answer.
 
 This module may change from release to release.
 """
@@ -34,31 +34,31 @@ if TYPE_CHECKING:
 
 
 _BUSY_ANSWERS = 4
-"""Answers in a row that call only this job busy before that is taken for its stored answer."""
+"""Busy answers in a row, for this job only, after which that counts as its stored answer."""
 
 
 class Permit(Protocol):
-    """Permission to use the service, and to pay, where many conversions share what is allowed."""
+    """Permission to use the service and to pay, shared by the conversions of a batch."""
 
     def acquire(self) -> None:
-        """Wait for it; return at once where it is held already."""
+        """Wait for the permit; return at once if it is already held."""
         ...
 
     def release(self) -> None:
-        """Give it back once the service has answered."""
+        """Return the permit, once the service has answered."""
         ...
 
     def reserve(self) -> None:
-        """Reserve what the conversion will cost, right before a paid request; may raise."""
+        """Reserve the cost of the conversion right before a paid request; may raise."""
         ...
 
     def found(self, *, is_running: bool) -> None:
-        """Note that the service has a job already, which is paid, or will be."""
+        """Note that the service has a job already, whose cost cannot be avoided any more."""
         ...
 
 
 class Unlimited:
-    """The permit of a single conversion, which no limit applies to."""
+    """The permit of a single conversion, which has no limits."""
 
     def acquire(self) -> None:
         """Do nothing."""
@@ -74,9 +74,9 @@ class Unlimited:
 
 
 def poll_at_once(longest: float) -> Iterator[float]:
-    """Yield poll delays for a job that is said to have an answer already.
+    """Yield poll delays for a job that should have an answer already.
 
-    :param longest: the longest distance in seconds between two polls.
+    :param longest: the longest time in seconds between two polls.
     """
     yield 0.0
     yield from poll_delays(longest)
@@ -86,18 +86,18 @@ def poll_at_once(longest: float) -> Iterator[float]:
 class JobSettings:
     """How the jobs of one conversion are made and waited for.
 
-    :param may_be_known: whether the service may know any attempt already, of an earlier try or run.
-    :param is_second_attempt: whether an earlier attempt is known to have ended with a verdict that
-        one more may change.
-    :param has_timed_out: whether it did so because its time was over.
-    :param keeps_notes: whether such verdicts, where they leave no job, are noted at the service,
-        since the caller remembers none.
-    :param barred_attempts: attempts, from 0 on, whose verdicts the caller has recorded; they do not
-        end this conversion, and neither do results that were refused.
+    :param may_be_known: whether the service may know an attempt of an earlier try or run.
+    :param is_second_attempt: whether an earlier attempt is known to have ended with a transient
+        verdict.
+    :param has_timed_out: whether that verdict was a timeout.
+    :param keeps_notes: whether transient verdicts that leave no job are noted at the service,
+        because the caller does not remember them.
+    :param barred_attempts: the number of attempts, from 0 on, whose verdicts or refused results the
+        caller has recorded; these do not end this conversion.
     :param waits_out_throttling: whether to wait while the service is too busy for a submit; False
         raises `ThrottledError` for the caller to handle.
     :param is_of_batch: whether it is one of many conversions of a task.
-    :param delays: yields the seconds before each poll, given the longest distance between two.
+    :param delays: yields the seconds before each poll, given the longest time between two.
     :param permit: asked before anything is paid; released once the service has answered.
     """
 
@@ -112,13 +112,13 @@ class JobSettings:
     permit: Permit = field(default_factory=Unlimited, repr=False)
 
     def with_remedy(self, verdict: ConvertApiError, what: str, *, again: bool) -> ConvertApiError:
-        """Return a verdict with its file, its cost and what comes next."""
+        """Return a verdict with its file, its cost and what happens next."""
         return with_remedy(verdict, what, again=again, is_of_batch=self.is_of_batch)
 
     def note(self, ids: JobIds | None) -> VerdictNote:
         """Return what is known of an earlier verdict.
 
-        :param ids: those of the conversion; None where it could not be noted.
+        :param ids: the ids of the conversion; None if nothing can be noted.
         """
         return VerdictNote(
             ids=ids if self.keeps_notes else None,
@@ -148,7 +148,7 @@ class Job:
         return self.session.client
 
     def look(self, attempt: int) -> JobAnswer:
-        """Ask for the job of an attempt; that is free, and repeated after transport errors."""
+        """Look up the job of an attempt, which is free; repeat that after transport errors."""
         refusals, failures = _Refusals(self), 0
         while True:
             try:
@@ -162,14 +162,14 @@ class Job:
             self.client.pause(delay)
 
     def _ask(self, attempt: int, refusals: _Refusals) -> JobAnswer:
-        """Ask once; a refusal is the answer only where it is stored as this job's own."""
+        """Look up once; return a refusal only if the service stored it as this job's answer."""
         try:
             answer = self.client.send(get_job(self.ids.job_id(attempt)))
         except (AuthenticationError, ThrottledError) as error:
             if not refusals.is_stored(error):
                 raise
-            # Only the service's own records have a Code.  To take a proxy's page for one would
-            # delete the record of a conversion that is paid, and pay it again.
+            # Only the service's own records have a Code.  Mistaking a proxy's page for one would
+            # delete the record of a paid conversion, and pay for it again.
             if error.code is not None:
                 return JobAnswer(verdict=error, unpaid=True)
             raise error if error.asks_to_wait else TransportError(error.message) from None
@@ -190,13 +190,13 @@ class Job:
         return self.settings.note(self.ids)
 
     def forget_refusal(self, attempt: int) -> None:
-        """Delete the record of an attempt that was refused and not paid: its id is used again."""
+        """Delete the record of an attempt that was refused and not paid, to free its id."""
         self.client.call(delete_job(self.ids.job_id(attempt)), until=self.deadline)
 
     def appears(self, attempt: int, seconds: float) -> bool:
-        """Look for a job, at growing intervals, for so many seconds; at least once.
+        """Look for a job at growing intervals, at least once, and at most for `seconds`.
 
-        An outage proves nothing: only a look that was answered may end in False.
+        An outage proves nothing: False is only returned after the service has answered.
         """
         until = self.client.monotonic() + seconds
         for delay in poll_delays(self.session.settle or 1.0):
@@ -213,13 +213,13 @@ class Job:
         raise AssertionError  # the delays never end
 
     def wait(self, attempt: int, submitted: float, *, at_once: bool) -> JobAnswer:
-        """Poll the job until it has an answer, a conversion or a verdict.
+        """Poll the job until it has a conversion or a verdict.
 
         :param submitted: seconds since the epoch at which it was accepted; a job may be invisible
             for the settle time after that.
-        :param at_once: whether the first poll is due now.
+        :param at_once: whether to poll first without a delay.
         """
-        # The epoch's seconds are read once: a clock that is set meanwhile must not end a paid job.
+        # The wall clock is read only once: setting it meanwhile must not give up a paid job.
         age = max(self.client.clock() - submitted, 0.0)
         begun = last_seen = self.client.monotonic() - age
         refusals = _Refusals(self)
@@ -235,8 +235,8 @@ class Job:
                     self.settings.permit.release()
                 return answer
             now = self.client.monotonic()
-            # An accepted job may be invisible for a while, and again later, so that only a long
-            # absence means that it is gone.
+            # An accepted job may be invisible for a while, and again later: only a long absence
+            # means that it is gone.
             if not answer.unknown:
                 last_seen = now
             elif now - last_seen > self.session.settle:
@@ -256,7 +256,7 @@ class Job:
             yield delay
 
     def _poll(self, attempt: int, refusals: _Refusals) -> JobAnswer | None:
-        """Poll once; None where no usable answer came.  Only the deadline limits the polls."""
+        """Poll once; None if no usable answer came.  Only the deadline limits the polls."""
         try:
             return self._ask(attempt, refusals)
         except ThrottledError as error:
@@ -278,18 +278,18 @@ class Job:
 
 @dataclass(slots=True)
 class _Refusals:
-    """Distinguish refusals that are a job's stored answer from refusals of every request just now.
+    """Distinguish refusals that are a job's stored answer from current refusals of all requests.
 
-    Only the latter also answer a look at a job that was never asked for.
+    Only the latter also answer the lookup of a job that was never submitted.
     """
 
     job: Job
     _in_a_row: int = 0
 
     def is_stored(self, error: ConvertApiError) -> bool:
-        """Tell whether it is; called for each refusal, in the order in which they come."""
+        """Tell whether a refusal is the job's stored answer; to be called for each, in order."""
         self._in_a_row = self._in_a_row + 1 if self._others_are_answered() else 0
-        # Being busy passes from one request to the next, so that one alone proves nothing.
+        # A busy service may answer the next request, so a single refusal proves nothing.
         enough = _BUSY_ANSWERS if error.asks_to_wait else 1
         return self._in_a_row >= enough
 

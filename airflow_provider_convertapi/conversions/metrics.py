@@ -1,6 +1,6 @@
-"""What is counted of conversions, for whoever watches many of them.
+"""The metrics of conversions.
 
-A session says where the numbers go; without Airflow they go nowhere.
+A session decides where the numbers go; without Airflow they are dropped.
 
 This module may change from release to release.
 """
@@ -10,19 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 Pair = tuple[str, str]
-"""The format that is converted, and the one that comes of it in the end."""
+"""The source format, and the final target format."""
 
 Count = Callable[[str, int, Pair], None]
-"""Adds to the counter of a name, for a pair."""
+"""Adds a value to the named counter, for a pair of formats."""
 
 CONVERSIONS = "convertapi.conversions"
-"""Conversions that have ended, with a result or a verdict, and that the task had submitted."""
+"""Conversions that the task submitted and that have ended, with a result or a verdict."""
 
 COST = "convertapi.cost"
 """What tasks paid, or may have paid, in ConvertAPI's conversions."""
 
 REUSED = "convertapi.reused"
-"""Results that cost nothing: they stood, or were collected after an earlier try had paid."""
+"""Results that cost nothing: they existed, or an earlier try had paid for them."""
 
 THROTTLED = "convertapi.throttled"
 """Requests for a conversion that the service refused for being too busy; they were free."""
@@ -33,10 +33,11 @@ def nowhere(_name: str, _value: int, _pair: Pair) -> None:
 
 
 def count_end(count: Count, pair: Pair, charged: int, *, has_result: bool, goes_on: bool) -> None:
-    """Count a conversion that this task is done with.
+    """Count a conversion when this task is done with it.
 
     :param charged: conversions that this try submitted.
-    :param goes_on: whether its job has not ended, so that another try will see its end.
+    :param has_result: whether it has succeeded.
+    :param goes_on: whether its job has not ended yet; then another try will count its end.
     """
     if charged:
         count(COST, charged, pair)

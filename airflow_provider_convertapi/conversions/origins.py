@@ -1,4 +1,4 @@
-"""What sources are converted from: told by `from_format`, else by their extensions.
+"""The source formats of inputs: `from_format`, else their extensions.
 
 This module may change from release to release.  It is loaded when a DAG file is parsed.
 """
@@ -22,10 +22,10 @@ _URL = re.compile(r"\s*https?://", re.IGNORECASE)
 _END_OF_TEMPLATE = re.compile(r".*(?:\}\}|%\}|#\})", re.DOTALL)
 
 ARCHIVED = "any"
-"""The format of what a converter of any files gets: job ids are derived from it."""
+"""The source format of a converter that takes any files; job ids are derived from it."""
 
 NOTHING = "data"
-"""What the service calls the source of a converter that needs none."""
+"""The service's name for the source of a converter that needs no file."""
 
 
 def format_of(uri: str) -> str:
@@ -40,22 +40,22 @@ def format_of(uri: str) -> str:
 
 
 def format_of_template(text: str) -> str | None:
-    """Return the extension that a template certainly ends in, None where it is not known."""
+    """Return the extension that a template certainly ends in; None if it is not known."""
     ending = _END_OF_TEMPLATE.sub("x", text)
     return format_of(ending) or None
 
 
 def is_url(uri: str) -> bool:
-    """Tell whether the service fetches a source itself."""
+    """Tell whether a source is a URL, which the service fetches itself."""
     return _URL.match(uri) is not None
 
 
 def converter_of_all(
     from_format: str | None, formats: Collection[str], target: str
 ) -> Converter | None:
-    """Return the converter that takes all the sources together, None where each is converted alone.
+    """Return the converter that takes all sources together; None if each is converted alone.
 
-    :param formats: those of the sources; not looked at where `from_format` is given.
+    :param formats: the formats of the sources; ignored if `from_format` is given.
     """
     if from_format is not None:
         found = catalogue().find(from_format, target)
@@ -64,11 +64,11 @@ def converter_of_all(
 
 
 def source_format(from_format: str | None, formats: Sequence[str], target: str) -> str:
-    """Return the format that one call of the service converts, as job ids name it.
+    """Return the source format of one call of the service; job ids are derived from it.
 
-    `ParameterError` where the sources have several that no converter takes together.
+    `ParameterError` if the sources have several formats that no converter takes together.
 
-    :param formats: those of the sources, empty where nobody can tell.
+    :param formats: the formats of the sources; empty if they are not known.
     """
     if from_format is not None:
         return from_format

@@ -1,4 +1,4 @@
-"""Watch jobs in an event loop until there is something for a worker to read.
+"""Watch jobs in an event loop until a worker can read their answers.
 
 This module may change from release to release.
 """
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.aclient import AsyncClient
 
 _SPREAD = 0.5
-"""Seconds over which first polls are spread: a starting triggerer may take over a thousand jobs."""
+"""Seconds over which first polls are spread: a triggerer may start with a thousand jobs."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobPoller:
     """Poll jobs, each on its own schedule and never twice at the same time.
 
-    :param poll_interval: the longest distance in seconds between two polls of a job.
+    :param poll_interval: the longest time in seconds between two polls of a job.
     :param settle: seconds that a job may stay invisible after it was submitted or seen.
     """
 
@@ -44,10 +44,11 @@ class JobPoller:
         enough: int,
         seconds: float,
     ) -> list[bool]:
-        """Watch jobs until enough have an answer, or the time is up; tell which have one.
+        """Watch jobs until enough have an answer, or the time is up; return which have one.
 
         :param jobs: job id, and when it was submitted (seconds since the epoch; None: unknown).
-        :param seconds: how long to watch at most.
+        :param enough: number of answers to wait for.
+        :param seconds: the longest time to watch.
         """
         answered = [False] * len(jobs)
         is_enough = asyncio.Event()
@@ -72,7 +73,7 @@ class JobPoller:
         Transport errors and throttling do not count as answers; the caller limits the time.
         """
         await self.client.pause(_SPREAD * self.client.backoff.jitter())
-        # The epoch's seconds are read once: a clock that is set meanwhile says nothing of a job.
+        # The wall clock is read only once: setting it meanwhile must not end the watch.
         age = 0.0 if submitted is None else max(self.client.clock() - submitted, 0.0)
         last_seen = self.client.monotonic() - age
         failures = 0
@@ -83,7 +84,7 @@ class JobPoller:
                 if not error.transient:
                     return  # the worker makes the same call, and raises the error
                 failures += 1
-                await self._bear(error, failures)
+                await self._handle_failed_poll(error, failures)
             else:
                 failures = 0
                 if found.conversion or found.verdict:
@@ -94,8 +95,8 @@ class JobPoller:
                     return
             await self.client.pause(delay * (1 + self.client.backoff.jitter() / 4))
 
-    async def _bear(self, error: ConvertApiError, failures: int) -> None:
-        """Log a poll without an answer; wait longer with this job if it was throttled."""
+    async def _handle_failed_poll(self, error: ConvertApiError, failures: int) -> None:
+        """Log a poll without an answer; if it was throttled, wait longer with this job."""
         if failures == 1:
             self.log.warning("A poll had no answer; the job goes on. %s", error)
         if error.asks_to_wait:

@@ -1,4 +1,4 @@
-"""What a user asked for, checked and resolved before anything is paid for or written.
+"""The user's request, checked and resolved before anything is paid or written.
 
 This module may change from release to release.
 """
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import ConvertApiError
 
 INLINE_LIMIT = 1024 * 1024
-"""Inputs of up to this many bytes in total travel in the submit itself, which saves a request."""
+"""Inputs of up to this many bytes in total are sent with the submit, which saves a request."""
 
 _NAMES_SHOWN = 3
 
 _DOCUMENTS = frozenset({"File", "Files", "Url"})
-"""The form fields of what is converted."""
+"""The form fields of the documents that are converted."""
 
 Input = Source | str
 """A file that we read, or the URL of one that the service fetches itself."""
@@ -47,7 +47,7 @@ Input = Source | str
 class InputFile:
     """One input of a conversion.
 
-    :param parameter: the form field that carries it.
+    :param parameter: the form field that holds it.
     :param key: its stable name within the request; part of the id under which it is uploaded.
     """
 
@@ -58,9 +58,9 @@ class InputFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One conversion of what the step before made.
+    """One conversion of the previous step's results.
 
-    :param number: counted from 1, which is the conversion that the operator itself names.
+    :param number: counted from 1; step 1 is the conversion that the operator's arguments name.
     :param from_format: None for the format that the step before makes.
     :param parameters: the converter's parameters as text, without files and `Timeout`.
     :param files: its file parameters, found; URLs are left to the service to fetch.
@@ -89,11 +89,11 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedSettings(ConversionOptions):
-    """What applies to every file, checked.
+    """The checked arguments that apply to every file.
 
     :param files: URIs of the file parameters, by name.
     :param plain: the other parameters as text, without `Timeout`.
-    :param service_timeout: the user's `Timeout` parameter in seconds, None where not given.
+    :param service_timeout: the user's `Timeout` parameter in seconds, None if not given.
     """
 
     files: Mapping[str, str] = field(repr=False)
@@ -110,13 +110,13 @@ class CheckedSettings(ConversionOptions):
 
     @property
     def secrets(self) -> list[str]:
-        """Return what must not be shown of the parameters."""
+        """Return the secrets among the parameters, which must not be shown."""
         steps = [{"parameters": {**step.parameters, **step.files}} for step in self.steps]
         return secrets_in(None, {**self.plain, **self.files}, steps, None)
 
     @property
     def from_formats(self) -> list[str | None]:
-        """Return the source format of every step, None where it was not given."""
+        """Return the source format of every step, None if it was not given."""
         return [self.from_format, *(step.from_format for step in self.steps)]
 
 
@@ -141,13 +141,13 @@ def check_settings(arguments: ConversionArguments, steps: tuple[Step, ...]) -> C
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversionRequest:
-    """What one call of a converter gets, checked.
+    """The checked request of one call of a converter.
 
     :param parameters: the converter's own parameters as text, without files and `Timeout`.
-    :param service_timeout: the user's `Timeout` parameter in seconds, None where not given.
-    :param settings: what is asked of every file and step alike.
+    :param service_timeout: the user's `Timeout` parameter in seconds, None if not given.
+    :param settings: the arguments that are the same for every file and step.
     :param stored: file ids of inputs that are at the service already, by their key.
-    :param title: how logs and errors call it; empty for the names of its inputs.
+    :param title: its name in logs and errors; empty means the names of its inputs.
     """
 
     inputs: tuple[InputFile, ...]
@@ -161,7 +161,7 @@ class ConversionRequest:
 
     @property
     def pair(self) -> tuple[str, str]:
-        """Return what the service calls the formats: `a.pdf` to `validate` is pdfa to validate."""
+        """Return the service's names of the formats: `a.pdf` to `validate` is pdfa to validate."""
         found = catalogue().find(self.source_format, self.target_format)
         return (found.source, found.target) if found else (self.source_format, self.target_format)
 
@@ -187,7 +187,7 @@ class ConversionRequest:
 
     @property
     def documents(self) -> list[Input]:
-        """Return what is converted, without the files among the parameters."""
+        """Return the documents that are converted, without the files among the parameters."""
         names = (file.parameter.partition("[")[0] for file in self.inputs)
         return [
             file.input for file, name in zip(self.inputs, names, strict=True) if name in _DOCUMENTS
@@ -200,7 +200,7 @@ class ConversionRequest:
 
     @property
     def uploads(self) -> dict[str, Source]:
-        """Return, by key, the inputs that are uploaded first since they are too large to submit."""
+        """Return the inputs, by key, that are too large for the submit and are uploaded first."""
         own = {
             file.key: file.input
             for file in self.inputs
@@ -211,8 +211,8 @@ class ConversionRequest:
 
     def seed(self) -> dict[str, Any]:
         """Return what identifies this conversion; the caller adds the scope."""
-        # Job ids are derived from this.  Whatever changes here makes conversions in flight unknown,
-        # so that they are paid again.
+        # Job ids are derived from this.  A change here makes a new release lose the conversions
+        # that are in flight, and pay for them again.
         return {
             "inputs": [[file.parameter, *identity(file.input)] for file in self.inputs],
             "from": self.source_format,
@@ -222,12 +222,15 @@ class ConversionRequest:
         }
 
     def timeout_for(self, enlarged: int) -> int:
-        """Return the service's `Timeout` in seconds, doubled for each earlier attempt it ended."""
+        """Return the service's `Timeout` in seconds.
+
+        :param enlarged: earlier attempts that ran out of time; each doubles it.
+        """
         asked = self.service_timeout or int(min(max(self.timeout, LEAST_TIMEOUT), MOST_TIMEOUT))
         return int(min(asked * 2**enlarged, MOST_TIMEOUT))
 
     def cannot_be_longer(self, verdict: ConvertApiError | None, timeout: int) -> bool:
-        """Tell whether it timed out although `timeout` is the most that the service takes."""
+        """Tell whether it timed out although `timeout` is the longest that the service allows."""
         return verdict is not None and verdict.code == TIMEOUT_CODE and timeout >= MOST_TIMEOUT
 
     def fields(
@@ -243,12 +246,12 @@ class ConversionRequest:
         return [*values, *self.parameters.items(), ("Timeout", str(timeout))]
 
     def check_unchanged(self) -> None:
-        """Raise `InputChangedError` when a source was written since it was looked at."""
+        """Raise `InputChangedError` if a source was written since it was found."""
         for source in self.sources:
             check_unchanged(source)
 
     def describe(self) -> str:
-        """Say what is converted, in a form that may be logged."""
+        """Return a description of the conversion that may be logged."""
         if self.title:
             return self.title
         names = [_title(file.input) for file in self.inputs]
@@ -259,9 +262,9 @@ class ConversionRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckedConversion:
-    """A whole conversion as a user asked for it: first calls, further steps, and one target.
+    """A checked conversion: the calls of its first step, its further steps, and one target.
 
-    :param requests: what is asked of the first step, once for each of its calls.
+    :param requests: the requests of the first step, one for each of its calls.
     """
 
     requests: Sequence[ConversionRequest]
@@ -277,17 +280,17 @@ class CheckedConversion:
 
     @property
     def formats(self) -> tuple[str, str]:
-        """Return what is converted and what comes of it in the end, as the user calls them."""
+        """Return the source format and the final target format, as the user calls them."""
         source, target = self.requests[0].formats
         return source, self.steps[-1].to_format if self.steps else target
 
     @property
     def least_cost(self) -> int:
-        """Return the conversions that it takes at least."""
+        """Return the least number of conversions that it is billed as."""
         return len(self.requests) + len(self.steps)
 
     def describe(self) -> str:
-        """Say what is converted, in a form that may be logged."""
+        """Return a description of the conversion that may be logged."""
         more = f" and {len(self.requests) - 1} more" if len(self.requests) > 1 else ""
         return f"{self.requests[0].describe()}{more}"
 
@@ -298,7 +301,7 @@ def uri_of(item: Input) -> str:
 
 
 def check_unchanged(source: Source) -> None:
-    """Raise `InputChangedError` when the source was written since it was looked at."""
+    """Raise `InputChangedError` if the source was written since it was found."""
     if source.changed():
         raise InputChangedError(
             f"{source.uri} changed while it was being read; nothing was paid. Another try reads "
@@ -308,14 +311,14 @@ def check_unchanged(source: Source) -> None:
 
 def identity(item: Input) -> list[str]:
     """Return what distinguishes an input from others, as JSON values."""
-    # Only the service sees what a URL leads to, so that the URL is all there is to identify it.
+    # Only the service fetches a URL, so the URL alone identifies its content here.
     if isinstance(item, Source):
         return [item.uri, item.fingerprint]
     return [unsigned(item) if is_url(item) else item]
 
 
 def _title(item: Input) -> str:
-    """Return a file's name, also where only its path is known; a URL without its secrets."""
+    """Return a file's name, even if only its path is known, or a URL without its secrets."""
     if isinstance(item, Source):
         return on_one_line(item.name)
     return shown(item) if is_url(item) else on_one_line(item.rstrip("/").rpartition("/")[2])

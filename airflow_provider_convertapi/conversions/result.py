@@ -1,4 +1,4 @@
-"""How a conversion ended, and how verdicts are worded.
+"""The result of a conversion, and errors that state its cost and remedy.
 
 This module may change from release to release.
 """
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ConversionResult:
-    """A conversion that ended well.
+    """What a successful conversion made and cost.
 
     :param outputs: URIs of the published files.
-    :param cost: conversions that it took from the balance, whenever that was.
+    :param cost: conversions that it took from the balance, in this or an earlier try.
     :param charged: conversions that this run paid for; 0 when an earlier try had paid.
     :param sizes: bytes of each output.
-    :param digests: what identifies the content of each output, where the destination keeps that.
+    :param digests: digests of the outputs' contents, if the destination keeps them.
     """
 
     outputs: list[str]
@@ -41,11 +41,11 @@ class ConversionResult:
 def with_remedy(
     verdict: ConvertApiError, what: str, *, again: bool, is_of_batch: bool
 ) -> ConvertApiError:
-    """Return the verdict with the file that it concerns, what it cost and what comes next.
+    """Return the verdict with the file that it concerns, its cost and what happens next.
 
     :param what: the conversion, as it may be logged.
-    :param again: whether the next try makes one further attempt.
-    :param is_of_batch: whether it is one of many, which go on without it.
+    :param again: whether the next try makes one more attempt.
+    :param is_of_batch: whether it is one of many conversions, which go on without it.
     """
     said = ended(f"{what}: {verdict}")
     if not isinstance(verdict, ConversionError):
@@ -67,7 +67,7 @@ def with_remedy(
 
 
 def paid_but_unnamed(error: ParameterError, cost: int, *, is_stored: bool) -> ParameterError:
-    """Return the error that a destination cannot take the results, with what was paid for them.
+    """Return the error of a destination that cannot hold the results, with what they cost.
 
     :param is_stored: whether the service keeps the results for a while.
     """
@@ -84,7 +84,7 @@ def paid_but_unnamed(error: ParameterError, cost: int, *, is_stored: bool) -> Pa
 def paid_but_blocked(
     error: OutputExistsError, cost: int, *, is_stored: bool = False
 ) -> OutputExistsError:
-    """Return the error with what was paid for the result that cannot be published.
+    """Return the error of a result that cannot be published, with what it cost.
 
     :param is_stored: whether the service keeps the result for a while.
     """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.session import Session
 
 _NAMED = 10
-"""Outputs that the log names."""
+"""The most outputs that the log names."""
 
 
 def run(session: Session, conversion: CheckedConversion) -> ConversionResult:
@@ -39,9 +39,9 @@ def run(session: Session, conversion: CheckedConversion) -> ConversionResult:
 def prepare(
     session: Session, conversion: CheckedConversion, *, seconds: float | None = None
 ) -> Chain | DirectConversion:
-    """Return the conversion, ready to run: jobs that survive a crash, or one exchange.
+    """Return the conversion ready to run: as jobs that survive a crash, or as one exchange.
 
-    :param seconds: how long each job is waited for; None means the conversion's own timeout.
+    :param seconds: how long to wait for each job; None means the conversion's own timeout.
     """
     sources = (source for request in conversion.requests for source in request.sources)
     if any(not source.has_version for source in sources):
@@ -72,7 +72,7 @@ def _prepared(
 
 
 def _direct_ids(session: Session, conversion: CheckedConversion) -> JobIds:
-    """Return what a direct conversion, which has no job, notes verdicts and stamps outputs by."""
+    """Return ids for a direct conversion, which has no job, to note verdicts and stamp outputs."""
     seed = conversion.requests[0].seed() | {
         "namespace": session.settings.namespace,
         "key": conversion.conversion_key,
@@ -93,7 +93,7 @@ def proceed(
     """Continue a conversion, and log how it ended.
 
     :param known: jobs that another process has begun.
-    :param defers: return the jobs instead of waiting for any.
+    :param defers: True returns the jobs that run instead of waiting for them.
     """
     what = conversion.describe()
     with (
@@ -111,7 +111,7 @@ def proceed(
 
 
 def _say(session: Session, what: str, result: ConversionResult) -> None:
-    """Log what was made of what, and what it cost, in short lines."""
+    """Log the source, the outputs and the cost in short lines."""
     made, more = result.outputs[:_NAMED], len(result.outputs) - _NAMED
     if len(made) == 1:
         lines = labelled("Converted", what) + labelled("Into", made[0])
@@ -128,17 +128,17 @@ def _say(session: Session, what: str, result: ConversionResult) -> None:
 def _telling_cost(
     session: Session, conversion: CheckedConversion, prepared: Chain | DirectConversion
 ) -> Iterator[None]:
-    """Count, and let the error say, what a conversion that is ended by one has spent."""
+    """Count a failed conversion, and add to its error what it has cost."""
     try:
         yield
     except ConvertApiError as error:
         _count(session, conversion, prepared.charged, goes_on=error.job_goes_on)
-        if not prepared.cost or _says_it(error, prepared):
+        if not prepared.cost or _states_cost(error, prepared):
             raise
         said = f"{error} {_spent(prepared, error)}"
         raise type(error)(said, *error.args[1:]) from error.__cause__
     except BaseException as error:
-        # A store's own error, or Airflow's, whose text is not ours to change.
+        # An error of a store or of Airflow: a note keeps its class and text as they are.
         _count(session, conversion, prepared.charged, goes_on=not prepared.ended_bill[0])
         if prepared.cost:
             spent = _spent(prepared)
@@ -147,8 +147,8 @@ def _telling_cost(
         raise
 
 
-def _says_it(error: ConvertApiError, prepared: Chain | DirectConversion) -> bool:
-    """Tell whether the text has the cost already: errors of the transport, and a lone verdict."""
+def _states_cost(error: ConvertApiError, prepared: Chain | DirectConversion) -> bool:
+    """Tell whether the text has the cost already: a transport error, or the only verdict."""
     is_lone = prepared.cost == prepared.charged == 1
     return isinstance(error, TransportError) or (is_lone and error.is_verdict)
 

@@ -1,4 +1,4 @@
-"""Find what must not be shown of a conversion's arguments, in one place for all callers.
+"""Find and hide the secrets in a conversion's arguments, in one place for all callers.
 
 This module may change from release to release.
 """
@@ -21,12 +21,12 @@ _SECRET_NAMES = (
     *("password", "passwd", "passphrase", "secret", "token", "apikey"),
     *("authorization", "bearer", "cookies", "headers"),
 )
-"""What the names of secret parameters hold, in lower case."""
+"""Parts of the names of secret parameters, in lower case."""
 
 _HIDDEN = "***"
 
 _GIVEN = "_BaseOperator__init_kwargs"
-"""Where Airflow keeps what a constructor got; older OpenLineage providers copy it, too."""
+"""Where Airflow keeps a constructor's arguments; older OpenLineage providers copy it, too."""
 
 _SWITCHES = frozenset({"", "true", "false", "none", "null"})
 """Values such as that of `RespectOwnerPassword`, which are not secret."""
@@ -34,16 +34,16 @@ _SWITCHES = frozenset({"", "true", "false", "none", "null"})
 _URL_IN_TEXT = re.compile(r"https?:\\?/\\?/[^\s\"'<>]+", re.IGNORECASE)
 
 _MOST_OF_URIS = 100
-"""Secrets of sources that are found: Airflow's masker compiles its whole pattern again for each,
-and Airflow cuts a rendered field long before."""
+"""The most secrets of URIs that are masked: Airflow's masker compiles its whole pattern again for
+each, and Airflow shortens a rendered field long before this many."""
 
 
 def secrets_in(source: object, parameters: object, steps: object, destination: object) -> list[str]:
-    """Return what must not be shown of a conversion's arguments, each text once.
+    """Return the secrets in a conversion's arguments, each text once.
 
-    That is every leaf of passwords, cookies and headers, however they are nested, and user,
-    password, query and fragment of each URI.  Invalid arguments are searched as well, since they
-    are refused only when the task runs.
+    They are all values of passwords, cookies and headers, at any depth, and user, password, query
+    and fragment of each URI.  Invalid arguments are searched as well, since they are refused only
+    when the task runs.
     """
     of_uris = (text for uri in _leaves([destination, source]) for text in secrets_of(uri))
     found = dict.fromkeys(_of_parameters(parameters))
@@ -53,13 +53,13 @@ def secrets_in(source: object, parameters: object, steps: object, destination: o
 
 
 class Concealed(str):
-    """A text that shows no secret, in place of the value that holds one.
+    """A text without secrets that stands for a value with one.
 
-    Whatever copies or serializes the attributes of a task, such as OpenLineage's facets, gets the
-    text; `revealed` returns the value.
+    Code that copies or serializes a task's attributes, such as OpenLineage's, gets the text;
+    `revealed` returns the value.
     """
 
-    # Not in a `__dict__`, which OpenLineage's redaction would look into, and write into.
+    # A slot, because OpenLineage's redaction reads and changes the contents of a `__dict__`.
     __slots__ = ("_value",)
     _value: Any
 
@@ -86,11 +86,11 @@ def concealed_uris(uris: Any) -> Any:
 
 
 def concealed_parameters(parameters: Any) -> Any:
-    """Return parameters that show no secret; what is secret by its name becomes the text sent.
+    """Return parameters that show no secret; a value with a secret name becomes the text sent.
 
-    Airflow's masker skips numbers, texts that are short, and texts that are nested deeply.
+    Airflow's masker alone is not enough: it skips numbers, short texts and deeply nested ones.
     """
-    if isinstance(parameters, str):  # what a template made of a mapping: it may hold anything
+    if isinstance(parameters, str):  # a template rendered a mapping to text: it may hold anything
         return Concealed(_HIDDEN, parameters)
     if not isinstance(parameters, Mapping):
         return parameters
@@ -112,19 +112,19 @@ def concealed_steps(steps: Any) -> Any:
 
 
 def revealed(value: Any) -> Any:
-    """Return a value with what was concealed in it."""
+    """Return a value with its concealed parts restored."""
     return _each(value, lambda inner: inner.value if isinstance(inner, Concealed) else inner)
 
 
 def conceal_given(task: object, names: Iterable[str]) -> None:
-    """Let what Airflow keeps of a constructor's arguments show what its attributes show."""
+    """Replace the secrets in Airflow's copy of the constructor's arguments, too."""
     if given := vars(task).get(_GIVEN):
         shown = {name: getattr(task, name) for name in names if name in given}
         vars(task)[_GIVEN] = {**given, **shown}
 
 
 def _each(value: Any, change: Callable[[Any], Any]) -> Any:
-    """Return a value with each leaf changed; the very same one where no leaf is."""
+    """Return a value with each leaf changed; the same object if no leaf changes."""
     if isinstance(value, Mapping):
         changed: Any = {name: _each(inner, change) for name, inner in value.items()}
         is_same = all(changed[name] is inner for name, inner in value.items())
@@ -137,7 +137,7 @@ def _each(value: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def _without_named(value: Any) -> Any:
-    """Return what is not secret itself, without the secrets in it."""
+    """Return a value whose name is not secret, without the secrets inside it."""
     if isinstance(value, Mapping):
         return {
             name: _concealed(inner) if _is_secret(name) else _without_named(inner)
@@ -150,7 +150,7 @@ def _without_named(value: Any) -> Any:
     text = given = _text(value)
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, _HIDDEN)
-    # A short secret leaves its marks all over the text, and one may be written in another way.
+    # Replacing a short secret could reveal it, and a secret may be spelled otherwise in the text.
     is_plain = all(len(secret) >= LEAST_MASKED and secret in given for secret in secrets)
     return Concealed(text if is_plain else _HIDDEN, value)
 
@@ -160,7 +160,7 @@ def _concealed(value: Any) -> Any:
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """Return a text from outside without the secrets that it repeats."""
+    """Return a text from outside, such as the service's, without the secrets that it repeats."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= LEAST_MASKED:
             text = text.replace(secret, _HIDDEN)
@@ -179,13 +179,13 @@ def _of_steps(steps: object) -> Iterator[str]:
 
 def _of_parameters(parameters: object) -> Iterator[str]:
     if isinstance(parameters, str):
-        yield parameters  # what a template made of a mapping: it may hold anything
+        yield parameters  # a template rendered a mapping to text: it may hold anything
     else:
         yield from _named(parameters)
 
 
 def _named(value: object) -> Iterator[str]:
-    """Yield what is secret by its name, at any depth, and the secrets of URLs everywhere."""
+    """Yield values with secret names at any depth, and the secrets of URLs everywhere."""
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _hidden(inner) if _is_secret(name) else _named(inner)
@@ -218,12 +218,12 @@ def _leaves(value: object) -> Iterator[str]:
 
 
 def _text(value: object) -> str:
-    """Return the text of a value; of bytes, which are refused later, the one that they hold."""
+    """Return the text of a value; bytes, which are refused later, are decoded."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
 
 
 def _as_text(value: Any) -> Any:
-    """Return a value as it is sent, where it is a value that can be sent."""
+    """Return a value in the form in which it is sent, or unchanged if it cannot be sent."""
     if isinstance(value, bool | str) or value is None:
         return value
     if isinstance(value, int | float):
@@ -235,7 +235,7 @@ def _as_text(value: Any) -> Any:
 
 
 def _parsed(text: object) -> object:
-    """Return what the text of JSON holds, None where it is not one."""
+    """Return the value of a JSON text; None if it is not JSON."""
     if not isinstance(text, str) or text.lstrip()[:1] not in ("{", "["):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a task converts with: clients, the key of the job ids, the task's try and its log.
+"""The session of a task: its clients, the key of its job ids, its try and its log.
 
 This module may change from release to release.
 """
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 
 Decision = Literal["fresh_submit", "reconnect_success", "already_succeeded", "terminal_resubmit"]
-"""How a job was begun, in the words of Airflow's `resumable_job` metrics."""
+"""How a job was begun, named as in Airflow's `resumable_job` metrics."""
 
 
 class TaskSettings(Protocol):
-    """The settings of a connection that a conversion needs: ids depend on them, or the balance."""
+    """The settings of a connection that a conversion needs, for its ids and for the balance."""
 
     @property
     def id_key(self) -> str:
-        """The secret that keys them."""
+        """The secret that keys the ids."""
         ...
 
     @property
     def master_token(self) -> str | None:
-        """The secret that shows the account, None where there is none."""
+        """The secret that gives access to the account; None if there is none."""
         ...
 
     @property
@@ -52,27 +52,27 @@ class TaskSettings(Protocol):
 
     @property
     def is_geo_routed(self) -> bool:
-        """Whether the host is the worldwide one, whose regions may not share ids."""
+        """Whether the host is the worldwide one, whose regions perhaps do not share ids."""
         ...
 
 
 @dataclass(slots=True)
 class Session:
-    """One task's way to ConvertAPI.
+    """One task's access to ConvertAPI.
 
     :param conn_id: id of the Airflow connection; errors name it.
-    :param read_settings: reads the connection; called once, when it is first needed, since a
-        plan does without it.
+    :param read_settings: reads the connection; called once, when it is first needed, because a
+        plan needs no connection.
     :param task: the task instance and its try.
     :param settle: seconds that an accepted job may stay invisible at the service.
     :param new_client: returns a client with its own TCP connection; the caller closes it.
     :param stop: makes every wait raise `ConversionInterrupted`.
-    :param time_is_up: what is raised, at any moment, in a task that has no more time.
-    :param new_board: makes what a batch shows its progress on; None: nothing.
+    :param time_is_up: the exceptions that Airflow raises, at any moment, in a task that must end.
+    :param new_board: makes the board on which a batch shows its progress; None shows nothing.
     :param count_decision: counts how a job was begun, in Airflow's metrics.
-    :param count: counts for whoever watches many tasks; any thread may call it.
-    :param new_pool: makes the pool of a batch, with a `WorkerPool`'s arguments; None: one of
-        threads.
+    :param count: adds to a metric; any thread may call it.
+    :param new_pool: makes the pool of a batch, with a `WorkerPool`'s arguments; None means a pool
+        of threads.
     """
 
     conn_id: str
@@ -89,27 +89,27 @@ class Session:
     new_board: Callable[[], Any] | None = field(default=None, repr=False)
     count_decision: Callable[[Decision], None] = field(default=lambda _: None, repr=False)
     bill: Callable[[], tuple[int, int]] | None = field(default=None, init=False, repr=False)
-    """Returns what the conversion, or the batch, has taken so far, and what of it this try paid
-    for; None until it has begun."""
+    """Returns the cost of the conversion or batch so far, and the part that this try paid; None
+    until it has begun."""
     _settings: TaskSettings | None = field(default=None, init=False, repr=False)
     _client: Client | None = field(default=None, init=False, repr=False)
     _threads: threading.local = field(default_factory=threading.local, init=False, repr=False)
 
     @property
     def settings(self) -> TaskSettings:
-        """The settings of the connection that a conversion needs."""
+        """The connection's settings, read when they are first needed."""
         if self._settings is None:
             self._settings = self.read_settings()
         return self._settings
 
     @property
     def key(self) -> str:
-        """What keys the job ids."""
+        """The secret that keys the job ids."""
         return self.settings.id_key
 
     @property
     def client(self) -> Client:
-        """The client of this thread where it has one, else the task's own."""
+        """The client of this thread if it has one, else the task's own."""
         own: Client | None = getattr(self._threads, "client", None)
         if own is not None:
             return own
@@ -132,11 +132,11 @@ class Session:
         return key_check(self.key)
 
     def digest_of(self, asked: Mapping[str, Any]) -> str:
-        """Return a digest by which another process can tell whether the same is asked for."""
+        """Return a digest by which another process can tell whether the request is the same."""
         return request_digest(self.key, asked)
 
     def check_key(self, expected: str, what: str) -> None:
-        """Raise `AuthenticationError` when the key was changed since jobs were begun.
+        """Raise `AuthenticationError` if the key was changed since jobs were begun.
 
         :param what: what was being converted, with its verb.
         """
@@ -151,7 +151,7 @@ class Session:
         )
 
     def warn_of_limits(self) -> None:
-        """Say in the task's log what durable conversions cannot promise here."""
+        """Log the limits of durable conversions outside of tasks and on the worldwide host."""
         if not self.task.is_durable:
             self.log.warning(
                 "Outside of a task a conversion is not durable: if this process dies, its "
@@ -167,10 +167,10 @@ class Session:
 
     @contextmanager
     def naming_connection(self, what: str, bill: Callable[[], tuple[int, int]]) -> Iterator[None]:
-        """Let the errors that concern the account name the connection and what is left undone.
+        """Add the connection and the unfinished work to errors that concern the account.
 
         :param what: what is being converted, as it may be logged.
-        :param bill: returns the conversions taken so far, and how many of them this try submitted.
+        :param bill: returns the cost so far, and the part that this try submitted.
         """
         try:
             yield
@@ -193,7 +193,7 @@ class Session:
             raise self.unreachable(error, what, bill()[1]) from None
 
     def unreachable(self, error: TransportError, what: str, charged: int) -> TransportError:
-        """Return the error of a service that does not answer, with all that a user can act on.
+        """Return the error of a service that does not answer, with its cost and remedy.
 
         :param charged: conversions that this try has submitted.
         """

@@ -1,7 +1,7 @@
-"""Tell by a file's first bytes whether it can be of the format that its name claims.
+"""Tell from a file's first bytes whether it can have the format that its name claims.
 
-An error page, a sign-in page or an empty file must never become ``out.pdf``.  Only what is certain
-is refused: a format that is not known here may hold anything.
+An error page, a sign-in page or an empty file must never become ``out.pdf``.  A file is refused
+only if it is certainly wrong: formats that are not listed here may hold anything.
 
 This module may change from release to release.
 """
@@ -12,7 +12,7 @@ import codecs
 import re
 
 HEAD = 64 * 1024
-"""Bytes that are looked at, at most."""
+"""The most bytes that are examined."""
 
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
@@ -55,7 +55,7 @@ _ALIASES = {"jpeg": "jpg", "jfif": "jpg", "tif": "tiff", "htm": "html", "markdow
 
 _OF_TEXT = frozenset({"txt", "md", "csv", "tsv", "html", "xml", "svg", "json", "po", "vtt", "srt"})
 _LEADING = b" \t\r\n\f\0"
-"""What may stand before a beginning; a PDF is found after it, too."""
+"""Bytes that may precede a PDF's beginning."""
 
 _ENCODINGS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -80,10 +80,10 @@ _KINDS = (
 
 
 def complaint_about(head: bytes, extension: str) -> str | None:
-    """Return why a file cannot be of a format, as the end of a sentence; None where it can be.
+    """Return why a file cannot have a format, as the end of a sentence; None if it can.
 
-    :param head: its first bytes: all, or `HEAD` of them.
-    :param extension: what its name claims, in lower case.
+    :param head: its first `HEAD` bytes, or all if there are fewer.
+    :param extension: the extension of its name, in lower case.
     """
     claimed = canonical_format(extension)
     if claimed in _OF_TEXT:
@@ -94,7 +94,7 @@ def complaint_about(head: bytes, extension: str) -> str | None:
 
 
 def canonical_format(extension: str) -> str:
-    """Return one name for the formats that have several."""
+    """Return the usual name of a format that has several."""
     return _ALIASES.get(extension, extension)
 
 
@@ -104,7 +104,7 @@ def is_of_text(extension: str) -> bool:
 
 
 def are_different(one: str, other: str) -> bool:
-    """Tell whether no file can be of both formats; False where that is not known."""
+    """Tell whether no file can have both formats; False if that is not known."""
     one, other = canonical_format(one), canonical_format(other)
     if one in _BEGINNINGS and other in _BEGINNINGS:
         return one != other
@@ -114,7 +114,7 @@ def are_different(one: str, other: str) -> bool:
 
 
 def encoding_of(head: bytes) -> tuple[bytes, str | None]:
-    """Return the mark that a text begins with, and the encoding that it stands for."""
+    """Return the byte order mark that a text begins with, and its encoding."""
     for mark, encoding in _ENCODINGS:
         if head.startswith(mark):
             return mark, encoding
@@ -153,7 +153,7 @@ def _is_text_of(head: bytes, claimed: str) -> bool:
         return bool(_JSON.match(text))
     if claimed in {"xml", "svg"}:
         return text.startswith(b"<") and not _PAGE.match(text)
-    # No table begins so; any other text may be about HTML.
+    # A table does not begin like an HTML page; other text, such as Markdown, may.
     return claimed not in {"csv", "tsv"} or not _PAGE.match(text)
 
 

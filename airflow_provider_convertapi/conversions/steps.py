@@ -1,4 +1,4 @@
-"""What each further step of a conversion asks of the service.
+"""The requests of the further steps of a conversion.
 
 This module may change from release to release.
 """
@@ -23,12 +23,12 @@ def later_requests(
     outputs: Sequence[StepOutput],
     stored: Mapping[str, str],
 ) -> list[tuple[ConversionRequest, dict[str, Any]]]:
-    """Return what a step after the first asks for, each request with its own part of the seed.
+    """Return the requests of a step after the first, each with its own part of the seed.
 
     A converter that takes several files gets all outputs of the step before; any other gets one.
 
     :param number: the step, counted from 1.
-    :param outputs: what the step before made.
+    :param outputs: the results of the step before.
     :param stored: ids of file parameters that are at the service, by `Step.key_of`.
     """
     step = conversion.steps[number - 2]
@@ -49,7 +49,7 @@ def converters_of(
 ) -> list[str]:
     """Return the converter of each step, as ConvertAPI names it: ``docx/to/pdf``.
 
-    :param origin: the first step's source format; ``*`` where each file has its own.
+    :param origin: the first step's source format; ``*`` if each file has its own.
     :param target: its target; `parameters` its converter's parameters.
     """
     names = []
@@ -66,7 +66,7 @@ def converters_of(
 
 
 def _format_before(conversion: CheckedConversion, number: int) -> str:
-    """Return the format of what the step before makes."""
+    """Return the format of the results of the step before."""
     first = conversion.requests[0]
     made = _format_made(first.source_format, first.target_format, first.parameters)
     for step in conversion.steps[: number - 2]:

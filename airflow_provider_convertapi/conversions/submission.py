@@ -1,4 +1,4 @@
-"""Submit a conversion so that it is paid once, even where the answer gets lost.
+"""Submit a conversion so that it is paid once, even if the answer is lost.
 
 This module may change from release to release.
 """
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.job import Job
 
 _LOST_ANSWERS = 3
-"""How many answers one try may lose without a job appearing; each submit has the same id."""
+"""How many lost answers, after which no job appears, a try allows; all submits have one id."""
 
 
 class Submission:
-    """Bring one attempt of a conversion to the service.
+    """Submit one attempt of a conversion.
 
-    :param service_timeout: the `Timeout` in seconds that the service gets.
+    :param service_timeout: the `Timeout` in seconds that the service is given.
     """
 
     def __init__(self, job: Job, attempt: int, service_timeout: int) -> None:
@@ -35,28 +35,29 @@ class Submission:
         self._throttled = 0
 
     def submit(self) -> bool:
-        """Make sure that the service has the job; false where an earlier try had submitted it."""
+        """Make sure that the service has the job; return False if an earlier try submitted it."""
         job, task = self._job, self._job.session.task
         # The earlier try may have submitted it and died before it read the answer.
         if task.is_later and job.appears(self._attempt, self._left_to_settle()):
             return False
         uploaded = self._upload()
-        # The ids are derived from the old content; a changed file must not be converted under them.
+        # The ids are derived from the old content: a changed file must not be converted under them,
+        # or its result would pass for that of the old content.
         job.request.check_unchanged()
-        # Uploading may have taken an hour, in which another runner can have submitted it.
+        # The upload may have taken an hour, and another process may have submitted it meanwhile.
         if uploaded and not job.look(self._attempt).unknown:
             return False
         self._post(uploaded)
         return True
 
     def _left_to_settle(self) -> float:
-        """Return for how many seconds a job of the try before may still be invisible."""
+        """Return the seconds for which a job of the try before may still be invisible."""
         job = self._job
         settle, since = job.session.settle, job.client.clock() - job.session.task.started
         return settle - max(since, 0.0)  # the clock may have been set back
 
     def _upload(self) -> dict[str, str]:
-        """Bring the inputs that do not fit into the submit to the service; return their ids."""
+        """Upload the inputs that do not fit into the submit; return their ids."""
         job = self._job
         ids = {key: job.ids.file_id(self._attempt, key) for key in job.request.uploads}
         for key, source in job.request.uploads.items():
@@ -88,8 +89,8 @@ class Submission:
                 elif self._found_after_lost_answer(error):
                     return
                 else:
-                    # The same id is sent again, so that a service that did accept the job can
-                    # refuse it.  ConvertAPI does not document what it does with a known id.
+                    # The same id is sent again, so that the service can refuse it if it did accept
+                    # the job.  ConvertAPI does not document what it does with a known id.
                     lost += 1
                     if lost == _LOST_ANSWERS:
                         raise
@@ -123,7 +124,7 @@ class Submission:
 
     def _wait_after(self, failures: int, error: ConvertApiError) -> None:
         delay = self._job.client.backoff.delay(failures, error)
-        # A file that was written meanwhile must not be sent under the id of what it was.
+        # A file that was written meanwhile must not be sent under the id of its old content.
         if delay is None or error.concerns == "files":
             raise error
         self._job.client.pause(delay)
@@ -142,7 +143,7 @@ class Submission:
         return found
 
     def _final(self, error: ConvertApiError) -> ConvertApiError:
-        """Return a verdict that answered the submit; a second transient one is final."""
+        """Return the error of a submit's verdict; a second transient verdict is final."""
         job = self._job
         is_final = job.request.cannot_be_longer(error, self._service_timeout) or job.note.is_second(
             error, job.client

@@ -30,12 +30,12 @@ _SKEW = 600.0
 class Target:
     """Where results are published.
 
-    :param overwrite: whether another file is replaced; None: only where the user named it.
+    :param overwrite: whether another file is replaced; None: only a file that the user named.
     :param inputs: URIs of all inputs, which no output may replace.
-    :param trusts_size: whether an output of the announced size is taken for this conversion's where
+    :param trusts_size: whether a file of the announced size counts as this conversion's output if
         the store keeps no stamps.
-    :param stamp: returns the stamp that an output of this conversion bears.
-    :param acceptance: what results must pass.
+    :param stamp: returns the stamp of this conversion's output at a URI.
+    :param acceptance: the checks that results must pass.
     """
 
     destination: Destination
@@ -50,20 +50,21 @@ class Target:
         return replace(self, stamp=ids.stamp)
 
     def at(self, destination: Destination) -> Target:
-        """Return another target of the same conversion."""
+        """Return a target of the same conversion at another destination."""
         return replace(self, destination=destination)
 
     @property
     def _replaces(self) -> bool:
-        # The service names what goes into a directory, and two sources may get one name.
+        # The service chooses the names in a directory, and two sources may get the same name.
         return not self.destination.is_directory if self.overwrite is None else self.overwrite
 
     def check(self, names: Sequence[str] = ()) -> None:
-        """Raise where a file is known to be in the way, or nothing can be written, before paying.
+        """Check, before anything is paid, that the results can be published.
 
-        `OutputExistsError` or `OutputNotWritableError`; nothing was paid.
+        `OutputExistsError` if a file is in the way, `OutputNotWritableError` if nothing can be
+        written.
 
-        :param names: the service's file names of the results, where they are known.
+        :param names: the service's file names of the results, if they are known.
         """
         place = self.destination
         place.check_writable()
@@ -93,14 +94,14 @@ class Target:
         )
 
     def accept(self, publication: Publication, names: Sequence[str], paid: Paid) -> None:
-        """Raise where what was staged must not be published, such as `ResultCheckError`.
+        """Raise if the staged results must not be published, for example `ResultCheckError`.
 
-        :param names: what the service calls the results, in the order of staging.
+        :param names: the service's names of the results, in the order of staging.
         """
         self.acceptance.apply(publication, self.destination, names, paid)
 
     def published(self, files: Sequence[ConvertedFile]) -> list[str] | None:
-        """Return the outputs if each is there as this conversion wrote it, else None."""
+        """Return the outputs if each exists as this conversion wrote it, else None."""
         uris = self.destination.outputs([file.name for file in files])
         stand = (self._stands(uri, file.size) for uri, file in zip(uris, files, strict=True))
         return uris if all(stand) else None
@@ -109,15 +110,15 @@ class Target:
         found = self.destination.state(uri)
         if found is None or found.size != size:
             return False
-        # The size alone proves nothing: another conversion's result may have the same.
+        # The size alone proves nothing: another conversion's result may have the same size.
         is_own = found.bears(self.stamp(uri))
         return self.trusts_size and _is_recent(found) if is_own is None else is_own
 
 
 def _is_recent(found: State) -> bool:
-    """Tell whether a file may be of a job that the service still knows.
+    """Tell whether a file may come from a job that the service still knows.
 
-    Else it is of an earlier conversion, whatever its size, such as that of an older version.
+    An older file comes from an earlier conversion, for example of another version of the source.
     """
     oldest = surroundings().clock.time() - RETENTION.total_seconds() - _SKEW
     return found.modified is None or found.modified > oldest

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _TRIES_CLEANED = 5
-"""Tries whose hidden files are known; each earlier one takes a request for each result."""
+"""Tries whose hidden files are cleaned up; each try costs the store one request per result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +27,10 @@ class TaskTry:
     :param number: counted from 1; clearing the task goes on counting.
     :param first_number: the number of the first try since the task was last cleared.
     :param is_again: whether Airflow has run this very try before, and rescheduled it.
-    :param is_last: whether Airflow starts no further try by itself.
+    :param is_last: whether Airflow starts no other try by itself.
     :param started: seconds since the epoch at which the try began.
-    :param execution_timeout: seconds after which Airflow ends the task; None where it never does.
-    :param random: set outside of tasks only, where no other process can make the same names.
+    :param execution_timeout: seconds after which Airflow ends the task; None if it never does.
+    :param random: set only outside of tasks, where no other process can derive the same ids.
     """
 
     dag_id: str = ""
@@ -49,14 +49,14 @@ class TaskTry:
     def from_context(cls, context: Mapping[str, Any], now: float) -> TaskTry:
         """Return the try of a running task.
 
-        :param now: seconds since the epoch; used where Airflow does not say when the try began.
+        :param now: seconds since the epoch; used if Airflow does not say when the try began.
         """
         ti = context["ti"]
         task = context.get("task") or getattr(ti, "task", None)
         limit = getattr(task, "execution_timeout", None)
         max_tries = getattr(ti, "max_tries", 0)
-        # Clearing a task sets its `max_tries` to the tries so far plus `retries`, from which the
-        # first try after it follows.
+        # Clearing a task sets its `max_tries` to the tries so far plus `retries`: the first try
+        # after that is `max_tries` - `retries` + 1.
         return cls(
             dag_id=ti.dag_id,
             run_id=ti.run_id,
@@ -72,7 +72,7 @@ class TaskTry:
 
     @classmethod
     def outside(cls, now: float) -> TaskTry:
-        """Return a substitute for a try where there is no task.
+        """Return a substitute for a try, outside of tasks.
 
         :param now: seconds since the epoch.
         """
@@ -81,7 +81,7 @@ class TaskTry:
 
     @property
     def is_durable(self) -> bool:
-        """Tell whether another process can make the same names again."""
+        """Tell whether another process can derive the same ids."""
         return not self.random
 
     @property
@@ -91,7 +91,7 @@ class TaskTry:
 
     @property
     def names(self) -> dict[str, Any]:
-        """Return what stays the same over all tries of the task instance."""
+        """Return what identifies the task instance, and is the same in all its tries."""
         if self.random:
             return {"random": self.random}
         return {
@@ -103,7 +103,7 @@ class TaskTry:
 
     @property
     def marks(self) -> list[str]:
-        """Return marks of this try's own files, and of the last tries before it, newest first."""
+        """Return the marks of this and earlier tries' hidden files, newest first."""
         if self.random:
             return [secrets.token_hex(4)]
         numbers = range(self.number, max(self.number - _TRIES_CLEANED, 0), -1)

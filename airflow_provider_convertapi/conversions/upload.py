@@ -1,4 +1,4 @@
-"""Upload a file under an id that we choose, once.
+"""Upload a file once, under an id that we choose.
 
 This module may change from release to release.
 """
@@ -33,11 +33,11 @@ def store(
 ) -> None:
     """Upload a file under the id, unless it is there already.
 
-    After a lost answer the file is looked for before the bytes are sent again.  An id that a broken
-    upload has left taken, which the service refuses with 400, is freed first.
+    After a lost answer it looks for the file before it sends the bytes again.  If a broken upload
+    has taken the id, which the service answers with 400, it frees the id first.
 
     :param may_be_there: whether an earlier try may have uploaded it.
-    :param until: monotonic seconds after which a throttled call is given up; None: five waits.
+    :param until: monotonic seconds after which a throttled call gives up; None means five waits.
     """
     if may_be_there and _is_stored(client, file_id, source.size, until):
         return

@@ -1,4 +1,4 @@
-"""Check single values that a user gave; `ParameterError` names what is wrong.
+"""Check single values that a user gave; `ParameterError` names the argument.
 
 This module may change from release to release.
 """
@@ -43,17 +43,19 @@ _LONGEST_NAME = 200
 
 
 def wrong(name: str, complaint: str) -> ParameterError:
-    """Return the error that an argument is wrong."""
+    """Return the error for an argument that is wrong.
+
+    :param complaint: the rest of a sentence that begins with `name`, without its full stop.
+    """
     return ParameterError(f"{name} {complaint}.", {name: [complaint]})
 
 
 def plain_text(name: str, value: object) -> str:
-    """Return an argument's text, also of a path object; an empty one is an error."""
+    """Return the text of an argument or path object; `ParameterError` if it is empty."""
     text = fspath(value) if isinstance(value, PathLike) else value
     if not isinstance(text, str):
-        text = (
-            str(text) if hasattr(text, "protocol") else text
-        )  # in some versions of Airflow an ObjectStoragePath is not a PathLike
+        # In some versions of Airflow an ObjectStoragePath is not a PathLike.
+        text = str(text) if hasattr(text, "protocol") else text
     if not isinstance(text, str):
         raise wrong(name, f"{is_a(value)}; it must be text")
     if not text.strip() or text.strip() == "None":
@@ -77,9 +79,9 @@ def callable_or_none(name: str, value: Any) -> Any:
 
 
 def seconds(name: str, value: object, least: float | None = None) -> float:
-    """Return an argument's seconds, also of a `timedelta` or of the text of a number.
+    """Return the seconds of an argument: a number, its text, or a `timedelta`.
 
-    :param least: the least that it may be; None: anything above 0.
+    :param least: the least allowed value; None allows anything above 0.
     """
     bound = "above 0" if least is None else f"of at least {least:g}"
     number = value.total_seconds() if isinstance(value, timedelta) else to_number(value)
@@ -90,9 +92,9 @@ def seconds(name: str, value: object, least: float | None = None) -> float:
 
 
 def flag(name: str, value: object, *, optional: bool = False) -> bool | None:
-    """Return an argument that is True or False; any text would count as True.
+    """Return an argument that is True or False; text is refused, since any text counts as True.
 
-    :param optional: whether None may stand for neither.
+    :param optional: whether None is allowed as well.
     """
     if isinstance(value, bool) or (value is None and optional):
         return value
@@ -102,14 +104,14 @@ def flag(name: str, value: object, *, optional: bool = False) -> bool | None:
 def whole(
     name: str, value: object, least: int, most: int | None = None, *, optional: bool = False
 ) -> int | None:
-    """Return an argument's whole number, also of text; None where it is `optional` and not given.
+    """Return the whole number of an argument or its text; None if it is `optional` and not given.
 
-    :param least: the least that it may be, and `most` the most, if there is one.
+    :param least: the least allowed value; `most` is the greatest, None for no limit.
     """
     if value is None and optional:
         return None
     number = to_number(value)
-    # An infinite number is not a whole one, and NaN differs from everything.
+    # `number - number` is 0 neither for infinity nor for NaN.
     is_whole = number is not None and number - number == 0 and number == int(number)
     if number is None or not is_whole or number < least or (most is not None and number > most):
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
@@ -118,7 +120,7 @@ def whole(
 
 
 def to_number(value: object) -> float | None:
-    """Return a number, also one that a template rendered to text; None where it is not one."""
+    """Return a number, or the number of a rendered text; None if it is not one."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -132,7 +134,7 @@ _OF_A_PLAN = frozenset({"to_convert", "manifest"})
 
 
 def is_summary(item: object) -> bool:
-    """Tell whether a source is what a batch returned."""
+    """Tell whether a source is a batch's summary; `ParameterError` if it is a batch's plan."""
     if not isinstance(item, Mapping):
         return False
     if item.keys() >= _OF_A_PLAN:
@@ -141,7 +143,7 @@ def is_summary(item: object) -> bool:
 
 
 def flatten(source: object) -> list[object]:
-    """Return the sources one by one: mapped tasks pass a sequence of lists."""
+    """Return the sources one by one; mapped tasks pass a sequence of lists."""
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         return [item for part in source for item in flatten(part)]
     return [source]
@@ -160,7 +162,7 @@ def split_parameters(
 ) -> tuple[dict[str, str], dict[str, str], int | None]:
     """Check a converter's parameters; return URIs of files, the others as text, and `Timeout`.
 
-    :param field: what the user calls them.
+    :param field: the user's name of the argument.
     """
     given = _parameters(parameters, field)
     files = {
@@ -184,7 +186,7 @@ def split_parameters(
 
 
 def key_text(value: object) -> str | None:
-    """Return the text of a `conversion_key`; None where there is none."""
+    """Return the text of a `conversion_key`; None if there is none."""
     if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
         return None if value is None else str(value)
     raise wrong("conversion_key", f"{is_a(value)}; it must be text")
@@ -194,9 +196,9 @@ ON_QUOTA = ("fail", "raise")
 
 
 class Options:
-    """The arguments that can be checked each by itself.
+    """The arguments that can be checked alone.
 
-    :param checks: what checks each, by name, and returns it as it is used.
+    :param checks: for each argument, a function that checks it and returns its final form.
     """
 
     def __init__(self, checks: Mapping[str, Callable[[Any], Any]]) -> None:
@@ -204,7 +206,7 @@ class Options:
         self.values_of = itemgetter(*checks)
 
     def check(self, name: str, value: object) -> Any:
-        """Return a checked argument; one that needs other arguments to be checked, as it is."""
+        """Return a checked argument; unchanged if it can only be checked together with others."""
         return self.checks[name](value) if name in self.checks else value
 
 
@@ -248,7 +250,7 @@ _STEP_KEYS = ("to_format", "from_format", "parameters")
 def check_step_keys(field: str, step: object) -> None:
     """Check that a step is a mapping with the right keys.
 
-    :param field: what the user calls it.
+    :param field: the user's name of the step.
     """
     if not isinstance(step, Mapping) or "to_format" not in step or not set(step) <= {*_STEP_KEYS}:
         strange = (

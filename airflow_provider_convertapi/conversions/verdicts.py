@@ -1,4 +1,4 @@
-"""Remember verdicts that leave no job behind, so that a second one of its kind is final.
+"""Remember verdicts that leave no job behind, so that a second such verdict is final.
 
 This module may change from release to release.
 """
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.ids import JobIds
 
 _PART = "transient verdict"
-"""The key in its file id, which no input has."""
+"""The key of the note in its file id; no input has this key."""
 
 _REFUSED = "refused.txt"
-"""The name of a note that a result was refused."""
+"""The name of the note that says that a result was refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictNote:
-    """What is known of an earlier verdict that one more attempt may change.
+    """A note of an earlier transient verdict, or of a refused result.
 
-    A verdict in answer to the paid request itself leaves no job that a later try could find, and
-    the number of a try does not tell what became of the tries before.  A batch has its manifest;
-    for any other task it is noted at the service, by a file of one byte under a derived id.  That
-    costs nothing, holds nothing of the document, and is deleted by the service within three hours.
+    A verdict that answers the paid request itself leaves no job that a later try could find, and
+    the number of a try does not tell how the earlier tries ended.  A batch has its manifest; any
+    other task notes the verdict at the service, as a file of one byte under a derived id.  The file
+    is free, holds nothing of the document, and the service deletes it within three hours.
 
-    :param ids: the ids of the conversion; None where the caller remembers its verdicts.
+    :param ids: the ids of the conversion; None if the caller remembers its verdicts.
     :param may_exist: whether an earlier try or run may have left a note.
     :param is_remembered: whether the caller remembers such a verdict.
-    :param is_timeout: whether that was that the service's `Timeout` was over.
+    :param is_timeout: whether the remembered verdict was a timeout.
     """
 
     ids: JobIds | None
@@ -56,7 +56,7 @@ class VerdictNote:
         return False
 
     def is_second(self, verdict: ConvertApiError, client: Client) -> bool:
-        """Tell whether there was such a verdict before; note this one where there was none."""
+        """Tell whether there was such a verdict before; note this one if there was none."""
         if self.ids is None or not verdict.transient:
             return self.is_remembered
         try:
@@ -70,7 +70,7 @@ class VerdictNote:
     def note_refusal(self, client: Client) -> None:
         """Note that the result was refused, so that another try does not pay for it again."""
         if self.ids is not None:
-            with suppress(ConvertApiError):  # then a cleared task pays again
+            with suppress(ConvertApiError):  # without the note, a cleared task pays again
                 client.call(upload(_OneByte(_REFUSED), _file_id(self.ids)))
 
     def is_of_refusal(self, client: Client) -> bool:
@@ -78,18 +78,18 @@ class VerdictNote:
         return self.may_exist and self._name(client) == _REFUSED
 
     def forget(self, client: Client) -> None:
-        """Delete the note: the conversion has ended well."""
+        """Delete the note, because the conversion has succeeded."""
         if self.ids is not None and self.may_exist:
             with suppress(ConvertApiError):  # the service deletes it within three hours
                 client.call(delete_file(_file_id(self.ids)))
 
     def _code(self, client: Client) -> int | None:
-        """Return the Code of the noted verdict, 0 where it cannot be read; None without a note."""
+        """Return the Code of the noted verdict, 0 if it cannot be read; None without a note."""
         name = self._name(client)
         return None if name is None else int("".join(filter(str.isdigit, name)) or 0)
 
     def _name(self, client: Client) -> str | None:
-        """Return the name of the note, None where there is none."""
+        """Return the name of the note; None if there is none."""
         found = None if self.ids is None else client.call(find_file(_file_id(self.ids)))
         return None if found is None else found.name
 

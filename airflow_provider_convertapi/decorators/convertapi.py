@@ -1,4 +1,4 @@
-"""The decorator ``@task.convertapi``: the function returns what is converted."""
+"""The decorator ``@task.convertapi``: the decorated function returns the source."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["convertapi_task"]
 
 _NOT_YET = "{{ 'what the function returns' }}"
-"""Shown as the source until the function has run; templated, since it is not known before."""
+"""The source until the function has run; a template, so that nothing checks it at parse time."""
 
 _MOST_SEALED = 32 * 1024
-"""Characters of a sealed source that a trigger takes with it: MySQL has 64 KiB for all its
-arguments."""
+"""The most characters of a sealed source among a trigger's arguments, for all of which MySQL has
+64 KiB."""
 
 
 def convertapi_task(
@@ -38,9 +38,9 @@ def convertapi_task(
 ) -> TaskDecorator:
     """Make a task that converts what the decorated function returns.
 
-    The function returns one source, or a list of them, as `ConvertApiOperator` takes it; where it
-    returns an empty list, the task is skipped.  All arguments are those of the operator but for
-    `source`, and the task returns the URIs of the outputs.
+    The function returns one source or a list of them, as `ConvertApiOperator` takes; if it returns
+    an empty list, the task is skipped.  The arguments are those of the operator except `source`,
+    and the task returns the URIs of the outputs.
 
     :param python_callable: the function.
     """
@@ -91,7 +91,6 @@ class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
         return super().execute_complete(context, event)
 
     def _call(self, context: Context) -> None:
-
         context_merge(context, self.op_kwargs)
         kwargs = determine_kwargs(self.python_callable, self.op_args, context)
         with self._explicit_failures():
@@ -107,9 +106,9 @@ class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
         self._conceal()
 
     def _sealed_source(self, session: Session) -> str:
-        """Return what the function has returned, for the task that resumes; empty where too long.
+        """Return the function's result, encrypted for the resumed task; empty if it is too long.
 
-        It may hold a signed URL, so that only the connection's key opens it.
+        It may hold a signed URL, so only the connection's key can open it.
         """
         from airflow_provider_convertapi.api.ids import seal
         from airflow_provider_convertapi.conversions.values import flatten, plain_text
@@ -123,7 +122,7 @@ class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
         return sealed if len(sealed) <= _MOST_SEALED else ""
 
     def _unsealed(self, context: Context, found: JobEvent) -> Any:
-        """Return what was sealed, None where it was too long; checks that the key is the same."""
+        """Return the sealed source, None if it was too long; `AuthenticationError` on a new key."""
         from airflow_provider_convertapi.api.ids import unseal
 
         session = self._open_session(context)

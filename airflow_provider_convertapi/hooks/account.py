@@ -1,4 +1,4 @@
-"""What the master token shows: the account, and a report of its conversions.
+"""Read the account with the master token, and write a report of its conversions.
 
 This module may change from release to release.
 """
@@ -41,7 +41,7 @@ _MOST_COLUMNS = 100
 
 @contextmanager
 def account_calls(settings: ConnectionSettings) -> Iterator[None]:
-    """Check that there is a master token before calls that need it; errors name that field."""
+    """Check that there is a master token before calls that need it; errors name the field."""
     with explicit_failures():
         check_master_token(settings)
         try:
@@ -51,7 +51,7 @@ def account_calls(settings: ConnectionSettings) -> Iterator[None]:
 
 
 def check_master_token(settings: ConnectionSettings) -> None:
-    """Raise `ConnectionConfigError` where the connection has no master token."""
+    """Raise `ConnectionConfigError` if the connection has no master token."""
     if not settings.master_token:
         raise ConnectionConfigError(
             f"Connection {settings.conn_id!r}: extra master_token is empty, and ConvertAPI shows "
@@ -60,7 +60,7 @@ def check_master_token(settings: ConnectionSettings) -> None:
 
 
 def checked_days(first_day: str | date, last_day: str | date) -> tuple[str, str]:
-    """Return both days as ConvertAPI wants them; `ParameterError` names the one that is wrong."""
+    """Return both days in ConvertAPI's form; `ParameterError` names the one that is wrong."""
     days = _day("first_day", first_day), _day("last_day", last_day)
     if days[0] > days[1]:
         raise wrong("last_day", f"is {days[1]}, before first_day, which is {days[0]}.")
@@ -69,7 +69,7 @@ def checked_days(first_day: str | date, last_day: str | date) -> tuple[str, str]
 
 def _day(field: str, value: str | date) -> str:
     try:
-        # Of a time, which `{{ ts }}` renders to, the day.
+        # `{{ ts }}` renders to a time: take its day.
         return date.fromisoformat(str(value).strip()[:10]).isoformat()
     except ValueError:
         complaint = f"is {str(value)!r}, which is not a day; write YYYY-MM-DD."
@@ -85,7 +85,7 @@ def write_statistics(
 ) -> str:
     """Write the conversions of some days as a report; return its URI.
 
-    The answer waits on the local disk, so that memory does not grow with it.
+    The answer is first written to the local disk, so that memory does not grow with it.
 
     :param days: the first and the last, `YYYY-MM-DD`.
     :param destination: a file, or a directory when it ends in ``/``.
@@ -112,7 +112,7 @@ def write_statistics(
 def _fetch(client: Client, days: tuple[str, str], answer: BinaryIO) -> tuple[list[str], int]:
     """Fetch the answer and read it once; return its columns and the number of rows.
 
-    A transfer that breaks off is repeated, which costs nothing.
+    An interrupted transfer is repeated, which is free.
     """
     attempt = 1
     while True:
@@ -159,12 +159,12 @@ def _report(
     writer = csv.DictWriter(line, columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        yield _taken(line)
+        yield _take_text(line)
         writer.writerow({name: cell(value) for name, value in row.items()})
-    yield _taken(line)
+    yield _take_text(line)
 
 
-def _taken(line: io.StringIO) -> bytes:
+def _take_text(line: io.StringIO) -> bytes:
     text = line.getvalue()
     line.seek(0)
     line.truncate()

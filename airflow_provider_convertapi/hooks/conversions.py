@@ -1,4 +1,4 @@
-"""What the hook converts with: the operators' work, without an operator.
+"""The conversions of the hook, which do what the operators do.
 
 This module may change from release to release.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def convert(session: Session, arguments: ConversionArguments) -> ConversionResult:
-    """Run one conversion to its end; nothing where its source is nothing that a batch made."""
+    """Run one conversion to its end; if its source is a batch that made nothing, do nothing."""
     _mask_secrets(arguments)
     source = with_outputs(arguments.source)
     if source is not arguments.source and not source:
@@ -47,7 +47,7 @@ def convert_batch(session: Session, arguments: BatchArguments) -> dict[str, Any]
 
 
 def plan(session: Session, arguments: BatchArguments) -> dict[str, Any]:
-    """Return what a batch would do, or one conversion where the destination names a file."""
+    """Return what a batch would do, or what one conversion would if the destination is a file."""
     place = str(arguments.destination)
     if extension_of(place) and not place.endswith("/"):
         return _plan_of_one(arguments)

@@ -1,4 +1,4 @@
-"""The hook: an Airflow connection in, authenticated calls of ConvertAPI out."""
+"""The hook: authenticated calls of ConvertAPI, with the settings of an Airflow connection."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ DEFAULT_SETTLE = 30.0
 class ConvertApiHook(BaseHook):
     """Call ConvertAPI with the token and the Kid of an Airflow connection.
 
-    Constructing it reads nothing and sends nothing.  In a task it signs one JWT, renews it before
-    it expires, and registers it with Airflow's masker at once.  Permanent errors are raised as
-    `airflow_provider_convertapi.failures`, so that a `@task` fails without using up retries.
+    The constructor reads nothing and sends nothing.  In a task the hook signs one JWT, renews it
+    before it expires, and registers it with Airflow's masker at once.  Permanent errors are raised
+    as `airflow_provider_convertapi.failures`, so that a `@task` fails without using up retries.
 
     :param convertapi_conn_id: the connection's id.
     """
@@ -91,11 +91,12 @@ class ConvertApiHook(BaseHook):
     ) -> Session:
         """Return the session of this hook, for this provider's own operators and sensors.
 
-        It may change from release to release.  The first call opens it, later ones return the same.
+        It may change from release to release.  The first call opens the session; later calls return
+        the same one.
 
-        :param task: the try that converts; None: the one that Airflow is running, if any.
-        :param log: None: the hook's own.
-        :param tags: those of Airflow's metrics; None: the hook's name as the operator.
+        :param task: the try that converts; None means the one that Airflow is running, if any.
+        :param log: None means the hook's own logger.
+        :param tags: tags of Airflow's metrics; None means the hook's name as the operator.
         """
         from airflow_provider_convertapi.airflow_names import (
             AirflowTaskTerminated,
@@ -168,7 +169,8 @@ class ConvertApiHook(BaseHook):
         )
 
     def _ask(self, endpoint: Endpoint[str]) -> str:
-        return self._client.call(endpoint)  # not earlier: the client itself needs the credentials
+        # The client is only opened here, because it needs the credentials itself.
+        return self._client.call(endpoint)
 
     def get_conn(self) -> requests.Session:
         """Return a `requests.Session` that sends the token to the connection's host only."""
@@ -177,7 +179,7 @@ class ConvertApiHook(BaseHook):
             return self._client.session
 
     def issue_token(self, lifetime: int | None = None, client_ip: str | None = None) -> str:
-        """Return a fresh JWT, for example for a browser; registered with Airflow's masker.
+        """Return a fresh JWT, for example for a browser; it is registered with Airflow's masker.
 
         :param lifetime: seconds; None means the connection's `jwt_lifetime`.
         :param client_ip: comma-separated hosts that may use it; None means the connection's.
@@ -205,9 +207,9 @@ class ConvertApiHook(BaseHook):
         """Convert, publish the results under `destination`, and return their URIs.
 
         The arguments are those of `ConvertApiOperator`.  In a task the conversion is durable: a
-        retry finds it and does not pay again, and neither does a second call that asks for the
-        same.  Outside of tasks no other process can find it again.  Where `source` is what a batch
-        made, and that is nothing, the list is empty.
+        retry, or a second call with the same arguments, finds it and does not pay again.  Outside
+        of tasks no other process can find it again.  If `source` is the summary of a batch that
+        made nothing, the list is empty.
         """
         return self.run(
             source,
@@ -234,8 +236,7 @@ class ConvertApiHook(BaseHook):
     ) -> ConversionResult:
         """Convert as `convert` does; return the `outputs`, the `cost`, and what was `charged` now.
 
-        `charged` is 0 where an earlier try had paid.
-        The arguments are those of `ConvertApiOperator`.
+        `charged` is 0 if an earlier try has paid.  The arguments are those of `ConvertApiOperator`.
         """
         from airflow_provider_convertapi.hooks.conversions import convert
         from airflow_provider_convertapi.hooks.keywords import conversion_arguments
@@ -243,7 +244,7 @@ class ConvertApiHook(BaseHook):
         given = conversion_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        with self._telling(given):
+        with self._reporting_failures(given):
             return convert(self.open_session(), given)
 
     def convert_batch(
@@ -255,7 +256,7 @@ class ConvertApiHook(BaseHook):
     ) -> dict[str, Any]:
         """Convert what the manifest beside the outputs does not settle, and return the summary.
 
-        The arguments are those of `ConvertApiBatchOperator`; it waits here, and does not defer.
+        The arguments are those of `ConvertApiBatchOperator`; the call waits, and does not defer.
         """
         from airflow_provider_convertapi.hooks.conversions import convert_batch
         from airflow_provider_convertapi.hooks.keywords import batch_arguments
@@ -266,7 +267,7 @@ class ConvertApiHook(BaseHook):
         )
         session = self.open_session()
         session.new_board = board_of(_running_context() or {}, session.log)
-        with self._telling(given):
+        with self._reporting_failures(given):
             return convert_batch(session, given)
 
     def plan(
@@ -276,9 +277,9 @@ class ConvertApiHook(BaseHook):
         destination: PathArgument,
         **arguments: Unpack[BatchKeywords],
     ) -> dict[str, Any]:
-        """Say what `convert_batch` would do, and the least it would cost; send and write nothing.
+        """Return what `convert_batch` would do, and its least cost; send and write nothing.
 
-        Where `destination` names a file, with an extension, it is what `convert` would do.
+        If `destination` names a file, with an extension, return what `convert` would do.
 
         The totals are `to_convert`, `reused`, `failed` and `least_cost`, with a few `examples`.
         The arguments are those of `ConvertApiBatchOperator`.
@@ -289,17 +290,17 @@ class ConvertApiHook(BaseHook):
         given = batch_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        with self._telling(given):
+        with self._reporting_failures(given):
             return plan(self.open_session(), given)
 
-    def _telling(self, given: ConversionArguments) -> AbstractContextManager[None]:
-        """Raise permanent errors as failures; log what a person has to know first."""
+    def _reporting_failures(self, given: ConversionArguments) -> AbstractContextManager[None]:
+        """Log errors, and raise the permanent ones as failures, which are not retried."""
         from airflow_provider_convertapi.conversions.failure_log import FailureLog
 
         session = self.open_session()
-        session.bill = None  # of the call before this one
-        told = FailureLog(session.log, lambda: given.source, lambda: session.bill)
-        return explicit_failures(quota=given.on_quota_exhausted, tell=told.tell)
+        session.bill = None  # it may be that of an earlier call
+        failure_log = FailureLog(session.log, lambda: given.source, lambda: session.bill)
+        return explicit_failures(quota=given.on_quota_exhausted, tell=failure_log.tell)
 
     @property
     def _logger(self) -> logging.Logger:
@@ -309,7 +310,7 @@ class ConvertApiHook(BaseHook):
     def upload(self, source: Any) -> str:
         """Store a file at ConvertAPI for up to three hours and return its file id.
 
-        The id opens the file without credentials: treat it as a secret.
+        Anyone who has the id can read the file: treat it as a secret.
 
         :param source: a local path or an object storage URI.
         """
@@ -321,7 +322,7 @@ class ConvertApiHook(BaseHook):
     def download(self, file_id: str, destination: Any) -> str:
         """Fetch a stored file, publish it whole, and return its URI.
 
-        `ResultExpiredError` when the service no longer has it.
+        `ResultExpiredError` if the service no longer has it.
 
         :param file_id: what `upload` returned, or a result's id.
         :param destination: a file, or a directory when it ends in ``/`` (the file keeps its name).
@@ -332,7 +333,7 @@ class ConvertApiHook(BaseHook):
             return download(self._client, file_id, str(destination), self._logger)
 
     def delete(self, file_id: str) -> bool:
-        """Delete a stored file at ConvertAPI; false where there was none.
+        """Delete a stored file at ConvertAPI; return False if there was none.
 
         :param file_id: what `upload` returned, or a result's id.
         """
@@ -349,7 +350,7 @@ class ConvertApiHook(BaseHook):
     def get_statistics(self, start_date: str, end_date: str) -> list[dict[str, Any]]:
         """Return the conversions between two dates; needs the master token.
 
-        `write_statistics` takes any number of them.
+        The answer may have at most 8 MiB; `write_statistics` has no such limit.
 
         :param start_date: the first day, as ``YYYY-MM-DD``.
         :param end_date: the last day, as ``YYYY-MM-DD``.
@@ -387,10 +388,9 @@ class ConvertApiHook(BaseHook):
             return write_statistics(self._client, days, str(destination), format, self._logger)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say whether what tasks would send is accepted; spends no conversion, never raises.
+        """Tell whether ConvertAPI accepts the connection; spends no conversion, never raises.
 
-        It asks for a conversion without a file, with the very credential of the connection's
-        `auth`.
+        It asks for a conversion without a file, with the credential that tasks would send.
         """
         from airflow_provider_convertapi.hooks.probe import probe
 
@@ -411,7 +411,7 @@ class ConvertApiHook(BaseHook):
 
 
 def _running_try() -> TaskTry:
-    """Return the try of the task that Airflow is running here; a random one outside of tasks."""
+    """Return the try of the task that Airflow is running; a random one outside of tasks."""
     context = _running_context()
     if context is None:
         return TaskTry.outside(surroundings().clock.time())

@@ -1,4 +1,4 @@
-"""The secrets that requests carry: API token, master token, and JWTs made from the API token.
+"""The secrets that requests are sent with: API token, master token, and JWTs.
 
 This module may change from release to release.
 """
@@ -25,7 +25,7 @@ _LIFETIME_MARGIN = 60
 
 
 def turned_to_the_service(conn_id: str) -> str:
-    """Return what the log says when a JWT that was signed here was refused."""
+    """Return the log line for a JWT that was signed here and refused."""
     return (
         f"Connection {conn_id!r}: ConvertAPI refused a JWT that was signed here with the API token "
         "(HTTP 401), which cost nothing. It is asked for one with POST /token/jwt, which is used "
@@ -36,8 +36,8 @@ def turned_to_the_service(conn_id: str) -> str:
 class Credentials:
     """The credentials of one connection; all threads share a JWT until it is about to expire.
 
-    :param execution_timeout: seconds that the task may run; None where it has no limit.
-    :param ask: makes the call to the service that returns a JWT.
+    :param execution_timeout: seconds that the task may run; None if it has no limit.
+    :param ask: calls the service's endpoint that returns a JWT.
     :param clock: seconds since the epoch.
     :param say: logs a warning.
     """
@@ -61,17 +61,17 @@ class Credentials:
         self._renewing = threading.Lock()
 
     def secret(self, kind: Credential) -> str:
-        """Return the secret of a kind, a JWT where the connection says so."""
+        """Return the secret of a kind; `TOKEN` is a JWT, unless `auth` is ``api_token``."""
         if kind is Credential.MASTER:
             return self._settings.master_token or ""
         if kind is Credential.API_TOKEN or self._settings.auth == "api_token":
             return self._settings.api_token
-        with self._renewing:  # one token for all threads: Airflow's masker keeps each for ever
+        with self._renewing:  # one JWT for all threads: Airflow's masker keeps each one for ever
             since = self._clock()
             return self._current.get() or self._current.set(self._next(), since)
 
     def renew(self, refused: str) -> bool:
-        """Stop using a JWT that was refused; False where there are no JWTs to renew."""
+        """Stop using a JWT that was refused; False if there are no JWTs to renew."""
         if self._settings.auth == "api_token":
             return False
         with self._renewing:
@@ -81,7 +81,7 @@ class Credentials:
 
     @property
     def turned(self) -> bool:
-        """Whether JWTs are asked for because one that was signed here was refused."""
+        """Whether the service issues the JWTs, because one that was signed here was refused."""
         return self._current.turned
 
     def both_refused(
@@ -120,6 +120,6 @@ class Credentials:
                 lifetime=lifetime,
                 client_ip=client_ip,
             )
-        # Masked before it is used, so that no line of a log can show it.
+        # Masked before it is used, so that no log line can show it.
         mask(token)
         return token

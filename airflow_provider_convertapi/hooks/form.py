@@ -1,6 +1,6 @@
 """The connection form of Airflow before 3.2, derived from `provider_info` to keep both equal.
 
-Airflow 3.2 and later never call this: they read `provider_info` itself.
+Airflow 3.2 and later do not call this: they read `provider_info`.
 
 This module may change from release to release.
 """
@@ -23,7 +23,7 @@ def connection_form_widgets() -> dict[str, Any]:
 
 
 def ui_field_behaviour() -> dict[str, Any]:
-    """Say which standard fields are hidden, renamed and hinted at, for ``get_ui_field_behaviour``.
+    """Return how the standard fields are shown, for ``get_ui_field_behaviour``.
 
     :returns: the keys `hidden_fields`, `relabeling` and `placeholders`.
     """

@@ -1,4 +1,4 @@
-"""The arguments that the hook takes by the operators' names, with the operators' defaults.
+"""The hook's arguments: the operators' names, with the operators' defaults.
 
 This module may change from release to release.
 """
@@ -97,10 +97,10 @@ _BATCH_DEFAULTS: dict[str, Any] = _DEFAULTS | {
 
 
 def conversion_arguments(**given: Any) -> ConversionArguments:
-    """Return the arguments of one conversion; `TypeError` for a name that it does not have."""
+    """Return the arguments of one conversion; `TypeError` for an unknown name."""
     return ConversionArguments(**_DEFAULTS | given)
 
 
 def batch_arguments(**given: Any) -> BatchArguments:
-    """Return the arguments of a batch; `TypeError` for a name that it does not have."""
+    """Return the arguments of a batch; `TypeError` for an unknown name."""
     return BatchArguments(**_BATCH_DEFAULTS | given)

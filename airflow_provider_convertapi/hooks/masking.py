@@ -1,4 +1,4 @@
-"""Register what must not be shown with Airflow's masker.
+"""Register secrets with Airflow's masker.
 
 This module may change from release to release.
 """

@@ -1,4 +1,4 @@
-"""Count in Airflow's own metrics, where those are on.
+"""Count conversions in Airflow's metrics, if they are on.
 
 This module may change from release to release.
 """
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.session import Decision
 
 _FAMILY = "resumable_job"
-"""What Airflow calls the metrics of its `ResumableJobMixin`, from 3.3 on."""
+"""The prefix of the metrics of Airflow's `ResumableJobMixin`, from Airflow 3.3 on."""
 
 _log = logging.getLogger(__name__)
 
 
 def count(name: str, value: int, pair: Pair) -> None:
-    """Add to a counter, tagged with the formats; what is wrong with it never fails a task."""
+    """Add to a counter, tagged with the formats; an error here never fails a task."""
     try:
         from airflow_provider_convertapi.airflow_names import Stats
 
         Stats.incr(name, value, tags={"from_format": pair[0], "to_format": pair[1]})
-    except Exception as error:  # noqa: BLE001 - a server of metrics must not cost a paid conversion
+    except Exception as error:  # noqa: BLE001 - a metrics server must not cost a paid conversion
         _log.debug("%s was not counted: %s", name, error)
 
 
 def count_decision(tags: Mapping[str, str], decision: Decision) -> None:
-    """Count as Airflow's mixin does, so that a dashboard of resumable jobs counts these, too.
+    """Count as Airflow's mixin does, so that dashboards of resumable jobs show these jobs, too.
 
-    Does nothing before Airflow 3.3, which has no such metrics, and never raises.
+    Does nothing before Airflow 3.3, which has no such metrics.  Never raises.
     """
     try:
         from airflow_provider_convertapi.airflow_names import incr

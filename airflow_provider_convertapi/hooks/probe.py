@@ -1,4 +1,4 @@
-"""Single transfers and the connection test: what the hook does besides converting.
+"""The hook's download of single files, and its connection test.
 
 This module may change from release to release.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.connection import ConnectionSettings
 
 _TEST_TIMEOUT = 10.0
-"""Seconds: the test runs inside the web server, which must not hang for a dead host."""
+"""Seconds; the test runs in the web server, which must not hang if the host is dead."""
 
 
 def download(client: Client, file_id: str, destination: str, log: logging.Logger) -> str:
@@ -49,9 +49,9 @@ def download(client: Client, file_id: str, destination: str, log: logging.Logger
 
 
 def probe(settings: ConnectionSettings, client: Client, log: logging.Logger) -> tuple[bool, str]:
-    """Test a connection without spending a conversion; say what was shown, and on which host.
+    """Test a connection without spending a conversion; return the result, and where it was tested.
 
-    :param client: the one that tasks would use; only its patience is shortened.
+    :param client: the client that tasks would use; only its timeout and retries are reduced.
     """
     quick = replace(
         client, http_timeout=min(settings.http_timeout, _TEST_TIMEOUT), backoff=Backoff(attempts=1)
@@ -71,7 +71,7 @@ def probe(settings: ConnectionSettings, client: Client, log: logging.Logger) -> 
 
 
 def _prove_credential(settings: ConnectionSettings, client: Client, used: Credentials) -> str:
-    """Show that the credential of the connection's `auth` converts; return how, in a sentence."""
+    """Check that the service accepts the credential of the connection's `auth`; say how it does."""
     try:
         some_left = client.call(endpoints.check_credential())
     except AuthenticationError as error:

@@ -1,4 +1,4 @@
-"""Where Airflow keeps a task's progress: its task state store, from 3.3 on.
+"""Show a task's progress in Airflow's task state store, which Airflow has from 3.3 on.
 
 This module may change from release to release.
 """
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.board import Board
 
 KEY = "progress"
-"""Under which Airflow's page, and its REST API, show it."""
+"""The key under which Airflow's page and its REST API show the progress."""
 
 
 def board_of(context: Mapping[str, Any], log: logging.Logger) -> Callable[[], Board] | None:
-    """Return what makes the board of a task; None where its Airflow has no store."""
+    """Return a function that makes the board of a task; None if Airflow has no such store."""
     store = context.get("task_state_store")
     if store is None:
         return None
@@ -31,7 +31,7 @@ def board_of(context: Mapping[str, Any], log: logging.Logger) -> Callable[[], Bo
 
 
 def _is_beside_supervisor() -> bool:
-    """Tell whether the task runs in its supervisor's process, which takes one thread at a time."""
+    """Tell whether the task runs in its supervisor's process, which serves one thread at a time."""
     runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
     comms = getattr(runner, "SUPERVISOR_COMMS", None)
     return comms is not None and not hasattr(comms, "_thread_lock")

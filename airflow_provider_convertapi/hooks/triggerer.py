@@ -1,4 +1,4 @@
-"""Reach ConvertAPI from a triggerer: many triggers, one event loop, nothing that blocks it.
+"""Call ConvertAPI from a triggerer: many triggers share an event loop, which must never block.
 
 This module may change from release to release.
 """
@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 _tokens: dict[ConnectionSettings, CurrentToken] = {}
 """One JWT for all triggers of a connection in this process.
 
-Airflow's masker compiles its pattern again for every new secret and never forgets one, so that a
-JWT for each trigger would slow down a triggerer that runs for weeks.
+Airflow's masker compiles its pattern again for every new secret and never forgets one, so a JWT for
+each trigger would slow down a triggerer that runs for weeks.
 """
 
 
@@ -40,7 +40,7 @@ _lookups: dict[tuple[asyncio.AbstractEventLoop, str], asyncio.Task[Connection]] 
 """Connections that are being looked up.
 
 A triggerer that starts a thousand triggers at once would ask Airflow a thousand times, one after
-the other: 27 ms each on Airflow 3.1.  They share what is under way; nothing is kept.
+the other: 27 ms each on Airflow 3.1.  Triggers share a lookup while it runs; no result is kept.
 """
 
 
@@ -50,15 +50,15 @@ async def _find_connection(hook: ConvertApiHook) -> Connection:
     if lookup is None:
         lookup = _lookups[key] = asyncio.create_task(_look_up(hook))
         lookup.add_done_callback(lambda _: _lookups.pop(key, None))
-    return await asyncio.shield(lookup)  # a trigger that is cancelled does not end it for others
+    return await asyncio.shield(lookup)  # a cancelled trigger must not end the lookup for others
 
 
 async def _look_up(hook: ConvertApiHook) -> Connection:
     """Look the connection up without blocking the loop.
 
-    Up to 3.3.1 Airflow's own `aget_connection` registers the connection's secrets with a blocking
-    call, which may fail while another trigger waits for an answer of its supervisor.  Airflow 3.3.2
-    fixed that and brought `aextra_dejson`; before it, a thread asks.
+    Up to Airflow 3.3.1 `aget_connection` registers the connection's secrets with a blocking call,
+    which may fail while another trigger waits for an answer from the supervisor.  Airflow 3.3.2
+    fixed that and added `aextra_dejson`; with older versions a thread does the lookup.
     """
     from airflow_provider_convertapi.airflow_names import Connection
 
@@ -73,7 +73,7 @@ async def read_settings(hook: ConvertApiHook) -> ConnectionSettings:
     """Read a connection in the way that the installed Airflow allows in an event loop."""
     settings = ConnectionSettings.from_connection(await _find_connection(hook))
     if settings not in _tokens:
-        # Before the next `await`: in a triggerer that starts, a thousand triggers get here at once.
+        # Set before the next `await`: when a triggerer starts, many triggers get here at once.
         _tokens[settings] = CurrentToken(
             settings.jwt_lifetime, surroundings().clock.time, settings.auth == "jwt_remote"
         )
@@ -162,9 +162,11 @@ _clients: dict[tuple[asyncio.AbstractEventLoop, ConnectionSettings], _Shared] = 
 
 @asynccontextmanager
 async def shared_client(settings: ConnectionSettings) -> AsyncIterator[AsyncClient]:
-    """Lend the client of a connection that `read_settings` returned; the last user closes it.
+    """Lend the client that all triggers of a connection share; the last user closes it.
 
-    One client for each trigger would mean a socket for each, and a TLS handshake for every poll.
+    :param settings: what `read_settings` returned.
+
+    One client for each trigger would need one socket each, and a TLS handshake for every poll.
     """
     key = asyncio.get_running_loop(), settings
     shared = _clients.get(key)

@@ -1,4 +1,4 @@
-"""What comes along for nothing: the clock, the account, stored documents, refused credentials.
+"""The free questions: the clock, the account, stored documents, refused credentials.
 
 This module may change from release to release.
 """
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 _Q = 0
 _OLD_FIELDS = frozenset({"secret", "apikey", "status", "secondsleft"})
 _SKEW = 1.0
-"""Seconds that two clocks may differ by and still be called the same."""
+"""Seconds by which two clocks may differ and still count as equal."""
 
 
 def ask(check: Check) -> None:
-    """Ask what is free, besides JWTs."""
+    """Ask the free questions, except those about JWTs."""
     _ask_for_unknown_token(check)
     _ask_for_account(check)
     _say_clock(check)
@@ -33,7 +33,7 @@ def ask(check: Check) -> None:
 
 
 def _ask_for_unknown_token(check: Check) -> None:
-    """Send a token of nobody's, which nobody can be billed for."""
+    """Send an invented token, for which no account can be billed."""
     answer = check.wire.free(Request("GET", "/convert/docx/to/pdf"), secrets.token_hex(16))
     name, evidence = (
         "an unknown token",

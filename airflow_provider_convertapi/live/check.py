@@ -1,4 +1,4 @@
-"""What all questions share: the wire, the money, the credentials, the facts, and the rubbish.
+"""The state that all questions share: requests, money, credentials, facts, and things to delete.
 
 This module may change from release to release.
 """
@@ -32,7 +32,7 @@ STOPPED = "a refused request was billed, so nothing more is asked that could cos
 
 
 def left_id(key: str, nonce: str, kind: str) -> str:
-    """Return the id of a job that was left: nobody without the key can make it from a report."""
+    """Return the id of a job that was left; a report alone, without the key, does not reveal it."""
     return JobIds.from_seed(key, f"live check {nonce} {kind}").job_id(0)
 
 
@@ -41,7 +41,7 @@ class Check:
     """One live check of one connection.
 
     :param allowed: conversions that it may take.
-    :param pages: pages of the document that shall take long.
+    :param pages: pages of the document that should take long to convert.
     :param hosts: the origins of ConvertAPI.
     """
 
@@ -52,18 +52,18 @@ class Check:
     pages: int = 300
     hosts: tuple[str, ...] = HOSTS
     nonce: str = ""
-    """Names the jobs that are left for a later call; empty where none is."""
+    """Part of the ids of jobs that are left for a later call; empty if none is left."""
     facts: list[Fact] = field(default_factory=list)
     vanished_at: float = 0.0
-    """Age in seconds at which the record of a job that was read was gone; 0: it was not."""
+    """Age in seconds at which the record of a job that was read had vanished; 0 if it did not."""
     verdict_gone_at: float = 0.0
     """The same for the verdict of a job that failed."""
     measured_all: bool = True
     """Whether the account's count could be read after each refused request."""
     pending: str = ""
-    """Why a debit may come that belongs to nothing that is asked for; empty where none may."""
+    """Why a debit may come later that no question explains; empty if none may."""
     first_price: tuple[int, str] | None = None
-    """What the first conversion cost, and what it was."""
+    """The cost of the first conversion, and its name."""
     grows: bool = False
     """Whether more pages or results were seen to cost more."""
     kept_at: float = 0.0
@@ -81,7 +81,7 @@ class Check:
         self.jobs = Jobs(self.wire, self.keys.secret)
 
     def close(self) -> list[str]:
-        """Delete all that was made; return what may be left at the service."""
+        """Delete everything that was made; return what may be left at the service."""
         try:
             return self.jobs.clean()
         finally:
@@ -102,11 +102,11 @@ class Check:
         self.facts.append(Fact(question, name, KNOWN, reading, evidence, meaning, switches))
 
     def unclear(self, question: int, name: str, why: str, evidence: str = "") -> None:
-        """Add a fact that was asked for and that the evidence does not show."""
+        """Add a question that was asked, but that the evidence does not answer."""
         self.facts.append(Fact(question, name, UNCLEAR, why, evidence))
 
     def skip(self, question: int, name: str, why: str = "") -> None:
-        """Add a fact that was not asked for."""
+        """Add a question that was not asked."""
         why = why or self.money.stopped or "it needs more conversions than are allowed"
         self.facts.append(Fact(question, name, NOT_ASKED, why))
 
@@ -115,18 +115,18 @@ class Check:
         return any(fact.name == name and fact.state == KNOWN for fact in self.facts)
 
     def settle(self, fact_name: str) -> None:
-        """Remove what was said of a fact before it is known."""
+        """Remove entries of a fact from before it was known."""
         self.facts = [f for f in self.facts if f.name != fact_name or f.state == KNOWN]
 
     @property
     def is_flat(self) -> bool:
-        """Tell whether a conversion is known to cost the same however many pages it has."""
+        """Tell whether a conversion is known to cost the same for any number of pages."""
         if self.first_price is None or self.grows:
             return False
         return self.first_price[0] == 1 or self.is_settled("what pages and results cost")
 
     def left_id(self, kind: str) -> str | None:
-        """Return the id of a job that a later call asks for; None where there is none."""
+        """Return the id of a job for a later call; None if no job is left."""
         return left_id(self.settings.id_key, self.nonce, kind) if self.nonce else None
 
     def submit(
@@ -140,7 +140,7 @@ class Check:
     ) -> Job:
         """Submit a job; again if its POST was lost and the account shows that it was not billed.
 
-        :param worst: conversions that it can take.
+        :param worst: the most conversions that it can take.
         """
 
         def submit(known_id: str | None) -> Job:
@@ -158,17 +158,17 @@ class Check:
         return job
 
     def follow(self, job: Job) -> None:
-        """Look at a job until it has ended; one that does not makes every count doubtful."""
+        """Poll a job until it has ended; if it does not, stop, since later counts are doubtful."""
         if not job.is_accepted:
             return
         self.jobs.follow(job)
         if job.final is None and not job.vanished and not self.money.stopped:
             self.money.stopped = "a job of this check does not end, and may be billed at any time"
 
-    # --- what may cost something -----------------------------------------------------------------
+    # --- requests that may be billed -------------------------------------------------------------
 
     def pay(self, request: Request, worst: int) -> Response | None:
-        """Send a conversion that leaves no job; again only where it was throttled."""
+        """Send a conversion that leaves no job; send it again only if it was throttled."""
         answer = None
         for attempt in range(THROTTLED_TRIES):
             answer = self.wire.once(request, self.keys.secret())
@@ -182,7 +182,7 @@ class Check:
         return answer
 
     def refusal_was_billed(self, evidence: str) -> None:
-        """Note that refusals cost something, and stop."""
+        """Note that refusals are billed, and stop."""
         self.money.stopped = STOPPED
         if not self.is_settled("refusals"):
             self.settle("refusals")

@@ -48,7 +48,7 @@ def ask_for_failure(check: Check) -> None:
 
 
 def _say_throttled(check: Check) -> None:
-    """Name the slots from the requests that were told to come again later."""
+    """Add the plan's number of slots, from the throttled requests."""
     if not check.wire.refused or check.is_settled(SLOTS):
         return
     check.settle(SLOTS)
@@ -123,13 +123,13 @@ def _say_verdict(check: Check, job: Job) -> None:
 
 
 def _look_later(check: Check, job: Job, evidence: str) -> None:
-    """Keep the finding until another job shows that it was not just forgotten."""
+    """Keep the finding until another job shows that the verdict was not simply forgotten."""
     check.verdict_gone_at = check.jobs.age(job)
     check.unclear(4, VERDICT, evidence)
 
 
 def conclude(check: Check) -> None:
-    """Say whether a verdict was told once only, and name the slots."""
+    """Add whether a verdict was returned only once, and the number of slots."""
     if check.verdict_gone_at:
         check.settle(VERDICT)
         evidence = (
@@ -220,7 +220,7 @@ def ask_for_running(check: Check) -> None:
 
 
 def _debit(check: Check, cost: int, *, patient: bool) -> int | None:
-    """Return what was billed beside a known cost; None where it could not be measured."""
+    """Return what was billed beside a known cost; None if it could not be measured."""
     debited = check.money.measure(cost)
     for _ in range(_DEBIT_LOOKS if patient else 0):
         if debited is None or debited > cost:
@@ -259,7 +259,7 @@ def _submit_archive(check: Check, may_repeat: Callable[[], bool]) -> Job:
 
 
 def _follow_archive(check: Check, archive: Job | None) -> int:
-    """Use the archive for what other jobs could not show; return its cost."""
+    """Use the archive for questions that other jobs could not answer; return its cost."""
     if archive is not None and is_throttled(archive.submitted):
         archive = _submit_archive(check, lambda: check.money.may((1 + _INPUTS) * check.money.unit))
     if archive is None or not archive.is_accepted:
@@ -278,7 +278,7 @@ def _follow_archive(check: Check, archive: Job | None) -> int:
 
 
 def _wait_until_known(check: Check, job: Job) -> None:
-    """Look until the job is known: DELETE before that finds nothing."""
+    """Poll until the job is known, because a DELETE before that finds nothing."""
     while job.known_at is None and check.jobs.age(job) < 60:
         check.jobs.look(job)
         if job.known_at is None:

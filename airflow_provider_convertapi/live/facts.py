@@ -1,4 +1,4 @@
-"""What the check found: facts, each with its reading, its evidence and what it means.
+"""The facts that the check found, each with its reading, its evidence and its meaning.
 
 This module may change from release to release.
 """
@@ -22,7 +22,7 @@ QUESTIONS = {
     9: "DELETE of a running job",
     10: "Other hosts, and the plan's slots",
 }
-"""By what a wrong guess costs; 0 is what comes along."""
+"""The questions, ordered by the cost of a wrong guess; 0 is about connection and account."""
 
 KNOWN, UNCLEAR, NOT_ASKED = "known", "cannot be told apart", "not asked"
 
@@ -34,12 +34,12 @@ class Fact:
     """One fact about the service.
 
     :param question: a key of `QUESTIONS`.
-    :param name: what was asked, in a few words; unique.
+    :param name: its name in a few words; unique.
     :param state: `KNOWN`, `UNCLEAR` or `NOT_ASKED`.
-    :param reading: what is true; where it is not known, why not.
-    :param evidence: what was sent and what came back.
-    :param meaning: for the promises in ``docs/retries-and-money.md``.
-    :param switches: settings that make the sandbox the same.
+    :param reading: what is true, or why that is not known.
+    :param evidence: what was sent and what was answered.
+    :param meaning: its meaning for the promises in ``docs/retries-and-money.md``.
+    :param switches: settings that make the sandbox behave like this.
     """
 
     question: int
@@ -66,7 +66,7 @@ def _spelled(value: Any) -> str:
 def roundest(above: float, most: float) -> float:
     """Return the roundest number in a half-open interval: above the first, up to the second.
 
-    A service's settings are round numbers, and a measurement finds an interval.
+    A measurement finds an interval, and a service's settings are usually round numbers.
     """
     for multiple in _MULTIPLES:
         found = round(round((above + most) / 2 / multiple) * multiple, 3)

@@ -1,6 +1,6 @@
 """The first part of question 10: whether ids hold on ConvertAPI's other hosts.
 
-No credential goes there: whoever knows an id may ask for it.
+No credential is sent to them, because an id alone gives access.
 
 This module may change from release to release.
 """
@@ -29,7 +29,7 @@ def _others(check: Check) -> list[str]:
 
 
 def ask(check: Check) -> None:
-    """Store a document, and ask for it everywhere; free."""
+    """Store a document, and look it up on every host; this is free."""
     others = _others(check)
     if not others:
         for name in (DOCUMENTS, JOBS):
@@ -48,7 +48,7 @@ def ask(check: Check) -> None:
 
 
 def ask_for_job(check: Check, job: Job) -> None:
-    """Ask for a finished job everywhere; free."""
+    """Look up a finished job on every host; this is free."""
     if _others(check):
         _say(check, JOBS, "GET", f"/async/job/{job.id}")
 

@@ -1,4 +1,4 @@
-"""Jobs of the check: submitted once, followed to their end, and cleaned away.
+"""The jobs of the check: submitted once, polled to their end, and deleted.
 
 This module may change from release to release.
 """
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.live.wire import Wire
 
 _PATIENCE = 180.0
-"""Seconds for a conversion of ours to end."""
+"""Seconds within which a conversion of the check should end."""
 _VISIBLE = 60.0
-"""Seconds for a job that was accepted to be known."""
+"""Seconds within which an accepted job should be known."""
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _GAPS = (0.1, 0.15, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0)
 
 
 @dataclass(slots=True)
 class Job:
-    """One job, and what was seen of it.
+    """One job, with everything that was observed.
 
-    :param stores: its results are stored documents, which have to be deleted.
-    :param submitted: the answer to its POST; None where that was lost.
+    :param stores: whether its results are stored documents, which have to be deleted.
+    :param submitted: the answer to its POST; None if that was lost.
     :param born: monotonic time at which the POST was answered.
     """
 
@@ -45,17 +45,17 @@ class Job:
     submitted: Response | None = None
     born: float = 0.0
     final: Response | None = None
-    """Its answer once it had ended; None while none was seen."""
+    """The answer that showed its end; None until then."""
     final_at: float = 0.0
     unknown_until: float = 0.0
     """Age at the last 404 before it was first known."""
     known_at: float | None = None
-    """Age at which it was first known; None: never."""
+    """Age at which it was first known; None if it never was."""
     was_running: bool = False
     is_renamed: bool = False
-    """The service gave it another id than it was asked for."""
+    """Whether the service gave it another id than the requested one."""
     vanished: bool = False
-    """It was known, and then not any more, before its end was seen."""
+    """Whether it was known, and then unknown before its end was seen."""
 
     @property
     def is_accepted(self) -> bool:
@@ -64,7 +64,7 @@ class Job:
 
     @property
     def is_done(self) -> bool:
-        """Tell whether it has ended well."""
+        """Tell whether it has succeeded."""
         return is_ok(self.final)
 
     @property
@@ -74,7 +74,7 @@ class Job:
 
     @property
     def cost(self) -> int | None:
-        """Return the cost that its result tells."""
+        """Return the cost in its result; None if it has none."""
         body = self.final.json() if self.final is not None and self.is_done else None
         return whole_number(body.get("ConversionCost")) if isinstance(body, dict) else None
 
@@ -98,14 +98,14 @@ class Job:
 
 @dataclass(slots=True)
 class Jobs:
-    """Submits, follows and removes jobs and documents; all of them are known before they exist."""
+    """Submits, polls and deletes jobs and documents; each is noted before it is created."""
 
     wire: Wire
     secret: Callable[[], str] = field(repr=False)
     made: list[Job] = field(default_factory=list)
     files: set[str] = field(default_factory=set, repr=False)
     ids: set[str] = field(default_factory=set, repr=False)
-    """All ids that ever were, which no report may show."""
+    """All ids of the check, which no report may show."""
     kept: set[str] = field(default_factory=set, repr=False)
     """Ids of jobs that are left at the service on purpose."""
 
@@ -119,9 +119,9 @@ class Jobs:
         looks: bool = True,
         may_repeat: Callable[[], bool] = lambda: True,
     ) -> Job:
-        """Submit a conversion once; again, under the same id, only where it was throttled.
+        """Submit a conversion once; again, under the same id, only if it was throttled.
 
-        :param looks: whether to look for the job where its answer is lost or throttled.
+        :param looks: whether to look for the job if its answer is lost or throttled.
         """
         job = Job(job_id or secrets.token_hex(16), stores)
         self.made.append(job)
@@ -139,7 +139,7 @@ class Jobs:
                     self._find_lost(job)
                 break
             if looks:
-                self.look(job)  # a gateway may have refused what the service had accepted
+                self.look(job)  # a gateway may have refused after the service had accepted
             if job.known_at is not None or not may_repeat():
                 break
             self.wire.pause(job.submitted, attempt)
@@ -147,7 +147,7 @@ class Jobs:
         return job
 
     def _take_id(self, job: Job) -> None:
-        """Go on with the id that the service gave the job, if it is another one."""
+        """Use the id that the service gave the job, if it is another one."""
         body = job.submitted.json() if is_ok(job.submitted) and job.submitted else None
         given = body.get("JobId") if isinstance(body, dict) else None
         if isinstance(given, str) and given != job.id and _ID.fullmatch(given):
@@ -162,7 +162,7 @@ class Jobs:
             self.wire.clock.sleep(gap)
 
     def look(self, job: Job) -> Response | None:
-        """Ask for a job once, and note what is seen."""
+        """Poll a job once, and note the answer."""
         answer = self.wire.free(Request("GET", f"/async/job/{job.id}"), self.secret())
         age = self.age(job)
         if answer is None or is_throttled(answer):
@@ -192,7 +192,7 @@ class Jobs:
         return self.wire.clock.monotonic() - job.born
 
     def follow(self, job: Job) -> None:
-        """Look at a job until it has ended, or is not known for too long."""
+        """Poll a job until it has ended, or its time is over."""
         gaps = iter(_GAPS)
         told = False
         while job.final is None and not job.vanished:
@@ -208,7 +208,7 @@ class Jobs:
                 self.wire.clock.sleep(fine if job.known_at is None else next(gaps, _GAPS[-1]))
 
     def ask(self, job_id: str) -> Response | None:
-        """Ask for a job of an earlier call."""
+        """Poll a job of an earlier call."""
         self.ids.add(job_id)
         return self.wire.free(Request("GET", f"/async/job/{job_id}"), self.secret())
 
@@ -223,7 +223,7 @@ class Jobs:
         return self.wire.free(Request("DELETE", f"/async/job/{job.id}"), self.secret())
 
     def has(self, file_id: str) -> bool | None:
-        """Tell whether a document is stored; None where the answer says neither."""
+        """Tell whether a document is stored; None if the answer does not show it."""
         answer = self.wire.free(Request("HEAD", f"/d/{file_id}", accept="*/*"), self.secret())
         if answer is None or answer.status not in {200, 404}:
             return None
@@ -237,7 +237,7 @@ class Jobs:
         return answer
 
     def clean(self) -> list[str]:
-        """Delete all that was made; return what may be left."""
+        """Delete everything that was made; return what may be left."""
         left = []
         for job in self.made:
             if job.id in self.kept:
@@ -245,7 +245,7 @@ class Jobs:
             if job.submitted is None and job.known_at is None:
                 self._find_lost(job)
             if job.stores and job.final is None and job.is_accepted:
-                self.follow(job)  # its documents have names only once it has ended
+                self.follow(job)  # the ids of its results are known only after its end
             if job.stores and not job.is_done and job.is_accepted and not job.has_failed:
                 left.append("results of a job that never told them")
             answer = self.delete(job)

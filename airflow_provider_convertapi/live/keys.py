@@ -1,4 +1,4 @@
-"""The credentials that the check sends: what tasks would, and JWTs made to be judged.
+"""The credentials that the check sends: those of tasks, and JWTs to be tested.
 
 This module may change from release to release.
 """
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.live.wire import Wire
 
 WAYS = ("text", "base64", "issued")
-"""Ways to a JWT: signed here with the token's text, or with its bytes; or issued by the service."""
+"""Ways to obtain a JWT: signed here with the token's text or bytes, or issued by the service."""
 
 
 @dataclass(slots=True)
 class Keys:
-    """Makes credentials, and knows every one that was sent.
+    """Makes credentials, and remembers each one that was sent.
 
     :param way: how the credential of conversions is made: one of `WAYS`, or ``api_token``.
-    :param lifetime: seconds that a JWT of theirs lives.
+    :param lifetime: seconds that a JWT for conversions is valid.
     """
 
     settings: ConnectionSettings
@@ -49,7 +49,7 @@ class Keys:
             self.sent.add(self.settings.kid)
 
     def secret(self) -> str:
-        """Return a credential for a conversion: a JWT for half of its life, or the token itself."""
+        """Return a credential for a conversion: the token, or a JWT reused for half its life."""
         if self.way == "api_token":
             return self.settings.api_token
         kind = (self.way, self.lifetime)
@@ -68,7 +68,7 @@ class Keys:
         return self.wire.clock.time() + (self.wire.ahead or 0.0)
 
     def sign(self, lifetime: float, way: str = "text", **claims: Any) -> str:
-        """Return a JWT that expires in so many seconds of the service's clock."""
+        """Return a JWT that expires in the given seconds of the service's clock."""
         import jwt
 
         payload = {"kid": self.settings.kid, "exp": round(self.now() + lifetime)} | claims
@@ -103,6 +103,6 @@ class Keys:
         return answer
 
     def issued(self, lifetime: int) -> str | None:
-        """Return a JWT of the service's; None where its answer holds none."""
+        """Return a JWT that the service issued; None if its answer has none."""
         answer = self.ask_for_one(lifetime)
         return find_jwt(answer) if answer is not None and is_ok(answer) else None

@@ -1,4 +1,4 @@
-"""Question 3, which takes hours: a job is left by one call of the command, and asked for by others.
+"""Question 3, which takes hours: one call of the command leaves a job, and later calls poll it.
 
 A report holds what a later call needs: a number that names the job together with the connection's
 secret, and when the job was made.
@@ -32,7 +32,7 @@ class Left:
     """A job that was left at the service.
 
     :param born: Unix seconds.
-    :param known: age in seconds at which it was known last.
+    :param known: the last age in seconds at which it was known.
     """
 
     nonce: str
@@ -54,7 +54,7 @@ class Left:
 
 
 def read(report: str) -> Left | None:
-    """Return what a report says was left; None where it says nothing."""
+    """Return the job that a report names; None if it names none."""
     found = _STATE.search(report)
     if found is None:
         return None
@@ -65,7 +65,7 @@ def read(report: str) -> Left | None:
 
 
 def leave(check: Check) -> Left | None:
-    """Keep one job of a check for a later call; None where none can be asked for again."""
+    """Keep one job of a check for a later call; None if no job can be polled again."""
     readable = check.is_settled("reading a finished job") and _reads_leave(check)
     verdicts = any(f.switches.get("job_keeps_verdict") for f in check.facts)
     for kind, good in (("done", readable), ("failed", verdicts)):
@@ -96,7 +96,7 @@ def _made(check: Check, kind: str) -> Job | None:
 
 
 def ask(check: Check, left: Left) -> tuple[Fact, Left | None]:
-    """Ask for a job that was left; return the fact, and what is left now."""
+    """Poll a job that was left; return the fact, and the job as it is left now."""
     job_id = left_id(check.settings.id_key, left.nonce, left.kind)
     answer = check.jobs.ask(job_id)
     age = check.clock.time() - left.born

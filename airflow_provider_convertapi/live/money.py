@@ -1,4 +1,4 @@
-"""What the check may spend, and what it has spent.
+"""The conversions that the check may spend, and those that it has spent.
 
 This module may change from release to release.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.live.wire import Wire
 
 _STILL, _LONGEST = 2.0, 30.0
-"""Seconds between two readings that must be equal: the least, and the most."""
+"""The least and the most seconds between two readings that must be equal."""
 _MOST_READINGS = 15
 
 
@@ -24,27 +24,27 @@ _MOST_READINGS = 15
 class Money:
     """Conversions that the check may take, and those that it took.
 
-    Where there is a master token, `ConversionsConsumed` of `GET /user` counts; else what the
-    answers tell, and the most that a request without such an answer can have cost.
+    With a master token, `ConversionsConsumed` of `GET /user` counts.  Without one, the costs in the
+    answers count, and the greatest possible cost of a request without such an answer.
 
-    :param allowed: what the person at the terminal allows.
-    :param master_token: None where nothing is measured.
+    :param allowed: the number that the user allows.
+    :param master_token: None if nothing is measured.
     """
 
     wire: Wire
     allowed: int
     master_token: str | None = field(repr=False)
     reserved: int = 0
-    """What is held back for questions that matter more."""
+    """Conversions that are reserved for more important questions."""
     unit: int = 1
     """The highest cost of one conversion that was seen."""
     stopped: str = ""
-    """Why nothing more may be spent; empty where it may."""
+    """Why nothing more may be spent; empty if it may."""
     account: dict[str, Any] = field(default_factory=dict)
     lag: float = 0.0
     """Seconds after which the count had followed a conversion that had ended."""
     left_at_first: int | None = None
-    """The account's balance before the check; None where it is not told."""
+    """The account's balance before the check; None if it is not known."""
     is_certain: bool = True
     """Whether the last measurement succeeded."""
     _told: int = 0
@@ -58,12 +58,12 @@ class Money:
 
     @property
     def spent(self) -> int:
-        """Return the conversions taken so far, the larger of what is measured and told."""
+        """Return the conversions taken so far: the measured or the reported number, if larger."""
         measured = (self._latest or 0) - (self._first or 0)
         return max(measured, self._told)
 
     def begin(self) -> str:
-        """Read the count for the first time; return what is wrong, empty if nothing is."""
+        """Read the count for the first time; return a complaint, empty if there is none."""
         if self.master_token is None:
             return "the connection has no master token"
         self._first = self._latest = self._read()
@@ -82,22 +82,22 @@ class Money:
         return whole_number(self.account.get("ConversionsConsumed"))
 
     def may(self, worst: int) -> bool:
-        """Tell whether a step may begin that takes so many conversions at the most."""
+        """Tell whether a step may begin that takes at most the given number of conversions."""
         return not self.stopped and self.allowed - self.spent - self.reserved >= worst
 
     def took(self, conversions: int) -> None:
-        """Add what an answer told, or the most that one without it can have cost."""
+        """Add the cost in an answer, or the greatest possible cost if it has none."""
         self._told += conversions
 
     def learn(self, cost: int | None) -> None:
-        """Count on what one conversion was seen to cost from now on."""
+        """Use the observed cost of one conversion from now on."""
         self.unit = max(self.unit, cost or 0)
 
     def measure(self, expected: int = 0) -> int | None:
-        """Return the conversions counted since the last call, once the count stands still.
+        """Return the conversions counted since the last call, when the count no longer changes.
 
         :param expected: wait a little longer while fewer are counted.
-        :returns: None where nothing is measured.
+        :returns: None if nothing is measured.
         """
         if self._latest is None:
             return None
@@ -106,7 +106,7 @@ class Money:
         for _ in range(_MOST_READINGS):
             if expected and last is not None and last - before >= expected:
                 self.lag, expected = max(self.lag, clock.monotonic() - began), 0
-            # As long again as the count has needed before: it may not have moved yet.
+            # Wait as long as the count has needed before: it may not have changed yet.
             clock.sleep(min(max(_STILL, 2 * self.lag), _LONGEST))
             now = self._read()
             if now is not None and now == last and now - before >= expected:
@@ -116,5 +116,5 @@ class Money:
         if last is None:
             return None
         self._latest = last
-        # After a reading that failed, the difference is that of more than one step.
+        # After a failed reading, the difference includes more than one step.
         return last - before if was_certain else None

@@ -1,4 +1,4 @@
-"""Question 7, and what it means where a conversion is not accepted.
+"""Question 7: the refusal of an exhausted quota, and other reasons not to convert.
 
 This module may change from release to release.
 """
@@ -35,7 +35,7 @@ def is_quota(answer: Response | None) -> bool:
 
 
 def note_failure(check: Check, job: Job, what: str) -> None:
-    """Say why one of the check's documents was not converted, and stop."""
+    """Note why one of the check's documents was not converted, and stop."""
     answer = job.submitted if job.final is None and not is_ok(job.submitted) else job.final
     at_start = answer is job.submitted
     if is_quota(answer) and answer is not None:
@@ -62,7 +62,7 @@ def _why(job: Job, answer: Response | None) -> str:
 
 
 def note_refusal(check: Check, answer: Response, where: str) -> None:
-    """Say how an exhausted quota is refused."""
+    """Add how an exhausted quota is refused."""
     if check.is_settled(REFUSAL):
         return
     check.settle(REFUSAL)
@@ -88,7 +88,7 @@ def _say_place(check: Check, place: str, evidence: str) -> None:
 def ask(check: Check, limited: Check | None) -> None:
     """Use up a token with a usage limit of 1, and see how the next conversions are refused.
 
-    :param limited: the check of its connection; None where there is none.
+    :param limited: the check of its connection; None if there is none.
     """
     if check.is_settled(REFUSAL):
         return
@@ -113,7 +113,7 @@ def ask(check: Check, limited: Check | None) -> None:
 
 
 def ask_and_measure(check: Check, limited: Check | None) -> None:
-    """Ask, and keep the cost from being taken for that of what follows."""
+    """Ask the question; measure at the end, so that its cost is not added to the next one's."""
     ask(check, limited)
     check.money.measure()
 

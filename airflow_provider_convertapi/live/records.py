@@ -1,4 +1,4 @@
-"""Question 2, and the first part of question 6: one job is read, and then taken apart.
+"""Question 2, and the first part of question 6: one job is read, and then deleted in parts.
 
 This module may change from release to release.
 """
@@ -26,9 +26,9 @@ _RESULTS = 2
 
 
 def ask(check: Check) -> Job | None:
-    """Convert a PDF of two pages as a job, and see what becomes of its record.
+    """Convert a PDF of two pages as a job, and observe its record.
 
-    :returns: the job; None where it did not end well, and then nothing more can be converted.
+    :returns: the job; None if it did not succeed, and then nothing more can be converted.
     """
     check.say("Converting a PDF of two pages as a job …")
     job = check.submit(PAIR, [("File", pdf(2))], worst=1, stores=True)
@@ -88,7 +88,7 @@ def _say_visibility(check: Check, job: Job) -> None:
 
 
 def _say_cost(check: Check, job: Job) -> None:
-    """Compare the cost that is told with the count of the account."""
+    """Compare the reported cost with the count of the account."""
     cost = job.cost
     check.money.took(1 if cost is None else cost)
     debited = check.money.measure(1 if cost is None else cost)
@@ -106,7 +106,7 @@ def _say_cost(check: Check, job: Job) -> None:
         check.unclear(6, name, why, evidence)
     else:
         meaning = "`conversion_cost` and `max_conversions` count what is billed."
-        # A higher one may be that of each page or result: `prices` tells.
+        # A higher cost may be that of each page or result: `prices` finds out.
         price = {"conversion_cost": cost} if cost == 1 else {}
         check.know(6, name, "it is the debit", evidence, meaning, **price)
     left = check.money.left_at_first
@@ -145,7 +145,7 @@ def _read_again(check: Check, job: Job) -> None:
     again = check.jobs.look(job)
     if again is not None and again.status == 404:
         check.vanished_at = check.jobs.age(job)
-        return  # read once only, or forgotten soon: another job tells which
+        return  # readable only once, or soon forgotten: another job shows which
     if again is None or again.status != 200:
         check.unclear(_Q, CONSUMED, "the second answer shows neither", told(again))
         return
@@ -178,7 +178,7 @@ def _delete_a_document(check: Check, job: Job) -> None:
 
 
 def delete_record(check: Check, job: Job, file_id: str) -> None:
-    """See whether a document survives the deletion of its job."""
+    """Check whether a document survives the deletion of its job."""
     check.settle(TAKES)
     before = check.jobs.has(file_id)
     gone = check.jobs.delete(job)
@@ -201,7 +201,7 @@ _STORED = {True: "stored", False: "gone", None: "unknown"}
 
 
 def conclude(check: Check) -> None:
-    """Say what made a record vanish, now that it is known how long others stayed."""
+    """Add why a record vanished, now that it is known how long others stayed."""
     if not check.vanished_at:
         return
     read_once = not check.is_settled(CONSUMED)

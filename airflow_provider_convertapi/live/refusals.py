@@ -1,4 +1,4 @@
-"""Questions 1 and 5, which may make refused requests cost something, and so come last.
+"""Questions 1 and 5, whose refused requests may be billed, so that they come last.
 
 This module may change from release to release.
 """
@@ -32,7 +32,7 @@ _NO_METER = "what was billed could not be measured"
 
 
 def ask_twice(check: Check) -> None:
-    """Submit a job twice under one id, and see what is billed."""
+    """Submit a job twice under one id, and measure what is billed."""
     unit = check.money.unit
     if not check.money.may(2 * unit):
         return
@@ -69,7 +69,7 @@ def _submit_again(check: Check, first: Job, fields: list[tuple[str, str | Docume
         ("pdf", "png"),
         fields,
         job_id=first.id,
-        looks=False,  # a look may consume the answer
+        looks=False,  # a poll may consume the answer
         may_repeat=lambda: check.money.may(2 * check.money.unit),
     )
     check.wire.open_jobs -= second.is_accepted  # it is the same job
@@ -77,14 +77,14 @@ def _submit_again(check: Check, first: Job, fields: list[tuple[str, str | Docume
 
 
 def _leave_alone(check: Check, job: Job) -> None:
-    """Wait until a job is older than those that had vanished: the control for them."""
+    """Wait until a job is older than those that vanished, as a control for them."""
     oldest = max(check.vanished_at, check.verdict_gone_at)
     while oldest and (left := oldest + 0.5 - check.jobs.age(job)) > 0:
         check.clock.sleep(left)
 
 
 def _look_again(check: Check, job: Job) -> None:
-    """Read the job once more where reading is known to leave it."""
+    """Read the job once more if reading is known not to remove it."""
     if check.is_settled("reading a finished job") and job.is_done:
         again = check.jobs.look(job)
         if again is not None and again.status == 200:
@@ -134,7 +134,7 @@ def _say_refused(check: Check, evidence: str, more: int | None) -> None:
 
 
 def ask(check: Check) -> None:
-    """Send what is refused, one by one, and stop at the first that is billed."""
+    """Send requests that are refused, one by one, and stop at the first that is billed."""
     if not check.money.may(check.money.unit):
         return
     check.say("Sending requests that are refused …")
@@ -170,9 +170,9 @@ def _was_billed(check: Check, seen: list[str], ask_one: _Question) -> bool:
 
 
 def _ask_again(check: Check, seen: list[str], ask_one: _Question) -> int | None:
-    """Send the same once more: a deleted job is billed late once only, and a refusal each time.
+    """Send the same again: a deleted job is billed late only once, but a refusal each time.
 
-    :returns: the conversions billed for the refusal; None where that cannot be told.
+    :returns: the conversions billed for the refusal; None if that is not known.
     """
     if not check.money.may(check.money.unit):
         return None
@@ -224,7 +224,7 @@ def _ask_for_place(check: Check) -> Response | None:
 
 
 def _ask_for_missing(check: Check) -> Response | None:
-    """Send what the connection's Test button sends: a conversion without a file."""
+    """Send the request of the connection's Test button: a conversion without a file."""
     request = Request("GET", "/convert/docx/to/pdf", accept="application/json")
     return check.wire.once(request, check.keys.secret())
 

@@ -1,4 +1,4 @@
-"""The report: what a person reads, and may attach to an issue.
+"""The report of the check, for people to read and to attach to an issue.
 
 This module may change from release to release.
 """
@@ -25,7 +25,7 @@ def render(
 ) -> str:
     """Return the whole report.
 
-    :param remains: what could not be deleted.
+    :param remains: descriptions of things that could not be deleted.
     :param limited: the check of a second connection, whose secrets are hidden as well.
     """
     from airflow_provider_convertapi import __version__  # noqa: PLC0415 - as a fact of now
@@ -76,7 +76,7 @@ def describe(fact: Fact) -> list[str]:
 
 
 def whole_line(facts: Iterable[Fact]) -> str:
-    """Return the command that makes a sandbox the same in all that is known."""
+    """Return the command that starts a sandbox with all known facts."""
     switches: dict[str, Any] = {}
     for fact in facts:
         if fact.state == KNOWN:
@@ -85,7 +85,7 @@ def whole_line(facts: Iterable[Fact]) -> str:
 
 
 def replace(report: str, fact: Fact, left: Left | None) -> str:
-    """Return an earlier report with a fact that was found later."""
+    """Return an earlier report with a fact replaced by a later one."""
     section = "\n".join(_section(fact.question, QUESTIONS[fact.question], [fact]))
     title = re.escape(section.partition("\n")[0])
     whole = re.compile(rf"^{title}$.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
@@ -95,7 +95,7 @@ def replace(report: str, fact: Fact, left: Left | None) -> str:
 
 
 def secrets_of(check: Check) -> set[str]:
-    """Return what no report may show: credentials, and ids."""
+    """Return the credentials and ids that no report may show."""
     return {secret for secret in check.keys.sent | check.jobs.ids if secret}
 
 

@@ -1,4 +1,4 @@
-"""The order of the questions, by what a wrong guess costs and by what asking can cost.
+"""The order of the questions, by the cost of a wrong guess and the possible cost of asking.
 
 This module may change from release to release.
 """
@@ -43,7 +43,7 @@ _PAID = (
     (10, conversions.SLOTS),
 )
 _TWICE, _REFUSAL = 2, 1
-"""Conversions that are held back for questions 1 and 5 until they are asked."""
+"""Conversions that are reserved for questions 1 and 5."""
 
 
 def run(check: Check, limited: Check | None = None) -> Left | None:
@@ -84,7 +84,7 @@ def _spend(check: Check, limited: Check | None) -> None:
     quota.ask_and_measure(check, limited)
     if not _has(check, conversions.PARTS):
         conversions.ask_for_parts(check)
-    if check.is_flat:  # last of these: a job that is deleted may be billed late
+    if check.is_flat:  # the last of these, because a deleted job may be billed late
         conversions.ask_for_running(check)
     _tell(check)
     money.reserved = 0
@@ -97,7 +97,7 @@ def _has(check: Check, name: str) -> bool:
 
 
 def _hold_back(check: Check, *, twice: bool = False, refusal: bool = False) -> None:
-    """Hold back what questions 1 and 5 take, if it is there."""
+    """Reserve the conversions for questions 1 and 5, if there are enough."""
     money = check.money
     left, money.reserved = money.allowed - money.spent, 0
     for wanted, conversions_ in ((twice, _TWICE), (refusal, _REFUSAL)):
@@ -111,7 +111,7 @@ def _tell(check: Check) -> None:
 
 
 def finish(check: Check) -> None:
-    """Say what is known in the end, and of the rest why it is not."""
+    """Add the remaining facts, and why the others are not known."""
     conversions.conclude(check)
     records.conclude(check)
     why = _FREE if not check.allowed else check.money.stopped

@@ -1,7 +1,7 @@
 """Question 8: which JWTs the service accepts, and what POST /token/jwt answers.  All of it is free.
 
-A JWT is judged at POST /token/jwt, which is not a conversion: the service refuses a JWT there in
-either case, but one that it cannot verify for another reason than one that it can.
+A JWT is tested at POST /token/jwt, which is not a conversion.  The service refuses every JWT there,
+but it gives another reason for a JWT that it cannot verify than for one that it can.
 
 This module may change from release to release.
 """
@@ -28,29 +28,29 @@ if TYPE_CHECKING:
 
 _Q = 8
 _LIFETIMES = (30, 8)
-"""Seconds: short, so that a limit of the service is not taken for a wrong key."""
+"""Seconds; short, so that a limit of the service is not mistaken for a wrong key."""
 _YEAR, _MOST_TRIES = 366 * 86400, 30
 _AGES = (3, 10, 70, 700, 7300)
 """Seconds since a JWT expired."""
 _SHAPES = frozenset({"token", "Token", "jwt", "Jwt", "JwtToken", "AccessToken", "access_token"})
 _LEEWAY, _LIFE = "leeway of an expired JWT", "longest life of a JWT"
 _NETWORKS = "networks in clientIp"
-_FOREIGN = "192.0.2.1"  # reserved for documentation: nobody's address
+_FOREIGN = "192.0.2.1"  # reserved for documentation, so that no machine has it
 
 
 @dataclass(slots=True)
 class Judge:
-    """Tells whether a JWT is accepted, from how it is refused; None where that shows nothing."""
+    """Tells whether a JWT is accepted, from its refusal; None if that does not show it."""
 
     check: Check
     lifetime: int = _LIFETIMES[0]
     way: str = ""
-    """How a JWT is made that is accepted; empty where none is known to be."""
+    """How an accepted JWT is made; empty if none is known."""
     _good: str = ""
     _bad: str = ""
 
     def calibrate(self) -> dict[str, str]:
-        """Compare JWTs of each kind with one of a wrong key; return how each was answered."""
+        """Compare JWTs of each kind with one of a wrong key; return the answer to each."""
         keys = self.check.keys
         for self.lifetime in _LIFETIMES:
             self._bad = self._answer(keys.sign(self.lifetime, "wrong"))
@@ -87,7 +87,7 @@ class Judge:
         return True if seen == self._good else False if seen == self._bad else None
 
     def measured(self, lifetime: float) -> tuple[float, float, bool | None]:
-        """Try a JWT that has about so many seconds to live.
+        """Try a JWT that is valid for about the given seconds.
 
         :returns: the most and the least that it had when it was judged, and the verdict.
         """
@@ -98,7 +98,7 @@ class Judge:
 
 
 def ask(check: Check) -> None:
-    """Ask what can be asked about JWTs."""
+    """Ask all questions about JWTs."""
     if not check.settings.kid:
         check.skip(_Q, "JWTs", "the connection has no Kid (login), and a JWT names one")
         return
@@ -208,10 +208,10 @@ def _bounds(
     steps: tuple[float, ...],
     attempt: Callable[[float], tuple[float, bool | None]],
 ) -> tuple[float, float] | None:
-    """Return the largest value that was accepted, and the smallest refused: infinite if none was.
+    """Return the largest accepted value, and the smallest refused one, infinite if there is none.
 
-    :param attempt: tries about a value; returns the exact one, and whether it was accepted.
-    :returns: None where an answer shows neither.
+    :param attempt: tries about a value; returns the exact value, and whether it was accepted.
+    :returns: None if an answer shows neither.
     """
     refused, left = math.inf, [step for step in steps if step > accepted]
     for _ in range(_MOST_TRIES):

@@ -1,4 +1,4 @@
-"""Requests of the check: each answer is data, whatever its status, and a lost one is None.
+"""The requests of the check: an answer of any status is data, and a lost one is None.
 
 This module may change from release to release.
 """
@@ -28,14 +28,14 @@ _WAITS = (5.0, 10.0, 15.0, 15.0)
 """Seconds between tries of a throttled request, as ConvertAPI advises."""
 _LONGEST_WAIT = 60.0
 THROTTLED_TRIES = 8
-"""How often a conversion is submitted that is throttled: for two minutes."""
+"""How often a throttled conversion is submitted, which takes two minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A request that was told to come again later.
+    """A throttled request.
 
-    :param beside: conversions of the check that were open then.
+    :param beside: conversions of the check that were open at that time.
     """
 
     status: int
@@ -47,8 +47,8 @@ class Refused:
 class Wire:
     """Sends requests to one host.
 
-    :param clock: also waits.
-    :param say: tells the person at the terminal what is going on.
+    :param clock: also used to wait.
+    :param say: shows progress to the user.
     """
 
     base_url: str
@@ -58,7 +58,7 @@ class Wire:
     refused: list[Refused] = field(default_factory=list)
     open_jobs: int = 0
     trouble: str = ""
-    """What was wrong with the last exchange that failed."""
+    """The reason of the last exchange that failed."""
     _least: float = field(default=-math.inf, init=False)
     _most: float = field(default=math.inf, init=False)
     """Bounds of the seconds by which the service's clock is ahead; each answer narrows them."""
@@ -80,7 +80,7 @@ class Wire:
         self._client.close()
 
     def free(self, request: Request, secret: str) -> Response | None:
-        """Send what costs nothing; again where the answer is lost, throttled or a gateway's."""
+        """Send a free request; again if its answer is lost, throttled or a gateway's."""
         answer = None
         for attempt in range(_TRIES):
             answer, _ = self._exchange(request, secret)
@@ -93,7 +93,7 @@ class Wire:
         return answer
 
     def once(self, request: Request, secret: str) -> Response | None:
-        """Send what may cost something; again only where no byte of it was sent."""
+        """Send a request that may be billed; again only if no byte of it was sent."""
         for attempt in range(_TRIES):
             answer, sent = self._exchange(request, secret)
             if answer is not None or sent:
@@ -102,7 +102,7 @@ class Wire:
         return None
 
     def elsewhere(self, method: str, url: str) -> int | None:
-        """Return the status that another host answers, without credentials; None if none."""
+        """Send a request without credentials to another host; return the status, None if lost."""
         try:
             with self._client.session.request(
                 method,
@@ -129,7 +129,7 @@ class Wire:
         self.clock.sleep(seconds)
 
     def _exchange(self, request: Request, secret: str) -> tuple[Response | None, bool]:
-        """Return the answer, None where it is lost; and whether a byte of the request was sent."""
+        """Return the answer, None if it is lost, and whether a byte of the request was sent."""
         self._secret = secret
         began = self.clock.time()
         try:
@@ -137,7 +137,7 @@ class Wire:
         except TransportError as error:
             self.trouble = str(error)
             return None, error.sent
-        except ConvertApiError as error:  # an answer that is endless, or a redirect
+        except ConvertApiError as error:  # an endless answer, or a redirect
             self.trouble = str(error)
             return None, True
         self._note(answer, began)
@@ -151,14 +151,14 @@ class Wire:
             theirs = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
         except (TypeError, ValueError, OverflowError):
             return
-        # Its date is cut to whole seconds, and was written between our question and now.
+        # Its date is cut to whole seconds, and was written between our request and now.
         least, most = theirs - self.clock.time(), theirs + 1 - began
         if least > self._most or most < self._least:  # one of the clocks was set meanwhile
             self._least, self._most = least, most
         self._least, self._most = max(self._least, least), min(self._most, most)
 
     def same_clock_as(self, other: Wire) -> None:
-        """Take over what another wire to the same host knows of its clock."""
+        """Copy what another wire to the same host knows about its clock."""
         self._least, self._most = other._least, other._most
 
     @property
@@ -168,7 +168,7 @@ class Wire:
 
     @property
     def doubt(self) -> float:
-        """Return how many seconds that may be wrong by."""
+        """Return by how many seconds `ahead` may be wrong."""
         return 0.0 if math.isinf(self._most) else (self._most - self._least) / 2
 
 
@@ -181,7 +181,7 @@ def _as_it_is(response: Response) -> Response:
 
 
 def told(answer: Response | None) -> str:
-    """Say what came, without a word of the service's: status and Code."""
+    """Describe an answer by its status and Code, without the service's text."""
     if answer is None:
         return "no answer"
     code = error_code(answer)

@@ -12,7 +12,7 @@ from airflow_provider_convertapi.screens import (
     ConvertApiUsageLink,
 )
 
-# Nothing else of this package: parsing a DAG file must not load what only a task needs.
+# Import nothing else here: parsing a DAG file must not load what only a running task needs.
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import date
@@ -32,9 +32,9 @@ class ConvertApiAccountOperator(BaseOperator):
     """Return the account's balance, for example for a task that decides what to convert.
 
     Returns a dictionary: `active` (whether the account may convert), `total` (conversions of the
-    plan), `consumed` and `remaining`.  A value that ConvertAPI does not tell is None, and
-    `remaining` is below 0 where a plan bills beyond its size.  It needs the connection's
-    `master_token`, and spends no conversion.
+    plan), `consumed` and `remaining`.  A value that ConvertAPI does not report is None, and
+    `remaining` is below 0 if the plan has billed beyond its size.  The connection needs a
+    `master_token`; reading the account is free.
 
     :param convertapi_conn_id: the connection's id. (templated)
     """
@@ -73,9 +73,9 @@ class ConvertApiStatisticsOperator(BaseOperator):
     """Write the account's conversions of some days to a file, and return its URI.
 
     One row for each conversion: `CreatedAt` (UTC), `Result`, `Converter`, `SourceFormat`,
-    `DestinationFormat`, `ConversionCost`, `ExecutionTime`, `Source`, `Error`, and whatever else
-    ConvertAPI tells.  The report is written over one of the same name.  It needs the connection's
-    `master_token`, spends no conversion, and takes the same memory for any number of rows.
+    `DestinationFormat`, `ConversionCost`, `ExecutionTime`, `Source`, `Error`, and any other columns
+    that ConvertAPI reports.  An existing report of the same name is replaced.  The connection needs
+    a `master_token`; the report is free, and takes the same memory for any number of rows.
 
     :param first_day: the first day, a date or `YYYY-MM-DD`. (templated)
     :param last_day: the last day, included. (templated)
@@ -123,6 +123,6 @@ class ConvertApiStatisticsOperator(BaseOperator):
         )
 
     def on_kill(self) -> None:
-        """Stop; nothing was paid, and no half of a report is published."""
+        """Stop; nothing was paid, and no incomplete report is published."""
         if self._hook is not None:
             self._hook.open_session().stop()

@@ -1,4 +1,4 @@
-"""What the events of a task's outlets say: Airflow makes them when the task succeeds.
+"""Fill in the events of a task's outlets, which Airflow creates when the task succeeds.
 
 This module may change from release to release.
 """
@@ -26,13 +26,13 @@ def note_outlets(
     place: str | None,
     log: logging.Logger,
 ) -> None:
-    """Let the event of each asset among the outlets say what the task did; raises nothing.
+    """Record in the event of each asset among the outlets what the task did; never raises.
 
-    What a user has put there before stays.  What cannot be noted is a warning, since the task has
-    paid; an outlet that is not an asset is left alone.
+    Values that the user has set there are kept.  An error is only logged as a warning, because the
+    task has paid; outlets that are not assets are ignored.
 
     :param lineage: returns what the task did.
-    :param place: URI of what was written, which becomes the asset of an alias; None for nothing.
+    :param place: URI of what was written, which becomes an alias's asset; None if nothing was.
     """
     for outlet in outlets:
         try:

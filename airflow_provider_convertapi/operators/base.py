@@ -1,4 +1,4 @@
-"""What the operators share, and nothing else.
+"""The base class of both conversion operators.
 
 This module may change from release to release.
 """
@@ -20,7 +20,7 @@ from airflow_provider_convertapi.screens import (
 )
 from airflow_provider_convertapi.surroundings import surroundings
 
-# Nothing else of this package: parsing a DAG file must not load what only a task needs.
+# Import nothing else here: parsing a DAG file must not load what only a running task needs.
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -45,7 +45,7 @@ _CONCEALED = ("source", "destination", "parameters", "steps")
 
 
 class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
-    """Hold the arguments, mask the secrets among them, defer, cancel, and stop."""
+    """Hold the arguments, mask their secrets, and defer, cancel or stop the task."""
 
     template_fields: Sequence[str] = [
         "source",
@@ -76,7 +76,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     _arguments_class: type[Arguments]
     _session: Session | None
     _digest: str
-    """That of parameters and steps; empty before the task converts."""
+    """Keyed digest of parameters and steps; empty before the task converts."""
 
     def _keep(
         self,
@@ -93,12 +93,13 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         given["deferrable"] = deferrable
         given["cancel_on_kill"] = cancel_on_kill
         given["plan_only"] = plan_only
-        # Not one by one: what Airflow does for each, it has done, and a DAG file has many tasks.
+        # One update, because a DAG file has many tasks: Airflow's `__setattr__` would run for each
+        # attribute, and has nothing to do here.
         vars(self).update(given, _arguments_class=type(arguments), _session=None, _digest="")
         self._check_declared(given)
 
     def _check_declared(self, given: Mapping[str, Any]) -> None:
-        """Raise what is wrong with what the DAG file says, save for what is a template."""
+        """Raise the errors of the arguments that are known when the DAG file is parsed."""
         from airflow_provider_convertapi.conversions.declared import check_declared
         from airflow_provider_convertapi.errors import ConvertApiError
 
@@ -112,20 +113,20 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
             raise as_failure(error) from None
 
     def _checks(self) -> tuple[Options, Callable[[Any], Any] | None]:
-        """Return how single arguments are checked, and what returns the source of a shard."""
+        """Return the checks of single arguments, and the function that finds a shard's source."""
         from airflow_provider_convertapi.conversions.values import OPTIONS
 
         return OPTIONS, None
 
     def _arguments(self) -> Arguments:
-        """Return the arguments as they were rendered, with the secrets among them."""
+        """Return the rendered arguments, with their secrets."""
         from airflow_provider_convertapi.conversions.secrets import revealed
 
         given = values_of(self, self._arguments_class)
         return self._arguments_class(**given | {name: revealed(given[name]) for name in _CONCEALED})
 
     def _arguments_of_jobs(self) -> Arguments:
-        """Return the arguments of a task that resumes: it has jobs, whatever `durable` says now."""
+        """Return the arguments of a task that resumes; `durable` is True, since it has jobs."""
         arguments = self._arguments()
         if arguments.durable is True:
             return arguments
@@ -133,21 +134,21 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         return replace(arguments, durable=True)
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
-        """Render, and mask and conceal what is secret before anything copies the fields.
+        """Render the fields, then mask and conceal their secrets before anything copies them.
 
-        Mapped tasks call this method, too, but not `render_template_fields`.
+        Mapped tasks also call this method, but not `render_template_fields`.
         """
         from airflow_provider_convertapi.conversions.secrets import secrets_in
         from airflow_provider_convertapi.hooks.masking import mask
 
-        self._reveal()  # where they are rendered once more
+        self._reveal()  # the fields may have been rendered and concealed before
         super()._do_render_template_fields(*args, **kwargs)
         for secret in secrets_in(self.source, self.parameters, self.steps, self.destination):
             mask(secret)
         self._conceal()
 
     def _conceal(self) -> None:
-        """Let the attributes show no secret: OpenLineage sends them to its server."""
+        """Hide the secrets in the attributes: OpenLineage sends those to its server."""
         from airflow_provider_convertapi.conversions.secrets import (
             conceal_given,
             concealed_parameters,
@@ -169,22 +170,24 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
             setattr(self, name, revealed(getattr(self, name)))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's interface
-        """Return inputs, outputs and cost for OpenLineage's provider, the only one that asks.
+        """Return inputs, outputs and cost; only OpenLineage's provider calls this.
 
-        It asks after a failure, too.
+        It calls this after a failure, too.
         """
         from airflow_provider_convertapi.operators.openlineage import operator_lineage
 
         return operator_lineage(self._lineage(), deferrable=self.deferrable)
 
     def _lineage(self) -> Lineage | None:
-        """Return what this try has done so far; None where it has not begun to convert."""
+        """Return what this try has done so far; None if it has not begun to convert."""
         raise NotImplementedError
 
     def _note_outlets(self, context: Context, place: str | None) -> None:
-        """Let the events of the task's outlets say what it did; raises nothing, since it has paid.
+        """Record in the events of the outlets what the task did.
 
-        :param place: URI of what was written, None for nothing.
+        Never raises: the task has paid, and must not fail now.
+
+        :param place: URI of what was written; None if nothing was.
         """
         if not self.outlets:
             return
@@ -210,20 +213,20 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         return self._session
 
     def _explicit_failures(self, *, is_resumed: bool = False) -> AbstractContextManager[None]:
-        """Raise permanent errors of the block as failures; log what a person has to know first.
+        """Log the errors of the block, and raise the permanent ones as failures without retries.
 
-        :param is_resumed: whether the task has submitted something before it deferred.
+        :param is_resumed: whether the task submitted something before it deferred.
         """
         from airflow_provider_convertapi.conversions.failure_log import FailureLog
         from airflow_provider_convertapi.failures import explicit_failures
 
-        told = FailureLog(
+        failure_log = FailureLog(
             self._logger,
             lambda: self.source,
             lambda: self._session.bill if self._session else None,
             is_resumed,
         )
-        return explicit_failures(quota=self._arguments().on_quota_exhausted, tell=told.tell)
+        return explicit_failures(quota=self._arguments().on_quota_exhausted, tell=failure_log.tell)
 
     @property
     def _logger(self) -> logging.Logger:
@@ -255,16 +258,16 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
             sealed_source=self._sealed_source(session),
             **how,
         )
-        # Airflow's own limit stays as well, for a triggerer that does not come back.
+        # Airflow's own limit still applies, in case the triggerer never reports back.
         self.defer(trigger=trigger, method_name="execute_complete", timeout=self.execution_timeout)
         raise AssertionError  # `defer` raises
 
     def _sealed_source(self, session: Session) -> str:  # noqa: ARG002 - for the decorator
-        """Return what a task that resumes could not know otherwise; empty for none."""
+        """Return an encrypted source that the resumed task cannot compute; empty if it can."""
         return ""
 
     def _asked(self, session: Session) -> str:
-        """Return a keyed digest of what is asked for; a task that resumes compares it."""
+        """Return a keyed digest of the arguments, which the resumed task compares with its own."""
         from airflow_provider_convertapi.conversions.checking import what_is_asked
 
         return session.digest_of(what_is_asked(self._arguments()))
@@ -281,7 +284,9 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     ) -> Iterator[None]:
         """Delete the jobs of a task that is stopped, if the user wants that and no try is left.
 
-        :param begun: returns jobs, and the keys of the inputs that each may have uploaded.
+        A later try would collect the jobs without paying, so an earlier try leaves them alone.
+
+        :param begun: returns each job with the keys of the inputs that it may have uploaded.
         """
         from airflow_provider_convertapi.errors import (
             ConversionInterrupted,
@@ -300,7 +305,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
             raise
 
     def _warn_of_late_retries(self) -> None:
-        """Say in the task's log when a retry comes after ConvertAPI has forgotten the jobs."""
+        """Log a warning if a retry would come after ConvertAPI has forgotten the jobs."""
         from airflow_provider_convertapi.api.retry import RETENTION
 
         delay = self.retry_delay

@@ -39,9 +39,9 @@ __all__ = ["ConvertApiBatchOperator"]
 class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     """Convert the new and changed files of a directory, a bucket or a list with ConvertAPI.
 
-    A manifest beside the outputs records each file, so that the next run, a retry, or clearing the
-    task converts only what is new, changed or missing, or failed with a transient error, and
-    reports "reused, no charge" for the rest.  A failure that is the file's own is paid for once.
+    A manifest beside the outputs records each file, so that the next run, a retry or a cleared task
+    converts only files that are new, changed or missing, or that failed with a transient error, and
+    reports "reused, no charge" for the rest.  A failure that the file itself causes is paid once.
 
     Returns a summary of the same size for any batch: `converted`, `reused`, `failed`,
     `not_attempted`, `cost` (conversions paid by this try) and `manifest` (its URI); pushes the
@@ -55,14 +55,14 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     :param from_format: source format of every file; None infers it from each extension. (templated)
     :param parameters: the converter's own parameters. Those that are files, such as
         ``OverlayFile``, take a file or a URI, which is uploaded once for all files. (templated)
-    :param steps: further conversions of each result, at the service and without moving a byte, as
-        `ConvertApiOperator` has them; each is billed. When deferrable, the triggerer waits for the
-        first step and the worker for those after it. (templated)
+    :param steps: further conversions of each result, which stays at the service between them, as
+        for `ConvertApiOperator`; each is billed. When deferrable, the triggerer waits for the first
+        step and the worker for those after it. (templated)
     :param convertapi_conn_id: the connection's id. (templated)
     :param timeout: seconds that one conversion may take.
-    :param poll_interval: the longest distance in seconds between two polls of one job.
-    :param durable: True converts by jobs that survive a crash of the task; False in one streamed
-        exchange each, at the price that a lost answer may have been billed.
+    :param poll_interval: the longest time in seconds between two polls of one job.
+    :param durable: True converts by jobs that survive a crash of the task; False converts each file
+        in one streamed exchange, but an answer that is lost may have been billed.
     :param deferrable: wait in the triggerer, in waves of `defer_batch` jobs; the default is
         Airflow's ``[operators] default_deferrable``. With ``durable=False`` the task runs directly.
     :param on_quota_exhausted: what happens when no conversions are left, once what is in flight is
@@ -70,43 +70,43 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         retry policies; ``partial`` succeeds, and marks the rest `not_attempted`.
     :param overwrite: False converts only what the manifest does not settle, and keeps files that no
         batch wrote; True ignores the records of other runs, and overwrites any file but an input.
-    :param conversion_key: part of every job's id: another one converts and pays again. (templated)
+    :param conversion_key: part of every job's id: another key converts and pays again. (templated)
     :param result_check: a callable that accepts or refuses the results of each conversion before
         they are published: it gets the list of their local paths, returns True or None to accept
         and False to refuse, or raises `ResultCheckError` with a reason. A refused result is paid,
-        kept below ``_convertapi/refused/`` beside the outputs, and not paid for again. Ready ones
-        are in `airflow_provider_convertapi.checks`.
+        kept below ``_convertapi/refused/`` beside the outputs, and not paid for again. Ready-made
+        checks are in `airflow_provider_convertapi.checks`.
     :param cancel_on_kill: delete jobs and documents when a user ends the deferred task (Airflow
-        3.3 and later), or when the task is stopped, or out of time, on its last try. What may have
-        been paid is lost then.
-    :param plan_only: list, name and count, and send nothing.
+        3.3 and later), or when the task is stopped or out of time on its last try. Conversions that
+        were paid are then lost.
+    :param plan_only: list the files, log what would be done and its least cost, and send nothing.
     :param max_in_flight: how many files are converted at a time; fewer while the service is busy.
     :param max_conversions: the most that this task instance may pay for, over all its tries; None
         for no limit. A plan above it is refused before anything is paid.
-    :param on_insufficient: what happens where the account's balance, read with the connection's
+    :param on_insufficient: what happens if the account's balance, read with the connection's
         `master_token` before anything is paid, does not cover the plan: ``fail`` fails the task at
         once, ``skip`` skips it, and ``partial`` converts what the balance covers, marks the rest
-        `not_attempted`, and succeeds. Then the balance bounds what is paid, as `max_conversions`
-        does, and where it cannot be read the task fails. None only logs the balance.
+        `not_attempted`, and succeeds. With any of them the balance limits what is paid, as
+        `max_conversions` does, and the task fails if it cannot be read. None only logs the balance.
     :param failure_policy: ``any`` fails the task when a file failed, ``never`` does not, and a
         share such as ``0.05`` when more than that failed. Every file is attempted once in any case.
-    :param on_collision: two inputs with one output (`a.docx`, `a.odt`): ``fail`` refuses the
-        batch; ``suffix`` adds their extensions (`a.docx.pdf`, `a.odt.pdf`), and gives no file a
-        name that another one's result has.
+    :param on_collision: what happens when two inputs have one output (`a.docx`, `a.odt`): ``fail``
+        refuses the batch; ``suffix`` adds their extensions (`a.docx.pdf`, `a.odt.pdf`), and never
+        gives two results one name.
     :param defer_batch: jobs of one wave when deferrable.
-    :param retry_failed: pay once more for files whose failure is known and their own.
+    :param retry_failed: pay once more for files that failed for a reason of their own.
     :param min_age: seconds since its last write before a file is converted.
     :param on_empty: a source without files: ``succeed``, ``skip`` or ``fail``.
-    :param on_missing_output: an output that was removed: ``convert`` it again, or ``ignore`` that,
-        for outputs that are moved away downstream.
+    :param on_missing_output: what happens when an output was removed: ``convert`` the file again,
+        or ``ignore`` that, for outputs that are moved away downstream.
     :param content_hash: identify files by a hash of their content, not by size and time or ETag.
     """
 
-    # Airflow's registry reads it from the very class that it shows, not from a base class.
+    # Airflow's registry reads this from the class itself, not from a base class.
     __supports_durable_execution: ClassVar[bool] = True
 
     _batch_run: Batch | None = None
-    """What this try converts, once it has begun."""
+    """What this try converts; None until it has begun."""
 
     def __init__(
         self,
@@ -197,7 +197,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
             if self.deferrable and batch.request.durable:
                 from airflow_provider_convertapi.batch.waves import Waves
 
-                return self._end(context, self._awaited(batch, Waves(batch).start(planned)))
+                return self._end(context, self._or_defer(batch, Waves(batch).start(planned)))
             if self.deferrable:
                 self.log.info("durable=False makes no job to wait for: the task runs directly.")
             return self._end(context, batch.run(planned))
@@ -207,11 +207,11 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         from airflow_provider_convertapi.batch.waves import Waves
 
         with self._explicit_failures(is_resumed=True):
-            # What was paid can be collected even where files among the parameters are gone.
+            # A paid result can be collected even if the files among the parameters are gone.
             batch = self._batch(context, is_resumed=True)
-            return self._end(context, self._awaited(batch, Waves(batch).resume(event)))
+            return self._end(context, self._or_defer(batch, Waves(batch).resume(event)))
 
-    def _awaited(self, batch: Batch, result: Deferral | dict[str, Any]) -> dict[str, Any]:
+    def _or_defer(self, batch: Batch, result: Deferral | dict[str, Any]) -> dict[str, Any]:
         """Return the summary, or let the triggerer wait, which raises `TaskDeferred`."""
         if not isinstance(result, dict):
             jobs = result.jobs
@@ -230,7 +230,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         session = self._open_session(context)
         session.new_board = board_of(context, self._logger)
         cancels = self.cancel_on_kill and session.task.is_last
-        # A plan needs no connection, and is not resumed.
+        # A plan never resumes, and must work without a connection, which the digest needs.
         asked = "" if self.plan_only else self._asked(session)
         if not self.plan_only:
             self._note_digest(session)

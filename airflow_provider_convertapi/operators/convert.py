@@ -9,7 +9,7 @@ from airflow_provider_convertapi.airflow_names import conf
 from airflow_provider_convertapi.conversions.arguments import ConversionArguments
 from airflow_provider_convertapi.operators.base import ConvertApiBaseOperator
 
-# Nothing else of this package: parsing a DAG file must not load what only a task needs.
+# Import nothing else here: parsing a DAG file must not load what only a running task needs.
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -31,16 +31,15 @@ if TYPE_CHECKING:
 __all__ = ["ConvertApiOperator"]
 
 _LAST_LOOK = 1.0
-"""Seconds that a task whose time is up takes to look once more for its result, which is paid."""
+"""Seconds for which a task whose time is up checks once more for its result, which is paid."""
 
 
 class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
     """Convert one document, or one list of documents, with ConvertAPI.
 
-    Within two hours, for which the service remembers a job, a conversion is billed once, whatever
-    happens to the task: a retry, or clearing the task, looks for the job before it pays, and logs
-    "reused, no charge".  A permanent failure, such as an exhausted quota, fails the task at once,
-    whatever `retries` says.
+    A conversion is billed once within two hours, the time for which the service remembers a job: a
+    retry, or a cleared task, looks for the job before it pays, and logs "reused, no charge".  A
+    permanent failure, such as an exhausted quota, fails the task at once, whatever `retries` says.
 
     Returns the list of output URIs and pushes the cost as the XCom `conversion_cost`.
 
@@ -55,45 +54,45 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         one. (templated)
     :param parameters: the converter's own parameters. Those that are files, such as
         ``OverlayFile``, take the same kinds of source as `source`. (templated)
-    :param steps: further conversions of the result, at the service and without moving a byte, each
-        a mapping of `to_format` and, if need be, `from_format` and `parameters`:
+    :param steps: further conversions of the result, which stays at the service between them. Each
+        is a mapping of `to_format` and, if needed, `from_format` and `parameters`:
         ``[{"to_format": "merge"}, {"to_format": "protect", "parameters": {...}}]``. Where the
         first converter takes one file, each source is converted, and a step such as merge or zip
         takes all of them. Each step is a separate job, and is billed. (templated)
     :param convertapi_conn_id: the connection's id. (templated)
     :param timeout: seconds that the task waits for the conversion; a job that takes longer is left
         for the next try to collect.
-    :param poll_interval: the longest distance in seconds between two polls; the first come sooner.
+    :param poll_interval: the longest time in seconds between two polls; the first are closer.
     :param durable: True submits a job that survives a crash of the task; False converts in one
-        streamed exchange and stores no document there, at the price that a lost answer may
+        streamed exchange and stores no document at the service, but an answer that is lost may
         have been billed.
     :param deferrable: wait for the job in the triggerer, without a worker slot; the default is
         Airflow's ``[operators] default_deferrable``. With ``durable=False`` there is no job to
         wait for, and the task runs directly.
     :param on_quota_exhausted: ``fail`` fails the task at once; ``raise`` lets Airflow's retries and
         retry policies handle `QuotaExhaustedError`.
-    :param overwrite: whether another file is replaced. None: only one that the user named; in a
-        directory, where the names come from the service, a file that this conversion did not
-        write is an `OutputExistsError`. True replaces any, False none. An input is never
-        overwritten.
-    :param conversion_key: part of the job's id: another one converts and pays again. (templated)
+    :param overwrite: whether an existing file is replaced. None replaces only a file that
+        `destination` names; in a directory, where the service chooses the names, a file that this
+        conversion did not write raises `OutputExistsError`. True replaces any file, False none. An
+        input is never overwritten.
+    :param conversion_key: part of the job's id: another key converts and pays again. (templated)
     :param result_check: a callable that accepts or refuses the results of each conversion before
         they are published: it gets the list of their local paths, returns True or None to accept
         and False to refuse, or raises `ResultCheckError` with a reason. A refused result is paid,
-        kept below ``_convertapi/refused/`` beside the outputs, and not paid for again. Ready ones
-        are in `airflow_provider_convertapi.checks`.
+        kept below ``_convertapi/refused/`` beside the outputs, and not paid for again. Ready-made
+        checks are in `airflow_provider_convertapi.checks`.
     :param cancel_on_kill: delete the job and its documents when a user ends the deferred task
-        (Airflow 3.3 and later), or when the task is stopped or out of time on its last try. What
-        may have been paid is lost then. False leaves it to be collected by the next try, or after
-        the task is cleared.
-    :param plan_only: say what would be done and the least it would cost, and send nothing.
+        (Airflow 3.3 and later), or when the task is stopped or out of time on its last try. A
+        conversion that was paid is then lost. False leaves the job for the next try to collect, or
+        for the task after it was cleared.
+    :param plan_only: log what would be done and its least cost, and send nothing.
     """
 
-    # Airflow's registry reads it from the very class that it shows, not from a base class.
+    # Airflow's registry reads this from the class itself, not from a base class.
     __supports_durable_execution: ClassVar[bool] = True
 
     _conversion: CheckedConversion | None = None
-    """What this try converts, once it has begun; `_result` is how it ended."""
+    """What this try converts; None until it has begun. `_result` is set when it has succeeded."""
     _result: ConversionResult | None = None
 
     def __init__(
@@ -163,7 +162,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
 
         with self._explicit_failures(is_resumed=True):
             found = JobEvent.parse(event, expected=None)
-            # The service has the inputs by now, and what they were read from may be gone.
+            # The service has the inputs by now, and the files that they came from may be gone.
             arguments = _with_outputs(self._arguments_of_jobs())
             conversion = check_conversion(arguments, find_inputs=False)
             if found.status == "error":
@@ -173,7 +172,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
     def _convert(
         self, context: Context, conversion: CheckedConversion, found: JobEvent | None = None
     ) -> list[str]:
-        """Convert, or continue with the jobs that the trigger reported."""
+        """Convert; `found` continues with the jobs that the trigger reported."""
         from airflow_provider_convertapi.conversions.running import prepare, proceed
 
         session = self._open_session(context)
@@ -224,9 +223,9 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
 
 
 def _with_outputs(arguments: ConversionArguments) -> ConversionArguments:
-    """Return the arguments, with what batches made instead of their summaries.
+    """Replace each batch summary in `source` by the files that the batch made.
 
-    `AirflowSkipException` where that is nothing.
+    `AirflowSkipException` if the batches made no files.
     """
     from airflow_provider_convertapi.batch.made import with_outputs
 

@@ -30,21 +30,21 @@ if TYPE_CHECKING:
 _DIGEST_LENGTH = 16
 
 _ANY = "*"
-"""Stands for the source format where each file has its own."""
+"""Stands for the source format if each file has its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lineage:
-    """What one try of a task did; it holds no id, and no secret but those of its URIs.
+    """What one try of a task did; it holds no job id, and no secret except those in its URIs.
 
     :param converters: one for each step, as ConvertAPI calls them: ``docx/to/pdf``.
     :param inputs: URIs of files, or of the directories that a batch listed; `read` counts files.
     :param outputs: URIs of files, or of a batch's destination; `sizes` are the bytes of each.
     :param written: number of files that were written.
-    :param counts: what happened to a batch's files.
-    :param cost: conversions that it took; `charged` those that this try paid for; None where a
-        conversion has failed, which its error tells.
-    :param digest: keyed digest of parameters and steps; it differs where they do.
+    :param counts: how many files were converted, reused, failed or not attempted.
+    :param cost: conversions that it took; `charged` are those that this try paid for. Both are None
+        after a failure, whose error states the cost.
+    :param digest: keyed digest of parameters and steps, to tell whether they have changed.
     :param manifest: URI of a batch's manifest, in a form that may be shown.
     """
 
@@ -61,7 +61,7 @@ class Lineage:
     manifest: str | None = None
 
     def extra(self) -> dict[str, Any]:
-        """Return what the event of an asset says; it is stored in clear text."""
+        """Return the extra of an asset's event, which Airflow stores in clear text."""
         found = {
             "converter": ", ".join(self.converters),
             **self.counts,
@@ -74,7 +74,7 @@ class Lineage:
 
 
 def digest_of(session: Session, arguments: ConversionArguments) -> str:
-    """Return a digest of parameters and steps, which only the connection's key makes."""
+    """Return a digest of parameters and steps, keyed with the connection's secret."""
     asked = what_is_asked(arguments)
     parameters = {name: asked[name] for name in ("plain", "files", "timeout", "steps")}
     return session.digest_of(parameters)[:_DIGEST_LENGTH]
@@ -85,7 +85,7 @@ def of_conversion(
 ) -> Lineage:
     """Return the lineage of one conversion.
 
-    :param result: None where it has not ended well.
+    :param result: None if it has not succeeded.
     """
     inputs = [uri for request in conversion.requests for uri in request.input_uris]
     inputs += _files_of(conversion.steps)
@@ -109,7 +109,7 @@ def of_conversion(
 
 
 def of_batch(batch: Batch, digest: str) -> Lineage | None:
-    """Return the lineage of a batch as far as it has come; None before it runs."""
+    """Return the lineage of a batch so far; None before it runs."""
     summary, request = batch.summary, batch.request
     if summary is None:
         return None
@@ -145,7 +145,7 @@ def _files_of(steps: Sequence[Step]) -> list[str]:
 
 
 def _roots(source: object) -> Iterator[str]:
-    """Yield the files, directories and URLs that a batch was given; nothing is looked at."""
+    """Yield the files, directories and URLs that a batch was given, without access to a store."""
     for item in flatten(source):
         if isinstance(item, Mapping):
             yield root_of(item)

@@ -1,4 +1,4 @@
-"""The lineage of a task as OpenLineage has it; imported only where its provider is installed.
+"""A task's lineage in OpenLineage's form; imported only if OpenLineage's provider is installed.
 
 This module may change from release to release.
 """
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 _REPOSITORY = "convertapi/airflow-provider-convertapi"
 _PRODUCER = f"https://github.com/{_REPOSITORY}/tree/v{__version__}"
 SCHEMA = "docs/openlineage/1-0-0/ConvertApiConversionRunFacet.json"
-"""The schema's path in the repository; a facet that changes gets a schema of another version."""
+"""The schema's path in the repository; a change of the facet needs a new version of the schema."""
 
 _MOST = 20
-"""Datasets of inputs, and of outputs; more files are told by their directories."""
+"""The most datasets of inputs, and of outputs; above that, directories stand for their files."""
 
 
 @attr.define
 class ConvertApiConversionRunFacet(RunFacet):
-    """What a try of a task converted, and what that cost."""
+    """What one try of a task converted, and what that cost."""
 
     converters: list[str]
     parametersDigest: str  # noqa: N815 - as in OpenLineage
@@ -55,7 +55,7 @@ class ConvertApiConversionRunFacet(RunFacet):
 
 
 def operator_lineage(lineage: Lineage | None, *, deferrable: bool) -> OperatorLineage[Any, Any]:
-    """Return what OpenLineage's extractor expects; empty where nothing was converted.
+    """Return what OpenLineage's extractor expects; empty if nothing was converted.
 
     :param deferrable: whether the task waits in the triggerer.
     """
@@ -86,7 +86,7 @@ def _inputs(lineage: Lineage) -> Iterator[InputDataset]:
     found = datasets_of(lineage.inputs, _MOST)
     for namespace, name in found:
         facets: dict[str, Any] = {}
-        if len(found) == 1:  # or the files of each are not known
+        if len(found) == 1:  # with several datasets, the number of files in each is not known
             facets["inputStatistics"] = (
                 input_statistics_input_dataset.InputStatisticsInputDatasetFacet(
                     fileCount=lineage.read, producer=_PRODUCER

@@ -1,4 +1,4 @@
-"""What our sensors have in common: they look, defer, and look again.
+"""The base class of the sensors: they poke, defer, and poke again.
 
 This module may change from release to release.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_convertapi.airflow_names import BaseSensorOperator, conf
 from airflow_provider_convertapi.screens import UI_COLOR, UI_FGCOLOR, ConvertApiUsageLink
 
-# Nothing else of this package: parsing a DAG file must not load what only a task needs.
+# Import nothing else here: parsing a DAG file must not load what only a running task needs.
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 class ConvertApiSensor(BaseSensorOperator):
-    """Look once in the worker, then wait there or in the triggerer, and look again at the end.
+    """Poke once in the worker, then wait there or in the triggerer, and poke again at the end.
 
-    The trigger says when, the worker says what: whatever the event, the worker's look decides.
+    The trigger only says when to poke: the worker's own poke decides, whatever the event says.
 
     :param convertapi_conn_id: the connection's id.
     :param deferrable: wait in the triggerer, without a worker slot.
@@ -44,7 +44,7 @@ class ConvertApiSensor(BaseSensorOperator):
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> Any:
-        """Wait, in the triggerer where it is deferrable."""
+        """Wait, in the triggerer if it is deferrable."""
         if not self.deferrable:
             return super().execute(context)
         with self._soft_failures():
@@ -57,7 +57,7 @@ class ConvertApiSensor(BaseSensorOperator):
         return None
 
     def execute_complete(self, context: Context, event: Any = None) -> Any:
-        """Look at what the trigger waited for."""
+        """Poke after the trigger has fired, and end, fail or wait on."""
         from airflow_provider_convertapi.airflow_names import AirflowSensorTimeout
 
         status = self._status(event)
@@ -69,7 +69,7 @@ class ConvertApiSensor(BaseSensorOperator):
         return super().execute(context)
 
     def _trigger(self) -> BaseTrigger:
-        """Return what waits in the triggerer."""
+        """Return the trigger that waits in the triggerer."""
         raise NotImplementedError
 
     def _status(self, event: Any) -> str:
@@ -77,11 +77,11 @@ class ConvertApiSensor(BaseSensorOperator):
         raise NotImplementedError
 
     _lacking = ""
-    """What is not there yet, as the beginning of a sentence."""
+    """The missing condition, as the beginning of a sentence."""
 
     @contextmanager
     def _soft_failures(self) -> Iterator[None]:
-        """Skip on a failure as Airflow's sensor does, which covers its own pokes only."""
+        """Skip on a failure, as Airflow's sensor does only for the pokes of its own loop."""
         from airflow_provider_convertapi.airflow_names import (
             AirflowFailException,
             AirflowSkipException,

@@ -9,7 +9,7 @@ from airflow_provider_convertapi.airflow_names import conf
 from airflow_provider_convertapi.sensors.base import ConvertApiSensor
 from airflow_provider_convertapi.surroundings import surroundings
 
-# Nothing else of this package: parsing a DAG file must not load what only a task needs.
+# Import nothing else here: parsing a DAG file must not load what only a running task needs.
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
@@ -30,16 +30,16 @@ _HIDDEN = "***"
 class ConvertApiJobSensor(ConvertApiSensor):
     """Wait until a job that something else started at ConvertAPI has its result.
 
-    A job that ended with an error fails the task at once, with the error's class and Code; another
-    look would find the same.  Transport errors are waited out until `timeout`.  Returns nothing:
-    whoever knows the job's id fetches the result.
+    A job that ended with an error fails the task at once, with the error's class and Code, which
+    would not change.  Transport errors are waited out until `timeout`.  Returns nothing: the result
+    can be fetched with the job's id.
 
     `poke_interval`, `timeout`, `mode` and `soft_fail` are Airflow's own.  A deferrable sensor polls
     more often at first, and every `poke_interval` seconds later.
 
     :param job_id: the job's id, 32 lower-case letters and digits.  It opens the documents without
-        credentials, so it is masked in logs and in rendered fields, and sealed with the
-        connection's key where it is stored for the triggerer. (templated)
+        credentials, so it is masked in logs and in rendered fields, and encrypted with the
+        connection's key when it is stored for the triggerer. (templated)
     :param convertapi_conn_id: the connection's id. (templated)
     :param deferrable: wait in the triggerer, without a worker slot; the default is Airflow's
         ``[operators] default_deferrable``.
@@ -60,7 +60,7 @@ class ConvertApiJobSensor(ConvertApiSensor):
         self._began: float | None = None
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
-        """Render, and hide the id before Airflow stores the rendered fields."""
+        """Render the fields, and hide the id before Airflow stores them."""
         from airflow_provider_convertapi.airflow_names import mask_secret
         from airflow_provider_convertapi.conversions.secrets import (
             Concealed,
@@ -68,7 +68,7 @@ class ConvertApiJobSensor(ConvertApiSensor):
             revealed,
         )
 
-        self.job_id = revealed(self.job_id)  # where it is rendered once more
+        self.job_id = revealed(self.job_id)  # it may have been rendered and concealed before
         super()._do_render_template_fields(*args, **kwargs)
         job_id = str(self.job_id).strip()
         mask_secret(job_id)
@@ -92,7 +92,7 @@ class ConvertApiJobSensor(ConvertApiSensor):
             return answer.conversion is not None or self._may_appear(answer, context)
 
     def _may_appear(self, answer: JobAnswer, context: Context) -> bool:
-        """Return false for a job to wait for; `ResultExpiredError` for one that is unknown."""
+        """Return False while the job may still appear; `ResultExpiredError` if it is unknown."""
         from airflow_provider_convertapi.errors import ResultExpiredError
         from airflow_provider_convertapi.hooks.convertapi import settle_time
 
@@ -107,7 +107,7 @@ class ConvertApiJobSensor(ConvertApiSensor):
         return False
 
     def _since(self, context: Context) -> float:
-        """Return when this sensor, its rescheduled starts included, last knew of the job."""
+        """Return when this sensor last saw the job, or else first started, across reschedules."""
         if self._began is None:
             ti = context["ti"]
             first: datetime | None = None
@@ -159,7 +159,7 @@ class ConvertApiJobSensor(ConvertApiSensor):
 
 
 def _final(verdict: ConvertApiError) -> ConvertApiError:
-    """Return the verdict as a permanent error, since no further look changes it."""
+    """Return the verdict as a permanent error, because it will not change."""
     from airflow_provider_convertapi.errors import ConversionError
 
     if verdict.code is not None and verdict.is_verdict:

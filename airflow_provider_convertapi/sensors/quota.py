@@ -9,7 +9,7 @@ from airflow_provider_convertapi.airflow_names import conf
 from airflow_provider_convertapi.sensors.base import ConvertApiSensor
 from airflow_provider_convertapi.surroundings import surroundings
 
-# Nothing else of this package: parsing a DAG file must not load what only a task needs.
+# Import nothing else here: parsing a DAG file must not load what only a running task needs.
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ConvertApiQuotaSensor"]
 
 _POKE_INTERVAL = 300.0
-"""Seconds; conversions are bought by a person, so nothing is gained by asking more often."""
+"""Seconds; people buy conversions, so asking more often gains nothing."""
 
 
 class ConvertApiQuotaSensor(ConvertApiSensor):
@@ -28,8 +28,8 @@ class ConvertApiQuotaSensor(ConvertApiSensor):
     Spends no conversion.  An account that is not active, or a connection without `master_token`,
     fails the task at once: waiting would not help.  Returns nothing.
 
-    `poke_interval` (5 minutes unless you say otherwise, up to a quarter longer at random so that
-    many sensors do not ask at once), `timeout`, `mode` and `soft_fail` are Airflow's own.
+    `poke_interval` (5 minutes by default, and randomly up to a quarter longer so that many sensors
+    do not ask at once), `timeout`, `mode` and `soft_fail` are Airflow's own.
 
     :param min_conversions: conversions that have to be left, at least 1. (templated)
     :param convertapi_conn_id: the connection's id; it needs `master_token`. (templated)
@@ -52,7 +52,7 @@ class ConvertApiQuotaSensor(ConvertApiSensor):
         self.min_conversions = min_conversions
 
     def poke(self, context: Context) -> bool:  # noqa: ARG002 - Airflow's interface
-        """Tell whether enough conversions are left; raise where that will not change."""
+        """Tell whether enough conversions are left; raise if waiting cannot help."""
         from airflow_provider_convertapi.api.account import Account
         from airflow_provider_convertapi.errors import ThrottledError, TransportError
         from airflow_provider_convertapi.failures import explicit_failures

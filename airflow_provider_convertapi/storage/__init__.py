@@ -1,4 +1,4 @@
-"""Read sources from, and publish results to, the local disk and every store Airflow reaches.
+"""Read sources from, and publish results to, the local disk and all stores that Airflow reaches.
 
 This module may change from release to release.
 """

@@ -31,16 +31,17 @@ _NEVER = '"0x0"'
 """An ETag that no blob has."""
 
 _MARKS = frozenset({"hdi_isfolder", "is_directory"})
-"""Metadata that says that a blob is a directory."""
+"""Metadata of a blob that is a directory."""
 
 _AT_ONCE = 4
 """Blocks that are sent at the same time."""
 
 _MOST_BLOCKS = 50_000
-"""Blocks of one blob (Azure's limit)."""
+"""The most blocks of one blob (Azure's limit)."""
 
 _LOGGER = "azure.core.pipeline.policies.http_logging_policy"
-"""Writes every header of every request, as Airflow's own Azure hook prevents."""
+"""The SDK's logger, which would log every header of every request; Airflow's own Azure hook
+silences it, too."""
 
 
 class AzureLocation(ObjectLocation):
@@ -53,13 +54,13 @@ class AzureLocation(ObjectLocation):
     def at(cls, address: Address, argument: str) -> StoreLocation:
         """Resolve an address, and the connection that it names."""
         logger = logging.getLogger(_LOGGER)
-        if logger.level == logging.NOTSET:  # whoever has set another level wants to see it
+        if logger.level == logging.NOTSET:  # a user who has set a level wants these lines
             logger.setLevel(logging.WARNING)
         return super().at(address, argument)
 
     @classmethod
     def check_address(cls, address: Address, argument: str) -> None:
-        """Raise `ParameterError` where the URI names no container, or leads to another blob."""
+        """Raise `ParameterError` if the URI names no container, or leads to another blob."""
         super().check_address(address, argument)
         if {".", ".."} & set(address.key.split("/")):
             complaint = (
@@ -69,7 +70,7 @@ class AzureLocation(ObjectLocation):
 
     @property
     def dataset(self) -> tuple[str, str]:
-        """Return the container with its account, which only the connection knows, and the path."""
+        """Return the container with its account, which the connection names, and the path."""
         host = f"{self.fs.service_client.account_name}.dfs.core.windows.net"
         return f"abfss://{self.bucket}@{host}", self.object_key.rstrip("/") or "/"
 
@@ -85,7 +86,7 @@ class AzureLocation(ObjectLocation):
 
     @asking
     def object(self) -> State | None:
-        """Return what the store says of the blob; `info` would list where there is none."""
+        """Return the blob's state; adlfs's `info` would list if there is no blob."""
         from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 - the file system has loaded it
 
         async def properties() -> Any:
@@ -111,7 +112,7 @@ class AzureLocation(ObjectLocation):
             raise FileNotFoundError(self.bucket) from error
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
-        """Walk the listing page by page: `find` takes a missing container for an empty one."""
+        """Walk the listing page by page; `find` treats a missing container as an empty one."""
         from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 - as above
 
         container = self.fs.service_client.get_container_client(self.bucket)
@@ -131,11 +132,11 @@ class AzureLocation(ObjectLocation):
             raise FileNotFoundError(self.bucket) from error
 
     def pins(self, state: State) -> bool:
-        """Tell whether the ETag is known, which a read can name."""
+        """Tell whether the ETag is known, so that a read can demand it."""
         return bool(state.version)
 
     def reader(self, state: State | None) -> Reader:
-        """Open the blob in the version that was found; no request comes before a read."""
+        """Open the version of the blob that was found; no request is sent before the first read."""
         state = state or self.object()
         if state is None:
             raise FileNotFoundError(self.uri)
@@ -165,10 +166,10 @@ class AzureLocation(ObjectLocation):
                     await blob.upload_blob(source.read(), overwrite=replace, **options)
                     return
                 blocks: list[BlobBlock] = []
-                # Half a block of ours: aiohttp holds what it sends a second time.
+                # Half of our block size, because aiohttp holds the data that it sends twice.
                 block = max(BLOCK // 2, -(-size // _MOST_BLOCKS))
-                # Another upload to this name must not use the same ids, and Azure wants all ids of
-                # a blob, its SDK's too, to be of one length.
+                # Another upload to this name must not use the same ids, and Azure demands that all
+                # ids of a blob, including those of its SDK, have one length.
                 upload = secrets.token_hex(20)
 
                 async def stage() -> None:
@@ -182,7 +183,7 @@ class AzureLocation(ObjectLocation):
             await blob.commit_block_list(blocks, **options)
 
     def try_uploading(self, key: str) -> None:
-        """Ask for a blob to be made of a block that nobody has uploaded, which always fails."""
+        """Try to commit a block that was never uploaded, which always fails if it is permitted."""
         from azure.core import MatchConditions  # noqa: PLC0415 - the file system has loaded it
         from azure.core.exceptions import HttpResponseError  # noqa: PLC0415 - as above
         from azure.storage.blob import BlobBlock  # noqa: PLC0415 - as above
@@ -200,13 +201,13 @@ class AzureLocation(ObjectLocation):
         except HttpResponseError as error:
             if getattr(error, "error_code", "") == "ContainerNotFound":
                 raise FileNotFoundError(self.bucket) from error
-            if error.status_code in (400, 404, 409, 412):  # it was permitted, and failed
+            if error.status_code in (400, 404, 409, 412):  # it was permitted, and failed as planned
                 return
             raise
 
 
 class _Blob(RangedFile):
-    """A blob in one version."""
+    """One version of a blob."""
 
     def __init__(self, place: AzureLocation, state: State) -> None:
         super().__init__(state.size)
@@ -234,7 +235,7 @@ class _AzureReader(ObjectReader):
     """Read one version of a blob."""
 
     def read_bytes(self, size: int) -> bytes:
-        """Read; `InputChangedError` when the blob is another one now."""
+        """Read; `InputChangedError` if the blob has changed or is gone."""
         from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError  # noqa: PLC0415 - the file system has loaded it
 
         try:
@@ -244,7 +245,7 @@ class _AzureReader(ObjectReader):
 
 
 def _described(blob: Any, container: str) -> dict[str, Any]:
-    """Return what the SDK says about a blob as file systems say it."""
+    """Return the SDK's properties of a blob in fsspec's form."""
     marks: Mapping[str, str] = blob.metadata or {}
     is_directory = any(
         name.lower() in _MARKS and value.lower() == "true" for name, value in marks.items()

@@ -1,4 +1,4 @@
-"""What OpenLineage calls the places of files: namespace and name, as its naming conventions say.
+"""Name files as OpenLineage's naming conventions demand: by namespace and name.
 
 This module may change from release to release.
 """
@@ -22,19 +22,19 @@ class Dataset(NamedTuple):
 
 
 def dataset_of(uri: str) -> Dataset:
-    """Return what OpenLineage calls a file, a directory or a URL; it holds no secret."""
+    """Return the dataset of a file, a directory or a URL, without secrets."""
     if is_url(uri):
         return Dataset(*dataset_in_text(uri))
     try:
         return Dataset(*locate(uri, "source").dataset)
-    except Exception:  # noqa: BLE001 - lineage is told as far as it is known
+    except Exception:  # noqa: BLE001 - lineage must not fail a task that has paid
         return Dataset(*dataset_in_text(uri))
 
 
 def datasets_of(uris: Iterable[str], most: int) -> list[Dataset]:
-    """Return the datasets of files, each once; their directories where they are more than `most`.
+    """Return the datasets of files, each once; of their directories if there are more than `most`.
 
-    Directories are those of directories, and so on, until there are few enough.
+    If there are still too many, it takes the directories' parents, and so on.
     """
     places = list(dict.fromkeys(without_secrets(uri) if is_url(uri) else uri for uri in uris))
     while len(places) > most and (parents := list(dict.fromkeys(map(_parent, places)))) != places:
@@ -43,7 +43,7 @@ def datasets_of(uris: Iterable[str], most: int) -> list[Dataset]:
 
 
 def _parent(uri: str) -> str:
-    """Return the directory of a URI; a root is its own."""
+    """Return the directory of a URI; a root is returned unchanged."""
     scheme, mark, path = uri.rpartition("://")
     parent = path.rstrip("/").rpartition("/")[0]
     return f"{scheme}{mark}{parent}" if parent else uri

@@ -1,4 +1,4 @@
-"""Where results go, and what they must not replace.
+"""The destination of results, and the files that they must not replace.
 
 This module may change from release to release.
 """
@@ -32,7 +32,7 @@ class Destination:
     """A file, or a directory for as many files as there are results.
 
     :param uri: absolute path of a local one, else as the user gave it; a directory ends in ``/``.
-    :param field: what the user calls it; errors name it.
+    :param field: the user's name of the argument, for errors.
     """
 
     uri: str
@@ -40,7 +40,7 @@ class Destination:
 
     @classmethod
     def parse(cls, uri: str, *, field: str = "destination") -> Destination:
-        """Check `uri`, and that nothing that exists there is in the way.
+        """Check `uri`, and that nothing is in the way there.
 
         `ParameterError` says what is wrong and what to write instead.
         """
@@ -63,7 +63,7 @@ class Destination:
         return self.uri if self.is_directory else self.uri[: self.uri.rfind("/") + 1]
 
     def check_within(self, uri: str) -> None:
-        """Raise `ParameterError` where an output would lie outside, or among our own records."""
+        """Raise `ParameterError` if an output would lie outside, or among our own records."""
         inner = uri.removeprefix(self.root).split("/")
         leads_away = any(map(_leads_away, inner))
         if not uri.startswith(self.root) or leads_away or not inner[-1]:
@@ -71,17 +71,17 @@ class Destination:
             raise wrong(self.field, f"{shown(uri)} {complaint}")
 
     def check_writable(self) -> None:
-        """Raise `OutputNotWritableError` where a result could not be written now.
+        """Raise `OutputNotWritableError` if a result could not be written now.
 
-        `ConnectionConfigError` where the store refuses the connection.
+        `ConnectionConfigError` if the store refuses the connection.
         """
         with explaining(self.uri, paid=False):
             locate(self.uri, self.field).check_writable(self.root)
 
     def check_no_directory(self, uri: str) -> None:
-        """Raise `OutputExistsError` where an output would need the name of a directory or device.
+        """Raise `OutputExistsError` if an output has the name of a directory or device.
 
-        Nothing was paid.
+        To be called before anything is paid.
         """
         location = locate(uri, self.field)
         state = location.state() if location.has_directories else None
@@ -97,19 +97,19 @@ class Destination:
         return False
 
     def keeps_digests(self, uris: Sequence[str]) -> bool:  # noqa: ARG002 - for a batch, as above
-        """Tell whether the digests of these outputs are wanted once they are published."""
+        """Tell whether a publication should compute the digests of these outputs."""
         return False
 
     @property
     def remedy(self) -> str:
-        """Say what to do about a file that is in the way."""
+        """The remedy for a file that is in the way."""
         return "Move it away, or set overwrite=True."
 
     def outputs(self, names: Sequence[str]) -> list[str]:
         """Return the URI for each of the service's file names, in order.
 
         In a directory the names are made safe and distinct; a single file keeps the user's name.
-        `ParameterError` where a single file would have to hold anything but one result.
+        `ParameterError` for a single file unless there is exactly one result.
         """
         if self.is_directory:
             return [self.uri + name for name in distinct_names(names)]
@@ -123,23 +123,23 @@ class Destination:
         return [self.uri]
 
     def state(self, uri: str) -> State | None:
-        """Return what is at an output now, None where no file is."""
+        """Return the state of the file at an output now; None if there is no file."""
         state = locate(uri, self.field).file()
         return state if state and state.kind == "file" else None
 
     def is_lost_link(self, uri: str) -> bool:
-        """Tell whether a link that leads nowhere has the name of an output."""
+        """Tell whether an output's name is taken by a broken link."""
         location = locate(uri, self.field)
         return location.is_link() and location.file() is None
 
     def sizes(self, uris: Iterable[str]) -> list[int | None]:
-        """Return the bytes of each file that is there now, None for each that is not."""
+        """Return the bytes of each file that exists now, None for each that does not."""
         return [state.size if state else None for state in map(self.state, uris)]
 
     def holds(self, uri: str, digest: str) -> bool | None:
-        """Tell whether an output still has the content that was published; None: it is gone.
+        """Tell whether an output still has its published content; None if it is gone.
 
-        :param digest: what a publication called its content.
+        :param digest: the publication's digest of its content.
         """
         location = locate(uri, self.field)
         state = location.file()
@@ -151,7 +151,7 @@ class Destination:
             return digest_of(file) == digest
 
     def remove(self, uri: str, digest: str) -> bool | None:
-        """Remove an output if it still has that content; return what `holds` does."""
+        """Remove an output if it still has that content; return the result of `holds`."""
         self.check_within(uri)
         found = self.holds(uri, digest)
         if found:
@@ -159,10 +159,10 @@ class Destination:
         return found
 
     def check_not_input(self, uris: Iterable[str], inputs: Iterable[str]) -> None:
-        """Raise `ParameterError` when an output is the same file as an input, however spelled.
+        """Raise `ParameterError` if an output is the same file as an input, in any spelling.
 
         :param uris: outputs.
-        :param inputs: URIs of inputs; URLs among them are not ours to overwrite.
+        :param inputs: URIs of inputs; URLs are ignored, since they cannot be overwritten.
         """
         taken: dict[Hashable, Location] = {}
         for location in (locate(uri, "source") for uri in inputs if not is_url(uri)):
@@ -170,7 +170,7 @@ class Destination:
         for output in (locate(uri, self.field) for uri in uris):
             for found in {taken[key] for key in output.identities() & taken.keys()}:
                 # Two connections may lead to one store, and only some stores distinguish case and
-                # `..`.  So the stores are asked: the same file has the same size and version.
+                # `..`.  Therefore the files' states are compared: size and version must be equal.
                 if output.key == found.key or output.file() == found.file():
                     complaint = (
                         f"{shown(output.uri)} would be written over the input {shown(found.uri)}; "
@@ -180,7 +180,7 @@ class Destination:
 
 
 def _check_name(uri: str, field: str) -> None:
-    """Raise what would put outputs elsewhere than meant, or could not be told to Airflow."""
+    """Raise `ParameterError` for a name that a user did not mean, or that Airflow cannot store."""
     if _HOME.match(uri):
         raise wrong(field, f"{uri} begins with '~', which is not expanded; write the whole path.")
     if not uri.isascii() and any("\ud800" <= letter <= "\udfff" for letter in uri):
@@ -188,6 +188,6 @@ def _check_name(uri: str, field: str) -> None:
 
 
 def _leads_away(part: str) -> bool:
-    """Tell whether a part of a path leads up or to our records, also where Windows reads it."""
+    """Tell whether a part of a path leads up or to our own records, also on Windows."""
     name = part.rstrip(". ").lower()
     return name == OWN_DIRECTORY or (not name and ".." in part)

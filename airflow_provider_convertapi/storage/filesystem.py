@@ -21,8 +21,8 @@ _resolving = threading.Lock()
 def file_system(address: Address, argument: str) -> tuple[str, Any]:
     """Return the path of the store's root, and its file system, which all threads share.
 
-    `ParameterError` where the connection does not exist, the scheme is unknown, or its package is
-    not installed; `ConnectionConfigError` where the connection does not open the store.
+    `ParameterError` if the connection does not exist, the scheme is unknown, or its package is not
+    installed; `ConnectionConfigError` if the connection does not open the store.
     """
     from airflow_provider_convertapi.airflow_names import ObjectStoragePath  # noqa: PLC0415 - 2 s, at run time only
 
@@ -31,7 +31,7 @@ def file_system(address: Address, argument: str) -> tuple[str, Any]:
     authority = f"{address.conn_id}@{address.host}" if address.conn_id else address.host
     uri = shown(address.uri)
     try:
-        with _resolving:  # or every thread would build and connect its own
+        with _resolving:  # otherwise every thread would build and connect its own file system
             root = ObjectStoragePath(f"{address.scheme}://{authority}/")
             return root.path, root.fs
     except ImportError as error:
@@ -46,7 +46,7 @@ def file_system(address: Address, argument: str) -> tuple[str, Any]:
 
 
 def check_scheme(address: Address, argument: str) -> None:
-    """Raise `ParameterError` where Airflow has no file system for the address's scheme."""
+    """Raise `ParameterError` if Airflow has no file system for the address's scheme."""
     from airflow_provider_convertapi.airflow_names import has_fs  # noqa: PLC0415 - as above
 
     if not has_fs(address.scheme):
@@ -55,16 +55,16 @@ def check_scheme(address: Address, argument: str) -> None:
 
 
 def forget(address: Address) -> None:
-    """Forget the store's file system, which Airflow keeps for as long as the process runs."""
+    """Forget the store's file system, which Airflow otherwise keeps while the process runs."""
     from airflow_provider_convertapi.airflow_names import attach, has_fs  # noqa: PLC0415 - as above
 
-    if has_fs(address.scheme):  # what somebody attached could not be made again
+    if has_fs(address.scheme):  # a file system that a user attached could not be made again
         with _resolving:
             vars(attach(address.scheme, address.conn_id)).pop("fs", None)
 
 
 def _check_connection(conn_id: str, address: Address, argument: str) -> None:
-    """Make sure that the connection exists: without it, Airflow's S3 would go on anonymously."""
+    """Make sure that the connection exists: without it, Airflow would use S3 anonymously."""
     from airflow_provider_convertapi.airflow_names import AirflowNotFoundException  # noqa: PLC0415 - as above
 
     try:

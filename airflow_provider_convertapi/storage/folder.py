@@ -41,21 +41,21 @@ class Folder:
         return sorted(name for name in found if name and not name.startswith("."))
 
     def check_writable(self) -> None:
-        """Make the directory, and raise `OutputNotWritableError` where a file cannot be written."""
+        """Make the directory; raise `OutputNotWritableError` if a file cannot be written."""
         Destination(self.uri).check_writable()
 
     def read(self, name: str) -> bytes:
-        """Return a file's bytes; `FileNotFoundError` where it is gone."""
+        """Return a file's bytes; `FileNotFoundError` if it is gone."""
         return locate(self.uri + name, "destination").read()
 
     def modified(self, name: str) -> float | None:
-        """Return when a file was written, in seconds since the epoch; None where unknown."""
+        """Return when a file was written, in seconds since the epoch; None if unknown."""
         with suppress(InputNotFoundError):  # gone
             return next(list_files(self.uri + name)).modified
         return None
 
     def read_lines(self, name: str) -> Iterator[bytes]:
-        """Yield a file's lines; `FileNotFoundError` where it is gone."""
+        """Yield a file's lines; `FileNotFoundError` if it is gone."""
         with locate(self.uri + name, "destination").open() as file:
             yield from file
 
@@ -68,13 +68,13 @@ class Folder:
         self._publish(name, lines, None)
 
     def _publish(self, name: str, blocks: Iterable[bytes], size: int | None) -> None:
-        # Staged like a result: a reader, in another task perhaps, never sees half a file.
+        # Staged like a result, so that a reader, perhaps in another task, never sees half a file.
         with Publication(Destination(self.uri), inputs=[], overwrite=True) as publication:
             with publication.stage(self.uri + name, size) as sink:
                 sink.writelines(blocks)
             publication.publish()
 
     def delete(self, name: str) -> None:
-        """Remove a file that may be gone already."""
+        """Remove a file, which may be gone already."""
         with suppress(FileNotFoundError):
             locate(self.uri + name, "destination").delete()

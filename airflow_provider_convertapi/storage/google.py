@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.storage.reader import Reader
 
 _PAGE = 1000
-"""Objects in a page of a listing; the most that the service gives."""
+"""Objects in a page of a listing; the most that the service allows."""
 
 _SIMPLE = 5 * 1024 * 1024 - 1
-"""Bytes that gcsfs uploads in one request."""
+"""The most bytes that gcsfs uploads in one request."""
 
 _PART = 256 * 1024 * 1024
-"""Bytes of a request of a larger upload; what is sent again after the network has failed."""
+"""Bytes of each request of a larger upload; a network failure makes this much be sent again."""
 
 
 class GoogleLocation(ObjectLocation):
@@ -39,7 +39,7 @@ class GoogleLocation(ObjectLocation):
 
     @asking
     def object(self) -> State | None:
-        """Return what the store says of the object; `info` would list as well."""
+        """Return the object's state; gcsfs's `info` would also list."""
         try:
             found = self._call("b/{}/o/{}", self.bucket, self.object_key)
         except FileNotFoundError:
@@ -51,7 +51,7 @@ class GoogleLocation(ObjectLocation):
         self._call("b/{}", self.bucket, fields="name")
 
     def _call(self, path: str, *names: str, **query: Any) -> dict[str, Any]:
-        # gcsfs would ask six times with credentials that are refused, for half a minute.
+        # Without this, gcsfs retries six times, for half a minute, if its credentials are refused.
         with suppress(AttributeError):
             self.fs.credentials.maybe_refresh()
         found: dict[str, Any] = self.fs.call("GET", path, *names, json_out=True, **query)
@@ -82,11 +82,11 @@ class GoogleLocation(ObjectLocation):
                 return
 
     def pins(self, state: State) -> bool:
-        """Tell whether the generation is known, which a read can name."""
+        """Tell whether the generation is known, so that a read can demand it."""
         return state.version.isdigit()
 
     def reader(self, state: State | None) -> Reader:
-        """Open the object in the generation that was found; no request comes before a read."""
+        """Open the generation of the object that was found; no request is sent before a read."""
         state = state or self.object()
         if state is None:
             raise FileNotFoundError(self.uri)
@@ -96,7 +96,7 @@ class GoogleLocation(ObjectLocation):
     def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:
         """Upload a local file; a large one straight from the disk, in few requests.
 
-        gcsfs holds each part in memory, so that its parts would have to be small.
+        gcsfs holds each part in memory, so its parts would have to be small.
         """
         size = file.stat().st_size
         if size <= _SIMPLE or self._is_zonal():
@@ -119,7 +119,7 @@ class GoogleLocation(ObjectLocation):
                 )
 
     def _is_zonal(self) -> bool:
-        """Tell whether the bucket is of the kind that takes its objects by gRPC only."""
+        """Tell whether the bucket is zonal, and takes its objects only by gRPC."""
         from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it
 
         look = getattr(self.fs, "_is_zonal_bucket", None)
@@ -141,16 +141,16 @@ class GoogleLocation(ObjectLocation):
         return str(headers["Location"])
 
     def try_uploading(self, key: str) -> None:
-        """Begin an upload, and give it up: the object is neither written nor shown."""
+        """Begin an upload and abort it: the object is neither written nor shown."""
         if self._is_zonal():
             return
         session = self._begin(key, "application/octet-stream")
-        with suppress(Exception):  # else the service forgets it within a week
+        with suppress(Exception):  # the service forgets an upload within a week anyway
             self.fs.call("DELETE", session)
 
 
 class _Object(RangedFile):
-    """An object in one generation."""
+    """One generation of an object."""
 
     def __init__(self, place: GoogleLocation, state: State) -> None:
         super().__init__(state.size)
@@ -173,7 +173,7 @@ class _GoogleReader(ObjectReader):
     """Read one generation of an object."""
 
     def read_bytes(self, size: int) -> bytes:
-        """Read; `InputChangedError` when the object is another one now."""
+        """Read; `InputChangedError` if the object has changed or is gone."""
         try:
             return super().read_bytes(size)
         except (FileNotFoundError, FileExistsError) as error:
@@ -216,4 +216,4 @@ class _Slice(io.RawIOBase):
         return len(data)
 
     def close(self) -> None:
-        """Keep it open: a client closes what it has sent, and may send it once more."""
+        """Keep the file open: a client closes what it has sent, but may send it again."""

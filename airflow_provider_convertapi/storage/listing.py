@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _WILD = re.compile(r"[*?\[]")
 _HIDDEN = "hidden"
 _DOTTED = "with './' or '../' in their path"
-"""Why a file is left out; an object's key may have such parts, and they would be resolved."""
+"""Reason to leave a file out: an object's key may have such parts, but a path resolves them."""
 
 
 def list_files(uri: str, *, field: str = "source", note: Note = unnoted) -> Iterator[Found]:
@@ -38,9 +38,9 @@ def list_files(uri: str, *, field: str = "source", note: Note = unnoted) -> Iter
     (``.name``, ``~$name``) are listed only where a glob names the dot; directories are not followed
     through symbolic links; the directory `_convertapi` is never listed.
 
-    `InputNotFoundError` where a directory is missing; in an object store none can be.
+    `InputNotFoundError` if a directory is missing; in an object store none ever is.
 
-    :param note: is told what is left out although the pattern matches it, and why.
+    :param note: called with the reason and the URI of each file that matches but is left out.
     """
     if is_url(uri):
         raise wrong(field, f"{shown(uri)} is a URL, which cannot be listed; give a list of URLs.")
@@ -56,7 +56,7 @@ def list_files(uri: str, *, field: str = "source", note: Note = unnoted) -> Iter
 
 
 def canonical(uri: str, *, field: str = "source") -> str:
-    """Return one text for every spelling of a path, to see whether one lies within another.
+    """Return the same text for every spelling of a path, to tell whether one is inside another.
 
     The connection is not part of it: two connections usually lead to the same store.
     """
@@ -64,12 +64,12 @@ def canonical(uri: str, *, field: str = "source") -> str:
 
 
 def directory_of(uri: str) -> str:
-    """Return the directory that `list_files` lists, which its paths are relative to."""
+    """Return the directory that `list_files` lists; its paths are relative to that."""
     return _split_glob(uri)[0]
 
 
 def listed_from(uri: str) -> str:
-    """Return the same as far as the text tells, without looking whether a glob is a file's name."""
+    """Return the same without access to the store: every name with a wildcard counts as a glob."""
     return _glob_parts(uri)[0]
 
 
@@ -79,7 +79,7 @@ def is_glob(uri: str) -> bool:
 
 
 def _split_glob(uri: str) -> tuple[str, str | None]:
-    """Return the same of a URI that is not, by chance, the name of something."""
+    """Return base and pattern of a glob; no pattern if `uri` is the name of an existing file."""
     base, pattern = _glob_parts(uri)
     if pattern is None or locate(uri, "source").state() is not None:
         return uri, None
@@ -87,7 +87,7 @@ def _split_glob(uri: str) -> tuple[str, str | None]:
 
 
 def _glob_parts(uri: str) -> tuple[str, str | None]:
-    """Return the directory to list and the pattern below it, None where there is no wildcard."""
+    """Return the directory to list and the pattern below it; None if there is no wildcard."""
     scheme, mark, rest = uri.rpartition("://")
     wild = _WILD.search(rest)
     if wild is None:
@@ -97,9 +97,9 @@ def _glob_parts(uri: str) -> tuple[str, str | None]:
 
 
 class Sought:
-    """What a URI asks for, told from its text alone: nothing is looked at.
+    """The files that a URI may stand for, known from its text alone, without access to a store.
 
-    :param uri: a file, a directory, or a glob, which may also be the name of something.
+    :param uri: a file, a directory, or a glob, which may also be a file's name.
     """
 
     def __init__(self, uri: str) -> None:
@@ -115,7 +115,7 @@ class Sought:
         ]
 
     def lists(self, uri: str) -> bool:
-        """Tell whether a listing of it may show a file."""
+        """Tell whether a listing of the URI may include a file."""
         for root, sift in self._places:
             path = uri.removeprefix(root)
             leads_away = {"..", OWN_DIRECTORY}.intersection(path.split("/"))
@@ -125,7 +125,7 @@ class Sought:
 
 
 def list_everything(directory: str, *, field: str = "destination") -> Iterator[Found]:
-    """Yield all files below a directory, hidden ones too; nothing where there is none."""
+    """Yield all files below a directory, including hidden ones; nothing if it does not exist."""
     location = locate(directory, field)
     with suppress(FileNotFoundError):
         yield from location.below()
@@ -144,7 +144,7 @@ def _listed(location: Location, pattern: str | None, note: Note) -> Iterator[Fou
     sift = _sieve(pattern or "**")
 
     def noted(reason: str, uri: str) -> None:
-        """Pass on what the pattern would have matched."""
+        """Report only files that the pattern matches."""
         path = uri.removeprefix(location.uri.rstrip("/") + "/")
         if (other := sift(path)) is not None:
             note(other or reason, uri)
@@ -158,9 +158,9 @@ def _listed(location: Location, pattern: str | None, note: Note) -> Iterator[Fou
 
 
 def _sieve(pattern: str) -> Callable[[str], str | None]:
-    """Return a function that tells why a relative path that matches is left out.
+    """Return a function that returns why a relative path is left out.
 
-    It returns an empty text for a path that is wanted, None for one that does not match.
+    It returns an empty text for a path that is listed, None for one that does not match.
     """
     compiled = _compiled(pattern)
     shows_hidden = any(part.startswith(".") for part in pattern.split("/"))

@@ -41,15 +41,15 @@ if TYPE_CHECKING:
 
 _NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 _locks = threading.Semaphore(256)
-"""Each lock holds a file descriptor, and a process may be limited to 1,024 of them."""
+"""Limits the number of locks: each needs a file descriptor, of which a process may have 1,024."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalLocation:
-    """A place on the local disk.
+    """A location on the local disk.
 
     :param uri: the absolute path; it ends in ``/`` for a directory.
-    :param path: the same as a path.
+    :param path: the same as a `Path`.
     """
 
     uri: str
@@ -59,7 +59,7 @@ class LocalLocation:
 
     @classmethod
     def at(cls, address: Address, argument: str) -> LocalLocation:
-        """Return the place that a ``file://`` URI names."""
+        """Return the location of a ``file://`` URI."""
         if address.host not in {"", "localhost"}:
             absolute = f"file:///{address.host}/{address.key}"
             raise wrong(
@@ -71,7 +71,7 @@ class LocalLocation:
 
     @classmethod
     def at_path(cls, path: str) -> LocalLocation:
-        """Return the place of an absolute or relative path."""
+        """Return the location of an absolute or relative path."""
         # Made absolute before it is cached: the working directory may change.
         return _absolute(os.path.join(os.getcwd(), path))  # noqa: PTH109, PTH118 - text is what is remembered
 
@@ -95,7 +95,7 @@ class LocalLocation:
         return os.path.realpath(self.uri)
 
     def identities(self) -> set[Hashable]:
-        """Return the path, and the inode where there is one."""
+        """Return the path, and the inode if the file exists."""
         try:
             found = self.path.stat()
         except OSError:  # nothing there: only the path identifies it
@@ -103,7 +103,7 @@ class LocalLocation:
         return {self.uri, (found.st_dev, found.st_ino)}  # for links, and disks that ignore case
 
     def state(self) -> State | None:
-        """Return what is there now, None where nothing is."""
+        """Return the state of the file or directory there now; None if there is none."""
         try:
             return _state_of(self.path.stat())
         except OSError as error:
@@ -112,7 +112,7 @@ class LocalLocation:
             raise
 
     def file(self) -> State | None:
-        """Return what is there now, a directory too."""
+        """Return the same."""
         return self.state()
 
     def open(self, state: State | None = None) -> BinaryIO:  # noqa: ARG002 - costs nothing to ask again
@@ -146,7 +146,7 @@ class LocalLocation:
         return self.path.is_symlink()
 
     def check_destination(self, argument: str) -> None:
-        """Raise `ParameterError` where the task may not write, or something is in the way."""
+        """Raise `ParameterError` if the task may not write, or something is in the way."""
         wants_directory = self.uri.endswith("/")
         try:
             state = self.state()
@@ -171,7 +171,7 @@ class LocalLocation:
             raise wrong(argument, f"{self.uri} {complaint}")
 
     def check_writable(self, root: str) -> None:  # noqa: ARG002 - a disk is asked for each directory
-        """Make the directory, and write a byte beside where the result will be."""
+        """Make the directory, and write a byte beside the future result."""
         trial = LocalPart(self.path / "result" if self.uri.endswith("/") else self.path)
         try:
             with trial.open() as file:
@@ -185,15 +185,15 @@ class LocalLocation:
         marks: Sequence[str] = (),  # noqa: ARG002 - it is locked while its task lives
         stamp: str = "",
     ) -> LocalPart:
-        """Return a result that waits beside this place; its time carries the stamp."""
+        """Return a result that waits beside this location; its time holds the stamp."""
         return LocalPart(self.path, stamp)
 
 
 class LocalPart:
     """A result beside its local target.
 
-    Its hidden name follows from the target's, so that the next task finds, and removes, what a
-    killed one left.  While its task lives it is locked, and other tasks use another name.
+    Its hidden name is derived from the target's, so that the next task can remove the file of a
+    killed one.  It is locked while its task lives, and other tasks then use another name.
     """
 
     def __init__(self, target: Path, stamp: str = "") -> None:
@@ -207,13 +207,13 @@ class LocalPart:
         except FileExistsError as error:
             reason = os.strerror(errno.ENOTDIR)
             raise NotADirectoryError(errno.ENOTDIR, reason, error.filename) from None
-        except FileNotFoundError as error:  # a place where nobody can make a directory, as in /proc
+        except FileNotFoundError as error:  # no directory can be made there, as in /proc
             raise NotADirectoryError(errno.ENOENT, error.strerror, error.filename) from None
         self.staged = target.with_name(temporary_name(target.name))
 
     def open(self) -> BinaryIO:
         """Create the file with the mode that the umask allows."""
-        # What a killed task left is not locked any more, and goes.
+        # A killed task's file is not locked any more, and is removed.
         with suppress(OSError), locked(self.staged):
             self.staged.unlink()
         file = self._create_locked()
@@ -225,7 +225,7 @@ class LocalPart:
         return io.BufferedWriter(file)
 
     def _create_locked(self) -> _WrittenBack | None:
-        """Create and lock the file; None where another task has it, or too many are locked."""
+        """Create and lock the file; None if another task has it, or too many are locked."""
         self._counted = _locks.acquire(blocking=False)
         if not self._counted:
             return None
@@ -234,8 +234,8 @@ class LocalPart:
         except FileExistsError:
             self._release()
             return None
-        self._lock = os.dup(file.fileno())  # the file is closed long before it is published
-        with suppress(BlockingIOError):  # another task took it for a leftover before we locked it
+        self._lock = os.dup(file.fileno())  # the file itself is closed long before it is published
+        with suppress(BlockingIOError):  # another task may have locked it first, as a leftover
             try_to_lock(self._lock)
             if is_at(self._lock, self.staged):
                 return file
@@ -259,7 +259,7 @@ class LocalPart:
             os.fsync(file.fileno())
 
     def publish(self, *, replace: bool) -> None:
-        """Rename it; or link it, which never replaces an existing file."""
+        """Rename it; without `replace` link it, which never replaces an existing file."""
         if replace:
             self.staged.replace(self._target)
         else:
@@ -288,7 +288,7 @@ class LocalPart:
             self.staged.unlink()
 
     def _rename_to_new(self) -> None:
-        """Rename where nothing has the name; the lock keeps other tasks from doing so meanwhile."""
+        """Rename unless the name is taken; a lock keeps other tasks from taking it meanwhile."""
         with ExitStack() as stack:
             with suppress(OSError):
                 directory = stack.enter_context(_opened(self._target.parent))
@@ -308,7 +308,7 @@ class _WrittenBack(io.FileIO):
         written = super().write(data)
         self._waiting += written
         if self._waiting >= BLOCK and hasattr(os, "posix_fadvise"):  # macOS does not have it
-            # Before Linux drops pages it starts to write dirty ones back, without waiting.
+            # Linux starts to write dirty pages back before it drops them, without waiting.
             begin = self.tell() - self._waiting
             os.posix_fadvise(self.fileno(), begin, self._waiting, os.POSIX_FADV_DONTNEED)
             self._waiting = 0
@@ -317,7 +317,7 @@ class _WrittenBack(io.FileIO):
 
 @lru_cache(maxsize=1024)
 def _absolute(path: str) -> LocalLocation:
-    """Return a place; cached, since a batch asks for each file eight times."""
+    """Return a location; cached, because a batch resolves each file eight times."""
     # Not normalised: after a symbolic link, `..` leads elsewhere than the text says.
     absolute = Path(path)
     uri = f"{str(absolute).rstrip('/')}/" if path.endswith("/") else str(absolute)
@@ -342,7 +342,7 @@ def _nearest(path: Path) -> Path:
 def _is_directory(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link in a circle: whoever reads it gets the error
+    except OSError:  # a circular link: reading it raises the error
         return False
 
 
@@ -393,7 +393,7 @@ def _found(entry: os.DirEntry[str], root: str, note: Note) -> Found | None:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe that took its place would else be waited for, without end."""
+    """Open a file; without `O_NONBLOCK`, a pipe that replaced the file would block for ever."""
     return os.open(path, flags | os.O_NONBLOCK)
 
 

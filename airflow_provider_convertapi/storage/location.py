@@ -1,4 +1,4 @@
-"""What every location of a file or directory can do, whatever kind of store it belongs to.
+"""The interface of all locations of files and directories, in any kind of store.
 
 This module may change from release to release.
 """
@@ -14,35 +14,36 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BLOCK = 8 * 1024 * 1024
-"""Bytes that are read, and written, at a time."""
+"""Bytes that are read and written at a time."""
 
 LOST_LINK = "links that lead nowhere or in a circle"
 LINKED_DIRECTORY = "linked directories"
 LINK = "links, which this store does not follow"
 IRREGULAR = "no regular files"
 TOO_DEEP = "directories whose path is too long"
-"""Why a listing leaves a file out, in the words of the log."""
+"""The reasons why a listing leaves a file out, worded for the log."""
 
 Note = Callable[[str, str], None]
-"""Takes why a listing leaves something out, and its URI."""
+"""Takes the reason why a listing leaves something out, and its URI."""
 
 OWN_DIRECTORY = "_convertapi"
 """The directory of our own records beside the outputs; it holds neither inputs nor outputs."""
 
 
 def unnoted(reason: str, uri: str) -> None:
-    """Take no note of what a listing leaves out."""
+    """Ignore what a listing leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a store says about a file at the moment.
+    """The present state of a file in a store.
 
-    :param version: ETag, generation or modification time; empty where the store has none of them.
-    :param modified: seconds since the epoch at which it was written, None where the store does
-        not say.
-    :param stamp: the stamp with which it was written, or as much of it as the store keeps; empty
-        for none, None where the store keeps no stamps.
+    :param size: bytes.
+    :param version: ETag, generation or modification time; empty if the store has none of them.
+    :param modified: seconds since the epoch at which it was written; None if the store does not
+        record that.
+    :param stamp: the stamp with which it was written, or as much of it as the store keeps; empty if
+        it has none, None if the store keeps no stamps.
     """
 
     size: int
@@ -53,11 +54,11 @@ class State:
 
     @property
     def fingerprint(self) -> str:
-        """Return text that differs when the content does, as far as the store tells."""
+        """Return a text that changes with the content, as far as the store shows it."""
         return f"{self.size}-{self.version}"
 
     def bears(self, stamp: str) -> bool | None:
-        """Tell whether it is as it was written with this stamp; None where that is unknown."""
+        """Tell whether it is unchanged since it was written with this stamp; None if unknown."""
         if self.stamp is None:
             return None
         return bool(self.stamp) and stamp.startswith(self.stamp)
@@ -73,12 +74,12 @@ class State:
 class Found:
     """A file that a listing showed.
 
-    :param uri: as `find_source` takes it.
+    :param uri: as for `find_source`.
     :param path: relative to the directory that was listed, its parts divided by ``/``.
     :param size: bytes.
-    :param fingerprint: what `find_source` calls its fingerprint, without a hash of the content.
-    :param modified: seconds since the epoch at which it was written, None where the store does
-        not say.
+    :param fingerprint: that of `find_source`, without a hash of the content.
+    :param modified: seconds since the epoch at which it was written; None if the store does not
+        record that.
     """
 
     uri: str
@@ -95,14 +96,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A URI in its parts, and what the table of schemes says about its scheme.
+    """The parts of a URI, with its scheme's row in the table of schemes.
 
     :param scheme: in lower case.
-    :param conn_id: id of the Airflow connection, None where the URI names none.
-    :param host: what follows the connection: a host, bucket or container; may be empty.
+    :param conn_id: id of the Airflow connection; None if the URI names none.
+    :param host: the host, bucket or container after the connection; may be empty.
     :param key: everything after the first slash, unparsed: ``#`` and ``?`` are plain characters.
     :param family: one name for all schemes that reach the same files.
-    :param remedy: what to do where no file system is found for the scheme.
+    :param remedy: what to do if no file system is found for the scheme.
     """
 
     uri: str
@@ -126,109 +127,109 @@ class Part(Protocol):
         """Create the file, and open it for writing."""
 
     def prepare(self) -> None:
-        """Do the slow part, without showing anything under the target's name."""
+        """Do the slow part of publishing, without showing anything under the target's name."""
 
     def publish(self, *, replace: bool) -> None:
         """Give the result its name in one step.
 
-        :param replace: false raises `FileExistsError` where a file has the name already.
+        :param replace: False raises `FileExistsError` if a file has the name already.
         """
 
     def discard(self) -> None:
-        """Remove what was not published."""
+        """Remove the result if it was not published."""
 
 
 class Location(Protocol):
-    """A place for a file or a directory, which need not exist."""
+    """The location of a file or a directory, which need not exist."""
 
     has_directories: ClassVar[bool]
-    """Whether directories are more than a common prefix of names."""
+    """False if directories are only common prefixes of names."""
 
     @classmethod
     def at(cls, address: Address, argument: str) -> Location:
-        """Resolve an address without looking at what lies there.
+        """Resolve an address without a request to the store.
 
-        :param argument: what the user calls it; `ParameterError` names it.
+        :param argument: the user's name of it, which `ParameterError` names.
         """
 
     @property
     def uri(self) -> str:
-        """Return the absolute path of a local place, else the URI as the user gave it."""
+        """Return the absolute path of a local location, else the URI as the user gave it."""
 
     @property
     def name(self) -> str:
-        """Return the last part of the path; empty where the path ends in a slash."""
+        """Return the last part of the path; empty if the path ends in a slash."""
 
     @property
     def key(self) -> Hashable:
-        """Return a key that is equal for the same spelling of the same place."""
+        """Return a key that is equal for the same spelling of the same location."""
 
     @property
     def dataset(self) -> tuple[str, str]:
-        """Return namespace and name as OpenLineage names what lies here; no secret, no I/O."""
+        """Return OpenLineage's namespace and name of the location, without secrets or I/O."""
 
     def canonical(self) -> str:
-        """Return one text for every spelling of the place; the connection is not part of it."""
+        """Return the same text for every spelling of the location, without its connection."""
 
     def identities(self) -> set[Hashable]:
-        """Return keys of which two spellings of one file share at least one."""
+        """Return keys; two spellings of the same file have at least one key in common."""
 
     def state(self) -> State | None:
-        """Return what is there now, a directory too; None where nothing is."""
+        """Return the state of the file or directory there now; None if there is none."""
 
     def file(self) -> State | None:
-        """Return what is there now, in as few requests as possible.
+        """Return the same, in as few requests as possible.
 
-        Where directories are only a common prefix of names, one may count as nothing.
+        If directories are only common prefixes of names, None may be returned for a directory.
         """
 
     def open(self, state: State | None = None) -> BinaryIO:
         """Open the file for reading, in order, from its start.
 
-        :param state: what the file was when it was found; it saves a request, and a store that can
-            tell raises `InputChangedError` when the file is another one now.
+        :param state: the file's state when it was found; it saves a request, and if the store can
+            check it, a changed file raises `InputChangedError`.
         """
 
     def pins(self, state: State) -> bool:
-        """Tell whether `open` reads the file in this very state, or raises."""
+        """Tell whether `open` reads the file in exactly this state, or raises."""
 
     def below(self, note: Note = unnoted) -> Iterator[Found]:
-        """Yield all files below the directory; `FileNotFoundError` where it is missing.
+        """Yield all files below the directory; `FileNotFoundError` if it is missing.
 
         Directories are not followed through symbolic links; `_convertapi` is left out.
 
-        :param note: is told what is left out and not listed either, except `_convertapi`.
+        :param note: called for everything that is left out, except `_convertapi`.
         """
 
     def names(self) -> list[str]:
         """Return the names of the files in the directory; `FileNotFoundError` as above."""
 
     def read(self) -> bytes:
-        """Return the bytes of a small file; `FileNotFoundError` where it is gone."""
+        """Return the bytes of a small file; `FileNotFoundError` if it is gone."""
 
     def delete(self) -> None:
-        """Delete the file; `FileNotFoundError` where it is gone."""
+        """Delete the file; `FileNotFoundError` if it is gone."""
 
     def is_link(self) -> bool:
-        """Tell whether a symbolic link is here, which may lead nowhere."""
+        """Tell whether this is a symbolic link, which may be broken."""
 
     def check_destination(self, argument: str) -> None:
-        """Raise `ParameterError` where results certainly cannot be put here."""
+        """Raise `ParameterError` if results certainly cannot be written here."""
 
     def check_writable(self, root: str) -> None:
         """Make the directory and write a byte there; an `OSError` says why that is not possible.
 
-        An object store is asked for an upload that is given up at once: nothing is written.
-        `ConnectionConfigError` where it refuses the connection.
+        In an object store an upload is begun and aborted, so nothing is written.
+        `ConnectionConfigError` if the store refuses the connection.
 
-        :param root: URI of the directory for which one answer is enough, where asking is slow.
+        :param root: URI of the directory for which a slow store is checked only once.
         """
 
     def part(self, spool: Callable[[], Path], marks: Sequence[str] = (), stamp: str = "") -> Part:
-        """Return a result that waits for its publication at this place.
+        """Return a result that waits for its publication at this location.
 
-        :param spool: gives a local directory for what cannot wait beside its target.
+        :param spool: returns a local directory for results that cannot wait beside their target.
         :param marks: for a hidden file's name; see `Publication`.
-        :param stamp: hexadecimal digits that its file bears until somebody writes to it, where the
+        :param stamp: hexadecimal digits that its file keeps until a program writes to it, if the
             store can keep them; empty for none.
         """

@@ -1,4 +1,4 @@
-"""Distinguish leftovers of killed processes from files in use: locks end with their process.
+"""Distinguish leftovers of killed processes from files in use: a lock ends with its process.
 
 This module may change from release to release.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def try_to_lock(descriptor: int) -> None:
     """Lock an open file or directory until it is closed; `BlockingIOError` if it is locked.
 
-    Where the file system has no locks, nothing is locked, and nothing counts as a leftover.
+    If the file system has no locks, nothing is locked, and nothing counts as a leftover.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -32,7 +32,7 @@ def try_to_lock(descriptor: int) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Lock a leftover of a killed process while it is removed.
 
-    `OSError` where it is gone, where a living process has locked it, and where locks do not exist.
+    `OSError` if it is gone, if a living process has locked it, or if there are no locks.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -1,4 +1,4 @@
-"""Make file names from the service safe, and distinct, on every store.
+"""Make the service's file names safe and distinct in every store.
 
 This module may change from release to release.
 """
@@ -35,13 +35,13 @@ _RESERVED = frozenset(
 
 
 def safe_name(name: str) -> str:
-    """Return `name` as a single visible file name that every store takes.
+    """Return `name` as a single visible file name that every store accepts.
 
-    Separators, control characters and ``<>:"|?*`` become ``_``; so `../x` stays recognisable and
-    cannot leave its directory.  A leading dot, which would hide the file, and names that Windows
-    reserves get ``_`` in front; surrounding white space and trailing dots are removed.  The result
-    has at most 200 bytes of UTF-8: a longer name keeps its beginning and its extension, and gets a
-    digest of the whole; an empty name becomes `result`.
+    Separators, control characters and ``<>:"|?*`` become ``_``, so that `../x` stays recognisable
+    but cannot leave its directory.  A leading dot, which would hide the file, and names that
+    Windows reserves get ``_`` in front; surrounding white space and trailing dots are removed.  The
+    result has at most 200 bytes of UTF-8: a longer name keeps its beginning and its extension, and
+    gets a digest of the whole; an empty name becomes `result`.
     """
     clean = (
         _MARGINS.sub("", _UNSAFE.sub("_", unicodedata.normalize("NFC", name.strip()))) or "result"
@@ -75,13 +75,13 @@ def temporary_name(name: str, token: str = "") -> str:
 
 
 def fitting_directory(name: str) -> str:
-    """Return the name of a directory; one that no disk takes is shortened, and gets a digest."""
+    """Return the name of a directory, shortened with a digest if it is too long for a disk."""
     is_fitting = len(name.encode(errors="surrogateescape")) <= _LONGEST_OF_A_DISK
     return name if is_fitting else _shortened(name, _LONGEST, name)
 
 
 def published_name(name: str) -> str | None:
-    """Return what a hidden file was to be published as; None for any other file."""
+    """Return the name under which a hidden file was to be published; None for other files."""
     matched = _TEMPORARY.fullmatch(name)
     return matched[1] if matched else None
 
@@ -105,9 +105,9 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _shortened(text: str, size: int, whole: str) -> str:
-    """Return at most `size` bytes; what is cut carries a digest, so that two names stay two.
+    """Return at most `size` bytes; a shortened text gets a digest, so that names stay distinct.
 
-    :param whole: what the digest is of.
+    :param whole: the text that the digest is made of.
     """
     data = text.encode(errors="surrogateescape")
     if len(data) <= size:

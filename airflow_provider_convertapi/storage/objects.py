@@ -1,4 +1,4 @@
-"""Object stores: a put shows the whole object or nothing, and there are no directories.
+"""Object stores: an upload shows the whole object or nothing, and there are no directories.
 
 This module may change from release to release.
 """
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _OLD_MARKER = "_$folder$"
-"""The end of the name of a directory marker that Hadoop, and what is built on it, leaves in S3."""
+"""The end of the names of directory markers that Hadoop, and programs built on it, leave in S3."""
 
 _buckets: set[tuple[str, str | None, str]] = set()
-"""Buckets that existed when this process looked."""
+"""Buckets that existed when this process checked."""
 
 
 def _unless_missing(error: Exception) -> None:
-    """Raise, unless there is nothing under a prefix."""
+    """Raise the error, unless it only says that there is nothing under a prefix."""
     if not isinstance(error, FileNotFoundError):
         raise error
 
@@ -52,7 +52,7 @@ class ObjectLocation(StoreLocation):
     __slots__ = ()
     has_directories: ClassVar[bool] = False
     library: ClassVar[str] = ""
-    """An attribute of the file system of the store's own library, which a class relies on."""
+    """An attribute of the store's own file system, on which a class relies."""
 
     @classmethod
     def at(cls, address: Address, argument: str) -> StoreLocation:
@@ -65,7 +65,7 @@ class ObjectLocation(StoreLocation):
                 f"of {address.host!r}; write the store's usual scheme, {address.family}://."
             )
             raise wrong(argument, complaint)
-        # Whoever gives Airflow another file system for a scheme gets what all of them can do.
+        # A user may give Airflow another file system for a scheme; then only common calls are used.
         kind = cls if hasattr(fs, cls.library or "ls") else ObjectLocation
         # The key never passes through a URL parser: `#`, `?` and `::` are plain characters in it.
         path = f"{address.host}/{address.key}"
@@ -73,7 +73,7 @@ class ObjectLocation(StoreLocation):
 
     @classmethod
     def check_address(cls, address: Address, argument: str) -> None:
-        """Raise `ParameterError` where the URI names no bucket."""
+        """Raise `ParameterError` if the URI names no bucket."""
         if not address.host:
             form = f"{address.scheme}://CONNECTION@BUCKET/KEY"
             raise wrong(argument, f"{shown(address.uri)} names no bucket or container: {form}")
@@ -96,7 +96,7 @@ class ObjectLocation(StoreLocation):
     # --- what is there -----------------------------------------------------------------------
 
     def state(self) -> State | None:
-        """Return what is there now: an object, or a directory where keys begin with the path."""
+        """Return the state of an object, or of a directory if keys begin with the path; or None."""
         found = None if self.path.endswith("/") else self.object()
         is_marker = found is None or found.kind == "directory" or not found.size
         if is_marker and self.has_children():
@@ -107,11 +107,11 @@ class ObjectLocation(StoreLocation):
         """Return the object that is there now."""
         found = self.object()
         if found is not None and found.kind == "file" and not found.size and self.has_children():
-            return State(0, "", "directory")  # it only marks one
+            return State(0, "", "directory")  # the empty object only marks a directory
         return found
 
     def object(self) -> State | None:
-        """Return what the store says about the object of this very key."""
+        """Return the state of the object with exactly this key; None if there is none."""
         return super().state()
 
     def has_children(self) -> bool:
@@ -122,11 +122,11 @@ class ObjectLocation(StoreLocation):
         return False
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
-        """Yield what the store says about each object."""
+        """Yield the store's description of each object below a path."""
         yield from self.fs.find(root, detail=True, **self._raising()).values()
 
     def _raising(self) -> dict[str, Any]:
-        """Return what makes a listing raise: fsspec's own leaves out what it cannot list."""
+        """Return options that make a listing raise; fsspec's own skips what it cannot list."""
         from fsspec.asyn import AsyncFileSystem  # noqa: PLC0415 - for stores only
         from fsspec.spec import AbstractFileSystem  # noqa: PLC0415 - as above
 
@@ -146,12 +146,12 @@ class ObjectLocation(StoreLocation):
         found = (str(info["name"]).removeprefix(root) for info in self._walked(root))
         return [name for name in found if name and "/" not in name]
 
-    # --- what can be put ---------------------------------------------------------------------
+    # --- writing -----------------------------------------------------------------------------
 
     def check_destination(self, argument: str) -> None:
-        """Raise `ParameterError` where the bucket is missing; it is looked at once.
+        """Raise `ParameterError` if the bucket is missing; each process checks a bucket once.
 
-        `ConnectionConfigError` where the store refuses the connection.
+        `ConnectionConfigError` if the store refuses the connection.
         """
         bucket = (self.family, self.conn_id, self.bucket)
         if bucket not in _buckets:
@@ -163,7 +163,7 @@ class ObjectLocation(StoreLocation):
 
     @asking
     def has_bucket(self) -> bool:
-        """Tell whether the bucket exists, or may exist: not everyone who may write may look."""
+        """Tell whether the bucket exists; True if the connection may not check that."""
         try:
             self.look_at_bucket()
         except FileNotFoundError:
@@ -174,16 +174,16 @@ class ObjectLocation(StoreLocation):
         return True
 
     def look_at_bucket(self) -> None:
-        """Ask the store for the bucket; `FileNotFoundError` where there is none.
+        """Ask the store for the bucket; `FileNotFoundError` if there is none.
 
-        What is not the file system of the store's own library may know no buckets.
+        Does nothing with an unknown file system, which may have no buckets.
         """
 
     @asking
     def try_writing(self) -> None:
-        """Ask for an upload that is given up at once, so that nothing is written.
+        """Begin an upload and abort it, so that nothing is written.
 
-        `PermissionError` or `FileNotFoundError` where a result could not be put.
+        `PermissionError` or `OutputNotWritableError` if a result could not be written.
         """
         try:
             self.try_uploading(self.object_key if self.name else f"{self.object_key}result")
@@ -202,28 +202,28 @@ class ObjectLocation(StoreLocation):
             )
 
     def without_bucket(self, *, paid: bool | None) -> OutputNotWritableError:
-        """Return the error that there is no bucket to put a result into.
+        """Return the error for a missing bucket.
 
-        :param paid: False where nothing was paid for it yet.
+        :param paid: False if nothing was paid for the result yet; None if that is not known.
         """
         what = f"{shown(self.uri)} cannot be written: its bucket does not exist."
         unpaid = " Nothing was paid." if paid is False else ""
         return OutputNotWritableError(f"{what}{unpaid} Create it.", paid)
 
     def try_uploading(self, key: str) -> None:
-        """Do nothing: with a file system that we do not know, only writing could tell."""
+        """Do nothing: with an unknown file system, only a real write could show it."""
 
     def part(self, spool: Callable[[], Path], marks: Sequence[str] = (), stamp: str = "") -> Part:  # noqa: ARG002 - nothing is hidden in the store
-        """Return a result that is put in one step."""
+        """Return a result that is uploaded in one step."""
         return ObjectPart(self, spool(), **self.stamping(stamp))
 
     def stamping(self, stamp: str) -> dict[str, Any]:  # noqa: ARG002 - for stores that keep it
-        """Return what an upload takes so that the object bears a stamp."""
+        """Return an upload's options to give the object a stamp."""
         return {}
 
 
 class ObjectPart:
-    """A result in the local spool; once put, the store shows it whole or not at all."""
+    """A result in the local spool; once uploaded, the store shows it whole or not at all."""
 
     def __init__(self, target: ObjectLocation, spool: Path, **more: Any) -> None:
         self._target = target
@@ -238,11 +238,11 @@ class ObjectPart:
         """Do nothing: an upload would be visible at once."""
 
     def publish(self, *, replace: bool) -> None:
-        """Put it."""
+        """Upload it."""
         try:
             self._target.put(self.staged, replace=replace, **self._more)
         except FileNotFoundError as error:
-            # Somebody has emptied the spool, or the store has forgotten the upload.
+            # Someone has emptied the spool, or the store has forgotten the upload.
             if not self.staged.exists() or self._target.has_bucket():
                 raise
             raise self._target.without_bucket(paid=None) from error
@@ -256,7 +256,7 @@ class ObjectReader(Reader):
     """Read one version of an object."""
 
     def has_changed(self) -> InputChangedError:
-        """Return the error that the object is another one now."""
+        """Return the error for an object that was replaced while it was read."""
         return InputChangedError(
             f"{shown(self._place.uri)} changed while it was being read; nothing was paid. "
             "Another try reads it again."
@@ -264,9 +264,9 @@ class ObjectReader(Reader):
 
 
 def _without_markers(infos: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Leave out empty objects that only stand for a directory, as portals and Spark write them.
+    """Leave out empty objects that only mark a directory, which web consoles and Spark write.
 
-    :param infos: what a store says about objects, in the order of their names.
+    :param infos: a store's descriptions of objects, in the order of their names.
     """
     waiting: list[dict[str, Any]] = []
     for info in infos:
@@ -277,5 +277,5 @@ def _without_markers(infos: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]
         if info["size"] or info["type"] != "file":
             yield info
         elif not name.endswith(("/", _OLD_MARKER)):
-            waiting.append(info)  # a directory's, if names below it follow
+            waiting.append(info)  # it marks a directory if names below it follow
     yield from waiting

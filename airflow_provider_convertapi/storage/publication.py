@@ -1,8 +1,8 @@
 """Publish results whole or not at all.
 
-Closing a file publishes what was written so far, even after an exception, and fsspec's
-transactions are shared by all threads.  So a result is staged first, checked against the size that
-was announced, and published in one step after all results of its conversion are staged.
+Closing a store's file publishes what was written so far, even after an exception, and fsspec's
+transactions are shared by all threads.  Therefore a result is staged first, checked against its
+announced size, and published in one step after all results of its conversion are staged.
 
 This module may change from release to release.
 """
@@ -56,15 +56,15 @@ class Publication:
     """Stage the results of one conversion, then publish them all.
 
     Local results wait beside their target under a hidden name, others in a local spool.  Leaving
-    the context removes whatever was not published.  Threads must not share it.
+    the context removes everything that was not published.  Threads must not share it.
 
-    :param destination: where the results belong.
-    :param inputs: URIs that must not be overwritten, whatever `overwrite` says.
-    :param overwrite: False replaces no file, except what the destination knows as its own, or what
-        still bears its stamp.
-    :param marks: what the names of hidden files hold where no lock tells whose they are: the mark
-        of this try, then those of earlier tries, which are dead, and whose files are removed.
-    :param stamp: returns the stamp that an output bears from now on; empty for none.
+    :param destination: where the results are published.
+    :param inputs: URIs that must never be overwritten, even if `overwrite` is True.
+    :param overwrite: False replaces no file, except files that the destination knows as its own or
+        that still have its stamp.
+    :param marks: parts of the names of hidden files in stores without locks: the mark of this try,
+        then those of earlier tries, which have ended, so that their files are removed.
+    :param stamp: returns the stamp that an output at a URI gets; empty for none.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Publication:
         self._results: dict[str, _Staged] = {}
         self._published: set[str] = set()
         self.digests: tuple[str, ...] = ()
-        """What identifies the content of each result, once published, if the destination asks."""
+        """Digests of the published results' contents, if the destination keeps them."""
         self._spool = Spool()
 
     def __enter__(self) -> Self:
@@ -103,13 +103,13 @@ class Publication:
 
     @contextmanager
     def stage(self, uri: str, size: int | None) -> Iterator[BinaryIO]:
-        """Yield a sink for the bytes of the result that belongs to `uri`.
+        """Yield a sink for the bytes of the result at `uri`.
 
         :param uri: one of the destination's outputs; staging it again replaces what was staged.
-        :param size: bytes that the service announced, None where it did not.
+        :param size: bytes that the service announced; None if it announced no size.
 
-        `SizeMismatch` when the size differs, `ParameterError` when `uri` lies outside the
-        destination.  After any exception nothing of the result is left.
+        `SizeMismatch` if the size differs, `ParameterError` if `uri` lies outside the destination.
+        After any exception nothing of the result is left.
         """
         self._destination.check_within(uri)
         if uri in self._results:
@@ -135,12 +135,11 @@ class Publication:
     def publish(self) -> list[str]:
         """Publish everything that was staged; return the URIs in the order of staging.
 
-        A file that already holds the bytes of its result, and its stamp, stays as it is.
-        `ParameterError` when an
-        output is an input; `OutputExistsError` when a directory, or a file that must not be
-        replaced, is at an output.  Nothing is published then, unless that file appears while
-        this runs, and it is never replaced.  After any other exception it may be called again:
-        what was staged is still there.
+        A file that already has the bytes of its result, and its stamp, is left alone.
+        `ParameterError` if an output is an input; `OutputExistsError` if an output is a directory,
+        or a file that must not be replaced.  Then nothing is published, unless the file appears
+        while this runs; it is never replaced.  After any other exception `publish` may be called
+        again, because the results are still staged.
         """
         self._destination.check_not_input(self._results, self._inputs)
         waiting = {
@@ -165,24 +164,24 @@ class Publication:
         try:
             result.part.publish(replace=replace)
         except FileExistsError as error:
-            # It was written since we looked, perhaps by another runner of this conversion.
+            # It was written since the check, perhaps by another process with this conversion.
             if replace or not (self._is_published(uri, result) or uri in self._own):
                 raise OutputExistsError(self._in_the_way(result.target)) from error
             if uri in self._own:
                 result.part.publish(replace=True)
-        # Known to a second call after an error, which must not take it for another file.
+        # A second call after an error must not mistake it for another file.
         self._published.add(uri)
 
     def _may_replace(self, uri: str) -> bool:
         return self._overwrite or uri in self._own or self._destination.is_ours(uri)
 
     def _is_published(self, uri: str, result: _Staged) -> bool:
-        """Tell whether the target holds the result already; raise where it must not be replaced."""
+        """Tell whether the target has the result already; raise if it must not be replaced."""
         if uri in self._published:
             return True
         target = result.target
         if self._may_replace(uri) and not target.has_directories:
-            return False  # nothing there could prevent it, so this saves a request
+            return False  # any object may be replaced, so the request is not needed
         state = target.file()
         if state is None or (state.kind == "directory" and not target.has_directories):
             return False
@@ -198,8 +197,8 @@ class Publication:
         if is_equal and (is_stamped is not False or not stamp):
             return True
         if is_equal or is_stamped:
-            # Equal bytes of another conversion are written again, to bear the stamp of this one:
-            # otherwise its next try would not know them for its own.
+            # Equal bytes of another conversion are written again with this one's stamp: otherwise
+            # its next try would not recognise its own output.
             self._own.add(uri)
             return False
         raise OutputExistsError(self._in_the_way(target))
@@ -217,7 +216,7 @@ class _Staged:
     part: Part
 
     def is_in(self, state: State) -> bool:
-        """Tell whether the file at the target holds the same bytes."""
+        """Tell whether the file at the target has the same bytes."""
         try:
             with self.part.staged.open("rb") as ours, self.target.open(state) as theirs:
                 while block := ours.read(BLOCK):

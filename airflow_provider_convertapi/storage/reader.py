@@ -1,4 +1,4 @@
-"""Files of a store, as buffering wants to read them.
+"""Readers of a store's files, with the interface of Python's buffered files.
 
 This module may change from release to release.
 """
@@ -12,7 +12,7 @@ from airflow_provider_convertapi.storage.trouble import naming_connection
 
 
 class Place(Protocol):
-    """Where a file lies, as errors name it."""
+    """The location of a file, which errors name."""
 
     @property
     def uri(self) -> str:
@@ -31,7 +31,7 @@ class Place(Protocol):
 
 
 class Reader(io.RawIOBase):
-    """Give a file of any store the interface that buffering needs."""
+    """Give a store's file the interface of a raw file, which a buffered one needs."""
 
     def __init__(self, file: Any, place: Place) -> None:
         self.file = file
@@ -48,18 +48,18 @@ class Reader(io.RawIOBase):
         return len(data)
 
     def readall(self) -> bytes:
-        """Read what is left at once: the inherited one asks the store for 8 KiB at a time."""
+        """Read the rest at once; the inherited method asks the store for 8 KiB at a time."""
         return self.read_bytes(-1)
 
     def read_bytes(self, size: int) -> bytes:
-        """Read up to `size` bytes, all that are left where it is negative."""
+        """Read up to `size` bytes; all that are left if it is negative."""
         place = self._place
         with naming_connection(place.uri, place.family, place.conn_id):
             data: bytes = self.file.read(self._within(size))
         return data
 
     def _within(self, size: int) -> int:
-        """Return `size`, or less where the file ends before: some servers refuse more."""
+        """Return `size`, or less if the file ends before, since some servers refuse more."""
         length = getattr(self.file, "size", None)
         if not isinstance(length, int):
             return size
@@ -73,14 +73,14 @@ class Reader(io.RawIOBase):
 
 
 class RangedFile:
-    """A file that is read in order, each piece by a request of its own."""
+    """A file that is read in order, each piece by a separate request."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._at = 0
 
     def tell(self) -> int:
-        """Return how much was read."""
+        """Return the number of bytes that were read."""
         return self._at
 
     def read(self, size: int) -> bytes:

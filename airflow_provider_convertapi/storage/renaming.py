@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _in_use: set[str] = set()
-"""Hidden files of this process; two of its threads may publish to one name."""
+"""URIs of hidden files that this process writes; two threads may publish to one name."""
 _in_use_lock = threading.Lock()
 
 
 class Place(Protocol):
-    """A place in a store that renames."""
+    """A location in a store that can rename."""
 
     @property
     def uri(self) -> str:
@@ -40,11 +40,11 @@ class Place(Protocol):
         ...
 
     def state(self) -> State | None:
-        """Return what is there now."""
+        """Return the state of the file there now; None if there is none."""
         ...
 
     def sibling(self, name: str) -> Self:
-        """Return the place called `name` in the same directory."""
+        """Return the location called `name` in the same directory."""
         ...
 
     def put(self, file: Path, *, replace: bool) -> None:
@@ -63,8 +63,8 @@ class Place(Protocol):
 class RenamedPart:
     """A result in the local spool, for a store that shows a file while it is written.
 
-    Its hidden name has the mark of its try, so that the next try knows, and removes, what a killed
-    one has left: such stores have no locks that would tell.
+    Its hidden name contains the mark of its try, so that the next try can remove the files of a
+    killed one: such stores have no locks that would show whether a file is in use.
     """
 
     def __init__(self, target: Place, spool: Path, marks: Sequence[str]) -> None:
@@ -99,7 +99,7 @@ class RenamedPart:
         self._leftover = False
 
     def discard(self) -> None:
-        """Remove it from the spool, and from the store."""
+        """Remove it from the spool, and its hidden file from the store."""
         self.staged.unlink(missing_ok=True)
         if self._leftover:
             remove(self._hidden)
@@ -109,7 +109,7 @@ class RenamedPart:
 
 
 def _reserved(target: Place, mark: str, token: str) -> Place:
-    """Return the hidden place with this mark, or with a random one if it is in use here."""
+    """Return the hidden location with this mark, or with the token if this process uses it."""
     hidden = target.sibling(temporary_name(target.name, mark))
     with _in_use_lock:
         if hidden.uri in _in_use:

@@ -29,10 +29,10 @@ _PAGE = 1000
 """Objects in a page of S3's listing."""
 
 _PARTS_FROM = 2 * BLOCK
-"""Bytes from which on an object is uploaded in parts."""
+"""The least bytes of an object that is uploaded in parts."""
 
 _PART = 5 * 1024 * 1024
-"""Bytes of a part; S3 takes no smaller ones."""
+"""Bytes of a part; S3 accepts no smaller ones."""
 
 _IN_MEMORY = 4 * _PART
 """Bytes of the parts that are sent at the same time; aiohttp holds them a second time."""
@@ -41,26 +41,26 @@ _TOLD = (
     *("ETag", "ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME"),
     *("ChecksumSHA1", "ChecksumSHA256"),
 )
-"""What the store says of a part, and wants to be told of it when the upload is completed."""
+"""Fields of a part's answer that the request to complete the upload must repeat."""
 
 _TACIT = (301, 400, 403)
-"""Statuses that may be about the connection, which only an answer with a body tells."""
+"""Statuses that may concern the connection, which only an answer with a body shows."""
 
 _STAMP = "convertapi"
-"""The name of the metadata that carries a stamp."""
+"""The name of the metadata that holds a stamp."""
 
 _ETAG = re.compile(r"[0-9a-f]{32}(-\d+)?")
 
 
 class S3Location(ObjectLocation):
-    """A place in S3, or in a store with the same protocol."""
+    """A location in S3, or in a store with the same protocol."""
 
     __slots__ = ()
     library: ClassVar[str] = "call_s3"
 
     @asking
     def object(self) -> State | None:
-        """Return what the store says of the object; `info` would list where there is none."""
+        """Return the object's state; s3fs's `info` would list if there is no object."""
         try:
             found = self._head("head_object", Key=self.object_key)
         except FileNotFoundError:
@@ -73,7 +73,7 @@ class S3Location(ObjectLocation):
         self._head("head_bucket")
 
     def _head(self, method: str, **more: str) -> dict[str, Any]:
-        """Ask for an object or the bucket; a refusal says why."""
+        """Send a HEAD request for an object or the bucket; an error says why it is refused."""
         try:
             found: dict[str, Any] = self.fs.call_s3(
                 method, self.fs.kwargs, Bucket=self.bucket, **more
@@ -83,7 +83,7 @@ class S3Location(ObjectLocation):
         except OSError as error:
             if http_status(error) not in _TACIT:
                 raise
-            # The answer to a HEAD has no body that would say why; that to a listing has one.
+            # The answer to a HEAD has no body with a reason; the answer to a listing has one.
             try:
                 self.fs.call_s3("list_objects_v2", Bucket=self.bucket, MaxKeys=1)
             except OSError as reason:
@@ -105,24 +105,24 @@ class S3Location(ObjectLocation):
         return any(item["Key"] != root for item in found.get("Contents", ()))
 
     names = StoreLocation.names
-    """One request, which leaves out what lies deeper; the others list that, too."""
+    """One request that leaves deeper levels out; the inherited method would list those, too."""
 
     def stamping(self, stamp: str) -> dict[str, Any]:
-        """Return the object's own metadata, which whoever writes it anew does not keep."""
+        """Return metadata with the stamp, which is lost when a program writes the object again."""
         return {"Metadata": {_STAMP: stamp}} if stamp else {}
 
     def pins(self, state: State) -> bool:
-        """Tell whether the ETag is one that a read can name."""
+        """Tell whether the ETag is known, so that a read can demand it."""
         return _ETAG.fullmatch(state.version) is not None
 
     def reader(self, state: State | None) -> Reader:
-        """Open the object; where its state is known, no request comes before the first read."""
+        """Open the object; if its state is known, no request is sent before the first read."""
         if state is None or not self.pins(state):
             file = self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none")
             return _S3Reader(file, self)
         etag = f'"{state.version}"'
         file = self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none", size=state.size)
-        # As s3fs does when it asks for the size: all blocks must come from this version.
+        # As s3fs itself does after it has asked for the size: all blocks must have this version.
         file.details = {"name": self.path, "type": "file", "size": state.size, "ETag": etag}
         for headers in ("req_kw", "read_kw"):  # before and since s3fs 2026
             if hasattr(file, headers):
@@ -148,22 +148,22 @@ class S3Location(ObjectLocation):
             yield from found
 
     def try_uploading(self, key: str) -> None:
-        """Begin an upload in parts, and give it up: the object is neither written nor shown."""
+        """Begin an upload in parts and abort it: the object is neither written nor shown."""
         try:
             begun = self.fs.call_s3("create_multipart_upload", Bucket=self.bucket, Key=key)
         except OSError as error:
-            # Not every store with S3's protocol has uploads in parts, and a key of KMS may permit
-            # the one that a small result is put with, but not these.
+            # Not every store with S3's protocol has uploads in parts, and a KMS key may permit the
+            # simple upload of a small result, but not these.
             if error.errno == errno.ENOSYS or "kms" in str(error).lower():
                 return
             raise
-        with suppress(Exception):  # without permission it is left, empty, for the lifecycle rules
+        with suppress(Exception):  # without permission, an empty upload is left to lifecycle rules
             self.fs.call_s3(
                 "abort_multipart_upload", Bucket=self.bucket, Key=key, UploadId=begun["UploadId"]
             )
 
     def upload(self, file: Path, **options: Any) -> None:
-        """Upload a local file; s3fs would begin no part before all that it began together end."""
+        """Upload a local file; s3fs would wait for a whole group of parts before the next one."""
         size = file.stat().st_size
         if size < _PARTS_FROM:
             super().upload(file, **options)
@@ -179,7 +179,7 @@ class S3Location(ObjectLocation):
             parts = {"Parts": self._upload_parts(file, block_for(size, _PART), target)}
             self.fs.call_s3("complete_multipart_upload", **target, MultipartUpload=parts, **create)
         except BaseException:
-            with suppress(Exception):  # what is left of it does not hide why
+            with suppress(Exception):  # the first error is the one to report
                 self.fs.call_s3("abort_multipart_upload", **target)
             raise
         self._forget_listings()
@@ -187,8 +187,8 @@ class S3Location(ObjectLocation):
     def _upload_parts(
         self, file: Path, block: int, target: Mapping[str, str]
     ) -> list[dict[str, Any]]:
-        """Upload a file in blocks, few at a time, and return what completes the upload."""
-        # Not with `fsspec.asyn.sync`: where the task is stopped, it would go on uploading.
+        """Upload a file in blocks, few at a time; return the parts that complete the upload."""
+        # Not with `fsspec.asyn.sync`, which would go on uploading after the task is stopped.
         sent = asyncio.run_coroutine_threadsafe(self._send(file, block, target), self.fs.loop)
         try:
             return sent.result()
@@ -227,7 +227,7 @@ class S3Location(ObjectLocation):
                 raise FileExistsError(shown(self.uri)) from error
             if error.errno != errno.ENOSYS:
                 raise
-            # Not every store with S3's protocol has `If-None-Match`; it can only look first.
+            # Not every store with S3's protocol has `If-None-Match`; then only this check helps.
             if self.file() is not None:
                 raise FileExistsError(shown(self.uri)) from error
             super().put(file, replace=True, **more)
@@ -237,8 +237,8 @@ class _S3Reader(ObjectReader):
     """Read one version of an object."""
 
     def read_bytes(self, size: int) -> bytes:
-        """Read; `InputChangedError` when the object is another one now."""
-        from s3fs.utils import FileExpired  # noqa: PLC0415 - whoever reads from S3 has loaded it
+        """Read; `InputChangedError` if the object has changed."""
+        from s3fs.utils import FileExpired  # noqa: PLC0415 - it is loaded when S3 is read
 
         try:
             return super().read_bytes(size)

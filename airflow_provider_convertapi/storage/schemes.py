@@ -1,4 +1,4 @@
-"""Which kind of store each scheme leads to; a new scheme is a row here.
+"""The table of schemes: the kind of store of each; a new scheme is a new row here.
 
 This module may change from release to release.
 """
@@ -25,11 +25,12 @@ _URI = re.compile(r"^([a-z][a-z0-9+.-]*)://(.*)$", re.IGNORECASE | re.DOTALL)
 
 
 class Scheme(NamedTuple):
-    """What a scheme leads to.
+    """The store of a scheme.
 
-    :param location: the class of its places.
+    :param location: the class of its locations.
     :param family: one name for all schemes that reach the same files.
-    :param package: what installs its file system; empty: it is part of Airflow, or unknown.
+    :param package: the package that installs its file system; empty if that is part of Airflow, or
+        not known.
     """
 
     location: type[Location]
@@ -53,21 +54,21 @@ SCHEMES = {
     "gcs": _GOOGLE,
     "abfs": _AZURE,
     "abfss": _AZURE,
-    "adl": _AZURE,  # known, so that the message can say what to write instead
+    "adl": _AZURE,  # listed so that the error can name the scheme to use instead
     "sftp": _SFTP,
     "ssh": _SFTP,
 }
-"""Any other scheme that Airflow knows leads to a store with directories."""
+"""Any other scheme that Airflow knows counts as a store with directories."""
 
 _INSTEAD = {
     **dict.fromkeys(("wasb", "wasbs", "az", "azure"), "Azure's scheme is abfs://. "),
     **dict.fromkeys(("ftp", "ftps", "scp"), "Of file servers, Airflow reaches SFTP. "),
 }
-"""What others call a store that Airflow reaches under another scheme."""
+"""Other programs' schemes for stores that Airflow reaches under another scheme."""
 
 
 def _remedy(name: str) -> str:
-    """Say how to get a file system for a scheme, or which schemes there are."""
+    """Return how to get a file system for a scheme, or which schemes there are."""
     if name in SCHEMES:
         return f"Remedy: pip install '{SCHEMES[name].package}'."
     brought: dict[str, list[str]] = {}
@@ -81,12 +82,12 @@ def _remedy(name: str) -> str:
 
 
 def locate(uri: str, argument: str) -> Location:
-    """Resolve `uri`, and its connection, without looking at what lies there.
+    """Resolve `uri`, and its connection, without a request to the store.
 
-    :param argument: what the user calls it; an error names it.
+    `ParameterError` if it cannot be resolved: it is empty, its scheme is unknown or its provider is
+    not installed, or its connection does not exist.
 
-    `ParameterError` for what no store can hold: empty, an unknown scheme, a scheme whose provider
-    is not installed, a connection that does not exist.
+    :param argument: the user's name of it, for the error.
     """
     found = _read(uri, argument)
     if found is None:
@@ -96,15 +97,15 @@ def locate(uri: str, argument: str) -> Location:
 
 
 def check_uri(uri: str, argument: str, *, has_airflow: bool = True) -> None:
-    """Raise what `locate` would raise, as far as the text tells: no connection is resolved.
+    """Raise the errors of `locate` that the text alone shows; no connection is resolved.
 
-    :param has_airflow: False where Airflow cannot be asked for schemes that only it knows.
+    :param has_airflow: False if Airflow cannot be asked for schemes that only it knows.
     """
     found = _read(uri, argument)
     if found is None:
         return
     scheme, address = found
-    if not issubclass(scheme.location, StoreLocation):  # of this disk, which has no connection
+    if not issubclass(scheme.location, StoreLocation):  # the local disk has no connection
         scheme.location.at(address, argument)
         return
     scheme.location.check_address(address, argument)
@@ -113,7 +114,7 @@ def check_uri(uri: str, argument: str, *, has_airflow: bool = True) -> None:
 
 
 def resolve_anew(uri: str, argument: str) -> None:
-    """Resolve the connection of `uri` again the next time; a process that runs on may need to."""
+    """Make the next call resolve the connection of `uri` again, for processes that run for long."""
     found = _read(uri, argument)
     if found is not None and found[0].location is not LocalLocation:
         forget(found[1])
@@ -123,7 +124,7 @@ _HALF_URL = re.compile(r"\s*https?:", re.IGNORECASE)
 
 
 def _check_encoding(uri: str, argument: str, *, of_disk: bool) -> None:
-    """Raise where no name can be so; on a disk, it may have bytes that are no text."""
+    """Raise `ParameterError` for invalid Unicode; a local path may have bytes that are not text."""
     try:
         uri.encode(errors="surrogateescape" if of_disk else "strict")
     except UnicodeEncodeError as error:
@@ -132,7 +133,7 @@ def _check_encoding(uri: str, argument: str, *, of_disk: bool) -> None:
 
 
 def _read(uri: str, argument: str) -> tuple[Scheme, Address] | None:
-    """Return a URI's scheme and parts, None for a path of this disk."""
+    """Return a URI's scheme and parts; None for a local path."""
     if not uri.strip():
         raise wrong(argument, "is empty; if it is templated, see what the template rendered to.")
     if "\0" in uri:
@@ -141,7 +142,7 @@ def _read(uri: str, argument: str) -> tuple[Scheme, Address] | None:
     if not uri.isascii():
         _check_encoding(uri, argument, of_disk=matched is None)
     if matched is None:
-        if _HALF_URL.match(uri):  # not shown, since its query may be a secret
+        if _HALF_URL.match(uri):  # the message does not show it, since its query may be secret
             raise wrong(argument, "is a URL without its two slashes; write https://host/path.")
         return None
     if is_url(uri):

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 _FAILURES = frozenset(
     {"SFTPFailure", "SFTPNoSpaceOnFilesystem", "SFTPQuotaExceeded", "SFTPWriteProtect"}
 )
-"""Classes of asyncssh's errors, by name, that a write ends with where no write can succeed."""
+"""Names of asyncssh's errors for a write that cannot succeed, such as on a full disk."""
 
 
 @contextmanager
 def _writing() -> Iterator[None]:
-    """Raise `OSError` for lack of room where the server says "failure".
+    """Raise `OSError` for lack of room if the server says "failure".
 
-    OpenSSH says no more of a full disk, a quota and a read-only one.
+    OpenSSH says the same for a full disk, an exceeded quota and a read-only disk.
     """
     try:
         yield
@@ -48,14 +48,14 @@ class SftpLocation(StoreLocation):
 
     @classmethod
     def check_address(cls, address: Address, argument: str) -> None:
-        """Raise `ParameterError` where the URI names no connection."""
+        """Raise `ParameterError` if the URI names no connection."""
         if address.conn_id is None:
             form = f"{address.scheme}://CONNECTION@/PATH"
             raise wrong(argument, f"{shown(address.uri)} names no connection: {form}")
 
     @property
     def dataset(self) -> tuple[str, str]:
-        """Return the server, which only the connection knows, and the path."""
+        """Return the server, which the connection names, and the path."""
         given = {"host": "".join(self.fs.storage_args[:1]), **self.fs.storage_options}
         return f"file://{given['host']}", self.path.rstrip("/") or "/"
 
@@ -64,7 +64,7 @@ class SftpLocation(StoreLocation):
         return Reader(self.fs.open(self.path, "rb"), self)
 
     def try_writing(self) -> None:
-        """Make the directory, and write a hidden file that is removed again."""
+        """Make the directory, and write and remove a hidden file."""
         with _writing():
             super().try_writing()
 
@@ -78,8 +78,8 @@ class SftpLocation(StoreLocation):
         from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it
 
         async def rename() -> None:
-            # A channel of the pool: with one of its own for each of several threads there would be
-            # more than the ten that OpenSSH allows.
+            # A channel of the pool: with a separate one for each thread there would be more than
+            # the ten that OpenSSH allows.
             async with self.fs._pool.get() as channel:  # noqa: SLF001 - no public call gives one
                 await channel.rename(self.path, new.path)
 

@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 _BY_CONTENT = "sha256:"
 
 _TICK = 2.0
-"""Seconds of the coarsest clock of a file system (FAT; SFTP has whole seconds): a file written that
-recently may be written again without getting another time."""
+"""Seconds of the coarsest clock of a file system (FAT; SFTP has whole seconds): a file that was
+written so recently may be written again and keep the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file that was found, with what identified it then.
+    """A file as it was when it was found.
 
     :param uri: absolute path of a local file; the URI of any other, as the user gave it.
     :param name: file name with extension.
     :param size: bytes.
-    :param fingerprint: text that differs when the content does: size with ETag or modification
-        time, or with a hash of the content where that was asked for, or the store has neither.
+    :param fingerprint: changes with the content: size with ETag or modification time, or with a
+        hash of the content if that was requested or the store has neither.
     """
 
     uri: str
@@ -49,22 +49,23 @@ class Source:
     def open(self) -> BinaryIO:
         """Open the file for reading, in order, from its start; each call opens it again.
 
-        It is read in blocks of 8 MiB, so that memory does not depend on the file's size.  Reading
-        its end raises `InputChangedError` where what was read is not the file that was found.
+        It is read in blocks of 8 MiB, so memory does not depend on the file's size.  Reading its
+        end raises `InputChangedError` if the file is not the one that was found.
         """
         file = self._location.open(self._state)
         if self._location.pins(self._state):
             return file
         raw = file.detach() if isinstance(file, io.BufferedReader) else file
-        # Hashing halves the speed of a large upload, so it is done only where the time cannot tell.
+        # Hashing halves the speed of a large upload, so it is done only if the file's time cannot
+        # show a change.
         by_content = _BY_CONTENT in self.fingerprint or _may_hide_a_write(self._state)
         return io.BufferedReader(_CheckedReader(self, raw, by_content=by_content), BLOCK)
 
     def check_read(self, digest: str | None) -> None:
-        """Raise `InputChangedError` unless what was read, from start to end, is this very file.
+        """Raise `InputChangedError` unless the file that was just read is the one that was found.
 
-        :param digest: SHA-256 of what was read, as hexadecimal digits; None where the file's time
-            is old enough to tell a write.
+        :param digest: SHA-256 of what was read, as hexadecimal digits; None if the file's time is
+            old enough to show a change.
         """
         state = self._location.file()
         if _BY_CONTENT in self.fingerprint:
@@ -80,10 +81,10 @@ class Source:
             )
 
     def changed(self) -> bool:
-        """Ask the store whether the file is gone or is another one since it was found.
+        """Ask the store whether the file has changed, or is gone, since it was found.
 
-        Where its content identifies it, one that was only touched is the same.  Where the store has
-        no versions, the content is always read again.
+        If its content identifies it, a mere change of its time does not count.  If the store has no
+        versions, the content is always read again.
         """
         state = self._location.file()
         is_same = state == self._state
@@ -95,14 +96,14 @@ class Source:
 
     @property
     def has_version(self) -> bool:
-        """Tell whether its store says more of a file's content than its size."""
+        """Tell whether its store has an ETag or a time for the file."""
         return bool(self._state.version)
 
 
 class _CheckedReader(io.RawIOBase):
-    """Read a file that may be written meanwhile; its end is given out only if it is of one version.
+    """Read a file that may be written meanwhile; return its end only if it has not changed.
 
-    Without its end, a request is not complete, and nothing is converted or paid.
+    Without the end of the file a request is incomplete, so nothing is converted or paid.
     """
 
     def __init__(self, source: Source, file: Any, *, by_content: bool) -> None:
@@ -141,9 +142,9 @@ class _CheckedReader(io.RawIOBase):
 
 
 def _may_hide_a_write(state: State) -> bool:
-    """Tell whether another write just now may have left the file's time as it is, if it is known.
+    """Tell whether another write may have left the file's time unchanged, or the time is not known.
 
-    That of a file from a listing is not.
+    It is not known for a file from a listing.
     """
     return state.modified is None or state.modified > surroundings().clock.time() - _TICK
 
@@ -152,12 +153,12 @@ def find_source(uri: str, *, field: str = "source", hash_limit: float | None = N
     """Find the file at `uri`.
 
     :param uri: local path, or URI of a store; its connection is named before an ``@``.
-    :param field: what the user calls it; errors name it.
-    :param hash_limit: a file of up to this many bytes is read once, and its content
-        fingerprinted, so that a copy does not count as a new file; None reads none.  This is always
-        done if the store has neither ETag nor time.
+    :param field: the user's name of the argument, for errors.
+    :param hash_limit: a file of up to this many bytes is read once and fingerprinted by its
+        content, so that a copy does not count as a new file; None reads no file.  A file is always
+        read if its store has neither ETag nor time.
 
-    `ParameterError` for what cannot be a file here; `InputNotFoundError` where there is none.
+    `ParameterError` if it cannot be a file; `InputNotFoundError` if there is none.
     """
     location = locate(uri, field)
     if location.uri.endswith("/") or not location.name:
@@ -185,13 +186,13 @@ def _remedy(field: str) -> str:
 
 
 def listed_source(uri: str, seen: str, *, field: str = "source") -> Source:
-    """Return the file that a listing showed, without asking its store again.
+    """Return a file from a listing, without another request to its store.
 
-    `Source.changed` and `Source.open` find out when it is another file, or gone, by now.
+    `Source.changed` and `Source.open` notice if it has changed, or is gone, by now.
 
-    :param seen: the `fingerprint` that the listing gave, or that of `find_source` where its store
-        has no versions.
-    :param field: what the user calls it; errors name it.
+    :param seen: the `fingerprint` of the listing, or that of `find_source` if its store has no
+        versions.
+    :param field: the user's name of the argument, for errors.
     """
     location, state = locate(uri, field), State.of_file(seen.partition(_BY_CONTENT)[0])
     return Source(location.uri, location.name, state.size, seen, location, state)

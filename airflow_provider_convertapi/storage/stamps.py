@@ -1,7 +1,7 @@
-"""Stamps of local files: whoever writes to a file, or replaces it, removes its stamp.
+"""Stamps of local files, which vanish when any program writes to the file or replaces it.
 
-A disk keeps no data beside a file's own that every program would drop when it writes.  But it keeps
-the time of the last write in digits that nobody reads, and those carry the beginning of a stamp.
+A file system has no attribute for that purpose.  But the last digits of a file's time of
+modification, which nobody reads, change with every write: they hold the beginning of the stamp.
 
 This module may change from release to release.
 """
@@ -21,31 +21,28 @@ _TICK = 100
 _SECOND = 1_000_000_000
 
 _STAMP = 0xFFFF
-"""The bits of a time, in ticks, that carry a stamp: the last 6.5 milliseconds."""
+"""The bits of a time, in ticks, that hold a stamp: the last 6.5 milliseconds."""
 
 _STAMP_DIGITS = 4
 
 
 def put_stamp(file: Path, stamp: str) -> None:
-    """Write the beginning of a stamp into the last digits of a file's time of modification.
-
-    Whoever writes to the file, or replaces it, changes them.
-    """
+    """Write the beginning of a stamp into the last digits of a file's time of modification."""
     found = file.stat()
     before = found.st_mtime_ns // _TICK
     stamped = before & ~_STAMP | int(stamp[:_STAMP_DIGITS], 16)
     if stamped > before:  # never in the future
         stamped -= _STAMP + 1
-    with suppress(OSError):  # what cannot be stamped is published all the same
+    with suppress(OSError):  # a file that cannot be stamped is published without a stamp
         os.utime(file, ns=(found.st_atime_ns, stamped * _TICK))
         if stamp_in(file.stat().st_mtime_ns) != stamp[:_STAMP_DIGITS]:
-            # The disk keeps coarser times: whole seconds say that it cannot tell.
+            # The disk keeps coarser times: whole seconds mean that it keeps no stamps.
             whole = found.st_mtime_ns // _SECOND * _SECOND
             os.utime(file, ns=(found.st_atime_ns, whole))
 
 
 def stamp_in(nanoseconds: int) -> str | None:
-    """Return the stamp in a time of modification; None where it has whole seconds only."""
+    """Return the stamp in a time of modification; None if it has only whole seconds."""
     if nanoseconds % _SECOND == 0:
         return None
     ticks, rest = divmod(nanoseconds, _TICK)

@@ -1,4 +1,4 @@
-"""The usual stores that fsspec reaches: with directories, and without atomic writes.
+"""The stores that fsspec reaches, in general: with directories and without atomic writes.
 
 This module may change from release to release.
 """
@@ -44,13 +44,13 @@ _VERSIONS = (
     *("LastModified", "last_modified", "updated", "mtime", "modified", "modify"),
     *("modificationTime", "created"),
 )
-"""What stores call the version of a file, the strongest first."""
+"""Stores' names for the version of a file, the most reliable first."""
 
 _WRITTEN = ("LastModified", "last_modified", "updated", "mtime", "modified", "modify", "created")
-"""What stores call the time of the last write."""
+"""Stores' names for the time of the last write."""
 
 _MOST_PARTS = 10_000
-"""Parts of one multipart upload (Amazon S3's limit)."""
+"""The most parts of one multipart upload (Amazon S3's limit)."""
 
 _PARTS_AT_ONCE = 2
 _REQUESTS_AT_ONCE = 128
@@ -58,7 +58,7 @@ _REQUESTS_AT_ONCE = 128
 
 
 _writable: set[tuple[str, str | None, str]] = set()
-"""Directories that could be written to when this process tried: family, connection, URI."""
+"""Directories that were writable when this process tried: family, connection, URI."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -68,7 +68,7 @@ _L = TypeVar("_L", bound="StoreLocation")
 def asking(
     method: Callable[Concatenate[_L, _P], _R],
 ) -> Callable[Concatenate[_L, _P], _R]:
-    """Let a method that asks the store name the connection where the store refuses it."""
+    """Make a method that calls the store name the connection if the store refuses it."""
 
     @wraps(method)
     def ask(self: _L, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -80,11 +80,11 @@ def asking(
 
 @dataclass(frozen=True, slots=True)
 class StoreLocation:
-    """A place in a store.
+    """A location in a store.
 
     :param uri: as the user gave it.
     :param family: one name for all schemes that reach the same files.
-    :param conn_id: id of the Airflow connection, None for the store's own default.
+    :param conn_id: id of the Airflow connection; None means the store's own default.
     :param path: the path in the store's file system.
     :param fs: the fsspec file system, shared by all threads.
     """
@@ -108,7 +108,7 @@ class StoreLocation:
 
     @classmethod
     def check_address(cls, address: Address, argument: str) -> None:
-        """Raise `ParameterError` where the address lacks something that its store needs."""
+        """Raise `ParameterError` if the address lacks something that its store needs."""
 
     @property
     def name(self) -> str:
@@ -130,12 +130,12 @@ class StoreLocation:
         return f"{self.family}:{posixpath.normpath(self.path)}"
 
     def identities(self) -> set[Hashable]:
-        """Return a key that is equal where two paths may be one file: some stores ignore case."""
+        """Return a key that is equal if two paths may be one file; some stores ignore case."""
         return {(self.family, posixpath.normpath(self.path).casefold())}
 
     @asking
     def state(self) -> State | None:
-        """Return what is there now, None where nothing is; never from a cache of listings."""
+        """Return the present state, never from a cache of listings; None if nothing is there."""
         self._forget_listings()
         try:
             info = self.fs.info(self.path, **accepted(self.fs.info, refresh=True))
@@ -144,7 +144,7 @@ class StoreLocation:
         return state_of(info)
 
     def file(self) -> State | None:
-        """Return what is there now, a directory too."""
+        """Return the same."""
         return self.state()
 
     @asking
@@ -184,7 +184,7 @@ class StoreLocation:
             yield from self.walk(root)
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
-        """Yield what the store says about each file below `root`, which ends in a slash."""
+        """Yield the store's description of each file below `root`, which ends in a slash."""
         yield from _directories(self.fs, root.rstrip("/") or "/")
 
     @asking
@@ -209,11 +209,11 @@ class StoreLocation:
         self.fs.rm_file(self.path)
 
     def is_link(self) -> bool:
-        """Return False: stores have no links, or do not tell."""
+        """Return False: stores have no links, or do not show them."""
         return False
 
     def check_destination(self, argument: str) -> None:
-        """Raise `ParameterError` where a file has no name, or a directory has it."""
+        """Raise `ParameterError` if a file has no name, or a directory has its name."""
         uri = shown(self.uri)
         if self.uri.endswith("/"):
             return
@@ -232,7 +232,7 @@ class StoreLocation:
 
     @asking
     def try_writing(self) -> None:
-        """Make the directory, and write a hidden file that is removed again."""
+        """Make the directory, and write and remove a hidden file."""
         trial = self.sibling(temporary_name(self.name or "result", secrets.token_hex(4)))
         try:
             self.fs.pipe_file(trial.path, b"-")
@@ -244,7 +244,7 @@ class StoreLocation:
         return RenamedPart(self, spool(), marks)
 
     def sibling(self, name: str) -> Self:
-        """Return the place called `name` in the same directory."""
+        """Return the location called `name` in the same directory."""
         parent = self.path.rpartition("/")[0]
         uri = f"{self.uri.rpartition('/')[0]}/{name}"
         return type(self)(uri, self.family, self.conn_id, f"{parent}/{name}", self.fs)
@@ -253,8 +253,8 @@ class StoreLocation:
     def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:
         """Upload a local file in blocks, few at a time, so that memory stays bounded.
 
-        :param replace: false raises `FileExistsError` where a file is there already.
-        :param more: what the store's own upload takes in addition.
+        :param replace: False raises `FileExistsError` if a file is there already.
+        :param more: further options of the store's own upload.
         """
         put = self.fs.put_file
         options: dict[str, Any] = {
@@ -264,7 +264,7 @@ class StoreLocation:
         }
         if not replace:
             creating = accepted(put, mode="create", overwrite=False)
-            if not creating:  # an older file system can do no better
+            if not creating:  # an older file system has no such option
                 _log.warning(
                     "%s: this version of %s cannot create a file only where there is none, so it "
                     "is looked for first: of two tasks that publish to one name at the same moment "
@@ -280,7 +280,7 @@ class StoreLocation:
     def upload(self, file: Path, **options: Any) -> None:
         """Upload a local file with the store's own library.
 
-        :param options: what its `put_file` takes.
+        :param options: those of its `put_file`.
         """
         self.fs.put_file(str(file), self.path, **options)
 
@@ -289,14 +289,14 @@ class StoreLocation:
         """Give a complete file its name.
 
         :param size: the file's bytes.
-        :param replace: false raises `FileExistsError` where a file has the name.
+        :param replace: False raises `FileExistsError` if a file has the name.
         """
         try:
             if replace:
                 self.move(new)
             else:
                 self.move_to_new(new)
-        except Exception as error:  # each store has its own errors; looking tells what happened
+        except Exception as error:  # each store has its own errors; its state shows what happened
             here, there = self.state(), new.state()
             if here is None and there is not None and there.size == size:
                 return  # it was renamed, and only the answer was lost
@@ -304,7 +304,7 @@ class StoreLocation:
                 raise
             if not replace:
                 raise FileExistsError(shown(new.uri)) from error
-            # SMB and HDFS do not rename over a file, so that for a moment there is none.
+            # SMB and HDFS do not rename over a file, so for a moment there is no file.
             new.delete()
             self.move(new)
         if self.state() is not None:  # WebHDFS reports a failed rename as "false", not as an error
@@ -315,14 +315,14 @@ class StoreLocation:
         from fsspec import AbstractFileSystem  # noqa: PLC0415 - for stores only, which have loaded it
 
         if getattr(self.fs.mv, "__func__", None) is AbstractFileSystem.mv:
-            # The inherited `mv` takes brackets in a name as a pattern.
+            # The inherited `mv` would treat brackets in a name as a pattern.
             self.fs.cp_file(self.path, new.path)
             self.fs.rm_file(self.path)
         else:
             self.fs.mv(self.path, new.path)
 
     def move_to_new(self, new: StoreLocation) -> None:
-        """Rename, but not over a file, as far as the store can tell."""
+        """Rename unless the name is taken; another task may take it between check and rename."""
         if new.state() is not None:
             raise FileExistsError(shown(new.uri))
         self.move(new)
@@ -333,9 +333,9 @@ class StoreLocation:
 
 
 def state_of(info: Mapping[str, Any], stamp: str | None = None) -> State:
-    """Return the state that a store's description of a path gives.
+    """Return the state of a path from a store's description.
 
-    :param stamp: the stamp that the file bears, where its store keeps them.
+    :param stamp: the file's stamp, empty for none; None if its store keeps no stamps.
     """
     if info["type"] == "directory":
         return State(0, "", "directory")
@@ -356,15 +356,15 @@ def _written(info: Mapping[str, Any]) -> float | None:
 
 
 def accepted(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
-    """Return those of `options` that `function` names: file systems differ in what they accept."""
+    """Return the `options` that `function` has, since file systems differ in their options."""
     known = inspect.signature(function).parameters
     return {name: value for name, value in options.items() if name in known}
 
 
 def block_for(size: int, least: int = BLOCK) -> int:
-    """Return bytes for each part: above 78 GiB, 10,000 parts of 8 MiB are not enough.
+    """Return the bytes of each part: above 78 GiB, 10,000 parts of 8 MiB are not enough.
 
-    :param least: bytes of a part as long as those are enough.
+    :param least: the least bytes of a part.
     """
     blocks = -(-size // (least * _MOST_PARTS))
     return least * max(blocks, 1)

@@ -1,4 +1,4 @@
-"""Tell trouble with a whole place, or with its connection, from trouble with one file.
+"""Distinguish errors of a whole store or its connection from errors of one file.
 
 This module may change from release to release.
 """
@@ -36,7 +36,7 @@ _BAD_CREDENTIALS = frozenset(
         *("AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation"),
     }
 )
-"""What stores call credentials, or other fields of a connection, that they do not accept."""
+"""Stores' codes for credentials, or other fields of a connection, that they refuse."""
 
 _WRONG_REGION = "Set region_name, among its extras, to the bucket's region."
 
@@ -47,7 +47,7 @@ _ADVICE = {
     "RequestTimeTooSkewed": "Set the worker's clock, which differs from the store's.",
     "ExpiredToken": "Renew its session token, which has expired.",
 }
-"""The remedy for some of them."""
+"""The remedies for some of these codes."""
 
 _FULL = frozenset(
     {
@@ -56,7 +56,7 @@ _FULL = frozenset(
         *("XMinioAdminBucketQuotaExceeded", "InsufficientStorage"),
     }
 )
-"""What stores call a lack of room."""
+"""Stores' codes for a lack of room."""
 
 _BAD_CREDENTIALS_ERRORS = frozenset(
     {
@@ -71,7 +71,7 @@ _BAD_CREDENTIALS_ERRORS = frozenset(
         *("PermissionDenied", "HostKeyNotVerifiable", "KeyImportError", "KeyEncryptionError"),
     }
 )
-"""Classes of errors, by name, so that no store's library is loaded for another store."""
+"""Classes of errors, by name, so that the libraries of other stores are not loaded."""
 
 
 _OF_THE_NETWORK = frozenset(
@@ -81,7 +81,7 @@ _OF_THE_NETWORK = frozenset(
         *("HTTPClientError", "DisconnectError", "ConnectionLost"),  # botocore, asyncssh
     }
 )
-"""The same for errors of a network; their subclasses, too."""
+"""Classes of network errors, by name; their subclasses count, too."""
 
 
 _FIELDS = {
@@ -90,16 +90,16 @@ _FIELDS = {
     "abfs": "extras account_name and account_key (or connection_string)",
     "sftp": "host, port, login, and password or key",
 }
-"""The fields of a connection that open a store, by its family."""
+"""The fields of a connection that hold its credentials, by the store's family."""
 
 
 def refuses_credentials(error: BaseException) -> bool:
-    """Tell whether a store, or its library, does not accept who we say that we are."""
+    """Tell whether a store, or its library, refuses the credentials."""
     return any(map(_is_of_credentials, _chain(error)))
 
 
 def forbids(error: BaseException) -> bool:
-    """Tell whether a store knows who we are, and does not permit what was asked."""
+    """Tell whether a store accepts the credentials but does not permit the request."""
     return any(
         isinstance(one, PermissionError)
         or _status(one) == _FORBIDDEN
@@ -109,12 +109,12 @@ def forbids(error: BaseException) -> bool:
 
 
 def is_full(error: BaseException) -> bool:
-    """Tell whether a store has no room left, or no more that we may use."""
+    """Tell whether a store is full, or a quota of it is used up."""
     return any(_code(one) in _FULL or _status(one) == _NO_ROOM for one in _chain(error))
 
 
 def is_of_network(error: BaseException) -> bool:
-    """Tell whether a store could not be reached, which another try may not meet."""
+    """Tell whether a store could not be reached, which may be different in another try."""
     if refuses_credentials(error):
         return False
     return any(
@@ -124,12 +124,13 @@ def is_of_network(error: BaseException) -> bool:
 
 @contextmanager
 def naming_connection(uri: str, family: str, conn_id: str | None) -> Iterator[None]:
-    """Raise `ConnectionConfigError` where the store refuses the connection's credentials.
+    """Raise `ConnectionConfigError` if the store refuses the connection's credentials.
 
-    What the store does not permit is a `PermissionError`, whatever its library calls that.
+    A request that the store does not permit is a `PermissionError`, whatever its library raises; a
+    full store is an `OSError` with `ENOSPC`.
 
-    :param uri: where in the store; a message shows it.
-    :param family: the kind of store, as the table of schemes calls it.
+    :param uri: the location in the store, which messages show.
+    :param family: the kind of store, as in the table of schemes.
     :param conn_id: None for the store's own default.
     """
     try:
@@ -149,7 +150,7 @@ def naming_connection(uri: str, family: str, conn_id: str | None) -> Iterator[No
 def refused(
     uri: str, family: str, conn_id: str | None, error: BaseException
 ) -> ConnectionConfigError:
-    """Return the error that a connection does not open its store."""
+    """Return the error for a connection that does not open its store."""
     who = f"connection {_plain(conn_id)!r}" if conn_id else "the worker's own credentials"
     fields = _FIELDS.get(family, "host, login, password and extras")
     advice = f"Check its {fields}." if conn_id else "Name a connection: before an @ in the URI."
@@ -161,10 +162,10 @@ def refused(
 
 @contextmanager
 def explaining(uri: str, *, paid: bool | None) -> Iterator[None]:
-    """Raise `OutputNotWritableError` where a place is full, read-only, or not to be written to.
+    """Raise `OutputNotWritableError` if a store is full, read-only, or must not be written to.
 
     :param uri: an output.
-    :param paid: False where nothing was paid for it yet.
+    :param paid: False if nothing was paid for it yet; None if that is not known.
     """
     unpaid = " Nothing was paid for it." if paid is False else ""
     try:
@@ -172,7 +173,7 @@ def explaining(uri: str, *, paid: bool | None) -> Iterator[None]:
     except ConnectionConfigError as error:
         if paid is False:
             raise ConnectionConfigError(f"{error}{unpaid}") from error.__cause__
-        # Its class says that nothing was paid, which is not known here.
+        # `ConnectionConfigError` means that nothing was paid, which is not known here.
         raise OutputNotWritableError(str(error), paid) from error.__cause__
     except OSError as error:
         is_of_the_place = isinstance(error, PermissionError | NotADirectoryError)
@@ -196,7 +197,7 @@ def _is_of_credentials(error: BaseException) -> bool:
 
 
 def http_status(error: BaseException) -> int | None:
-    """Return the HTTP status with which a store answered, as far as its library says it."""
+    """Return the HTTP status of a store's answer; None if its library does not report it."""
     return next(filter(None, map(_status, _chain(error))), None)
 
 
@@ -215,7 +216,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _code(error: BaseException) -> str:
-    """Return what a store calls the error."""
+    """Return the store's code of an error; empty if it has none."""
     return str(_response(error).get("Error", {}).get("Code") or getattr(error, "error_code", ""))
 
 
@@ -225,14 +226,14 @@ def _response(error: BaseException) -> dict[str, Any]:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what caused it."""
+    """Yield an error and its causes."""
     while error is not None:
         yield error
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first line of what a store's library says, without ids and tokens."""
+    """Return the first line of an error of a store's library, without ids and tokens."""
     text = str(error).strip() or str(error.__cause__ or "")
     return redaction.shown(text.partition("\n")[0]).rstrip(".") or type(error).__name__
 

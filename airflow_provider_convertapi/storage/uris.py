@@ -1,4 +1,4 @@
-"""The paths and URIs that users write, and how they may be shown.
+"""The paths and URIs that users write, and the forms in which they may be shown.
 
 This module may change from release to release.
 """
@@ -36,12 +36,12 @@ _SIGNATURES = (
         "",
     ),
 )
-"""Parameters that show that a URL is signed, what else belongs to the signature, and the prefix of
-the latter: for S3 and its like; Google; CloudFront and older schemes; CloudFront with a policy of
-one's own; Azure."""
+"""Parameters that show that a URL is signed, the others that belong to the signature, and the
+prefix of the latter: for S3 and similar stores; Google; CloudFront and older schemes; CloudFront
+with a custom policy; Azure."""
 
 LEAST_MASKED = 5
-"""Characters of the shortest text that Airflow's masker takes for a secret."""
+"""Characters of the shortest text that Airflow's masker hides."""
 
 
 def is_url(uri: str) -> bool:
@@ -50,20 +50,20 @@ def is_url(uri: str) -> bool:
 
 
 def shown(uri: str) -> str:
-    """Return `uri` as a log or an error may show it: without secrets, and on one line."""
+    """Return `uri` for a log or an error: without secrets, and on one line."""
     return on_one_line(without_secrets(uri))
 
 
 def without_secrets(uri: str) -> str:
-    """Return `uri` as a record or a summary may hold it, to be compared or read by a program.
+    """Return `uri` for a record or a summary, which programs compare and read.
 
-    A URL goes without user, password, query and fragment; the URI of a store without a password.
+    A URL loses user, password, query and fragment; the URI of a store only its password.
     """
     return _divided(uri)[0]
 
 
 def dataset_in_text(uri: str) -> tuple[str, str]:
-    """Return OpenLineage's namespace and name of what a URI leads to, as far as its text tells."""
+    """Return OpenLineage's namespace and name of a URI, as far as its text shows them."""
     matched = _URI.match(without_secrets(uri))
     if matched is None:
         return "file", uri
@@ -73,7 +73,7 @@ def dataset_in_text(uri: str) -> tuple[str, str]:
 
 
 def asset_uri(uri: str) -> str:
-    """Return a path or URI as that of an asset: without connection or secret, and in ASCII."""
+    """Return the asset URI of a path or URI: without connection and secrets, and in ASCII."""
     if "://" in uri:
         scheme, mark, rest = without_secrets(uri).partition("://")
         authority, slash, path = rest.partition("/")
@@ -84,9 +84,9 @@ def asset_uri(uri: str) -> str:
 
 
 def unsigned(url: str) -> str:
-    """Return a URL without its signature, if it has one that is known.
+    """Return a URL without its signature, if it has a known one.
 
-    However often it is signed anew, it leads to the same document.
+    The document stays the same when its URL is signed again.
     """
     before, hash_, fragment = url.partition("#")
     base, question, query = before.partition("?")
@@ -118,7 +118,7 @@ def _divided(uri: str) -> tuple[str, list[str]]:
     scheme, authority, path = matched.groups()
     if is_url(uri):
         return _divided_url(scheme, authority + path)
-    # Of a store, `?` and `#` are letters of the key, and what stands before the @ is a connection.
+    # In a store's URI, `?` and `#` belong to the key, and a connection precedes the @.
     user, at, host = authority.rpartition("@")
     user, colon, password = user.partition(":")
     if not colon:
@@ -140,9 +140,9 @@ def _divided_url(scheme: str, rest: str) -> tuple[str, list[str]]:
 
 
 def check_url(url: str, argument: str) -> None:
-    """Raise `ParameterError` for a URL that leads nowhere: fetching it would be billed, and fail.
+    """Raise `ParameterError` for a URL without a valid host: fetching it would fail, and be billed.
 
-    The message does not show it, since what cannot be read may be a password.
+    The message does not show the URL, since the part that cannot be read may be a password.
     """
     matched = _URI.fullmatch(url.strip())
     assert matched is not None  # noqa: S101 - the caller knows that it is a URL
@@ -161,5 +161,8 @@ def check_url(url: str, argument: str) -> None:
 
 
 def wrong(argument: str, complaint: str) -> ParameterError:
-    """Return the error that `argument` is wrong."""
+    """Return the error for a wrong argument.
+
+    :param complaint: the rest of a sentence that begins with `argument`, with its full stop.
+    """
     return ParameterError(f"{argument} {complaint}", {argument: [complaint]})

@@ -1,4 +1,4 @@
-"""What our triggers have in common: they fire once, and never raise.
+"""The base class of the triggers: they fire once, and never raise.
 
 This module may change from release to release.
 """
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 class ConvertApiTrigger(BaseTrigger):
-    """Say when to look; the worker looks, and says what there is.
+    """Tell the worker when to check; the worker itself reads the answers.
 
-    Each of them is a data class, whose fields are its arguments.
+    Each trigger is a data class, whose fields are its arguments.
     """
 
     def __post_init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's own has no types
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and its arguments, which JSON can hold."""
+        """Return the class and its arguments as JSON values."""
         cls = type(self)
         arguments = {item.name: getattr(self, item.name) for item in fields(cast("Any", self))}
         return f"{cls.__module__}.{cls.__qualname__}", arguments
@@ -46,5 +46,5 @@ class ConvertApiTrigger(BaseTrigger):
         raise NotImplementedError
 
     def _unwatched(self) -> dict[str, Any]:
-        """Return the payload of an event that only says that nobody watched."""
+        """Return the payload of an event that says that the triggerer could not watch."""
         raise NotImplementedError

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.batch.arrivals import Listing, Seen
     from airflow_provider_convertapi.conversions.arguments import PathArgument, Seconds
 else:
-    # At once, since Airflow loads it anyway to check the trigger of an `AssetWatcher`.
+    # Imported at once, since Airflow loads it anyway to check the trigger of an `AssetWatcher`.
     from airflow.triggers.base import BaseTrigger, TriggerEvent
 
     try:
@@ -48,15 +48,15 @@ __all__ = ["NewDocumentsTrigger"]
 _log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 600.0
-"""Seconds between two attempts to list a place that cannot be listed, and between two lines of the
-log about the same trouble."""
+"""The longest time in seconds between two attempts to list a source that cannot be listed, and
+between two log lines about the same error."""
 
 _SLOW = 10
-"""Poll intervals, or `_LONGEST_PAUSE` if that is less, after which a listing counts as one that may
+"""Poll intervals, or `_LONGEST_PAUSE` if that is less, after which the log warns that a listing may
 never end."""
 
 _LONGEST_HOLD = 10.0
-"""Seconds for which a listing holds the garbage collector off."""
+"""The longest time in seconds for which a listing disables the garbage collector."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -66,27 +66,27 @@ _R = TypeVar("_R")
 class NewDocumentsTrigger(BaseEventTrigger):
     """Fire when documents arrive in a directory, a glob or a bucket prefix, or change there.
 
-    It is the trigger of an `AssetWatcher`, for Airflow 3.  It fires once for a new state of the
-    place, whatever the number of new files, and not for an unchanged one, nor when files were only
-    removed.  Files stay where they are.  What is a file there follows the rules of
-    `ConvertApiBatchOperator`: hidden files and ``_convertapi/`` are left out.
+    It is the trigger of an `AssetWatcher`, for Airflow 3.  It fires once for each new state of the
+    source, whatever the number of new files, but not if nothing changed or files were only removed.
+    The files stay where they are.  They are listed by the rules of `ConvertApiBatchOperator`:
+    hidden files and ``_convertapi/`` are left out.
 
-    From Airflow 3.3 on, what it knows is kept in the asset's state store, and watchers of one
-    source with one `poll_interval` share their listings.  Before 3.3, or where one trigger watches
-    several assets, it is kept in memory: a triggerer that restarts fires once more, and a batch
-    finds that run's files in its manifest and pays nothing.
+    From Airflow 3.3 on, the known files are kept in the asset's state store, and watchers of one
+    source with one `poll_interval` share their listings.  Before 3.3, or if one trigger watches
+    several assets, they are kept in memory: a triggerer that restarts fires once more, and a batch
+    then finds the files in its manifest and pays nothing.
 
-    The event's payload holds `source`, `files` (how many there are), `new` (how many of them are
-    new or changed) and `state`, a digest.
+    The event's payload holds `source`, `files` (their number), `new` (how many of them are new or
+    changed) and `state`, a digest.
 
-    A place that cannot be listed is logged and tried again, at growing distances of up to ten
+    An error of a listing is logged, and the listing is repeated after growing pauses of up to ten
     minutes.  `ParameterError` for wrong arguments; `AirflowOptionalProviderFeatureException` on
     Airflow 2, which has no asset watchers.
 
     :param source: a directory, a glob, a bucket prefix, or a list of those. It is not templated.
     :param poll_interval: seconds between two listings.
-    :param min_age: seconds since its last write before a file counts, so that one that is still
-        being written does not.
+    :param min_age: seconds since its last write after which a file counts, so that files that are
+        still being written do not.
     """
 
     source: PathArgument | Sequence[PathArgument]
@@ -103,14 +103,14 @@ class NewDocumentsTrigger(BaseEventTrigger):
         from airflow_provider_convertapi.conversions.values import seconds
 
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's own has no types
-        # An error in a triggerer would end it with all its triggers. An upgrade may have removed
-        # what brings a scheme; the log says that then.
+        # An error here would end a triggerer with all its triggers. If an upgrade has removed the
+        # package of a scheme, `check_watched` must not raise, and the log reports it later.
         self.source = check_watched(self.source, has_airflow=not _is_in_event_loop())
         self.poll_interval = seconds("poll_interval", self.poll_interval)
         self.min_age = seconds("min_age", self.min_age, 0)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class and its arguments, which JSON can hold."""
+        """Return the class and its arguments as JSON values."""
         cls = type(self)
         arguments = {item.name: getattr(self, item.name) for item in fields(self)}
         return f"{cls.__module__}.{cls.__qualname__}", arguments
@@ -123,19 +123,19 @@ class NewDocumentsTrigger(BaseEventTrigger):
                 yield event
 
     def shared_stream_key(self) -> Hashable | None:
-        """Return what is equal for watchers that share their listings."""
+        """Return a key that is equal for watchers that share their listings."""
         return (self.serialize()[0], str(self.source), self.poll_interval)
 
     @classmethod
     async def open_shared_stream(cls, kwargs: dict[str, Any]) -> AsyncGenerator[Any, None]:
-        """Yield listings for ever; once one was dealt with, let the watchers keep what it was."""
+        """Yield listings for ever; when one was processed, let the watchers store its state."""
         async for look in _looks(kwargs["source"], kwargs["poll_interval"]):
             yield look
             await look.keep()
 
     @classmethod
     def create_shared_stream_producer(cls, kwargs: dict[str, Any]) -> SharedStreamProducer:
-        """Return the same for a triggerer that says when the events of a listing are stored."""
+        """Return the same for a triggerer that reports when the events of a listing are stored."""
         return _Looks(kwargs["source"], kwargs["poll_interval"])
 
     async def filter_shared_stream(
@@ -158,7 +158,7 @@ class NewDocumentsTrigger(BaseEventTrigger):
                 yield TriggerEvent(
                     {"source": self._place, "files": seen.files, "new": new, "state": seen.digest}
                 )
-            # Only now: a triggerer that is killed before knows nothing of it, and fires again.
+            # Only after the event: a triggerer that is killed before it fires again.
             memory.known = seen
             look.keepers.append(partial(memory.keep, seen))
 
@@ -169,7 +169,7 @@ class NewDocumentsTrigger(BaseEventTrigger):
 
 @dataclass(eq=False)
 class _Look:
-    """A listing, and what each watcher does once its own event of it cannot be lost any more."""
+    """A listing, with a callback of each watcher for when its event can no longer be lost."""
 
     listing: Listing
     keepers: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
@@ -180,7 +180,7 @@ class _Look:
 
 
 async def _looks(source: Any, poll_interval: float) -> AsyncGenerator[_Look, None]:
-    """List a place for ever; what goes wrong is logged, and tried again."""
+    """List a source for ever; errors are logged, and the listing is repeated."""
     from airflow_provider_convertapi.batch.arrivals import list_place
 
     _spare_what_is_loaded("before the first listing")
@@ -205,9 +205,9 @@ async def _looks(source: Any, poll_interval: float) -> AsyncGenerator[_Look, Non
 
 
 async def _warning_of_delay(listing: Awaitable[Listing], place: str, patience: float) -> Listing:
-    """Wait for a listing, for ever: another one beside it would only make matters worse.
+    """Wait for a listing without a limit: a second one beside it would only make matters worse.
 
-    :param patience: seconds after which the log says that it has not ended, again and again.
+    :param patience: seconds after which a warning is logged, repeatedly.
     """
     trouble = _Trouble(f"The listing of {place} does not end, and no other one is begun")
     waits = asyncio.ensure_future(listing)
@@ -215,15 +215,15 @@ async def _warning_of_delay(listing: Awaitable[Listing], place: str, patience: f
         while not (await asyncio.wait({waits}, timeout=patience))[0]:
             trouble.log(TimeoutError("the store may hang; a triggerer that restarts begins anew"))
     finally:
-        waits.cancel()  # which does nothing to one that has ended
+        waits.cancel()  # no effect on a listing that has ended
     trouble.end()
     return waits.result()
 
 
 class _Looks(SharedStreamProducer):
-    """Listings for all watchers of a place.
+    """Listings for all watchers of a source.
 
-    Airflow calls `advance` once the database has the events that a listing led to.
+    Airflow calls `advance` when the events of a listing are in the database.
     """
 
     def __init__(self, source: Any, poll_interval: float) -> None:
@@ -235,12 +235,12 @@ class _Looks(SharedStreamProducer):
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
         for item in batch:
-            if not item.outcome.failed:  # or the event of one watcher may have been lost
+            if not item.outcome.failed:  # after a failure a watcher's event may have been lost
                 await item.broker_payload.keep()
 
 
 class _Memory:
-    """What a watcher knows, in memory and in the asset's state store if there is one."""
+    """The files that a watcher knows, in memory and in the asset's state store, if any."""
 
     def __init__(self, trigger: NewDocumentsTrigger) -> None:
         self.known: Seen | None = None
@@ -251,13 +251,13 @@ class _Memory:
         self._trouble = _Trouble(f"What the watcher of {_shown(trigger.source)} knows is not kept")
 
     async def recall(self) -> Seen | None:
-        """Return what is known; it is read once."""
+        """Return the known files; they are read from the store once."""
         if self._store is not None and not self._was_read:
             from airflow_provider_convertapi.batch.arrivals import Seen
 
             try:
                 kept = await self._ask("get", self._key)
-            except ValueError as error:  # several assets are watched, none of which is asked for
+            except ValueError as error:  # the trigger watches several assets, so no store is chosen
                 _log.info("What is known of the files is kept in memory only: %s", error)
                 self._store = kept = None
             self.known = self._kept = Seen.from_json(kept)
@@ -265,7 +265,7 @@ class _Memory:
         return self.known
 
     async def keep(self, seen: Seen) -> None:
-        """Store what is known, if it changed; a failure only costs a further event one day."""
+        """Store the known files, if they changed; a failure only causes an extra event later."""
         is_kept = self._kept is not None and self._kept.digest == seen.digest
         if self._store is None or is_kept:
             return
@@ -285,9 +285,9 @@ class _Memory:
 
 
 class _Trouble:
-    """Log what goes wrong again and again: each kind once in ten minutes.
+    """Log recurring errors, each kind at most once in ten minutes.
 
-    :param what: goes wrong.
+    :param what: what does not work.
     """
 
     def __init__(self, what: str) -> None:
@@ -297,7 +297,7 @@ class _Trouble:
         self._is_known = False
 
     def log(self, error: Exception) -> None:
-        """Log an error, unless that was done a short while ago."""
+        """Log an error, unless the same kind was logged recently."""
         from airflow_provider_convertapi.api.redaction import shown
         from airflow_provider_convertapi.surroundings import surroundings
 
@@ -309,16 +309,17 @@ class _Trouble:
         _log.warning("%s: %s: %s", self._what, type(error).__name__, reason)
 
     def end(self) -> None:
-        """Log that it is over, if it was logged that it began."""
+        """Log that the trouble is over, if its beginning was logged."""
         if self._is_known:
             _log.info("No longer: %s.", self._what)
         self._is_known = False
 
 
 async def _in_thread(function: Callable[_P, _R], /, *arguments: _P.args, **named: _P.kwargs) -> _R:
-    """Run what blocks, in a thread of its own, so that a store that hangs holds nothing else up.
+    """Run a blocking function in a separate thread, so that a store that hangs delays nothing else.
 
-    asgiref lets what asks Airflow there, such as for a connection, be answered by this event loop.
+    With asgiref, its requests to Airflow, such as for a connection, are answered by this event
+    loop.
     """
     from asgiref.sync import sync_to_async
 
@@ -332,13 +333,13 @@ async def _in_thread(function: Callable[_P, _R], /, *arguments: _P.args, **named
 
 @contextmanager
 def _collecting_nothing() -> Iterator[None]:
-    """Hold Python's garbage collector off while a listing is read, but not for long.
+    """Disable Python's garbage collector while a listing is read, but not for long.
 
-    What a listing makes goes by itself.  The collector would take what it finds of a page for
-    lasting, and after enough pages go over all objects of the process, which holds up the event
-    loop: 0.11 s where a triggerer has made a million since it began (measured).
+    The objects of a listing are freed without it.  The collector would keep a page's objects for
+    long-lived ones, and after enough pages scan all objects of the process, which blocks the event
+    loop: for 0.11 s in a triggerer with a million objects (measured).
     """
-    if not gc.isenabled():  # another listing holds it off, or somebody wants it so
+    if not gc.isenabled():  # another listing, or the user, has disabled it
         yield
         return
     gc.disable()
@@ -352,16 +353,16 @@ def _collecting_nothing() -> Iterator[None]:
 
 @cache
 def _spare_what_is_loaded(moment: str) -> None:  # noqa: ARG001 - at each moment once in a process
-    """Let Python's garbage collector pass over what is loaded and stays, as Airflow's executors do.
+    """Make Python's garbage collector skip all objects that are loaded, as Airflow's executors do.
 
-    A listing of thousands makes it go over all objects of the process, which holds up the event
-    loop: 0.14 s, and 0.04 s at most without those (measured).
+    A listing of thousands of files makes it scan all objects of the process, which blocks the event
+    loop for 0.14 s, and without the loaded ones for 0.04 s at most (measured).
     """
     gc.freeze()
 
 
 def _is_in_event_loop() -> bool:
-    """Tell whether this is a triggerer, which makes its triggers there, and no DAG file."""
+    """Tell whether a triggerer creates the trigger, in its event loop, and not a DAG file."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -370,7 +371,7 @@ def _is_in_event_loop() -> bool:
 
 
 def _shown(source: Any) -> str:
-    """Return a source without secrets, in a length that has a bound."""
+    """Return a source without secrets, with a limited length."""
     from airflow_provider_convertapi.storage import shown
 
     first, *others = [source] if isinstance(source, str) else source

@@ -1,4 +1,4 @@
-"""The trigger that waits for jobs: it says when, the worker reads what."""
+"""The trigger that waits for jobs; the worker reads their answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["ConvertApiJobTrigger"]
 
 _SPREAD = 0.1
-"""Seconds over which triggers begin: a starting triggerer may create a thousand at once."""
+"""Seconds over which triggers begin, since a triggerer may start a thousand at once."""
 
 _CANCEL_TIMEOUT = 20.0
 """Seconds; Airflow gives `on_kill` 30."""
@@ -34,25 +34,26 @@ _CANCEL_TIMEOUT = 20.0
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ConvertApiJobTrigger(ConvertApiTrigger):
-    """Fire once jobs have an answer, good or bad; the worker asks again, and reads it.
+    """Fire when jobs have an answer, a result or an error; the worker reads the answers itself.
 
-    Its arguments give access to no document: job ids are derived here, with the connection's key.
-    It never raises; where it cannot watch the jobs, it fires, and the worker looks.
+    Its arguments give no access to documents: job ids are derived here, with the connection's key.
+    It never raises; if it cannot watch the jobs, it fires, and the worker waits for them.
 
     :param convertapi_conn_id: the connection's id.
-    :param key_check: tells whether the key is still the one that the jobs were begun with.
+    :param key_check: digest that shows whether the key is still the one that the jobs were begun
+        with.
     :param deadline: seconds since the epoch at which it fires in any case; a restart of the
         triggerer does not move it.
-    :param poll_interval: the longest distance in seconds between two polls of one job.
+    :param poll_interval: the longest time in seconds between two polls of one job.
     :param settle: seconds that an accepted job may stay invisible at the service.
     :param jobs: `JobRef` entries as lists; one for a single conversion, many for a batch.
-    :param sealed_job_id: in place of `jobs`, the sealed id of a job that something else started.
+    :param sealed_job_id: in place of `jobs`, the encrypted id of a job that something else started.
     :param share: share of the jobs, above 0 and up to 1, whose answers are enough to fire.
-    :param report_at: seconds since the epoch at which it fires with what is answered by then; None
-        waits for `share`.
+    :param report_at: seconds since the epoch at which it fires with the answers so far; None waits
+        for `share`.
     :param cancel_on_kill: delete jobs and documents when a user ends the deferred task.
-    :param asked: keyed digest of what the task was asked for; the event hands it back.
-    :param sealed_source: what a decorated function returned, sealed; the event hands it back.
+    :param asked: keyed digest of the task's arguments; the event returns it.
+    :param sealed_source: the encrypted result of a decorated function; the event returns it.
     """
 
     convertapi_conn_id: str
@@ -78,7 +79,7 @@ class ConvertApiJobTrigger(ConvertApiTrigger):
         await asyncio.sleep(random.uniform(0, _SPREAD))  # noqa: S311 - no secret
         settings = await self._settings()
         if key_check(settings.id_key) != self.key_check:
-            return self._event("error")  # the ids would be others; the worker explains it
+            return self._event("error")  # the ids would differ; the worker raises the error
         jobs = self._ids(settings)
         ends = self.deadline if self.report_at is None else min(self.deadline, self.report_at)
         enough = max(1, math.ceil(self.share * len(jobs)))
@@ -89,7 +90,7 @@ class ConvertApiJobTrigger(ConvertApiTrigger):
                 enough=enough,
                 seconds=max(ends - surroundings().clock.time(), 0),
             )
-        # Also where the clock was set back meanwhile: what was waited for is what counts.
+        # Even if the clock was set back meanwhile: the wait was for the deadline.
         is_over = sum(answered) < enough and ends == self.deadline
         is_late = is_over or (not all(answered) and surroundings().clock.time() >= self.deadline)
         return self._event("timeout" if is_late else "answered", answered)

@@ -21,14 +21,14 @@ from airflow_provider_convertapi.triggers.base import ConvertApiTrigger
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class ConvertApiQuotaTrigger(ConvertApiTrigger):
-    """Fire once enough conversions are left; the worker asks again, and decides.
+    """Fire when enough conversions are left; the worker reads the balance again, and decides.
 
-    It never raises: where the balance cannot be read, it fires, and the worker says why.
+    It never raises: if the balance cannot be read, it fires, and the worker reports why.
 
     :param convertapi_conn_id: the connection's id.
     :param min_conversions: conversions that have to be left.
     :param deadline: seconds since the epoch at which it fires in any case.
-    :param poll_interval: seconds between two looks; each is up to a quarter longer, at random.
+    :param poll_interval: seconds between two requests, plus up to a quarter at random.
     """
 
     convertapi_conn_id: str
@@ -47,7 +47,7 @@ class ConvertApiQuotaTrigger(ConvertApiTrigger):
         settings = await read_settings(ConvertApiHook(self.convertapi_conn_id))
         async with shared_client(settings) as client:
             while (left := self.deadline - surroundings().clock.time()) > 0:
-                # The worker looked before it deferred, so the first look waits, too.
+                # The worker has just read the balance, so the first request waits, too.
                 pause = self.poll_interval * (1 + random.random() / 4)  # noqa: S311 - no secret
                 await asyncio.sleep(min(pause, left))
                 try:

@@ -152,7 +152,7 @@ class Jobs:
         if job.folder is not None:
             try:
                 job.folder = self._keep(outcome, job.folder)
-            except OSError as error:  # the disk failed: the conversion is billed all the same
+            except OSError as error:  # the disk failed, but the conversion is billed
                 lost = ServiceError(SERVER_ERROR, FAILED, f"Conversion failed: {error.strerror}.")
                 outcome = Outcome(cost=outcome.cost, error=lost)
         job.finished = time.time()

@@ -1,4 +1,4 @@
-"""Canned answers: results that a test's author wrote, for conversions that he names.
+"""Canned answers: results that a test defines for the conversions that it names.
 
 They make every pair of the catalogue convertible, also those for which there is no engine. What is
 asked is checked, billed and journaled as for any other conversion.

@@ -146,14 +146,14 @@ class Conversions:
         return order
 
     def _require_engine(self, converter: Converter, values: Mapping[str, Typed]) -> None:
-        """Raise the refusal of what the sandbox cannot convert itself."""
+        """Raise the refusal of a conversion that the sandbox has no engine for."""
         pair = converter.source, converter.target
         if pair not in PAIRS:
             text = f"{converter.route}: {_ELSEWHERE}"
             if pair in MISSING:
                 text += f" Or install its engine: python -m pip install '{MISSING[pair]}'"
             raise ServiceError(UNSUPPORTED, self._state.settings.unsupported_code, text)
-        # A default asks for what happens without it, too.
+        # A parameter with its default value changes nothing.
         given = {n: v for n, v in values.items() if v != converter.parameters[n].default}
         refused = unsupported_parameters(converter.source, converter.target, given)
         if refused:
@@ -255,7 +255,7 @@ class Conversions:
             )
 
     def _check_wanted(self, order: Order) -> None:
-        """Raise where nobody is left who wants the results."""
+        """Raise if the job was deleted, or the sandbox reset: then no caller wants results."""
         if order.is_waived:
             raise _DELETED
         if not self._state.account.holds(order.receipt):

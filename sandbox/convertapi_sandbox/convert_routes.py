@@ -87,7 +87,7 @@ class ConvertRoutes:
             answer = self._answer(outcome, self._kind(request, order), exchange.fault)
         except BaseException as error:
             self._state.scratch.give_back(spool.folder)
-            if request.method != "GET" or request.url.query:  # clients test tokens so, for nothing
+            if request.method != "GET" or request.url.query:  # clients test tokens like this, free
                 self._bill_refused(error, exchange)
             raise
         answer.finish = lambda: self._state.scratch.give_back(spool.folder)
@@ -297,7 +297,7 @@ class ConvertRoutes:
 
 
 def _asked(request: Request) -> Asked:
-    """Return what decides the format of an answer."""
+    """Return the headers that decide the format of an answer."""
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     return request.headers.get("accept"), content_type
 

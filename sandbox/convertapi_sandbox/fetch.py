@@ -25,13 +25,13 @@ _CHUNK = 1 << 20
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Treats a redirect as a failure, because nobody allowed its target."""
+    """Treats a redirect as a failure, because its target was not allowed."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
 
 
-# No proxy: it would be another host that nobody allowed.
+# No proxy, because it would be another host that was not allowed.
 _OPENER = urllib.request.build_opener(_NoRedirect, urllib.request.ProxyHandler({}))
 
 

@@ -100,7 +100,7 @@ class Requests(list[Entry]):
 
 
 class Journal:
-    """The last 100,000 requests; those before a reset are still there for who asks for them."""
+    """The last 100,000 requests; those before a reset are still available."""
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
@@ -122,7 +122,7 @@ class Journal:
         return Requests(self._entries)
 
     def clear(self) -> None:
-        """Begin anew, as far as `entries` tells."""
+        """Start over: `entries` returns only later requests."""
         self._fresh = 0
 
 

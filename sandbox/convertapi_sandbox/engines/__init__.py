@@ -1,4 +1,4 @@
-"""The engines of the sandbox: which conversions it can make, and what it leaves out of them.
+"""The engines of the sandbox: the conversions that it can make, and their limits.
 
 Cheap to import: each engine, with its library, is loaded by the worker that needs it.
 """
