@@ -123,10 +123,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if complaint:
         print(complaint, file=sys.stderr)  # noqa: T201 - a command speaks to a person
         return 1
-    if costs:
+    if costs or (given.cost and (given.csv or given.json)):
         _print_costs(costs, given)
         return 0
-    if records and given.cost:
+    if given.cost:
         print("Nothing was paid.")  # noqa: T201 - as above
         return 0
     shown = [record for record in records if given.all or _is_shown(record, given.failed)]

@@ -218,12 +218,10 @@ class Batch:
     @contextmanager
     def cancelling(self, run: BatchRun) -> Iterator[None]:
         """Delete the jobs at the service if the task is out of time and has no try left."""
-        from airflow_provider_convertapi.airflow_names import AirflowTaskTimeout
-
         try:
             with self._adding_the_bill(run):
                 yield
-        except (AirflowTaskTimeout, ConversionTimeoutError):
+        except (ConversionTimeoutError, *self.session.time_is_up):
             if self.cancels:
                 run.cancel()
             raise

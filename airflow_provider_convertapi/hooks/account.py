@@ -10,7 +10,7 @@ import io
 import json
 import tempfile
 from contextlib import contextmanager
-from datetime import date
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from airflow_provider_convertapi.api.account import COLUMNS, read_rows, refused_master_token
@@ -30,6 +30,7 @@ from airflow_provider_convertapi.wording import labelled
 if TYPE_CHECKING:
     import logging
     from collections.abc import Iterable, Iterator
+    from datetime import date
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.connection import ConnectionSettings
@@ -70,7 +71,7 @@ def checked_days(first_day: str | date, last_day: str | date) -> tuple[str, str]
 def _day(field: str, value: str | date) -> str:
     try:
         # `{{ ts }}` renders to a time: take its day.
-        return date.fromisoformat(str(value).strip()[:10]).isoformat()
+        return datetime.fromisoformat(str(value).strip()).date().isoformat()
     except ValueError:
         complaint = f"is {str(value)!r}, which is not a day; write YYYY-MM-DD."
         raise wrong(field, complaint) from None

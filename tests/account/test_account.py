@@ -287,6 +287,8 @@ def test_answer_that_is_no_list_of_conversions(
         ("first_day", {"first_day": "yesterday"}),
         ("first_day", {"first_day": "01.02.2026"}),
         ("first_day", {"first_day": None}),
+        ("first_day", {"first_day": "2026-11-271"}),
+        ("last_day", {"last_day": "2026-11-27 and later"}),
         ("last_day", {"last_day": "2026-02-30"}),
         ("last_day", {"first_day": "2026-02-02", "last_day": "2026-02-01"}),
     ],

@@ -34,15 +34,20 @@ THREADS = 2
 
 
 @contextmanager
-def out_of_time(due: Callable[[], bool], spent: str = "") -> Iterator[None]:
+def out_of_time(
+    due: Callable[[], bool], spent: str = "", error: str = "AirflowTaskTimeout"
+) -> Iterator[None]:
     """Raise what Airflow raises at `execution_timeout`, in this thread, once `due`.
 
     :param spent: what the error's note says, among other things.
+    :param error: or what else it raises, by name.
     """
-    from airflow_provider_convertapi.airflow_names import AirflowTaskTimeout
+    from airflow_provider_convertapi import airflow_names
+
+    kind: type[BaseException] = getattr(airflow_names, error)
 
     def end(*_: Any) -> None:
-        raise AirflowTaskTimeout
+        raise kind
 
     def watch() -> None:
         while not due():
@@ -53,7 +58,7 @@ def out_of_time(due: Callable[[], bool], spent: str = "") -> Iterator[None]:
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        with pytest.raises(AirflowTaskTimeout) as failure:
+        with pytest.raises(kind) as failure:
             yield
         assert spent in " ".join(getattr(failure.value, "__notes__", []))
     finally:
@@ -131,10 +136,16 @@ def test_steps_that_were_paid_before_the_quota_ended_are_counted(night: Night) -
     assert 3 == night.sandbox.billed
 
 
+@pytest.mark.parametrize("error", ["AirflowTaskTimeout", "AirflowTaskTerminated"])
 @pytest.mark.parametrize("cancels", [False, True], ids=["leaves", "cancels"])
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferrable"])
-def test_execution_timeout_on_the_last_try(night: Night, deferrable: bool, cancels: bool) -> None:
-    """Jobs go on and the cleared task collects them, or with `cancel_on_kill` none is left."""
+def test_execution_timeout_on_the_last_try(
+    night: Night, deferrable: bool, cancels: bool, error: str
+) -> None:
+    """Jobs go on and the cleared task collects them, or with `cancel_on_kill` none is left.
+
+    Airflow 2 raises `AirflowTaskTerminated` where the process is told to end.
+    """
     night.write("a.txt", "b.txt")
     night.sandbox.jobs_take(polls=1000)
     given = {"deferrable": deferrable, "cancel_on_kill": cancels}
@@ -145,7 +156,7 @@ def test_execution_timeout_on_the_last_try(night: Night, deferrable: bool, cance
     def is_due() -> bool:
         return len(night.sandbox.requests.filter(method="GET", path="/async/job/*", status=202)) > 8
 
-    with out_of_time(is_due, spent="2 file(s) under way may be billed"):
+    with out_of_time(is_due, spent="2 file(s) under way may be billed", error=error):
         ti = TaskInstance(1, 0)
         night.resume(ti, event, **given) if deferrable else night.run(ti, **given)
 

@@ -237,6 +237,20 @@ def test_no_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str], *, paid: b
     assert "Nothing was paid." in said.out if paid else "no manifest" in said.err
 
 
+@pytest.mark.parametrize(("form", "printed"), [("--json", []), ("--csv", ["day"])])
+def test_no_costs_for_a_program(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, printed: list[str]
+) -> None:
+    """Where nothing was paid there are no lines, and a table has its head."""
+    own = Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}"))
+    own.write("1.jsonl", [record("a.pdf", 1, "1", cost=1)])
+
+    assert 0 == manifest.main([str(tmp_path), "--cost", form])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert printed == [line.split(",")[0] for line in lines]
+
+
 @pytest.mark.parametrize(
     "change",
     [lambda line: line[:-30], lambda line: line.replace(b'"charged":5', b'"charged":-5')],

@@ -24,3 +24,17 @@ def test_unknown_connection(letter: Path) -> None:
     with pytest.raises(ConnectionConfigError, match="correct convertapi_conn_id"):
         hook.convert_batch(letter, "pdf", letter.parent / "out")
     assert not hook.test_connection()[0]
+
+
+@pytest.mark.parametrize("stored", ["{", "[1]", "convertapi://u:secret@h:port/"])
+def test_connection_test_of_what_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, stored: str
+) -> None:
+    """The Test button never raises, and shows nothing of what is stored."""
+    monkeypatch.setenv("AIRFLOW_CONN_BROKEN", stored)
+
+    result, message = ConvertApiHook("broken").test_connection()
+
+    assert not result
+    assert message
+    assert "secret" not in message
