@@ -218,10 +218,11 @@ class Batch:
     @contextmanager
     def cancelling(self, run: BatchRun) -> Iterator[None]:
         """Delete the jobs at the service if the task is out of time and has no try left."""
+        ends: tuple[type[BaseException], ...] = (ConversionTimeoutError,)
         try:
             with self._adding_the_bill(run):
                 yield
-        except (ConversionTimeoutError, *self.session.time_is_up):
+        except ends + self.session.time_is_up:
             if self.cancels:
                 run.cancel()
             raise
