@@ -5,7 +5,6 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-import asyncio
 import io
 import logging
 import os
@@ -14,13 +13,14 @@ from mimetypes import guess_type
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.storage.location import BLOCK
+from airflow_provider_convertapi.storage.loop import run, several
 from airflow_provider_convertapi.storage.objects import ObjectLocation, ObjectReader
 from airflow_provider_convertapi.storage.reader import RangedFile
 from airflow_provider_convertapi.storage.store import asking, state_of
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from collections.abc import Callable, Coroutine, Iterator, Mapping
     from pathlib import Path
 
     from airflow_provider_convertapi.storage.location import Address, State
@@ -74,11 +74,9 @@ class AzureLocation(ObjectLocation):
         host = f"{self.fs.service_client.account_name}.dfs.core.windows.net"
         return f"abfss://{self.bucket}@{host}", self.object_key.rstrip("/") or "/"
 
-    def run(self, coroutine: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    def run(self, coroutine: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
         """Run a coroutine on the loop of the file system."""
-        from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it
-
-        return sync(self.fs.loop, coroutine, *args)
+        return run(self.fs.loop, coroutine(*args))
 
     def blob(self, key: str) -> Any:
         """Return the SDK's client of a blob; it is a context manager."""
@@ -177,7 +175,7 @@ class AzureLocation(ObjectLocation):
                         blocks.append(BlobBlock(f"{upload}{len(blocks):06d}"))
                         await blob.stage_block(blocks[-1].id, io.BytesIO(data), len(data))
 
-                await asyncio.gather(*(stage() for _ in range(_AT_ONCE)))
+                await several(_AT_ONCE, stage)
             if not replace:
                 options["match_condition"] = MatchConditions.IfMissing
             await blob.commit_block_list(blocks, **options)

@@ -5,7 +5,6 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import re
 from contextlib import suppress
@@ -13,6 +12,7 @@ from mimetypes import guess_type
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.storage.location import BLOCK
+from airflow_provider_convertapi.storage.loop import run, several
 from airflow_provider_convertapi.storage.objects import ObjectLocation, ObjectReader
 from airflow_provider_convertapi.storage.store import StoreLocation, asking, block_for, state_of
 from airflow_provider_convertapi.storage.trouble import http_status, refuses_credentials
@@ -176,28 +176,20 @@ class S3Location(ObjectLocation):
         begun = self.fs.call_s3("create_multipart_upload", **target, **described)
         target["UploadId"] = begun["UploadId"]
         try:
-            parts = {"Parts": self._upload_parts(file, block_for(size, _PART), target)}
-            self.fs.call_s3("complete_multipart_upload", **target, MultipartUpload=parts, **create)
+            sent = run(self.fs.loop, self._send(file, block_for(size, _PART), target))
+            self.fs.call_s3(
+                "complete_multipart_upload", **target, MultipartUpload={"Parts": sent}, **create
+            )
         except BaseException:
             with suppress(Exception):  # the first error is the one to report
                 self.fs.call_s3("abort_multipart_upload", **target)
             raise
         self._forget_listings()
 
-    def _upload_parts(
-        self, file: Path, block: int, target: Mapping[str, str]
-    ) -> list[dict[str, Any]]:
-        """Upload a file in blocks, few at a time; return the parts that complete the upload."""
-        # Not with `fsspec.asyn.sync`, which would go on uploading after the task is stopped.
-        sent = asyncio.run_coroutine_threadsafe(self._send(file, block, target), self.fs.loop)
-        try:
-            return sent.result()
-        finally:
-            sent.cancel()
-
     async def _send(
         self, file: Path, block: int, target: Mapping[str, str]
     ) -> list[dict[str, Any]]:
+        """Upload a file in blocks, few at a time, and return what completes the upload."""
         told: dict[int, dict[str, Any]] = {}
 
         async def send_next() -> None:
@@ -207,12 +199,7 @@ class S3Location(ObjectLocation):
                 told[number] = {name: part[name] for name in _TOLD if name in part}
 
         with file.open("rb") as source:
-            senders = [asyncio.create_task(send_next()) for _ in range(max(_IN_MEMORY // block, 1))]
-            try:
-                await asyncio.gather(*senders)
-            finally:
-                for sender in senders:
-                    sender.cancel()
+            await several(max(_IN_MEMORY // block, 1), send_next)
         return [{"PartNumber": number, **told[number]} for number in sorted(told)]
 
     @asking
