@@ -62,7 +62,7 @@ test-long: ## Run the tests that take longer: batches, parity, engines, comparis
 # The oldest aiohttp leaves the socket of an attempt that was given up, behind a proxy, to the
 # garbage collector, which warns.
 test-floors: .venv-floors/installed ## Run the tests that need no Airflow with the oldest versions that we allow
-	.venv-floors/bin/python $(PYTEST) -W ignore::pytest.PytestUnraisableExceptionWarning sandbox/tests tests/core
+	.venv-floors/bin/python $(PYTEST) -m "not once" -W ignore::pytest.PytestUnraisableExceptionWarning sandbox/tests tests/core
 
 test-2.11: .venv-2.11/installed ## Run the provider's tests on the oldest supported Airflow
 	.venv-2.11/bin/python $(PYTEST) $(NOT_ON_2) tests
