@@ -202,6 +202,7 @@ OTHER = mint(SECRET, "other", now=NOW, lifetime=LIFETIME)
         JWT.encode(),
         f"  {JWT}\n".encode(),
     ],
+    ids=repr,  # a text and its bytes would have one name
 )
 def test_jwt_in_an_answer(body: Any) -> None:
     """The answer's shape is documented nowhere: each that was seen is read."""
