@@ -8,6 +8,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from tests.storage.conftest import DiskStore, S3Store
 
@@ -34,6 +36,7 @@ for job in ((local, [1 << 20, 2 << 20]), (s3, [128 << 20]), (sftp, [48 << 20, 48
 """
 
 
+@pytest.mark.long
 def test_killed_process_leaves_nothing_visible(
     local_store: DiskStore, s3_store: S3Store, sftp_store: DiskStore
 ) -> None:
