@@ -158,7 +158,7 @@ class DirectConversion:
             except (OutputExistsError, OutputNotWritableError) as error:
                 raise self._blocked(error) from None
             except ConvertApiError as error:
-                self._note_loss(error)
+                self._count_loss(is_lost=error.is_answer_lost)  # such as a redirect
                 if self.cost or not error.is_refusal:  # the error states its cost already
                     raise
                 self.cost = int(error.paid is True)
@@ -290,14 +290,13 @@ class DirectConversion:
         )
         self.client.pause(delay)
 
-    def _note_loss(self, error: ConvertApiError) -> None:
-        """Count a conversion whose answer is unusable, like a redirect: it may have been billed."""
-        if error.is_answer_lost and not self.cost:
+    def _count_loss(self, *, is_lost: bool = True) -> None:
+        """Count a conversion whose answer is lost or unusable: it may have been billed."""
+        if is_lost and not self.cost:
             self.cost, self._is_lost = 1, True
 
     def _lost(self, why: object) -> ConvertApiError:
-        if not self.cost:
-            self.cost, self._is_lost = 1, True
+        self._count_loss()
         return ResultLostError(
             f"{self.request.describe()} was sent and its answer was lost: {why}. It may have "
             "been billed, so it is not sent again automatically. Clear the task to convert and "

@@ -85,12 +85,13 @@ class Destination:
         """
         location = locate(uri, self.field)
         state = location.state() if location.has_directories else None
-        if state is not None and state.kind != "file":
-            what = "a directory" if state.kind == "directory" else "no regular file"
-            raise OutputExistsError(
-                f"{self.field}: {shown(uri)} is {what}; move it away, or choose another "
-                "destination. Nothing was paid."
-            )
+        if state is not None and state.obstacle:
+            raise OutputExistsError(f"{self.obstructed(uri, state)} Nothing was paid.")
+
+    def obstructed(self, uri: str, state: State) -> str:
+        """Say that a directory or device has the name of an output."""
+        where = f"{self.field}: {shown(uri)} is {state.obstacle}"
+        return f"{where}; move it away, or choose another destination."
 
     def is_ours(self, uri: str) -> bool:  # noqa: ARG002 - for a batch, which knows what it wrote
         """Tell whether the file at an output was written for it before."""

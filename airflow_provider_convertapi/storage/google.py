@@ -10,6 +10,7 @@ from contextlib import suppress
 from mimetypes import guess_type
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
+from airflow_provider_convertapi.storage.loop import run
 from airflow_provider_convertapi.storage.objects import ObjectLocation, ObjectReader
 from airflow_provider_convertapi.storage.reader import RangedFile
 from airflow_provider_convertapi.storage.store import asking, state_of
@@ -120,10 +121,8 @@ class GoogleLocation(ObjectLocation):
 
     def _is_zonal(self) -> bool:
         """Tell whether the bucket is zonal, and takes its objects only by gRPC."""
-        from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it
-
         look = getattr(self.fs, "_is_zonal_bucket", None)
-        return bool(look and sync(self.fs.loop, look, self.bucket))
+        return bool(look and run(self.fs.loop, look(self.bucket)))
 
     def _begin(self, key: str, kind: str, **query: str) -> str:
         """Begin a resumable upload, and return its URL."""

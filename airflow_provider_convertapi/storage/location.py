@@ -57,6 +57,11 @@ class State:
         """Return a text that changes with the content, as far as the store shows it."""
         return f"{self.size}-{self.version}"
 
+    @property
+    def obstacle(self) -> str:
+        """Say what is there instead of a file; empty if it is a file."""
+        return {"directory": "a directory", "other": "not a regular file"}.get(self.kind, "")
+
     def bears(self, stamp: str) -> bool | None:
         """Tell whether it is unchanged since it was written with this stamp; None if unknown."""
         if self.stamp is None:

@@ -185,10 +185,8 @@ class Publication:
         state = target.file()
         if state is None or (state.kind == "directory" and not target.has_directories):
             return False
-        if state.kind != "file":
-            kind = "a directory" if state.kind == "directory" else "no regular file"
-            what = f"{self._destination.field}: {shown(target.uri)} is {kind}"
-            raise OutputExistsError(f"{what}; move it away, or choose another destination.")
+        if state.obstacle:
+            raise OutputExistsError(self._destination.obstructed(target.uri, state))
         if self._may_replace(uri):
             return False
         stamp = self._stamp(uri)

@@ -131,8 +131,6 @@ class S3Location(ObjectLocation):
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
         """Walk the listing page by page: `find` would hold a kilobyte for each object in memory."""
-        from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it
-
         bucket, prefix, _ = self.fs.split_path(root)
         entries = self.fs._iterdir(bucket, delimiter="", prefix=prefix)  # noqa: SLF001 - the public calls are not streams
 
@@ -144,7 +142,7 @@ class S3Location(ObjectLocation):
                     break
             return found
 
-        while found := sync(self.fs.loop, page):
+        while found := run(self.fs.loop, page()):
             yield from found
 
     def try_uploading(self, key: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,7 +37,7 @@ STORED = pytest.mark.parametrize("more", [{}, {"deferrable": True}], ids=["durab
 def test_bucket_is_deleted_after_the_conversion(
     sandbox: Sandbox, objects: Place, more: dict[str, Any]
 ) -> None:
-    """The error says what is missing, and that the result is paid; a clear collects it."""
+    """The error says what is missing, and that the result is paid; the cleared task collects it."""
     objects.write("in.txt", b"Hello\n")
     objects.create("doomed")
     destination = f"{objects.scheme}://{objects.conn_id}@doomed/a.pdf"
@@ -125,7 +126,7 @@ def test_refused_before_the_conversion(
 def test_refused_after_the_conversion(
     sandbox: Sandbox, stores: Callable[[str], Place], front: Front, status: int, code: str
 ) -> None:
-    """It is said that the result is paid, and a clear collects it once the store takes it."""
+    """The error says that the result is paid; the cleared task collects it later."""
     place = stores("moto")
     place.write("in.txt", b"Hello\n")
     destination = f"s3://{front.conn_id}@bucket/{place.key('a.pdf')}"
@@ -168,6 +169,15 @@ def test_refused_connection_names_the_remedy(
         find_source(f"s3://{front.conn_id}@bucket/{place.key('in.txt')}")
 
 
+@contextmanager
+def staged(uri: str, size: int) -> Iterator[Publication]:
+    """Stage a result of so many bytes; it is still to be published."""
+    with Publication(Destination.parse(uri), inputs=[], overwrite=False) as publication:
+        with publication.stage(uri, size) as sink:
+            sink.write(bytes(size))
+        yield publication
+
+
 def test_upload_that_is_refused_midway_leaves_nothing(
     stores: Callable[[str], Place], front: Front
 ) -> None:
@@ -177,9 +187,7 @@ def test_upload_that_is_refused_midway_leaves_nothing(
     uri, size = f"s3://{front.conn_id}@bucket/{place.key('a.bin')}", 12 * BLOCK
     front.refuse(400, "ExpiredToken", ".*partNumber=4")
 
-    with Publication(Destination.parse(uri), inputs=[], overwrite=False) as publication:
-        with publication.stage(uri, size) as sink:
-            sink.write(bytes(size))
+    with staged(uri, size) as publication:
         with pytest.raises(OutputNotWritableError, match="ExpiredToken"):
             publication.publish()
         left = place.client.list_multipart_uploads(Bucket="bucket").get("Uploads", [])
@@ -202,9 +210,7 @@ def test_forgotten_upload_is_no_missing_bucket(
     uri, size = f"s3://{front.conn_id}@bucket/{place.key('a.bin')}", 5 * BLOCK
     front.refuse(404, "NoSuchUpload", "POST .*uploadId")
 
-    with Publication(Destination.parse(uri), inputs=[], overwrite=False) as publication:
-        with publication.stage(uri, size) as sink:
-            sink.write(bytes(size))
+    with staged(uri, size) as publication:
         with pytest.raises(OSError, match="NoSuchUpload"):
             publication.publish()
 
@@ -229,10 +235,10 @@ def small_disk(stores: Callable[[str], Place]) -> Iterator[Place]:
 def test_full_disk_of_a_file_server(small_disk: Place) -> None:
     """OpenSSH says "Failure"; that concerns the place, and so ends a batch."""
     uri, size = f"{small_disk.uri}a.bin", 2 << 20
-    with Publication(Destination.parse(uri), inputs=[], overwrite=False) as publication:
-        with publication.stage(uri, size) as sink:
-            sink.write(bytes(size))
-        with pytest.raises(OutputNotWritableError, match="Make room"):
-            publication.publish()
+    with (
+        staged(uri, size) as publication,
+        pytest.raises(OutputNotWritableError, match="Make room"),
+    ):
+        publication.publish()
 
     assert [] == small_disk.names()
