@@ -73,7 +73,9 @@ def _say_visibility(check: Check, job: Job) -> None:
     name = "when a job is visible"
     if not job.unknown_until:
         seconds = 0.0
-        evidence = f"the first GET, {job.known_at or 0:.1f} s after the POST's answer, was no 404"
+        evidence = (
+            f"the first GET, {job.known_at or 0:.1f} s after the POST's answer, was not a 404"
+        )
     else:
         seconds = roundest(job.unknown_until, job.known_at or job.unknown_until)
         evidence = (

@@ -73,7 +73,7 @@ def numbered(number: int, **changes: object) -> Record:
 
 
 def test_record_survives_its_line() -> None:
-    """What is read is what was written, names that are no Unicode included."""
+    """What is read is what was written, including names that are not Unicode."""
     record = replace(RECORD, source="/in/\udcffä.txt", outputs=("a.pdf", "a-2.pdf"), sizes=(1, 2))
 
     assert record == Record.from_line(record.to_line())

@@ -353,7 +353,7 @@ def test_name_writes_no_line_of_its_own(folder: Path, capsys: pytest.CaptureFixt
 
 
 def test_names_of_every_kind_are_printed(folder: Path) -> None:
-    """Also those that are no Unicode, and those that the terminal does not know."""
+    """Names that are not Unicode are printed, too, and those that the terminal cannot show."""
     own = Manifest(Folder(f"{folder}/_convertapi/{MANIFEST}"))
     own.write("3.jsonl", [record("\udcff\xe4.pdf", 3, "3")])
     command = [sys.executable, "-m", "airflow_provider_convertapi.manifest", str(folder), "--all"]

@@ -8,7 +8,9 @@ a few at a time.
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+from convertapi_sandbox.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,16 +70,8 @@ FREE = _each(
     ("client_ip_networks", True),
     *(
         ("token_answer", shape)
-        for shape in (
-            "Token",
-            "text",
-            "json_string",
-            "jwt",
-            "Jwt",
-            "JwtToken",
-            "AccessToken",
-            "access_token",
-        )
+        for shape in get_args(get_type_hints(Settings)["token_answer"])
+        if shape != Settings().token_answer
     ),
     ("wrong_kid_status", 400),
 )
