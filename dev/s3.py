@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ _REGION = "us-east-1"
 def s3_server() -> Iterator[str]:
     """Run the server and yield its URL."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    # `verbose` does not keep it from telling each request where Airflow has configured the log.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server.start()
     try:
         host, port = server.get_host_and_port()

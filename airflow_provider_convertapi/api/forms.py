@@ -14,7 +14,7 @@ from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow_provider_convertapi.api.wire import BLOCK
+from airflow_provider_convertapi.api.wire import SLICE
 from airflow_provider_convertapi.errors import InputChangedError, ParameterError
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _blocks(file: Openable) -> Iterator[bytes]:
     left = file.size
     with file.open() as stream:
         # Never more than the announced size: a file that grows would run into the next part.
-        while left and (block := stream.read(min(BLOCK, left))):
+        while left and (block := stream.read(min(SLICE, left))):
             left -= len(block)
             yield block
     if left:

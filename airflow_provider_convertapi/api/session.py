@@ -21,6 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_convertapi.api.exchange import USER_AGENT, Wire, no_answer, request_headers
+from airflow_provider_convertapi.api.wire import SLICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,10 +35,6 @@ if TYPE_CHECKING:
 NO_ANSWER = (OSError, HTTPError)
 """The errors of `requests` for a failed connection: its own are `OSError`s, and some of urllib3's
 pass through unchanged."""
-
-_SLICE = 128 * 1024
-"""Bytes that are passed to the socket at a time: the time-out applies to each slice, so that a slow
-connection is not mistaken for a broken one."""
 
 
 class HostAuth(AuthBase):
@@ -223,8 +220,8 @@ class Blocks:
     def __iter__(self) -> Iterator[bytes]:
         try:
             for block in self.body.blocks():
-                for start in range(0, len(block), _SLICE):
-                    yield block[start : start + _SLICE]
+                for start in range(0, len(block), SLICE):
+                    yield block[start : start + SLICE]
         except Exception as error:  # noqa: BLE001 - whatever a store raises
             raise UnreadableBodyError(error) from None
 

@@ -38,7 +38,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BLOCK = 1024 * 1024
-"""Bytes read from a source, and from an answer, at a time."""
+"""Bytes read from an answer at a time."""
+
+SLICE = 128 * 1024
+"""Bytes that are read from a source, and passed to the socket, at a time: the time-out applies to
+each slice, so that a slow connection is not mistaken for a broken one.  Larger ones leave the
+processor's cache before they are sent."""
 
 ID_LENGTH = 32
 """Job ids and file ids are 32 characters of ``[a-z0-9]`` (ConvertAPI's OpenAPI document)."""

@@ -56,6 +56,7 @@ class LocalLocation:
     path: Path = field(repr=False, compare=False)
 
     has_directories: ClassVar[bool] = True
+    block: ClassVar[int] = 128 * 1024
 
     @classmethod
     def at(cls, address: Address, argument: str) -> LocalLocation:
@@ -117,7 +118,7 @@ class LocalLocation:
 
     def open(self, state: State | None = None) -> BinaryIO:  # noqa: ARG002 - costs nothing to ask again
         """Open the file for reading from its start."""
-        return open(self.path, "rb", buffering=BLOCK, opener=_without_waiting)
+        return open(self.path, "rb", buffering=self.block, opener=_without_waiting)
 
     def pins(self, state: State) -> bool:  # noqa: ARG002 - whatever it is
         """Return False: a file may be written while it is read."""

@@ -150,6 +150,9 @@ class Location(Protocol):
     has_directories: ClassVar[bool]
     """False if directories are only common prefixes of names."""
 
+    block: ClassVar[int]
+    """Bytes to read at a time."""
+
     @classmethod
     def at(cls, address: Address, argument: str) -> Location:
         """Resolve an address without a request to the store.

@@ -31,10 +31,7 @@ _PAGE = 1000
 _PARTS_FROM = 2 * BLOCK
 """The least bytes of an object that is uploaded in parts."""
 
-_PART = 5 * 1024 * 1024
-"""Bytes of a part; S3 accepts no smaller ones."""
-
-_IN_MEMORY = 4 * _PART
+_IN_MEMORY = 3 * BLOCK
 """Bytes of the parts that are sent at the same time; aiohttp holds them a second time."""
 
 _TOLD = (
@@ -167,14 +164,14 @@ class S3Location(ObjectLocation):
             super().upload(file, **options)
             return
         create = {"IfNoneMatch": "*"} if options.get("mode") == "create" else {}
-        described: dict[str, Any] = {"Metadata": options.get("Metadata", {})}
+        described: dict[str, Any] = {"Metadata": options.get("Metadata", {}), **self._checksum()}
         if kind := guess_type(file.name)[0]:
             described["ContentType"] = kind
         target = {"Bucket": self.bucket, "Key": self.object_key}
         begun = self.fs.call_s3("create_multipart_upload", **target, **described)
         target["UploadId"] = begun["UploadId"]
         try:
-            sent = run(self.fs.loop, self._send(file, block_for(size, _PART), target))
+            sent = run(self.fs.loop, self._send(file, block_for(size), target))
             self.fs.call_s3(
                 "complete_multipart_upload", **target, MultipartUpload={"Parts": sent}, **create
             )
@@ -183,6 +180,16 @@ class S3Location(ObjectLocation):
                 self.fs.call_s3("abort_multipart_upload", **target)
             raise
         self._forget_listings()
+
+    def _checksum(self) -> dict[str, str]:
+        """Declare the checksum that botocore computes for each part, as boto3's transfers do.
+
+        Otherwise the store would compute one of another kind for the whole object.
+        """
+        settings = self.fs.s3.meta.config
+        # botocore before 1.36 has no such setting, and computes none.
+        computes = getattr(settings, "request_checksum_calculation", "") == "when_supported"
+        return {"ChecksumAlgorithm": "CRC32"} if computes else {}
 
     async def _send(
         self, file: Path, block: int, target: Mapping[str, str]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_convertapi.errors import InputChangedError, InputNotFoundError
 from airflow_provider_convertapi.storage.content import hash_rest
-from airflow_provider_convertapi.storage.location import BLOCK, State
+from airflow_provider_convertapi.storage.location import State
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.uris import shown, wrong
 from airflow_provider_convertapi.surroundings import surroundings
@@ -49,8 +49,8 @@ class Source:
     def open(self) -> BinaryIO:
         """Open the file for reading, in order, from its start; each call opens it again.
 
-        It is read in blocks of 8 MiB, so memory does not depend on the file's size.  Reading its
-        end raises `InputChangedError` if the file is not the one that was found.
+        It is read in blocks, so memory does not depend on the file's size.  Reading its end raises
+        `InputChangedError` if the file is not the one that was found.
         """
         file = self._location.open(self._state)
         if self._location.pins(self._state):
@@ -59,7 +59,8 @@ class Source:
         # Hashing halves the speed of a large upload, so it is done only if the file's time cannot
         # show a change.
         by_content = _BY_CONTENT in self.fingerprint or _may_hide_a_write(self._state)
-        return io.BufferedReader(_CheckedReader(self, raw, by_content=by_content), BLOCK)
+        checked = _CheckedReader(self, raw, by_content=by_content)
+        return io.BufferedReader(checked, self._location.block)
 
     def check_read(self, digest: str | None) -> None:
         """Raise `InputChangedError` unless the file that was just read is the one that was found.

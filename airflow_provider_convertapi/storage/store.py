@@ -96,6 +96,7 @@ class StoreLocation:
     fs: Any = field(repr=False, compare=False)
 
     has_directories: ClassVar[bool] = True
+    block: ClassVar[int] = BLOCK
 
     @classmethod
     def at(cls, address: Address, argument: str) -> StoreLocation:
@@ -151,7 +152,7 @@ class StoreLocation:
     def open(self, state: State | None = None) -> BinaryIO:
         """Open the file for reading from its start, in blocks, without reading ahead."""
         self._forget_listings()  # opening asks for size and ETag again
-        return io.BufferedReader(self.reader(state), BLOCK)
+        return io.BufferedReader(self.reader(state), self.block)
 
     def reader(self, state: State | None) -> Reader:  # noqa: ARG002 - for stores that can use it
         """Open the file without a buffer."""
@@ -361,13 +362,10 @@ def accepted(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name in known}
 
 
-def block_for(size: int, least: int = BLOCK) -> int:
-    """Return the bytes of each part: above 78 GiB, 10,000 parts of 8 MiB are not enough.
-
-    :param least: the least bytes of a part.
-    """
-    blocks = -(-size // (least * _MOST_PARTS))
-    return least * max(blocks, 1)
+def block_for(size: int) -> int:
+    """Return the bytes of each part: above 78 GiB, 10,000 parts of 8 MiB are not enough."""
+    blocks = -(-size // (BLOCK * _MOST_PARTS))
+    return BLOCK * max(blocks, 1)
 
 
 def _directories(fs: Any, directory: str) -> Iterator[dict[str, Any]]:

@@ -103,7 +103,7 @@ def publish(uri: str, data: bytes, barrier: Barrier | None = None) -> None:
         publication.publish()
 
 
-@pytest.mark.parametrize("size", [10, 12_000_000], ids=["small", "in-parts"])
+@pytest.mark.parametrize("size", [10, 20_000_000], ids=["small", "in-parts"])
 def test_one_of_many_publishers_wins(store: Place, size: int) -> None:
     """Of eight at once exactly one creates the file; the others replace nothing."""
     if store.conn_id == "google" and size > 5 * 2**20:
