@@ -53,8 +53,6 @@ _MOST_PARTS = 10_000
 """The most parts of one multipart upload (Amazon S3's limit)."""
 
 _PARTS_AT_ONCE = 2
-_REQUESTS_AT_ONCE = 128
-"""Writes that asyncssh sends ahead."""
 
 
 _writable: set[tuple[str, str | None, str]] = set()
@@ -261,7 +259,6 @@ class StoreLocation:
         options: dict[str, Any] = {
             "chunksize": block_for(file.stat().st_size),
             "max_concurrency": _PARTS_AT_ONCE,
-            "block_size": BLOCK // _REQUESTS_AT_ONCE,
         }
         if not replace:
             creating = accepted(put, mode="create", overwrite=False)
