@@ -7,8 +7,8 @@ PIP := pip==26.3
 SANDBOX_AND_TESTS := -e . -e ./sandbox --group test
 EVERYTHING := $(SANDBOX_AND_TESTS) --group demo --group lint --group bench
 SOURCES := airflow_provider_convertapi sandbox tests dev example_dags bench
-# Small machines have two cores; in the default run, tests wait for half of their time.
-WORKERS := 2
+# Small machines have two cores, and tests wait for much of their time.
+WORKERS := 3
 PYTEST = -m pytest -n $(WORKERS) --dist loadgroup
 STORE_PROVIDERS := apache-airflow-providers-google apache-airflow-providers-microsoft-azure
 # Which tests of a suite to run; the long ones take minutes.
@@ -42,7 +42,7 @@ simulate: .venv/installed ## Tell SEEDS=1000 random stories from OFFSET=0 on, or
 	PYTHONHASHSEED=0 .venv/bin/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS) --offset $(OFFSET))
 
 test: ## Run the tests: the two suites below
-	$(MAKE) -k test-core test-airflow WORKERS=3
+	$(MAKE) -k test-core test-airflow
 
 test-core: .venv-core/installed ## Run the tests that need no Airflow, in an environment without it
 	.venv-core/bin/python $(PYTEST) -o cache_dir=.pytest_cache/core -m "$(MARK)" sandbox/tests tests/core

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from convertapi_sandbox import Sandbox
     from tests.batch.nights import Night
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.once, pytest.mark.timeout(300)]
 
 FILES = 500
 NAMES = [f"{number % 7}/file-{number:03d}.txt" for number in range(FILES)]

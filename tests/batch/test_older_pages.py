@@ -292,6 +292,7 @@ def _command(script: Path, night: Night, place: Place, mode: dict[str, Any]) -> 
     return [sys.executable, str(script), str(night.source), place.uri, "1", given]
 
 
+@pytest.mark.once
 @EVERY_MODE
 @pytest.mark.parametrize("kill", KILLS)
 def test_killed_between_publishing_recording_and_removing(
@@ -310,6 +311,7 @@ def test_killed_between_publishing_recording_and_removing(
     _after_the_kill(night, disk, mode, recorded=kill == "recorded")
 
 
+@pytest.mark.once
 @EVERY_MODE
 @pytest.mark.parametrize("kill", KILLS_AT_REQUEST)
 def test_killed_between_the_requests_to_a_bucket(

@@ -130,6 +130,7 @@ NOT_THEIRS = [
 
 
 @pytest.mark.long
+@pytest.mark.once
 @pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferrable"])
 @pytest.mark.parametrize(("match", "fault"), NOT_THEIRS)
 def test_what_a_proxy_says_is_not_held_against_a_file(

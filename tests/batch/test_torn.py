@@ -183,6 +183,7 @@ def _run(night: Night, ti: TaskInstance, **arguments: Any) -> dict[str, Any]:
     return summary
 
 
+@pytest.mark.once
 @EVERY_MODE
 @SIZES
 @pytest.mark.parametrize("writes", WRITES)

@@ -83,7 +83,7 @@ def test_lost_answer_is_not_sent_again(
 
 def test_throttling_is_waited_out(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:
     """A 503 costs nothing, so the request is made again after the time that the service asked."""
-    sandbox.fail("POST /convert", status=503, code=503, times=2, headers={"Retry-After": "0.1"})
+    sandbox.fail("POST /convert", status=503, code=503, times=2, headers={"Retry-After": "1"})
 
     make_hook().convert(letter, "pdf", letter.parent / "letter.pdf", durable=False)
 

@@ -39,6 +39,7 @@ def tokens(sandbox: Sandbox) -> list[dict[str, Any]]:
     return [claims for claims in found.values() if claims]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("durable", [True, False], ids=["durable", "direct"])
 @pytest.mark.parametrize("skew", SKEWS)
 @pytest.mark.parametrize("auth", AUTHS)

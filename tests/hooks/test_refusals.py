@@ -45,7 +45,9 @@ def wait_for_job(sandbox: Sandbox) -> None:
         pytest.param(401, 4011, AuthenticationError, id="401"),
         pytest.param(401, 4014, QuotaExhaustedError, id="4014"),
         pytest.param(403, 403, QuotaExhaustedError, id="403"),
-        pytest.param(503, 503, ThrottledError, id="503", marks=pytest.mark.long),
+        pytest.param(
+            503, 503, ThrottledError, id="503", marks=[pytest.mark.long, pytest.mark.once]
+        ),
     ],
 )
 def test_stored_refusals_are_no_attempts(
