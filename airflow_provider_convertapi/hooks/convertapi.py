@@ -258,9 +258,9 @@ class ConvertApiHook(BaseHook):
 
         The arguments are those of `ConvertApiBatchOperator`; the call waits, and does not defer.
         """
+        from airflow_provider_convertapi.batch.board import board_of
         from airflow_provider_convertapi.hooks.conversions import convert_batch
         from airflow_provider_convertapi.hooks.keywords import batch_arguments
-        from airflow_provider_convertapi.hooks.progress import board_of
 
         given = batch_arguments(
             source=source, to_format=to_format, destination=destination, **arguments

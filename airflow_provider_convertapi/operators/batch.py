@@ -222,8 +222,8 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
 
     def _batch(self, context: Context, *, is_resumed: bool = False) -> Batch:
         from airflow_provider_convertapi.batch.batch import Batch
+        from airflow_provider_convertapi.batch.board import board_of
         from airflow_provider_convertapi.batch.request import check_request
-        from airflow_provider_convertapi.hooks.progress import board_of
 
         arguments = self._arguments_of_jobs() if is_resumed else self._arguments()
         request = check_request(arguments, find_step_files=not is_resumed)
