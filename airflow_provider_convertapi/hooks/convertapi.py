@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.wire import Endpoint
-    from airflow_provider_convertapi.batch.arguments import BatchSource
+    from airflow_provider_convertapi.batch.arguments import BatchKeywords, BatchSource
     from airflow_provider_convertapi.conversions.arguments import (
         ConversionArguments,
+        ConversionKeywords,
         OnQuota,
         PathArgument,
         ResultCheck,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     )
     from airflow_provider_convertapi.conversions.result import ConversionResult
     from airflow_provider_convertapi.hooks.account import ReportFormat
-    from airflow_provider_convertapi.hooks.keywords import BatchKeywords, ConversionKeywords
 
 __all__ = ["ConvertApiHook"]
 
@@ -238,8 +238,8 @@ class ConvertApiHook(BaseHook):
 
         `charged` is 0 if an earlier try has paid.  The arguments are those of `ConvertApiOperator`.
         """
+        from airflow_provider_convertapi.conversions.arguments import conversion_arguments
         from airflow_provider_convertapi.hooks.conversions import convert
-        from airflow_provider_convertapi.hooks.keywords import conversion_arguments
 
         given = conversion_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
@@ -258,9 +258,9 @@ class ConvertApiHook(BaseHook):
 
         The arguments are those of `ConvertApiBatchOperator`; the call waits, and does not defer.
         """
+        from airflow_provider_convertapi.batch.arguments import batch_arguments
         from airflow_provider_convertapi.batch.board import board_of
         from airflow_provider_convertapi.hooks.conversions import convert_batch
-        from airflow_provider_convertapi.hooks.keywords import batch_arguments
 
         given = batch_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
@@ -284,8 +284,8 @@ class ConvertApiHook(BaseHook):
         The totals are `to_convert`, `reused`, `failed` and `least_cost`, with a few `examples`.
         The arguments are those of `ConvertApiBatchOperator`.
         """
+        from airflow_provider_convertapi.batch.arguments import batch_arguments
         from airflow_provider_convertapi.hooks.conversions import plan
-        from airflow_provider_convertapi.hooks.keywords import batch_arguments
 
         given = batch_arguments(
             source=source, to_format=to_format, destination=destination, **arguments

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_convertapi.errors import ParameterError
-from airflow_provider_convertapi.hooks.keywords import (
-    BatchKeywords,
+from airflow_provider_convertapi.batch.arguments import BatchKeywords, batch_arguments
+from airflow_provider_convertapi.conversions.arguments import (
     ConversionKeywords,
-    batch_arguments,
     conversion_arguments,
 )
+from airflow_provider_convertapi.errors import ParameterError
 from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 
