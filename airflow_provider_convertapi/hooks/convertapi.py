@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import requests
 
+    from airflow_provider_convertapi.account import ReportFormat
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.wire import Endpoint
     from airflow_provider_convertapi.batch.arguments import BatchKeywords, BatchSource
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
         StepArguments,
     )
     from airflow_provider_convertapi.conversions.result import ConversionResult
-    from airflow_provider_convertapi.hooks.account import ReportFormat
 
 __all__ = ["ConvertApiHook"]
 
@@ -342,7 +342,7 @@ class ConvertApiHook(BaseHook):
 
     def get_user(self) -> dict[str, Any]:
         """Return the account (`Active`, `ConversionsTotal`, …); needs the master token."""
-        from airflow_provider_convertapi.hooks.account import account_calls
+        from airflow_provider_convertapi.account import account_calls
 
         with account_calls(self._settings):
             return self._client.call(endpoints.get_user())
@@ -355,7 +355,7 @@ class ConvertApiHook(BaseHook):
         :param start_date: the first day, as ``YYYY-MM-DD``.
         :param end_date: the last day, as ``YYYY-MM-DD``.
         """
-        from airflow_provider_convertapi.hooks.account import account_calls
+        from airflow_provider_convertapi.account import account_calls
 
         with account_calls(self._settings):
             return self._client.call(endpoints.get_statistics(start_date, end_date))
@@ -377,7 +377,7 @@ class ConvertApiHook(BaseHook):
         :param destination: a file, or a directory when it ends in ``/``.
         :param format: ``csv``, or ``jsonl`` for a JSON object on each line.
         """
-        from airflow_provider_convertapi.hooks.account import (
+        from airflow_provider_convertapi.account import (
             account_calls,
             checked_days,
             write_statistics,
