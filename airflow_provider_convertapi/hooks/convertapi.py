@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
@@ -15,14 +16,13 @@ from airflow_provider_convertapi.conversions.task import TaskTry
 from airflow_provider_convertapi.errors import ConnectionConfigError, ConversionInterrupted
 from airflow_provider_convertapi.failures import explicit_failures
 from airflow_provider_convertapi.hooks.credentials import Credentials
-from airflow_provider_convertapi.hooks.masking import mask
+from airflow_provider_convertapi.hooks.masking import mask, mask_arguments
 from airflow_provider_convertapi.metrics import count, count_decision
 from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
     import requests
@@ -238,14 +238,14 @@ class ConvertApiHook(BaseHook):
 
         `charged` is 0 if an earlier try has paid.  The arguments are those of `ConvertApiOperator`.
         """
+        from airflow_provider_convertapi.batch.calls import convert
         from airflow_provider_convertapi.conversions.arguments import conversion_arguments
-        from airflow_provider_convertapi.hooks.conversions import convert
 
         given = conversion_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        with self._reporting_failures(given):
-            return convert(self.open_session(), given)
+        with self._session_for(given) as session:
+            return convert(session, given)
 
     def convert_batch(
         self,
@@ -260,14 +260,13 @@ class ConvertApiHook(BaseHook):
         """
         from airflow_provider_convertapi.batch.arguments import batch_arguments
         from airflow_provider_convertapi.batch.board import board_of
-        from airflow_provider_convertapi.hooks.conversions import convert_batch
+        from airflow_provider_convertapi.batch.calls import convert_batch
 
         given = batch_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        session = self.open_session()
-        session.new_board = board_of(_running_context() or {}, session.log)
-        with self._reporting_failures(given):
+        with self._session_for(given) as session:
+            session.new_board = board_of(_running_context() or {}, session.log)
             return convert_batch(session, given)
 
     def plan(
@@ -285,22 +284,25 @@ class ConvertApiHook(BaseHook):
         The arguments are those of `ConvertApiBatchOperator`.
         """
         from airflow_provider_convertapi.batch.arguments import batch_arguments
-        from airflow_provider_convertapi.hooks.conversions import plan
+        from airflow_provider_convertapi.batch.calls import plan
 
         given = batch_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        with self._reporting_failures(given):
-            return plan(self.open_session(), given)
+        with self._session_for(given) as session:
+            return plan(session, given)
 
-    def _reporting_failures(self, given: ConversionArguments) -> AbstractContextManager[None]:
-        """Log errors, and raise the permanent ones as failures, which are not retried."""
+    @contextmanager
+    def _session_for(self, given: ConversionArguments) -> Iterator[Session]:
+        """Mask the secrets, log errors, and raise permanent ones as failures without retries."""
         from airflow_provider_convertapi.conversions.failure_log import FailureLog
 
         session = self.open_session()
         session.bill = None  # it may be that of an earlier call
         failure_log = FailureLog(session.log, lambda: given.source, lambda: session.bill)
-        return explicit_failures(quota=given.on_quota_exhausted, tell=failure_log.tell)
+        with explicit_failures(quota=given.on_quota_exhausted, tell=failure_log.tell):
+            mask_arguments(given.source, given.parameters, given.steps, given.destination)
+            yield session
 
     @property
     def _logger(self) -> logging.Logger:

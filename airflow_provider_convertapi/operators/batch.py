@@ -183,13 +183,12 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Convert what the manifest does not settle, and return the summary."""
+        from airflow_provider_convertapi.batch.calls import skip_if_empty
+
         with self._explicit_failures():
             batch = self._batch(context)
             planned = batch.plan(only=self.plan_only)
-            if not planned.source_files and batch.request.on_empty == "skip":
-                from airflow_provider_convertapi.airflow_names import AirflowSkipException
-
-                raise AirflowSkipException("source has no files, and on_empty='skip'.")
+            skip_if_empty(batch, planned)
             if self.plan_only:
                 return batch.preview(planned)
             if batch.request.durable:
