@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from airflow_provider_convertapi.airflow_names import BaseHook, conf
+from airflow_provider_convertapi.airflow_names import BaseHook
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.wire import Credential
-from airflow_provider_convertapi.connection import ConnectionSettings
+from airflow_provider_convertapi.configuration import settle_time
 from airflow_provider_convertapi.conversions.session import Session
 from airflow_provider_convertapi.conversions.task import TaskTry
 from airflow_provider_convertapi.errors import ConnectionConfigError, ConversionInterrupted
 from airflow_provider_convertapi.failures import explicit_failures
-from airflow_provider_convertapi.hooks.credentials import Credentials
-from airflow_provider_convertapi.hooks.masking import mask, mask_arguments
+from airflow_provider_convertapi.hooks.credentials import Credentials, read_settings
+from airflow_provider_convertapi.hooks.masking import mask_arguments
 from airflow_provider_convertapi.metrics import count, count_decision
 from airflow_provider_convertapi.surroundings import surroundings
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.wire import Endpoint
     from airflow_provider_convertapi.batch.arguments import BatchKeywords, BatchSource
+    from airflow_provider_convertapi.connection import ConnectionSettings
     from airflow_provider_convertapi.conversions.arguments import (
         ConversionArguments,
         ConversionKeywords,
@@ -44,8 +45,6 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.result import ConversionResult
 
 __all__ = ["ConvertApiHook"]
-
-DEFAULT_SETTLE = 30.0
 
 
 class ConvertApiHook(BaseHook):
@@ -122,20 +121,7 @@ class ConvertApiHook(BaseHook):
 
     @cached_property
     def _settings(self) -> ConnectionSettings:
-        from airflow_provider_convertapi.airflow_names import AirflowNotFoundException
-
-        try:
-            connection = self.get_connection(self.convertapi_conn_id)
-        except AirflowNotFoundException:
-            raise ConnectionConfigError(
-                f"Connection {self.convertapi_conn_id!r} does not exist; nothing was paid. Create "
-                "it with the type ConvertAPI (API token as password, Kid as login), or correct "
-                "convertapi_conn_id."
-            ) from None
-        settings = ConnectionSettings.from_connection(connection)
-        for secret in settings.secrets:
-            mask(secret)
-        return settings
+        return read_settings(self.convertapi_conn_id, self.get_connection)
 
     @property
     def _client(self) -> Client:
@@ -427,8 +413,3 @@ def _running_context() -> Mapping[str, Any] | None:
         return cast("Mapping[str, Any]", get_current_context())
     except Exception:  # noqa: BLE001 - the class differs between Airflow versions; each means "no task"
         return None
-
-
-def settle_time() -> float:
-    """Return the seconds that an accepted job may stay invisible at the service."""
-    return float(conf.getfloat("convertapi", "settle", fallback=DEFAULT_SETTLE))
