@@ -1,6 +1,6 @@
-"""The options of `[convertapi]` in Airflow's configuration that concern the catalogue.
+"""The options of `[convertapi]` in Airflow's configuration.
 
-Outside of Airflow they have their defaults.
+Those that concern the catalogue have their defaults outside of Airflow.
 
 This module may change from release to release.
 """
@@ -57,6 +57,13 @@ def load_catalogue() -> None:
             "use the catalogue that this provider was released with.",
             {name: [str(error)]},
         ) from error
+
+
+def settle_time() -> float:
+    """Return the seconds that an accepted job may stay invisible at the service."""
+    from airflow_provider_convertapi.airflow_names import conf  # noqa: PLC0415 - only tasks ask
+
+    return float(conf.getfloat(SECTION, "settle", fallback=30.0))
 
 
 def _option(name: str, default: str) -> str:

@@ -28,7 +28,6 @@ from airflow_provider_convertapi.batch.shared_files import SharedFiles
 from airflow_provider_convertapi.batch.summary import Summary
 from airflow_provider_convertapi.conversions.chain import MERGE_OF_ONE
 from airflow_provider_convertapi.conversions.collection import delete_files
-from airflow_provider_convertapi.conversions.metrics import REUSED
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConversionTimeoutError,
@@ -36,6 +35,7 @@ from airflow_provider_convertapi.errors import (
     InputNotFoundError,
     QuotaExhaustedError,
 )
+from airflow_provider_convertapi.metrics import REUSED
 from airflow_provider_convertapi.storage import Source, shown
 from airflow_provider_convertapi.wording import labelled, listed, on_one_line, wrapped
 

@@ -1,17 +1,22 @@
-"""Show a batch's progress in Airflow, without delaying the batch.
+"""Show a batch's progress in Airflow's task state store (Airflow 3.3), without delaying the batch.
 
 This module may change from release to release.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Mapping
+
+KEY = "progress"
+"""The key under which Airflow's page and its REST API show the progress."""
 
 INTERVAL = 5.0
 """Seconds between two writes."""
@@ -118,3 +123,19 @@ class LastOnly:
 
 def _warn(log: logging.Logger, error: Exception) -> None:
     log.warning("Progress cannot be shown (%s); the log has it.", type(error).__name__)
+
+
+def board_of(context: Mapping[str, Any], log: logging.Logger) -> Callable[[], Board] | None:
+    """Return a function that makes the board of a task; None if Airflow has no such store."""
+    store = context.get("task_state_store")
+    if store is None:
+        return None
+    keep = partial(store.set, KEY)
+    return partial(LastOnly if _is_beside_supervisor() else ProgressBoard, keep, log)
+
+
+def _is_beside_supervisor() -> bool:
+    """Tell whether the task runs in its supervisor's process, which serves one thread at a time."""
+    runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    comms = getattr(runner, "SUPERVISOR_COMMS", None)
+    return comms is not None and not hasattr(comms, "_thread_lock")

@@ -6,6 +6,7 @@ This module may change from release to release.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.manifest import MANIFEST, Manifest
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_provider_convertapi.batch.record import Record
+    from airflow_provider_convertapi.conversions.arguments import ConversionArguments
+
+MADE_NOTHING = "source is what a batch made, and it made nothing."
 
 _OWN_PATH = f"{OWN_DIRECTORY}/{MANIFEST}"
 _NAMES = ("dag_id", "task_id", "run_id", "map_index")
@@ -59,11 +63,12 @@ def root_of(summary: Mapping[str, Any]) -> str:
     return str(summary["manifest"]).removesuffix(_OWN_PATH)
 
 
-def with_outputs(source: object) -> object:
-    """Replace the summaries of batches in a source by the URIs of their outputs."""
-    if not any(map(is_summary, items := flatten(source))):
-        return source
-    return list(_each_output(items))
+def with_outputs(arguments: ConversionArguments) -> ConversionArguments | None:
+    """Replace the summaries of batches in `source` by their outputs; None if there are none."""
+    if not any(map(is_summary, items := flatten(arguments.source))):
+        return arguments
+    outputs = list(_each_output(items))
+    return replace(arguments, source=outputs) if outputs else None
 
 
 def _each_output(items: list[object]) -> Iterator[object]:

@@ -24,7 +24,6 @@ from airflow_provider_convertapi.batch.pool import SPARE, StoppedError, WorkerPo
 from airflow_provider_convertapi.batch.summary import Progress
 from airflow_provider_convertapi.conversions.cancellation import cancel
 from airflow_provider_convertapi.conversions.collection import delete_files
-from airflow_provider_convertapi.conversions.metrics import count_end
 from airflow_provider_convertapi.errors import (
     BudgetExceededError,
     ConvertApiError,
@@ -33,6 +32,7 @@ from airflow_provider_convertapi.errors import (
     TransportError,
     with_facts,
 )
+from airflow_provider_convertapi.metrics import count_end
 from airflow_provider_convertapi.storage import shown
 
 if TYPE_CHECKING:

@@ -78,6 +78,46 @@ class ConversionArguments(ConversionOptions):
     on_quota_exhausted: str
 
 
+class SharedKeywords(TypedDict, total=False):
+    """The arguments of both operators that have a default, and the same type."""
+
+    from_format: str | None
+    parameters: Mapping[str, Any] | None
+    steps: Sequence[StepArguments] | None
+    timeout: Seconds
+    poll_interval: Seconds
+    durable: bool
+    conversion_key: str | None
+    result_check: ResultCheck | None
+
+
+class ConversionKeywords(SharedKeywords, total=False):
+    """The arguments of `ConvertApiOperator` that have a default."""
+
+    overwrite: bool | None
+    on_quota_exhausted: OnQuota
+
+
+DEFAULTS: dict[str, Any] = {
+    "from_format": None,
+    "parameters": None,
+    "steps": None,
+    "timeout": 1800,
+    "poll_interval": 10,
+    "durable": True,
+    "overwrite": None,
+    "conversion_key": None,
+    "result_check": None,
+    "on_quota_exhausted": "fail",
+}
+"""The defaults of the operator, which the hook has, too."""
+
+
+def conversion_arguments(**given: Any) -> ConversionArguments:
+    """Return the arguments of one conversion; `TypeError` for an unknown name."""
+    return ConversionArguments(**DEFAULTS | given)
+
+
 def values_of(holder: Any, kind: Any) -> dict[str, Any]:
     """Return an object's attributes by name, for the fields of a dataclass.
 

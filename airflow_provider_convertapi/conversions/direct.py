@@ -14,7 +14,6 @@ from airflow_provider_convertapi.api.answers import AnswerReader
 from airflow_provider_convertapi.api.endpoints import convert_directly
 from airflow_provider_convertapi.api.wire import whole_number
 from airflow_provider_convertapi.conversions.acceptance import REFUSED, Paid
-from airflow_provider_convertapi.conversions.metrics import THROTTLED
 from airflow_provider_convertapi.conversions.result import (
     ConversionResult,
     paid_but_blocked,
@@ -33,6 +32,7 @@ from airflow_provider_convertapi.errors import (
     UnexpectedAnswerError,
     with_facts,
 )
+from airflow_provider_convertapi.metrics import THROTTLED
 from airflow_provider_convertapi.storage import SizeMismatch, shown
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.endpoints import Conversion, ConvertedFile, JobAnswer
     from airflow_provider_convertapi.conversions.job import Job
-    from airflow_provider_convertapi.conversions.session import Decision
+    from airflow_provider_convertapi.metrics import Decision
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from airflow_provider_convertapi.api.ids import JobIds, seed_text
 from airflow_provider_convertapi.conversions.chain import MERGE_OF_ONE, Chain
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.job import JobSettings
-from airflow_provider_convertapi.conversions.metrics import count_end
 from airflow_provider_convertapi.errors import ConvertApiError, TransportError
+from airflow_provider_convertapi.metrics import count_end
 from airflow_provider_convertapi.wording import labelled
 
 if TYPE_CHECKING:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_provider_convertapi.api.ids import key_check, request_digest
-from airflow_provider_convertapi.conversions.metrics import nowhere
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     QuotaExhaustedError,
     TransportError,
 )
+from airflow_provider_convertapi.metrics import nowhere
 
 if TYPE_CHECKING:
     import logging
@@ -24,12 +24,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.clock import Clock
-    from airflow_provider_convertapi.conversions.metrics import Count
     from airflow_provider_convertapi.conversions.task import TaskTry
-
-
-Decision = Literal["fresh_submit", "reconnect_success", "already_succeeded", "terminal_resubmit"]
-"""How a job was begun, named as in Airflow's `resumable_job` metrics."""
+    from airflow_provider_convertapi.metrics import Count, Decision
 
 
 class TaskSettings(Protocol):

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.endpoints import start_conversion
-from airflow_provider_convertapi.conversions.metrics import THROTTLED
 from airflow_provider_convertapi.conversions.upload import store
 from airflow_provider_convertapi.errors import (
     ConvertApiError,
     ThrottledError,
 )
+from airflow_provider_convertapi.metrics import THROTTLED
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.job import Job

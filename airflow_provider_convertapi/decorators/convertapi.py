@@ -98,11 +98,9 @@ class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
         self._mask_source()
 
     def _mask_source(self) -> None:
-        from airflow_provider_convertapi.conversions.secrets import secrets_in
-        from airflow_provider_convertapi.hooks.masking import mask
+        from airflow_provider_convertapi.hooks.masking import mask_arguments
 
-        for secret in secrets_in(self.source, None, None, None):
-            mask(secret)
+        mask_arguments(self.source, None, None, None)
         self._conceal()
 
     def _sealed_source(self, session: Session) -> str:

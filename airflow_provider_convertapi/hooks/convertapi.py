@@ -3,35 +3,38 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from airflow_provider_convertapi.airflow_names import BaseHook, conf
+from airflow_provider_convertapi.airflow_names import BaseHook
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.wire import Credential
-from airflow_provider_convertapi.connection import ConnectionSettings
+from airflow_provider_convertapi.configuration import settle_time
 from airflow_provider_convertapi.conversions.session import Session
 from airflow_provider_convertapi.conversions.task import TaskTry
 from airflow_provider_convertapi.errors import ConnectionConfigError, ConversionInterrupted
 from airflow_provider_convertapi.failures import explicit_failures
-from airflow_provider_convertapi.hooks.credentials import Credentials
-from airflow_provider_convertapi.hooks.masking import mask
-from airflow_provider_convertapi.hooks.metrics import count, count_decision
+from airflow_provider_convertapi.hooks.credentials import Credentials, read_settings
+from airflow_provider_convertapi.hooks.masking import mask_arguments
+from airflow_provider_convertapi.metrics import count, count_decision
 from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
     import requests
 
+    from airflow_provider_convertapi.account import ReportFormat
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.wire import Endpoint
-    from airflow_provider_convertapi.batch.arguments import BatchSource
+    from airflow_provider_convertapi.batch.arguments import BatchKeywords, BatchSource
+    from airflow_provider_convertapi.connection import ConnectionSettings
     from airflow_provider_convertapi.conversions.arguments import (
         ConversionArguments,
+        ConversionKeywords,
         OnQuota,
         PathArgument,
         ResultCheck,
@@ -40,12 +43,8 @@ if TYPE_CHECKING:
         StepArguments,
     )
     from airflow_provider_convertapi.conversions.result import ConversionResult
-    from airflow_provider_convertapi.hooks.account import ReportFormat
-    from airflow_provider_convertapi.hooks.keywords import BatchKeywords, ConversionKeywords
 
 __all__ = ["ConvertApiHook"]
-
-DEFAULT_SETTLE = 30.0
 
 
 class ConvertApiHook(BaseHook):
@@ -122,20 +121,7 @@ class ConvertApiHook(BaseHook):
 
     @cached_property
     def _settings(self) -> ConnectionSettings:
-        from airflow_provider_convertapi.airflow_names import AirflowNotFoundException
-
-        try:
-            connection = self.get_connection(self.convertapi_conn_id)
-        except AirflowNotFoundException:
-            raise ConnectionConfigError(
-                f"Connection {self.convertapi_conn_id!r} does not exist; nothing was paid. Create "
-                "it with the type ConvertAPI (API token as password, Kid as login), or correct "
-                "convertapi_conn_id."
-            ) from None
-        settings = ConnectionSettings.from_connection(connection)
-        for secret in settings.secrets:
-            mask(secret)
-        return settings
+        return read_settings(self.convertapi_conn_id, self.get_connection)
 
     @property
     def _client(self) -> Client:
@@ -238,14 +224,14 @@ class ConvertApiHook(BaseHook):
 
         `charged` is 0 if an earlier try has paid.  The arguments are those of `ConvertApiOperator`.
         """
-        from airflow_provider_convertapi.hooks.conversions import convert
-        from airflow_provider_convertapi.hooks.keywords import conversion_arguments
+        from airflow_provider_convertapi.batch.calls import convert
+        from airflow_provider_convertapi.conversions.arguments import conversion_arguments
 
         given = conversion_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        with self._reporting_failures(given):
-            return convert(self.open_session(), given)
+        with self._session_for(given) as session:
+            return convert(session, given)
 
     def convert_batch(
         self,
@@ -258,16 +244,15 @@ class ConvertApiHook(BaseHook):
 
         The arguments are those of `ConvertApiBatchOperator`; the call waits, and does not defer.
         """
-        from airflow_provider_convertapi.hooks.conversions import convert_batch
-        from airflow_provider_convertapi.hooks.keywords import batch_arguments
-        from airflow_provider_convertapi.hooks.progress import board_of
+        from airflow_provider_convertapi.batch.arguments import batch_arguments
+        from airflow_provider_convertapi.batch.board import board_of
+        from airflow_provider_convertapi.batch.calls import convert_batch
 
         given = batch_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        session = self.open_session()
-        session.new_board = board_of(_running_context() or {}, session.log)
-        with self._reporting_failures(given):
+        with self._session_for(given) as session:
+            session.new_board = board_of(_running_context() or {}, session.log)
             return convert_batch(session, given)
 
     def plan(
@@ -284,23 +269,26 @@ class ConvertApiHook(BaseHook):
         The totals are `to_convert`, `reused`, `failed` and `least_cost`, with a few `examples`.
         The arguments are those of `ConvertApiBatchOperator`.
         """
-        from airflow_provider_convertapi.hooks.conversions import plan
-        from airflow_provider_convertapi.hooks.keywords import batch_arguments
+        from airflow_provider_convertapi.batch.arguments import batch_arguments
+        from airflow_provider_convertapi.batch.calls import plan
 
         given = batch_arguments(
             source=source, to_format=to_format, destination=destination, **arguments
         )
-        with self._reporting_failures(given):
-            return plan(self.open_session(), given)
+        with self._session_for(given) as session:
+            return plan(session, given)
 
-    def _reporting_failures(self, given: ConversionArguments) -> AbstractContextManager[None]:
-        """Log errors, and raise the permanent ones as failures, which are not retried."""
+    @contextmanager
+    def _session_for(self, given: ConversionArguments) -> Iterator[Session]:
+        """Mask the secrets, log errors, and raise permanent ones as failures without retries."""
         from airflow_provider_convertapi.conversions.failure_log import FailureLog
 
         session = self.open_session()
         session.bill = None  # it may be that of an earlier call
         failure_log = FailureLog(session.log, lambda: given.source, lambda: session.bill)
-        return explicit_failures(quota=given.on_quota_exhausted, tell=failure_log.tell)
+        with explicit_failures(quota=given.on_quota_exhausted, tell=failure_log.tell):
+            mask_arguments(given.source, given.parameters, given.steps, given.destination)
+            yield session
 
     @property
     def _logger(self) -> logging.Logger:
@@ -342,7 +330,7 @@ class ConvertApiHook(BaseHook):
 
     def get_user(self) -> dict[str, Any]:
         """Return the account (`Active`, `ConversionsTotal`, …); needs the master token."""
-        from airflow_provider_convertapi.hooks.account import account_calls
+        from airflow_provider_convertapi.account import account_calls
 
         with account_calls(self._settings):
             return self._client.call(endpoints.get_user())
@@ -355,7 +343,7 @@ class ConvertApiHook(BaseHook):
         :param start_date: the first day, as ``YYYY-MM-DD``.
         :param end_date: the last day, as ``YYYY-MM-DD``.
         """
-        from airflow_provider_convertapi.hooks.account import account_calls
+        from airflow_provider_convertapi.account import account_calls
 
         with account_calls(self._settings):
             return self._client.call(endpoints.get_statistics(start_date, end_date))
@@ -377,7 +365,7 @@ class ConvertApiHook(BaseHook):
         :param destination: a file, or a directory when it ends in ``/``.
         :param format: ``csv``, or ``jsonl`` for a JSON object on each line.
         """
-        from airflow_provider_convertapi.hooks.account import (
+        from airflow_provider_convertapi.account import (
             account_calls,
             checked_days,
             write_statistics,
@@ -425,8 +413,3 @@ def _running_context() -> Mapping[str, Any] | None:
         return cast("Mapping[str, Any]", get_current_context())
     except Exception:  # noqa: BLE001 - the class differs between Airflow versions; each means "no task"
         return None
-
-
-def settle_time() -> float:
-    """Return the seconds that an accepted job may stay invisible at the service."""
-    return float(conf.getfloat("convertapi", "settle", fallback=DEFAULT_SETTLE))

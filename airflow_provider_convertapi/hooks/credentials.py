@@ -1,4 +1,4 @@
-"""The secrets that requests are sent with: API token, master token, and JWTs.
+"""The settings of a connection, and the secrets of its requests: tokens and JWTs.
 
 This module may change from release to release.
 """
@@ -6,10 +6,11 @@ This module may change from release to release.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api import auth, endpoints
 from airflow_provider_convertapi.api.wire import Credential
+from airflow_provider_convertapi.connection import ConnectionSettings
 from airflow_provider_convertapi.errors import ConnectionConfigError, ConvertApiError
 from airflow_provider_convertapi.hooks.masking import mask
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_convertapi.api.wire import Endpoint
-    from airflow_provider_convertapi.connection import ConnectionSettings
     from airflow_provider_convertapi.errors import AuthenticationError
 
 _LIFETIME_MARGIN = 60
@@ -31,6 +31,23 @@ def turned_to_the_service(conn_id: str) -> str:
         "(HTTP 401), which cost nothing. It is asked for one with POST /token/jwt, which is used "
         "from now on. With extra auth set to 'jwt_remote' tasks ask for one at once."
     )
+
+
+def read_settings(conn_id: str, find: Callable[[str], Any]) -> ConnectionSettings:
+    """Return a connection's settings, and mask its secrets; an error if it does not exist."""
+    from airflow_provider_convertapi.airflow_names import AirflowNotFoundException
+
+    try:
+        connection = find(conn_id)
+    except AirflowNotFoundException:
+        raise ConnectionConfigError(
+            f"Connection {conn_id!r} does not exist; nothing was paid. Create it with the type "
+            "ConvertAPI (API token as password, Kid as login), or correct convertapi_conn_id."
+        ) from None
+    settings = ConnectionSettings.from_connection(connection)
+    for secret in settings.secrets:
+        mask(secret)
+    return settings
 
 
 class Credentials:

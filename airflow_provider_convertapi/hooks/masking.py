@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from airflow_provider_convertapi.conversions.secrets import secrets_in
+
 
 def mask(secret: str) -> None:
     """Register a secret with Airflow's masker: from now on logs and rendered fields hide it."""
@@ -15,3 +17,9 @@ def mask(secret: str) -> None:
     # Airflow 2.11 raises an error for a text with half a character, which no request can hold.
     with suppress(UnicodeEncodeError):
         mask_secret(secret)
+
+
+def mask_arguments(source: object, parameters: object, steps: object, destination: object) -> None:
+    """Register the secrets in the arguments of a conversion."""
+    for secret in secrets_in(source, parameters, steps, destination):
+        mask(secret)

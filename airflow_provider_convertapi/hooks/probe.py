@@ -9,6 +9,7 @@ import platform
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from airflow_provider_convertapi.account import account_calls
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.account import Account
 from airflow_provider_convertapi.api.retry import Backoff
@@ -18,7 +19,6 @@ from airflow_provider_convertapi.errors import (
     ConvertApiError,
     ResultExpiredError,
 )
-from airflow_provider_convertapi.hooks.account import account_calls
 from airflow_provider_convertapi.hooks.credentials import Credentials
 from airflow_provider_convertapi.storage import Destination, Publication
 

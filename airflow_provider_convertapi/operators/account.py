@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_convertapi.account import ReportFormat
     from airflow_provider_convertapi.conversions.arguments import PathArgument
-    from airflow_provider_convertapi.hooks.account import ReportFormat
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 __all__ = ["ConvertApiAccountOperator", "ConvertApiStatisticsOperator"]

@@ -138,13 +138,11 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
         Mapped tasks also call this method, but not `render_template_fields`.
         """
-        from airflow_provider_convertapi.conversions.secrets import secrets_in
-        from airflow_provider_convertapi.hooks.masking import mask
+        from airflow_provider_convertapi.hooks.masking import mask_arguments
 
         self._reveal()  # the fields may have been rendered and concealed before
         super()._do_render_template_fields(*args, **kwargs)
-        for secret in secrets_in(self.source, self.parameters, self.steps, self.destination):
-            mask(secret)
+        mask_arguments(self.source, self.parameters, self.steps, self.destination)
         self._conceal()
 
     def _conceal(self) -> None:

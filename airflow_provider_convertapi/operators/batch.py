@@ -183,13 +183,12 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Convert what the manifest does not settle, and return the summary."""
+        from airflow_provider_convertapi.batch.calls import skip_if_empty
+
         with self._explicit_failures():
             batch = self._batch(context)
             planned = batch.plan(only=self.plan_only)
-            if not planned.source_files and batch.request.on_empty == "skip":
-                from airflow_provider_convertapi.airflow_names import AirflowSkipException
-
-                raise AirflowSkipException("source has no files, and on_empty='skip'.")
+            skip_if_empty(batch, planned)
             if self.plan_only:
                 return batch.preview(planned)
             if batch.request.durable:
@@ -222,8 +221,8 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
 
     def _batch(self, context: Context, *, is_resumed: bool = False) -> Batch:
         from airflow_provider_convertapi.batch.batch import Batch
+        from airflow_provider_convertapi.batch.board import board_of
         from airflow_provider_convertapi.batch.request import check_request
-        from airflow_provider_convertapi.hooks.progress import board_of
 
         arguments = self._arguments_of_jobs() if is_resumed else self._arguments()
         request = check_request(arguments, find_step_files=not is_resumed)

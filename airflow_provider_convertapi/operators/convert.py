@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_provider_convertapi.airflow_names import conf
@@ -227,11 +226,11 @@ def _with_outputs(arguments: ConversionArguments) -> ConversionArguments:
 
     `AirflowSkipException` if the batches made no files.
     """
-    from airflow_provider_convertapi.batch.made import with_outputs
+    from airflow_provider_convertapi.batch.made import MADE_NOTHING, with_outputs
 
-    source = with_outputs(arguments.source)
-    if source is not arguments.source and not source:
+    given = with_outputs(arguments)
+    if given is None:
         from airflow_provider_convertapi.airflow_names import AirflowSkipException
 
-        raise AirflowSkipException("source is what a batch made, and it made nothing.")
-    return replace(arguments, source=source)
+        raise AirflowSkipException(MADE_NOTHING)
+    return given

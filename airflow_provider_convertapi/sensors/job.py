@@ -93,8 +93,8 @@ class ConvertApiJobSensor(ConvertApiSensor):
 
     def _may_appear(self, answer: JobAnswer, context: Context) -> bool:
         """Return False while the job may still appear; `ResultExpiredError` if it is unknown."""
+        from airflow_provider_convertapi.configuration import settle_time
         from airflow_provider_convertapi.errors import ResultExpiredError
-        from airflow_provider_convertapi.hooks.convertapi import settle_time
 
         if not answer.unknown:
             self._began = surroundings().clock.time()

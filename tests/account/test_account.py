@@ -345,7 +345,7 @@ def test_hundred_thousand_rows_in_constant_memory(
     with serving(monkeypatch, rows()):
         operator = statistics(tmp_path / "a", format=kind)
         operator.execute  # noqa: B018 - imported before memory is counted
-        import airflow_provider_convertapi.hooks.account
+        import airflow_provider_convertapi.account
 
         tracemalloc.start()
         execute(operator, TaskInstance())

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_provider_convertapi.errors import ParameterError
-from airflow_provider_convertapi.hooks.keywords import (
-    BatchKeywords,
+from airflow_provider_convertapi.batch.arguments import BatchKeywords, batch_arguments
+from airflow_provider_convertapi.conversions.arguments import (
     ConversionKeywords,
-    batch_arguments,
     conversion_arguments,
 )
+from airflow_provider_convertapi.errors import ParameterError
 from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
 from airflow_provider_convertapi.operators.convert import ConvertApiOperator
 
@@ -91,6 +91,17 @@ def test_plan_of_one(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> Non
     plan = make_hook().plan(letter, "pdf", letter.with_suffix(".pdf"), steps=steps)
 
     assert (1, 2) == (plan["to_convert"], plan["least_cost"])
+    assert [] == list(sandbox.requests)
+
+
+def test_batch_that_made_nothing(sandbox: Sandbox, make_hook: MakeHook, tmp_path: Path) -> None:
+    """Its summary as a source is nothing to convert, and nothing to plan."""
+    (tmp_path / "in").mkdir()
+    hook, out = make_hook(), tmp_path / "all.pdf"
+    summary = hook.convert_batch(f"{tmp_path}/in/", "pdf", f"{tmp_path}/out")
+
+    assert (0, 0) == itemgetter("to_convert", "least_cost")(hook.plan(summary, "merge", out))
+    assert [] == hook.convert(summary, "merge", out)
     assert [] == list(sandbox.requests)
 
 

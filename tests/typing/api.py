@@ -8,22 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, assert_type
 
-from airflow_provider_convertapi.api import (
-    Backoff,
+from airflow_provider_convertapi.api.auth import CurrentToken, find_jwt, mint
+from airflow_provider_convertapi.api.endpoints import (
     Conversion,
     ConvertedFile,
-    Credential,
-    CurrentToken,
-    Endpoint,
     JobAnswer,
-    JobIds,
-    Request,
-    Response,
-    find_jwt,
-    mint,
-    poll_delays,
-)
-from airflow_provider_convertapi.api.endpoints import (
     convert_directly,
     delete_file,
     download,
@@ -35,6 +24,9 @@ from airflow_provider_convertapi.api.endpoints import (
     start_conversion,
     upload,
 )
+from airflow_provider_convertapi.api.ids import JobIds
+from airflow_provider_convertapi.api.retry import Backoff, poll_delays
+from airflow_provider_convertapi.api.wire import Credential, Endpoint, Request, Response
 from airflow_provider_convertapi.connection import ConnectionSettings
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
