@@ -178,7 +178,7 @@ def _result_format(request: ConversionRequest, settings: CheckedSettings) -> str
 def _source_identity(item: object) -> list[str]:
     """Return what identifies one source: a file, a listing, or the summary of a batch."""
     if isinstance(item, Mapping):
-        return [json.dumps(dict(item), sort_keys=True, default=str)]
+        return [json.dumps({str(key): item[key] for key in item}, sort_keys=True, default=str)]
     return identity(plain_text("source", item))
 
 
