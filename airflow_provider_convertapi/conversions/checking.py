@@ -88,7 +88,7 @@ def check_conversion(
         check_catalogue(
             origins, settings.to_format, arguments.parameters or {}, steps_given(settings.steps)
         )
-    inputs = [uri for request in requests for uri in request.input_uris]
+    inputs = [uri for request in requests for uri in request.input_uris] + settings.step_files
     if not destination.is_directory:
         destination.check_not_input([destination.uri], inputs)
         _check_extension(destination, requests[0], settings)
