@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MOST_IN_FLIGHT = 256
+_MOST_OF_A_WAVE = 1_000_000
 _OF_A_SHARD = frozenset({"source", "shard", "max_conversions"})
 
 
@@ -91,7 +92,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "retry_failed": partial(flag, "retry_failed"),
     "max_in_flight": partial(whole, "max_in_flight", least=1, most=_MOST_IN_FLIGHT),
     "max_conversions": partial(whole, "max_conversions", least=0, optional=True),
-    "defer_batch": partial(whole, "defer_batch", least=1),
+    "defer_batch": partial(whole, "defer_batch", least=1, most=_MOST_OF_A_WAVE),
     "failure_policy": failures_allowed,
     "min_age": partial(seconds, "min_age", least=0),
 }
