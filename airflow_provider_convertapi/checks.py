@@ -29,6 +29,7 @@ from airflow_provider_convertapi.conversions.signatures import (
     encoding_of,
     is_of_text,
 )
+from airflow_provider_convertapi.conversions.values import whole
 from airflow_provider_convertapi.errors import ResultCheckError
 
 if TYPE_CHECKING:
@@ -68,18 +69,32 @@ class _NotEmpty:
 
 
 @dataclass(frozen=True, slots=True)
-class _MinCharacters:
+class min_characters:  # noqa: N801 - a call of it reads like a function's
+    """Refuse results with too little text.
+
+    It reads PDF and text formats; of HTML only the text that a browser would show.
+
+    :param number: the least number of characters in all results of a conversion; consecutive white
+        space counts as one.
+    """
+
     number: int
 
+    def __post_init__(self) -> None:
+        """Raise `ParameterError` for a wrong number."""
+        whole("min_characters", self.number, least=0)
+
     def __call__(self, paths: list[Path]) -> bool:
+        """Refuse results with fewer characters."""
         found = 0
         for text in (text for path in paths for text in _texts(path)):
             found += len(" ".join(text.split()))
-            if found >= self.number:
+            if found >= int(self.number):
                 return True
         raise ResultCheckError(f"there are {found} characters of text, and not {self.number}")
 
     def unfit_for(self, sources: Sequence[str], from_format: str, to_format: str) -> str | None:  # noqa: ARG002 - what all of them get
+        """Return why it could not judge the results, None if it can."""
         if not is_of_text(to_format) and to_format != "pdf":
             return f"is min_characters, which reads text formats and PDF, not {to_format}"
         return _lacks_pdfium("min_characters", to_format)
@@ -114,17 +129,6 @@ same_page_count = _SamePageCount()
 
 An image counts as one page.
 """
-
-
-def min_characters(number: int) -> Any:
-    """Return a check that refuses results with too little text.
-
-    It reads PDF and text formats; of HTML only the text that a browser would show.
-
-    :param number: the least number of characters in all results of a conversion; consecutive white
-        space counts as one.
-    """
-    return _MinCharacters(number)
 
 
 def _format(path: Path) -> str:

@@ -62,8 +62,12 @@ def listed(names: Sequence[str], *, most: int = _MOST_NAMED) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
+def in_message(value: object) -> str:
+    """Return a value for a message; the start of a long one."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write whole numbers of more than 4,300 digits
+        text = f"<{type(value).__name__} of very many digits>"
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
@@ -98,18 +102,18 @@ def _within(parameter: Parameter, value: Any) -> str | None:
 def _not_within(parameter: Parameter, value: Any, kind: str) -> str:
     least, most = parameter.least, parameter.most
     if least is None and most is None:
-        return f"is {_shown(value)}; it must be {kind}"
+        return f"is {in_message(value)}; it must be {kind}"
     if most is None:
-        return f"is {_shown(value)}; it must be {kind} of at least {least:.15g}"
+        return f"is {in_message(value)}; it must be {kind} of at least {least:.15g}"
     if least is None:
-        return f"is {_shown(value)}; it must be {kind} of at most {most:.15g}"
-    return f"is {_shown(value)}; it must be {kind} from {least:.15g} to {most:.15g}"
+        return f"is {in_message(value)}; it must be {kind} of at most {most:.15g}"
+    return f"is {in_message(value)}; it must be {kind} from {least:.15g} to {most:.15g}"
 
 
 def _boolean(_: Parameter, value: Any) -> str | None:
     if isinstance(value, bool) or str(value).strip().lower() in {"true", "false"}:
         return None
-    return f"is {_shown(value)}; it must be True or False"
+    return f"is {in_message(value)}; it must be True or False"
 
 
 def _enum(parameter: Parameter, value: Any) -> str | None:
@@ -119,7 +123,7 @@ def _enum(parameter: Parameter, value: Any) -> str | None:
         return None
     meant = did_you_mean(given, choices)
     one_of = listed([repr(choice) for choice in choices], most=30)
-    return f"is {_shown(value)}; it must be one of {one_of}{meant}"
+    return f"is {in_message(value)}; it must be one of {one_of}{meant}"
 
 
 def _text(parameter: Parameter, value: Any) -> str | None:
@@ -135,14 +139,15 @@ def _text(parameter: Parameter, value: Any) -> str | None:
 def _range(parameter: Parameter, text: str) -> str | None:
     least, most = parameter.span
     parts = [part.strip().lower() for part in text.split(",")] if text.strip() else []
-    numbers = [int(number) for part in parts for number in re.findall(r"\d+", part, re.ASCII)]
+    # Not as `int`, which takes only so many digits.
+    numbers = [float(number) for part in parts for number in re.findall(r"\d+", part, re.ASCII)]
     # The service may know other words beside digits.
     are_parts = all(_PART_OF_RANGE.fullmatch(part) or re.search(r"\d", part) for part in parts)
     if parameter.name != "WorksheetIndex" and not are_parts:
-        return f"is {_shown(text)}; it must be a range such as '1-10' or '1,3,5'"
+        return f"is {in_message(text)}; it must be a range such as '1-10' or '1,3,5'"
     if all(least <= number <= most for number in numbers):
         return None
-    return f"is {_shown(text)}; its numbers must be from {least} to {most}"
+    return f"is {in_message(text)}; its numbers must be from {least} to {most}"
 
 
 def _json(parameter: Parameter, value: Any) -> str | None:

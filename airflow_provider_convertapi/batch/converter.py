@@ -121,7 +121,7 @@ class Converter:
 
     def _target(self, item: Item, request: ConversionRequest) -> Target:
         overwrite = self.request.overwrite
-        inputs = tuple(request.input_uris)
+        inputs = (*request.input_uris, *self.request.step_files)
         # With `overwrite` an output of another run is only reused if its stamp proves that it is
         # this conversion's.
         return Target(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.api.parameters import in_message
 from airflow_provider_convertapi.conversions.values import (
     OPTIONS,
     Options,
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MOST_IN_FLIGHT = 256
+_MOST_OF_A_WAVE = 1_000_000
 _OF_A_SHARD = frozenset({"source", "shard", "max_conversions"})
 
 
@@ -54,7 +56,7 @@ def source_and_shard(source: Any) -> tuple[Any, Shard]:
     most = whole("source['max_conversions']", source.get("max_conversions"), 0, optional=True)
     shard = source.get("shard", [0, 1])
     if not isinstance(shard, list | tuple) or len(shard) != 2:  # noqa: PLR2004 - which, of how many
-        raise wrong("source['shard']", f"is {shard!r}; it must be [i, n]")
+        raise wrong("source['shard']", f"is {in_message(shard)}; it must be [i, n]")
     count = whole("source['shard'][1]", shard[1], least=1) or 1
     index = whole("source['shard'][0]", shard[0], least=0, most=count - 1) or 0
     return source["source"], Shard(index, count, most)
@@ -68,8 +70,8 @@ def failures_allowed(policy: object) -> float | None:
     if share is None or not 0 <= share < 1:
         raise wrong(
             "failure_policy",
-            f"is {policy!r}; it must be 'any' (fail when a file failed), 'never', or the share "
-            "of files that may fail, such as 0.05",
+            f"is {in_message(policy)}; it must be 'any' (fail when a file failed), 'never', or the "
+            "share of files that may fail, such as 0.05",
         )
     return share
 
@@ -90,7 +92,7 @@ _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "retry_failed": partial(flag, "retry_failed"),
     "max_in_flight": partial(whole, "max_in_flight", least=1, most=_MOST_IN_FLIGHT),
     "max_conversions": partial(whole, "max_conversions", least=0, optional=True),
-    "defer_batch": partial(whole, "defer_batch", least=1),
+    "defer_batch": partial(whole, "defer_batch", least=1, most=_MOST_OF_A_WAVE),
     "failure_policy": failures_allowed,
     "min_age": partial(seconds, "min_age", least=0),
 }

@@ -329,7 +329,7 @@ def check_catalogue(
     """
     findings, made = Findings(), set[str | None]()
     is_complete = given is not UNKNOWN
-    values = given if is_complete else {}
+    values = {str(name): value for name, value in given.items()} if is_complete else {}
     if target is UNKNOWN:
         made = {None}
     elif origins is None:

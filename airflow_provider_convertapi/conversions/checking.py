@@ -88,7 +88,7 @@ def check_conversion(
         check_catalogue(
             origins, settings.to_format, arguments.parameters or {}, steps_given(settings.steps)
         )
-    inputs = [uri for request in requests for uri in request.input_uris]
+    inputs = [uri for request in requests for uri in request.input_uris] + settings.step_files
     if not destination.is_directory:
         destination.check_not_input([destination.uri], inputs)
         _check_extension(destination, requests[0], settings)
@@ -178,7 +178,7 @@ def _result_format(request: ConversionRequest, settings: CheckedSettings) -> str
 def _source_identity(item: object) -> list[str]:
     """Return what identifies one source: a file, a listing, or the summary of a batch."""
     if isinstance(item, Mapping):
-        return [json.dumps(dict(item), sort_keys=True, default=str)]
+        return [json.dumps({str(key): item[key] for key in item}, sort_keys=True, default=str)]
     return identity(plain_text("source", item))
 
 

@@ -96,6 +96,10 @@ def _publish(
         uris = target.destination.outputs(names)
     except ParameterError as error:
         raise paid_but_unnamed(error, conversion.cost, is_stored=True) from None
+    try:
+        target.destination.check_not_input(uris, target.inputs)  # before anything is fetched
+    except ParameterError as error:
+        raise paid_but_unnamed(error, conversion.cost, is_stored=True, bars_file=True) from None
     with target.publication(session.task.marks) as publication:
         for uri, file in zip(uris, conversion.files, strict=True):
             fetch(session.client, publication, uri, file, log)

@@ -256,6 +256,8 @@ class DirectConversion:
         while True:
             try:
                 return publication.publish()
+            except ParameterError as error:
+                raise paid_but_unnamed(error, self.cost, is_stored=False, bars_file=True) from None
             except ConvertApiError:
                 raise
             except Exception as error:

@@ -115,6 +115,11 @@ class CheckedSettings(ConversionOptions):
         return secrets_in(None, {**self.plain, **self.files}, steps, None)
 
     @property
+    def step_files(self) -> list[str]:
+        """Return the URIs of the files among the steps' parameters."""
+        return [uri_of(file) for step in self.steps for file in step.files.values()]
+
+    @property
     def from_formats(self) -> list[str | None]:
         """Return the source format of every step, None if it was not given."""
         return [self.from_format, *(step.from_format for step in self.steps)]

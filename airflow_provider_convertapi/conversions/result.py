@@ -66,10 +66,13 @@ def with_remedy(
     return ConversionError(f"{said} {remedy}", verdict.code)
 
 
-def paid_but_unnamed(error: ParameterError, cost: int, *, is_stored: bool) -> ParameterError:
+def paid_but_unnamed(
+    error: ParameterError, cost: int, *, is_stored: bool, bars_file: bool = False
+) -> ParameterError:
     """Return the error of a destination that cannot hold the results, with what they cost.
 
     :param is_stored: whether the service keeps the results for a while.
+    :param bars_file: whether a batch must not pay for the file again by itself.
     """
     remedy = (
         "they stay at ConvertAPI for two hours: correct destination and clear the task, "
@@ -78,7 +81,7 @@ def paid_but_unnamed(error: ParameterError, cost: int, *, is_stored: bool) -> Pa
         else "direct mode keeps no result at ConvertAPI: a cleared task converts and pays again"
     )
     said = f"{error} The results were converted and paid ({cost} conversion(s)); {remedy}."
-    return ParameterError(said, error.invalid, bars_file=False)
+    return ParameterError(said, error.invalid, bars_file=bars_file)
 
 
 def paid_but_blocked(

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from operator import is_
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 from airflow_provider_convertapi.storage.uris import LEAST_MASKED, secrets_of, shown
 
@@ -104,7 +105,7 @@ def concealed_steps(steps: Any) -> Any:
     """Return steps whose parameters show no secret."""
     if isinstance(steps, str):
         return Concealed(_HIDDEN, steps)
-    if isinstance(steps, list | tuple):
+    if _is_several(steps):
         return [concealed_steps(step) for step in steps]
     if isinstance(steps, Mapping) and "parameters" in steps:
         return {**steps, "parameters": concealed_parameters(steps["parameters"])}
@@ -124,13 +125,17 @@ def conceal_given(task: object, names: Iterable[str]) -> None:
 
 
 def _each(value: Any, change: Callable[[Any], Any]) -> Any:
-    """Return a value with each leaf changed; the same object if no leaf changes."""
+    """Return a value with each leaf changed; the same object if no leaf changes.
+
+    Sequences other than lists and tuples become lists.
+    """
     if isinstance(value, Mapping):
         changed: Any = {name: _each(inner, change) for name, inner in value.items()}
         is_same = all(changed[name] is inner for name, inner in value.items())
-    elif isinstance(value, list | tuple):
-        changed = [_each(inner, change) for inner in value]
-        is_same = all(map(is_, changed, value))
+    elif _is_several(value):
+        given = list(value)  # read once: each item of a mapped task's result is a request
+        changed = [_each(inner, change) for inner in given]
+        is_same = isinstance(value, list | tuple) and all(map(is_, changed, given))
     else:
         return change(value)
     return value if is_same else changed
@@ -143,7 +148,7 @@ def _without_named(value: Any) -> Any:
             name: _concealed(inner) if _is_secret(name) else _without_named(inner)
             for name, inner in value.items()
         }
-    if isinstance(value, list | tuple):
+    if _is_several(value):
         return [_without_named(inner) for inner in value]
     if not (secrets := list(_named(value))):
         return value
@@ -170,7 +175,7 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
 def _of_steps(steps: object) -> Iterator[str]:
     if isinstance(steps, Mapping):
         yield from _of_parameters(steps.get("parameters"))
-    elif isinstance(steps, list | tuple):
+    elif _is_several(steps):
         for step in steps:
             yield from _of_steps(step)
     elif isinstance(steps, str):
@@ -189,7 +194,7 @@ def _named(value: object) -> Iterator[str]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _hidden(inner) if _is_secret(name) else _named(inner)
-    elif isinstance(value, list | tuple | set | frozenset):
+    elif _is_several(value) or isinstance(value, AbstractSet):
         for inner in value:
             yield from _named(inner)
     elif value is not None:
@@ -210,11 +215,16 @@ def _hidden(value: object) -> Iterator[str]:
 def _leaves(value: object) -> Iterator[str]:
     if isinstance(value, Mapping):
         value = list(value.values())
-    if isinstance(value, list | tuple | set | frozenset):
+    if _is_several(value) or isinstance(value, AbstractSet):
         for inner in value:
             yield from _leaves(inner)
     elif value is not None:
         yield _text(value)
+
+
+def _is_several(value: object) -> TypeGuard[Sequence[Any]]:
+    """Tell whether a value is a list or, like the results of a mapped task, acts as one."""
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
 
 
 def _text(value: object) -> str:

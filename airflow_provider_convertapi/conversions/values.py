@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.converters import is_file_parameter
-from airflow_provider_convertapi.api.parameters import did_you_mean, is_a
+from airflow_provider_convertapi.api.parameters import did_you_mean, in_message, is_a
 from airflow_provider_convertapi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ _OURS = {
     "auth": "credentials belong in the connection",
 }
 _FORMAT = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _LONGEST_NAME = 200
 
 
@@ -65,17 +67,46 @@ def plain_text(name: str, value: object) -> str:
 
 def choice(name: str, value: object, choices: Sequence[str | None]) -> Any:
     """Return an argument that must be one of its choices."""
-    if value not in choices:
+    # An array cannot be compared with a text as a whole.
+    if not isinstance(value, str | None) or value not in choices:
         *others, last = [repr(one) for one in choices]
-        raise wrong(name, f"is {value!r}; it must be {', '.join(others)} or {last}")
+        raise wrong(name, f"is {in_message(value)}; it must be {', '.join(others)} or {last}")
     return value
 
 
-def callable_or_none(name: str, value: Any) -> Any:
-    """Return an argument that is a callable, or None."""
-    if value is not None and not callable(value):
+def check_of_results(name: str, value: Any) -> Any:
+    """Return a check of results, or None; `ParameterError` if calling it could give no verdict.
+
+    It is first called when the conversion is paid, which is too late to find that out.
+    """
+    if value is None or value is bool:
+        return value
+    if not callable(value):
         raise wrong(name, f"{is_a(value)}; it must be a callable, such as a function")
+    if isinstance(value, type):
+        raise wrong(name, f"is the class {value.__name__}; it must be an object or a function")
+    _check_kind(name, value)
+    try:
+        inspect.signature(value).bind([])
+    except TypeError as error:
+        raise wrong(
+            name, f"must be called with one argument, the list of paths, but this fails: {error}"
+        ) from None
+    except ValueError:  # some built-in functions do not tell their arguments
+        pass
     return value
+
+
+def _check_kind(name: str, function: Any) -> None:
+    """Raise `ParameterError` for functions that return something to wait for or to iterate."""
+    call = function
+    while isinstance(call, partial):
+        call = call.func
+    call = call if inspect.isroutine(call) else type(call).__call__
+    if inspect.iscoroutinefunction(call) or inspect.isasyncgenfunction(call):
+        raise wrong(name, "is an async function; it must return True, None or False itself")
+    if inspect.isgeneratorfunction(call):
+        raise wrong(name, "is a generator function; it must return True, None or False")
 
 
 def seconds(name: str, value: object, least: float | None = None) -> float:
@@ -87,7 +118,7 @@ def seconds(name: str, value: object, least: float | None = None) -> float:
     number = value.total_seconds() if isinstance(value, timedelta) else to_number(value)
     is_finite = number is not None and number - number == 0
     if number is None or not is_finite or (number <= 0 if least is None else number < least):
-        raise wrong(name, f"is {value!r}; it must be a number of seconds {bound}")
+        raise wrong(name, f"is {in_message(value)}; it must be a number of seconds {bound}")
     return number
 
 
@@ -98,7 +129,9 @@ def flag(name: str, value: object, *, optional: bool = False) -> bool | None:
     """
     if isinstance(value, bool) or (value is None and optional):
         return value
-    raise wrong(name, f"is {value!r}; it must be {'None, ' if optional else ''}True or False")
+    raise wrong(
+        name, f"is {in_message(value)}; it must be {'None, ' if optional else ''}True or False"
+    )
 
 
 def whole(
@@ -115,7 +148,7 @@ def whole(
     is_whole = number is not None and number - number == 0 and number == int(number)
     if number is None or not is_whole or number < least or (most is not None and number > most):
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-        raise wrong(name, f"is {value!r}; it must be a whole number {bounds}")
+        raise wrong(name, f"is {in_message(value)}; it must be a whole number {bounds}")
     return int(number)
 
 
@@ -188,7 +221,7 @@ def split_parameters(
 def key_text(value: object) -> str | None:
     """Return the text of a `conversion_key`; None if there is none."""
     if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
-        return None if value is None else str(value)
+        return None if value is None else _written("conversion_key", value)
     raise wrong("conversion_key", f"{is_a(value)}; it must be text")
 
 
@@ -218,7 +251,7 @@ OPTIONS_OF_ONE: Mapping[str, Callable[[Any], Any]] = {
     "durable": partial(flag, "durable"),
     "overwrite": partial(flag, "overwrite", optional=True),
     "conversion_key": key_text,
-    "result_check": partial(callable_or_none, "result_check"),
+    "result_check": partial(check_of_results, "result_check"),
     "on_quota_exhausted": partial(choice, "on_quota_exhausted", choices=ON_QUOTA),
     "convertapi_conn_id": partial(plain_text, "convertapi_conn_id"),
     "deferrable": partial(flag, "deferrable"),
@@ -264,10 +297,10 @@ def check_step_keys(field: str, step: object) -> None:
 
 
 def _timeout(field: str, text: str) -> int:
-    if not text.isdigit() or not LEAST_TIMEOUT <= int(text) <= MOST_TIMEOUT:
+    if not _SECONDS.fullmatch(text) or not LEAST_TIMEOUT <= int(text) <= MOST_TIMEOUT:
         raise wrong(
             f"{field}['Timeout']",
-            f"is {text}; it must be {LEAST_TIMEOUT} to {MOST_TIMEOUT} seconds",
+            f"is {text[:40]}; it must be {LEAST_TIMEOUT} to {MOST_TIMEOUT} seconds",
         )
     return int(text)
 
@@ -277,7 +310,7 @@ def _value(place: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float):
-        return str(value)
+        return _written(place, value)
     if isinstance(value, dict | list | tuple):
         try:
             return json.dumps(value, allow_nan=False)
@@ -287,3 +320,10 @@ def _value(place: str, value: object) -> str:
         place,
         f"{is_a(value)}; it must be text, a number or true/false",
     )
+
+
+def _written(place: str, value: str | float) -> str:
+    try:
+        return str(value)
+    except ValueError:
+        raise wrong(place, f"is {in_message(value)}, which has too many digits") from None

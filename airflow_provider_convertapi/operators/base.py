@@ -142,6 +142,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
         self._reveal()  # the fields may have been rendered and concealed before
         super()._do_render_template_fields(*args, **kwargs)
+        self._reveal()  # which makes lists of lazy sequences
         mask_arguments(self.source, self.parameters, self.steps, self.destination)
         self._conceal()
 

@@ -186,3 +186,21 @@ def test_password_of_a_step_stays_out_of_records(night: Night) -> None:
     assert "sesame" not in json.dumps([record.parameters for record in night.records()])
     for path in (night.out / "_convertapi").rglob("*"):
         assert path.is_dir() or b"sesame" not in path.read_bytes()
+
+
+def test_file_of_a_step_is_not_overwritten(night: Night) -> None:
+    """A file among a step's parameters is an input, and no file's output replaces it."""
+    night.write("logo.txt", "a.txt")
+    night.out.mkdir()
+    logo = night.out / "logo.pdf"
+    document = pypdfium2.PdfDocument.new()
+    document.new_page(200, 100)
+    document.save(logo)
+    before = logo.read_bytes()
+    steps = [{"to_format": "pdf-watermark", "parameters": {"OverlayFile": str(logo)}}]
+
+    with pytest.raises(BatchFailedError, match=r"logo\.txt: .*over the input .*logo\.pdf"):
+        night.run(steps=steps, overwrite=True)
+
+    assert before == logo.read_bytes()
+    assert 2 == night.sandbox.billed

@@ -17,7 +17,7 @@ from airflow_provider_convertapi.errors import (
     ResultExpiredError,
     TransientConversionError,
 )
-from tests.tries import TaskInstance, execute, fire, reborn, resume
+from tests.tries import TaskInstance, execute, fire, reborn, resume, run_try
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -331,3 +331,31 @@ def test_no_id_is_said(make: Any, sandbox: Sandbox, capfd: pytest.CaptureFixture
     assert 5 == len(sandbox.jobs)
     assert [] == [job for job in sandbox.jobs if job in output]
     assert "step 3 of 3 (pdf to protect)" in output
+
+
+@pytest.mark.parametrize(
+    "into",
+    [
+        pytest.param("logo.pdf", id="named"),
+        pytest.param("", id="directory", marks=pytest.mark.long),
+    ],
+)
+@pytest.mark.parametrize("deferrable", [False, True], ids=["worker", "deferrable"])
+def test_file_of_a_step_is_not_overwritten(
+    make: Any, sandbox: Sandbox, tmp_path: Path, into: str, deferrable: bool
+) -> None:
+    """A file among a step's parameters is an input like any other, whatever `overwrite` says."""
+    logo = tmp_path / "logo.pdf"
+    document = pypdfium2.PdfDocument.new()
+    document.new_page(200, 100)
+    document.save(logo)
+    before = logo.read_bytes()
+    parameters = {"OverlayFile": str(logo), "FileName": "logo"}
+    steps = [*MERGE, {"to_format": "pdf-watermark", "parameters": parameters}]
+    given = {"destination": f"{tmp_path}/{into}", "steps": steps, "overwrite": True}
+
+    with pytest.raises(ParameterError, match=r"destination .*over the input .*logo\.pdf"):
+        run_try(partial(make, **given, deferrable=deferrable))
+
+    assert before == logo.read_bytes()
+    assert (0 if into else 5) == sandbox.billed

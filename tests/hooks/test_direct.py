@@ -229,6 +229,24 @@ def test_several_results_for_one_file_name(
     assert not (tmp_path / "page.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("durable", "remedy"), [(False, "converts and pays again"), (True, "stay at ConvertAPI")]
+)
+def test_result_named_like_its_source(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path, durable: bool, remedy: str
+) -> None:
+    """The error of a result for the source's own place says what became of what was paid."""
+    source = letter.with_suffix(".pdf")
+    make_hook().convert(letter, "pdf", source)
+    before = source.read_bytes()
+
+    with pytest.raises(ParameterError, match=rf"(?s)over the input .*letter\.pdf.*paid.*{remedy}"):
+        make_hook(task_id="u").convert(source, "compress", f"{letter.parent}/", durable=durable)
+
+    assert before == source.read_bytes()
+    assert 2 == sandbox.billed
+
+
 @pytest.mark.parametrize("durable", [False, True])
 def test_existing_output_is_found_before_paying(
     sandbox: Sandbox, make_hook: MakeHook, letter: Path, durable: bool

@@ -139,6 +139,7 @@ WRONG_BATCHES: list[tuple[dict[str, Any], str]] = [
     ({"max_in_flight": 0}, "max_in_flight is 0; it must be a whole number from 1 to 256"),
     ({"max_conversions": float("inf")}, "max_conversions is inf"),
     ({"defer_batch": 1.5}, "defer_batch is 1.5"),
+    ({"defer_batch": 10**30}, "defer_batch is 10*; it must be a whole number from 1 to 1000000"),
     ({"min_age": -1}, "min_age is -1; it must be a number of seconds of at least 0"),
     ({"content_hash": "x"}, "content_hash is 'x'"),
     ({"retry_failed": "x"}, "retry_failed is 'x'"),
