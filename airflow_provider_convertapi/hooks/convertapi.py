@@ -14,7 +14,7 @@ from airflow_provider_convertapi.conversions.session import Session
 from airflow_provider_convertapi.conversions.task import TaskTry
 from airflow_provider_convertapi.errors import ConnectionConfigError, ConversionInterrupted
 from airflow_provider_convertapi.failures import explicit_failures
-from airflow_provider_convertapi.hooks.credentials import Credentials
+from airflow_provider_convertapi.hooks.credentials import Credentials, unknown_connection
 from airflow_provider_convertapi.hooks.masking import mask
 from airflow_provider_convertapi.hooks.metrics import count, count_decision
 from airflow_provider_convertapi.surroundings import surroundings
@@ -127,11 +127,7 @@ class ConvertApiHook(BaseHook):
         try:
             connection = self.get_connection(self.convertapi_conn_id)
         except AirflowNotFoundException:
-            raise ConnectionConfigError(
-                f"Connection {self.convertapi_conn_id!r} does not exist; nothing was paid. Create "
-                "it with the type ConvertAPI (API token as password, Kid as login), or correct "
-                "convertapi_conn_id."
-            ) from None
+            raise unknown_connection(self.convertapi_conn_id) from None
         settings = ConnectionSettings.from_connection(connection)
         for secret in settings.secrets:
             mask(secret)
