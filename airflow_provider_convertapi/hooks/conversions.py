@@ -57,7 +57,10 @@ def plan(session: Session, arguments: BatchArguments) -> dict[str, Any]:
 
 def _plan_of_one(arguments: ConversionArguments) -> dict[str, Any]:
     _mask_secrets(arguments)
-    checked = check_conversion(replace(arguments, source=with_outputs(arguments.source)))
+    source = with_outputs(arguments.source)
+    if source is not arguments.source and not source:  # as `convert`
+        return {"to_convert": 0, "reused": 0, "failed": 0, "least_cost": 0, "examples": []}
+    checked = check_conversion(replace(arguments, source=source))
     output = shown(checked.target.destination.uri)
     return {
         "to_convert": 1,

@@ -91,3 +91,17 @@ def test_seconds_and_dates(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) ->
     claims = jwt.decode(token, options={"verify_signature": False})
     assert 300 <= claims["exp"] - claims["nbf"] <= 420
     assert [] == ConvertApiHook().get_statistics(date(2026, 11, 1), date(2026, 11, 2))
+
+
+@pytest.mark.usefixtures("airflow_db")
+def test_plan_after_a_batch_that_made_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    """It says what `convert` does with such a summary: nothing, without an error."""
+    (tmp_path / "in").mkdir()
+    hook, archive = ConvertApiHook(), tmp_path / "all.zip"
+    summary = hook.convert_batch(f"{tmp_path}/in/", "pdf", f"{tmp_path}/out/")
+
+    plan = hook.plan(summary, "zip", archive)
+
+    assert (0, 0) == (plan["to_convert"], plan["least_cost"])
+    assert [] == hook.convert(summary, "zip", archive)
+    assert [] == list(sandbox.requests)
