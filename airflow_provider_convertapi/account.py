@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from airflow_provider_convertapi.api.account import COLUMNS, read_rows, refused_master_token
 from airflow_provider_convertapi.api.endpoints import stream_statistics
+from airflow_provider_convertapi.conversions.values import choice, plain_text
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConnectionConfigError,
@@ -29,21 +30,27 @@ from airflow_provider_convertapi.wording import labelled
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from datetime import date
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.connection import ConnectionSettings
+    from airflow_provider_convertapi.conversions.arguments import PathArgument
 
 ReportFormat = Literal["csv", "jsonl"]
+REPORT_FORMATS = ("csv", "jsonl")
 
 _MOST_COLUMNS = 100
 
 
 @contextmanager
-def account_calls(settings: ConnectionSettings) -> Iterator[None]:
-    """Check that there is a master token before calls that need it; errors name the field."""
+def account_calls(read_settings: Callable[[], ConnectionSettings]) -> Iterator[None]:
+    """Check that there is a master token before calls that need it; errors name the field.
+
+    :param read_settings: reads the connection; its errors end the task, too.
+    """
     with explicit_failures():
+        settings = read_settings()
         check_master_token(settings)
         try:
             yield
@@ -60,11 +67,16 @@ def check_master_token(settings: ConnectionSettings) -> None:
         )
 
 
-def checked_days(first_day: str | date, last_day: str | date) -> tuple[str, str]:
-    """Return both days in ConvertAPI's form; `ParameterError` names the one that is wrong."""
-    days = _day("first_day", first_day), _day("last_day", last_day)
+def checked_days(
+    first: str | date, last: str | date, fields: tuple[str, str] = ("first_day", "last_day")
+) -> tuple[str, str]:
+    """Return both days in ConvertAPI's form; `ParameterError` names the one that is wrong.
+
+    :param fields: what the caller calls the days.
+    """
+    days = _day(fields[0], first), _day(fields[1], last)
     if days[0] > days[1]:
-        raise wrong("last_day", f"is {days[1]}, before first_day, which is {days[0]}.")
+        raise wrong(fields[1], f"is {days[1]}, before {fields[0]}, which is {days[0]}.")
     return days
 
 
@@ -80,7 +92,7 @@ def _day(field: str, value: str | date) -> str:
 def write_statistics(
     client: Client,
     days: tuple[str, str],
-    destination: str,
+    destination: PathArgument,
     kind: ReportFormat,
     log: logging.Logger,
 ) -> str:
@@ -91,7 +103,8 @@ def write_statistics(
     :param days: the first and the last, `YYYY-MM-DD`.
     :param destination: a file, or a directory when it ends in ``/``.
     """
-    place = Destination.parse(destination)
+    choice("format", kind, REPORT_FORMATS)
+    place = Destination.parse(plain_text("destination", destination))
     place.check_writable()
     [uri] = place.outputs([f"statistics-{days[0]}-{days[1]}.{kind}"])
     with (

@@ -19,6 +19,16 @@ else:
 __all__ = ["ConvertApiRetryPolicy"]
 
 
+def _check_time(name: str, value: Any, *, may_be_zero: bool) -> None:
+    """Raise `ValueError` here, since Airflow would only notice in a worker, about a failed task."""
+    least = timedelta(0) if may_be_zero else timedelta.resolution
+    if not isinstance(value, timedelta) or value < least:
+        wanted = "0 or more" if may_be_zero else "above 0"
+        raise ValueError(
+            f"{name} is {value!r}; it must be a timedelta of {wanted}, such as timedelta(hours=1)."
+        )
+
+
 class ConvertApiRetryPolicy(RetryPolicy):
     """Retry errors that another try may change: ``retry_policy=ConvertApiRetryPolicy()``.
 
@@ -55,8 +65,9 @@ class ConvertApiRetryPolicy(RetryPolicy):
                 "ConvertApiRetryPolicy needs Airflow 3.3 or later. Without it permanent errors "
                 "fail at once and others are retried after retry_delay; leave retry_policy out."
             )
-        if reschedule_timeout <= timedelta(0):
-            raise ValueError(f"reschedule_timeout is {reschedule_timeout}; it must be positive.")
+        _check_time("reschedule_timeout", reschedule_timeout, may_be_zero=False)
+        if quota_delay is not None:
+            _check_time("quota_delay", quota_delay, may_be_zero=True)
         self.quota_delay = quota_delay
         self.reschedule_timeout = reschedule_timeout
 

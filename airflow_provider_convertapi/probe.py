@@ -48,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ConvertApiError as error:
         _say(str(error))
         return 1
+    except BrokenPipeError:  # not of the report: `command_line` ends quietly
+        raise
     except OSError as error:
         _say(f"{given.report}: the report cannot be read or written: {error.strerror}.")
         return 1
@@ -132,7 +134,8 @@ def _announce(check: Check, allowed: int) -> None:
 def _ask_later(given: argparse.Namespace) -> int:
     from airflow_provider_convertapi.live import later, report  # noqa: PLC0415 - as above
 
-    earlier = given.report.read_text("utf-8") if given.report.exists() else ""
+    # What is not text is no report of this command, and names no job either.
+    earlier = given.report.read_text("utf-8", "replace") if given.report.exists() else ""
     left = later.read(earlier)
     if left is None:
         _say(
@@ -151,5 +154,7 @@ def _ask_later(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
+    from airflow_provider_convertapi.command_line import run as run_command
+
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM cleans up, too
-    sys.exit(main())
+    run_command(main)

@@ -44,6 +44,9 @@ def convertapi_task(
 
     :param python_callable: the function.
     """
+    # Given, because Airflow infers it from the function's annotation, such as `-> dict[str, Any]`;
+    # but the task returns a list, whatever the function returns.
+    arguments.setdefault("multiple_outputs", False)
     return task_decorator_factory(
         python_callable=python_callable,
         decorated_operator_class=_ConvertApiDecoratedOperator,

@@ -164,14 +164,18 @@ class ConvertApiHook(BaseHook):
             self._credentials.secret(Credential.TOKEN)
             return self._client.session
 
-    def issue_token(self, lifetime: int | None = None, client_ip: str | None = None) -> str:
+    def issue_token(self, lifetime: Seconds | None = None, client_ip: str | None = None) -> str:
         """Return a fresh JWT, for example for a browser; it is registered with Airflow's masker.
 
-        :param lifetime: seconds; None means the connection's `jwt_lifetime`.
+        :param lifetime: seconds, at least 1; None means the connection's `jwt_lifetime`.
         :param client_ip: comma-separated hosts that may use it; None means the connection's.
         """
+        from airflow_provider_convertapi.conversions.values import plain_text, seconds
+
         with explicit_failures():
-            return self._credentials.new_token(lifetime, client_ip)
+            limit = None if lifetime is None else int(seconds("lifetime", lifetime, 1))
+            hosts = None if client_ip is None else plain_text("client_ip", client_ip)
+            return self._credentials.new_token(limit, hosts)
 
     def convert(
         self,
@@ -302,10 +306,12 @@ class ConvertApiHook(BaseHook):
 
         :param source: a local path or an object storage URI.
         """
+        from airflow_provider_convertapi.conversions.values import plain_text
         from airflow_provider_convertapi.storage import find_source
 
         with explicit_failures():
-            return self._client.call(endpoints.upload(find_source(str(source)))).file_id
+            found = find_source(plain_text("source", source))
+            return self._client.call(endpoints.upload(found)).file_id
 
     def download(self, file_id: str, destination: Any) -> str:
         """Fetch a stored file, publish it whole, and return its URI.
@@ -318,35 +324,39 @@ class ConvertApiHook(BaseHook):
         from airflow_provider_convertapi.hooks.probe import download
 
         with explicit_failures():
-            return download(self._client, file_id, str(destination), self._logger)
+            return download(self._client, file_id, destination, self._logger)
 
     def delete(self, file_id: str) -> bool:
         """Delete a stored file at ConvertAPI; return False if there was none.
 
         :param file_id: what `upload` returned, or a result's id.
         """
+        from airflow_provider_convertapi.conversions.values import plain_text
+
         with explicit_failures():
-            return self._client.call(endpoints.delete_file(file_id))
+            given = plain_text("file_id", file_id)
+            return self._client.call(endpoints.delete_file(given))
 
     def get_user(self) -> dict[str, Any]:
         """Return the account (`Active`, `ConversionsTotal`, …); needs the master token."""
         from airflow_provider_convertapi.account import account_calls
 
-        with account_calls(self._settings):
+        with account_calls(lambda: self._settings):
             return self._client.call(endpoints.get_user())
 
-    def get_statistics(self, start_date: str, end_date: str) -> list[dict[str, Any]]:
+    def get_statistics(self, start_date: str | date, end_date: str | date) -> list[dict[str, Any]]:
         """Return the conversions between two dates; needs the master token.
 
         The answer may have at most 8 MiB; `write_statistics` has no such limit.
 
-        :param start_date: the first day, as ``YYYY-MM-DD``.
-        :param end_date: the last day, as ``YYYY-MM-DD``.
+        :param start_date: the first day, a date or ``YYYY-MM-DD``.
+        :param end_date: the last day, included.
         """
-        from airflow_provider_convertapi.account import account_calls
+        from airflow_provider_convertapi.account import account_calls, checked_days
 
-        with account_calls(self._settings):
-            return self._client.call(endpoints.get_statistics(start_date, end_date))
+        with account_calls(lambda: self._settings):
+            days = checked_days(start_date, end_date, ("start_date", "end_date"))
+            return self._client.call(endpoints.get_statistics(*days))
 
     def write_statistics(
         self,
@@ -371,9 +381,9 @@ class ConvertApiHook(BaseHook):
             write_statistics,
         )
 
-        with account_calls(self._settings):
+        with account_calls(lambda: self._settings):
             days = checked_days(first_day, last_day)
-            return write_statistics(self._client, days, str(destination), format, self._logger)
+            return write_statistics(self._client, days, destination, format, self._logger)
 
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether ConvertAPI accepts the connection; spends no conversion, never raises.

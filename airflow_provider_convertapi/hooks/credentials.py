@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -40,14 +41,31 @@ def read_settings(conn_id: str, find: Callable[[str], Any]) -> ConnectionSetting
     try:
         connection = find(conn_id)
     except AirflowNotFoundException:
-        raise ConnectionConfigError(
-            f"Connection {conn_id!r} does not exist; nothing was paid. Create it with the type "
-            "ConvertAPI (API token as password, Kid as login), or correct convertapi_conn_id."
-        ) from None
+        raise _unknown_connection(conn_id) from None
     settings = ConnectionSettings.from_connection(connection)
     for secret in settings.secrets:
         mask(secret)
     return settings
+
+
+def _unknown_connection(conn_id: str) -> ConnectionConfigError:
+    """Return the error for a connection that Airflow does not find.
+
+    Airflow also says "not found" of a value that it cannot parse.
+    """
+    variable = f"AIRFLOW_CONN_{str(conn_id).upper()}"
+    if os.environ.get(variable):
+        return ConnectionConfigError(
+            f"Connection {conn_id!r} cannot be read from the environment variable {variable}; "
+            "nothing was paid. It must be a complete JSON object whose host, login and password "
+            "are text, or a URI in which / and other special characters of the token are "
+            "percent-encoded."
+        )
+    return ConnectionConfigError(
+        f"Connection {conn_id!r} does not exist; nothing was paid. Create it with the type "
+        "ConvertAPI (API token as password, Kid as login), or correct convertapi_conn_id. If a "
+        "secrets backend holds it, what is stored there may be no complete JSON and no valid URI."
+    )
 
 
 class Credentials:

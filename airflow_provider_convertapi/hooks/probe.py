@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import platform
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.account import account_calls
 from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.account import Account
 from airflow_provider_convertapi.api.retry import Backoff
 from airflow_provider_convertapi.conversions.collection import ResultGoneError, fetch
+from airflow_provider_convertapi.conversions.values import plain_text
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConvertApiError,
@@ -32,10 +33,10 @@ _TEST_TIMEOUT = 10.0
 """Seconds; the test runs in the web server, which must not hang if the host is dead."""
 
 
-def download(client: Client, file_id: str, destination: str, log: logging.Logger) -> str:
+def download(client: Client, file_id: str, destination: Any, log: logging.Logger) -> str:
     """Fetch a stored file and publish it whole; return its URI."""
-    place = Destination.parse(destination)
-    file = client.call(endpoints.find_file(file_id))
+    place = Destination.parse(plain_text("destination", destination))
+    file = client.call(endpoints.find_file(plain_text("file_id", file_id)))
     gone = "ConvertAPI has no such file any more: it keeps one for three hours at most."
     if file is None:
         raise ResultExpiredError(gone)
@@ -97,7 +98,7 @@ def _prove_credential(settings: ConnectionSettings, client: Client, used: Creden
 
 
 def _balance(settings: ConnectionSettings, client: Client) -> str:
-    with account_calls(settings):
+    with account_calls(lambda: settings):
         user = client.call(endpoints.get_user())
     account = Account.read(user)
     if account.remaining is None:

@@ -117,6 +117,11 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if self.multiple_outputs:
+            from airflow_provider_convertapi.conversions.values import wrong
+
+            # Airflow would fail the task once it has been paid for, and so would each retry.
+            raise wrong("multiple_outputs", "is True, but the task returns a list; leave it out")
         arguments = ConversionArguments(
             source=source,
             to_format=to_format,

@@ -61,8 +61,9 @@ class ConvertApiSensor(BaseSensorOperator):
         from airflow_provider_convertapi.airflow_names import AirflowSensorTimeout
 
         status = self._status(event)
-        if self.poke(context):
-            return None
+        with self._soft_failures():  # Airflow 2.11 forgets `never_fail` after a deferral
+            if self.poke(context):
+                return None
         if status == "timeout":
             raise AirflowSensorTimeout(f"{self._lacking} after timeout={self.timeout:g} s.")
         self.log.warning("The triggerer could not watch; this task waits itself.")

@@ -84,8 +84,19 @@ def test_waiting_is_bounded(error: Exception, given: dict[str, Any], bound: time
 @pytest.mark.parametrize("bound", [timedelta(0), -DAY])
 def test_bound_that_bounds_nothing(bound: timedelta) -> None:
     """It is refused where the DAG is parsed, and not when a task has failed."""
-    with pytest.raises(ValueError, match=r"reschedule_timeout is .*; it must be positive"):
+    with pytest.raises(ValueError, match=r"reschedule_timeout is .*; it must be a .* above 0"):
         ConvertApiRetryPolicy(reschedule_timeout=bound)
+
+
+@needs_policies
+@pytest.mark.parametrize("name", ["quota_delay", "reschedule_timeout"])
+@pytest.mark.parametrize("value", [300, "300", timedelta(seconds=-1)], ids=repr)
+def test_time_that_is_none(name: str, value: Any) -> None:
+    """It is refused when the DAG file is parsed, not when a failed task asks the policy."""
+    given: dict[str, Any] = {name: value}
+
+    with pytest.raises(ValueError, match=rf"{name} is .*; it must be a timedelta of"):
+        ConvertApiRetryPolicy(**given)
 
 
 @needs_rescheduling

@@ -108,6 +108,16 @@ def test_unknown_job_is_said_after_the_settle_time(sandbox: Sandbox, deferrable:
     assert 0.3 <= time.monotonic() - begin < 5
 
 
+@pytest.mark.long
+@MODES
+def test_never_fail_skips_an_unknown_job(sandbox: Sandbox, deferrable: bool) -> None:
+    """It does so after a deferral, too, on each Airflow."""
+    from airflow_provider_convertapi.airflow_names import AirflowSkipException
+
+    with pytest.raises(AirflowSkipException):
+        run_try(sensor_of("a" * 32, deferrable=deferrable, never_fail=True))
+
+
 def test_rescheduled_sensor_counts_from_its_first_start(sandbox: Sandbox) -> None:
     """In reschedule mode each poke is a separate process; the settle time spans all of them."""
 

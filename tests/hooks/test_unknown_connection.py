@@ -38,3 +38,24 @@ def test_connection_test_of_what_cannot_be_read(
     assert not result
     assert message
     assert "secret" not in message
+
+
+@pytest.mark.usefixtures("airflow_db")
+@pytest.mark.parametrize(
+    "stored",
+    [
+        '{"conn_type": "convertapi", "password": "secret"',
+        '{"conn_type": "convertapi", "password": 1234567}',
+        "convertapi://:secret/token@eu-v2.convertapi.com",
+    ],
+)
+def test_variable_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, stored: str) -> None:
+    """It is named and not called missing, since people would create it once more."""
+    monkeypatch.setenv("AIRFLOW_CONN_BROKEN", stored)
+
+    with pytest.raises(ConnectionConfigFailure) as failed:
+        ConvertApiHook("broken").get_conn()
+
+    assert "variable AIRFLOW_CONN_BROKEN; nothing was paid" in failed.value.message
+    assert "percent-encoded" in failed.value.message
+    assert "secret" not in failed.value.message

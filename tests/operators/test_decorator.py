@@ -10,6 +10,7 @@ import pytest
 
 from airflow_provider_convertapi.checks import min_characters
 from airflow_provider_convertapi.decorators.convertapi import convertapi_task
+from airflow_provider_convertapi.errors import ParameterError
 from tests.tries import TaskInstance, run_try
 
 if TYPE_CHECKING:
@@ -216,3 +217,14 @@ def serialized(dag: Any) -> Any:
     # `SerializedDAG` before Airflow 3.2
     serialization = getattr(module, "DagSerialization", None) or module.SerializedDAG
     return serialization.to_dict(dag)
+
+
+def test_function_that_is_annotated_as_a_dictionary() -> None:
+    """The task returns a list all the same: Airflow must not fail it after it has paid."""
+
+    def summary() -> dict[str, Any]:
+        return {}
+
+    assert not operator_of(summary, destination="/out/").multiple_outputs
+    with pytest.raises(ParameterError, match="multiple_outputs is True, but the task returns a l"):
+        operator_of(summary, destination="/out/", multiple_outputs=True)

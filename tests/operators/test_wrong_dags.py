@@ -113,6 +113,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"overwrite": "no"}, "overwrite is 'no'; it must be None, True or False"),
     ({"cancel_on_kill": 1}, "cancel_on_kill is 1"),
     ({"plan_only": "x"}, "plan_only is 'x'"),
+    ({"multiple_outputs": True}, "multiple_outputs is True, but the task returns a list"),
     ({"on_quota_exhausted": "partial"}, "on_quota_exhausted is 'partial'.*'fail' or 'raise'"),
     ({"conversion_key": ["x"]}, "conversion_key is a list"),
     ({"convertapi_conn_id": ""}, "convertapi_conn_id is empty"),
