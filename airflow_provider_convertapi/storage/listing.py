@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import errno
 import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ from airflow_provider_convertapi.storage.uris import is_url, shown, wrong
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from airflow_provider_convertapi.storage.location import Location, Note
+    from airflow_provider_convertapi.storage.location import Location, Note, State
 
 _WILD = re.compile(r"[*?\[]")
 _HIDDEN = "hidden"
@@ -81,9 +82,19 @@ def is_glob(uri: str) -> bool:
 def _split_glob(uri: str) -> tuple[str, str | None]:
     """Return base and pattern of a glob; no pattern if `uri` is the name of an existing file."""
     base, pattern = _glob_parts(uri)
-    if pattern is None or locate(uri, "source").state() is not None:
+    if pattern is None or _state(locate(uri, "source")) is not None:
         return uri, None
     return base, pattern
+
+
+def _state(location: Location) -> State | None:
+    """Return what is there; nothing if no disk can hold such a name."""
+    try:
+        return location.state()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return None
 
 
 def _glob_parts(uri: str) -> tuple[str, str | None]:
@@ -132,7 +143,7 @@ def list_everything(directory: str, *, field: str = "destination") -> Iterator[F
 
 
 def _listed(location: Location, pattern: str | None, note: Note) -> Iterator[Found]:
-    state = location.state()
+    state = _state(location)
     if state is not None and state.kind != "directory" and pattern is None:
         if state.kind == "file":
             yield Found.of(location.uri, location.name, state)

@@ -99,6 +99,18 @@ def test_missing_directory(store: Store) -> None:
             listed(f"{store.uri}no/such/")
 
 
+@pytest.mark.parametrize("name", ["x" * 300 + "/", "x" * 300 + "/*.txt"])
+def test_directory_that_no_disk_can_hold(local_store: DiskStore, name: str) -> None:
+    """It is missing, and no trouble of the disk that another try may not meet."""
+    with pytest.raises(InputNotFoundError, match=r"source .* does not exist"):
+        list(list_files(local_store.uri + name))
+
+
+def test_glob_that_no_file_can_match(local_store: DiskStore) -> None:
+    """A name of such a length is not looked for as the name of a file."""
+    assert [] == list(list_files(local_store.uri + "x" * 300 + "*.txt"))
+
+
 def test_objects_come_in_pages(s3_store: S3Store) -> None:
     """A bucket of more than one page is listed whole."""
     from moto.s3.models import s3_backends
