@@ -134,7 +134,7 @@ def _announce(check: Check, allowed: int) -> None:
 def _ask_later(given: argparse.Namespace) -> int:
     from airflow_provider_convertapi.live import later, report  # noqa: PLC0415 - as above
 
-    # What is not text is no report of this command, and names no job either.
+    # A file that is not text is not a report of this command, and names no job.
     earlier = given.report.read_text("utf-8", "replace") if given.report.exists() else ""
     left = later.read(earlier)
     if left is None:

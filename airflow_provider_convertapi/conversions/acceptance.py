@@ -162,7 +162,7 @@ def _unchecked(
         return ParameterError(f"{said}. {remedy}", {"result_check": [reason]}, bars_file=False)
     _, where = _keep(destination, staged)
     return ResultLostError(
-        f"{said}. Nothing is published; {where}. Mend result_check; clearing the task converts "
+        f"{said}. Nothing is published; {where}. Fix result_check; clearing the task converts "
         "and pays again."
     )
 

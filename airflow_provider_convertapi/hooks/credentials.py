@@ -64,7 +64,7 @@ def _unknown_connection(conn_id: str) -> ConnectionConfigError:
     return ConnectionConfigError(
         f"Connection {conn_id!r} does not exist; nothing was paid. Create it with the type "
         "ConvertAPI (API token as password, Kid as login), or correct convertapi_conn_id. If a "
-        "secrets backend holds it, what is stored there may be no complete JSON and no valid URI."
+        "secrets backend holds it, what is stored there may be incomplete JSON or an invalid URI."
     )
 
 

@@ -204,7 +204,7 @@ def test_hopeless_file_is_paid_again_when_asked_or_changed(night: Night) -> None
     with pytest.raises(BatchFailedError):
         night.run(TaskInstance(2, 1, run_id="two"), retry_failed=True, retries=1)
     assert 2 == night.sandbox.billed
-    night.write("a.txt", text="Mended.\n")
+    night.write("a.txt", text="Fixed.\n")
 
     summary = night.run(TaskInstance(run_id="three"))
 
