@@ -18,6 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal
 
+from airflow_provider_convertapi.api.wire import SLICE
 from airflow_provider_convertapi.storage.location import (
     BLOCK,
     IRREGULAR,
@@ -56,7 +57,7 @@ class LocalLocation:
     path: Path = field(repr=False, compare=False)
 
     has_directories: ClassVar[bool] = True
-    block: ClassVar[int] = 128 * 1024
+    block: ClassVar[int] = SLICE
 
     @classmethod
     def at(cls, address: Address, argument: str) -> LocalLocation:

@@ -216,7 +216,7 @@ def test_paths_become_text(tmp_path: Path) -> None:
 
 
 def test_name_of_any_bytes_is_hashed(place: Path) -> None:
-    """A disk may hold names that are no text."""
+    """A disk may hold names that are not text."""
     (place / os.fsdecode(b"\xe9.docx")).write_text("x")
 
     assert 3 == look(place)[1]

@@ -29,7 +29,7 @@ LONG = "9" * 5000
 
 
 async def checks_later(paths: list[Path]) -> bool:
-    """Return a coroutine, which is no verdict."""
+    """Return a coroutine, which is not a verdict."""
     return bool(paths)
 
 
@@ -44,7 +44,7 @@ def check_of_two(paths: list[Path], least: int) -> bool:
 
 
 def yields(paths: list[Path]) -> Any:
-    """Return a generator, which is no verdict."""
+    """Return a generator, which is not a verdict."""
     yield from paths
 
 
@@ -129,7 +129,7 @@ def test_service_timeout(timeout: Any) -> None:
     ],
 )
 def test_parameter_of_odd_kind(given: Any, text: str) -> None:
-    """Names that are no text, and numbers beyond all, are named like other mistakes."""
+    """Names that are not text, and numbers without limit, are reported like other mistakes."""
     with pytest.raises(ParameterError, match=text):
         check_catalogue(["docx"], "pdf", given, [])
 
@@ -169,7 +169,7 @@ def test_choice_that_cannot_be_compared() -> None:
 
 
 def test_step_of_odd_keys() -> None:
-    """A step's key that is no text is named."""
+    """A key of a step that is not text is named in the error."""
     with pytest.raises(ParameterError, match=r"steps\[0\] must be a mapping.* has '1'"):
         check_step_keys("steps[0]", {1: 2, "to_format": "pdf"})
 
