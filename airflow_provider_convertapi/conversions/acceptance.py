@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -20,12 +21,13 @@ from airflow_provider_convertapi.storage import (
     OWN_DIRECTORY,
     Destination,
     Publication,
+    digest_of_path,
     safe_name,
     shown,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow_provider_convertapi.conversions.arguments import ResultCheck
 
@@ -72,35 +74,14 @@ class Acceptance:
         """
         staged = publication.staged
         try:
-            reason = _of_first_bytes(staged, names) or self._of_check(staged)
+            reason = _of_first_bytes(staged, names)
+            if not reason and self.check:
+                with _unchanged([path for _, path in staged]):
+                    reason = _of_check(self.check, staged, self.sources)
         except _BrokenCheckError as error:
             raise _unchecked(str(error), destination, staged, paid) from error.__cause__
         if reason:
             _refuse(reason, destination, staged, paid)
-
-    def _of_check(self, staged: Sequence[tuple[str, Path]]) -> str | None:
-        """Return why the user's check refuses the results; None if it accepts them."""
-        if self.check is None:
-            return None
-        # Under their final names, because many libraries tell a format by the extension.
-        with tempfile.TemporaryDirectory(prefix="airflow-provider-convertapi-check-") as place:
-            paths = [Path(place, *_parts(number, uri)) for number, (uri, _) in enumerate(staged)]
-            for path, (_, original) in zip(paths, staged, strict=True):
-                path.parent.mkdir(exist_ok=True)
-                path.symlink_to(original.absolute())
-            try:
-                verdict = self.check(StagedResults(paths, self.sources))
-                is_accepted = verdict is None or bool(verdict == True)  # noqa: E712 - NumPy's, too
-                is_refused = bool(verdict == False)  # noqa: E712 - as above
-            except ResultCheckError as error:
-                return str(error) or "result_check gave no reason"
-            except (Exception, SystemExit) as error:
-                said = redaction.shown(f"{type(error).__name__}: {error}")
-                raise _BrokenCheckError(f"result_check raised {said}") from error
-        if not is_accepted and not is_refused:
-            kind = type(verdict).__name__
-            raise _BrokenCheckError(f"result_check returned a {kind}, not True, False or None")
-        return "result_check returned False" if is_refused else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +111,45 @@ def _of_first_bytes(staged: Sequence[tuple[str, Path]], names: Sequence[str]) ->
             if complaint := complaint_about(head, claim):
                 return f"{shown(uri).rpartition('/')[2]} {complaint}"
     return None
+
+
+def _of_check(
+    check: ResultCheck, staged: Sequence[tuple[str, Path]], sources: Sequence[str]
+) -> str | None:
+    """Return why the user's check refuses the results; None if it accepts them."""
+    # Under their final names, because many libraries tell a format by the extension.
+    with tempfile.TemporaryDirectory(prefix="airflow-provider-convertapi-check-") as place:
+        paths = [Path(place, *_parts(number, uri)) for number, (uri, _) in enumerate(staged)]
+        for path, (_, original) in zip(paths, staged, strict=True):
+            path.parent.mkdir(exist_ok=True)
+            path.symlink_to(original.absolute())
+        try:
+            verdict = check(StagedResults(paths, sources))
+            is_accepted = verdict is None or bool(verdict == True)  # noqa: E712 - NumPy's, too
+            is_refused = bool(verdict == False)  # noqa: E712 - as above
+        except ResultCheckError as error:
+            return str(error) or "result_check gave no reason"
+        except (Exception, SystemExit) as error:
+            said = redaction.shown(f"{type(error).__name__}: {error}")
+            raise _BrokenCheckError(f"result_check raised {said}") from error
+    if not is_accepted and not is_refused:
+        kind = type(verdict).__name__
+        raise _BrokenCheckError(f"result_check returned a {kind}, not True, False or None")
+    return "result_check returned False" if is_refused else None
+
+
+@contextmanager
+def _unchanged(paths: Sequence[Path]) -> Iterator[None]:
+    """Raise if results were changed meanwhile.
+
+    What is published must be what the service sent: a later try compares the two, and would take
+    another content for a foreign file and pay again.
+    """
+    before = [digest_of_path(path) for path in paths]
+    yield
+    for path, digest in zip(paths, before, strict=True):
+        if not path.is_file() or digest_of_path(path) != digest:
+            raise _BrokenCheckError("result_check changed a result, which it may only read")
 
 
 def _parts(number: int, uri: str) -> tuple[str, str]:

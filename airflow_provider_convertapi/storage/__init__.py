@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+from airflow_provider_convertapi.storage.content import digest_of_path
 from airflow_provider_convertapi.storage.destination import Destination
 from airflow_provider_convertapi.storage.folder import Folder
 from airflow_provider_convertapi.storage.listing import (
@@ -50,6 +51,7 @@ __all__ = [
     "canonical",
     "check_uri",
     "check_url",
+    "digest_of_path",
     "directory_of",
     "find_source",
     "fitting_directory",

@@ -138,6 +138,40 @@ def test_broken_check(sandbox: Sandbox, worker: Worker, letter: Path, mode: str)
     assert (0, 1, {}) == (result.charged, sandbox.billed, sandbox.files)
 
 
+def append(path: Path) -> None:
+    """Write to the result, as a check does that adds a mark."""
+    with path.open("ab") as file:
+        file.write(b"% seen")
+
+
+def rewrite(path: Path) -> None:
+    """Write other bytes of the same size."""
+    path.write_bytes(path.read_bytes()[::-1])
+
+
+def remove(path: Path) -> None:
+    """Remove the result itself, not the link to it."""
+    path.resolve().unlink()
+
+
+@pytest.mark.parametrize("change", [append, rewrite, remove])
+def test_check_that_changes_results(
+    sandbox: Sandbox, worker: Worker, letter: Path, mode: str, change: Callable[[Path], None]
+) -> None:
+    """What is published is what the service sent, and is never paid for again."""
+    given: dict[str, Any] = {"source": letter, "destination": letter.parent / "letter.pdf"}
+    kind = ResultLostError if mode == "direct" else ParameterError
+
+    with pytest.raises(kind, match=r"paid \(1 .*result_check changed a result"):
+        worker.convert(mode, result_check=lambda paths: change(paths[0]), **given)
+
+    assert not given["destination"].exists()
+    if mode != "direct":
+        assert 0 == worker.convert(mode, number=2, **given).charged
+        assert b"%PDF" == given["destination"].read_bytes()[:4]
+    assert 1 == sandbox.billed
+
+
 @pytest.mark.parametrize("verdict", ["yes", [], object()])
 def test_check_that_answers_something_else(worker: Worker, letter: Path, verdict: object) -> None:
     """Only True, False and None are answers; no other value publishes anything."""
