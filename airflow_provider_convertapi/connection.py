@@ -171,7 +171,7 @@ class _Reader:
         )
 
     def _secret(self, name: str, value: object) -> str | None:
-        text = str(value).strip() if value is not None else ""
+        text = self._plain(name, value)
         if not text:
             return None
         if set(text) == {"*"}:
@@ -227,12 +227,17 @@ class _Reader:
         """Return the addresses without the spaces that users put between them."""
         value = self._extra.get("client_ip")
         listed = value if isinstance(value, list) else (self._text("client_ip") or "").split(",")
-        return ",".join(text for item in listed if (text := str(item).strip())) or None
+        if not all(isinstance(item, str) for item in listed):
+            raise self._wrong("extra client_ip", "lists something else than text; write it as text")
+        return ",".join(text for item in listed if (text := item.strip())) or None
 
     def _text(self, name: str) -> str | None:
-        value = self._extra.get(name)
-        if isinstance(value, dict | list):
-            raise self._wrong(f"extra {name}", "is not a plain value; write it as text")
+        return self._plain(f"extra {name}", self._extra.get(name))
+
+    def _plain(self, name: str, value: object) -> str | None:
+        """Return the text of a value; None if it is empty, as Airflow's form saves it."""
+        if isinstance(value, bool) or not isinstance(value, str | int | float | None):
+            raise self._wrong(name, "is neither text nor a number; write it as text")
         return None if value is None else str(value).strip() or None
 
     def _number(self, name: str, default: float, *, least: float, most: float) -> float:
@@ -249,6 +254,9 @@ class _Reader:
         return number
 
     def _flag(self, name: str) -> bool:
+        value = self._extra.get(name)
+        if isinstance(value, bool):
+            return value
         text = self._text(name) or "false"
         if text.lower() not in _WORDS:
             raise self._wrong(f"extra {name}", f"is {text!r}; it must be true or false")
@@ -275,7 +283,8 @@ class _Reader:
             host = f"[{host}]"
         url = _split(host if "://" in host else f"{self._scheme()}://{host}")
         name = url.hostname or "" if url else ""
-        is_host = _HOST_NAME.fullmatch(name) or _is_ip(name, 6)
+        # `urlsplit` silently drops line breaks and tabs, which would make another host of it.
+        is_host = host.isprintable() and (_is_host_name(name) or _is_ip(name, 6))
         if not url or url.scheme not in {"http", "https"} or not is_host or _has_more(url):
             raise self._wrong(
                 "host",
@@ -313,6 +322,14 @@ def _has_more(url: SplitResult) -> bool:
     return (
         has_path or bool(url.query or url.fragment) or "@" in url.netloc or url.netloc[-1:] == ":"
     )
+
+
+def _is_host_name(host: str) -> bool:
+    try:
+        host.encode("idna")  # in that form, a name with other letters may be too long
+    except UnicodeError:
+        return False
+    return _HOST_NAME.fullmatch(host) is not None
 
 
 def _is_ip(host: str, version: int) -> bool:
