@@ -11,11 +11,11 @@ import json
 import tempfile
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from airflow_provider_convertapi.api.account import COLUMNS, read_rows, refused_master_token
 from airflow_provider_convertapi.api.endpoints import stream_statistics
-from airflow_provider_convertapi.conversions.values import choice, plain_text
+from airflow_provider_convertapi.conversions.values import plain_text, report_format
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConnectionConfigError,
@@ -36,9 +36,8 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.connection import ConnectionSettings
     from airflow_provider_convertapi.conversions.arguments import PathArgument
+    from airflow_provider_convertapi.conversions.values import ReportFormat
 
-ReportFormat = Literal["csv", "jsonl"]
-REPORT_FORMATS = ("csv", "jsonl")
 
 _MOST_COLUMNS = 100
 
@@ -103,7 +102,7 @@ def write_statistics(
     :param days: the first and the last, `YYYY-MM-DD`.
     :param destination: a file, or a directory when it ends in ``/``.
     """
-    choice("format", kind, REPORT_FORMATS)
+    report_format(kind)
     place = Destination.parse(plain_text("destination", destination))
     place.check_writable()
     [uri] = place.outputs([f"statistics-{days[0]}-{days[1]}.{kind}"])

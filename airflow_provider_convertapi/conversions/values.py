@@ -14,7 +14,7 @@ from enum import Enum
 from functools import partial
 from operator import itemgetter
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_convertapi.api.converters import is_file_parameter
 from airflow_provider_convertapi.api.parameters import did_you_mean, in_message, is_a
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 LEAST_TIMEOUT, MOST_TIMEOUT = 10, 1200
 """Seconds that the service's `Timeout` may be (ConvertAPI's OpenAPI document)."""
+
+ReportFormat = Literal["csv", "jsonl"]
 
 _OURS = {
     "storefile": "it follows from `durable`",
@@ -72,6 +74,12 @@ def choice(name: str, value: object, choices: Sequence[str | None]) -> Any:
         *others, last = [repr(one) for one in choices]
         raise wrong(name, f"is {in_message(value)}; it must be {', '.join(others)} or {last}")
     return value
+
+
+def report_format(value: object) -> ReportFormat:
+    """Return the `format` of an account's report."""
+    kind: ReportFormat = choice("format", value, get_args(ReportFormat))
+    return kind
 
 
 def check_of_results(name: str, value: Any) -> Any:

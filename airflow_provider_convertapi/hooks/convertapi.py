@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     import requests
 
-    from airflow_provider_convertapi.account import ReportFormat
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.api.wire import Endpoint
     from airflow_provider_convertapi.batch.arguments import BatchKeywords, BatchSource
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
         StepArguments,
     )
     from airflow_provider_convertapi.conversions.result import ConversionResult
+    from airflow_provider_convertapi.conversions.values import ReportFormat
 
 __all__ = ["ConvertApiHook"]
 

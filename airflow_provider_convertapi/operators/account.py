@@ -19,13 +19,11 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_convertapi.account import ReportFormat
     from airflow_provider_convertapi.conversions.arguments import PathArgument
+    from airflow_provider_convertapi.conversions.values import ReportFormat
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 __all__ = ["ConvertApiAccountOperator", "ConvertApiStatisticsOperator"]
-
-_FORMATS = ("csv", "jsonl")
 
 
 class ConvertApiAccountOperator(BaseOperator):
@@ -102,10 +100,10 @@ class ConvertApiStatisticsOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if format not in _FORMATS:
-            from airflow_provider_convertapi.storage.uris import wrong
+        if format != "csv":
+            from airflow_provider_convertapi.conversions.values import report_format
 
-            raise wrong("format", f"is {format!r}; write 'csv' or 'jsonl'.")
+            report_format(format)
         self.first_day = first_day
         self.last_day = last_day
         self.destination = destination
