@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 ROUNDS = 7
-SENT, CONVERTED = b"y" * 10_000, b"x" * 20_000
+SENT, CONVERTED = b"y" * 10_000, b"%PDF-1.7\n" + b"x" * 20_000
 PART = (
     b"ConversionCost: 1\r\nContent-Type: application/octet-stream\r\n"
     b'Content-Disposition: attachment; filename="letter.pdf"; size=%d\r\n\r\n%b\r\n'
