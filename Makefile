@@ -111,7 +111,7 @@ lint: .venv/installed ## Check style, types, layers and spelling
 	.venv/bin/codespell $$(git ls-files '*.py' '*.md' '*.toml' Makefile)
 	.venv/bin/validate-pyproject pyproject.toml sandbox/pyproject.toml
 
-bench: .venv/installed ## Measure speed, memory and import time
+bench: .venv/installed .venv-stores/installed ## Measure speed, memory and import time
 	.venv/bin/python dev/bench.py
 
 reference: ## Write docs/reference.md from the docstrings

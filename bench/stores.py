@@ -3,8 +3,8 @@
 Ours stages, publishes and checks a file; the library, or boto3 for S3, only moves it.  Each pair
 runs in turn, once without being timed, since that loads the libraries, and then five times, whose
 medians are compared.  Each store has a process of its own, as a task would: after Azure's library,
-S3's takes longer.  Stores whose library or server is missing are left out: ``make test-stores``
-installs them in ``.venv-stores``.
+S3's takes longer.  It runs in ``.venv-stores``, which has the stores' libraries.  A store whose
+server is missing is left out; ``make test-stores`` installs them.
 
 ``.venv-stores/bin/python bench/stores.py [MEGABYTES] [STORE ...]`` (300).
 """
