@@ -35,8 +35,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.connection import ConnectionSettings
-    from airflow_provider_convertapi.conversions.arguments import PathArgument
-    from airflow_provider_convertapi.conversions.values import ReportFormat
+    from airflow_provider_convertapi.conversions.arguments import PathArgument, ReportFormat
 
 
 _MOST_COLUMNS = 100

@@ -44,7 +44,7 @@ SECTIONS = {
 }
 """The headings, and the module or folder whose `__all__` says what stands below each."""
 
-_ALIASES = ("conversions/arguments.py", "batch/arguments.py", "account.py")
+_ALIASES = ("conversions/arguments.py", "batch/arguments.py")
 """Where the names of types that signatures use are defined."""
 
 _AIRFLOWS = ("get_connection_form_widgets", "get_ui_field_behaviour", "open_session", "get_conn")

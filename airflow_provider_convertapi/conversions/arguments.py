@@ -18,6 +18,9 @@ from typing import Any, Literal, NotRequired, Protocol, Required, TypedDict
 OnQuota = Literal["fail", "raise"]
 """What happens when no conversions are left."""
 
+ReportFormat = Literal["csv", "jsonl"]
+"""The format of a report of the account's conversions."""
+
 Seconds = float | timedelta
 
 

@@ -14,10 +14,11 @@ from enum import Enum
 from functools import partial
 from operator import itemgetter
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_convertapi.api.converters import is_file_parameter
 from airflow_provider_convertapi.api.parameters import did_you_mean, in_message, is_a
+from airflow_provider_convertapi.conversions.arguments import ReportFormat
 from airflow_provider_convertapi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 LEAST_TIMEOUT, MOST_TIMEOUT = 10, 1200
 """Seconds that the service's `Timeout` may be (ConvertAPI's OpenAPI document)."""
-
-ReportFormat = Literal["csv", "jsonl"]
 
 _OURS = {
     "storefile": "it follows from `durable`",

@@ -36,13 +36,13 @@ if TYPE_CHECKING:
         ConversionKeywords,
         OnQuota,
         PathArgument,
+        ReportFormat,
         ResultCheck,
         Seconds,
         SourceArgument,
         StepArguments,
     )
     from airflow_provider_convertapi.conversions.result import ConversionResult
-    from airflow_provider_convertapi.conversions.values import ReportFormat
 
 __all__ = ["ConvertApiHook"]
 

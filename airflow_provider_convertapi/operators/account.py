@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_convertapi.conversions.arguments import PathArgument
-    from airflow_provider_convertapi.conversions.values import ReportFormat
+    from airflow_provider_convertapi.conversions.arguments import PathArgument, ReportFormat
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
 __all__ = ["ConvertApiAccountOperator", "ConvertApiStatisticsOperator"]
