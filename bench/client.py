@@ -1,9 +1,9 @@
-"""What the client's own ways are worth for a small file, each beside the way of the library.
+"""What our own code for HTTP saves on a small file, compared with what the library does.
 
-A service in a process of its own answers at once, so that only the client's time is measured.  A
-file is converted directly by the hook, from the disk to the disk: as it is, then without one way
-at a time, then by a bare loop with `requests`.  The rounds take turns, and the best of each counts.
-There is no limit: a way that is worth less than 5 % of a file's time should go.
+A service in a process of its own answers at once, so that only the client's time is measured.  The
+hook converts a file directly, from disk to disk: first as always, then with one of our replacements
+switched off at a time.  A bare loop with `requests` does the same.  The rounds take turns, and the
+best of each counts.  There is no limit: a replacement that saves less than 5 % should go.
 
 ``python bench/client.py [FILES]`` (300 a round).
 """
@@ -84,7 +84,7 @@ def ways(url: str, folder: Path) -> dict[str, Convert]:
     ours, with_library_heads, forgetful = ConvertApiHook(), ConvertApiHook(), ConvertApiHook()
     with_library_heads.open_session().client.session.mount("http://", HTTPAdapter(max_retries=0))
     return {
-        "as it is": lambda: convert(ours),
+        "ours": lambda: convert(ours),
         "heads read by http.client": lambda: convert(with_library_heads),
         "environment read each time": reading_the_environment,
         "a bare loop with requests": bare(url, source, target),
@@ -144,9 +144,9 @@ def main(files: int = 300) -> None:
             best = measure(ways(url, folder), files)
         finally:
             service.terminate()
-    ours = best["as it is"]
+    ours = best["ours"]
     for way, took in best.items():
-        print(f"{way:28} {took:.3f} ms a file, {took / ours:.2f} of what it is")
+        print(f"{way:28} {took:.3f} ms a file, {took / ours:.2f} times as much as ours")
 
 
 if __name__ == "__main__":
