@@ -229,9 +229,9 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         session = self._open_session(context)
         session.new_board = board_of(context, self._logger)
         cancels = self.cancel_on_kill and session.task.is_last
-        # A plan never resumes, and must work without a connection, which the digest needs.
-        asked = "" if self.plan_only else self._asked(session)
-        if not self.plan_only:
+        asked = ""
+        if not self.plan_only:  # it never resumes, and must work without a connection and its key
+            asked = self._asked(session)
             self._note_digest(session)
         self._batch_run = Batch(session, request, cancels=cancels, asked=asked)
         return self._batch_run

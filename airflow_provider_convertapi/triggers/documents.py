@@ -234,6 +234,8 @@ class _Looks(SharedStreamProducer):
             yield look, look
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
+        # An error here would end all watchers of the source (`airflow/triggers/shared_stream.py`),
+        # so `_Memory.keep` raises none.
         for item in batch:
             if not item.outcome.failed:  # after a failure a watcher's event may have been lost
                 await item.broker_payload.keep()
