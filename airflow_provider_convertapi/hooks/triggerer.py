@@ -85,16 +85,6 @@ async def read_settings(hook: ConvertApiHook) -> ConnectionSettings:
     return settings
 
 
-def _sign(settings: ConnectionSettings) -> str:
-    return mint(
-        settings.api_token,
-        settings.kid or "",
-        now=surroundings().clock.time(),
-        lifetime=settings.jwt_lifetime,
-        client_ip=settings.client_ip,
-    )
-
-
 async def _mask(secret: str) -> None:
     """Register a secret with Airflow's masker, whose synchronous call would block the loop."""
     try:
@@ -137,7 +127,17 @@ class _Shared:
             return self._current.get() or self._current.set(await self._new_token(), since)
 
     async def _new_token(self) -> str:
-        token = await self._ask() if self._current.remote else _sign(self._settings)
+        settings = self._settings
+        if self._current.remote:
+            token = await self._ask()
+        else:
+            token = mint(
+                settings.api_token,
+                settings.kid or "",
+                now=surroundings().clock.time(),
+                lifetime=settings.jwt_lifetime,
+                client_ip=settings.client_ip,
+            )
         await _mask(token)
         return token
 

@@ -74,11 +74,6 @@ class Job:
         return is_ok(self.final)
 
     @property
-    def has_failed(self) -> bool:
-        """Tell whether it has ended without results."""
-        return status_of(self.final) >= 400
-
-    @property
     def cost(self) -> int | None:
         """Return the cost in its result; None if it has none."""
         return whole_number(fields_of(self.final).get("ConversionCost"))
@@ -250,7 +245,8 @@ class Jobs:
                 self._find_lost(job)
             if job.stores and job.final is None and job.is_accepted:
                 self.follow(job)  # the ids of its results are known only after its end
-            if job.stores and not job.is_done and job.is_accepted and not job.has_failed:
+            ended = job.is_done or status_of(job.final) >= 400
+            if job.stores and job.is_accepted and not ended:
                 left.append("results of a job that never told them")
             if status_of(self.delete(job.id)) not in {200, 404}:
                 left.append("a job's record")

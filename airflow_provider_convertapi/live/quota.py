@@ -50,13 +50,9 @@ def note_failure(check: Check, job: Job, what: str) -> None:
     elif is_throttled(answer):
         check.money.stopped = f"{what} was refused again and again as throttled ({told(answer)})"
     else:
-        check.money.stopped = f"{what} was not converted ({_why(job, answer)})"
-
-
-def _why(job: Job, answer: Response | None) -> str:
-    if job.vanished:
-        return "it was known, and forgotten before its result could be read"
-    return told(answer)
+        forgotten = "it was known, and forgotten before its result could be read"
+        why = forgotten if job.vanished else told(answer)
+        check.money.stopped = f"{what} was not converted ({why})"
 
 
 def note_refusal(check: Check, answer: Response, where: str) -> None:

@@ -17,8 +17,6 @@ from airflow_provider_convertapi.errors import ConvertApiError, TransportError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import requests
-
     from airflow_provider_convertapi.api.wire import Request, Response
     from airflow_provider_convertapi.clock import Clock
 
@@ -106,7 +104,7 @@ class Wire:
             with self._client.session.request(
                 method,
                 url,
-                auth=_no_credentials,
+                auth=lambda request: request,  # or `requests` would send those of a `.netrc`
                 timeout=self.http_timeout,
                 allow_redirects=False,
                 stream=True,
@@ -131,7 +129,7 @@ class Wire:
         self._secret = secret
         began = self.clock.time()
         try:
-            answer = self._client.send(Endpoint(request, _as_it_is))
+            answer = self._client.send(Endpoint(request, lambda response: response))
         except TransportError as error:
             self.trouble = str(error)
             return None, error.sent
@@ -168,14 +166,6 @@ class Wire:
     def doubt(self) -> float:
         """Return by how many seconds `ahead` may be wrong."""
         return 0.0 if math.isinf(self._most) else (self._most - self._least) / 2
-
-
-def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
-def _as_it_is(response: Response) -> Response:
-    return response
 
 
 def status_of(answer: Response | None) -> int:
