@@ -127,6 +127,7 @@ class Jobs:
         self.ids.add(job.id)
         request = submission(pair, fields, job.id, stores=stores)
         for attempt in range(THROTTLED_TRIES):
+            # Here, too: `clean` follows a job whose POST was interrupted, since it may exist.
             job.born = self.wire.clock.monotonic()
             job.submitted = self.wire.once(request, self.secret())
             job.born = self.wire.clock.monotonic()
