@@ -27,7 +27,6 @@ PARTS = "the cost of each part of an answer"
 SLOTS, RUNNING = "the plan's slots", "a running job that is deleted"
 _PART_COST = re.compile(rb"^ConversionCost:[ \t]*(\d{1,9})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _DEBIT_WAIT, _DEBIT_LOOKS = 5.0, 10
-_INPUTS = 3
 
 
 # --- a damaged document ---------------------------------------------------------------------------
@@ -222,8 +221,7 @@ def _debit(check: Check, cost: int, *, patient: bool) -> int | None:
 
 def _submit_beside(check: Check, job: Job) -> Job | None:
     """Submit an archive of three files while a job runs, if it is allowed."""
-    unit = check.money.unit
-    if not check.money.may((1 + _INPUTS) * unit):
+    if not _may_archive(check):
         check.jobs.look(job)
         return None
     seen = len(check.wire.refused)
@@ -242,6 +240,11 @@ def _submit_beside(check: Check, job: Job) -> Job | None:
     return archive
 
 
+def _may_archive(check: Check) -> bool:
+    # At worst the long job, which is not measured yet, and each input of the archive are billed.
+    return check.money.may((1 + prices.INPUT_COUNT) * check.money.unit)
+
+
 def _submit_archive(check: Check, may_repeat: Callable[[], bool]) -> Job:
     fields = [(f"Files[{index}]", document) for index, document in enumerate(texts())]
     return check.jobs.submit(("file", "zip"), fields, stores=True, may_repeat=may_repeat)
@@ -250,7 +253,7 @@ def _submit_archive(check: Check, may_repeat: Callable[[], bool]) -> Job:
 def _follow_archive(check: Check, archive: Job | None) -> int:
     """Use the archive for questions that other jobs could not answer; return its cost."""
     if archive is not None and is_throttled(archive.submitted):
-        archive = _submit_archive(check, lambda: check.money.may((1 + _INPUTS) * check.money.unit))
+        archive = _submit_archive(check, may_repeat=lambda: _may_archive(check))
     if archive is None or not archive.is_accepted:
         return 0
     check.follow(archive)
