@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.live.documents import Document
     from airflow_provider_convertapi.live.jobs import Job
 
+# ConvertAPI's OpenAPI document has all of them but the last, which is known from third parties.
 HOSTS = tuple(
     f"https://{name}.convertapi.com"
     for name in ("v2", "eu-v2", "uk-v2", "us-v2", "ca-v2", "as-v2", "au-v2", "jp-v2")

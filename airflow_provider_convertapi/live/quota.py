@@ -24,7 +24,7 @@ _NO_QUOTA = (
     "the account has conversions left, and they are not used up for this; to ask, name a second "
     "connection whose token has a usage limit of 1: --limited-conn-id"
 )
-_INACTIVE = 4015
+_INACTIVE = 4015  # https://docs.convertapi.com/docs/response-codes
 
 
 def is_quota(answer: Response | None) -> TypeGuard[Response]:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _TRIES = 4
 _THROTTLED = frozenset({429, 503})
 _WAITS = (5.0, 10.0, 15.0, 15.0)
-"""Seconds between tries of a throttled request, as ConvertAPI advises."""
+"""Seconds between tries of a throttled request, as ConvertAPI advises:
+https://docs.convertapi.com/docs/throttle-and-fallback"""
 _LONGEST_WAIT = 60.0
 THROTTLED_TRIES = 8
 """How often a throttled conversion is submitted, which takes two minutes."""

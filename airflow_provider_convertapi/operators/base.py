@@ -85,7 +85,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         """
         given = values_of(arguments, type(arguments)) | own
         # One update, because a DAG file has many tasks: Airflow's `__setattr__` would run for each
-        # attribute, and has nothing to do here.
+        # attribute, and has nothing to do before `__init__` ends (`airflow/sdk/bases/operator.py`).
         vars(self).update(given, _arguments_class=type(arguments), _session=None, _digest="")
         self._check_declared(given)
 
@@ -248,6 +248,8 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
             settle=session.settle,
             jobs=[job.to_list() for job in jobs],
             cancel_on_kill=self.cancel_on_kill,
+            # Templates render anew, and the DAG file may change, while the task is deferred: the
+            # resumed task must not publish this job's result under another name.
             asked=self._asked(session),
             sealed_source=self._sealed_source(session),
             **how,

@@ -245,6 +245,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
 
     def _end(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         batch = self._batch_run
+        # Without a place, an alias among the outlets gets no event, which would start DAGs in vain.
         made = batch.request.destination.uri if batch and summary["converted"] else None
         self._note_outlets(context, made)
         context["ti"].xcom_push(key="conversion_cost", value=summary["cost"])

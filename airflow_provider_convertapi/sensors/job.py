@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConvertApiJobSensor"]
 
+# https://docs.convertapi.com/docs/async-conversions
 _JOB_ID = re.compile(r"[a-z0-9]{32}")
 _HIDDEN = "***"
 
