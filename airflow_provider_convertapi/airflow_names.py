@@ -86,22 +86,24 @@ __all__ = [
     "task_decorator_factory",
 ]
 
-_EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")
+_EXCEPTIONS = ("airflow.sdk.exceptions", "airflow.exceptions")  # the first from 3.2 on
 
-# The name after a colon is the one in that older module.
+# The name after a colon is the one in that older module.  A comment names the first Airflow that
+# has the name in its newest module; it is 3.0 where there is none.  The newest comes first, since
+# Airflow 3 still has some of the older modules, and warns that they are deprecated.
 _HOMES: dict[str, tuple[str, ...]] = {
     "AirflowFailException": _EXCEPTIONS,
     "AirflowNotFoundException": _EXCEPTIONS,
     "AirflowOptionalProviderFeatureException": _EXCEPTIONS,
     "AirflowSensorTimeout": _EXCEPTIONS,
     "AirflowSkipException": _EXCEPTIONS,
-    "AirflowTaskTerminated": _EXCEPTIONS,  # raised by Airflow 2 where a task is told to stop
+    "AirflowTaskTerminated": _EXCEPTIONS,
     "AirflowTaskTimeout": _EXCEPTIONS,
     "Asset": ("airflow.sdk", "airflow.datasets:Dataset"),
     "AssetAlias": ("airflow.sdk", "airflow.datasets:DatasetAlias"),
     "BaseAsset": ("airflow.sdk.definitions.asset", "airflow.datasets:BaseDataset"),
-    "BaseEventTrigger": ("airflow.triggers.base",),  # 3.0
-    "BaseHook": ("airflow.sdk", "airflow.hooks.base"),
+    "BaseEventTrigger": ("airflow.triggers.base",),
+    "BaseHook": ("airflow.sdk", "airflow.hooks.base"),  # 3.1
     "BaseOperator": ("airflow.sdk", "airflow.models.baseoperator"),
     "BaseOperatorLink": ("airflow.sdk", "airflow.models.baseoperatorlink"),
     "BaseSensorOperator": ("airflow.sdk", "airflow.sensors.base"),
@@ -111,18 +113,18 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "RetryDecision": ("airflow.sdk",),  # 3.3
     "RetryPolicy": ("airflow.sdk",),  # 3.3
     "SharedStreamProducer": ("airflow.triggers.shared_stream",),  # 3.3
-    "Stats": ("airflow.sdk.observability.stats", "airflow.stats"),
+    "Stats": ("airflow.sdk.observability.stats", "airflow.stats"),  # 3.2
     "amask_secret": ("airflow.sdk.log",),  # 3.3
     "attach": ("airflow.sdk.io", "airflow.io.store"),
-    "conf": ("airflow.sdk.configuration", "airflow.configuration"),
-    "context_merge": ("airflow.sdk.definitions.context", "airflow.utils.context"),
-    "determine_kwargs": ("airflow.sdk.bases.decorator", "airflow.utils.operator_helpers"),
+    "conf": ("airflow.sdk.configuration", "airflow.configuration"),  # 3.2
+    "context_merge": ("airflow.sdk.definitions.context", "airflow.utils.context"),  # 3.1
+    "determine_kwargs": ("airflow.sdk.bases.decorator", "airflow.utils.operator_helpers"),  # 3.2
     "get_current_context": ("airflow.sdk", "airflow.operators.python"),
-    "has_fs": ("airflow.sdk.io.fs", "airflow.sdk.io", "airflow.io"),
+    "has_fs": ("airflow.sdk.io.fs", "airflow.io"),  # 3.1
     "incr": ("airflow.sdk.observability.stats",),  # 3.3
     "mask_secret": (
-        "airflow.sdk.log",
-        "airflow.sdk.execution_time.secrets_masker",
+        "airflow.sdk.log",  # 3.1: it also tells the supervisor, which writes the task's log
+        "airflow.sdk.execution_time.secrets_masker",  # 3.0
         "airflow.utils.log.secrets_masker",
     ),
     "task_decorator_factory": ("airflow.sdk.bases.decorator", "airflow.decorators.base"),

@@ -39,6 +39,7 @@ def get_provider_info() -> dict[str, Any]:
         ],
         "task-decorators": [
             {
+                # Airflow's schema calls it `path`; `airflow/providers_manager.py` reads this name.
                 "class-name": "airflow_provider_convertapi.decorators.convertapi.convertapi_task",
                 "name": "convertapi",
             }

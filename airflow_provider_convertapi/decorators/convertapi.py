@@ -30,7 +30,7 @@ _NOT_YET = "{{ 'what the function returns' }}"
 
 _MOST_SEALED = 32 * 1024
 """The most characters of a sealed source among a trigger's arguments, for all of which MySQL has
-64 KiB."""
+64 KiB (`Trigger.encrypted_kwargs` in `airflow/models/trigger.py` is a TEXT)."""
 
 
 def convertapi_task(
@@ -59,6 +59,8 @@ class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
 
     __supports_durable_execution: ClassVar[bool] = True
     custom_operator_name = "@task.convertapi"
+    # The source is known only after the function has run, so Airflow 3 stores the rendered fields
+    # once more at the end (`finalize` in `airflow/sdk/execution_time/task_runner.py`).
     overwrite_rtif_after_execution = True
     template_fields: Sequence[str] = [*ConvertApiOperator.template_fields, "op_args", "op_kwargs"]
     template_fields_renderers = {  # noqa: RUF012 - Airflow reads it from the class
@@ -81,12 +83,14 @@ class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
         return ConvertApiOperator.execute(self, context)
 
     def execute_complete(self, context: Context, event: Any = None) -> list[str]:
-        """Collect the job that the trigger waited for; the function is not called again."""
+        """Collect the job that the trigger waited for, with what the function returned before."""
         from airflow_provider_convertapi.conversions.deferral import JobEvent
 
         with self._explicit_failures(is_resumed=True):
             sealed = self._unsealed(context, JobEvent.parse(event, expected=None))
         if sealed is None:
+            # It was too long, so the function runs again.  If it returns another source now, the
+            # comparison with what the trigger was asked stops the task: nothing is published.
             self._call(context)
         else:
             self.source = sealed

@@ -110,6 +110,9 @@ class ConvertApiHook(BaseHook):
                 settle=settle_time(),
                 clock=surroundings().clock,
                 new_pool=surroundings().new_pool,
+                # Both are BaseExceptions, which no `except Exception` stops.  The first is raised
+                # by Airflow 2's handler of SIGTERM (`airflow/models/taskinstance.py`); that of
+                # Airflow 3 only calls `on_kill`.
                 time_is_up=(AirflowTaskTerminated, AirflowTaskTimeout),
                 log=log or self._logger,
                 count=count,
@@ -135,7 +138,7 @@ class ConvertApiHook(BaseHook):
             settings.base_url,
             self._credentials.secret,
             renew=self._credentials.renew,
-            both_refused=self._credentials.both_refused,
+            both_refused=self._credentials.current.both_refused,
             http_timeout=settings.http_timeout,
             pause=self._pause,
             clock=outside.clock.time,
@@ -161,6 +164,8 @@ class ConvertApiHook(BaseHook):
     def get_conn(self) -> requests.Session:
         """Return a `requests.Session` that sends the token to the connection's host only."""
         with explicit_failures():
+            # Made now: an error that comes later, from a request in the caller's code, would not be
+            # one of our failures, and would use up the task's retries.
             self._credentials.secret(Credential.TOKEN)
             return self._client.session
 

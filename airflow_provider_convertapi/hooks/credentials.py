@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_provider_convertapi.api.wire import Endpoint
-    from airflow_provider_convertapi.errors import AuthenticationError
 
 _LIFETIME_MARGIN = 60
 """Seconds that a JWT outlives the task's `execution_timeout`."""
@@ -92,7 +91,7 @@ class Credentials:
         self.lifetime = settings.jwt_lifetime
         if execution_timeout is not None:
             self.lifetime = min(self.lifetime, int(execution_timeout) + _LIFETIME_MARGIN)
-        self._current = auth.CurrentToken(self.lifetime, clock, settings.auth == "jwt_remote")
+        self.current = auth.CurrentToken(self.lifetime, clock, settings.auth == "jwt_remote")
         self._renewing = threading.Lock()
 
     def secret(self, kind: Credential) -> str:
@@ -103,35 +102,25 @@ class Credentials:
             return self._settings.api_token
         with self._renewing:  # one JWT for all threads: Airflow's masker keeps each one for ever
             since = self._clock()
-            return self._current.get() or self._current.set(self._next(), since)
+            return self.current.get() or self.current.set(self._next(), since)
 
     def renew(self, refused: str) -> bool:
         """Stop using a JWT that was refused; False if there are no JWTs to renew."""
         if self._settings.auth == "api_token":
             return False
         with self._renewing:
-            if self._current.turn(refused):
+            if self.current.turn(refused):
                 self._say(turned_to_the_service(self._settings.conn_id))
         return True
-
-    @property
-    def turned(self) -> bool:
-        """Whether the service issues the JWTs, because one that was signed here was refused."""
-        return self._current.turned
-
-    def both_refused(
-        self, first: AuthenticationError, last: AuthenticationError
-    ) -> AuthenticationError:
-        """Return the error of a request that was refused with one JWT and then with the next."""
-        return self._current.both_refused(first, last)
 
     def _next(self) -> str:
         try:
             return self.new_token()
         except ConvertApiError as error:
-            if error.transient or not self._current.turned:
+            # A lost or throttled answer says nothing about the JWTs that the service issues.
+            if error.transient or not self.current.turned:
                 raise
-            raise self._current.turn_back(error) from None
+            raise self.current.turn_back(error) from None
 
     def new_token(self, lifetime: int | None = None, client_ip: str | None = None) -> str:
         """Return a fresh JWT that Airflow masks.
@@ -145,7 +134,7 @@ class Credentials:
             raise ConnectionConfigError(
                 f"Connection {settings.conn_id!r}: login (the Kid) is empty, and a JWT needs it."
             )
-        if self._current.remote:
+        if self.current.remote:
             token = self._ask(endpoints.request_token(settings.kid, lifetime, client_ip))
         else:
             token = auth.mint(

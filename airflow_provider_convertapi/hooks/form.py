@@ -37,7 +37,8 @@ def _form() -> dict[str, Any]:
 
 
 def _widget(field: dict[str, Any]) -> Any:
-    # These exact paths: Airflow 3.1 puts stand-ins there where WTForms is not installed.
+    # These exact paths: Airflow 3.1 puts stand-ins there where WTForms is not installed
+    # (`HookMetaService` in `airflow/api_fastapi/core_api/services/ui/connections.py`).
     from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
     from wtforms import BooleanField, IntegerField, PasswordField, StringField
     from wtforms.validators import NumberRange, Optional, any_of

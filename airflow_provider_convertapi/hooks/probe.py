@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.connection import ConnectionSettings
 
 _TEST_TIMEOUT = 10.0
-"""Seconds; the test runs in the web server, which must not hang if the host is dead."""
+"""Seconds; Airflow's web or API server runs the test in its own process, which must not hang if the
+host is dead (`airflow/api_fastapi/core_api/routes/public/connections.py`)."""
 
 
 def download(client: Client, file_id: str, destination: Any, log: logging.Logger) -> str:
@@ -59,7 +60,7 @@ def probe(settings: ConnectionSettings, client: Client, log: logging.Logger) -> 
     )
     credentials = Credentials(settings, None, quick.call, client.clock, log.warning)
     quick.token, quick.renew = credentials.secret, credentials.renew
-    quick.both_refused = credentials.both_refused
+    quick.both_refused = credentials.current.both_refused
     try:
         found = [_prove_credential(settings, quick, credentials)]
         if settings.master_token:
@@ -82,7 +83,7 @@ def _prove_credential(settings: ConnectionSettings, client: Client, used: Creden
             error.code,
         ) from None
     match settings.auth:
-        case "jwt" if used.turned:
+        case "jwt" if used.current.turned:
             shown = (
                 "refuses the JWTs that are signed here, and accepts those that POST /token/jwt "
                 "issues: after the first refusal a task asks for one. With extra auth set to "

@@ -17,6 +17,7 @@ from airflow_provider_convertapi.api.wire import Credential
 from airflow_provider_convertapi.connection import ConnectionSettings
 from airflow_provider_convertapi.errors import ConvertApiError
 from airflow_provider_convertapi.hooks.credentials import turned_to_the_service
+from airflow_provider_convertapi.hooks.masking import mask
 from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ async def _look_up(hook: ConvertApiHook) -> Connection:
     which may fail while another trigger waits for an answer from the supervisor.  Airflow 3.3.2
     fixed that and added `aextra_dejson`; with older versions a thread does the lookup.
     """
+    # The failure is Airflow's `DeadlockImminentError` (`airflow/sdk/execution_time/comms.py`), a
+    # BaseException, so `ConvertApiTrigger.run` would not turn it into an event.
     from airflow_provider_convertapi.airflow_names import Connection
 
     if hasattr(Connection, "aextra_dejson"):
@@ -82,16 +85,6 @@ async def read_settings(hook: ConvertApiHook) -> ConnectionSettings:
     return settings
 
 
-def _sign(settings: ConnectionSettings) -> str:
-    return mint(
-        settings.api_token,
-        settings.kid or "",
-        now=surroundings().clock.time(),
-        lifetime=settings.jwt_lifetime,
-        client_ip=settings.client_ip,
-    )
-
-
 async def _mask(secret: str) -> None:
     """Register a secret with Airflow's masker, whose synchronous call would block the loop."""
     try:
@@ -99,9 +92,7 @@ async def _mask(secret: str) -> None:
     except ImportError:  # Airflow before 3.3
         from asgiref.sync import sync_to_async
 
-        from airflow_provider_convertapi.airflow_names import mask_secret
-
-        await sync_to_async(mask_secret)(secret)
+        await sync_to_async(mask)(secret)
     else:
         await amask_secret(secret)
 
@@ -130,12 +121,23 @@ class _Shared:
             return self._settings.master_token or ""
         if kind is Credential.API_TOKEN or self._settings.auth == "api_token":
             return self._settings.api_token
+        # Under a lock, so that a thousand triggers that begin at once request one JWT.
         async with self._renewing:
             since = surroundings().clock.time()
             return self._current.get() or self._current.set(await self._new_token(), since)
 
     async def _new_token(self) -> str:
-        token = await self._ask() if self._current.remote else _sign(self._settings)
+        settings = self._settings
+        if self._current.remote:
+            token = await self._ask()
+        else:
+            token = mint(
+                settings.api_token,
+                settings.kid or "",
+                now=surroundings().clock.time(),
+                lifetime=settings.jwt_lifetime,
+                client_ip=settings.client_ip,
+            )
         await _mask(token)
         return token
 
@@ -178,5 +180,6 @@ async def shared_client(settings: ConnectionSettings) -> AsyncIterator[AsyncClie
     finally:
         shared.users -= 1
         if not shared.users:
+            # Before `close`, which waits: a trigger that begins meanwhile must get a new client.
             del _clients[key]
             await shared.client.close()

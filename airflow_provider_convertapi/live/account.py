@@ -9,10 +9,10 @@ import secrets
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api import endpoints
-from airflow_provider_convertapi.api.wire import Request, error_code
+from airflow_provider_convertapi.api.wire import Request
 from airflow_provider_convertapi.errors import TransportError, UnexpectedAnswerError
 from airflow_provider_convertapi.live.documents import Document
-from airflow_provider_convertapi.live.wire import is_ok, told
+from airflow_provider_convertapi.live.wire import code_of, is_ok, status_of, told
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.api.wire import Response
@@ -39,7 +39,7 @@ def _ask_for_unknown_token(check: Check) -> None:
         "an unknown token",
         f"GET /convert/docx/to/pdf with a random token: {told(answer)}",
     )
-    code = None if answer is None else error_code(answer)
+    code = code_of(answer)
     if answer is None:
         raise TransportError(
             f"{check.settings.base_url}, of connection {check.settings.conn_id!r}, gave no answer; "
@@ -72,21 +72,15 @@ def _ask_for_account(check: Check) -> None:
         return
     account = check.money.account
     active = account.get("Active")
-    left = _remaining(account)
     if isinstance(active, bool):
-        reading = ("active" if active else "not active") + f"; {left} conversions are left"
+        left = check.money.left_at_first
+        left_told = "an unknown number of" if left is None else left
+        reading = ("active" if active else "not active") + f"; {left_told} conversions are left"
         meaning = "" if active else "Nothing can be converted until it is activated."
         check.know(_Q, "the account", reading, "GET /user", meaning, account_active=active)
     old = bool(_OLD_FIELDS & {name.lower() for name in account})
     reading = "are told" if old else "are not told"
     check.know(_Q, "account fields of earlier years", reading, "GET /user", legacy_user_fields=old)
-
-
-def _remaining(account: dict[str, object]) -> object:
-    total, used = account.get("ConversionsTotal"), account.get("ConversionsConsumed")
-    if isinstance(total, int) and isinstance(used, int):
-        return total - used
-    return "an unknown number of"
 
 
 def _say_clock(check: Check) -> None:
@@ -104,23 +98,20 @@ def _say_clock(check: Check) -> None:
 
 
 def _ask_for_documents(check: Check) -> None:
-    wire, secret = check.wire, check.keys.secret()
-    missing = wire.free(Request("GET", f"/async/job/{secrets.token_hex(16)}"), secret)
-    if missing is None or missing.status != 404:
+    missing = check.jobs.ask(secrets.token_hex(16))
+    if status_of(missing) != 404:
         check.unclear(2, "an unknown job", "it is not answered with 404", told(missing))
     else:
-        body = "json" if error_code(missing) is not None else "empty"
+        body = "json" if code_of(missing) is not None else "empty"
         reading = f"404, {'with a Code' if body == 'json' else 'without a Code'}"
         check.know(2, "an unknown job", reading, told(missing), not_found_body=body)
     file_id = secrets.token_hex(16)
     first, second = Document("check.txt", b"first"), Document("check.txt", b"the second")
-    check.jobs.files.add(file_id)
-    check.jobs.ids.add(file_id)
-    stored = wire.free(endpoints.upload(first, file_id).request, secret)
+    stored = check.jobs.store(file_id, first)
     if not is_ok(stored):
         check.unclear(_Q, "an upload", "it is not accepted", told(stored))
         return
-    again = wire.free(endpoints.upload(second, file_id).request, secret)
+    again = check.jobs.store(file_id, second)
     _say_known_file(check, again, _content(check, file_id))
     _ask_for_ranges(check, file_id)
     check.jobs.remove(file_id)
@@ -128,7 +119,7 @@ def _ask_for_documents(check: Check) -> None:
 
 def _content(check: Check, file_id: str) -> bytes | None:
     answer = check.wire.free(endpoints.download(file_id).request, check.keys.secret())
-    return answer.body if answer is not None and is_ok(answer) else None
+    return answer.body if is_ok(answer) else None
 
 
 def _say_known_file(check: Check, again: Response | None, content: bytes | None) -> None:
@@ -137,7 +128,7 @@ def _say_known_file(check: Check, again: Response | None, content: bytes | None)
     if is_ok(again) and content == b"the second":
         meaning = "A later try may send an input again under its id."
         check.know(_Q, name, "it replaces the document", evidence, meaning, known_file_id="replace")
-    elif again is not None and again.status == 400 and content == b"first":
+    elif status_of(again) == 400 and content == b"first":
         meaning = "A later try looks for the upload first, so it is not refused."
         check.know(_Q, name, "it is refused", evidence, meaning, known_file_id="refuse")
     else:
@@ -147,9 +138,10 @@ def _say_known_file(check: Check, again: Response | None, content: bytes | None)
 def _ask_for_ranges(check: Check, file_id: str) -> None:
     request = Request("GET", f"/d/{file_id}", accept="*/*", headers={"Range": "bytes=2-"})
     answer = check.wire.free(request, check.keys.secret())
-    if answer is None or answer.status not in {200, 206}:
+    status = status_of(answer)
+    if status not in {200, 206}:
         check.unclear(_Q, "byte ranges of downloads", "the answer shows neither", told(answer))
         return
-    served = answer.status == 206
+    served = status == 206
     reading = "are served" if served else "are ignored"
     check.know(_Q, "byte ranges of downloads", reading, told(answer), byte_ranges=served)

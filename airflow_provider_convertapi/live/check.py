@@ -6,6 +6,7 @@ This module may change from release to release.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.ids import JobIds
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.live.documents import Document
     from airflow_provider_convertapi.live.jobs import Job
 
+# ConvertAPI's OpenAPI document has all of them but the last, which is known from third parties.
 HOSTS = tuple(
     f"https://{name}.convertapi.com"
     for name in ("v2", "eu-v2", "uk-v2", "us-v2", "ca-v2", "as-v2", "au-v2", "jp-v2")
@@ -110,6 +112,10 @@ class Check:
         why = why or self.money.stopped or "it needs more conversions than are allowed"
         self.facts.append(Fact(question, name, NOT_ASKED, why))
 
+    def has(self, name: str) -> bool:
+        """Tell whether there is an entry of a fact, known or not."""
+        return any(fact.name == name for fact in self.facts)
+
     def is_settled(self, name: str) -> bool:
         """Tell whether a fact is known already."""
         return any(fact.name == name and fact.state == KNOWN for fact in self.facts)
@@ -142,19 +148,16 @@ class Check:
 
         :param worst: the most conversions that it can take.
         """
-
-        def submit(known_id: str | None) -> Job:
-            return self.jobs.submit(
-                pair,
-                fields,
-                stores=stores,
-                job_id=known_id,
-                may_repeat=lambda: self.money.may(worst),
-            )
-
-        job = submit(job_id)
+        submit = partial(
+            self.jobs.submit,
+            pair,
+            fields,
+            stores=stores,
+            may_repeat=lambda: self.money.may(worst),
+        )
+        job = submit(job_id=job_id)
         if job.submitted is None and not job.is_accepted and self.money.measure(1) == 0:
-            return submit(job.id) if self.money.may(worst) else job
+            return submit(job_id=job.id) if self.money.may(worst) else job
         return job
 
     def follow(self, job: Job) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.api.forms import FormBody
-from airflow_provider_convertapi.api.wire import Request, error_code, whole_number
+from airflow_provider_convertapi.api.wire import whole_number
 from airflow_provider_convertapi.live import prices, quota, records
 from airflow_provider_convertapi.live.documents import damaged, long_document, pdf, texts
-from airflow_provider_convertapi.live.wire import is_ok, is_throttled, told
+from airflow_provider_convertapi.live.jobs import direct
+from airflow_provider_convertapi.live.money import told_debit
+from airflow_provider_convertapi.live.wire import code_of, is_ok, is_throttled, status_of, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,6 @@ PARTS = "the cost of each part of an answer"
 SLOTS, RUNNING = "the plan's slots", "a running job that is deleted"
 _PART_COST = re.compile(rb"^ConversionCost:[ \t]*(\d{1,9})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _DEBIT_WAIT, _DEBIT_LOOKS = 5.0, 10
-_INPUTS = 3
 
 
 # --- a damaged document ---------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def _say_throttled(check: Check) -> None:
     last = min(beside, key=lambda refused: refused.beside) if beside else check.wire.refused[-1]
     evidence = f"{last.status} while {last.beside} conversion(s) of this check were open"
     status = last.status
-    after = whole_number(last.retry_after) if last.retry_after is not None else None
+    after = whole_number(last.retry_after)
     if not last.beside:
         why = "it was refused while nothing of this check was open: overloaded, or others use it"
         check.unclear(10, SLOTS, why, evidence)
@@ -73,12 +73,10 @@ def _say_failure(check: Check, job: Job) -> None:
         check.money.took(1)
     check.money.learn(debited)
     answer = job.final if job.final is not None else job.submitted
-    evidence = f"POST: {told(job.submitted)}; GET: {told(job.final)}; ConversionsConsumed " + (
-        "not measured" if debited is None else f"+{debited}"
-    )
-    if answer is not None and answer.status in {400, 415}:
+    evidence = f"POST: {told(job.submitted)}; GET: {told(job.final)}; {told_debit(debited)}"
+    if status_of(answer) in {400, 415}:
         _say_refused_instead(check, evidence, debited)
-    elif job.final is None or job.final.status < 500:
+    elif status_of(job.final) < 500:
         if quota.is_quota(answer):
             quota.note_failure(check, job, "the damaged document")
         for name in (FAILED, VERDICT):
@@ -113,19 +111,16 @@ def _say_billed(check: Check, debited: int | None, evidence: str) -> None:
 def _say_verdict(check: Check, job: Job) -> None:
     again = check.jobs.look(job)
     evidence = f"GET of the failed job, twice: {told(job.final)}, {told(again)}"
-    if again is None or again.status not in {404, *range(500, 600)}:
+    status = status_of(again)
+    if status not in {404, *range(500, 600)}:
         check.unclear(4, VERDICT, "the second answer shows neither", evidence)
-    elif again.status == 404:
-        _look_later(check, job, evidence)
-    elif job.final is not None and error_code(again) == error_code(job.final):
+    elif status == 404:
+        # Kept until another job shows that the verdict was not simply forgotten.
+        check.verdict_gone_at = check.jobs.age(job)
+        check.unclear(4, VERDICT, evidence)
+    elif code_of(again) == code_of(job.final):
         meaning = "A damaged document is billed once, however many retries a task has."
         check.know(4, VERDICT, "can be read again", evidence, meaning, job_keeps_verdict=True)
-
-
-def _look_later(check: Check, job: Job, evidence: str) -> None:
-    """Keep the finding until another job shows that the verdict was not simply forgotten."""
-    check.verdict_gone_at = check.jobs.age(job)
-    check.unclear(4, VERDICT, evidence)
 
 
 def conclude(check: Check) -> None:
@@ -154,14 +149,13 @@ def ask_for_parts(check: Check) -> None:
     if not check.money.may(unit):
         return
     check.say("Converting directly …")
-    answer = check.pay(direct(), unit)
+    answer = check.pay(direct("pdf/to/png", pdf(2), accept="multipart/mixed"), unit)
     costs = _costs(answer)
     check.money.took(max(costs, default=unit) if answer is None or is_ok(answer) else 0)
     debited = check.money.measure(unit)
     check.money.learn(debited)
-    shown = "not measured" if debited is None else f"+{debited}"
-    evidence = f"{told(answer)}; ConversionCost of each part: {costs}; ConversionsConsumed {shown}"
-    if quota.is_quota(answer) and answer is not None:
+    evidence = f"{told(answer)}; ConversionCost of each part: {costs}; {told_debit(debited)}"
+    if quota.is_quota(answer):
         quota.note_refusal(check, answer, "POST /convert")
         check.money.stopped = "no conversions are left"
     if not costs or debited is None:
@@ -180,14 +174,8 @@ def ask_for_parts(check: Check) -> None:
         check.unclear(6, PARTS, "it is not the debit, or others use the account", evidence)
 
 
-def direct() -> Request:
-    """Return a direct conversion of two pages whose results are not stored."""
-    body = FormBody([("File", pdf(2)), ("StoreFile", "false")])
-    return Request("POST", "/convert/pdf/to/png", accept="multipart/mixed", body=body)
-
-
 def _costs(answer: Response | None) -> list[int]:
-    if answer is None or not is_ok(answer):
+    if not is_ok(answer):
         return []
     return [int(cost) for cost in _PART_COST.findall(answer.body)]
 
@@ -211,7 +199,7 @@ def ask_for_running(check: Check) -> None:
     _wait_until_known(check, job)
     archive = _submit_beside(check, job)
     running = job.was_running and job.final is None
-    gone = check.jobs.delete(job)
+    gone = check.jobs.delete(job.id)
     cost = _follow_archive(check, archive)
     debited = _debit(check, cost, patient=running)
     check.money.learn(debited)
@@ -233,8 +221,7 @@ def _debit(check: Check, cost: int, *, patient: bool) -> int | None:
 
 def _submit_beside(check: Check, job: Job) -> Job | None:
     """Submit an archive of three files while a job runs, if it is allowed."""
-    unit = check.money.unit
-    if not check.money.may((1 + _INPUTS) * unit):
+    if not _may_archive(check):
         check.jobs.look(job)
         return None
     seen = len(check.wire.refused)
@@ -253,6 +240,11 @@ def _submit_beside(check: Check, job: Job) -> Job | None:
     return archive
 
 
+def _may_archive(check: Check) -> bool:
+    # At worst the long job, which is not measured yet, and each input of the archive are billed.
+    return check.money.may((1 + prices.INPUT_COUNT) * check.money.unit)
+
+
 def _submit_archive(check: Check, may_repeat: Callable[[], bool]) -> Job:
     fields = [(f"Files[{index}]", document) for index, document in enumerate(texts())]
     return check.jobs.submit(("file", "zip"), fields, stores=True, may_repeat=may_repeat)
@@ -261,7 +253,7 @@ def _submit_archive(check: Check, may_repeat: Callable[[], bool]) -> Job:
 def _follow_archive(check: Check, archive: Job | None) -> int:
     """Use the archive for questions that other jobs could not answer; return its cost."""
     if archive is not None and is_throttled(archive.submitted):
-        archive = _submit_archive(check, lambda: check.money.may((1 + _INPUTS) * check.money.unit))
+        archive = _submit_archive(check, may_repeat=lambda: _may_archive(check))
     if archive is None or not archive.is_accepted:
         return 0
     check.follow(archive)
@@ -270,10 +262,9 @@ def _follow_archive(check: Check, archive: Job | None) -> int:
         return 0
     cost = check.money.unit if archive.cost is None else archive.cost
     prices.compare_inputs(check, archive)
-    if not check.is_settled(records.TAKES) and archive.files:
-        again = check.jobs.look(archive)
-        if again is not None and again.status == 200:
-            records.delete_record(check, archive, archive.files[0])
+    hidden = not check.is_settled(records.TAKES) and archive.files
+    if hidden and is_ok(check.jobs.look(archive)):
+        records.delete_record(check, archive, archive.files[0])
     return cost
 
 
@@ -288,13 +279,12 @@ def _wait_until_known(check: Check, job: Job) -> None:
 def _say_deleted(
     check: Check, *, running: bool, gone: Response | None, debited: int | None
 ) -> None:
-    shown = "not measured" if debited is None else f"+{debited}"
     evidence = (
-        f"GET: {'202' if running else 'not 202'}; DELETE: {told(gone)}; ConversionsConsumed {shown}"
+        f"GET: {'202' if running else 'not 202'}; DELETE: {told(gone)}; {told_debit(debited)}"
     )
     if not running:
         check.unclear(9, RUNNING, "it had ended before it could be deleted", evidence)
-    elif gone is None or gone.status != 200:
+    elif not is_ok(gone):
         check.unclear(9, RUNNING, "it was not deleted", evidence)
     elif check.first_price is not None and not check.first_price[0]:
         check.unclear(9, RUNNING, "a conversion costs nothing here", evidence)

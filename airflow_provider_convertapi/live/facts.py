@@ -53,8 +53,6 @@ class Fact:
 
 def set_line(switches: dict[str, Any]) -> str:
     """Return the command that starts a sandbox with these settings."""
-    if not switches:
-        return ""
     told = (f"--set {name}={_spelled(value)}" for name, value in switches.items())
     return " ".join(("convertapi-sandbox", *told))
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.live.documents import texts
 from airflow_provider_convertapi.live.wire import is_ok, told
 
@@ -37,9 +36,7 @@ def ask(check: Check) -> None:
         return
     check.say("Asking ConvertAPI's other hosts for a document (free) …")
     file_id = secrets.token_hex(16)
-    check.jobs.files.add(file_id)
-    check.jobs.ids.add(file_id)
-    stored = check.wire.free(endpoints.upload(texts()[0], file_id).request, check.keys.secret())
+    stored = check.jobs.store(file_id, texts()[0])
     if not is_ok(stored):
         check.unclear(_Q, DOCUMENTS, "the document was not stored", told(stored))
     else:

@@ -14,7 +14,13 @@ from airflow_provider_convertapi.api import endpoints
 from airflow_provider_convertapi.api.forms import FormBody
 from airflow_provider_convertapi.api.wire import Request, error_code, whole_number
 from airflow_provider_convertapi.errors import ConvertApiError
-from airflow_provider_convertapi.live.wire import THROTTLED_TRIES, is_ok, is_throttled
+from airflow_provider_convertapi.live.wire import (
+    THROTTLED_TRIES,
+    fields_of,
+    is_ok,
+    is_throttled,
+    status_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,20 +74,14 @@ class Job:
         return is_ok(self.final)
 
     @property
-    def has_failed(self) -> bool:
-        """Tell whether it has ended without results."""
-        return self.final is not None and self.final.status >= 400
-
-    @property
     def cost(self) -> int | None:
         """Return the cost in its result; None if it has none."""
-        body = self.final.json() if self.final is not None and self.is_done else None
-        return whole_number(body.get("ConversionCost")) if isinstance(body, dict) else None
+        return whole_number(fields_of(self.final).get("ConversionCost"))
 
     @property
     def files(self) -> list[str]:
         """Return the ids of its stored results."""
-        if self.final is None or not self.is_done or not self.stores:
+        if not is_ok(self.final) or not self.stores:
             return []
         try:
             return [file.file_id for file in endpoints.parse_conversion(self.final).files]
@@ -91,9 +91,8 @@ class Job:
     @property
     def names(self) -> list[str]:
         """Return the names of its results."""
-        body = self.final.json() if self.final is not None and self.is_done else None
-        files = body.get("Files") if isinstance(body, dict) else None
-        return [str(f.get("FileName")) for f in files or [] if isinstance(f, dict)]
+        files = fields_of(self.final).get("Files") or []
+        return [str(f.get("FileName")) for f in files if isinstance(f, dict)]
 
 
 @dataclass(slots=True)
@@ -128,6 +127,7 @@ class Jobs:
         self.ids.add(job.id)
         request = submission(pair, fields, job.id, stores=stores)
         for attempt in range(THROTTLED_TRIES):
+            # Here, too: `clean` follows a job whose POST was interrupted, since it may exist.
             job.born = self.wire.clock.monotonic()
             job.submitted = self.wire.once(request, self.secret())
             job.born = self.wire.clock.monotonic()
@@ -148,8 +148,7 @@ class Jobs:
 
     def _take_id(self, job: Job) -> None:
         """Use the id that the service gave the job, if it is another one."""
-        body = job.submitted.json() if is_ok(job.submitted) and job.submitted else None
-        given = body.get("JobId") if isinstance(body, dict) else None
+        given = fields_of(job.submitted).get("JobId")
         if isinstance(given, str) and given != job.id and _ID.fullmatch(given):
             job.id, job.is_renamed = given, True
             self.ids.add(given)
@@ -163,7 +162,7 @@ class Jobs:
 
     def look(self, job: Job) -> Response | None:
         """Poll a job once, and note the answer."""
-        answer = self.wire.free(Request("GET", f"/async/job/{job.id}"), self.secret())
+        answer = self.ask(job.id)
         age = self.age(job)
         if answer is None or is_throttled(answer):
             return answer
@@ -208,31 +207,32 @@ class Jobs:
                 self.wire.clock.sleep(fine if job.known_at is None else next(gaps, _GAPS[-1]))
 
     def ask(self, job_id: str) -> Response | None:
-        """Poll a job of an earlier call."""
+        """Poll a job, perhaps of an earlier call."""
         self.ids.add(job_id)
         return self.wire.free(Request("GET", f"/async/job/{job_id}"), self.secret())
 
-    def forget(self, job_id: str) -> None:
-        """Delete the record of a job of an earlier call."""
-        self.wire.free(Request("DELETE", f"/async/job/{job_id}"), self.secret())
+    def store(self, file_id: str, document: Document) -> Response | None:
+        """Upload a document under an id."""
+        # Noted before it is sent: a check that is interrupted now must delete it, too.
+        self.files.add(file_id)
+        self.ids.add(file_id)
+        return self.wire.free(endpoints.upload(document, file_id).request, self.secret())
 
     # --- removing --------------------------------------------------------------------------------
 
-    def delete(self, job: Job) -> Response | None:
+    def delete(self, job_id: str) -> Response | None:
         """Delete a job's record."""
-        return self.wire.free(Request("DELETE", f"/async/job/{job.id}"), self.secret())
+        return self.wire.free(Request("DELETE", f"/async/job/{job_id}"), self.secret())
 
     def has(self, file_id: str) -> bool | None:
         """Tell whether a document is stored; None if the answer does not show it."""
         answer = self.wire.free(Request("HEAD", f"/d/{file_id}", accept="*/*"), self.secret())
-        if answer is None or answer.status not in {200, 404}:
-            return None
-        return answer.status == 200
+        return {200: True, 404: False}.get(status_of(answer))
 
     def remove(self, file_id: str) -> Response | None:
         """Delete a document."""
         answer = self.wire.free(Request("DELETE", f"/d/{file_id}"), self.secret())
-        if answer is not None and answer.status in {200, 404}:
+        if status_of(answer) in {200, 404}:
             self.files.discard(file_id)
         return answer
 
@@ -246,14 +246,20 @@ class Jobs:
                 self._find_lost(job)
             if job.stores and job.final is None and job.is_accepted:
                 self.follow(job)  # the ids of its results are known only after its end
-            if job.stores and not job.is_done and job.is_accepted and not job.has_failed:
+            ended = job.is_done or status_of(job.final) >= 400
+            if job.stores and job.is_accepted and not ended:
                 left.append("results of a job that never told them")
-            answer = self.delete(job)
-            if answer is None or answer.status not in {200, 404}:
+            if status_of(self.delete(job.id)) not in {200, 404}:
                 left.append("a job's record")
         for file_id in list(self.files):
             self.remove(file_id)
         return left + ["a document"] * len(self.files)
+
+
+def direct(pair: str, document: Document, accept: str = "application/json") -> Request:
+    """Return the request of a conversion that makes no job, and whose results are not stored."""
+    body = FormBody([("File", document), ("StoreFile", "false")])
+    return Request("POST", f"/convert/{pair}", accept=accept, body=body)
 
 
 def submission(

@@ -55,13 +55,15 @@ class Keys:
         kind = (self.way, self.lifetime)
         if self._kind != kind or self.now() > self._until:
             self._until = self.now() + self.lifetime / 2
-            self._current, self._kind = self._new(), kind
+            self._current, self._kind = self.make(self.lifetime, self.way) or "", kind
         return self._current
 
-    def _new(self) -> str:
-        if self.way == "issued":
-            return self.issued(self.lifetime) or ""
-        return self.sign(self.lifetime, self.way)
+    def make(self, lifetime: int, way: str) -> str | None:
+        """Return a JWT that is made in a way; None if none can be made."""
+        if way == "issued":
+            answer = self.ask_for_one(lifetime)
+            return find_jwt(answer) if is_ok(answer) else None
+        return self.sign(lifetime, way) if self._key(way) else None
 
     def now(self) -> float:
         """Return the Unix time by the service's clock."""
@@ -89,20 +91,13 @@ class Keys:
                 return b""
         return text.encode()
 
-    def can_sign(self, way: str) -> bool:
-        """Tell whether the token's text can be such a key."""
-        return bool(self._key(way))
-
-    def ask_for_one(self, lifetime: int, kid: str | None = None) -> Response | None:
-        """Send POST /token/jwt with the API token."""
+    def ask_for_one(
+        self, lifetime: int, *, kid: str | None = None, secret: str | None = None
+    ) -> Response | None:
+        """Send POST /token/jwt, with the API token if no other secret is given."""
         body = JsonBody({"Kid": kid or self.settings.kid, "ExpiresInSec": lifetime})
         request = Request("POST", "/token/jwt", body=body, accept="*/*")
-        answer = self.wire.free(request, self.settings.api_token)
-        if answer is not None and is_ok(answer) and (token := find_jwt(answer)):
+        answer = self.wire.free(request, secret or self.settings.api_token)
+        if is_ok(answer) and (token := find_jwt(answer)):
             self.sent.add(token)
         return answer
-
-    def issued(self, lifetime: int) -> str | None:
-        """Return a JWT that the service issued; None if its answer has none."""
-        answer = self.ask_for_one(lifetime)
-        return find_jwt(answer) if answer is not None and is_ok(answer) else None

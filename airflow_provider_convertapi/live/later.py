@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.live.check import left_id
 from airflow_provider_convertapi.live.facts import KNOWN, UNCLEAR, Fact, roundest
-from airflow_provider_convertapi.live.wire import told
+from airflow_provider_convertapi.live.wire import status_of, told
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.live.check import Check
@@ -39,17 +39,11 @@ class Left:
     kind: str
     born: float
     known: float
-    conn_id: str = field(default="")
+    conn_id: str = ""
 
     def comment(self) -> str:
         """Return the line of a report that a later call reads."""
-        values: dict[str, Any] = {
-            "nonce": self.nonce,
-            "kind": self.kind,
-            "born": round(self.born),
-            "known": round(self.known, 1),
-            "conn_id": self.conn_id,
-        }
+        values = asdict(self) | {"born": round(self.born), "known": round(self.known, 1)}
         return f"<!-- live check: {json.dumps(values)} -->"
 
 
@@ -66,13 +60,13 @@ def read(report: str) -> Left | None:
 
 def leave(check: Check) -> Left | None:
     """Keep one job of a check for a later call; None if no job can be polled again."""
-    readable = check.is_settled("reading a finished job") and _reads_leave(check)
-    verdicts = any(f.switches.get("job_keeps_verdict") for f in check.facts)
-    for kind, good in (("done", readable), ("failed", verdicts)):
+    switches = {name: value for fact in check.facts for name, value in fact.switches.items()}
+    readable = switches.get("job_consumed_by_read") is False
+    for kind, good in (("done", readable), ("failed", switches.get("job_keeps_verdict"))):
         job = _made(check, kind)
         if good and job is not None and job.final is not None:
             again = check.jobs.look(job)
-            if again is None or again.status in {202, 404}:
+            if status_of(again) in {0, 202, 404}:
                 continue
             check.jobs.kept.add(job.id)
             age = check.jobs.age(job)
@@ -86,10 +80,6 @@ def leave(check: Check) -> Left | None:
     return None
 
 
-def _reads_leave(check: Check) -> bool:
-    return any(f.switches.get("job_consumed_by_read") is False for f in check.facts)
-
-
 def _made(check: Check, kind: str) -> Job | None:
     wanted = check.left_id(kind)
     return next((job for job in check.jobs.made if job.id == wanted), None)
@@ -101,10 +91,11 @@ def ask(check: Check, left: Left) -> tuple[Fact, Left | None]:
     answer = check.jobs.ask(job_id)
     age = check.clock.time() - left.born
     evidence = f"{told(answer)} after {_spelled(age)}; known until {_spelled(left.known)}"
-    if answer is None or answer.status in {401, 403, 429, 503}:
+    status = status_of(answer)
+    if status in {0, 401, 403, 429, 503}:
         why = f"the service did not say. {_AGAIN}"
         return Fact(3, LIFETIME, UNCLEAR, why, evidence), left
-    if answer.status == 404:
+    if status == 404:
         seconds = roundest(left.known, max(age, left.known + 1))
         reading = f"about {_spelled(seconds)}: more than {_spelled(left.known)}, less than "
         fact = Fact(
@@ -121,7 +112,7 @@ def ask(check: Check, left: Left) -> tuple[Fact, Left | None]:
     if age < _ENOUGH:
         why = f"longer than {_spelled(age)}. {_AGAIN}"
         return Fact(3, LIFETIME, UNCLEAR, why, evidence), left
-    check.jobs.forget(job_id)
+    check.jobs.delete(job_id)
     why = "longer than three hours; the job was deleted now"
     return Fact(3, LIFETIME, UNCLEAR, why, evidence), None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.account import Account
 from airflow_provider_convertapi.api.wire import Request, whole_number
-from airflow_provider_convertapi.live.wire import is_ok
+from airflow_provider_convertapi.live.wire import fields_of
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.live.wire import Wire
@@ -77,8 +77,7 @@ class Money:
 
     def _read(self) -> int | None:
         answer = self.wire.free(Request("GET", "/user"), self.master_token or "")
-        body = answer.json() if answer is not None and is_ok(answer) else None
-        self.account = body if isinstance(body, dict) else {}
+        self.account = fields_of(answer)
         return whole_number(self.account.get("ConversionsConsumed"))
 
     def may(self, worst: int) -> bool:
@@ -118,3 +117,8 @@ class Money:
         self._latest = last
         # After a failed reading, the difference includes more than one step.
         return last - before if was_certain else None
+
+
+def told_debit(debited: int | None) -> str:
+    """Describe what `measure` returned."""
+    return "ConversionsConsumed " + ("not measured" if debited is None else f"+{debited}")

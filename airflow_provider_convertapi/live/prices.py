@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _RESULTS = 2
 PRICE, INPUTS = "what pages and results cost", "what inputs cost"
-_INPUTS = 3
+INPUT_COUNT = 3
 
 
 def compare(check: Check, job: Job, what: str) -> None:
@@ -49,7 +49,7 @@ def compare_inputs(check: Check, job: Job) -> None:
     elif job.cost == first:
         meaning = "A merge costs as much as any other conversion."
         check.know(6, INPUTS, "nothing more", evidence, meaning, cost_per="conversion")
-    elif job.cost == _INPUTS * first:
+    elif job.cost == INPUT_COUNT * first:
         meaning = "A merge costs as many conversions as it has inputs: allow for it."
         check.know(6, INPUTS, "each counts", evidence, meaning, cost_per="input")
     else:

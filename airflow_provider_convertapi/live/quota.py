@@ -5,12 +5,12 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
-from airflow_provider_convertapi.api.forms import FormBody
-from airflow_provider_convertapi.api.wire import QUOTA_CODE, Request, error_code
+from airflow_provider_convertapi.api.wire import QUOTA_CODE, error_code
 from airflow_provider_convertapi.live.documents import pdf
-from airflow_provider_convertapi.live.wire import is_ok, is_throttled, told
+from airflow_provider_convertapi.live.jobs import direct
+from airflow_provider_convertapi.live.wire import code_of, is_ok, is_throttled, status_of, told
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.api.wire import Response
@@ -24,25 +24,23 @@ _NO_QUOTA = (
     "the account has conversions left, and they are not used up for this; to ask, name a second "
     "connection whose token has a usage limit of 1: --limited-conn-id"
 )
-_INACTIVE = 4015
+_INACTIVE = 4015  # https://docs.convertapi.com/docs/response-codes
 
 
-def is_quota(answer: Response | None) -> bool:
+def is_quota(answer: Response | None) -> TypeGuard[Response]:
     """Tell whether an answer is the refusal of an exhausted quota."""
-    if answer is None:
-        return False
-    return answer.status == 403 or error_code(answer) == QUOTA_CODE
+    return status_of(answer) == 403 or code_of(answer) == QUOTA_CODE
 
 
 def note_failure(check: Check, job: Job, what: str) -> None:
     """Note why one of the check's documents was not converted, and stop."""
     answer = job.submitted if job.final is None and not is_ok(job.submitted) else job.final
     at_start = answer is job.submitted
-    if is_quota(answer) and answer is not None:
+    if is_quota(answer):
         note_refusal(check, answer, "its POST" if at_start else "the job")
         _say_place(check, "start" if at_start else "job", f"{told(answer)} by {what}")
         check.money.stopped = "no conversions are left"
-    elif answer is not None and error_code(answer) == _INACTIVE:
+    elif code_of(answer) == _INACTIVE:
         check.settle("the account")
         meaning = "Nothing can be converted until it is activated."
         if not check.is_settled("the account"):
@@ -52,13 +50,9 @@ def note_failure(check: Check, job: Job, what: str) -> None:
     elif is_throttled(answer):
         check.money.stopped = f"{what} was refused again and again as throttled ({told(answer)})"
     else:
-        check.money.stopped = f"{what} was not converted ({_why(job, answer)})"
-
-
-def _why(job: Job, answer: Response | None) -> str:
-    if job.vanished:
-        return "it was known, and forgotten before its result could be read"
-    return told(answer)
+        forgotten = "it was known, and forgotten before its result could be read"
+        why = forgotten if job.vanished else told(answer)
+        check.money.stopped = f"{what} was not converted ({why})"
 
 
 def note_refusal(check: Check, answer: Response, where: str) -> None:
@@ -100,8 +94,8 @@ def ask(check: Check, limited: Check | None) -> None:
         if not check.money.may(check.money.unit):
             check.skip(_Q, REFUSAL)
             return
-        answer = limited.pay(_conversion(), check.money.unit)
-        if is_quota(answer) and answer is not None:
+        answer = limited.pay(direct("pdf/to/png", pdf(2)), check.money.unit)
+        if is_quota(answer):
             note_refusal(check, answer, "POST /convert")
             _ask_for_place(check, limited)
             return
@@ -110,17 +104,6 @@ def ask(check: Check, limited: Check | None) -> None:
             check.unclear(_Q, REFUSAL, "the second connection does not convert", told(answer))
             return
     check.unclear(_Q, REFUSAL, "the token of the second connection has more than 2 conversions")
-
-
-def ask_and_measure(check: Check, limited: Check | None) -> None:
-    """Ask the question; measure at the end, so that its cost is not added to the next one's."""
-    ask(check, limited)
-    check.money.measure()
-
-
-def _conversion() -> Request:
-    body = FormBody([("File", pdf(2)), ("StoreFile", "false")])
-    return Request("POST", "/convert/pdf/to/png", body=body)
 
 
 def _ask_for_place(check: Check, limited: Check) -> None:

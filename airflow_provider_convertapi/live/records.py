@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from airflow_provider_convertapi.live import hosts, quota
 from airflow_provider_convertapi.live.documents import pdf
 from airflow_provider_convertapi.live.facts import roundest
-from airflow_provider_convertapi.live.wire import told
+from airflow_provider_convertapi.live.money import told_debit
+from airflow_provider_convertapi.live.wire import fields_of, is_ok, status_of, told
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.live.check import Check
@@ -50,8 +51,6 @@ def ask(check: Check) -> Job | None:
 
 
 def _say_id(check: Check, job: Job) -> None:
-    body = job.submitted.json() if job.submitted is not None else None
-    echoed = body.get("JobId") if isinstance(body, dict) else None
     name = "a JobId of ours"
     if job.is_renamed:
         meaning = (
@@ -61,7 +60,7 @@ def _say_id(check: Check, job: Job) -> None:
         evidence = f"POST: {told(job.submitted)}, with a JobId of the service's own"
         check.know(_Q, name, "is not kept", evidence, meaning, caller_job_ids=False)
         return
-    if echoed == job.id or job.known_at is not None:
+    if fields_of(job.submitted).get("JobId") == job.id or job.known_at is not None:
         meaning = "A lost answer is found again under an id that is known beforehand."
         evidence = f"POST: {told(job.submitted)}, the same JobId"
         check.know(_Q, name, "it is kept", evidence, meaning, caller_job_ids=True)
@@ -92,13 +91,14 @@ def _say_visibility(check: Check, job: Job) -> None:
 def _say_cost(check: Check, job: Job) -> None:
     """Compare the reported cost with the count of the account."""
     cost = job.cost
-    check.money.took(1 if cost is None else cost)
-    debited = check.money.measure(1 if cost is None else cost)
+    assumed = 1 if cost is None else cost
+    check.money.took(assumed)
+    debited = check.money.measure(assumed)
     check.money.learn(max(cost or 0, debited or 0))
     name = "the cost that a result tells"
     if cost is not None:
         check.first_price = (cost, "2 pages, 2 results")
-    evidence = f"ConversionCost {cost}; ConversionsConsumed {_change(debited)}; 2 pages, 2 results"
+    evidence = f"ConversionCost {cost}; {told_debit(debited)}; 2 pages, 2 results"
     if cost is None:
         check.unclear(6, name, "the result of a job tells no ConversionCost", evidence)
     elif debited is None:
@@ -118,14 +118,9 @@ def _say_cost(check: Check, job: Job) -> None:
         check.know(7, "overage", reading, evidence, meaning, overage=True)
 
 
-def _change(debited: int | None) -> str:
-    return "not measured" if debited is None else f"+{debited}"
-
-
 def _say_names(check: Check, job: Job) -> None:
     name, names = "names of several results", job.names
-    body = job.final.json() if job.final is not None else None
-    timed = isinstance(body, dict) and "ConversionTime" in body
+    timed = "ConversionTime" in fields_of(job.final)
     reading = "is told" if timed else "is not told"
     check.know(0, "ConversionTime beside the cost", reading, "", conversion_time=timed)
     if len(names) != _RESULTS:
@@ -145,10 +140,10 @@ def _say_names(check: Check, job: Job) -> None:
 
 def _read_again(check: Check, job: Job) -> None:
     again = check.jobs.look(job)
-    if again is not None and again.status == 404:
+    if status_of(again) == 404:
         check.vanished_at = check.jobs.age(job)
         return  # readable only once, or soon forgotten: another job shows which
-    if again is None or again.status != 200:
+    if not is_ok(again):
         check.unclear(_Q, CONSUMED, "the second answer shows neither", told(again))
         return
     meaning = "What a task has read, the next try can read again: it pays nothing."
@@ -166,9 +161,9 @@ def _delete_a_document(check: Check, job: Job) -> None:
     deleted = check.jobs.has(job.files[0]) is False
     after = check.jobs.look(job)
     evidence = f"DELETE of one of two documents: {told(gone)}; GET of the job: {told(after)}"
-    if not deleted or after is None or after.status not in {200, 404}:
+    if not deleted or status_of(after) not in {200, 404}:
         check.unclear(_Q, DIES, "the answers show neither", evidence)
-    elif after.status == 404:
+    elif not is_ok(after):
         check.vanished_at = check.jobs.age(job)
         check.unclear(_Q, DIES, evidence)
         check.skip(_Q, TAKES, "the job died with its document")
@@ -183,13 +178,13 @@ def delete_record(check: Check, job: Job, file_id: str) -> None:
     """Check whether a document survives the deletion of its job."""
     check.settle(TAKES)
     before = check.jobs.has(file_id)
-    gone = check.jobs.delete(job)
+    gone = check.jobs.delete(job.id)
     after, record = check.jobs.has(file_id), check.jobs.look(job)
     evidence = (
         f"DELETE of the job: {told(gone)}; its document: {_STORED[before]} before, "
         f"{_STORED[after]} after; GET of the job: {told(record)}"
     )
-    if not before or after is None or gone is None or gone.status != 200:
+    if not before or after is None or not is_ok(gone):
         check.unclear(_Q, TAKES, "the answers show neither", evidence)
         return
     reading = "leaves its documents" if after else "deletes its documents, too"

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.api.forms import FormBody
-from airflow_provider_convertapi.api.wire import Request, error_code
-from airflow_provider_convertapi.live import conversions, prices, quota
+from airflow_provider_convertapi.api.wire import Request
+from airflow_provider_convertapi.live import conversions, prices, quota, records
 from airflow_provider_convertapi.live.documents import Document, pdf
-from airflow_provider_convertapi.live.wire import is_ok, told
+from airflow_provider_convertapi.live.jobs import direct
+from airflow_provider_convertapi.live.money import told_debit
+from airflow_provider_convertapi.live.wire import code_of, is_ok, status_of, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,22 +86,18 @@ def _leave_alone(check: Check, job: Job) -> None:
 
 def _look_again(check: Check, job: Job) -> None:
     """Read the job once more if reading is known not to remove it."""
-    if check.is_settled("reading a finished job") and job.is_done:
-        again = check.jobs.look(job)
-        if again is not None and again.status == 200:
-            check.kept_at = max(check.kept_at, check.jobs.age(job))
+    if check.is_settled(records.CONSUMED) and job.is_done and is_ok(check.jobs.look(job)):
+        check.kept_at = max(check.kept_at, check.jobs.age(job))
 
 
 def _say_twice(
     check: Check, first: Job, second: Response | None, debited: int | None, cost: int
 ) -> None:
-    shown = "not measured" if debited is None else f"+{debited}"
     evidence = (
         f"two POSTs with one JobId: {told(first.submitted)}, {told(second)}; ConversionCost "
-        f"{cost}; ConversionsConsumed {shown}"
+        f"{cost}; {told_debit(debited)}"
     )
-    status = 0 if second is None else second.status
-    if status in _REFUSED:
+    if status_of(second) in _REFUSED:
         _say_refused(check, evidence, None if debited is None else debited - cost)
     elif debited is None:
         check.unclear(1, TWICE, _NO_METER, evidence)
@@ -143,7 +140,7 @@ def ask(check: Check) -> None:
         if not check.money.may(check.money.unit):
             break
         answer = ask_one(check)
-        if answer is None or not 400 <= answer.status < 500 or quota.is_quota(answer):
+        if not 400 <= status_of(answer) < 500 or quota.is_quota(answer):
             continue
         seen.append(told(answer))
         if _was_billed(check, seen, ask_one):
@@ -164,7 +161,7 @@ def _was_billed(check: Check, seen: list[str], ask_one: _Question) -> bool:
         check.unclear(5, REFUSALS, check.pending, seen[-1])
         return True
     if debited > 0:
-        evidence = f"{seen[-1]}: ConversionsConsumed +{debited}; not billed before: {seen[:-1]}"
+        evidence = f"{seen[-1]}: {told_debit(debited)}; not billed before: {seen[:-1]}"
         check.refusal_was_billed(evidence)
     return debited > 0
 
@@ -189,14 +186,14 @@ def _ask_again(check: Check, seen: list[str], ask_one: _Question) -> int | None:
 
 
 def _say_free(check: Check, seen: list[str]) -> None:
-    if any(fact.name == REFUSALS for fact in check.facts):
+    if check.has(REFUSALS):
         return
     if not check.money.is_metered or not check.measured_all:
         check.unclear(5, REFUSALS, _NO_METER, ", ".join(seen))
     elif not any(answer.startswith(("400", "415")) for answer in seen):
         check.unclear(5, REFUSALS, "nothing was refused with 400 or 415", ", ".join(seen))
     else:
-        evidence = f"{', '.join(seen)}: ConversionsConsumed +0"
+        evidence = f"{', '.join(seen)}: {told_debit(0)}"
         meaning = "A wrong parameter or format costs nothing, however often it is tried."
         check.know(5, REFUSALS, "are free", evidence, meaning, bill_refused=False)
 
@@ -210,7 +207,7 @@ def _ask_for_place(check: Check) -> Response | None:
     evidence = f"Timeout=5: POST {told(job.submitted)}" + (
         f", GET {told(job.final)}" if job.is_accepted else ""
     )
-    if answer is None or answer.status != 400:
+    if status_of(answer) != 400:
         if is_ok(answer):
             check.money.took(job.cost or check.money.unit)
             check.money.measure()
@@ -229,26 +226,22 @@ def _ask_for_missing(check: Check) -> Response | None:
     return check.wire.once(request, check.keys.secret())
 
 
-def _post(check: Check, pair: str, document: Document) -> Response | None:
-    body = FormBody([("File", document), ("StoreFile", "false")])
-    return check.pay(Request("POST", f"/convert/{pair}", body=body), check.money.unit)
-
-
 def _ask_for_pair(check: Check) -> Response | None:
-    answer = _post(check, "docx/to/nonsense", Document("check.docx", b"-"))
-    if answer is None or answer.status not in {400, 404, 415}:
+    answer = check.pay(direct("docx/to/nonsense", Document("check.docx", b"-")), check.money.unit)
+    status = status_of(answer)
+    if status not in {400, 404, 415}:
         check.unclear(5, PAIR_STATUS, "the status is none that was expected", told(answer))
         return answer
     meaning = "Pairs are checked against the catalogue before anything is sent."
-    reading = f"is refused with {answer.status}"
-    check.know(5, PAIR_STATUS, reading, told(answer), meaning, unknown_pair_status=answer.status)
+    reading = f"is refused with {status}"
+    check.know(5, PAIR_STATUS, reading, told(answer), meaning, unknown_pair_status=status)
     return answer
 
 
 def _ask_for_format(check: Check) -> Response | None:
-    answer = _post(check, "docx/to/pdf", Document("check.png", b"-"))
-    code = None if answer is None else error_code(answer)
-    if answer is None or answer.status != 415 or code is None:
+    answer = check.pay(direct("docx/to/pdf", Document("check.png", b"-")), check.money.unit)
+    code = code_of(answer)
+    if status_of(answer) != 415 or code is None:
         check.unclear(5, FORMAT_CODE, "it is not refused with 415 and a Code", told(answer))
         return answer
     meaning = "A file of the wrong format is an UnsupportedFormatError."

@@ -78,11 +78,12 @@ def _spend(check: Check, limited: Check | None) -> None:
     money.reserved = 0
     refusals.ask_twice(check)
     _tell(check)
-    if not _has(check, conversions.FAILED):
+    if not check.has(conversions.FAILED):
         conversions.ask_for_failure(check)
     _hold_back(check, refusal=True)
-    quota.ask_and_measure(check, limited)
-    if not _has(check, conversions.PARTS):
+    quota.ask(check, limited)
+    money.measure()  # so that its cost is not added to the next question's
+    if not check.has(conversions.PARTS):
         conversions.ask_for_parts(check)
     if check.is_flat:  # the last of these, because a deleted job may be billed late
         conversions.ask_for_running(check)
@@ -90,10 +91,6 @@ def _spend(check: Check, limited: Check | None) -> None:
     money.reserved = 0
     refusals.ask(check)
     _tell(check)
-
-
-def _has(check: Check, name: str) -> bool:
-    return any(fact.name == name for fact in check.facts)
 
 
 def _hold_back(check: Check, *, twice: bool = False, refusal: bool = False) -> None:
@@ -116,7 +113,7 @@ def finish(check: Check) -> None:
     records.conclude(check)
     why = _FREE if not check.allowed else check.money.stopped
     for question, name in _PAID:
-        if not any(fact.name == name for fact in check.facts):
+        if not check.has(name):
             check.skip(question, name, why)
     if not any(fact.question == 3 for fact in check.facts):
         why = "it takes hours: --later, together with --spend, begins it"

@@ -14,11 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.auth import find_jwt
-from airflow_provider_convertapi.api.forms import JsonBody
-from airflow_provider_convertapi.api.wire import Request
 from airflow_provider_convertapi.live.facts import roundest
 from airflow_provider_convertapi.live.keys import WAYS
-from airflow_provider_convertapi.live.wire import is_ok, is_throttled, told
+from airflow_provider_convertapi.live.wire import is_ok, is_throttled, status_of, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +54,7 @@ class Judge:
             self._bad = self._answer(keys.sign(self.lifetime, "wrong"))
             seen = {"wrong": self._bad}
             for way in WAYS:
-                token = self.make(way)
+                token = keys.make(self.lifetime, way)
                 if token is None:
                     continue
                 seen[way] = self._answer(token)
@@ -66,19 +64,8 @@ class Judge:
                 break
         return seen
 
-    def make(self, way: str) -> str | None:
-        """Return a JWT of a kind."""
-        keys = self.check.keys
-        if way == "issued":
-            return keys.issued(self.lifetime)
-        return keys.sign(self.lifetime, way) if keys.can_sign(way) else None
-
     def _answer(self, token: str) -> str:
-        body = JsonBody({"Kid": self.check.settings.kid, "ExpiresInSec": 8})
-        request = Request("POST", "/token/jwt", body=body, accept="*/*")
-        answer = self.check.wire.free(request, token)
-        if answer is not None and is_ok(answer) and (made := find_jwt(answer)):
-            self.check.keys.sent.add(made)
+        answer = self.check.keys.ask_for_one(8, secret=token)
         return "no answer" if is_throttled(answer) else told(answer)
 
     def accepts(self, token: str) -> bool | None:
@@ -145,8 +132,8 @@ def _say_key(check: Check, judge: Judge, seen: dict[str, str], evidence: str) ->
         check.know(_Q, "key of JWTs", reading, evidence, meaning, jwt_key="unknown")
         return
     way = signed[0]
-    if check.keys.way != "api_token":
-        check.keys.way = way if check.keys.way == "text" else check.keys.way
+    if check.keys.way == "text":
+        check.keys.way = way
     says = {
         "text": "Tasks sign their own JWTs, as by default: auth 'jwt'.",
         "base64": "Tasks cannot sign this way: set the connection's auth to 'jwt_remote'.",
@@ -162,7 +149,7 @@ def _say_key(check: Check, judge: Judge, seen: dict[str, str], evidence: str) ->
 def _ask_for_shape(check: Check) -> None:
     answer = check.keys.ask_for_one(60)
     name, evidence = "answer of POST /token/jwt", f"POST /token/jwt: {told(answer)}"
-    if answer is None or not is_ok(answer) or find_jwt(answer) is None:
+    if not is_ok(answer) or find_jwt(answer) is None:
         check.unclear(_Q, name, "it holds no JWT that can be recognised", evidence)
         return
     shape = _shape(answer)
@@ -187,17 +174,18 @@ def _shape(answer: Response) -> str | None:
 
 
 def _ask_for_another_kid(check: Check) -> None:
-    answer = check.keys.ask_for_one(60, str(uuid.uuid4()))
+    answer = check.keys.ask_for_one(60, kid=str(uuid.uuid4()))
     name = "a Kid of another token"
     evidence = f"POST /token/jwt with a random Kid: {told(answer)}"
-    if answer is None or answer.status not in {200, 400, 401}:
+    status = status_of(answer)
+    if status not in {200, 400, 401}:
         check.unclear(_Q, name, "the answer is none that was expected", evidence)
     elif is_ok(answer):
         check.unclear(_Q, name, "it is accepted; no switch of the sandbox does that", evidence)
     else:
         meaning = "A wrong login of the connection shows when the first task asks for a JWT."
-        reading = f"it is refused with {answer.status}"
-        check.know(_Q, name, reading, evidence, meaning, wrong_kid_status=answer.status)
+        reading = f"it is refused with {status}"
+        check.know(_Q, name, reading, evidence, meaning, wrong_kid_status=status)
 
 
 # --- claims -------------------------------------------------------------------------------------

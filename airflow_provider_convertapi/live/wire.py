@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from airflow_provider_convertapi.api.client import Client
 from airflow_provider_convertapi.api.wire import Endpoint, error_code
@@ -17,15 +17,14 @@ from airflow_provider_convertapi.errors import ConvertApiError, TransportError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import requests
-
     from airflow_provider_convertapi.api.wire import Request, Response
     from airflow_provider_convertapi.clock import Clock
 
 _TRIES = 4
 _THROTTLED = frozenset({429, 503})
 _WAITS = (5.0, 10.0, 15.0, 15.0)
-"""Seconds between tries of a throttled request, as ConvertAPI advises."""
+"""Seconds between tries of a throttled request, as ConvertAPI advises:
+https://docs.convertapi.com/docs/throttle-and-fallback"""
 _LONGEST_WAIT = 60.0
 THROTTLED_TRIES = 8
 """How often a throttled conversion is submitted, which takes two minutes."""
@@ -84,10 +83,9 @@ class Wire:
         answer = None
         for attempt in range(_TRIES):
             answer, _ = self._exchange(request, secret)
-            if answer is not None and answer.status < 500 and answer.status not in _THROTTLED:
+            # A 5xx with a Code is the service's own verdict; without one it is a gateway's page.
+            if not is_throttled(answer) and (0 < status_of(answer) < 500 or code_of(answer)):
                 return answer
-            if answer is not None and answer.status not in _THROTTLED and error_code(answer):
-                return answer  # the service's own verdict
             if attempt + 1 < _TRIES:
                 self.pause(answer, attempt)
         return answer
@@ -107,7 +105,7 @@ class Wire:
             with self._client.session.request(
                 method,
                 url,
-                auth=_no_credentials,
+                auth=lambda request: request,  # or `requests` would send those of a `.netrc`
                 timeout=self.http_timeout,
                 allow_redirects=False,
                 stream=True,
@@ -118,14 +116,13 @@ class Wire:
 
     def pause(self, answer: Response | None, attempt: int) -> None:
         """Wait before another try: as long as a throttled answer asks for."""
-        if answer is None or answer.status not in _THROTTLED:
-            self.clock.sleep(0.25 * 2**attempt)
-            return
-        asked = answer.headers.get("retry-after", "")
-        seconds = _WAITS[min(attempt, len(_WAITS) - 1)]
-        if asked.isdigit():
-            seconds = min(max(seconds, float(asked)), _LONGEST_WAIT)
-        self.say(f"The service is overloaded (HTTP {answer.status}); waiting {seconds:g} s …")
+        seconds = 0.25 * 2**attempt
+        if is_throttled(answer):
+            asked = answer.headers.get("retry-after", "")
+            seconds = _WAITS[min(attempt, len(_WAITS) - 1)]
+            if asked.isdigit():
+                seconds = min(max(seconds, float(asked)), _LONGEST_WAIT)
+            self.say(f"The service is overloaded (HTTP {answer.status}); waiting {seconds:g} s …")
         self.clock.sleep(seconds)
 
     def _exchange(self, request: Request, secret: str) -> tuple[Response | None, bool]:
@@ -133,7 +130,7 @@ class Wire:
         self._secret = secret
         began = self.clock.time()
         try:
-            answer = self._client.send(Endpoint(request, _as_it_is))
+            answer = self._client.send(Endpoint(request, lambda response: response))
         except TransportError as error:
             self.trouble = str(error)
             return None, error.sent
@@ -144,7 +141,7 @@ class Wire:
         return answer, True
 
     def _note(self, answer: Response, began: float) -> None:
-        if answer.status in _THROTTLED:
+        if is_throttled(answer):
             asked = answer.headers.get("retry-after")
             self.refused.append(Refused(answer.status, self.open_jobs, asked))
         try:
@@ -172,12 +169,20 @@ class Wire:
         return 0.0 if math.isinf(self._most) else (self._most - self._least) / 2
 
 
-def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
+def status_of(answer: Response | None) -> int:
+    """Return the status of an answer; 0 if there is no answer."""
+    return 0 if answer is None else answer.status
 
 
-def _as_it_is(response: Response) -> Response:
-    return response
+def code_of(answer: Response | None) -> int | None:
+    """Return the Code of an error; None if there is none."""
+    return None if answer is None else error_code(answer)
+
+
+def fields_of(answer: Response | None) -> dict[str, Any]:
+    """Return the JSON object in a successful answer; empty if there is none."""
+    body = answer.json() if is_ok(answer) else None
+    return body if isinstance(body, dict) else {}
 
 
 def told(answer: Response | None) -> str:
@@ -188,11 +193,11 @@ def told(answer: Response | None) -> str:
     return f"{answer.status}" + ("" if code is None else f"/{code}")
 
 
-def is_throttled(answer: Response | None) -> bool:
+def is_throttled(answer: Response | None) -> TypeGuard[Response]:
     """Tell whether the service asks to come again later."""
     return answer is not None and answer.status in _THROTTLED
 
 
-def is_ok(answer: Response | None) -> bool:
+def is_ok(answer: Response | None) -> TypeGuard[Response]:
     """Tell whether the answer is a 200."""
     return answer is not None and answer.status == 200

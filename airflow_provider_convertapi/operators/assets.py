@@ -46,6 +46,7 @@ def _note(events: Any, outlet: Any, extra: Mapping[str, Any], place: str | None)
     event = events[outlet]
     if not isinstance(outlet, AssetAlias):
         event.extra = {**extra, **event.extra}
-    # Airflow 2, whose events have no such attribute, fails the task if it does not know the alias.
+    # Airflow 2, whose events have no such attribute, fails the task, which has paid, if it does not
+    # know the alias (`_register_dataset_changes` in `airflow/models/taskinstance.py`).
     elif place is not None and getattr(event, "asset_alias_events", None) == []:
         event.add(Asset(uri=asset_uri(place)), extra=dict(extra))

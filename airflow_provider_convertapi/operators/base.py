@@ -78,23 +78,14 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     _digest: str
     """Keyed digest of parameters and steps; empty before the task converts."""
 
-    def _keep(
-        self,
-        arguments: Arguments,
-        *,
-        convertapi_conn_id: str,
-        deferrable: bool,
-        cancel_on_kill: bool,
-        plan_only: bool,
-    ) -> None:
-        """Keep the arguments as attributes, as Airflow renders them."""
-        given = values_of(arguments, type(arguments))
-        given["convertapi_conn_id"] = convertapi_conn_id
-        given["deferrable"] = deferrable
-        given["cancel_on_kill"] = cancel_on_kill
-        given["plan_only"] = plan_only
+    def _keep(self, arguments: Arguments, **own: Any) -> None:
+        """Keep the arguments as attributes, as Airflow renders them.
+
+        :param own: those that only operators have.
+        """
+        given = values_of(arguments, type(arguments)) | own
         # One update, because a DAG file has many tasks: Airflow's `__setattr__` would run for each
-        # attribute, and has nothing to do here.
+        # attribute, and has nothing to do before `__init__` ends (`airflow/sdk/bases/operator.py`).
         vars(self).update(given, _arguments_class=type(arguments), _session=None, _digest="")
         self._check_declared(given)
 
@@ -138,6 +129,9 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
         Mapped tasks also call this method, but not `render_template_fields`.
         """
+        # For mapped tasks see `airflow/sdk/definitions/mappedoperator.py`.  Airflow then stores the
+        # fields in its database (`airflow/sdk/execution_time/task_runner.py`), and its pages show
+        # them: to conceal them in `execute` would be too late.
         from airflow_provider_convertapi.hooks.masking import mask_arguments
 
         self._reveal()  # the fields may have been rendered and concealed before
@@ -240,6 +234,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         :param deadline: seconds since the epoch at which the trigger gives up.
         :param how: further arguments of the trigger.
         """
+        from airflow_provider_convertapi.conversions.values import seconds
         from airflow_provider_convertapi.triggers.job import ConvertApiJobTrigger
 
         if self.execution_timeout:
@@ -249,10 +244,12 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
             convertapi_conn_id=self.convertapi_conn_id,
             key_check=session.key_check,
             deadline=deadline,
-            poll_interval=self._poll_interval,
+            poll_interval=seconds("poll_interval", self._arguments().poll_interval),
             settle=session.settle,
             jobs=[job.to_list() for job in jobs],
             cancel_on_kill=self.cancel_on_kill,
+            # Templates render anew, and the DAG file may change, while the task is deferred: the
+            # resumed task must not publish this job's result under another name.
             asked=self._asked(session),
             sealed_source=self._sealed_source(session),
             **how,
@@ -270,12 +267,6 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         from airflow_provider_convertapi.conversions.checking import what_is_asked
 
         return session.digest_of(what_is_asked(self._arguments()))
-
-    @property
-    def _poll_interval(self) -> float:
-        from airflow_provider_convertapi.conversions.values import seconds
-
-        return seconds("poll_interval", self._arguments().poll_interval)
 
     @contextmanager
     def _cancelling(
@@ -318,5 +309,8 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
 
     def on_kill(self) -> None:
         """Tell the running `execute` to stop; a submitted job stays for the next try to collect."""
+        # Airflow also calls this on SIGTERM and at `execution_timeout`, while `execute` goes on
+        # (`airflow/sdk/execution_time/task_runner.py`): an evicted task is tried again, and must
+        # find the job that it has paid for.  So nothing is deleted here.
         if self._session:
             self._session.stop()

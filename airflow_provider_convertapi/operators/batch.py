@@ -229,9 +229,9 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         session = self._open_session(context)
         session.new_board = board_of(context, self._logger)
         cancels = self.cancel_on_kill and session.task.is_last
-        # A plan never resumes, and must work without a connection, which the digest needs.
-        asked = "" if self.plan_only else self._asked(session)
-        if not self.plan_only:
+        asked = ""
+        if not self.plan_only:  # it never resumes, and must work without a connection and its key
+            asked = self._asked(session)
             self._note_digest(session)
         self._batch_run = Batch(session, request, cancels=cancels, asked=asked)
         return self._batch_run
@@ -245,6 +245,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
 
     def _end(self, context: Context, summary: dict[str, Any]) -> dict[str, Any]:
         batch = self._batch_run
+        # Without a place, an alias among the outlets gets no event, which would start DAGs in vain.
         made = batch.request.destination.uri if batch and summary["converted"] else None
         self._note_outlets(context, made)
         context["ti"].xcom_push(key="conversion_cost", value=summary["cost"])

@@ -120,7 +120,8 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         if self.multiple_outputs:
             from airflow_provider_convertapi.conversions.values import wrong
 
-            # Airflow would fail the task once it has been paid for, and so would each retry.
+            # Airflow would fail the task after it has paid (`airflow/sdk/execution_time/
+            # task_runner.py`), and each retry likewise.
             raise wrong("multiple_outputs", "is True, but the task returns a list; leave it out")
         arguments = ConversionArguments(
             source=source,
@@ -183,6 +184,8 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         self._note_digest(session)
         self._conversion = conversion
         if found is not None:
+            # Before anything is looked for: another key makes other ids, under which the paid job
+            # is not found, and other arguments would publish its result under a wrong name.
             session.check_key(found.key_check, f"{conversion.describe()} was")
             found.check_asked(self._asked(session), conversion.describe())
         seconds = _LAST_LOOK if found and found.status == "timeout" else None

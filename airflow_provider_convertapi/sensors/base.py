@@ -61,7 +61,9 @@ class ConvertApiSensor(BaseSensorOperator):
         from airflow_provider_convertapi.airflow_names import AirflowSensorTimeout
 
         status = self._status(event)
-        with self._soft_failures():  # Airflow 2.11 forgets `never_fail` after a deferral
+        # Airflow 2.11 forgets `never_fail` after a deferral (`resume_execution` in
+        # `airflow/sensors/base.py`).
+        with self._soft_failures():
             if self.poke(context):
                 return None
         if status == "timeout":

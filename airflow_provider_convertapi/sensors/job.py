@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ConvertApiJobSensor"]
 
+# https://docs.convertapi.com/docs/async-conversions
 _JOB_ID = re.compile(r"[a-z0-9]{32}")
 _HIDDEN = "***"
 
@@ -61,17 +62,17 @@ class ConvertApiJobSensor(ConvertApiSensor):
 
     def _do_render_template_fields(self, *args: Any, **kwargs: Any) -> None:
         """Render the fields, and hide the id before Airflow stores them."""
-        from airflow_provider_convertapi.airflow_names import mask_secret
         from airflow_provider_convertapi.conversions.secrets import (
             Concealed,
             conceal_given,
             revealed,
         )
+        from airflow_provider_convertapi.hooks.masking import mask
 
         self.job_id = revealed(self.job_id)  # it may have been rendered and concealed before
         super()._do_render_template_fields(*args, **kwargs)
         job_id = str(self.job_id).strip()
-        mask_secret(job_id)
+        mask(job_id)
         self.job_id = Concealed(_HIDDEN, job_id)
         conceal_given(self, ("job_id",))
 
@@ -111,7 +112,8 @@ class ConvertApiJobSensor(ConvertApiSensor):
         if self._began is None:
             ti = context["ti"]
             first: datetime | None = None
-            if self.reschedule and hasattr(ti, "get_first_reschedule_date"):  # Airflow 3
+            # Only Airflow 3 has this method; Airflow 2 itself sets `start_date` to that date.
+            if self.reschedule and hasattr(ti, "get_first_reschedule_date"):
                 first = ti.get_first_reschedule_date(context)
             started = first or ti.start_date
             self._began = started.timestamp() if started else surroundings().clock.time()

@@ -33,7 +33,9 @@ class ConvertApiTrigger(BaseTrigger):
         """Yield one event."""
         try:
             payload = await self._watch()
-        except Exception as error:  # noqa: BLE001 - an error of a trigger would hide the typed error from the task
+        except Exception as error:  # noqa: BLE001 - whatever it is; a `CancelledError` passes
+            # An error that left here would fail the task without a call of its `execute_complete`
+            # (`submit_failure` in `airflow/models/trigger.py`): nothing would collect what is paid.
             self.log.warning(
                 "The triggerer cannot watch (%s); the worker looks for itself.",
                 type(error).__name__,

@@ -103,8 +103,9 @@ class NewDocumentsTrigger(BaseEventTrigger):
         from airflow_provider_convertapi.conversions.values import seconds
 
         super().__init__()  # type: ignore[no-untyped-call] # Airflow's own has no types
-        # An error here would end a triggerer with all its triggers. If an upgrade has removed the
-        # package of a scheme, `check_watched` must not raise, and the log reports it later.
+        # An error here would end a triggerer with all its triggers: Airflow catches only TypeErrors
+        # (`create_triggers` in `airflow/jobs/triggerer_job_runner.py`). If an upgrade has removed
+        # the package of a scheme, `check_watched` must not raise, and the log reports it later.
         self.source = check_watched(self.source, has_airflow=not _is_in_event_loop())
         self.poll_interval = seconds("poll_interval", self.poll_interval)
         self.min_age = seconds("min_age", self.min_age, 0)
@@ -124,6 +125,7 @@ class NewDocumentsTrigger(BaseEventTrigger):
 
     def shared_stream_key(self) -> Hashable | None:
         """Return a key that is equal for watchers that share their listings."""
+        # Without `min_age`, which each watcher applies itself to the shared listing.
         return (self.serialize()[0], str(self.source), self.poll_interval)
 
     @classmethod
@@ -234,6 +236,8 @@ class _Looks(SharedStreamProducer):
             yield look, look
 
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
+        # An error here would end all watchers of the source (`airflow/triggers/shared_stream.py`),
+        # so `_Memory.keep` raises none.
         for item in batch:
             if not item.outcome.failed:  # after a failure a watcher's event may have been lost
                 await item.broker_payload.keep()

@@ -29,7 +29,8 @@ _SPREAD = 0.1
 """Seconds over which triggers begin, since a triggerer may start a thousand at once."""
 
 _CANCEL_TIMEOUT = 20.0
-"""Seconds; Airflow gives `on_kill` 30."""
+"""Seconds; Airflow gives `on_kill` 30 by default, its option ``[triggerer] on_kill_timeout``
+(`airflow/jobs/triggerer_job_runner.py`)."""
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -97,6 +98,7 @@ class ConvertApiJobTrigger(ConvertApiTrigger):
 
     async def on_kill(self) -> None:
         """Delete jobs and documents if asked to; Airflow 3.3 calls it when a user ends the task."""
+        # Clearing the task is a user's act, too; a restart of the triggerer and a time-out are not.
         if not self.cancel_on_kill:
             return
         settings = await self._settings()
