@@ -247,7 +247,7 @@ class InputChangedError(ConvertApiError):
 
 
 class OutputExistsError(ConvertApiError):
-    """A file that is not ours is where an output would go, and `overwrite` does not replace it."""
+    """Another file has the name of an output, and `overwrite` does not allow replacing it."""
 
     title = "A file is in the way of an output."
     advice = "move the file away or set overwrite=True, then clear the task."
@@ -256,7 +256,7 @@ class OutputExistsError(ConvertApiError):
 
 
 class OutputNotWritableError(ConvertApiError):
-    """Outputs cannot be written: no space, a read-only place, or one that is not permitted.
+    """Outputs cannot be written: there is no space, or the place is read-only or not permitted.
 
     :param paid: False if it was found before paying.
     """
@@ -368,7 +368,7 @@ class ConversionError(ConvertApiError):
 
 
 class TransientConversionError(ConversionError):
-    """A verdict that one more attempt may change: Codes 5000, 5008, 5009 and 50050."""
+    """The conversion failed, but one more attempt may succeed: Codes 5000, 5008, 5009 and 50050."""
 
     title = "The document could not be converted this time."
     advice = "nothing; the next try makes one more attempt, and pays for it."
@@ -478,7 +478,7 @@ class BudgetExceededError(ConvertApiError):
 
 
 class BatchFailedError(ConvertApiError):
-    """Files of a batch failed, more than its failure policy allows."""
+    """More files of a batch failed than its failure policy allows."""
 
     title = "Files of the batch failed."
     advice = "see the manifest for each file."

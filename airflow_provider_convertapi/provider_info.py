@@ -153,7 +153,7 @@ _OPTIONS = {
     "unknown_parameters": {
         "description": "What happens to a parameter, or a pair of formats, that the catalogue of "
         "converters does not have: error, because ConvertAPI ignores unknown parameters and "
-        "bills the conversion; or warn, for days on which ConvertAPI is ahead of the catalogue.",
+        "bills the conversion; or warn, which helps while ConvertAPI is ahead of the catalogue.",
         "version_added": "0.1.0",
         "type": "string",
         "example": "warn",
@@ -161,8 +161,8 @@ _OPTIONS = {
     },
     "catalogue": {
         "description": "File of a newer catalogue of converters, which `python -m "
-        "airflow_provider_convertapi.catalogue --refresh CONN_ID` writes. Empty, or where there "
-        "is no such file: the catalogue that the provider was released with.",
+        "airflow_provider_convertapi.catalogue --refresh CONN_ID` writes. If it is empty, or "
+        "there is no such file, the catalogue of the release is used.",
         "version_added": "0.1.0",
         "type": "string",
         "example": "/opt/airflow/convertapi.jsonl",

@@ -173,7 +173,7 @@ class ConvertApiHook(BaseHook):
         """Return a fresh JWT, for example for a browser; it is registered with Airflow's masker.
 
         :param lifetime: seconds, at least 1; None means the connection's `jwt_lifetime`.
-        :param client_ip: comma-separated hosts that may use it; None means the connection's.
+        :param client_ip: comma-separated addresses that may use it; None means the connection's.
         """
         from airflow_provider_convertapi.conversions.values import plain_text, seconds
 
@@ -249,7 +249,7 @@ class ConvertApiHook(BaseHook):
         destination: PathArgument,
         **arguments: Unpack[BatchKeywords],
     ) -> dict[str, Any]:
-        """Convert what the manifest beside the outputs does not settle, and return the summary.
+        """Convert what the manifest beside the outputs does not list as done; return the summary.
 
         The arguments are those of `ConvertApiBatchOperator`; the call waits, and does not defer.
         """

@@ -44,8 +44,9 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     reports "reused, no charge" for the rest.  A failure that the file itself causes is paid once.
 
     Returns a summary of the same size for any batch: `converted`, `reused`, `failed`,
-    `not_attempted`, `cost` (conversions paid by this try) and `manifest` (its URI); pushes the
-    cost as the XCom `conversion_cost`.  With `plan_only` it returns the plan's totals instead.
+    `not_attempted`, `cost` (conversions that this try paid for, or may have), `manifest` (its URI)
+    and `task` (the task instance); pushes the cost as the XCom `conversion_cost`.  With `plan_only`
+    it returns the plan's totals instead.
 
     :param source: a directory (all files below it), a glob (``/data/**/*.docx``), a list of files,
         directories and URLs, or a shard of one of those: ``{"source": ..., "shard": [i, n]}``.
@@ -68,8 +69,9 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
     :param on_quota_exhausted: what happens when no conversions are left, once what is in flight is
         saved: ``fail`` fails the task at once; ``raise`` leaves it to Airflow's retries and
         retry policies; ``partial`` succeeds, and marks the rest `not_attempted`.
-    :param overwrite: False converts only what the manifest does not settle, and keeps files that no
-        batch wrote; True ignores the records of other runs, and overwrites any file but an input.
+    :param overwrite: False converts only what the manifest does not list as done, and keeps files
+        that no batch wrote; True ignores the records of other runs, and overwrites any file but an
+        input.
     :param conversion_key: part of every job's id: another key converts and pays again. (templated)
     :param result_check: a callable that accepts or refuses the results of each conversion before
         they are published: it gets the list of their local paths, returns True or None to accept
@@ -88,14 +90,15 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         once, ``skip`` skips it, and ``partial`` converts what the balance covers, marks the rest
         `not_attempted`, and succeeds. With any of them the balance limits what is paid, as
         `max_conversions` does, and the task fails if it cannot be read. None only logs the balance.
-    :param failure_policy: ``any`` fails the task when a file failed, ``never`` does not, and a
-        share such as ``0.05`` when more than that failed. Every file is attempted once in any case.
+    :param failure_policy: ``any`` fails the task if any file failed, a share such as ``0.05`` if
+        more than that failed, and ``never`` does not fail it. Every file is attempted once in any
+        case.
     :param on_collision: what happens when two inputs have one output (`a.docx`, `a.odt`): ``fail``
         refuses the batch; ``suffix`` adds their extensions (`a.docx.pdf`, `a.odt.pdf`), and never
         gives two results one name.
     :param defer_batch: jobs of one wave when deferrable.
-    :param retry_failed: pay once more for files that failed for a reason of their own.
-    :param min_age: seconds since its last write before a file is converted.
+    :param retry_failed: pay once more for files that are known to fail.
+    :param min_age: leave out files that were written less than this many seconds ago.
     :param on_empty: a source without files: ``succeed``, ``skip`` or ``fail``.
     :param on_missing_output: what happens when an output was removed: ``convert`` the file again,
         or ``ignore`` that, for outputs that are moved away downstream.

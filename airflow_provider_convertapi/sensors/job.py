@@ -31,9 +31,9 @@ _HIDDEN = "***"
 class ConvertApiJobSensor(ConvertApiSensor):
     """Wait until a job that something else started at ConvertAPI has its result.
 
-    A job that ended with an error fails the task at once, with the error's class and Code, which
-    would not change.  Transport errors are waited out until `timeout`.  Returns nothing: the result
-    can be fetched with the job's id.
+    A job that ended with an error fails the task at once, with the error's class and Code, because
+    waiting would not change that.  Transport errors are waited out until `timeout`.  Returns
+    nothing: the result can be fetched with the job's id.
 
     `poke_interval`, `timeout`, `mode` and `soft_fail` are Airflow's own.  A deferrable sensor polls
     more often at first, and every `poke_interval` seconds later.

@@ -85,8 +85,8 @@ class NewDocumentsTrigger(BaseEventTrigger):
 
     :param source: a directory, a glob, a bucket prefix, or a list of those. It is not templated.
     :param poll_interval: seconds between two listings.
-    :param min_age: seconds since its last write after which a file counts, so that files that are
-        still being written do not.
+    :param min_age: leave out files that were written less than this many seconds ago, because they
+        may still be incomplete.
     """
 
     source: PathArgument | Sequence[PathArgument]

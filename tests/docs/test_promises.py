@@ -28,12 +28,12 @@ PROMISED = {
         "tests/batch/test_batch.py::test_hopeless_file_is_paid_once",
         STORIES,
     ),
-    "A further step that failed for good": (
+    "If a later step has failed permanently": (
         f"{CHAIN}::test_verdict_of_a_later_step_is_raised_before_anything_is_paid",
         f"{CHAIN}::test_verdict_on_one_source_is_raised_before_the_others_are_paid",
         STORIES,
     ),
-    "The first refusal for want of conversions": (
+    "The first refusal because of an exhausted quota": (
         f"{LOOK}::test_quota_sends_one_paid_request",
         "tests/hooks/test_refusals.py::test_stored_refusals_are_no_attempts",
         "tests/batch/test_worst_night.py::test_quota_ends_in_the_middle",
@@ -47,7 +47,7 @@ PROMISED = {
         "tests/batch/test_batch.py::test_second_night_pays_for_nothing",
         STORIES,
     ),
-    "The cost that is told": (
+    "The cost in logs and errors": (
         STORIES,
         "tests/batch/test_paid_failures.py::test_lost_answer_counts",
     ),
@@ -90,7 +90,7 @@ PROMISED = {
         "tests/batch/test_waves.py::test_resume_with_other_arguments_publishes_nothing",
         STORIES,
     ),
-    "What ends well leaves no document": (
+    "A successful task leaves no document": (
         f"{LOOK}::test_documents_are_deleted_and_the_record_stays",
         "tests/batch/test_batch.py::test_nothing_is_left_at_the_service",
         STORIES,
