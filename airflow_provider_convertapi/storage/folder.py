@@ -9,9 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage.destination import Destination
-from airflow_provider_convertapi.storage.listing import list_files
 from airflow_provider_convertapi.storage.publication import Publication
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.uris import without_secrets
@@ -50,9 +48,8 @@ class Folder:
 
     def modified(self, name: str) -> float | None:
         """Return when a file was written, in seconds since the epoch; None if unknown."""
-        with suppress(InputNotFoundError):  # gone
-            return next(list_files(self.uri + name)).modified
-        return None
+        state = locate(self.uri + name, "destination").file()
+        return state.modified if state else None
 
     def read_lines(self, name: str) -> Iterator[bytes]:
         """Yield a file's lines; `FileNotFoundError` if it is gone."""
