@@ -91,7 +91,19 @@ class GoogleLocation(ObjectLocation):
         state = state or self.object()
         if state is None:
             raise FileNotFoundError(self.uri)
-        return _GoogleReader(_Object(self, state), self)
+        generation = state.version if self.pins(state) else None
+
+        def fetch(start: int, size: int) -> bytes:
+            _, data = self.fs.call(
+                "GET",
+                self.fs.url(self.path),
+                headers={"Range": f"bytes={start}-{start + size - 1}"},
+                generation=generation,
+            )
+            return bytes(data)
+
+        file = RangedFile(state.size, fetch)
+        return ObjectReader(file, self, (FileNotFoundError, FileExistsError))
 
     @asking
     def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:
@@ -146,37 +158,6 @@ class GoogleLocation(ObjectLocation):
         session = self._begin(key, "application/octet-stream")
         with suppress(Exception):  # the service forgets an upload within a week anyway
             self.fs.call("DELETE", session)
-
-
-class _Object(RangedFile):
-    """One generation of an object."""
-
-    def __init__(self, place: GoogleLocation, state: State) -> None:
-        super().__init__(state.size)
-        self._place = place
-        self._generation = state.version if place.pins(state) else None
-
-    def fetch(self, start: int, size: int) -> bytes:
-        """Return `size` bytes from a position on."""
-        fs = self._place.fs
-        _, data = fs.call(
-            "GET",
-            fs.url(self._place.path),
-            headers={"Range": f"bytes={start}-{start + size - 1}"},
-            generation=self._generation,
-        )
-        return bytes(data)
-
-
-class _GoogleReader(ObjectReader):
-    """Read one generation of an object."""
-
-    def read_bytes(self, size: int) -> bytes:
-        """Read; `InputChangedError` if the object has changed or is gone."""
-        try:
-            return super().read_bytes(size)
-        except (FileNotFoundError, FileExistsError) as error:
-            raise self.has_changed() from error
 
 
 class _Slice(io.RawIOBase):

@@ -13,6 +13,7 @@ from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.errors import (
     ConnectionConfigError,
     ConvertApiError,
+    InputChangedError,
     OutputNotWritableError,
 )
 from airflow_provider_convertapi.storage.uris import shown
@@ -145,6 +146,14 @@ def naming_connection(uri: str, family: str, conn_id: str | None) -> Iterator[No
         if forbids(error) and not isinstance(error, PermissionError):
             raise PermissionError(errno.EACCES, _reason(error)) from error
         raise
+
+
+def changed_while_read(uri: str) -> InputChangedError:
+    """Return the error for an input that is not the file any more that was found."""
+    return InputChangedError(
+        f"{shown(uri)} changed while it was being read; nothing was paid. "
+        "Another try reads it again."
+    )
 
 
 def refused(
