@@ -25,7 +25,6 @@ from airflow_provider_convertapi.storage.uris import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from airflow_provider_convertapi.storage.destination import Destination
     from airflow_provider_convertapi.storage.location import Location, Part, State
@@ -91,12 +90,7 @@ class Publication:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for result in self._results.values():
             result.part.discard()
         self._spool.remove()

@@ -32,32 +32,25 @@ class Place(Protocol):
     @property
     def uri(self) -> str:
         """Return its URI."""
-        ...
 
     @property
     def name(self) -> str:
         """Return the last part of the path."""
-        ...
 
     def state(self) -> State | None:
         """Return the state of the file there now; None if there is none."""
-        ...
 
     def sibling(self, name: str) -> Self:
         """Return the location called `name` in the same directory."""
-        ...
 
     def put(self, file: Path, *, replace: bool) -> None:
         """Upload a local file."""
-        ...
 
     def rename(self, new: Self, size: int, *, replace: bool) -> None:
         """Give a complete file its name."""
-        ...
 
     def delete(self) -> None:
         """Delete the file."""
-        ...
 
 
 class RenamedPart:

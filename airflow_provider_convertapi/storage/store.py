@@ -184,7 +184,25 @@ class StoreLocation:
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
         """Yield the store's description of each file below `root`, which ends in a slash."""
-        yield from _directories(self.fs, root.rstrip("/") or "/")
+        top = root.rstrip("/") or "/"
+        waiting = [top]
+        while waiting:
+            place, inner = waiting.pop(), []
+            try:
+                infos = self.fs.ls(place, detail=True, **accepted(self.fs.ls, refresh=True))
+            except (FileNotFoundError, NotADirectoryError):
+                if place == top:
+                    raise
+                continue  # it was removed since its own directory was listed
+            for info in infos:
+                if info["type"] == "directory":
+                    inner.append(str(info["name"]))
+                else:
+                    yield info
+            waiting += sorted(
+                (path for path in inner if path.rstrip("/").rpartition("/")[2] != OWN_DIRECTORY),
+                reverse=True,
+            )
 
     @asking
     def names(self) -> list[str]:
@@ -363,24 +381,3 @@ def block_for(size: int) -> int:
     """Return the bytes of each part: above 78 GiB, 10,000 parts of 8 MiB are not enough."""
     blocks = -(-size // (BLOCK * _MOST_PARTS))
     return BLOCK * max(blocks, 1)
-
-
-def _directories(fs: Any, directory: str) -> Iterator[dict[str, Any]]:
-    waiting = [directory]
-    while waiting:
-        place, inner = waiting.pop(), []
-        try:
-            infos = fs.ls(place, detail=True, **accepted(fs.ls, refresh=True))
-        except (FileNotFoundError, NotADirectoryError):
-            if place == directory:
-                raise
-            continue  # it was removed since its own directory was listed
-        for info in infos:
-            if info["type"] == "directory":
-                inner.append(str(info["name"]))
-            else:
-                yield info
-        waiting += sorted(
-            (path for path in inner if path.rstrip("/").rpartition("/")[2] != OWN_DIRECTORY),
-            reverse=True,
-        )
