@@ -9,7 +9,7 @@ import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.storage.trouble import is_of_network, refused
+from airflow_provider_convertapi.storage.trouble import is_of_network, plain_id, refused
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def _check_connection(conn_id: str, address: Address, argument: str) -> None:
     try:
         _find_connection(conn_id)
     except AirflowNotFoundException:
-        name = conn_id.partition(":")[0]  # a password may follow the colon
-        complaint = f"there is no connection {name!r}; create it, or fix the URI."
+        complaint = f"there is no connection {plain_id(conn_id)!r}; create it, or fix the URI."
         raise wrong(argument, f"{shown(address.uri)}: {complaint}") from None
 
 

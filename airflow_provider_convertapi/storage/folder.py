@@ -58,17 +58,14 @@ class Folder:
 
     def write(self, name: str, data: bytes) -> None:
         """Publish a file whole; it replaces one of the same name."""
-        self._publish(name, [data], len(data))
+        self.write_lines(name, [data])
 
     def write_lines(self, name: str, lines: Iterable[bytes]) -> None:
         """Publish a file of many lines whole; it replaces one of the same name."""
-        self._publish(name, lines, None)
-
-    def _publish(self, name: str, blocks: Iterable[bytes], size: int | None) -> None:
         # Staged like a result, so that a reader, perhaps in another task, never sees half a file.
         with Publication(Destination(self.uri), inputs=[], overwrite=True) as publication:
-            with publication.stage(self.uri + name, size) as sink:
-                sink.writelines(blocks)
+            with publication.stage(self.uri + name, None) as sink:
+                sink.writelines(lines)
             publication.publish()
 
     def delete(self, name: str) -> None:

@@ -71,13 +71,8 @@ class GoogleLocation(ObjectLocation):
                 fields="items(name,size,generation,updated),nextPageToken",
             )
             for item in page.get("items", ()):
-                size = int(item.get("size", 0))
-                yield {
-                    **item,
-                    "name": f"{self.bucket}/{item['name']}",
-                    "type": "file",
-                    "size": size,
-                }
+                name, size = f"{self.bucket}/{item['name']}", int(item.get("size", 0))
+                yield {**item, "name": name, "type": "file", "size": size}
             token = page.get("nextPageToken")
             if not token:
                 return

@@ -164,12 +164,8 @@ def find_source(uri: str, *, field: str = "source", hash_limit: float | None = N
         raise wrong(field, f"{shown(uri)} is a directory; {_remedy(field)}.")
     state = _look(location, field)
     if state.kind != "file":
-        what = (
-            f"is a directory; {_remedy(field)}"
-            if state.kind == "directory"
-            else "is not a regular file"
-        )
-        raise wrong(field, f"{shown(uri)} {what}.")
+        remedy = f"; {_remedy(field)}" if state.kind == "directory" else ""
+        raise wrong(field, f"{shown(uri)} is {state.obstacle}{remedy}.")
     # Without a version, files of one size would all be the same one.
     is_small = hash_limit is not None and state.size <= hash_limit
     by_content = is_small or not state.version

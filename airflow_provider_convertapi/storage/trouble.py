@@ -160,7 +160,7 @@ def refused(
     uri: str, family: str, conn_id: str | None, error: BaseException
 ) -> ConnectionConfigError:
     """Return the error for a connection that does not open its store."""
-    who = f"connection {_plain(conn_id)!r}" if conn_id else "the worker's own credentials"
+    who = f"connection {plain_id(conn_id)!r}" if conn_id else "the worker's own credentials"
     fields = _FIELDS.get(family, "host, login, password and extras")
     advice = f"Check its {fields}." if conn_id else "Name a connection: before an @ in the URI."
     known = filter(None, (_ADVICE.get(_code(one)) for one in _chain(error)))
@@ -247,6 +247,6 @@ def _reason(error: BaseException) -> str:
     return redaction.shown(text.partition("\n")[0]).rstrip(".") or type(error).__name__
 
 
-def _plain(conn_id: str) -> str:
+def plain_id(conn_id: str) -> str:
     """Return a connection's id without a password that may follow a colon."""
     return conn_id.partition(":")[0]
