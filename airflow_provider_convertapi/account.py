@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 
 _MOST_COLUMNS = 100
+"""More are an answer of another kind; each is a name that is kept in memory."""
 
 
 @contextmanager
@@ -110,6 +111,8 @@ def write_statistics(
         tempfile.TemporaryFile() as answer,
         Publication(place, inputs=[], overwrite=True) as publication,
     ):
+        # The answer is read twice: a CSV begins with the names of all columns, and a row need not
+        # have all of them.
         columns, count = _fetch(client, days, answer)
         with publication.stage(uri, None) as sink:
             for block in _report(read_rows(answer), columns, kind):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+# The characters that https://owasp.org/www-community/attacks/CSV_Injection lists.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 

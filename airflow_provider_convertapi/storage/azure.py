@@ -173,6 +173,8 @@ class AzureLocation(ObjectLocation):
                 if size <= BLOCK:
                     await blob.upload_blob(source.read(), overwrite=replace, **options)
                     return
+                # After a failure nothing is removed: Azure discards blocks that no list commits.
+                # https://learn.microsoft.com/rest/api/storageservices/put-block
                 blocks: list[BlobBlock] = []
                 # Half of our block size, because aiohttp holds the data that it sends twice.
                 block = max(BLOCK // 2, -(-size // _MOST_BLOCKS))

@@ -64,6 +64,8 @@ class Destination:
 
     def check_within(self, uri: str) -> None:
         """Raise `ParameterError` if an output would lie outside, or among our own records."""
+        # The names of results come from the service, and those of outputs that a batch removes from
+        # the manifest, which others may write to.
         inner = uri.removeprefix(self.root).split("/")
         leads_away = any(map(_leads_away, inner))
         if not uri.startswith(self.root) or leads_away or not inner[-1]:

@@ -38,6 +38,8 @@ def file_system(address: Address, argument: str) -> tuple[str, Any]:
         complaint = f"{uri} cannot be reached: {error}. {address.remedy}"
         raise wrong(argument, complaint) from error
     except Exception as error:
+        # Airflow's `get_fs` raises it for an unknown scheme (airflow/sdk/io/fs.py), and libraries
+        # raise it for a wrong setting of the connection.
         if isinstance(error, ValueError):
             check_scheme(address, argument)
         if is_of_network(error):
@@ -59,6 +61,8 @@ def forget(address: Address) -> None:
     from airflow_provider_convertapi.airflow_names import attach, has_fs  # noqa: PLC0415 - as above
 
     if has_fs(address.scheme):  # a file system that a user attached could not be made again
+        # `ObjectStore.fs` is a cached property of a store that `attach` keeps for the whole process
+        # (airflow/sdk/io/store.py), so a rotated credential would not be noticed.
         with _resolving:
             vars(attach(address.scheme, address.conn_id)).pop("fs", None)
 

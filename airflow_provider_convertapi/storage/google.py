@@ -29,7 +29,11 @@ _SIMPLE = 5 * 1024 * 1024 - 1
 """The most bytes that gcsfs uploads in one request."""
 
 _PART = 256 * 1024 * 1024
-"""Bytes of each request of a larger upload; a network failure makes this much be sent again."""
+"""Bytes of each request of a larger upload; a network failure makes this much be sent again.
+
+A multiple of 256 KiB, which the service demands of all requests but the last:
+https://cloud.google.com/storage/docs/performing-resumable-uploads
+"""
 
 
 class GoogleLocation(ObjectLocation):
@@ -112,6 +116,8 @@ class GoogleLocation(ObjectLocation):
             return
         kind = guess_type(file.name)[0] or "application/octet-stream"
         creating = {} if replace else {"ifGenerationMatch": "0"}
+        # An upload that fails is not cancelled: it shows nothing, and expires after a week.
+        # https://cloud.google.com/storage/docs/resumable-uploads
         session = self._begin(self.object_key, kind, **creating)
         with file.open("rb") as source:
             for start in range(0, size, _PART):
@@ -151,7 +157,7 @@ class GoogleLocation(ObjectLocation):
         if self._is_zonal():
             return
         session = self._begin(key, "application/octet-stream")
-        with suppress(Exception):  # the service forgets an upload within a week anyway
+        with suppress(Exception):  # it expires anyway, as above
             self.fs.call("DELETE", session)
 
 

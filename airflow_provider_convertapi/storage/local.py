@@ -263,6 +263,8 @@ class LocalPart:
 
     def prepare(self) -> None:
         """Flush it to the disk: a published file must survive a power cut."""
+        # Before the file gets its name: without the stamp, a later try would not recognise its own
+        # output once the documents are deleted at the service, and would pay again.
         if self._stamp:
             put_stamp(self.staged, self._stamp)
         with self.staged.open("rb") as file:

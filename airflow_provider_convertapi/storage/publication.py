@@ -114,7 +114,7 @@ class Publication:
         try:
             with explaining(uri, paid=None), part.open() as sink:
                 yield sink
-                sink.flush()
+                sink.flush()  # the size is that of the file, without what Python still holds
                 _check_size(sink, size)
         except BaseException:
             part.discard()
@@ -135,6 +135,7 @@ class Publication:
         while this runs; it is never replaced.  After any other exception `publish` may be called
         again, because the results are still staged.
         """
+        # Checked before paying, too, but then the service's names for the results were not known.
         self._destination.check_not_input(self._results, self._inputs)
         waiting = {
             uri: result
@@ -145,6 +146,8 @@ class Publication:
         for uri, result in waiting.items():
             with explaining(uri, paid=None):
                 result.part.prepare()
+        # Now, because publishing moves a local result away from where it was staged.  A second call
+        # keeps the digests: some of the results may have been moved already.
         if not self.digests and self._destination.keeps_digests(list(self._results)):
             staged = (result.part.staged for result in self._results.values())
             self.digests = tuple(map(digest_of_path, staged))
@@ -177,6 +180,7 @@ class Publication:
         if self._may_replace(uri) and not target.has_directories:
             return False  # any object may be replaced, so the request is not needed
         state = target.file()
+        # In an object store, the object `a` and objects below `a/` do not exclude each other.
         if state is None or (state.kind == "directory" and not target.has_directories):
             return False
         if state.obstacle:

@@ -178,6 +178,9 @@ class S3Location(ObjectLocation):
                 "complete_multipart_upload", **target, MultipartUpload={"Parts": sent}, **create
             )
         except BaseException:
+            # Amazon charges for the parts of an unfinished upload until it is aborted, and they do
+            # not appear in a listing.
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
             with suppress(Exception):  # the first error is the one to report
                 self.fs.call_s3("abort_multipart_upload", **target)
             raise

@@ -53,7 +53,7 @@ _MOST_PARTS = 10_000
 """The most parts of one multipart upload (Amazon S3's limit)."""
 
 _PARTS_AT_ONCE = 2
-
+"""Parts that a store's library holds in memory at a time."""
 
 _writable: set[tuple[str, str | None, str]] = set()
 """Directories that were writable when this process tried: family, connection, URI."""
@@ -252,7 +252,7 @@ class StoreLocation:
         """Make the directory, and write and remove a hidden file."""
         trial = self.sibling(temporary_name(self.name or "result", secrets.token_hex(4)))
         try:
-            self.fs.pipe_file(trial.path, b"-")
+            self.fs.pipe_file(trial.path, b"-")  # a full disk would take an empty file
         finally:
             remove(trial)
 

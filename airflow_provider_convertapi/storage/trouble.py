@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OF_THE_PLACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ELOOP})
+"""Errors of a destination that every further result would meet, too."""
 
 _UNAUTHORIZED, _FORBIDDEN, _NO_ROOM = 401, 403, 507
 
@@ -211,7 +212,7 @@ def http_status(error: BaseException) -> int | None:
 
 
 def _status(error: BaseException) -> int | None:
-    if isinstance(error, OSError) and str(error).startswith("Forbidden: "):  # gcsfs
+    if isinstance(error, OSError) and str(error).startswith("Forbidden: "):  # gcsfs/retry.py
         return _FORBIDDEN
     metadata = _response(error).get("ResponseMetadata", {})
     for found in (
