@@ -8,10 +8,9 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_convertapi.storage.trouble import naming_connection
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 
 class Place(Protocol):
@@ -21,13 +20,8 @@ class Place(Protocol):
     def uri(self) -> str:
         """Return its URI."""
 
-    @property
-    def family(self) -> str:
-        """Return the kind of its store."""
-
-    @property
-    def conn_id(self) -> str | None:
-        """Return the connection."""
+    def naming(self) -> AbstractContextManager[None]:
+        """Name the connection in the errors of a store that refuses it."""
 
 
 class Reader(io.RawIOBase):
@@ -53,8 +47,7 @@ class Reader(io.RawIOBase):
 
     def read_bytes(self, size: int) -> bytes:
         """Read up to `size` bytes; all that are left if it is negative."""
-        place = self._place
-        with naming_connection(place.uri, place.family, place.conn_id):
+        with self._place.naming():
             data: bytes = self.file.read(self._within(size))
         return data
 

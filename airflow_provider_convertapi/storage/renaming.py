@@ -11,13 +11,12 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
+from airflow_provider_convertapi.storage.location import Location
 from airflow_provider_convertapi.storage.names import temporary_name
 from airflow_provider_convertapi.storage.uris import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from airflow_provider_convertapi.storage.location import State
 
 _log = logging.getLogger(__name__)
 
@@ -26,19 +25,8 @@ _in_use: set[str] = set()
 _in_use_lock = threading.Lock()
 
 
-class Place(Protocol):
+class Place(Location, Protocol):
     """A location in a store that can rename."""
-
-    @property
-    def uri(self) -> str:
-        """Return its URI."""
-
-    @property
-    def name(self) -> str:
-        """Return the last part of the path."""
-
-    def state(self) -> State | None:
-        """Return the state of the file there now; None if there is none."""
 
     def sibling(self, name: str) -> Self:
         """Return the location called `name` in the same directory."""
@@ -48,9 +36,6 @@ class Place(Protocol):
 
     def rename(self, new: Self, size: int, *, replace: bool) -> None:
         """Give a complete file its name."""
-
-    def delete(self) -> None:
-        """Delete the file."""
 
 
 class RenamedPart:

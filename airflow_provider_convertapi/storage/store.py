@@ -33,6 +33,7 @@ from airflow_provider_convertapi.storage.uris import dataset_in_text, shown, wro
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from airflow_provider_convertapi.storage.location import Address, Note, Part
@@ -70,7 +71,7 @@ def asking(
 
     @wraps(method)
     def ask(self: _L, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with naming_connection(self.uri, self.family, self.conn_id):
+        with self.naming():
             return method(self, *args, **kwargs)
 
     return ask
@@ -118,6 +119,10 @@ class StoreLocation:
     def key(self) -> Hashable:
         """Return connection and path."""
         return (self.family, self.conn_id, self.path)
+
+    def naming(self) -> AbstractContextManager[None]:
+        """Name the connection in the errors of a store that refuses it."""
+        return naming_connection(self.uri, self.family, self.conn_id)
 
     @property
     def dataset(self) -> tuple[str, str]:
@@ -179,7 +184,7 @@ class StoreLocation:
                 note(LINK if info["type"] == "link" else IRREGULAR, uri + path)
 
     def _walked(self, root: str) -> Iterator[dict[str, Any]]:
-        with naming_connection(self.uri, self.family, self.conn_id):
+        with self.naming():
             yield from self.walk(root)
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
