@@ -167,11 +167,14 @@ class Destination:
         :param uris: outputs.
         :param inputs: URIs of inputs; URLs are ignored, since they cannot be overwritten.
         """
-        taken: dict[Hashable, Location] = {}
+        # Two inputs may share an identity: some stores have files whose names differ only by case.
+        taken: dict[Hashable, set[Location]] = {}
         for location in (locate(uri, "source") for uri in inputs if not is_url(uri)):
-            taken.update(dict.fromkeys(location.identities(), location))
+            for key in location.identities():
+                taken.setdefault(key, set()).add(location)
         for output in (locate(uri, self.field) for uri in uris):
-            for found in {taken[key] for key in output.identities() & taken.keys()}:
+            alike = [taken[key] for key in output.identities() & taken.keys()]
+            for found in set().union(*alike):
                 # Two connections may lead to one store, and only some stores distinguish case and
                 # `..`.  Therefore the files' states are compared: size and version must be equal.
                 if output.key == found.key or output.file() == found.file():

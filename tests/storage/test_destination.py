@@ -265,3 +265,14 @@ def test_two_spellings_of_two_files_are_told_apart(s3_store: S3Store) -> None:
     Destination.parse(s3_store.uri).check_not_input(
         [s3_store.uri + "A.pdf"], [s3_store.uri + "a.pdf"]
     )
+
+
+def test_each_of_two_inputs_whose_names_differ_by_case_is_safe(s3_store: S3Store) -> None:
+    """On S3 `A` and `a` are two inputs, and an output may have the name of neither."""
+    s3_store.write("a.pdf", b"x")
+    s3_store.write("A.pdf", b"input")
+    inputs = [s3_store.uri + "A.pdf", s3_store.uri + "a.pdf"]
+
+    for output in inputs:
+        with pytest.raises(ParameterError, match="would be written over the input"):
+            Destination.parse(s3_store.uri).check_not_input([output], inputs)
