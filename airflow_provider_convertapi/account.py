@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 _MOST_COLUMNS = 100
-"""More are an answer of another kind; each is a name that is kept in memory."""
+"""An answer with more is not a report; the names of all columns are kept in memory."""
 
 
 @contextmanager

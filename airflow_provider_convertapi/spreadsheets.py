@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-# The characters that https://owasp.org/www-community/attacks/CSV_Injection lists.
+# A formula may begin with them: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 

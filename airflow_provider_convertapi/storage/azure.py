@@ -173,7 +173,8 @@ class AzureLocation(ObjectLocation):
                 if size <= BLOCK:
                     await blob.upload_blob(source.read(), overwrite=replace, **options)
                     return
-                # After a failure nothing is removed: Azure discards blocks that no list commits.
+                # After a failure nothing is removed: within a week, Azure discards blocks that
+                # were not committed.
                 # https://learn.microsoft.com/rest/api/storageservices/put-block
                 blocks: list[BlobBlock] = []
                 # Half of our block size, because aiohttp holds the data that it sends twice.

@@ -38,8 +38,8 @@ def file_system(address: Address, argument: str) -> tuple[str, Any]:
         complaint = f"{uri} cannot be reached: {error}. {address.remedy}"
         raise wrong(argument, complaint) from error
     except Exception as error:
-        # Airflow's `get_fs` raises it for an unknown scheme (airflow/sdk/io/fs.py), and libraries
-        # raise it for a wrong setting of the connection.
+        # Airflow's `get_fs` raises a `ValueError` for an unknown scheme (airflow/sdk/io/fs.py), and
+        # libraries raise one for a wrong setting of the connection.
         if isinstance(error, ValueError):
             check_scheme(address, argument)
         if is_of_network(error):

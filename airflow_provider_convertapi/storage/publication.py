@@ -114,7 +114,7 @@ class Publication:
         try:
             with explaining(uri, paid=None), part.open() as sink:
                 yield sink
-                sink.flush()  # the size is that of the file, without what Python still holds
+                sink.flush()  # the size is that of the file, which lacks what is still buffered
                 _check_size(sink, size)
         except BaseException:
             part.discard()

@@ -59,7 +59,7 @@ class RenamedPart:
 
     def prepare(self) -> None:
         """Upload the bytes under a hidden name."""
-        self._leftover = True  # already now: an upload that fails may leave a part of the file
+        self._leftover = True  # before the upload, since a failed one may leave a part of the file
         self._hidden.put(self.staged, replace=True)
         state = self._hidden.state()
         size = self.staged.stat().st_size

@@ -150,7 +150,7 @@ def naming_connection(uri: str, family: str, conn_id: str | None) -> Iterator[No
 
 
 def changed_while_read(uri: str) -> InputChangedError:
-    """Return the error for an input that is not the file any more that was found."""
+    """Return the error for an input that is no longer the file that was found."""
     return InputChangedError(
         f"{shown(uri)} changed while it was being read; nothing was paid. "
         "Another try reads it again."
