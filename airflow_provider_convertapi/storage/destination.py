@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.errors import OutputExistsError
+from airflow_provider_convertapi.errors import InputChangedError, OutputExistsError
 from airflow_provider_convertapi.storage.content import digest_of
 from airflow_provider_convertapi.storage.location import OWN_DIRECTORY
 from airflow_provider_convertapi.storage.names import distinct_names
@@ -150,8 +150,12 @@ class Destination:
             return None
         if state.kind != "file":
             return False
-        with location.open(state) as file:
-            return digest_of(file) == digest
+        try:
+            with location.open(state) as file:
+                return digest_of(file) == digest
+        except InputChangedError:
+            # It is being written now.  The error would say that nothing was paid.
+            return False
 
     def remove(self, uri: str, digest: str) -> bool | None:
         """Remove an output if it still has that content; return the result of `holds`."""
