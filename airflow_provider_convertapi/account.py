@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 
 _MOST_COLUMNS = 100
+"""An answer with more is not a report; the names of all columns are kept in memory."""
 
 
 @contextmanager
@@ -109,6 +110,8 @@ def write_statistics(
         tempfile.TemporaryFile() as answer,
         Publication(place, inputs=[], overwrite=True) as publication,
     ):
+        # The answer is read twice: a CSV begins with the names of all columns, and a row need not
+        # have all of them.
         columns, count = _fetch(client, days, answer)
         with publication.stage(uri, None) as sink:
             for block in _report(read_rows(answer), columns, kind):

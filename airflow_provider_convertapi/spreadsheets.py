@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+# A formula may begin with them: https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 

@@ -9,6 +9,7 @@ import io
 import logging
 import os
 import secrets
+from functools import partial
 from mimetypes import guess_type
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -75,8 +76,16 @@ class AzureLocation(ObjectLocation):
         return f"abfss://{self.bucket}@{host}", self.object_key.rstrip("/") or "/"
 
     def run(self, coroutine: Callable[..., Coroutine[Any, Any, Any]], *args: Any) -> Any:
-        """Run a coroutine on the loop of the file system."""
-        return run(self.fs.loop, coroutine(*args))
+        """Run a coroutine on the loop of the file system.
+
+        `FileNotFoundError` if Azure does not find what it asks for.
+        """
+        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 - the file system has loaded it
+
+        try:
+            return run(self.fs.loop, coroutine(*args))
+        except ResourceNotFoundError as error:
+            raise FileNotFoundError(self.bucket) from error
 
     def blob(self, key: str) -> Any:
         """Return the SDK's client of a blob; it is a context manager."""
@@ -85,7 +94,6 @@ class AzureLocation(ObjectLocation):
     @asking
     def object(self) -> State | None:
         """Return the blob's state; adlfs's `info` would list if there is no blob."""
-        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 - the file system has loaded it
 
         async def properties() -> Any:
             async with self.blob(self.object_key) as blob:
@@ -93,26 +101,20 @@ class AzureLocation(ObjectLocation):
 
         try:
             return state_of(_described(self.run(properties), self.bucket))
-        except ResourceNotFoundError:
+        except FileNotFoundError:
             return None
 
     def look_at_bucket(self) -> None:
         """Ask for the container."""
-        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 - as above
 
         async def properties() -> None:
             async with self.fs.service_client.get_container_client(self.bucket) as container:
                 await container.get_container_properties()
 
-        try:
-            self.run(properties)
-        except ResourceNotFoundError as error:
-            raise FileNotFoundError(self.bucket) from error
+        self.run(properties)
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
         """Walk the listing page by page; `find` treats a missing container as an empty one."""
-        from azure.core.exceptions import ResourceNotFoundError  # noqa: PLC0415 - as above
-
         container = self.fs.service_client.get_container_client(self.bucket)
         pages = container.list_blobs(
             name_starts_with=root.partition("/")[2], include=["metadata"]
@@ -123,11 +125,8 @@ class AzureLocation(ObjectLocation):
                 return [_described(blob, self.bucket) async for blob in blobs]
             return None
 
-        try:
-            while (found := self.run(page)) is not None:
-                yield from found
-        except ResourceNotFoundError as error:
-            raise FileNotFoundError(self.bucket) from error
+        while (found := self.run(page)) is not None:
+            yield from found
 
     def pins(self, state: State) -> bool:
         """Tell whether the ETag is known, so that a read can demand it."""
@@ -135,22 +134,33 @@ class AzureLocation(ObjectLocation):
 
     def reader(self, state: State | None) -> Reader:
         """Open the version of the blob that was found; no request is sent before the first read."""
+        from azure.core import MatchConditions  # noqa: PLC0415 - the file system has loaded it
+        from azure.core.exceptions import ResourceModifiedError  # noqa: PLC0415 - as above
+
         state = state or self.object()
         if state is None:
             raise FileNotFoundError(self.uri)
-        return _AzureReader(_Blob(self, state), self)
+        same = {"etag": f'"{state.version}"', "match_condition": MatchConditions.IfNotModified}
+        demand = same if self.pins(state) else {}
+
+        async def download(start: int, size: int) -> bytes:
+            async with self.blob(self.object_key) as blob:
+                stream = await blob.download_blob(offset=start, length=size, **demand)
+                data: bytes = await stream.readall()
+            return data
+
+        file = RangedFile(state.size, partial(self.run, download))
+        return ObjectReader(file, self, (ResourceModifiedError, FileNotFoundError))
 
     @asking
     def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:
         """Upload a local file in blocks; adlfs would hold up to 64 MiB of it in memory."""
-        from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError  # noqa: PLC0415 - as above
+        from azure.core.exceptions import ResourceExistsError  # noqa: PLC0415 - as above
 
         try:
             self.run(self._upload, file, replace, more)
         except ResourceExistsError as error:
             raise FileExistsError(shown(self.uri)) from error
-        except ResourceNotFoundError as error:
-            raise FileNotFoundError(self.bucket) from error
 
     async def _upload(self, file: Path, replace: bool, more: Mapping[str, Any]) -> None:
         from azure.core import MatchConditions  # noqa: PLC0415 - the file system has loaded it
@@ -163,6 +173,9 @@ class AzureLocation(ObjectLocation):
                 if size <= BLOCK:
                     await blob.upload_blob(source.read(), overwrite=replace, **options)
                     return
+                # After a failure nothing is removed: within a week, Azure discards blocks that
+                # were not committed.
+                # https://learn.microsoft.com/rest/api/storageservices/put-block
                 blocks: list[BlobBlock] = []
                 # Half of our block size, because aiohttp holds the data that it sends twice.
                 block = max(BLOCK // 2, -(-size // _MOST_BLOCKS))
@@ -195,51 +208,13 @@ class AzureLocation(ObjectLocation):
                 )
 
         try:
-            self.run(commit)
+            run(self.fs.loop, commit())  # a 404 need not mean that the container is missing
         except HttpResponseError as error:
             if getattr(error, "error_code", "") == "ContainerNotFound":
                 raise FileNotFoundError(self.bucket) from error
             if error.status_code in (400, 404, 409, 412):  # it was permitted, and failed as planned
                 return
             raise
-
-
-class _Blob(RangedFile):
-    """One version of a blob."""
-
-    def __init__(self, place: AzureLocation, state: State) -> None:
-        super().__init__(state.size)
-        self._place = place
-        self._version = state.version
-
-    def fetch(self, start: int, size: int) -> bytes:
-        """Return `size` bytes from a position on."""
-        data: bytes = self._place.run(self._download, start, size)
-        return data
-
-    async def _download(self, start: int, size: int) -> bytes:
-        from azure.core import MatchConditions  # noqa: PLC0415 - the file system has loaded it
-
-        same = {"etag": f'"{self._version}"', "match_condition": MatchConditions.IfNotModified}
-        async with self._place.blob(self._place.object_key) as blob:
-            stream = await blob.download_blob(
-                offset=start, length=size, **(same if self._version else {})
-            )
-            data: bytes = await stream.readall()
-        return data
-
-
-class _AzureReader(ObjectReader):
-    """Read one version of a blob."""
-
-    def read_bytes(self, size: int) -> bytes:
-        """Read; `InputChangedError` if the blob has changed or is gone."""
-        from azure.core.exceptions import ResourceModifiedError, ResourceNotFoundError  # noqa: PLC0415 - the file system has loaded it
-
-        try:
-            return super().read_bytes(size)
-        except (ResourceModifiedError, ResourceNotFoundError) as error:
-            raise self.has_changed() from error
 
 
 def _described(blob: Any, container: str) -> dict[str, Any]:

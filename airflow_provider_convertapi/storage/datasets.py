@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from airflow_provider_convertapi.storage.schemes import locate
@@ -23,12 +24,10 @@ class Dataset(NamedTuple):
 
 def dataset_of(uri: str) -> Dataset:
     """Return the dataset of a file, a directory or a URL, without secrets."""
-    if is_url(uri):
-        return Dataset(*dataset_in_text(uri))
-    try:
-        return Dataset(*locate(uri, "source").dataset)
-    except Exception:  # noqa: BLE001 - lineage must not fail a task that has paid
-        return Dataset(*dataset_in_text(uri))
+    if not is_url(uri):
+        with suppress(Exception):  # lineage must not fail a task that has paid
+            return Dataset(*locate(uri, "source").dataset)
+    return Dataset(*dataset_in_text(uri))
 
 
 def datasets_of(uris: Iterable[str], most: int) -> list[Dataset]:

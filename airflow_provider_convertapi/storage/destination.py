@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.errors import OutputExistsError
+from airflow_provider_convertapi.errors import InputChangedError, OutputExistsError
 from airflow_provider_convertapi.storage.content import digest_of
 from airflow_provider_convertapi.storage.location import OWN_DIRECTORY
 from airflow_provider_convertapi.storage.names import distinct_names
@@ -64,6 +64,8 @@ class Destination:
 
     def check_within(self, uri: str) -> None:
         """Raise `ParameterError` if an output would lie outside, or among our own records."""
+        # The names of results come from the service, and those of outputs that a batch removes from
+        # the manifest, which others may write to.
         inner = uri.removeprefix(self.root).split("/")
         leads_away = any(map(_leads_away, inner))
         if not uri.startswith(self.root) or leads_away or not inner[-1]:
@@ -148,8 +150,12 @@ class Destination:
             return None
         if state.kind != "file":
             return False
-        with location.open(state) as file:
-            return digest_of(file) == digest
+        try:
+            with location.open(state) as file:
+                return digest_of(file) == digest
+        except InputChangedError:
+            # It is being written now.  The error would say that nothing was paid.
+            return False
 
     def remove(self, uri: str, digest: str) -> bool | None:
         """Remove an output if it still has that content; return the result of `holds`."""
@@ -165,11 +171,14 @@ class Destination:
         :param uris: outputs.
         :param inputs: URIs of inputs; URLs are ignored, since they cannot be overwritten.
         """
-        taken: dict[Hashable, Location] = {}
+        # Two inputs may share an identity: some stores have files whose names differ only by case.
+        taken: dict[Hashable, set[Location]] = {}
         for location in (locate(uri, "source") for uri in inputs if not is_url(uri)):
-            taken.update(dict.fromkeys(location.identities(), location))
+            for key in location.identities():
+                taken.setdefault(key, set()).add(location)
         for output in (locate(uri, self.field) for uri in uris):
-            for found in {taken[key] for key in output.identities() & taken.keys()}:
+            alike = [taken[key] for key in output.identities() & taken.keys()]
+            for found in set().union(*alike):
                 # Two connections may lead to one store, and only some stores distinguish case and
                 # `..`.  Therefore the files' states are compared: size and version must be equal.
                 if output.key == found.key or output.file() == found.file():

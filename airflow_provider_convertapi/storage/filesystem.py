@@ -9,7 +9,7 @@ import threading
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.storage.trouble import is_of_network, refused
+from airflow_provider_convertapi.storage.trouble import is_of_network, plain_id, refused
 from airflow_provider_convertapi.storage.uris import shown, wrong
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def file_system(address: Address, argument: str) -> tuple[str, Any]:
         complaint = f"{uri} cannot be reached: {error}. {address.remedy}"
         raise wrong(argument, complaint) from error
     except Exception as error:
+        # Airflow's `get_fs` raises a `ValueError` for an unknown scheme (airflow/sdk/io/fs.py), and
+        # libraries raise one for a wrong setting of the connection.
         if isinstance(error, ValueError):
             check_scheme(address, argument)
         if is_of_network(error):
@@ -59,6 +61,8 @@ def forget(address: Address) -> None:
     from airflow_provider_convertapi.airflow_names import attach, has_fs  # noqa: PLC0415 - as above
 
     if has_fs(address.scheme):  # a file system that a user attached could not be made again
+        # `ObjectStore.fs` is a cached property of a store that `attach` keeps for the whole process
+        # (airflow/sdk/io/store.py), so a rotated credential would not be noticed.
         with _resolving:
             vars(attach(address.scheme, address.conn_id)).pop("fs", None)
 
@@ -70,8 +74,7 @@ def _check_connection(conn_id: str, address: Address, argument: str) -> None:
     try:
         _find_connection(conn_id)
     except AirflowNotFoundException:
-        name = conn_id.partition(":")[0]  # a password may follow the colon
-        complaint = f"there is no connection {name!r}; create it, or fix the URI."
+        complaint = f"there is no connection {plain_id(conn_id)!r}; create it, or fix the URI."
         raise wrong(argument, f"{shown(address.uri)}: {complaint}") from None
 
 

@@ -9,9 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage.destination import Destination
-from airflow_provider_convertapi.storage.listing import list_files
 from airflow_provider_convertapi.storage.publication import Publication
 from airflow_provider_convertapi.storage.schemes import locate
 from airflow_provider_convertapi.storage.uris import without_secrets
@@ -50,9 +48,8 @@ class Folder:
 
     def modified(self, name: str) -> float | None:
         """Return when a file was written, in seconds since the epoch; None if unknown."""
-        with suppress(InputNotFoundError):  # gone
-            return next(list_files(self.uri + name)).modified
-        return None
+        state = locate(self.uri + name, "destination").file()
+        return state.modified if state else None
 
     def read_lines(self, name: str) -> Iterator[bytes]:
         """Yield a file's lines; `FileNotFoundError` if it is gone."""
@@ -61,17 +58,14 @@ class Folder:
 
     def write(self, name: str, data: bytes) -> None:
         """Publish a file whole; it replaces one of the same name."""
-        self._publish(name, [data], len(data))
+        self.write_lines(name, [data])
 
     def write_lines(self, name: str, lines: Iterable[bytes]) -> None:
         """Publish a file of many lines whole; it replaces one of the same name."""
-        self._publish(name, lines, None)
-
-    def _publish(self, name: str, blocks: Iterable[bytes], size: int | None) -> None:
         # Staged like a result, so that a reader, perhaps in another task, never sees half a file.
         with Publication(Destination(self.uri), inputs=[], overwrite=True) as publication:
-            with publication.stage(self.uri + name, size) as sink:
-                sink.writelines(blocks)
+            with publication.stage(self.uri + name, None) as sink:
+                sink.writelines(lines)
             publication.publish()
 
     def delete(self, name: str) -> None:

@@ -29,7 +29,11 @@ _SIMPLE = 5 * 1024 * 1024 - 1
 """The most bytes that gcsfs uploads in one request."""
 
 _PART = 256 * 1024 * 1024
-"""Bytes of each request of a larger upload; a network failure makes this much be sent again."""
+"""Bytes of each request of a larger upload; a network failure makes this much be sent again.
+
+A multiple of 256 KiB, which the service demands of all requests but the last:
+https://cloud.google.com/storage/docs/performing-resumable-uploads
+"""
 
 
 class GoogleLocation(ObjectLocation):
@@ -71,13 +75,8 @@ class GoogleLocation(ObjectLocation):
                 fields="items(name,size,generation,updated),nextPageToken",
             )
             for item in page.get("items", ()):
-                size = int(item.get("size", 0))
-                yield {
-                    **item,
-                    "name": f"{self.bucket}/{item['name']}",
-                    "type": "file",
-                    "size": size,
-                }
+                name, size = f"{self.bucket}/{item['name']}", int(item.get("size", 0))
+                yield {**item, "name": name, "type": "file", "size": size}
             token = page.get("nextPageToken")
             if not token:
                 return
@@ -91,7 +90,19 @@ class GoogleLocation(ObjectLocation):
         state = state or self.object()
         if state is None:
             raise FileNotFoundError(self.uri)
-        return _GoogleReader(_Object(self, state), self)
+        generation = state.version if self.pins(state) else None
+
+        def fetch(start: int, size: int) -> bytes:
+            _, data = self.fs.call(
+                "GET",
+                self.fs.url(self.path),
+                headers={"Range": f"bytes={start}-{start + size - 1}"},
+                generation=generation,
+            )
+            return bytes(data)
+
+        file = RangedFile(state.size, fetch)
+        return ObjectReader(file, self, (FileNotFoundError, FileExistsError))
 
     @asking
     def put(self, /, file: Path, *, replace: bool, **more: Any) -> None:
@@ -105,6 +116,8 @@ class GoogleLocation(ObjectLocation):
             return
         kind = guess_type(file.name)[0] or "application/octet-stream"
         creating = {} if replace else {"ifGenerationMatch": "0"}
+        # An upload that fails is not cancelled: it shows nothing, and expires after a week.
+        # https://cloud.google.com/storage/docs/resumable-uploads
         session = self._begin(self.object_key, kind, **creating)
         with file.open("rb") as source:
             for start in range(0, size, _PART):
@@ -144,39 +157,8 @@ class GoogleLocation(ObjectLocation):
         if self._is_zonal():
             return
         session = self._begin(key, "application/octet-stream")
-        with suppress(Exception):  # the service forgets an upload within a week anyway
+        with suppress(Exception):  # it expires anyway, as above
             self.fs.call("DELETE", session)
-
-
-class _Object(RangedFile):
-    """One generation of an object."""
-
-    def __init__(self, place: GoogleLocation, state: State) -> None:
-        super().__init__(state.size)
-        self._place = place
-        self._generation = state.version if place.pins(state) else None
-
-    def fetch(self, start: int, size: int) -> bytes:
-        """Return `size` bytes from a position on."""
-        fs = self._place.fs
-        _, data = fs.call(
-            "GET",
-            fs.url(self._place.path),
-            headers={"Range": f"bytes={start}-{start + size - 1}"},
-            generation=self._generation,
-        )
-        return bytes(data)
-
-
-class _GoogleReader(ObjectReader):
-    """Read one generation of an object."""
-
-    def read_bytes(self, size: int) -> bytes:
-        """Read; `InputChangedError` if the object has changed or is gone."""
-        try:
-            return super().read_bytes(size)
-        except (FileNotFoundError, FileExistsError) as error:
-            raise self.has_changed() from error
 
 
 class _Slice(io.RawIOBase):

@@ -128,7 +128,23 @@ class LocalLocation:
     def below(self, note: Note = unnoted) -> Iterator[Found]:
         """Yield all files below the directory."""
         root = self.uri.rstrip("/") + "/"
-        return _below(root, root, note)
+        waiting = [root]  # not a recursion: a path may have more parts than Python has frames
+        while waiting:
+            place, inner = waiting.pop(), []
+            try:
+                entries = os.scandir(place)
+            except OSError as error:
+                if place == root or not _is_passed_over(error, place, note):
+                    raise
+                continue
+            with entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name != OWN_DIRECTORY:
+                            inner.append(entry.path)
+                    elif (found := _found(entry, root, note)) is not None:
+                        yield found
+            waiting += sorted(inner, reverse=True)
 
     def names(self) -> list[str]:
         """Return the names of the files in the directory."""
@@ -201,8 +217,7 @@ class LocalPart:
     def __init__(self, target: Path, stamp: str = "") -> None:
         self._target = target
         self._stamp = stamp
-        self._lock: int | None = None
-        self._counted = False
+        self._lock = ExitStack()
         self._waits = False
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -228,33 +243,28 @@ class LocalPart:
 
     def _create_locked(self) -> _WrittenBack | None:
         """Create and lock the file; None if another task has it, or too many are locked."""
-        self._counted = _locks.acquire(blocking=False)
-        if not self._counted:
+        if not _locks.acquire(blocking=False):
             return None
+        self._lock.callback(_locks.release)
         try:
             file = _WrittenBack(self.staged, "x")
         except FileExistsError:
-            self._release()
+            self._lock.close()
             return None
-        self._lock = os.dup(file.fileno())  # the file itself is closed long before it is published
+        lock = os.dup(file.fileno())  # the file itself is closed long before it is published
+        self._lock.callback(os.close, lock)
         with suppress(BlockingIOError):  # another task may have locked it first, as a leftover
-            try_to_lock(self._lock)
-            if is_at(self._lock, self.staged):
+            try_to_lock(lock)
+            if is_at(lock, self.staged):
                 return file
         file.close()
-        self._release()
+        self._lock.close()
         return None
-
-    def _release(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-        if self._counted:
-            _locks.release()
-            self._counted = False
 
     def prepare(self) -> None:
         """Flush it to the disk: a published file must survive a power cut."""
+        # Before the file gets its name: without the stamp, a later try would not recognise its own
+        # output once the documents are deleted at the service, and would pay again.
         if self._stamp:
             put_stamp(self.staged, self._stamp)
         with self.staged.open("rb") as file:
@@ -267,7 +277,7 @@ class LocalPart:
         else:
             self._link()
         self._waits = False  # from now on another task may use the hidden name
-        self._release()
+        self._lock.close()
         # Some network file systems cannot flush a directory, and a write-only one cannot be opened.
         with suppress(OSError), _opened(self._target.parent) as directory:
             os.fsync(directory)
@@ -277,7 +287,7 @@ class LocalPart:
         if self._waits:
             self.staged.unlink(missing_ok=True)
             self._waits = False
-        self._release()
+        self._lock.close()
 
     def _link(self) -> None:
         try:
@@ -346,26 +356,6 @@ def _is_directory(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a circular link: reading it raises the error
         return False
-
-
-def _below(directory: str, root: str, note: Note) -> Iterator[Found]:
-    waiting = [directory]  # not a recursion: a path may have more parts than Python has frames
-    while waiting:
-        place, inner = waiting.pop(), []
-        try:
-            entries = os.scandir(place)
-        except OSError as error:
-            if place == directory or not _is_passed_over(error, place, note):
-                raise
-            continue
-        with entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    if entry.name != OWN_DIRECTORY:
-                        inner.append(entry.path)
-                elif (found := _found(entry, root, note)) is not None:
-                    yield found
-        waiting += sorted(inner, reverse=True)
 
 
 def _is_passed_over(error: OSError, place: str, note: Note) -> bool:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BLOCK = 8 * 1024 * 1024
-"""Bytes that are read and written at a time."""
+"""Bytes that are read and written at a time: S3 takes no part below 5 MiB except the last, and each
+conversion holds a few blocks in memory at once."""
 
 LOST_LINK = "links that lead nowhere or in a circle"
 LINKED_DIRECTORY = "linked directories"

@@ -28,6 +28,7 @@ def run(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T
 
 async def several(count: int, work: Callable[[], Awaitable[None]]) -> None:
     """Run the same work several times at once; if one fails, the others are cancelled."""
+    # Not a `TaskGroup`: it raises an `ExceptionGroup`, whose error the callers would not recognise.
     workers = [asyncio.ensure_future(work()) for _ in range(count)]
     try:
         await asyncio.gather(*workers)

@@ -87,6 +87,8 @@ def published_name(name: str) -> str | None:
 
 
 def _folded(name: str) -> str:
+    # macOS and Windows shares ignore case, and macOS ignores how an accent is composed: there, a
+    # result with the other spelling of a name would replace the first.
     return unicodedata.normalize("NFC", name.casefold())
 
 

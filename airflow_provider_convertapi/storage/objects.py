@@ -11,13 +11,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from airflow_provider_convertapi.api import redaction
-from airflow_provider_convertapi.errors import InputChangedError, OutputNotWritableError
+from airflow_provider_convertapi.errors import OutputNotWritableError
 from airflow_provider_convertapi.storage.filesystem import file_system
 from airflow_provider_convertapi.storage.location import State
 from airflow_provider_convertapi.storage.reader import Reader
 from airflow_provider_convertapi.storage.renaming import spooled_name
 from airflow_provider_convertapi.storage.store import StoreLocation, asking
 from airflow_provider_convertapi.storage.trouble import (
+    changed_while_read,
     forbids,
     is_full,
     is_of_network,
@@ -51,7 +52,7 @@ class ObjectLocation(StoreLocation):
 
     __slots__ = ()
     has_directories: ClassVar[bool] = False
-    library: ClassVar[str] = ""
+    library: ClassVar[str] = "ls"
     """An attribute of the store's own file system, on which a class relies."""
 
     @classmethod
@@ -66,7 +67,7 @@ class ObjectLocation(StoreLocation):
             )
             raise wrong(argument, complaint)
         # A user may give Airflow another file system for a scheme; then only common calls are used.
-        kind = cls if hasattr(fs, cls.library or "ls") else ObjectLocation
+        kind = cls if hasattr(fs, cls.library) else ObjectLocation
         # The key never passes through a URL parser: `#`, `?` and `::` are plain characters in it.
         path = f"{address.host}/{address.key}"
         return kind(address.uri, address.family, address.conn_id, path, fs)
@@ -253,14 +254,23 @@ class ObjectPart:
 
 
 class ObjectReader(Reader):
-    """Read one version of an object."""
+    """Read one version of an object.
 
-    def has_changed(self) -> InputChangedError:
-        """Return the error for an object that was replaced while it was read."""
-        return InputChangedError(
-            f"{shown(self._place.uri)} changed while it was being read; nothing was paid. "
-            "Another try reads it again."
-        )
+    :param changed: errors of the store's library for an object that has changed or is gone.
+    """
+
+    def __init__(
+        self, file: Any, place: ObjectLocation, changed: tuple[type[Exception], ...]
+    ) -> None:
+        super().__init__(file, place)
+        self._changed = changed
+
+    def read_bytes(self, size: int) -> bytes:
+        """Read; `InputChangedError` if the object has changed."""
+        try:
+            return super().read_bytes(size)
+        except self._changed as error:
+            raise changed_while_read(self._place.uri) from error
 
 
 def _without_markers(infos: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -25,7 +25,6 @@ from airflow_provider_convertapi.storage.uris import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from airflow_provider_convertapi.storage.destination import Destination
     from airflow_provider_convertapi.storage.location import Location, Part, State
@@ -91,12 +90,7 @@ class Publication:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for result in self._results.values():
             result.part.discard()
         self._spool.remove()
@@ -120,7 +114,7 @@ class Publication:
         try:
             with explaining(uri, paid=None), part.open() as sink:
                 yield sink
-                sink.flush()
+                sink.flush()  # the size is that of the file, which lacks what is still buffered
                 _check_size(sink, size)
         except BaseException:
             part.discard()
@@ -141,6 +135,7 @@ class Publication:
         while this runs; it is never replaced.  After any other exception `publish` may be called
         again, because the results are still staged.
         """
+        # Checked before paying, too, but then the service's names for the results were not known.
         self._destination.check_not_input(self._results, self._inputs)
         waiting = {
             uri: result
@@ -151,6 +146,8 @@ class Publication:
         for uri, result in waiting.items():
             with explaining(uri, paid=None):
                 result.part.prepare()
+        # Now, because publishing moves a local result away from where it was staged.  A second call
+        # keeps the digests: some of the results may have been moved already.
         if not self.digests and self._destination.keeps_digests(list(self._results)):
             staged = (result.part.staged for result in self._results.values())
             self.digests = tuple(map(digest_of_path, staged))
@@ -183,6 +180,7 @@ class Publication:
         if self._may_replace(uri) and not target.has_directories:
             return False  # any object may be replaced, so the request is not needed
         state = target.file()
+        # In an object store, the object `a` and objects below `a/` do not exclude each other.
         if state is None or (state.kind == "directory" and not target.has_directories):
             return False
         if state.obstacle:

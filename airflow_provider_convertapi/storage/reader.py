@@ -6,9 +6,11 @@ This module may change from release to release.
 from __future__ import annotations
 
 import io
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_provider_convertapi.storage.trouble import naming_connection
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 
 class Place(Protocol):
@@ -17,17 +19,9 @@ class Place(Protocol):
     @property
     def uri(self) -> str:
         """Return its URI."""
-        ...
 
-    @property
-    def family(self) -> str:
-        """Return the kind of its store."""
-        ...
-
-    @property
-    def conn_id(self) -> str | None:
-        """Return the connection."""
-        ...
+    def naming(self) -> AbstractContextManager[None]:
+        """Name the connection in the errors of a store that refuses it."""
 
 
 class Reader(io.RawIOBase):
@@ -53,8 +47,7 @@ class Reader(io.RawIOBase):
 
     def read_bytes(self, size: int) -> bytes:
         """Read up to `size` bytes; all that are left if it is negative."""
-        place = self._place
-        with naming_connection(place.uri, place.family, place.conn_id):
+        with self._place.naming():
             data: bytes = self.file.read(self._within(size))
         return data
 
@@ -73,10 +66,15 @@ class Reader(io.RawIOBase):
 
 
 class RangedFile:
-    """A file that is read in order, each piece by a separate request."""
+    """A file that is read in order, each piece by a separate request.
 
-    def __init__(self, size: int) -> None:
+    :param size: the file's bytes.
+    :param fetch: takes a position and a number of bytes, and returns the bytes that are there.
+    """
+
+    def __init__(self, size: int, fetch: Callable[[int, int], bytes]) -> None:
         self.size = size
+        self._fetch = fetch
         self._at = 0
 
     def tell(self) -> int:
@@ -87,13 +85,9 @@ class RangedFile:
         """Read `size` bytes."""
         if not size:
             return b""
-        data = self.fetch(self._at, size)
+        data = self._fetch(self._at, size)
         self._at += len(data)
         return data
-
-    def fetch(self, start: int, size: int) -> bytes:
-        """Return `size` bytes from a position on."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Do nothing: no connection is kept."""

@@ -11,13 +11,12 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, Self
 
+from airflow_provider_convertapi.storage.location import Location
 from airflow_provider_convertapi.storage.names import temporary_name
 from airflow_provider_convertapi.storage.uris import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from airflow_provider_convertapi.storage.location import State
 
 _log = logging.getLogger(__name__)
 
@@ -26,38 +25,17 @@ _in_use: set[str] = set()
 _in_use_lock = threading.Lock()
 
 
-class Place(Protocol):
+class Place(Location, Protocol):
     """A location in a store that can rename."""
-
-    @property
-    def uri(self) -> str:
-        """Return its URI."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """Return the last part of the path."""
-        ...
-
-    def state(self) -> State | None:
-        """Return the state of the file there now; None if there is none."""
-        ...
 
     def sibling(self, name: str) -> Self:
         """Return the location called `name` in the same directory."""
-        ...
 
     def put(self, file: Path, *, replace: bool) -> None:
         """Upload a local file."""
-        ...
 
     def rename(self, new: Self, size: int, *, replace: bool) -> None:
         """Give a complete file its name."""
-        ...
-
-    def delete(self) -> None:
-        """Delete the file."""
-        ...
 
 
 class RenamedPart:
@@ -81,7 +59,7 @@ class RenamedPart:
 
     def prepare(self) -> None:
         """Upload the bytes under a hidden name."""
-        self._leftover = True
+        self._leftover = True  # before the upload, since a failed one may leave a part of the file
         self._hidden.put(self.staged, replace=True)
         state = self._hidden.state()
         size = self.staged.stat().st_size

@@ -114,9 +114,11 @@ class S3Location(ObjectLocation):
 
     def reader(self, state: State | None) -> Reader:
         """Open the object; if its state is known, no request is sent before the first read."""
+        from s3fs.utils import FileExpired  # noqa: PLC0415 - it is loaded when S3 is read
+
         if state is None or not self.pins(state):
             file = self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none")
-            return _S3Reader(file, self)
+            return ObjectReader(file, self, (FileExpired,))
         etag = f'"{state.version}"'
         file = self.fs.open(self.path, "rb", block_size=BLOCK, cache_type="none", size=state.size)
         # As s3fs itself does after it has asked for the size: all blocks must have this version.
@@ -124,7 +126,7 @@ class S3Location(ObjectLocation):
         for headers in ("req_kw", "read_kw"):  # before and since s3fs 2026
             if hasattr(file, headers):
                 setattr(file, headers, {**getattr(file, headers), "IfMatch": etag})
-        return _S3Reader(file, self)
+        return ObjectReader(file, self, (FileExpired,))
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
         """Walk the listing page by page: `find` would hold a kilobyte for each object in memory."""
@@ -176,6 +178,9 @@ class S3Location(ObjectLocation):
                 "complete_multipart_upload", **target, MultipartUpload={"Parts": sent}, **create
             )
         except BaseException:
+            # Amazon charges for the parts of an unfinished upload until it is aborted, and they do
+            # not appear in a listing.
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html
             with suppress(Exception):  # the first error is the one to report
                 self.fs.call_s3("abort_multipart_upload", **target)
             raise
@@ -223,16 +228,3 @@ class S3Location(ObjectLocation):
             if self.file() is not None:
                 raise FileExistsError(shown(self.uri)) from error
             super().put(file, replace=True, **more)
-
-
-class _S3Reader(ObjectReader):
-    """Read one version of an object."""
-
-    def read_bytes(self, size: int) -> bytes:
-        """Read; `InputChangedError` if the object has changed."""
-        from s3fs.utils import FileExpired  # noqa: PLC0415 - it is loaded when S3 is read
-
-        try:
-            return super().read_bytes(size)
-        except FileExpired as error:
-            raise self.has_changed() from error

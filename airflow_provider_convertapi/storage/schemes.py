@@ -91,6 +91,7 @@ def locate(uri: str, argument: str) -> Location:
     """
     found = _read(uri, argument)
     if found is None:
+        # `file:/path`, as RFC 8089 permits, is not a path below a directory called `file:`.
         return LocalLocation.at_path(re.sub("^file:(?=/)", "", uri))
     scheme, address = found
     return scheme.location.at(address, argument)

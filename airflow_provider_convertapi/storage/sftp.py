@@ -9,6 +9,7 @@ import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.storage.loop import run
 from airflow_provider_convertapi.storage.reader import Reader
 from airflow_provider_convertapi.storage.store import StoreLocation
 from airflow_provider_convertapi.storage.uris import shown, wrong
@@ -75,7 +76,6 @@ class SftpLocation(StoreLocation):
 
     def move_to_new(self, new: StoreLocation) -> None:
         """Rename with plain SFTP, which replaces no file; `mv` uses the variant that does."""
-        from fsspec.asyn import sync  # noqa: PLC0415 - for stores only, which have loaded it
 
         async def rename() -> None:
             # A channel of the pool: with a separate one for each thread there would be more than
@@ -83,4 +83,4 @@ class SftpLocation(StoreLocation):
             async with self.fs._pool.get() as channel:  # noqa: SLF001 - no public call gives one
                 await channel.rename(self.path, new.path)
 
-        sync(self.fs.loop, rename)
+        run(self.fs.loop, rename())

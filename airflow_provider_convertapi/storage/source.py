@@ -11,10 +11,11 @@ import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from airflow_provider_convertapi.errors import InputChangedError, InputNotFoundError
+from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage.content import hash_rest
 from airflow_provider_convertapi.storage.location import State
 from airflow_provider_convertapi.storage.schemes import locate
+from airflow_provider_convertapi.storage.trouble import changed_while_read
 from airflow_provider_convertapi.storage.uris import shown, wrong
 from airflow_provider_convertapi.surroundings import surroundings
 
@@ -76,10 +77,7 @@ class Source:
                 digest is None or digest == _digest(self._location, self._state)
             )
         if not is_same:
-            raise InputChangedError(
-                f"{shown(self.uri)} changed while it was being read; nothing was paid. "
-                "Another try reads it again."
-            )
+            raise changed_while_read(self.uri)
 
     def changed(self) -> bool:
         """Ask the store whether the file has changed, or is gone, since it was found.
@@ -166,12 +164,8 @@ def find_source(uri: str, *, field: str = "source", hash_limit: float | None = N
         raise wrong(field, f"{shown(uri)} is a directory; {_remedy(field)}.")
     state = _look(location, field)
     if state.kind != "file":
-        what = (
-            f"is a directory; {_remedy(field)}"
-            if state.kind == "directory"
-            else "is not a regular file"
-        )
-        raise wrong(field, f"{shown(uri)} {what}.")
+        remedy = f"; {_remedy(field)}" if state.kind == "directory" else ""
+        raise wrong(field, f"{shown(uri)} is {state.obstacle}{remedy}.")
     # Without a version, files of one size would all be the same one.
     is_small = hash_limit is not None and state.size <= hash_limit
     by_content = is_small or not state.version

@@ -33,6 +33,7 @@ from airflow_provider_convertapi.storage.uris import dataset_in_text, shown, wro
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from airflow_provider_convertapi.storage.location import Address, Note, Part
@@ -53,7 +54,7 @@ _MOST_PARTS = 10_000
 """The most parts of one multipart upload (Amazon S3's limit)."""
 
 _PARTS_AT_ONCE = 2
-
+"""Parts that a store's library holds in memory at a time."""
 
 _writable: set[tuple[str, str | None, str]] = set()
 """Directories that were writable when this process tried: family, connection, URI."""
@@ -70,7 +71,7 @@ def asking(
 
     @wraps(method)
     def ask(self: _L, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with naming_connection(self.uri, self.family, self.conn_id):
+        with self.naming():
             return method(self, *args, **kwargs)
 
     return ask
@@ -118,6 +119,10 @@ class StoreLocation:
     def key(self) -> Hashable:
         """Return connection and path."""
         return (self.family, self.conn_id, self.path)
+
+    def naming(self) -> AbstractContextManager[None]:
+        """Name the connection in the errors of a store that refuses it."""
+        return naming_connection(self.uri, self.family, self.conn_id)
 
     @property
     def dataset(self) -> tuple[str, str]:
@@ -179,12 +184,30 @@ class StoreLocation:
                 note(LINK if info["type"] == "link" else IRREGULAR, uri + path)
 
     def _walked(self, root: str) -> Iterator[dict[str, Any]]:
-        with naming_connection(self.uri, self.family, self.conn_id):
+        with self.naming():
             yield from self.walk(root)
 
     def walk(self, root: str) -> Iterator[dict[str, Any]]:
         """Yield the store's description of each file below `root`, which ends in a slash."""
-        yield from _directories(self.fs, root.rstrip("/") or "/")
+        top = root.rstrip("/") or "/"
+        waiting = [top]
+        while waiting:
+            place, inner = waiting.pop(), []
+            try:
+                infos = self.fs.ls(place, detail=True, **accepted(self.fs.ls, refresh=True))
+            except (FileNotFoundError, NotADirectoryError):
+                if place == top:
+                    raise
+                continue  # it was removed since its own directory was listed
+            for info in infos:
+                if info["type"] == "directory":
+                    inner.append(str(info["name"]))
+                else:
+                    yield info
+            waiting += sorted(
+                (path for path in inner if path.rstrip("/").rpartition("/")[2] != OWN_DIRECTORY),
+                reverse=True,
+            )
 
     @asking
     def names(self) -> list[str]:
@@ -234,7 +257,7 @@ class StoreLocation:
         """Make the directory, and write and remove a hidden file."""
         trial = self.sibling(temporary_name(self.name or "result", secrets.token_hex(4)))
         try:
-            self.fs.pipe_file(trial.path, b"-")
+            self.fs.pipe_file(trial.path, b"-")  # a full disk would take an empty file
         finally:
             remove(trial)
 
@@ -363,24 +386,3 @@ def block_for(size: int) -> int:
     """Return the bytes of each part: above 78 GiB, 10,000 parts of 8 MiB are not enough."""
     blocks = -(-size // (BLOCK * _MOST_PARTS))
     return BLOCK * max(blocks, 1)
-
-
-def _directories(fs: Any, directory: str) -> Iterator[dict[str, Any]]:
-    waiting = [directory]
-    while waiting:
-        place, inner = waiting.pop(), []
-        try:
-            infos = fs.ls(place, detail=True, **accepted(fs.ls, refresh=True))
-        except (FileNotFoundError, NotADirectoryError):
-            if place == directory:
-                raise
-            continue  # it was removed since its own directory was listed
-        for info in infos:
-            if info["type"] == "directory":
-                inner.append(str(info["name"]))
-            else:
-                yield info
-        waiting += sorted(
-            (path for path in inner if path.rstrip("/").rpartition("/")[2] != OWN_DIRECTORY),
-            reverse=True,
-        )

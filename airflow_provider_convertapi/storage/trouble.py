@@ -13,6 +13,7 @@ from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.errors import (
     ConnectionConfigError,
     ConvertApiError,
+    InputChangedError,
     OutputNotWritableError,
 )
 from airflow_provider_convertapi.storage.uris import shown
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OF_THE_PLACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.ELOOP})
+"""Errors of a destination that every further result would meet, too."""
 
 _UNAUTHORIZED, _FORBIDDEN, _NO_ROOM = 401, 403, 507
 
@@ -147,11 +149,19 @@ def naming_connection(uri: str, family: str, conn_id: str | None) -> Iterator[No
         raise
 
 
+def changed_while_read(uri: str) -> InputChangedError:
+    """Return the error for an input that is no longer the file that was found."""
+    return InputChangedError(
+        f"{shown(uri)} changed while it was being read; nothing was paid. "
+        "Another try reads it again."
+    )
+
+
 def refused(
     uri: str, family: str, conn_id: str | None, error: BaseException
 ) -> ConnectionConfigError:
     """Return the error for a connection that does not open its store."""
-    who = f"connection {_plain(conn_id)!r}" if conn_id else "the worker's own credentials"
+    who = f"connection {plain_id(conn_id)!r}" if conn_id else "the worker's own credentials"
     fields = _FIELDS.get(family, "host, login, password and extras")
     advice = f"Check its {fields}." if conn_id else "Name a connection: before an @ in the URI."
     known = filter(None, (_ADVICE.get(_code(one)) for one in _chain(error)))
@@ -202,7 +212,7 @@ def http_status(error: BaseException) -> int | None:
 
 
 def _status(error: BaseException) -> int | None:
-    if isinstance(error, OSError) and str(error).startswith("Forbidden: "):  # gcsfs
+    if isinstance(error, OSError) and str(error).startswith("Forbidden: "):  # gcsfs/retry.py
         return _FORBIDDEN
     metadata = _response(error).get("ResponseMetadata", {})
     for found in (
@@ -238,6 +248,6 @@ def _reason(error: BaseException) -> str:
     return redaction.shown(text.partition("\n")[0]).rstrip(".") or type(error).__name__
 
 
-def _plain(conn_id: str) -> str:
+def plain_id(conn_id: str) -> str:
     """Return a connection's id without a password that may follow a colon."""
     return conn_id.partition(":")[0]

@@ -41,7 +41,8 @@ prefix of the latter: for S3 and similar stores; Google; CloudFront and older sc
 with a custom policy; Azure."""
 
 LEAST_MASKED = 5
-"""Characters of the shortest text that Airflow's masker hides."""
+"""Characters of the shortest text that Airflow's masker hides, unless the deployment has changed
+`[logging] min_length_masked_secret`."""
 
 
 def is_url(uri: str) -> bool:

@@ -12,11 +12,13 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from airflow_provider_convertapi.errors import ParameterError
-from airflow_provider_convertapi.storage import Destination
+from airflow_provider_convertapi.storage import Destination, digest_of_path
+from airflow_provider_convertapi.storage.s3 import S3Location
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_convertapi.storage import State
     from tests.storage.conftest import DiskStore, S3Store, Store
 
 
@@ -265,3 +267,35 @@ def test_two_spellings_of_two_files_are_told_apart(s3_store: S3Store) -> None:
     Destination.parse(s3_store.uri).check_not_input(
         [s3_store.uri + "A.pdf"], [s3_store.uri + "a.pdf"]
     )
+
+
+def test_each_of_two_inputs_whose_names_differ_by_case_is_safe(s3_store: S3Store) -> None:
+    """On S3 `A` and `a` are two inputs, and an output may have the name of neither."""
+    s3_store.write("a.pdf", b"x")
+    s3_store.write("A.pdf", b"input")
+    inputs = [s3_store.uri + "A.pdf", s3_store.uri + "a.pdf"]
+
+    for output in inputs:
+        with pytest.raises(ParameterError, match="would be written over the input"):
+            Destination.parse(s3_store.uri).check_not_input([output], inputs)
+
+
+def test_output_that_is_written_while_it_is_read(
+    s3_store: S3Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has another content, and no error says that nothing was paid."""
+    (tmp_path / "a.pdf").write_bytes(b"ours")
+    s3_store.write("a.pdf", b"ours")
+    digest = digest_of_path(tmp_path / "a.pdf")
+    place, uri = Destination.parse(s3_store.uri), s3_store.uri + "a.pdf"
+    assert place.holds(uri, digest) is True
+    look = S3Location.file
+
+    def file(self: S3Location) -> State | None:
+        found = look(self)
+        s3_store.write("a.pdf", b"theirs")
+        return found
+
+    monkeypatch.setattr(S3Location, "file", file)
+    assert place.holds(uri, digest) is False
+    assert place.remove(uri, digest) is False

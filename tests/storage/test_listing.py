@@ -203,11 +203,15 @@ def test_folder_keeps_small_files(store: Store) -> None:
 
     assert ["a", "b"] == folder.names()
     assert b"3" == folder.read("b")
+    written = folder.modified("b")
+    assert written is not None
+    assert 120 > abs(time.time() - written)
     folder.delete("b")
     folder.delete("b")
     assert ["a"] == folder.names()
     with pytest.raises(FileNotFoundError):
         folder.read("b")
+    assert folder.modified("b") is None  # another task has compacted the manifest meanwhile
 
 
 @pytest.mark.parametrize("kind", ["local", "sftp"])

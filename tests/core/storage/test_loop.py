@@ -70,6 +70,7 @@ def test_task_is_stopped(events: asyncio.AbstractEventLoop, stop: threading.Even
     has_ended = threading.Event()
 
     async def upload() -> None:
+        await asyncio.sleep(0.2)  # until the task waits; a signal may interrupt even the start
         stop.set()
         try:
             await asyncio.sleep(60)
