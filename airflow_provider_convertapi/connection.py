@@ -279,12 +279,12 @@ class _Reader:
     def _url(self) -> SplitResult:
         """Read the host field; no complaint repeats it, since users paste tokens there, too."""
         host = (self._connection.host or "").strip() or DEFAULT_HOST
-        if _is_ip(host, 6):
+        if _is_ipv6(host):
             host = f"[{host}]"
         url = _split(host if "://" in host else f"{self._scheme()}://{host}")
         name = url.hostname or "" if url else ""
         # `urlsplit` silently drops line breaks and tabs, which would make another host of it.
-        is_host = host.isprintable() and (_is_host_name(name) or _is_ip(name, 6))
+        is_host = host.isprintable() and (_is_host_name(name) or _is_ipv6(name))
         if not url or url.scheme not in {"http", "https"} or not is_host or _has_more(url):
             raise self._wrong(
                 "host",
@@ -332,11 +332,12 @@ def _is_host_name(host: str) -> bool:
     return _HOST_NAME.fullmatch(host) is not None
 
 
-def _is_ip(host: str, version: int) -> bool:
+def _is_ipv6(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).version == version
+        ipaddress.IPv6Address(host)
     except ValueError:
         return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:

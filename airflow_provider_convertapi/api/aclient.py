@@ -137,7 +137,7 @@ class AsyncClient:
             response = await (self.carry or self._exchange)(request, secret, wire)
         except (aiohttp.ClientError, OSError) as error:
             # The cause has the URL, and so an id: it must not reach a traceback.
-            raise no_answer(request, sent=wire.sent, error=error, reason=error) from None
+            raise no_answer(request, wire, error, str(error)) from None
         return parse_answer(endpoint.parse, response, self.clock())
 
     async def _exchange(self, request: Request, secret: str, wire: Wire) -> Response:

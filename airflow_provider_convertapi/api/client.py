@@ -14,6 +14,7 @@ from airflow_provider_convertapi.api.exchange import (
     CONNECT_TIMEOUT,
     LONGEST_ANSWER,
     broken_off,
+    no_answer,
     parse_answer,
 )
 from airflow_provider_convertapi.api.redaction import hide_ids
@@ -22,11 +23,10 @@ from airflow_provider_convertapi.api.session import (
     NO_ANSWER,
     HostAuth,
     UnreadableBodyError,
-    environment_of,
     new_session,
     noting_the_first_byte,
     prepared,
-    transport_error,
+    reason_of,
 )
 from airflow_provider_convertapi.api.wire import (
     BLOCK,
@@ -181,9 +181,8 @@ class Client:
         # A 401 comes before anything is converted, so even a paid request may be repeated.
         except AuthenticationError as error:
             # Without a token the error came from obtaining one, and renewing does not help.
-            if not tokens or request.credential is not Credential.TOKEN:
-                raise
-            if not self.renew(tokens[-1]):
+            is_renewable = tokens and request.credential is Credential.TOKEN
+            if not is_renewable or not self.renew(tokens[-1]):
                 raise
             first = error
         try:
@@ -212,7 +211,9 @@ class Client:
         # Steps that can fail for free come before `ready`, which may wait for the permit to pay.
         with _carried(request):
             if not self._environment:
-                self._environment = environment_of(self.session, self.base_url)
+                self._environment = dict(
+                    self.session.merge_environment_settings(self.base_url, {}, True, None, None)
+                )
             send = prepared(self.session, request, self.base_url, timeout, self._environment)
         ready()
         secret = token()  # obtained last: `ready` may have waited until the old one expired
@@ -235,7 +236,7 @@ def _carried(request: Request) -> Iterator[None]:
             raise error.reason from error.reason.__cause__
         except NO_ANSWER as error:
             # The cause has the URL, and so an id: it must not reach a traceback.
-            raise transport_error(request, error, wire) from None
+            raise no_answer(request, wire, error, reason_of(error)) from None
 
 
 def _headers(answer: requests.Response) -> dict[str, str]:

@@ -377,19 +377,20 @@ def get_converters() -> Endpoint[list[dict[str, Any]]]:
 
 def get_statistics(start_date: str, end_date: str) -> Endpoint[list[dict[str, Any]]]:
     """Read the conversions between two dates (`YYYY-MM-DD`, both required)."""
-    query = {"startDate": start_date, "endDate": end_date}
     return Endpoint(
-        Request("GET", "/user/statistic", query=query, credential=Credential.MASTER),
+        _statistics(start_date, end_date),
         lambda response: _json(response, list, "list of conversions"),
     )
 
 
 def stream_statistics(start_date: str, end_date: str) -> Endpoint[None]:
     """Read any number of conversions between two dates: the caller streams the JSON array."""
+    return Endpoint(_statistics(start_date, end_date), check)
+
+
+def _statistics(start_date: str, end_date: str) -> Request:
     query = {"startDate": start_date, "endDate": end_date}
-    return Endpoint(
-        Request("GET", "/user/statistic", query=query, credential=Credential.MASTER), check
-    )
+    return Request("GET", "/user/statistic", query=query, credential=Credential.MASTER)
 
 
 def _json(response: Response, kind: type[Any], wanted: str) -> Any:

@@ -73,20 +73,19 @@ def _skew(response: Response, now: float) -> str:
     )
 
 
-def no_answer(request: Request, *, sent: bool, error: Exception, reason: object) -> TransportError:
-    """Return the error for a request that got no answer.
+def no_answer(request: Request, wire: Wire, error: Exception, reason: str) -> TransportError:
+    """Return the error for a request that got no answer; it names neither host nor id.
 
-    :param sent: whether any byte of it may have reached the service.
     :param reason: the library's reason; ids in it are hidden.
     """
     when = (
         "the connection broke before the answer was there"
-        if sent
+        if wire.sent
         else "no connection could be made"
     )
     call = f"{request.method} {redact(request.path)}"
-    said = shown(str(reason))[:_LONGEST_REASON]
-    return TransportError(f"{call}: {when} ({type(error).__name__}: {said})", sent)
+    said = shown(reason)[:_LONGEST_REASON]
+    return TransportError(f"{call}: {when} ({type(error).__name__}: {said})", wire.sent)
 
 
 def broken_off(received: int, announced: str, why: str = "") -> TransportError:

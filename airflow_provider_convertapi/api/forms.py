@@ -72,7 +72,7 @@ class FileBody:
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the file's bytes, never more than the announced size."""
-        yield from _blocks(self.file)
+        return _blocks(self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +126,9 @@ class FormBody:
     @property
     def size(self) -> int:
         """Return the length in bytes."""
-        pieces = (
+        return sum(
             len(piece) if isinstance(piece, bytes) else piece.size for piece in self._pieces()
         )
-        return sum(pieces)
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the body's bytes; files are read as they are sent, and small pieces are joined."""

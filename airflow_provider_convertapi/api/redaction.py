@@ -44,21 +44,15 @@ def shown(text: str) -> str:
     return " ".join(printable.split())[:_LONGEST_TEXT]
 
 
-class _IdFilter(logging.Filter):
-    """Keep ids out of an HTTP library's debug lines."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        safe = redact(text)
-        if safe != text:
-            record.msg, record.args = safe, ()
-        return True
-
-
-_ID_FILTER = _IdFilter()
-
-
 def hide_ids(*loggers: str) -> None:
-    """Hide ids in the lines of the named loggers."""
+    """Hide ids in the lines of the named loggers, which are an HTTP library's."""
     for name in loggers:
-        logging.getLogger(name).addFilter(_ID_FILTER)
+        logging.getLogger(name).addFilter(_redact_line)
+
+
+def _redact_line(record: logging.LogRecord) -> bool:
+    text = record.getMessage()
+    safe = redact(text)
+    if safe != text:
+        record.msg, record.args = safe, ()
+    return True

@@ -20,7 +20,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
-from airflow_provider_convertapi.api.exchange import USER_AGENT, Wire, no_answer, request_headers
+from airflow_provider_convertapi.api.exchange import USER_AGENT, Wire, request_headers
 from airflow_provider_convertapi.api.wire import SLICE
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from urllib3 import PoolManager, ProxyManager
 
     from airflow_provider_convertapi.api.wire import Body, Request
-    from airflow_provider_convertapi.errors import TransportError
 
 NO_ANSWER = (OSError, HTTPError)
 """The errors of `requests` for a failed connection: its own are `OSError`s, and some of urllib3's
@@ -187,11 +186,6 @@ def new_session(
     return session
 
 
-def environment_of(session: requests.Session, base_url: str) -> dict[str, Any]:
-    """Return the environment's proxies and certificates for a host."""
-    return dict(session.merge_environment_settings(base_url, {}, True, None, None))
-
-
 class UnreadableBodyError(Exception):
     """A request's body could not be read: the file failed, not the connection.
 
@@ -263,12 +257,7 @@ def _later(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def transport_error(request: Request, error: Exception, wire: Wire) -> TransportError:
-    """Return the error for a request that got no answer; it names neither host nor id."""
-    return no_answer(request, sent=wire.sent, error=error, reason=_reason(error))
-
-
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Return the text of the innermost cause: the outer ones quote the URL, and so an id."""
     inner = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
-    return _reason(inner) if isinstance(inner, Exception) else str(error).rpartition(": ")[2]
+    return reason_of(inner) if isinstance(inner, Exception) else str(error).rpartition(": ")[2]
