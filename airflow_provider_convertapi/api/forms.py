@@ -43,19 +43,26 @@ def disposition_name(value: str) -> str:
 
     `filename*` has precedence over `filename` (RFC 6266).
     """
-    header = Message()
-    header["Content-Disposition"] = value
-    names = [
-        text
-        for name, text in header.get_params([], header="Content-Disposition")
-        if name == "filename"
-    ]
+    names = disposition_values(value, "filename")
     # `email` returns a `filename*` as a (charset, language, text) triple under the plain name.
     names.sort(key=lambda text: isinstance(text, str))
     try:
         return collapse_rfc2231_value(names[0]) if names else ""
     except ValueError:  # Python has a codec "undefined", which refuses everything
         return ""
+
+
+def disposition_values(value: str, name: str) -> list[Any]:
+    """Return the values of a parameter in a `Content-Disposition`, as `email` returns them."""
+    header = Message()
+    header["Content-Disposition"] = value
+    try:
+        found = header.get_params([], header="Content-Disposition")
+    # `email` cannot read a parameter that is given both whole and in pieces (RFC 2231), nor pieces
+    # with endless numbers.  The answer may be paid, and its bytes are good without such a header.
+    except (TypeError, ValueError):
+        return []
+    return [text for other, text in found if other == name]
 
 
 @dataclass(frozen=True, slots=True)
