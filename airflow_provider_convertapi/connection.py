@@ -178,6 +178,7 @@ class _Reader:
             raise self._wrong(
                 name, f"is {_MASKED!r}: a masked value was saved back; enter the secret again"
             )
+        # Tokens go into a header, which such a character would break in the middle of a task.
         if not text.isascii() or not text.isprintable() or set(" \"'") & set(text):
             raise self._wrong(
                 name,
@@ -344,4 +345,4 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host == "localhost"  # any other name may be resolved to another machine

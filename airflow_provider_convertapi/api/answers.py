@@ -93,6 +93,8 @@ class AnswerReader:
                 self._parser.write(block)
         except FormParserError as error:
             raise _garbled(error) from None
+        # Without a Content-Length, an answer that is cut off between two parts looks like a whole
+        # one: results would be missing, and nobody would know.
         if not self._whole:
             raise UnexpectedAnswerError("the multipart answer ended before its last boundary")
 

@@ -155,6 +155,7 @@ class Client:
 
         def ready() -> None:
             before()
+            # Only now: `before` may have waited so long that the pooled connection is old.
             if fresh and self.monotonic() - self._last_use > _IDLE_LIMIT:
                 self.session.close()
 
@@ -178,7 +179,8 @@ class Client:
 
         try:
             return attempt(token)
-        # A 401 comes before anything is converted, so even a paid request may be repeated.
+        # A 401 comes before anything is converted, so even a paid request may be repeated.  No
+        # other error may lead there: a failed conversion is billed, too.
         except AuthenticationError as error:
             # Without a token the error came from obtaining one, and renewing does not help.
             is_renewable = tokens and request.credential is Credential.TOKEN
@@ -197,6 +199,8 @@ class Client:
             # The call for a token failed, so no byte of the request itself was sent.
             raise TransportError(error.message, sent=False) from None
         except UnexpectedAnswerError as error:
+            # It answers the call for a token.  Without `refused`, the request itself would count as
+            # sent, and a direct conversion as perhaps billed.
             raise UnexpectedAnswerError(error.message, refused=True) from None
 
     @contextmanager
@@ -211,6 +215,7 @@ class Client:
         # Steps that can fail for free come before `ready`, which may wait for the permit to pay.
         with _carried(request):
             if not self._environment:
+                # The third argument, `stream`: a result of any size is read block by block.
                 self._environment = dict(
                     self.session.merge_environment_settings(self.base_url, {}, True, None, None)
                 )
@@ -277,7 +282,9 @@ def _body(answer: requests.Response) -> Iterator[bytes]:
     """Yield the body's blocks; `TransportError` if it ends before its `Content-Length`."""
     received = 0
     try:
-        for block in answer.iter_content(_PIECE):  # urllib3 compares it with Content-Length
+        # urllib3 compares the length with Content-Length from 2.0 on, our floor: with an older one
+        # a torn file would look whole.
+        for block in answer.iter_content(_PIECE):
             received += len(block)
             yield block
     except NO_ANSWER as error:

@@ -120,6 +120,7 @@ class FormBody:
 
     def __post_init__(self) -> None:
         for name, value in self.fields:
+            # A name with a quotation mark or a line break could add a field, such as StoreFile.
             if not _FIELD_NAME.fullmatch(name):
                 raise _wrong(name, "is not a parameter name; those are letters and digits")
             if isinstance(value, str) and not _has_utf8(value):

@@ -46,6 +46,7 @@ def shown(text: str) -> str:
 
 def hide_ids(*loggers: str) -> None:
     """Hide ids in the lines of the named loggers, which are an HTTP library's."""
+    # `logging` does not apply a logger's filters to the records of its children, so each is named.
     for name in loggers:
         logging.getLogger(name).addFilter(_redact_line)
 

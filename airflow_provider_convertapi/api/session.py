@@ -152,13 +152,16 @@ class _Adapter(HTTPAdapter):
     """Connections of one host that note the first byte of each request."""
 
     def __init__(self) -> None:
-        # No retries here: only the callers know which requests are paid.
+        # No retries here: only the callers know which requests are paid.  One connection: a
+        # batch makes a client for each of its threads.
         super().__init__(max_retries=0, pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         _use_own_connections(self.poolmanager)
 
+    # With a proxy `requests` uses another manager.  Without our connections it would not be known
+    # whether a paid request was sent.
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
         manager: ProxyManager = super().proxy_manager_for(proxy, **kwargs)
         _use_own_connections(manager)

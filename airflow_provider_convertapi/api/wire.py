@@ -196,6 +196,8 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
     match response.status:
         # The page on authentication has 403, the one on response codes 401 with Code 4014:
         # https://docs.convertapi.com/docs/authentication
+        # https://docs.convertapi.com/docs/response-codes
+        # Before 401, since the balance is not a matter of the token: a new one would not help.
         case status if status == 403 or code == QUOTA_CODE:
             error = QuotaExhaustedError(said)
         case 401:
