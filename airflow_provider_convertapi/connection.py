@@ -24,7 +24,6 @@ DEFAULT_HOST = "v2.convertapi.com"
 _AUTHS = ("jwt", "jwt_remote", "api_token")
 _GUID = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[\w-]{1,63}(\.[\w-]{1,63})*\.?")
-_MASKED = "***"
 _WORDS = {
     "true": True,
     "1": True,
@@ -176,7 +175,7 @@ class _Reader:
             return None
         if set(text) == {"*"}:
             raise self._wrong(
-                name, f"is {_MASKED!r}: a masked value was saved back; enter the secret again"
+                name, "is '***': a masked value was saved back; enter the secret again"
             )
         # Tokens go into a header, which such a character would break in the middle of a task.
         if not text.isascii() or not text.isprintable() or set(" \"'") & set(text):
@@ -254,20 +253,20 @@ class _Reader:
             )
         return number
 
-    def _flag(self, name: str) -> bool:
-        value = self._extra.get(name)
+    def _allows_http(self) -> bool:
+        value = self._extra.get("allow_http")
         if isinstance(value, bool):
             return value
-        text = self._text(name) or "false"
+        text = self._text("allow_http") or "false"
         if text.lower() not in _WORDS:
-            raise self._wrong(f"extra {name}", f"is {text!r}; it must be true or false")
+            raise self._wrong("extra allow_http", f"is {text!r}; it must be true or false")
         return _WORDS[text.lower()]
 
     def _base_url(self) -> str:
         url = self._url()
-        allow_http = self._flag("allow_http")
+        allows_http = self._allows_http()
         host = url.hostname or ""
-        if url.scheme == "http" and not allow_http and not _is_loopback(host):
+        if url.scheme == "http" and not allows_http and not _is_loopback(host):
             raise self._wrong(
                 "host",
                 "is plain http to another machine, which would show token and documents on the way;"

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
     import requests
     from requests.adapters import BaseAdapter
-    from requests.auth import AuthBase
 
     from airflow_provider_convertapi.api.wire import Endpoint, Request
 
@@ -101,11 +100,8 @@ class Client:
     10 % of a small file's time (`bench/client.py`)."""
 
     def __post_init__(self) -> None:
-        self.session = new_session(self.auth(Credential.TOKEN), self.new_adapter)
-
-    def auth(self, credential: Credential) -> AuthBase:
-        """Return the authentication of a request to this client's host."""
-        return HostAuth(self.base_url, lambda: self.token(credential))
+        auth = HostAuth(self.base_url, lambda: self.token(Credential.TOKEN))
+        self.session = new_session(auth, self.new_adapter)
 
     def close(self) -> None:
         """Close the pooled connections."""

@@ -28,9 +28,9 @@ _ATTR_CHARS = "!#$&+-.^_`|~"
 unescaped one loses its extension at the service (official Node.js client, issue 28)."""
 
 
-def content_disposition(name: str, kind: str = "attachment") -> str:
+def content_disposition(name: str) -> str:
     """Return a `Content-Disposition` value for any file name (RFC 5987)."""
-    return f"{kind}; {_extended_name(name)}"
+    return f"attachment; {_extended_name(name)}"
 
 
 def _extended_name(name: str) -> str:
