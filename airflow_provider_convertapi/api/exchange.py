@@ -75,7 +75,7 @@ def _skew(response: Response, now: float) -> str:
 
 
 def no_answer(request: Request, wire: Wire, error: Exception, reason: str) -> TransportError:
-    """Return the error for a request that got no answer; it names neither host nor id.
+    """Return the error for a request that got no answer.
 
     :param reason: the library's reason; ids in it are hidden.
     """

@@ -119,10 +119,10 @@ def _type(facts: Mapping[str, Any]) -> str:
     return told or str(facts.get("type", "string"))
 
 
-def _listed(value: object) -> list[str]:
+def _listed(value: Any) -> list[str]:
     """Return the extensions of a list, or of a text with commas."""
     parts = value.split(",") if isinstance(value, str) else value or ()
-    listed = [str(part).strip().lower().removeprefix(".") for part in parts]  # type: ignore[attr-defined] # it is a list where it is not text
+    listed = [str(part).strip().lower().removeprefix(".") for part in parts]
     return [part for part in listed if part]
 
 

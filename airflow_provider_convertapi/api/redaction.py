@@ -28,6 +28,7 @@ def redact(text: str) -> str:
 
     It hides job ids and file ids, JWTs, and users, passwords, queries and fragments in URLs.
     """
+    # JWTs before ids: what hiding ids leaves of a JWT would not be recognised as one.
     text = _ID_IN_QUERY.sub(r"\1<id>", _JWT.sub("<token>", text))
     text = _URL_QUERY.sub(r"\1?<hidden>", _URL_USER.sub(r"\1<hidden>@", text))
     text = _SPACED_QUERY.sub(r"\1?<hidden>", text)

@@ -58,6 +58,8 @@ TIMEOUT_CODE = 5000
 _LOOKED_AT, _SHOWN_START = 20_000, 120
 """Bytes of an unknown answer that are examined, and characters of them that are shown."""
 
+CHECK_HOST = "Check that the connection's host is ConvertAPI and not a proxy or a sign-in page."
+
 _MOST_TEXTS = 10
 _LONGEST_MESSAGE = 1000
 _LONGEST_NUMBER = 18
@@ -314,6 +316,5 @@ def unexpected(response: Response, wanted: str) -> UnexpectedAnswerError:
     :param wanted: the expected content.
     """
     return UnexpectedAnswerError(
-        f"ConvertAPI's answer holds no {wanted}: {response.describe()}. "
-        "Check that the connection's host is ConvertAPI and not a proxy or a sign-in page."
+        f"ConvertAPI's answer holds no {wanted}: {response.describe()}. {CHECK_HOST}"
     )
