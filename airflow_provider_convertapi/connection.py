@@ -24,7 +24,6 @@ DEFAULT_HOST = "v2.convertapi.com"
 _AUTHS = ("jwt", "jwt_remote", "api_token")
 _GUID = re.compile(r"[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[\w-]{1,63}(\.[\w-]{1,63})*\.?")
-_MASKED = "***"
 _WORDS = {
     "true": True,
     "1": True,
@@ -176,8 +175,9 @@ class _Reader:
             return None
         if set(text) == {"*"}:
             raise self._wrong(
-                name, f"is {_MASKED!r}: a masked value was saved back; enter the secret again"
+                name, "is '***': a masked value was saved back; enter the secret again"
             )
+        # Tokens go into a header, which such a character would break in the middle of a task.
         if not text.isascii() or not text.isprintable() or set(" \"'") & set(text):
             raise self._wrong(
                 name,
@@ -253,20 +253,20 @@ class _Reader:
             )
         return number
 
-    def _flag(self, name: str) -> bool:
-        value = self._extra.get(name)
+    def _allows_http(self) -> bool:
+        value = self._extra.get("allow_http")
         if isinstance(value, bool):
             return value
-        text = self._text(name) or "false"
+        text = self._text("allow_http") or "false"
         if text.lower() not in _WORDS:
-            raise self._wrong(f"extra {name}", f"is {text!r}; it must be true or false")
+            raise self._wrong("extra allow_http", f"is {text!r}; it must be true or false")
         return _WORDS[text.lower()]
 
     def _base_url(self) -> str:
         url = self._url()
-        allow_http = self._flag("allow_http")
+        allows_http = self._allows_http()
         host = url.hostname or ""
-        if url.scheme == "http" and not allow_http and not _is_loopback(host):
+        if url.scheme == "http" and not allows_http and not _is_loopback(host):
             raise self._wrong(
                 "host",
                 "is plain http to another machine, which would show token and documents on the way;"
@@ -279,12 +279,12 @@ class _Reader:
     def _url(self) -> SplitResult:
         """Read the host field; no complaint repeats it, since users paste tokens there, too."""
         host = (self._connection.host or "").strip() or DEFAULT_HOST
-        if _is_ip(host, 6):
+        if _is_ipv6(host):
             host = f"[{host}]"
         url = _split(host if "://" in host else f"{self._scheme()}://{host}")
         name = url.hostname or "" if url else ""
         # `urlsplit` silently drops line breaks and tabs, which would make another host of it.
-        is_host = host.isprintable() and (_is_host_name(name) or _is_ip(name, 6))
+        is_host = host.isprintable() and (_is_host_name(name) or _is_ipv6(name))
         if not url or url.scheme not in {"http", "https"} or not is_host or _has_more(url):
             raise self._wrong(
                 "host",
@@ -332,15 +332,16 @@ def _is_host_name(host: str) -> bool:
     return _HOST_NAME.fullmatch(host) is not None
 
 
-def _is_ip(host: str, version: int) -> bool:
+def _is_ipv6(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).version == version
+        ipaddress.IPv6Address(host)
     except ValueError:
         return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host == "localhost"  # any other name may be resolved to another machine

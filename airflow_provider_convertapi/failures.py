@@ -97,6 +97,8 @@ class BatchFailedFailure(errors.BatchFailedError, AirflowFailException):
     """`BatchFailedError` that ends the task."""
 
 
+# Where Airflow ends a task for them: `airflow/sdk/execution_time/task_runner.py`, and in Airflow 2
+# `airflow/models/taskinstance.py`.
 _FAILURES: dict[type[ConvertApiError], type[ConvertApiError]] = {
     failure.__mro__[1]: failure
     for failure in list(globals().values())
@@ -108,6 +110,7 @@ _FAILURES: dict[type[ConvertApiError], type[ConvertApiError]] = {
 
 def as_failure(error: ConvertApiError) -> ConvertApiError:
     """Return a permanent error as its failure class, any other unchanged."""
+    # By the exact class: a TransientConversionError is a ConversionError, but must be retried.
     failure = _FAILURES.get(type(error))
     return error if failure is None else failure(*error.args)
 

@@ -80,6 +80,7 @@ class ConvertApiRetryPolicy(RetryPolicy):
     ) -> RetryDecision:
         """Decide by the error's class and fields; Airflow calls it in the worker."""
         facts = with_facts(exception)
+        # Before the next check, since an exhausted quota is not transient.
         if facts.is_of_quota and self.quota_delay is not None:
             return self._wait(self.quota_delay, "Waiting for conversions to be bought.")
         if not facts.transient:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import ijson
 
-from airflow_provider_convertapi.api.wire import whole_number
+from airflow_provider_convertapi.api.wire import CHECK_HOST, whole_number
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     QuotaExhaustedError,
@@ -88,8 +88,7 @@ class Account:
         if self.remaining is None:
             raise UnexpectedAnswerError(
                 f"ConvertAPI's answer to GET /user for connection {conn_id!r} does not tell the "
-                "balance, and nothing was paid. Check that the connection's host is ConvertAPI and "
-                "not a proxy or a sign-in page."
+                f"balance, and nothing was paid. {CHECK_HOST}"
             )
         return self.remaining
 
@@ -129,8 +128,7 @@ def read_rows(file: BinaryIO) -> Iterator[dict[str, Any]]:
 
 def _unexpected(what: str) -> UnexpectedAnswerError:
     return UnexpectedAnswerError(
-        f"ConvertAPI's answer to GET /user/statistic holds {what}. Check that the connection's "
-        "host is ConvertAPI and not a proxy or a sign-in page."
+        f"ConvertAPI's answer to GET /user/statistic holds {what}. {CHECK_HOST}"
     )
 
 

@@ -137,9 +137,11 @@ class AsyncClient:
             response = await (self.carry or self._exchange)(request, secret, wire)
         except (aiohttp.ClientError, OSError) as error:
             # The cause has the URL, and so an id: it must not reach a traceback.
-            raise no_answer(request, sent=wire.sent, error=error, reason=error) from None
+            raise no_answer(request, wire, error, str(error)) from None
         return parse_answer(endpoint.parse, response, self.clock())
 
+    # aiohttp itself repeats a GET or DELETE if a kept connection turns out to be broken
+    # (`aiohttp/client.py`, IDEMPOTENT_METHODS).  That is harmless, since all calls here are free.
     async def _exchange(self, request: Request, secret: str, wire: Wire) -> Response:
         async with self._gate:
             # One request per turn of the loop: a thousand that are due at once would block it.
@@ -151,6 +153,7 @@ class AsyncClient:
                 f"{self.base_url}{request.path}",
                 params=dict(request.query),
                 headers=request_headers(request) | {hdrs.AUTHORIZATION: f"Bearer {secret}"},
+                # Only the call for a token has a body, of a few bytes: reading it does not block.
                 data=b"".join(request.body.blocks()) if request.body else None,
                 timeout=self._timeout(request),
                 allow_redirects=False,  # a redirect could take the token to another host

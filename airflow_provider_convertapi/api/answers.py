@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
-from airflow_provider_convertapi.api.forms import disposition_name
+from airflow_provider_convertapi.api.forms import disposition_name, disposition_values
 from airflow_provider_convertapi.api.redaction import shown
 from airflow_provider_convertapi.api.wire import whole_number
 from airflow_provider_convertapi.errors import UnexpectedAnswerError
@@ -54,10 +54,8 @@ class AnswerReader:
     def __init__(
         self, content_type: str, begin: Callable[[PartHead], BinaryIO], end: Callable[[], None]
     ) -> None:
-        header = Message()
-        header["Content-Type"] = content_type
-        boundary = header.get_boundary()
-        if header.get_content_type() != "multipart/mixed" or not boundary or not boundary.isascii():
+        boundary = _boundary(content_type)
+        if not boundary or not boundary.isascii():
             raise UnexpectedAnswerError(
                 f"the answer is not multipart/mixed but {shown(content_type)!r}"
             )
@@ -95,6 +93,8 @@ class AnswerReader:
                 self._parser.write(block)
         except FormParserError as error:
             raise _garbled(error) from None
+        # Without a Content-Length, an answer that is cut off between two parts looks like a whole
+        # one: results would be missing, and nobody would know.
         if not self._whole:
             raise UnexpectedAnswerError("the multipart answer ended before its last boundary")
 
@@ -136,6 +136,17 @@ class AnswerReader:
         self._whole = True
 
 
+def _boundary(content_type: str) -> str:
+    """Return the boundary of a `multipart/mixed` answer; empty if it is another one."""
+    header = Message()
+    header["Content-Type"] = content_type
+    try:
+        boundary = header.get_boundary() or ""
+    except (TypeError, ValueError):  # as in `disposition_values`
+        return ""
+    return boundary if header.get_content_type() == "multipart/mixed" else ""
+
+
 def _endless() -> UnexpectedAnswerError:
     return UnexpectedAnswerError("a part of the multipart answer has endless headers")
 
@@ -146,9 +157,11 @@ def _garbled(error: FormParserError) -> UnexpectedAnswerError:
 
 def _head(headers: Message) -> PartHead:
     cost = whole_number(headers.get("ConversionCost"))
+    disposition = headers.get("Content-Disposition", "")
+    sizes = disposition_values(disposition, "size")
     return PartHead(
-        name=disposition_name(headers.get("Content-Disposition", "")),
-        size=whole_number(headers.get_param("size", header="Content-Disposition")),
+        name=disposition_name(disposition),
+        size=whole_number(sizes[0]) if sizes else None,
         # A success is billed: without the header, count the least possible cost.
         cost=1 if cost is None else cost,
     )

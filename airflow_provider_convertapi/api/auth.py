@@ -118,10 +118,9 @@ class CurrentToken:
     def turn_back(self, error: ConvertApiError) -> AuthenticationError:
         """Sign tokens here again, since the service issues none; return the error to raise."""
         self.remote, self._no_other = False, error.message
+        # Otherwise every refused request of a batch would be followed by a useless call.
         self._ask_again_at = self.clock() + self.lifetime
-        return AuthenticationError(
-            f"POST /token/jwt issued no JWT: {error}", getattr(error, "code", None)
-        )
+        return AuthenticationError(f"POST /token/jwt issued no JWT: {error}", error.code)
 
     def both_refused(
         self, first: AuthenticationError, last: AuthenticationError

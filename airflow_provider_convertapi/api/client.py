@@ -14,6 +14,7 @@ from airflow_provider_convertapi.api.exchange import (
     CONNECT_TIMEOUT,
     LONGEST_ANSWER,
     broken_off,
+    no_answer,
     parse_answer,
 )
 from airflow_provider_convertapi.api.redaction import hide_ids
@@ -22,11 +23,10 @@ from airflow_provider_convertapi.api.session import (
     NO_ANSWER,
     HostAuth,
     UnreadableBodyError,
-    environment_of,
     new_session,
     noting_the_first_byte,
     prepared,
-    transport_error,
+    reason_of,
 )
 from airflow_provider_convertapi.api.wire import (
     BLOCK,
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 
     import requests
     from requests.adapters import BaseAdapter
-    from requests.auth import AuthBase
 
     from airflow_provider_convertapi.api.wire import Endpoint, Request
 
@@ -101,11 +100,8 @@ class Client:
     10 % of a small file's time (`bench/client.py`)."""
 
     def __post_init__(self) -> None:
-        self.session = new_session(self.auth(Credential.TOKEN), self.new_adapter)
-
-    def auth(self, credential: Credential) -> AuthBase:
-        """Return the authentication of a request to this client's host."""
-        return HostAuth(self.base_url, lambda: self.token(credential))
+        auth = HostAuth(self.base_url, lambda: self.token(Credential.TOKEN))
+        self.session = new_session(auth, self.new_adapter)
 
     def close(self) -> None:
         """Close the pooled connections."""
@@ -155,6 +151,7 @@ class Client:
 
         def ready() -> None:
             before()
+            # Only now: `before` may have waited so long that the pooled connection is old.
             if fresh and self.monotonic() - self._last_use > _IDLE_LIMIT:
                 self.session.close()
 
@@ -178,12 +175,12 @@ class Client:
 
         try:
             return attempt(token)
-        # A 401 comes before anything is converted, so even a paid request may be repeated.
+        # A 401 comes before anything is converted, so even a paid request may be repeated.  No
+        # other error may lead there: a failed conversion is billed, too.
         except AuthenticationError as error:
             # Without a token the error came from obtaining one, and renewing does not help.
-            if not tokens or request.credential is not Credential.TOKEN:
-                raise
-            if not self.renew(tokens[-1]):
+            is_renewable = tokens and request.credential is Credential.TOKEN
+            if not is_renewable or not self.renew(tokens[-1]):
                 raise
             first = error
         try:
@@ -198,6 +195,8 @@ class Client:
             # The call for a token failed, so no byte of the request itself was sent.
             raise TransportError(error.message, sent=False) from None
         except UnexpectedAnswerError as error:
+            # It answers the call for a token.  Without `refused`, the request itself would count as
+            # sent, and a direct conversion as perhaps billed.
             raise UnexpectedAnswerError(error.message, refused=True) from None
 
     @contextmanager
@@ -212,7 +211,10 @@ class Client:
         # Steps that can fail for free come before `ready`, which may wait for the permit to pay.
         with _carried(request):
             if not self._environment:
-                self._environment = environment_of(self.session, self.base_url)
+                # The third argument, `stream`: a result of any size is read block by block.
+                self._environment = dict(
+                    self.session.merge_environment_settings(self.base_url, {}, True, None, None)
+                )
             send = prepared(self.session, request, self.base_url, timeout, self._environment)
         ready()
         secret = token()  # obtained last: `ready` may have waited until the old one expired
@@ -235,7 +237,7 @@ def _carried(request: Request) -> Iterator[None]:
             raise error.reason from error.reason.__cause__
         except NO_ANSWER as error:
             # The cause has the URL, and so an id: it must not reach a traceback.
-            raise transport_error(request, error, wire) from None
+            raise no_answer(request, wire, error, reason_of(error)) from None
 
 
 def _headers(answer: requests.Response) -> dict[str, str]:
@@ -276,7 +278,9 @@ def _body(answer: requests.Response) -> Iterator[bytes]:
     """Yield the body's blocks; `TransportError` if it ends before its `Content-Length`."""
     received = 0
     try:
-        for block in answer.iter_content(_PIECE):  # urllib3 compares it with Content-Length
+        # urllib3 compares the length with Content-Length from 2.0 on, our floor: with an older one
+        # a torn file would look whole.
+        for block in answer.iter_content(_PIECE):
             received += len(block)
             yield block
     except NO_ANSWER as error:

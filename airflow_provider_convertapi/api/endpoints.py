@@ -51,7 +51,10 @@ _CREDENTIALS = frozenset({"secret", "apikey"})
 """Fields of `GET /user` that echo a credential (legacy)."""
 
 DIRECT_MARGIN = 30.0
-"""Seconds that a direct conversion's answer may take beyond the service's own `Timeout`."""
+"""Seconds that a direct conversion's answer may take beyond the service's own `Timeout`.
+
+The service is silent until then, so with less patience a paid answer would be lost.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,8 @@ def start_conversion(
             # With our id the job is found even if the answer is lost:
             # https://docs.convertapi.com/docs/async-conversions
             query={"JobId": job_id},
-            # The result is kept for three hours, so that repeating a download is free.
+            # The result is kept for three hours, so that repeating a download is free:
+            # https://help.convertapi.com/en/article/how-long-are-my-files-stored-a5ihko/
             body=FormBody([*fields, ("StoreFile", "true")]),
         ),
         parse,
@@ -143,6 +147,8 @@ def convert_directly(
         Request(
             "POST",
             _convert_path("/convert", source_format, target_format),
+            # Any number of results, as they are: JSON would hold them in base64, and a raw answer
+            # only one (https://help.convertapi.com/en/article/response-content-types-ivb2d8/).
             accept="multipart/mixed",
             body=FormBody([*fields, ("StoreFile", "false")]),
             timeout=timeout + DIRECT_MARGIN,
@@ -152,6 +158,7 @@ def convert_directly(
 
 
 def _convert_path(prefix: str, source_format: str, target_format: str) -> str:
+    # Both come from the user or from a file's name: a slash must not lead to another endpoint.
     return f"{prefix}/{quote(source_format, safe='')}/to/{quote(target_format, safe='')}"
 
 
@@ -177,6 +184,8 @@ def get_job(job_id: str) -> Endpoint[JobAnswer]:
 
 def _job_verdict(response: Response) -> JobAnswer:
     error = error_of(response, verdicts=True)
+    # These concern this look and not the job, which may still succeed: the credential is refused,
+    # or polls come too fast (503 according to https://github.com/ConvertAPI/docs, of 2021).
     if response.status in {401, 429, 503} and not error.is_of_quota:
         raise error
     if response.status < 400 or isinstance(error, TransportError):
@@ -201,6 +210,7 @@ def parse_conversion(response: Response) -> Conversion:
         raise unexpected(response, "list of files")
     cost = whole_number(body.get("ConversionCost"))
     return Conversion(
+        # A success is billed: without the field, count the least possible cost.
         cost=1 if cost is None else cost,
         files=tuple(_converted_file(entry, response) for entry in files),
     )
@@ -219,6 +229,7 @@ def _converted_file(entry: object, response: Response) -> ConvertedFile:
 def _file_id(entry: dict[str, Any]) -> str | None:
     """Return the file's id, else the id in its `Url`; host and name of that are not trusted."""
     file_id = entry.get("FileId")
+    # It becomes part of the path of a download and of a deletion, so it must be an id.
     if isinstance(file_id, str) and _ID.fullmatch(file_id):
         return file_id
     found = _FILE_PATH.search(str(entry.get("Url") or entry.get("FileUrl")))
@@ -254,6 +265,7 @@ def find_file(file_id: str) -> Endpoint[ConvertedFile | None]:
         if response.status == 404:
             return None
         _check_access(response)
+        # `file-size` is documented; an answer to HEAD may come without `Content-Length` (RFC 9110).
         sizes = (whole_number(response.headers.get(n)) for n in ("file-size", "content-length"))
         size = next((size for size in sizes if size is not None), None)
         if size is None:
@@ -283,6 +295,7 @@ def _check_access(response: Response) -> None:
     try:
         check(response)
     except QuotaExhaustedError as error:
+        # The task would be told that nothing was paid, although this may be a paid result.
         raise AuthenticationError(
             f"A stored file cannot be read. {error}", error_code(response)
         ) from None
@@ -310,6 +323,8 @@ def check_credential() -> Endpoint[bool]:
 
     def parse(response: Response) -> bool:
         from_service = error_code(response) is not None  # a proxy's page has none
+        # That this complaint is free is not documented, but n8n's ConvertAPI node tests its
+        # credentials in the same way: https://github.com/n8n-io/n8n/pull/12663
         if response.status in {400, 415} and from_service:
             return True
         try:
@@ -344,7 +359,11 @@ def request_token(kid: str, lifetime: int, client_ip: str | None) -> Endpoint[st
 
     return Endpoint(
         Request(
-            "POST", "/token/jwt", body=JsonBody(body), credential=Credential.API_TOKEN, accept="*/*"
+            "POST",
+            "/token/jwt",
+            body=JsonBody(body),
+            credential=Credential.API_TOKEN,
+            accept="*/*",  # the form of the answer is not documented
         ),
         parse,
     )
@@ -377,19 +396,20 @@ def get_converters() -> Endpoint[list[dict[str, Any]]]:
 
 def get_statistics(start_date: str, end_date: str) -> Endpoint[list[dict[str, Any]]]:
     """Read the conversions between two dates (`YYYY-MM-DD`, both required)."""
-    query = {"startDate": start_date, "endDate": end_date}
     return Endpoint(
-        Request("GET", "/user/statistic", query=query, credential=Credential.MASTER),
+        _statistics(start_date, end_date),
         lambda response: _json(response, list, "list of conversions"),
     )
 
 
 def stream_statistics(start_date: str, end_date: str) -> Endpoint[None]:
     """Read any number of conversions between two dates: the caller streams the JSON array."""
+    return Endpoint(_statistics(start_date, end_date), check)
+
+
+def _statistics(start_date: str, end_date: str) -> Request:
     query = {"startDate": start_date, "endDate": end_date}
-    return Endpoint(
-        Request("GET", "/user/statistic", query=query, credential=Credential.MASTER), check
-    )
+    return Request("GET", "/user/statistic", query=query, credential=Credential.MASTER)
 
 
 def _json(response: Response, kind: type[Any], wanted: str) -> Any:

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_provider_convertapi import __version__
+from airflow_provider_convertapi.api.auth import CLOCK_SKEW
 from airflow_provider_convertapi.api.redaction import redact, shown
 from airflow_provider_convertapi.api.wire import BLOCK
 from airflow_provider_convertapi.errors import AuthenticationError, TransportError
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CONNECT_TIMEOUT = 30.0
+# The longest known one is the OpenAPI document of all converters, with about 4.4 MB.
 LONGEST_ANSWER = 8 * BLOCK
 USER_AGENT = f"airflow-provider-convertapi/{__version__}"
 
-_SKEW_WORTH_SAYING = 60.0
 _LONGEST_REASON = 200
 
 
@@ -65,7 +66,7 @@ def _skew(response: Response, now: float) -> str:
     except (TypeError, ValueError, OverflowError):
         return ""
     off = now - theirs
-    if abs(off) < _SKEW_WORTH_SAYING:
+    if abs(off) < CLOCK_SKEW:  # the claims are that much wider
         return ""
     return (
         f" This machine's clock is {abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} "
@@ -73,20 +74,19 @@ def _skew(response: Response, now: float) -> str:
     )
 
 
-def no_answer(request: Request, *, sent: bool, error: Exception, reason: object) -> TransportError:
+def no_answer(request: Request, wire: Wire, error: Exception, reason: str) -> TransportError:
     """Return the error for a request that got no answer.
 
-    :param sent: whether any byte of it may have reached the service.
     :param reason: the library's reason; ids in it are hidden.
     """
     when = (
         "the connection broke before the answer was there"
-        if sent
+        if wire.sent
         else "no connection could be made"
     )
     call = f"{request.method} {redact(request.path)}"
-    said = shown(str(reason))[:_LONGEST_REASON]
-    return TransportError(f"{call}: {when} ({type(error).__name__}: {said})", sent)
+    said = shown(reason)[:_LONGEST_REASON]
+    return TransportError(f"{call}: {when} ({type(error).__name__}: {said})", wire.sent)
 
 
 def broken_off(received: int, announced: str, why: str = "") -> TransportError:

@@ -28,9 +28,9 @@ _ATTR_CHARS = "!#$&+-.^_`|~"
 unescaped one loses its extension at the service (official Node.js client, issue 28)."""
 
 
-def content_disposition(name: str, kind: str = "attachment") -> str:
+def content_disposition(name: str) -> str:
     """Return a `Content-Disposition` value for any file name (RFC 5987)."""
-    return f"{kind}; {_extended_name(name)}"
+    return f"attachment; {_extended_name(name)}"
 
 
 def _extended_name(name: str) -> str:
@@ -43,19 +43,26 @@ def disposition_name(value: str) -> str:
 
     `filename*` has precedence over `filename` (RFC 6266).
     """
-    header = Message()
-    header["Content-Disposition"] = value
-    names = [
-        text
-        for name, text in header.get_params([], header="Content-Disposition")
-        if name == "filename"
-    ]
+    names = disposition_values(value, "filename")
     # `email` returns a `filename*` as a (charset, language, text) triple under the plain name.
     names.sort(key=lambda text: isinstance(text, str))
     try:
         return collapse_rfc2231_value(names[0]) if names else ""
     except ValueError:  # Python has a codec "undefined", which refuses everything
         return ""
+
+
+def disposition_values(value: str, name: str) -> list[Any]:
+    """Return the values of a parameter in a `Content-Disposition`, as `email` returns them."""
+    header = Message()
+    header["Content-Disposition"] = value
+    try:
+        found = header.get_params([], header="Content-Disposition")
+    # `email` cannot read a parameter that is given both whole and in pieces (RFC 2231), nor pieces
+    # with endless numbers.  The answer may be paid, and its bytes are good without such a header.
+    except (TypeError, ValueError):
+        return []
+    return [text for other, text in found if other == name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ class FileBody:
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the file's bytes, never more than the announced size."""
-        yield from _blocks(self.file)
+        return _blocks(self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +120,7 @@ class FormBody:
 
     def __post_init__(self) -> None:
         for name, value in self.fields:
+            # A name with a quotation mark or a line break could add a field, such as StoreFile.
             if not _FIELD_NAME.fullmatch(name):
                 raise _wrong(name, "is not a parameter name; those are letters and digits")
             if isinstance(value, str) and not _has_utf8(value):
@@ -126,10 +134,9 @@ class FormBody:
     @property
     def size(self) -> int:
         """Return the length in bytes."""
-        pieces = (
+        return sum(
             len(piece) if isinstance(piece, bytes) else piece.size for piece in self._pieces()
         )
-        return sum(pieces)
 
     def blocks(self) -> Iterator[bytes]:
         """Yield the body's bytes; files are read as they are sent, and small pieces are joined."""

@@ -33,6 +33,8 @@ _KEY_CHECK_LENGTH = 8
 
 def seed_text(parts: Mapping[str, Any]) -> str:
     """Return the canonical JSON of the parts that identify a conversion."""
+    # Every option below is part of all ids, as SEED_VERSION is.  ASCII, because the names of files
+    # may hold bytes that are not text, which UTF-8 cannot encode.
     return json.dumps(
         {"v": SEED_VERSION, **parts},
         sort_keys=True,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _ROUTE = re.compile(r"^/convert/([a-z0-9_-]+/to/[a-z0-9_-]+)$")
 _NOT_OURS = frozenset({*COMMON, "storefile"})
-_DEFAULTS = {"required": False, "default": None, "featured": False, "label": "", "group": ""}
+_DEFAULTS = {"required": False, "group": ""}
 
 
 def catalogue_text(lines: Iterable[Mapping[str, Any]], source: str) -> bytes:
@@ -53,11 +53,10 @@ def _line(converter: Mapping[str, Any]) -> str:
 def _short(parameter: Mapping[str, Any]) -> dict[str, Any]:
     """Return a parameter without its default values."""
     names = ("name", "type", "required", "default", "choices", "least", "most", "span")
-    kept = {name: parameter.get(name) for name in (*names, "extensions", "group")}
     return {
         name: value
-        for name, value in kept.items()
-        if value is not None and value != _DEFAULTS.get(name) and value != []
+        for name in (*names, "extensions", "group")
+        if (value := parameter.get(name)) not in (None, [], _DEFAULTS.get(name))
     }
 
 
@@ -120,10 +119,10 @@ def _type(facts: Mapping[str, Any]) -> str:
     return told or str(facts.get("type", "string"))
 
 
-def _listed(value: object) -> list[str]:
+def _listed(value: Any) -> list[str]:
     """Return the extensions of a list, or of a text with commas."""
     parts = value.split(",") if isinstance(value, str) else value or ()
-    listed = [str(part).strip().lower().removeprefix(".") for part in parts]  # type: ignore[attr-defined] # it is a list where it is not text
+    listed = [str(part).strip().lower().removeprefix(".") for part in parts]
     return [part for part in listed if part]
 
 

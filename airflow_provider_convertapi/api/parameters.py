@@ -71,43 +71,38 @@ def in_message(value: object) -> str:
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
-def _integer(parameter: Parameter, value: Any) -> str | None:
-    whole = _INTEGER.fullmatch(value) if isinstance(value, str) else _is_number(value, int)
-    return _within(parameter, value) if whole else _not_within(parameter, value, "a whole number")
-
-
 def _number(parameter: Parameter, value: Any) -> str | None:
-    is_one = _NUMBER.fullmatch(value) if isinstance(value, str) else _is_number(value, int | float)
-    return _within(parameter, value) if is_one else _not_within(parameter, value, "a number")
+    if _is_number(value, whole=parameter.type == "integer") and _is_within(parameter, value):
+        return None
+    return f"is {in_message(value)}; it must be {_wanted_number(parameter)}"
 
 
-def _is_number(value: Any, kind: Any) -> bool:
-    return isinstance(value, kind) and not isinstance(value, bool)
+def _is_number(value: Any, *, whole: bool) -> bool:
+    if isinstance(value, str):
+        return (_INTEGER if whole else _NUMBER).fullmatch(value) is not None
+    return isinstance(value, int if whole else int | float) and not isinstance(value, bool)
 
 
-def _within(parameter: Parameter, value: Any) -> str | None:
+def _is_within(parameter: Parameter, value: Any) -> bool:
     try:
         number = float(value)
     except OverflowError:  # a whole number may have any size
         number = math.inf
+    # A comparison with NaN is false, so NaN is not within any limit.
     least, most = parameter.least, parameter.most
-    fits = (least is None or number >= least) and (most is None or number <= most)
-    # A comparison with NaN is false, so NaN does not fit.
-    if fits and (number == number or least is most is None):  # noqa: PLR0124 - NaN differs from itself
-        return None
+    return (least is None or number >= least) and (most is None or number <= most)
+
+
+def _wanted_number(parameter: Parameter) -> str:
     kind = "a whole number" if parameter.type == "integer" else "a number"
-    return _not_within(parameter, value, kind)
-
-
-def _not_within(parameter: Parameter, value: Any, kind: str) -> str:
     least, most = parameter.least, parameter.most
     if least is None and most is None:
-        return f"is {in_message(value)}; it must be {kind}"
+        return kind
     if most is None:
-        return f"is {in_message(value)}; it must be {kind} of at least {least:.15g}"
+        return f"{kind} of at least {least:.15g}"
     if least is None:
-        return f"is {in_message(value)}; it must be {kind} of at most {most:.15g}"
-    return f"is {in_message(value)}; it must be {kind} from {least:.15g} to {most:.15g}"
+        return f"{kind} of at most {most:.15g}"
+    return f"{kind} from {least:.15g} to {most:.15g}"
 
 
 def _boolean(_: Parameter, value: Any) -> str | None:
@@ -169,7 +164,7 @@ def _file(parameter: Parameter, value: Any) -> str | None:
 
 
 _CHECKS: Mapping[str, Callable[[Parameter, Any], str | None]] = {
-    "integer": _integer,
+    "integer": _number,
     "number": _number,
     "boolean": _boolean,
     "enum": _enum,

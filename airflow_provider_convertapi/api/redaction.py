@@ -28,6 +28,7 @@ def redact(text: str) -> str:
 
     It hides job ids and file ids, JWTs, and users, passwords, queries and fragments in URLs.
     """
+    # JWTs before ids: what hiding ids leaves of a JWT would not be recognised as one.
     text = _ID_IN_QUERY.sub(r"\1<id>", _JWT.sub("<token>", text))
     text = _URL_QUERY.sub(r"\1?<hidden>", _URL_USER.sub(r"\1<hidden>@", text))
     text = _SPACED_QUERY.sub(r"\1?<hidden>", text)
@@ -44,21 +45,16 @@ def shown(text: str) -> str:
     return " ".join(printable.split())[:_LONGEST_TEXT]
 
 
-class _IdFilter(logging.Filter):
-    """Keep ids out of an HTTP library's debug lines."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        safe = redact(text)
-        if safe != text:
-            record.msg, record.args = safe, ()
-        return True
-
-
-_ID_FILTER = _IdFilter()
-
-
 def hide_ids(*loggers: str) -> None:
-    """Hide ids in the lines of the named loggers."""
+    """Hide ids in the lines of the named loggers, which are an HTTP library's."""
+    # `logging` does not apply a logger's filters to the records of its children, so each is named.
     for name in loggers:
-        logging.getLogger(name).addFilter(_ID_FILTER)
+        logging.getLogger(name).addFilter(_redact_line)
+
+
+def _redact_line(record: logging.LogRecord) -> bool:
+    text = record.getMessage()
+    safe = redact(text)
+    if safe != text:
+        record.msg, record.args = safe, ()
+    return True

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import ConvertApiError
 
 RETENTION = timedelta(hours=2)
-"""How long ConvertAPI remembers a job (its documentation of 2021; no newer figure is published)."""
+"""How long ConvertAPI remembers a job (https://github.com/ConvertAPI/docs, of 2021; no newer figure
+is published)."""
 
 FIRST_POLL = 0.25
 """Seconds before the first poll of a job, so that a two-second conversion does not take ten."""

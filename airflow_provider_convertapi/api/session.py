@@ -20,7 +20,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
-from airflow_provider_convertapi.api.exchange import USER_AGENT, Wire, no_answer, request_headers
+from airflow_provider_convertapi.api.exchange import USER_AGENT, Wire, request_headers
 from airflow_provider_convertapi.api.wire import SLICE
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from urllib3 import PoolManager, ProxyManager
 
     from airflow_provider_convertapi.api.wire import Body, Request
-    from airflow_provider_convertapi.errors import TransportError
 
 NO_ANSWER = (OSError, HTTPError)
 """The errors of `requests` for a failed connection: its own are `OSError`s, and some of urllib3's
@@ -153,13 +152,16 @@ class _Adapter(HTTPAdapter):
     """Connections of one host that note the first byte of each request."""
 
     def __init__(self) -> None:
-        # No retries here: only the callers know which requests are paid.
+        # No retries here: only the callers know which requests are paid.  One connection: a
+        # batch makes a client for each of its threads.
         super().__init__(max_retries=0, pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         _use_own_connections(self.poolmanager)
 
+    # With a proxy `requests` uses another manager.  Without our connections it would not be known
+    # whether a paid request was sent.
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> ProxyManager:
         manager: ProxyManager = super().proxy_manager_for(proxy, **kwargs)
         _use_own_connections(manager)
@@ -185,11 +187,6 @@ def new_session(
     session.headers["Accept-Encoding"] = "identity"
     session.headers["User-Agent"] = USER_AGENT
     return session
-
-
-def environment_of(session: requests.Session, base_url: str) -> dict[str, Any]:
-    """Return the environment's proxies and certificates for a host."""
-    return dict(session.merge_environment_settings(base_url, {}, True, None, None))
 
 
 class UnreadableBodyError(Exception):
@@ -263,12 +260,7 @@ def _later(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def transport_error(request: Request, error: Exception, wire: Wire) -> TransportError:
-    """Return the error for a request that got no answer; it names neither host nor id."""
-    return no_answer(request, sent=wire.sent, error=error, reason=_reason(error))
-
-
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """Return the text of the innermost cause: the outer ones quote the URL, and so an id."""
     inner = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
-    return _reason(inner) if isinstance(inner, Exception) else str(error).rpartition(": ")[2]
+    return reason_of(inner) if isinstance(inner, Exception) else str(error).rpartition(": ")[2]

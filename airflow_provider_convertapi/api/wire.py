@@ -58,6 +58,8 @@ TIMEOUT_CODE = 5000
 _LOOKED_AT, _SHOWN_START = 20_000, 120
 """Bytes of an unknown answer that are examined, and characters of them that are shown."""
 
+CHECK_HOST = "Check that the connection's host is ConvertAPI and not a proxy or a sign-in page."
+
 _MOST_TEXTS = 10
 _LONGEST_MESSAGE = 1000
 _LONGEST_NUMBER = 18
@@ -196,6 +198,8 @@ def error_of(response: Response, *, verdicts: bool = False) -> ConvertApiError:
     match response.status:
         # The page on authentication has 403, the one on response codes 401 with Code 4014:
         # https://docs.convertapi.com/docs/authentication
+        # https://docs.convertapi.com/docs/response-codes
+        # Before 401, since the balance is not a matter of the token: a new one would not help.
         case status if status == 403 or code == QUOTA_CODE:
             error = QuotaExhaustedError(said)
         case 401:
@@ -312,6 +316,5 @@ def unexpected(response: Response, wanted: str) -> UnexpectedAnswerError:
     :param wanted: the expected content.
     """
     return UnexpectedAnswerError(
-        f"ConvertAPI's answer holds no {wanted}: {response.describe()}. "
-        "Check that the connection's host is ConvertAPI and not a proxy or a sign-in page."
+        f"ConvertAPI's answer holds no {wanted}: {response.describe()}. {CHECK_HOST}"
     )

@@ -143,6 +143,9 @@ def test_garbled(garbage: bytes) -> None:
         "multipart/mixed; boundary*=utf-8''%c3%a4",
         "multipart/mixed; boundary*=utf-8''%e6%97%a5",
         "multipart/mixed; boundary=" + "x" * 300,
+        "multipart/mixed; boundary*=undefined''edge",
+        "multipart/mixed; boundary*0=edge; boundary*=utf-8''edge",
+        "multipart/mixed; boundary*" + "9" * 5000 + "=edge",
         f"text/html; x={JOB_ID}; y=" + "y" * 2000,
     ],
 )
@@ -176,6 +179,8 @@ def test_content_type_however_written(content_type: str) -> None:
         ("Content-Disposition: attachment; size=\u00b2", PartHead("", None, 1)),
         ("Content-Disposition: attachment; size*=utf-8''12", PartHead("", None, 1)),
         ("Content-Disposition: attachment; size=" + "9" * 5000, PartHead("", None, 1)),
+        ("Content-Disposition: attachment; size*0=1; size*=2", PartHead("", None, 1)),
+        ("Content-Disposition: attachment; size*" + "9" * 5000 + "=1", PartHead("", None, 1)),
         (
             'Content-Disposition: attachment; filename="../../\u00e4"',
             PartHead("../../\u00e4", None, 1),

@@ -409,6 +409,25 @@ def test_fresh_connection_after_idling(
     assert connections == server.connections
 
 
+def test_fresh_connection_after_waiting_for_the_permit(
+    serve: Serve, make_client: MakeClient
+) -> None:
+    """The time that a direct conversion waits before it is sent counts as idle, too."""
+    now = [50.0]
+    server = serve(one_by_one(RUNNING, reply(200, b"DATA")))
+    client = make_client(server.url, monotonic=lambda: now[0])
+    client.send(POLL)
+
+    with client.stream(
+        endpoints.convert_directly("docx", "pdf", 10, []),
+        fresh=True,
+        before=lambda: now.append(now.pop() + 1000),
+    ) as (_, blocks):
+        assert b"DATA" == b"".join(blocks)
+
+    assert 2 == server.connections
+
+
 def test_idle_connection_serves_what_costs_nothing(serve: Serve, make_client: MakeClient) -> None:
     """Only direct conversions mind: everything else can be asked again."""
     now = [50.0]

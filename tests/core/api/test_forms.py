@@ -92,6 +92,8 @@ def test_name_that_the_file_system_could_not_decode() -> None:
         ("attachment; filename*=utf-8''%ff.pdf", "\ufffd.pdf"),
         ("attachment; filename*=x-unknown''abc.pdf", "abc.pdf"),
         ("attachment; filename*=undefined''abc.pdf", ""),
+        ("attachment; filename*0=a.pdf; filename*=UTF-8''b.pdf", ""),
+        ("attachment; filename*" + "9" * 5000 + "=a.pdf", ""),
         ("attachment; filename*=", ""),
         ('attachment; filename=""', ""),
         ("attachment", ""),

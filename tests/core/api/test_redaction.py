@@ -10,6 +10,7 @@ from airflow_provider_convertapi.api.redaction import hide_ids, redact, shown
 from tests.core.api.server import FILE_ID, JOB_ID, response
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJraWQiOiJrIn0.c2lnbmF0dXJl"
+LONG_JWT = f"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJr{JOB_ID}.sHoRt-PiEcEs_Of_A-SiGnAtUrE"
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJraWQiOiJrIn0.c2lnbmF0dXJl"
         (f"Bearer {JWT}.", "Bearer <token>"),
         (f'"{JWT}"', '"<token>"'),
         (JWT[:30], "<token>"),
+        (f"{LONG_JWT} {JOB_ID}", "<token> <id>"),
         ("https://h/a?X-Amz-Signature=s&b=c d", "https://h/a?<hidden> d"),
         ("Remote file http://h/a b.txt?q=s. It", "Remote file http://h/a b.txt?<hidden> It"),
         ("http://?q=s", "http://?<hidden>"),

@@ -11,7 +11,6 @@ import pytest
 import requests
 
 from airflow_provider_convertapi.api import endpoints
-from airflow_provider_convertapi.api.wire import Credential
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConvertApiError,
@@ -22,6 +21,7 @@ from tests.core.api.server import FILE_ID, JOB_ID, RESET, Memory, reply, reply_j
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from airflow_provider_convertapi.api.wire import Credential
     from tests.core.api.conftest import MakeClient, Serve
 
 TOKEN = "the-token-of-the-connection"
@@ -147,7 +147,7 @@ def test_token_is_in_no_representation(serve: Serve, make_client: MakeClient) ->
     client = make_client(serve(reply(202)).url)
     client.send(POLL)
 
-    for shown in (client, client.session, client.auth(Credential.TOKEN)):
+    for shown in (client, client.session, client.session.auth):
         assert TOKEN not in repr(shown)
 
 
