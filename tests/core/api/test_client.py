@@ -531,6 +531,28 @@ def test_equal_lengths_said_twice(serve: Serve, make_client: MakeClient) -> None
     assert None is make_client(server.url).send(submit())
 
 
+@pytest.mark.parametrize("status", [100, 102, 103, 199])
+def test_interim_answers(serve: Serve, make_client: MakeClient, status: int) -> None:
+    """They are not the answer, which would be read as the answer to the next request."""
+
+    def script(_: Received) -> Any:
+        yield f"HTTP/1.1 {status} Soon\r\nLink: </style.css>; rel=preload\r\n\r\n".encode() * 2
+        time.sleep(0.1)  # so that the connection looks unused
+        yield reply_json(200, {"JobId": JOB_ID})
+
+    assert None is make_client(serve(script).url).send(submit())
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://\xff\xfe/", "/login", ""])
+def test_redirect_of_any_kind(serve: Serve, make_client: MakeClient, location: str) -> None:
+    """A redirect is an answer that is not followed, whether or not it leads anywhere."""
+    server = serve(reply(302, b"", f"Location: {location}"))
+
+    with pytest.raises(UnexpectedAnswerError, match="HTTP 302"):
+        make_client(server.url).send(submit())
+    assert 1 == len(server.requests)
+
+
 def test_silence(serve: Serve, make_client: MakeClient) -> None:
     """A server that says nothing is given up after the time-out; the request was sent."""
 
