@@ -5,6 +5,7 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -164,6 +165,15 @@ class _Adapter(HTTPAdapter):
     def __init__(self) -> None:
         # No retries here: only the callers know which requests are paid.
         super().__init__(max_retries=0, pool_connections=1, pool_maxsize=1)
+        self._process = os.getpid()
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        # A forked process has its parent's connections, and would read each other's answers there.
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self.proxy_manager.clear()
+            self.init_poolmanager(1, 1)
+        return super().send(*args, **kwargs)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from io import BytesIO
 from itertools import count
@@ -380,6 +382,32 @@ def test_one_connection_for_many_calls(serve: Serve, make_client: MakeClient) ->
 
     assert 1 == server.connections
     assert len(server.requests) > 30
+
+
+_FORK = """
+import os, sys, time
+from airflow_provider_convertapi.api.client import Client
+from airflow_provider_convertapi.api.endpoints import get_user
+
+clock = {"pause": time.sleep, "clock": time.time, "monotonic": time.monotonic}
+client = Client(sys.argv[1], lambda kind: "secret", **clock)
+client.send(get_user())
+child = os.fork()
+for _ in range(3):
+    client.send(get_user())
+if child:
+    sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_forked_process_has_a_connection_of_its_own(serve: Serve) -> None:
+    """Two processes that share one would read the answers to each other's requests."""
+    server = serve(lambda received: reply_json(200, {"connection": received.connection}))
+
+    subprocess.run([sys.executable, "-c", _FORK, server.url], check=True, timeout=60)
+
+    assert 2 == server.connections
+    assert [4, 3] == [sum(r.connection == n for r in server.requests) for n in (1, 2)]
 
 
 def test_renewing_keeps_the_connection(serve: Serve, make_client: MakeClient) -> None:
