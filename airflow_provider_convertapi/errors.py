@@ -110,6 +110,9 @@ class ConvertApiError(Exception):
     """Whether a batch must not pay for the file again in later runs, until file or parameters
     change."""
 
+    is_judged: bool | None = None
+    """Whether `result_check` judged the result; False if it failed itself, None if nobody asked."""
+
     bars_paid_file: ClassVar[bool] = False
     """The same, but only if the conversion was paid: another one would end the same way."""
 
@@ -387,6 +390,7 @@ class ResultCheckError(ConvertApiError):
 
     title = "The result is refused."
     advice = "look at the result, then change the file, the parameters or the check."
+    is_judged = True
     concerns = "document"
     paid = True
     bars_file = True

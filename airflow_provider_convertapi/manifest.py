@@ -103,7 +103,7 @@ def read_costs(directory: str) -> list[Costs]:
 
 
 def _manifest_of(directory: str) -> Manifest:
-    folder = directory.rstrip("/") + "/"
+    folder = plain_text("directory", directory).rstrip("/") + "/"
     own = f"{OWN_DIRECTORY}/{MANIFEST}"
     return Manifest(Folder(folder if folder.endswith(own) else folder + own))
 

@@ -94,9 +94,12 @@ def _new_check(conn_id: str, allowed: int, nonce: str = "") -> Check:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from airflow_provider_convertapi.live.report import render  # noqa: PLC0415 - as above
+    from airflow_provider_convertapi.live.report import TITLE, render  # noqa: PLC0415 - as above
     from airflow_provider_convertapi.live.run import finish, run  # noqa: PLC0415 - as above
 
+    if _read(given.report)[: len(TITLE)] not in ("", TITLE):
+        _say(f"{given.report} is not a report of this command, and is not overwritten; move it.")
+        return 1
     check = _new_check(given.conn_id, given.spend, secrets.token_hex(8) if given.later else "")
     limited = None
     if given.limited_conn_id:
@@ -119,6 +122,12 @@ def _check(given: argparse.Namespace) -> int:
     return 0
 
 
+def _read(report: Path) -> str:
+    """Return the text of an earlier report; empty if there is none."""
+    # A file that is not text is not a report of this command, and names no job.
+    return report.read_text("utf-8", "replace") if report.is_file() else ""
+
+
 def _announce(check: Check, allowed: int) -> None:
     _say(f"Connection {check.settings.conn_id!r}: {check.settings.base_url}.")
     if not allowed:
@@ -134,8 +143,7 @@ def _announce(check: Check, allowed: int) -> None:
 def _ask_later(given: argparse.Namespace) -> int:
     from airflow_provider_convertapi.live import later, report  # noqa: PLC0415 - as above
 
-    # A file that is not text is not a report of this command, and names no job.
-    earlier = given.report.read_text("utf-8", "replace") if given.report.exists() else ""
+    earlier = _read(given.report)
     left = later.read(earlier)
     if left is None:
         _say(

@@ -43,6 +43,10 @@ T = TypeVar("T")
 _CONNECTIONS = 100
 """The most connections of a client: a process may have only 1,024 file descriptors in all."""
 
+_LONGEST_FIELD = 64 * 1024
+"""Bytes of a header, as in `http.client`; aiohttp's own limit is 8 KiB, which the security policy
+that a gateway adds may exceed: a job would then look as if it were never done."""
+
 hide_ids("aiohttp.client", "aiohttp.internal")
 
 
@@ -93,6 +97,7 @@ class AsyncClient:
             headers={hdrs.ACCEPT_ENCODING: "identity", hdrs.USER_AGENT: USER_AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=_proxy(self.base_url),
+            max_field_size=_LONGEST_FIELD,
             trace_configs=[_tracing()],
         )
 

@@ -61,6 +61,7 @@ class AnswerReader:
             )
         self._begin, self._end = begin, end
         self._part = _Part()
+        self._parts = 0
         self._whole = False
         self._parser = self._new_parser(boundary)
 
@@ -87,7 +88,7 @@ class AnswerReader:
         return parser
 
     def read(self, blocks: Iterable[bytes]) -> None:
-        """Read the whole answer; `UnexpectedAnswerError` if it is cut off or not multipart."""
+        """Read the whole answer; `UnexpectedAnswerError` if it is cut off, empty or garbled."""
         try:
             for block in blocks:
                 self._parser.write(block)
@@ -97,9 +98,12 @@ class AnswerReader:
         # one: results would be missing, and nobody would know.
         if not self._whole:
             raise UnexpectedAnswerError("the multipart answer ended before its last boundary")
+        if not self._parts:
+            raise UnexpectedAnswerError("the multipart answer holds no result")
 
     def _on_part_begin(self) -> None:
         self._part = _Part()
+        self._parts += 1
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._part.header_name += data[start:end]

@@ -9,6 +9,8 @@ import json
 import re
 import secrets
 from dataclasses import dataclass, field
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from email.message import Message
 from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.wire import Openable
 
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]+(\[[0-9]+\])?")
+_EMAIL_WORDS = re.compile(r"(=\?[^?\s]+\?[BbQq]\?[^?\s]*\?=\s*)+")
 _ATTR_CHARS = "!#$&+-.^_`|~"
 """RFC 5987 `attr-char` beside letters and digits.  Parentheses are not among them: a name with an
 unescaped one loses its extension at the service (official Node.js client, issue 28)."""
@@ -47,7 +50,7 @@ def disposition_name(value: str) -> str:
     # `email` returns a `filename*` as a (charset, language, text) triple under the plain name.
     names.sort(key=lambda text: isinstance(text, str))
     try:
-        return collapse_rfc2231_value(names[0]) if names else ""
+        return _decoded(collapse_rfc2231_value(names[0])) if names else ""
     except ValueError:  # Python has a codec "undefined", which refuses everything
         return ""
 
@@ -63,6 +66,16 @@ def disposition_values(value: str, name: str) -> list[Any]:
     except (TypeError, ValueError):
         return []
     return [text for other, text in found if other == name]
+
+
+def _decoded(name: str) -> str:
+    """Return a name without the encoding of emails (RFC 2047), which .NET uses in `filename`."""
+    if not _EMAIL_WORDS.fullmatch(name):
+        return name
+    try:
+        return str(make_header(decode_header(name)))
+    except (HeaderParseError, LookupError, ValueError):  # unknown or wrong charset, wrong base64
+        return name
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ This module may change from release to release.
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
-from http.client import HTTPResponse
+from http.client import HTTPResponse, parse_headers
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
@@ -78,13 +79,22 @@ class _Head:
 
 
 class _Answer(HTTPResponse):
-    """Read the head of an answer without looking for multipart boundaries.
+    """Read the head of an answer: skip interim ones, and do not look for multipart boundaries.
 
     `http.client` parses heads with `email`, which compiles a pattern for the boundary of each
     multipart answer, in 12 to 15 % of a small file's time (`bench/client.py`).
     """
 
     fp: Any
+
+    def _read_status(self) -> tuple[str, int, str]:
+        # `http.client` skips only a 100.  It takes a 103 (Early Hints) for the answer itself, which
+        # is then read as the answer to the connection's next request.
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 101 < status < 200:
+                return version, status, reason
+            parse_headers(self.fp)
 
     def begin(self) -> None:
         stream, self.fp = self.fp, _Head(self.fp)
@@ -155,6 +165,15 @@ class _Adapter(HTTPAdapter):
         # No retries here: only the callers know which requests are paid.  One connection: a
         # batch makes a client for each of its threads.
         super().__init__(max_retries=0, pool_connections=1, pool_maxsize=1)
+        self._process = os.getpid()
+
+    def send(self, *args: Any, **kwargs: Any) -> requests.Response:
+        # A forked process has its parent's connections, and would read each other's answers there.
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self.proxy_manager.clear()
+            self.init_poolmanager(1, 1)
+        return super().send(*args, **kwargs)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -172,6 +191,13 @@ def _use_own_connections(manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
 
 
+class _Session(requests.Session):
+    """A session that follows no redirect, and does not try to read where one leads."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Return nothing: `requests` raises a `ValueError` for a target that is not a URL."""
+
+
 def new_session(
     auth: AuthBase, new_adapter: Callable[[], BaseAdapter] | None = None
 ) -> requests.Session:
@@ -179,7 +205,7 @@ def new_session(
 
     :param new_adapter: returns the transport, which calls `note_first_byte`; None: the network.
     """
-    session = requests.Session()
+    session = _Session()
     for scheme in ("https://", "http://"):
         session.mount(scheme, (new_adapter or _Adapter)())
     session.auth = auth

@@ -6,7 +6,6 @@ This module may change from release to release.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,13 +19,19 @@ from airflow_provider_convertapi.batch.checkpoint import URL
 from airflow_provider_convertapi.batch.made import made_by
 from airflow_provider_convertapi.batch.names import shard_of
 from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
-from airflow_provider_convertapi.conversions.values import flatten, is_summary, plain_text, wrong
+from airflow_provider_convertapi.conversions.values import (
+    flatten,
+    is_summary,
+    plain_text,
+    source_text,
+    wrong,
+)
 from airflow_provider_convertapi.errors import InputNotFoundError
 from airflow_provider_convertapi.storage import (
-    Destination,
     Sought,
     canonical,
     directory_of,
+    is_file,
     is_glob,
     is_url,
     list_files,
@@ -54,12 +59,6 @@ _YOUNG, _FUTURE = "younger than min_age", "dated in the future"
 
 _AT_ONCE = 8
 """Files of a list that are looked up at the same time."""
-
-_TEXT_OF_LIST = re.compile(
-    r"""\[\s*( | '.*' | ".*" | \w+\(.*\) | \[.*\] )\s*\]""", re.DOTALL | re.VERBOSE
-)
-"""A list as text: of strings, of paths such as ``PosixPath('a')``, of lists, or empty."""
-
 
 Entry = TypeVar("Entry", "Input", "Found")
 
@@ -236,10 +235,6 @@ def _is_listing(uri: str) -> bool:
     return not is_url(uri) and (uri.endswith("/") or is_glob(uri))
 
 
-def _is_file(uri: str) -> bool:
-    return is_url(uri) or Destination(uri, "source").sizes([uri]) != [None]
-
-
 def _url_name(url: str) -> str:
     parts = urlsplit(url)
     return unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.hostname or "page"
@@ -272,15 +267,8 @@ def _divided(source: object) -> tuple[list[str], list[_Named]]:
         if isinstance(item, Mapping) and is_summary(item):
             named += (_Named(*one) for one in made_by(item))
             continue
-        uri = plain_text("source", item)
-        if _is_text_of_list(uri):
-            raise wrong(
-                "source",
-                "is the text of a list, which a template made of it. Pass the list itself: "
-                "the task's .output (an XComArg) instead of a template, or a DAG with "
-                "render_template_as_native_obj=True",
-            )
-        is_listing = _is_listing(uri) or not (is_list or _is_file(uri))
+        uri = source_text("source", item)
+        is_listing = _is_listing(uri) or not (is_list or is_url(uri) or is_file(uri))
         names_nothing = is_list and is_listing and _is_name_of_nothing(uri)
         if is_listing and not names_nothing:
             listings.append(uri)
@@ -302,11 +290,6 @@ def _first(uri: str) -> Found | None:
     with suppress(InputNotFoundError, PermissionError):  # the file's own failure reports it later
         return next(list_files(uri), None)
     return None
-
-
-def _is_text_of_list(text: str) -> bool:
-    """Tell whether text is a list; globs such as ``[abc]`` and ``[a-c]*[0-9]`` have no quotes."""
-    return _TEXT_OF_LIST.fullmatch(text.strip()) is not None
 
 
 def _is_one(listings: Sequence[str], named: Sequence[_Named]) -> bool:

@@ -6,6 +6,7 @@ This module may change from release to release.
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -57,6 +58,10 @@ _TICK = 0.1
 
 _FOR_WANT_OF_CONVERSIONS = (QuotaExhaustedError, BudgetExceededError)
 
+_MOST_UNJUDGED = 5
+"""Files without a verdict of `result_check` after which the batch ends, if there was none at all:
+every file is paid, and a check that always fails lets none be published."""
+
 _ABANDONED_AFTER = 10  # seconds
 _CLEANING = 60.0
 _DOCUMENTS_AT_ONCE = 10
@@ -98,6 +103,8 @@ class BatchRun:
     _progress: Progress | None = field(default=None, init=False)
     _limits: list[ConcurrencyLimit] = field(default_factory=list, init=False)
     _next_post: float = field(default=0.0, init=False)
+    _verdicts: Counter[bool | None] = field(default_factory=Counter, init=False)
+    """How many failed files `result_check` has judged (True), and for how many it failed."""
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def convert(self, items: Items) -> None:
@@ -330,6 +337,23 @@ class BatchRun:
             if self._progress:
                 self._progress.failed(task.item, error)
             self._count()
+            self._note_verdict(with_facts(error))
+
+    def _note_verdict(self, error: ConvertApiError) -> None:
+        """Halt the batch if `result_check` has failed for the first files, and judged none."""
+        self._verdicts[error.is_judged] += 1
+        unjudged = self._verdicts[False]
+        is_judged = self.summary.converted or self._verdicts[True]
+        if is_judged or unjudged < _MOST_UNJUDGED or self.halted is not None:
+            return
+        said = (
+            f"result_check failed for {unjudged} files and judged none, so no more files are "
+            f"converted: {error}"
+        )
+        self.halted = type(error)(said, *error.args[1:])
+        self._is_over = True
+        if self._pool:
+            self._pool.stop()
 
     def _pay(
         self, task: FileTask, cost: int, charged: int, *, has_result: bool = False, **how: Any

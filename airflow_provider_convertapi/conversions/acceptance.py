@@ -79,7 +79,9 @@ class Acceptance:
                 with _unchanged([path for _, path in staged]):
                     reason = _of_check(self.check, staged, self.sources)
         except _BrokenCheckError as error:
-            raise _unchecked(str(error), destination, staged, paid) from error.__cause__
+            unchecked = _unchecked(str(error), destination, staged, paid)
+            unchecked.is_judged = False
+            raise unchecked from error.__cause__
         if reason:
             _refuse(reason, destination, staged, paid)
 

@@ -39,6 +39,7 @@ from airflow_provider_convertapi.conversions.values import (
     flatten,
     format_name,
     plain_text,
+    source_text,
     split_parameters,
     wrong,
 )
@@ -296,8 +297,8 @@ def _uris(source: object, settings: CheckedSettings) -> list[str]:
     if not items:
         raise wrong("source", "is an empty list; give at least one file")
     if items == [source]:
-        return [plain_text("source", source)]
-    return [plain_text(f"source[{index}]", item) for index, item in enumerate(items)]
+        return [source_text("source", source)]
+    return [source_text(f"source[{index}]", item) for index, item in enumerate(items)]
 
 
 def _takes_nothing(settings: CheckedSettings) -> bool:

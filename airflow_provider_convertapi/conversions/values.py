@@ -44,6 +44,16 @@ _FORMAT = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 _SECONDS = re.compile(r"[0-9]{1,9}")
 _LONGEST_NAME = 200
 
+_TEXT_OF = {
+    # Of strings, of paths such as `PosixPath('a')`, of lists, or empty.  Globs such as `[abc]` and
+    # `[a-c]*[0-9]` have no quotes.
+    "list": re.compile(
+        r"""\[\s*( | '.*' | ".*" | \w+\(.*\) | \[.*\] | \{.*\} )\s*\]""", re.DOTALL | re.VERBOSE
+    ),
+    "mapping": re.compile(r"""\{\s*['"]\w+['"]\s*:.*\}""", re.DOTALL),
+}
+"""Python's or JSON's text of a value."""
+
 
 def wrong(name: str, complaint: str) -> ParameterError:
     """Return the error for an argument that is wrong.
@@ -64,6 +74,20 @@ def plain_text(name: str, value: object) -> str:
     if not text.strip() or text.strip() == "None":
         raise wrong(name, "is empty; if it is templated, see what the template rendered to")
     return text.strip()
+
+
+def source_text(name: str, value: object) -> str:
+    """Return the text of a source; `ParameterError` if it is empty, or the text of several."""
+    text = plain_text(name, value)
+    for kind, whole_text in _TEXT_OF.items():
+        if whole_text.fullmatch(text):
+            raise wrong(
+                name,
+                f"is the text of a {kind}, which a template made of it. Pass the {kind} itself: "
+                "the task's .output (an XComArg) instead of a template, or a DAG with "
+                "render_template_as_native_obj=True",
+            )
+    return text
 
 
 def choice(name: str, value: object, choices: Sequence[str | None]) -> Any:

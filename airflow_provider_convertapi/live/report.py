@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.live.later import Left
 
 HIDDEN = "<hidden>"
+TITLE = "# ConvertAPI: the live check"
 
 
 def render(
@@ -31,7 +32,7 @@ def render(
     from airflow_provider_convertapi import __version__  # noqa: PLC0415 - as a fact of now
 
     lines = [
-        "# ConvertAPI: the live check",
+        TITLE,
         "",
         f"- host: {check.settings.base_url}",
         f"- provider: airflow-provider-convertapi {__version__}",

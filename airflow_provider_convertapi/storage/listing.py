@@ -82,15 +82,21 @@ def is_glob(uri: str) -> bool:
 def _split_glob(uri: str) -> tuple[str, str | None]:
     """Return base and pattern of a glob; no pattern if `uri` is the name of an existing file."""
     base, pattern = _glob_parts(uri)
-    if pattern is None or _state(locate(uri, "source")) is not None:
+    if pattern is None or _found(locate(uri, "source").state) is not None:
         return uri, None
     return base, pattern
 
 
-def _state(location: Location) -> State | None:
-    """Return what is there; nothing if no disk can hold such a name."""
+def is_file(uri: str) -> bool:
+    """Tell whether `uri` is the name of an existing file."""
+    state = _found(locate(uri, "source").file)
+    return state is not None and state.kind == "file"
+
+
+def _found(look: Callable[[], State | None]) -> State | None:
+    """Return what a look finds; nothing if no disk can hold such a name."""
     try:
-        return location.state()
+        return look()
     except OSError as error:
         if error.errno != errno.ENAMETOOLONG:
             raise
@@ -143,7 +149,7 @@ def list_everything(directory: str, *, field: str = "destination") -> Iterator[F
 
 
 def _listed(location: Location, pattern: str | None, note: Note) -> Iterator[Found]:
-    state = _state(location)
+    state = _found(location.state)
     if state is not None and state.kind != "directory" and pattern is None:
         if state.kind == "file":
             yield Found.of(location.uri, location.name, state)

@@ -526,20 +526,38 @@ def test_empty_source_succeeds_skips_or_fails(night: Night) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "kind"),
     [
-        "['/data/a.docx', '/data/b.docx']",
-        '["/data/a.docx"]',
-        "[PosixPath('/data/a.docx')]",
-        "[['/data/a.docx'], ['/data/b.docx']]",
-        "[]",
+        ("['/data/a.docx', '/data/b.docx']", "list"),
+        ('["/data/a.docx"]', "list"),
+        ("[PosixPath('/data/a.docx')]", "list"),
+        ("[['/data/a.docx'], ['/data/b.docx']]", "list"),
+        ("[{'source': '/data/', 'shard': [0, 2]}]", "list"),
+        ("[]", "list"),
+        ("{'source': '/data/', 'shard': [0, 2]}", "mapping"),
+        ('{"converted": 1, "manifest": "/data/_convertapi/manifest/"}', "mapping"),
+        (str({"converted": 1, "manifest": "/" + "x" * 300}), "mapping"),
     ],
 )
 @pytest.mark.parametrize("nested", [False, True])
-def test_text_of_a_list_is_refused(night: Night, text: str, nested: bool) -> None:
-    """A list that a template rendered to text is refused, not taken for a glob without matches."""
-    with pytest.raises(ParameterError, match=r"source is the text of a list.*\.output"):
-        night.run(source=[text] if nested else text)
+def test_text_of_several_sources_is_refused(
+    night: Night, text: str, kind: str, nested: bool
+) -> None:
+    """What a template rendered to text is refused, not taken for a name or a glob."""
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+    source: Any = [text] if nested else text
+    said = rf"is the text of a {kind}.*\.output"
+    with pytest.raises(ParameterError, match=said):
+        night.run(source=source)
+    with pytest.raises(ParameterError, match=said):
+        ConvertApiHook().convert(source, "pdf", "out/")
+
+
+def test_name_that_no_disk_can_hold(night: Night) -> None:
+    """A source of the batch with such a name is missing, like any other."""
+    with pytest.raises(InputNotFoundError, match="does not exist"):
+        night.run(source=str(night.source / ("x" * 300)))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_provider_convertapi.errors import BatchFailedError, ResultCheckError
+from airflow_provider_convertapi.errors import (
+    BatchFailedError,
+    ParameterError,
+    ResultCheckError,
+    ResultLostError,
+)
 from tests.batch.test_several import forget
 from tests.batch.test_waves import run_deferred
 from tests.tries import TaskInstance
@@ -123,6 +128,42 @@ def test_broken_check(night: Night, mode: str) -> None:
     assert {"converted": 2, "cost": lost}.items() <= summary.items()
     assert (2 + lost, {}) == (night.sandbox.billed, night.sandbox.files)
     assert (["a.pdf", "b.pdf"] if lost else []) == kept(night)
+
+
+@MODES
+def test_check_that_always_fails(night: Night, mode: str) -> None:
+    """The batch ends before it has paid for every file, and goes on once the check is mended."""
+    files = [f"{number:02}.txt" for number in range(16)]
+    night.write(*files)
+    limits: dict[str, Any] = {"max_in_flight": 2, "defer_batch": 8}
+
+    def check(paths: list[Path]) -> None:
+        raise ModuleNotFoundError("No module named 'pypdf'")
+
+    with pytest.raises((ParameterError, ResultLostError), match=r"judged none.*No module named"):
+        run(night, mode, TaskInstance(), result_check=check, failure_policy="never", **limits)
+    paid = night.sandbox.billed
+    assert 5 <= paid < len(files)
+    summary = run(night, mode, TaskInstance(2, 1), **limits)
+
+    assert {"converted": 16, "failed": 0, "not_attempted": 0}.items() <= summary.items()
+    assert len(files) + (paid if mode == "direct" else 0) == night.sandbox.billed
+
+
+@MODES
+def test_check_that_fails_for_odd_files(night: Night, mode: str) -> None:
+    """A check that judges some files does not end the batch."""
+    night.write(*[f"{number:02}.txt" for number in range(12)])
+
+    def check(paths: list[Path]) -> None:
+        if paths[0].stem != "00":
+            raise ValueError("odd")
+
+    summary = run(
+        night, mode, TaskInstance(), result_check=check, failure_policy="never", max_in_flight=1
+    )
+
+    assert {"converted": 1, "failed": 11, "not_attempted": 0}.items() <= summary.items()
 
 
 @MODES

@@ -284,6 +284,14 @@ def test_what_is_no_destination(
     assert "cannot be read: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("directory", ["", " "])
+def test_no_directory(directory: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An empty variable of a shell does not mean the root of the disk."""
+    assert 1 == manifest.main([directory])
+
+    assert "directory is empty" in capsys.readouterr().err
+
+
 def test_outcome_of_a_later_version_is_left_out(folder: Path) -> None:
     """Such a line is none that this version knows."""
     part = folder / "_convertapi" / "manifest" / "2.jsonl"

@@ -16,7 +16,7 @@ import pytest
 
 from airflow_provider_convertapi.api.aclient import AsyncClient
 from airflow_provider_convertapi.api.client import Client
-from airflow_provider_convertapi.api.endpoints import delete_file, get_job, request_token
+from airflow_provider_convertapi.api.endpoints import JobAnswer, delete_file, get_job, request_token
 from airflow_provider_convertapi.api.retry import Backoff
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
@@ -25,6 +25,7 @@ from airflow_provider_convertapi.errors import (
     TransportError,
     UnexpectedAnswerError,
 )
+from tests.core.api.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -93,6 +94,28 @@ def test_both_clients_say_the_same(convertapi_sandbox: Sandbox, fault: dict[str,
     assert type(sync) is type(asynchronous)
     # aiohttp repeats an idempotent request when a reused connection was closed.
     assert count <= len(convertapi_sandbox.requests) - count <= 2 * count
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"HTTP/1.1 103 Soon\r\n\r\nHTTP/1.1 202 Accepted\r\n", id="interim"),
+        pytest.param(
+            b"HTTP/1.1 202 Accepted\r\nContent-Security-Policy: " + b"x" * 60_000 + b"\r\n",
+            id="long header",
+        ),
+    ],
+)
+def test_both_clients_read_the_same_heads(head: bytes) -> None:
+    """What the worker can read, the triggerer can, too: a job does not seem to run for ever."""
+    server = Server(head + b"Content-Length: 0\r\n\r\n")
+    client = Client(server.url, lambda kind: kind.value, pause=time.sleep, **TIMES)
+
+    answers = [client.send(JOB), call(server.url, JOB)]
+
+    client.close()
+    server.close()
+    assert [JobAnswer(), JobAnswer()] == answers
 
 
 def test_silence_is_given_up(convertapi_sandbox: Sandbox) -> None:

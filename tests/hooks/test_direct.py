@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from airflow_provider_convertapi.errors import (
     ResultLostError,
     ThrottledError,
 )
+from tests.core.api.server import Server, reply
 from tests.tries import checked_conversion
 
 if TYPE_CHECKING:
@@ -53,6 +55,20 @@ def test_several_results(sandbox: Sandbox, make_hook: MakeHook, tmp_path: Path) 
     assert len(outputs) > 1
     assert sorted(outputs) == sorted(str(path) for path in (tmp_path / "images").iterdir())
     assert all(Path(path).read_bytes().startswith(b"\x89PNG") for path in outputs)
+
+
+@pytest.mark.parametrize("destination", ["letter.pdf", "out/"])
+def test_answer_without_a_result(
+    make_hook: MakeHook, letter: Path, monkeypatch: pytest.MonkeyPatch, destination: str
+) -> None:
+    """A paid answer that holds no file is a failure, not a task that succeeded without output."""
+    server = Server(reply(200, b"--edge--\r\n", "Content-Type: multipart/mixed; boundary=edge"))
+    connection = {"conn_type": "convertapi", "host": server.url, "password": "token"}
+    monkeypatch.setenv("AIRFLOW_CONN_CONVERTAPI_DEFAULT", json.dumps(connection))
+
+    with pytest.raises(ResultLostError, match=r"holds no result.*may have been billed"):
+        make_hook().convert(letter, "pdf", f"{letter.parent}/{destination}", durable=False)
+    server.close()
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,17 @@ def test_a_report_that_is_no_text(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert b"\xff\xfe\x00" == report.read_bytes()
 
 
+def test_a_file_that_is_no_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is not written over, and nothing is asked."""
+    notes = tmp_path / "notes.md"
+    notes.write_text("# What I must not forget\n")
+
+    assert 1 == probe.main(["--conn-id", "unknown", "--report", str(notes)])
+
+    assert "notes.md is not a report of this command" in capsys.readouterr().err
+    assert "# What I must not forget\n" == notes.read_text()
+
+
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the module is imported above, too
 def test_a_terminal_without_unicode(

@@ -104,6 +104,13 @@ def test_every_cut_in_two() -> None:
         assert CONTENTS == read([WHOLE[:cut], WHOLE[cut:]]).contents
 
 
+@pytest.mark.parametrize("empty", [b"--edge--", b"\r\n--edge--\r\n", b"--edge--\r\nan epilogue"])
+def test_no_parts(empty: bytes) -> None:
+    """An answer without a result is not a success."""
+    with pytest.raises(UnexpectedAnswerError, match="holds no result"):
+        read([empty])
+
+
 def test_what_surrounds_the_parts() -> None:
     """Line breaks before the first boundary, and anything after the last, are ignored."""
     assert CONTENTS == read([b"\r\n\r\n", WHOLE, b"an epilogue\r\n--edge\r\n"]).contents

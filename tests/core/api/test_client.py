@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from io import BytesIO
 from itertools import count
@@ -382,6 +384,32 @@ def test_one_connection_for_many_calls(serve: Serve, make_client: MakeClient) ->
     assert len(server.requests) > 30
 
 
+_FORK = """
+import os, sys, time
+from airflow_provider_convertapi.api.client import Client
+from airflow_provider_convertapi.api.endpoints import get_user
+
+clock = {"pause": time.sleep, "clock": time.time, "monotonic": time.monotonic}
+client = Client(sys.argv[1], lambda kind: "secret", **clock)
+client.send(get_user())
+child = os.fork()
+for _ in range(3):
+    client.send(get_user())
+if child:
+    sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_forked_process_has_a_connection_of_its_own(serve: Serve) -> None:
+    """Two processes that share one would read the answers to each other's requests."""
+    server = serve(lambda received: reply_json(200, {"connection": received.connection}))
+
+    subprocess.run([sys.executable, "-c", _FORK, server.url], check=True, timeout=60)
+
+    assert 2 == server.connections
+    assert [4, 3] == [sum(r.connection == n for r in server.requests) for n in (1, 2)]
+
+
 def test_renewing_keeps_the_connection(serve: Serve, make_client: MakeClient) -> None:
     """A refusal is read to its end, so that its connection serves again."""
     server = serve(one_by_one(REFUSED, reply(200, b"DATA")))
@@ -548,6 +576,28 @@ def test_equal_lengths_said_twice(serve: Serve, make_client: MakeClient) -> None
     server = serve(reply(200, b"{}", "Content-Length: 2"))
 
     assert None is make_client(server.url).send(submit())
+
+
+@pytest.mark.parametrize("status", [100, 102, 103, 199])
+def test_interim_answers(serve: Serve, make_client: MakeClient, status: int) -> None:
+    """They are not the answer, which would be read as the answer to the next request."""
+
+    def script(_: Received) -> Any:
+        yield f"HTTP/1.1 {status} Soon\r\nLink: </style.css>; rel=preload\r\n\r\n".encode() * 2
+        time.sleep(0.1)  # so that the connection looks unused
+        yield reply_json(200, {"JobId": JOB_ID})
+
+    assert None is make_client(serve(script).url).send(submit())
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://\xff\xfe/", "/login", ""])
+def test_redirect_of_any_kind(serve: Serve, make_client: MakeClient, location: str) -> None:
+    """A redirect is an answer that is not followed, whether or not it leads anywhere."""
+    server = serve(reply(302, b"", f"Location: {location}"))
+
+    with pytest.raises(UnexpectedAnswerError, match="HTTP 302"):
+        make_client(server.url).send(submit())
+    assert 1 == len(server.requests)
 
 
 def test_silence(serve: Serve, make_client: MakeClient) -> None:
