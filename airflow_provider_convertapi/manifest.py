@@ -13,12 +13,12 @@ import sys
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from airflow_provider_convertapi.api.parameters import is_a
 from airflow_provider_convertapi.batch.costs import Costs, costs_of
 from airflow_provider_convertapi.batch.manifest import MANIFEST, Manifest, last_records
-from airflow_provider_convertapi.batch.record import Record
+from airflow_provider_convertapi.batch.record import Record, RecordStatus
 from airflow_provider_convertapi.conversions.values import choice, plain_text, wrong
 from airflow_provider_convertapi.errors import ConvertApiError
 from airflow_provider_convertapi.spreadsheets import cell
@@ -29,11 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from os import PathLike
 
-    from airflow_provider_convertapi.batch.record import RecordStatus
-
 __all__ = ["Record", "main", "read"]
 
-_OUTCOMES: tuple[RecordStatus, ...] = ("converted", "failed", "not_attempted")
+_OUTCOMES = get_args(RecordStatus)
 _COLUMNS = ("source", "target", "outcome", "error", "code", "message", "cost", "when", "run_id")
 
 

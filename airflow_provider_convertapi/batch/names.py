@@ -9,7 +9,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.converters import (
     extension_of,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
-OnCollision = Literal["fail", "suffix"]
+    from airflow_provider_convertapi.batch.arguments import OnCollision
 
 _SHOWN = 5
 _DIGITS = 8
