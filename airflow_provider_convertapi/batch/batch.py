@@ -127,7 +127,8 @@ class Batch:
         with self.grouped(title):
             for item in islice(plan.items, _EXAMPLES):
                 self.log.info("%s becomes %s", shown(item.uri), on_one_line(item.target))
-            self._list_rest(len(plan.items) - _EXAMPLES)
+            if (more := len(plan.items) - _EXAMPLES) > 0:
+                self.log.info("And %d more.", more)
             if plan.told_by_content:
                 self.log.info(
                     "%d files were read to tell whether they changed: their store says neither an "
@@ -140,10 +141,6 @@ class Batch:
                 self.log.info("Left out of the listing: %s.", ", ".join(left_out))
         if self.request.to_formats[0] == "merge":
             self.log.warning(MERGE_OF_ONE, "Each file of this batch is converted by itself: it")
-
-    def _list_rest(self, more: int) -> None:
-        if more > 0:
-            self.log.info("And %d more.", more)
 
     def preview(self, plan: Plan) -> dict[str, Any]:
         """Return the plan: totals, and a few files as examples."""

@@ -32,6 +32,8 @@ class Decision(Enum):
     CONVERT = "convert"
 
 
+# Checkpoints store the fields in this order, and a batch that was deferred before an upgrade is
+# resumed after it.  So a new field comes last, with a default.
 @dataclass(slots=True)
 class Item:
     """One file to convert.

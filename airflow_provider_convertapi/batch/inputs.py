@@ -69,7 +69,6 @@ class Input:
     """A file to convert.
 
     :param path: relative to the directory that was listed; for a file of a list, its name.
-    :param size: bytes; 0 for a URL.
     :param fingerprint: identifies its content, as far as a listing shows it.
     :param inside: its path relative to the destination if it is inside, else None.
     :param is_named: True if a list named it, False if a listing found it.
@@ -77,7 +76,6 @@ class Input:
 
     uri: str
     path: str
-    size: int
     fingerprint: str
     inside: str | None
     is_named: bool
@@ -159,7 +157,7 @@ class Inputs:
                 self._leave_out("in the destination", found.uri)
             elif self._is_old_enough(found):
                 inside = None if inner is None else inner + found.path
-                yield Input(found.uri, found.path, found.size, found.fingerprint, inside, False)
+                yield Input(found.uri, found.path, found.fingerprint, inside, False)
 
     def _leave_out(self, reason: str, uri: str) -> None:
         """Count a file that is left out, once even if two listings show it."""
@@ -172,19 +170,19 @@ class Inputs:
         """Look up a file that the user named, in a list or alone; None if it is too young."""
         uri = named.uri
         if is_url(uri):
-            return Input(uri, _url_name(uri), 0, url_fingerprint(uri), None, True)
+            return Input(uri, _url_name(uri), url_fingerprint(uri), None, True)
         place, where = self._destination, canonical(uri)
         inside = where[len(place) :] if where.startswith(place) else None
         found = _first(uri)
         if found is None:
             name = uri.rstrip("/").rpartition("/")[2]
-            return Input(uri, named.path or name, 0, MISSING, inside, True)
+            return Input(uri, named.path or name, MISSING, inside, True)
         if found.path != found.uri.rpartition("/")[2]:
             raise wrong("source", f"lists {shown(uri)}, a directory; end it with '/' to convert it")
         if not self._is_old_enough(found):
             return None
         path = named.path or found.path
-        return Input(found.uri, path, found.size, found.fingerprint, inside, True)
+        return Input(found.uri, path, found.fingerprint, inside, True)
 
     def _is_old_enough(self, found: Found) -> bool:
         """Tell whether a file is at least `min_age` old; a younger one may be incomplete."""

@@ -95,10 +95,14 @@ class BatchRun:
     _postponed: list[Item] = field(default_factory=list, init=False)
     """Files of a wave that have to wait until running files have ended."""
     _pool: WorkerPool[Client] | None = field(default=None, init=False)
-    _progress: Progress | None = field(default=None, init=False)
+    _progress: Progress = field(init=False)
     _limits: list[ConcurrencyLimit] = field(default_factory=list, init=False)
     _next_post: float = field(default=0.0, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        elapsed = self._clock.time() - self.converter.shared.since
+        self._progress = Progress(self.log, self._clock, self.summary, self.wanted, elapsed)
 
     def convert(self, items: Items) -> None:
         """Convert the items; record what happens to each, and count it in the summary."""
@@ -195,7 +199,6 @@ class BatchRun:
         pool = self._pool = new_pool(
             clients, tasks, limit, self._give_up, request.timeout, spare=spare, clock=self._clock
         )
-        self._progress = self._new_progress()
         pool.add_cleanups(cleanups)
         try:
             pool.start()
@@ -223,12 +226,6 @@ class BatchRun:
             if isinstance(task, FileTask):
                 self._leave(task)
 
-    def _new_progress(self) -> Progress:
-        """Return the progress of the whole batch so far; this run may be only one of its waves."""
-        done = self.summary.converted + self.summary.failed - self.summary.known
-        elapsed = self._clock.time() - self.converter.shared.since
-        return Progress(self.log, self._clock, self.wanted - done, done, elapsed)
-
     def _show(self) -> None:
         """Show the progress, every few seconds."""
         now = self._clock.monotonic()
@@ -246,15 +243,14 @@ class BatchRun:
     def _progress_now(self) -> dict[str, Any]:
         """Return numbers without file names, since any user of Airflow may read them."""
         summary = self.summary
-        left = self.wanted - (summary.converted + summary.failed - summary.known)
         return {
             "done": summary.converted,
             "failed": summary.failed,
             "reused": summary.reused,
-            "left": left,
+            "left": self._progress.left,
             "cost": summary.cost,
             "throttled": sum(limit.refusals for limit in self._limits),
-            "seconds_left": self._progress.seconds_left if self._progress else None,
+            "seconds_left": self._progress.seconds_left,
         }
 
     def _save(self) -> None:
@@ -267,9 +263,8 @@ class BatchRun:
             if self.recorder.is_due:
                 pool.add_cleanups(_deletions(self.recorder.publish()))
             with self._lock:
-                if self._progress:
-                    self._progress.tick(self.summary)
-                    self._show()
+                self._progress.tick()
+                self._show()
         # Documents are deleted only after their record is published: until then, a try after a
         # crash collects them without paying.
         pool.add_cleanups(_deletions(self.recorder.publish()))
@@ -318,7 +313,6 @@ class BatchRun:
             self._pay(task, result.cost, result.charged, learned=result.cost, has_result=True)
             outputs = [shown(uri) for uri in result.outputs]
             self.summary.add_conversion(shown(task.item.uri), outputs, result.sizes)
-            self._count()
 
     def _failed(self, task: FileTask, error: BaseException) -> None:
         cost, charged = task.bill
@@ -327,9 +321,7 @@ class BatchRun:
             self._pay(task, cost, charged, goes_on=with_facts(error).job_goes_on)
             name, said = type(error).__name__, str(error)
             self.summary.add_failure(shown(task.item.uri), name, said, charged)
-            if self._progress:
-                self._progress.failed(task.item, error)
-            self._count()
+            self._progress.failed(task.item, error)
 
     def _pay(
         self, task: FileTask, cost: int, charged: int, *, has_result: bool = False, **how: Any
@@ -342,10 +334,6 @@ class BatchRun:
         pair = task.source_format, self.converter.request.to_formats[-1]
         count = self.converter.session.count
         count_end(count, pair, charged, has_result=has_result, goes_on=goes_on)
-
-    def _count(self) -> None:
-        if self._progress:
-            self._progress.count()
 
     def _give_up(self, task: Callable[..., None], error: ThrottledError) -> None:
         assert isinstance(task, FileTask)  # noqa: S101 - for the type checker

@@ -87,7 +87,7 @@ class Waves:
     """Submit a wave, let the task defer, collect the answers, and submit the next wave."""
 
     batch: Batch
-    _plan: Plan | None = field(default=None, init=False)
+    _plan: Plan = field(init=False)
     _is_left: bool = field(default=False, init=False)
     """Whether the plan was written beside the manifest."""
     _unfit: ConvertApiError | None = field(default=None, init=False)
@@ -104,7 +104,7 @@ class Waves:
         """Collect the answered jobs, and submit the next wave."""
         found = JobEvent.parse(event, expected=None)
         # Before anything else: with another key all ids differ, and every file would be paid again.
-        self._check_key(found)
+        self.batch.session.check_key(found.key_check, f"{len(found.jobs)} jobs were")
         found.check_asked(self.batch.asked, f"{len(found.jobs)} jobs")
         left = self._read_plan()
         self._is_left = True
@@ -149,7 +149,6 @@ class Waves:
         self, run: BatchRun, fresh: ItemStream, waiting: list[Waiting]
     ) -> Deferral | dict[str, Any]:
         """Submit as many files as the wave has room for; conclude if none of them runs."""
-        assert self._plan is not None  # noqa: S101 - set by both callers; for the type checker
         most = self.batch.request.defer_batch
         # Files that are settled without a new job leave room for others.
         while fresh and len(waiting) < most and run.halted is None:
@@ -169,7 +168,7 @@ class Waves:
         if waiting:
             # Halted: nothing more is sent, but running jobs are paid, so they are collected.
             self._collect(run, waiting, {refs[-1].derivation for _, refs in waiting})
-        self._remove_plan()
+        self._plan.state.checkpoints.delete(checkpoint_name(self.batch.task))
         return self.batch.conclude(self._plan, run, fresh)
 
     def _deferral(self, waiting: Sequence[Waiting], *, more: bool) -> Deferral:
@@ -253,13 +252,9 @@ class Waves:
         is_of_try = record.is_of(task) and record.try_number == task.number
         return is_of_try and (not left.plan or record.plan == left.plan)
 
-    def _check_key(self, found: JobEvent) -> None:
-        self.batch.session.check_key(found.key_check, f"{len(found.jobs)} jobs were")
-
     def _leave_plan(self) -> None:
         """Write the plan beside the manifest, once for each try."""
         plan, task = self._plan, self.batch.task
-        assert plan is not None  # noqa: S101 - for the type checker
         if self._is_left:
             return
         plans, name = plan.state.checkpoints, checkpoint_name(task)
@@ -268,8 +263,7 @@ class Waves:
             if old.startswith(checkpoint_prefix(task)):
                 plans.delete(old)
         files = all_files(self.batch.request, plan.file_parameters)
-        left = replace(_checkpoint_of(plan, files), asked=self.batch.asked)
-        plans.write_lines(name, left.lines())
+        plans.write_lines(name, _checkpoint_of(plan, files, self.batch.asked).lines())
         self._is_left = True
 
     def _read_plan(self) -> Checkpoint:
@@ -345,10 +339,6 @@ class Waves:
             self._unfit = InputChangedError("A file among the parameters was written meanwhile.")
         return restore_files(left.files, all_files(request, request.files), self._unfit)
 
-    def _remove_plan(self) -> None:
-        assert self._plan is not None  # noqa: S101 - for the type checker
-        self._plan.state.checkpoints.delete(checkpoint_name(self.batch.task))
-
 
 def _paths(item: Item) -> tuple[str, ...]:
     return (item.target, *item.own_outputs, *item.foreign_outputs, *item.former_outputs)
@@ -364,7 +354,7 @@ def _by_file(found: JobEvent) -> dict[str, tuple[JobRef, ...]]:
     return {jobs[0].derivation: tuple(jobs) for jobs in files}
 
 
-def _checkpoint_of(plan: Plan, files: Files) -> Checkpoint:
+def _checkpoint_of(plan: Plan, files: Files, asked: str) -> Checkpoint:
     return Checkpoint(
         items=plan.items,
         started=plan.started,
@@ -376,6 +366,7 @@ def _checkpoint_of(plan: Plan, files: Files) -> Checkpoint:
         digests=plan.request_digest.digests,
         least_cost=plan.request_digest.least_cost,
         files=identities(files),
+        asked=asked,
         plan=plan.id,
         balance=plan.balance,
     )
