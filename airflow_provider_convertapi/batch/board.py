@@ -9,7 +9,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import logging
@@ -23,18 +23,6 @@ INTERVAL = 5.0
 
 LAST_WAIT = 5.0
 """Seconds for which a task waits for its last write before it ends or defers."""
-
-
-class Board(Protocol):
-    """A place where a batch shows its progress."""
-
-    def post(self, values: Mapping[str, Any]) -> None:
-        """Show these values soon."""
-        ...
-
-    def close(self, values: Mapping[str, Any]) -> None:
-        """Show the last values."""
-        ...
 
 
 @dataclass(slots=True)
@@ -119,6 +107,10 @@ class LastOnly:
             self.keep(values)
         except Exception as error:  # noqa: BLE001 - whatever it is, the batch is what matters
             _warn(self.log, error)
+
+
+Board = ProgressBoard | LastOnly
+"""Where a batch shows its progress."""
 
 
 def _warn(log: logging.Logger, error: Exception) -> None:

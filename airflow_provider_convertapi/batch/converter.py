@@ -9,7 +9,6 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.converters import extension_of, without_extension
 from airflow_provider_convertapi.api.ids import JobIds, seed_text
 from airflow_provider_convertapi.batch.inputs import MISSING
@@ -25,7 +24,6 @@ from airflow_provider_convertapi.conversions.checking import (
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.job import Job, JobSettings
 from airflow_provider_convertapi.conversions.request import CheckedConversion
-from airflow_provider_convertapi.conversions.secrets import without_secrets
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.storage import (
@@ -37,7 +35,7 @@ from airflow_provider_convertapi.storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.request import BatchRequest
@@ -217,16 +215,3 @@ class Converter:
         deadline = self.session.client.monotonic() + request.timeout
         ids = JobIds(self.session.key, ref.derivation)
         return Job(self.session, ids, request, settings, deadline, quiet)
-
-
-def error_fields(error: BaseException, secrets: Iterable[str]) -> dict[str, Any]:
-    """Return a record's fields for a failure.
-
-    :param secrets: secret parameters, which the service's text may repeat but a record must not.
-    """
-    code = getattr(error, "code", None)
-    return {
-        "error": type(error).__name__,
-        "code": code if isinstance(code, int) else None,
-        "message": redaction.shown(without_secrets(str(error), secrets)),
-    }

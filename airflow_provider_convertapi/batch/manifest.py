@@ -12,7 +12,7 @@ from codecs import BOM_UTF8
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.batch.tables import open_database, pack
@@ -51,34 +51,6 @@ ON CONFLICT DO UPDATE SET at = excluded.at, line = excluded.line WHERE excluded.
 _log = logging.getLogger(__name__)
 
 
-class Files(Protocol):
-    """A directory of small files, on disk or in a store."""
-
-    def check_writable(self) -> None:
-        """Raise `OutputNotWritableError` if a file cannot be written."""
-        ...
-
-    def names(self) -> list[str]:
-        """Return the names of the files in it now."""
-        ...
-
-    def read(self, name: str) -> bytes:
-        """Return a file's bytes; `FileNotFoundError` if it is gone."""
-        ...
-
-    def modified(self, name: str) -> float | None:
-        """Return when a file was written, in seconds since the epoch; None if unknown."""
-        ...
-
-    def write(self, name: str, data: bytes) -> None:
-        """Publish a file whole."""
-        ...
-
-    def delete(self, name: str) -> None:
-        """Remove a file, which may be gone already."""
-        ...
-
-
 @dataclass(slots=True)
 class Manifest:
     """The records of everything that was converted into one destination.
@@ -86,7 +58,7 @@ class Manifest:
     :param files: the directory of the parts.
     """
 
-    files: Files
+    files: Folder
     clock: Clock = SYSTEM_CLOCK
     has_wrong_times: bool = field(default=False, init=False)
     """Whether a record that was read came from a clock that was ahead."""
