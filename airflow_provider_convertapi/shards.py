@@ -47,6 +47,8 @@ def find_shards(
             numbers.append(shard_number(path))
             if uri is not None:
                 uris.append(uri)
+    # Airflow fails a task whose XCom is longer than this and is mapped over; the fallback is its
+    # default (`max_map_length` in airflow/config_templates/config.yml).
     limit = conf.getint("core", "max_map_length", fallback=1024)
     count = max(1, min(-(-len(numbers) // size), most or limit, limit))
     sizes = Counter(number % count for number in numbers)

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.conversions.task import TaskTry
 
+# Seconds. It need not be longer: the service deletes what is left within three hours, see
+# https://help.convertapi.com/en/article/how-long-are-my-files-stored-a5ihko/
 _CLEANING = 60.0
 _EXAMPLES = 5
 
@@ -239,6 +241,8 @@ class Batch:
 
         :param left: files that no wave has reached.
         """
+        # Records come first: until a file's record is published, only its documents at the service
+        # let another try have the result without paying again.
         run.record_not_attempted(left or ItemStream())
         run.show_last()
         manifest, summary = self.manifest_uri(plan), run.summary
@@ -246,6 +250,8 @@ class Batch:
         self._list("failed", summary.failed, summary.examples, manifest)
         self._say(summary, manifest)
         goes_on = run.halted is not None and run.halted.job_goes_on
+        # If the quota or the token ended the batch, the jobs stay: a person fixes that and clears
+        # the task, which then collects what was paid.
         cancels = self.cancels and (run.halted is None or goes_on)
         if cancels:
             run.cancel()

@@ -50,6 +50,7 @@ class ProgressBoard:
         with self._changed:
             self._newest = values
             if self._thread is None:
+                # A daemon: a write that hangs must not keep the process of a finished task alive.
                 self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
@@ -114,6 +115,7 @@ Board = ProgressBoard | LastOnly
 
 
 def _warn(log: logging.Logger, error: Exception) -> None:
+    # Only the class: the text of the error may hold the values, or anything else.
     log.warning("Progress cannot be shown (%s); the log has it.", type(error).__name__)
 
 
@@ -128,6 +130,9 @@ def board_of(context: Mapping[str, Any], log: logging.Logger) -> Callable[[], Bo
 
 def _is_beside_supervisor() -> bool:
     """Tell whether the task runs in its supervisor's process, which serves one thread at a time."""
+    # In a worker, `CommsDecoder` (airflow/sdk/execution_time/comms.py) has a lock around each
+    # request. `InProcessSupervisorComms` (supervisor.py in the same directory) has none: a second
+    # thread could get the answer to another thread's request.
     runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
     comms = getattr(runner, "SUPERVISOR_COMMS", None)
     return comms is not None and not hasattr(comms, "_thread_lock")

@@ -129,6 +129,8 @@ def checkpoint_name(task: TaskTry) -> str:
 
 def checkpoint_prefix(task: TaskTry) -> str:
     """Return the common prefix of the checkpoints of all tries of this task instance."""
+    # Two tasks whose names differ only in odd characters have the same `name_prefix`; each would
+    # delete the other's plan.
     whose = json.dumps((task.dag_id, task.task_id, task.run_id))
     return f"{name_prefix(task)}-{hashlib.sha256(whose.encode()).hexdigest()[:16]}-"
 

@@ -161,11 +161,12 @@ class Converter:
         """
         conversion = self.expect(item) if is_begun else self.check(item)
         settings = JobSettings(
+            # Another run, or a killed try, may have paid for this file, so it looks before it pays.
             may_be_known=True,
             is_second_attempt=item.is_second_attempt,
             has_timed_out=item.has_timed_out,
             barred_attempts=item.barred_attempts,
-            waits_out_throttling=False,
+            waits_out_throttling=False,  # the pool does, without holding a slot
             is_of_batch=True,
             delays=lambda _: self.schedule.delays(),
             permit=permit,
@@ -183,7 +184,7 @@ class Converter:
             settings,
             quiet,
             stored=stored,
-            leaves_documents=True,
+            leaves_documents=True,  # until the record is published; see `Recorder`
         )
 
     def _scope(self, item: Item) -> dict[str, str]:
@@ -199,7 +200,8 @@ class Converter:
         return self._ids(item, self.expect(item).requests[0])
 
     def _ids(self, item: Item, request: ConversionRequest) -> JobIds:
-        # This must be the seed that `Chain` makes for its first step, or no job is found again.
+        # This must be the seed that `Chain` makes for its first step, or no job is found again. A
+        # change of it also moves the ids of jobs that run during an upgrade: each is paid again.
         seed = request.seed() | {
             "namespace": self.session.settings.namespace,
             "key": self.request.conversion_key,

@@ -81,7 +81,7 @@ class FileTask:
         try:
             return self.action(self)
         except (InputChangedError, FileNotFoundError, PermissionError):
-            if not self.bill[0]:
+            if not self.bill[0]:  # after payment the first error counts: it says what was paid
                 self.converter.check_listed(self.item)
             raise
 

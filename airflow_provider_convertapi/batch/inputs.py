@@ -225,6 +225,7 @@ def record_uri(uri: str) -> str:
     so that a document keeps its name when its URL is signed again.  User, password and fragment are
     left out, too.
     """
+    # This name is part of what a record is found by: under another one, every URL is paid again.
     query = unsigned(uri).partition("#")[0].partition("?")[2] if is_url(uri) else ""
     digest = hashlib.sha256(query.encode()).hexdigest()[:16]
     return f"{without_secrets(uri)}?digest={digest}" if query else without_secrets(uri)
@@ -271,6 +272,7 @@ def _divided(source: object) -> tuple[list[str], list[_Named]]:
             named += (_Named(*one) for one in made_by(item))
             continue
         uri = plain_text("source", item)
+        # Taken for a glob it could find nothing, and the batch would succeed without a file.
         if _is_text_of_list(uri):
             raise wrong(
                 "source",
@@ -353,6 +355,8 @@ def _path_of(named: _Named) -> str:
 
 def leave_out_outputs(tables: sqlite3.Connection) -> int:
     """Leave out listed files that are outputs of other inputs; return how many those are."""
+    # All are marked before any is deleted, so that the order of the rows does not matter: an
+    # output is left out even if the input that it was made from is left out, too.
     found = tables.execute(
         "UPDATE inputs SET is_left_out = TRUE WHERE NOT is_named AND inside IS NOT NULL AND EXISTS "
         "(SELECT 1 FROM inputs AS maker WHERE maker.target = inputs.inside "

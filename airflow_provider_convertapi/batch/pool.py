@@ -34,6 +34,7 @@ _CHECK = 0.5
 """The longest time in seconds for which a thread waits before it checks again."""
 
 
+# Not an `Exception`, for the same reason as `PostponedError`.
 class StoppedError(BaseException):
     """The pool was stopped before the task reached the service; `leftover` yields the task."""
 
@@ -176,7 +177,7 @@ class WorkerPool(Generic[Slot]):
         """Stop the threads as soon as possible; tell whether they ended within `seconds`."""
         with self._lock:
             self._stopped = self._closing = True
-            self._cleanups.clear()
+            self._cleanups.clear()  # what they would delete, the service deletes within three hours
             self._wake_all()
         until = self.clock.monotonic() + seconds
         for thread in self._threads:

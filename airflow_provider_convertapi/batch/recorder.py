@@ -36,6 +36,7 @@ _ITEMS = 200
 """A part is published after this many seconds or items, whichever comes first."""
 
 _ITEMS_NOT_ATTEMPTED = 10_000
+"""Records of files that were not attempted in one part; a halted batch may leave a million."""
 
 
 @dataclass(slots=True)

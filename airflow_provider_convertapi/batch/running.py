@@ -57,7 +57,8 @@ _TICK = 0.1
 
 _FOR_WANT_OF_CONVERSIONS = (QuotaExhaustedError, BudgetExceededError)
 
-_ABANDONED_AFTER = 10  # seconds
+_ABANDONED_AFTER = 10
+"""Seconds for which a task that must end waits for its threads."""
 _CLEANING = 60.0
 _DOCUMENTS_AT_ONCE = 10
 _SOURCE_KEY = "0"
@@ -149,6 +150,7 @@ class BatchRun:
     def _clean(self, item: Item, attempt: int, client: Client) -> None:
         client.pause(0)  # raises if the task was told to stop
         ids = self.converter.ids(item)
+        # The upload is deleted even if the job is forgotten: its id is derived, not looked up.
         documents = [ids.file_id(attempt, _SOURCE_KEY)]
         with suppress(ConvertApiError):  # the service deletes the rest within three hours
             answer = client.call(get_job(ids.job_id(attempt)))
@@ -207,7 +209,8 @@ class BatchRun:
             self._is_over = True
             # Threads that wait raise `ConversionInterrupted`; their jobs go on for the next try.
             self.converter.session.stop()
-            # Save now and every second: Airflow may kill the task before the threads end.
+            # Save now and every second: Airflow may kill the task before the threads end. Airflow 3
+            # does so 5 s after SIGTERM (`kill` in airflow/sdk/execution_time/supervisor.py).
             self._save()
             for _ in range(_ABANDONED_AFTER):
                 have_ended = pool.abandon(1.0)
@@ -260,6 +263,7 @@ class BatchRun:
     def _supervise(self, pool: WorkerPool[Client]) -> None:
         while not pool.is_idle:
             pool.wait(_TICK)
+            # In this thread: a store that is slow to write a part delays no conversion.
             if self.recorder.is_due:
                 pool.add_cleanups(_deletions(self.recorder.publish()))
             with self._lock:
@@ -276,7 +280,7 @@ class BatchRun:
             self.converter.session.client.pause(0)  # raises if the task was told to stop
             result = task.act()
         except (ThrottledError, StoppedError):
-            raise
+            raise  # the pool starts the file again, or returns it; it has not failed
         except PostponedError:
             if task.action is not FileTask.begin:
                 raise
@@ -294,6 +298,8 @@ class BatchRun:
         if isinstance(error, TransportError):
             what = shown(task.item.uri)
             error = self.converter.session.unreachable(error, what, task.bill[1])
+        # Not recorded as a failure: the next try converts a file that met an exhausted quota or a
+        # refused token.
         if facts.halts_batch:
             self._halt(facts, task)
             return

@@ -77,6 +77,8 @@ class SharedFiles:
     def _upload(self, client: Client, generation: int) -> None:
         for name, file_id in self._ids(generation).items():
             store(client, self.files[name], file_id, may_be_there=True)
+            # A file that was written meanwhile is half old and half new. Every result would have
+            # it, and each would be paid.
             check_unchanged(self.files[name])
 
 

@@ -162,6 +162,8 @@ class Waves:
             if postponed and waiting:
                 break
         if run.halted is None and waiting:
+            # After the submits: if the task is killed in between, the next try plans again and
+            # finds the jobs by their derived ids.
             self._leave_plan()
             run.show_last()
             return self._deferral(waiting, more=bool(fresh))
@@ -189,6 +191,7 @@ class Waves:
     ) -> list[Waiting]:
         """Collect the files that are answered or out of time; return those that still run."""
         run.underway.clear()
+        # Not monotonic time: another process submitted the jobs.
         now, timeout = self.batch.session.clock.time(), self.batch.request.timeout
         jobs: list[tuple[Item, Sequence[JobRef], float | None]] = []
         for item, refs in outstanding:
