@@ -70,7 +70,9 @@ class ProgressBoard:
             try:
                 self.keep(values)
             except Exception as error:  # noqa: BLE001 - whatever it is, the batch is what matters
-                self._failed(error)
+                if not self._has_failed:
+                    _warn(self.log, error)
+                self._has_failed = True
             finally:
                 with self._changed:
                     self._is_writing = False
@@ -82,11 +84,6 @@ class ProgressBoard:
             values, self._newest = self._newest, None
             self._is_writing = values is not None
             return values
-
-    def _failed(self, error: Exception) -> None:
-        if not self._has_failed:
-            _warn(self.log, error)
-        self._has_failed = True
 
 
 @dataclass(slots=True)

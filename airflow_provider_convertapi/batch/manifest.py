@@ -21,7 +21,7 @@ from airflow_provider_convertapi.storage import OWN_DIRECTORY, Folder
 from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from airflow_provider_convertapi.clock import Clock
     from airflow_provider_convertapi.conversions.task import TaskTry
@@ -193,12 +193,11 @@ def _outranks(record: Record, known: Record) -> bool:
         record.outputs_gone or known.outputs_gone
     )
     if record.match == known.match and record.outcome != known.outcome and not is_failure_newer:
-        order: Callable[[Record], int] = lambda r: _RANKS.index(r.outcome)  # noqa: E731 - three words, used twice
-        return order(record) > order(known)
+        return _RANKS[record.outcome] > _RANKS[known.outcome]
     return record.when >= known.when
 
 
-_RANKS = ("not_attempted", "failed", "converted")
+_RANKS = {"not_attempted": 0, "failed": 1, "converted": 2}
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,7 +109,7 @@ class Waves:
         left = self._read_plan()
         self._is_left = True
         plan = self._plan = self._as_plan(left)
-        summary, taken = self._done(left, plan)
+        summary, taken = self._settle_recorded(left, plan)
         run = self.batch.prepare(plan, summary, left.spent + taken)
         jobs = _by_file(found)
         outstanding, fresh = self._sorted(run, left.items, jobs)
@@ -230,12 +230,10 @@ class Waves:
         count = items.unsettled_count - len(outstanding)
         return outstanding, ItemStream(chain(fresh, left), count)
 
-    def _done(self, left: Checkpoint, plan: Plan) -> tuple[Summary, int]:
+    def _settle_recorded(self, left: Checkpoint, plan: Plan) -> tuple[Summary, int]:
         """Settle the files that this try has recorded; return their summary and their cost."""
-        summary = Summary(
-            reused=left.reused, failed=left.known, known=left.known, examples=list(left.examples)
-        )
-        taken, costs, manifest = 0, KnownCosts(), plan.state.manifest
+        summary, taken = Summary.of(plan), 0
+        costs, manifest = KnownCosts(), plan.state.manifest
         for _, record in manifest.records():
             costs.add(record)
             item = left.items.settle(record.target) if self._is_of(record, left) else None
