@@ -219,22 +219,29 @@ class Batch:
         """Delete the jobs at the service if the task is out of time and has no try left."""
         ends: tuple[type[BaseException], ...] = (ConversionTimeoutError,)
         try:
-            yield
-        except BaseException as error:
-            if not isinstance(error, ConvertApiError):  # ours state their cost already
-                self._add_bill(error, run)
-            if self.cancels and isinstance(error, ends + self.session.time_is_up):
+            with self._adding_the_bill(run):
+                yield
+        except ends + self.session.time_is_up:
+            if self.cancels:
                 run.cancel()
             raise
 
-    def _add_bill(self, error: BaseException, run: BatchRun) -> None:
-        under_way = len(run.goes_on) + len(run.underway)
-        said = (
-            f"By then this try had paid {run.summary.cost} conversion(s) for what it saved; "
-            f"{under_way} file(s) under way may be billed, too."
-        )
-        error.add_note(said)
-        self.log.warning("The task ends before its batch. %s", said)
+    @contextmanager
+    def _adding_the_bill(self, run: BatchRun) -> Iterator[None]:
+        """Add this try's cost to errors of other libraries; our own errors state it already."""
+        try:
+            yield
+        except ConvertApiError:
+            raise
+        except BaseException as error:
+            under_way = len(run.goes_on) + len(run.underway)
+            said = (
+                f"By then this try had paid {run.summary.cost} conversion(s) for what it saved; "
+                f"{under_way} file(s) under way may be billed, too."
+            )
+            error.add_note(said)
+            self.log.warning("The task ends before its batch. %s", said)
+            raise
 
     def conclude(self, plan: Plan, run: BatchRun, left: ItemStream | None = None) -> dict[str, Any]:
         """Write the last records, clean up, and return or raise as the policies demand.

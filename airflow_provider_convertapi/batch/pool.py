@@ -62,7 +62,7 @@ class Permit:
 class _Entry:
     """A task, and how often the service was too busy for it.
 
-    :param until: when it may start again; of several, the one with the lowest `order` comes first.
+    :param until: when it may start again; at the same time the lowest `order` comes first.
     :param deadline: when it is given up.
     """
 
