@@ -13,12 +13,12 @@ import sys
 from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_convertapi.api.parameters import is_a
 from airflow_provider_convertapi.batch.costs import Costs, costs_of
 from airflow_provider_convertapi.batch.manifest import MANIFEST, Manifest, last_records
-from airflow_provider_convertapi.batch.record import Record
+from airflow_provider_convertapi.batch.record import Record, RecordStatus
 from airflow_provider_convertapi.conversions.values import choice, plain_text, wrong
 from airflow_provider_convertapi.errors import ConvertApiError
 from airflow_provider_convertapi.spreadsheets import cell
@@ -29,11 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from os import PathLike
 
-    from airflow_provider_convertapi.batch.record import RecordStatus
-
 __all__ = ["Record", "main", "read"]
 
-_OUTCOMES: tuple[RecordStatus, ...] = ("converted", "failed", "not_attempted")
+_OUTCOMES = get_args(RecordStatus)
 _COLUMNS = ("source", "target", "outcome", "error", "code", "message", "cost", "when", "run_id")
 
 
@@ -113,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     try:
         costs = read_costs(given.directory) if given.cost else []
+        # Read also if nothing was paid: only a record tells that from a missing manifest.
         records = [] if costs else read_manifest(given.directory)
         found = costs or records
         complaint = "" if found else f"{given.directory}: no manifest, or none that can be read."
@@ -123,19 +122,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if complaint:
         print(complaint, file=sys.stderr)  # noqa: T201 - a command speaks to a person
         return 1
-    if costs or (given.cost and (given.csv or given.json)):
-        _print_costs(costs, given)
-        return 0
     if given.cost:
-        print("Nothing was paid.")  # noqa: T201 - as above
+        _print(given, Costs._fields, [line._asdict() for line in costs], _cost_report(costs))
         return 0
     shown = [record for record in records if given.all or _is_shown(record, given.failed)]
-    if given.csv:
-        _write_csv(shown)
-        return 0
-    listed = records if given.all else shown
-    for line in map(_as_json, listed) if given.json else _report(records, shown):
-        print(on_one_line(line))  # noqa: T201 - as above
+    _print(given, _COLUMNS, map(asdict, shown), _report(records, shown))
     return 0
 
 
@@ -158,32 +149,26 @@ def _is_shown(record: Record, only_failed: bool) -> bool:
     return record.outcome == "failed" if only_failed else record.outcome != "converted"
 
 
-def _write_csv(records: Iterable[Record]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    for record in records:
-        writer.writerow([cell(getattr(record, name)) for name in _COLUMNS])
-
-
-def _as_json(record: Record) -> str:
-    return json.dumps(asdict(record))
-
-
-def _print_costs(costs: Sequence[Costs], given: argparse.Namespace) -> None:
+def _print(
+    given: argparse.Namespace,
+    columns: Sequence[str],
+    rows: Iterable[dict[str, Any]],
+    report: Iterable[str],
+) -> None:
+    """Print rows in the form that was asked for, or the report that stands for them."""
     if given.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(Costs._fields)
-        writer.writerows(costs)
+        writer.writerow(columns)
+        writer.writerows([cell(row[name]) for name in columns] for row in rows)
         return
-    for line in map(_as_json_line, costs) if given.json else _cost_report(costs):
-        print(line)  # noqa: T201 - a command speaks to a person
-
-
-def _as_json_line(line: Costs) -> str:
-    return json.dumps(line._asdict())
+    for line in map(json.dumps, rows) if given.json else report:
+        print(on_one_line(line))  # noqa: T201 - as above
 
 
 def _cost_report(costs: Sequence[Costs]) -> Iterator[str]:
+    if not costs:
+        yield "Nothing was paid."
+        return
     names = [f"{line.from_format} to {line.to_format}" for line in costs]
     dag, pair = (max(map(len, column)) for column in ([one.dag_id for one in costs], names))
     for line, name in zip(costs, names, strict=True):

@@ -47,25 +47,35 @@ def find_shards(
             numbers.append(shard_number(path))
             if uri is not None:
                 uris.append(uri)
+    # Airflow fails a task whose XCom is longer than this and is mapped over; the fallback is its
+    # default (`max_map_length` in airflow/config_templates/config.yml).
     limit = conf.getint("core", "max_map_length", fallback=1024)
     count = max(1, min(-(-len(numbers) // size), most or limit, limit))
-    sizes = Counter(number % count for number in numbers)
-    shards: list[dict[str, Any]]
-    if numbers and len(uris) == len(numbers):
-        # Each shard gets only its part of a list, because Airflow stores the result as an XCom.
-        members: dict[int, list[str]] = {index: [] for index in sorted(sizes)}
-        for number, uri in zip(numbers, uris, strict=True):
-            members[number % count].append(uri)
-        shards = [{"source": part, "shard": [0, 1]} for part in members.values()]
-        shares = [len(part) for part in members.values()]
-    else:
-        shards = [{"source": source, "shard": [index, count]} for index in range(count)]
-        shares = [sizes[index] for index in range(count)]
+    indexes = array("Q", (number % count for number in numbers))
+    parts = _parts(source, uris, indexes, count)
     if budget is not None:
-        budgets = _divided(budget, shares)
-        for shard, most in zip(shards, budgets, strict=True):
-            shard["max_conversions"] = most
-    return shards
+        budgets = _divided(budget, [files for _, files in parts])
+        for (shard, _), share in zip(parts, budgets, strict=True):
+            shard["max_conversions"] = share
+    return [shard for shard, _ in parts]
+
+
+def _parts(
+    source: Any, uris: list[str], indexes: array[int], count: int
+) -> list[tuple[dict[str, Any], int]]:
+    """Return the shards, each with its number of files.
+
+    :param uris: the files that a list names; all of the files if the source is such a list.
+    :param indexes: the shard of each file.
+    """
+    if uris and len(uris) == len(indexes):
+        # Each shard gets only its part of a list, because Airflow stores the result as an XCom.
+        members: dict[int, list[str]] = {index: [] for index in sorted(set(indexes))}
+        for index, uri in zip(indexes, uris, strict=True):
+            members[index].append(uri)
+        return [({"source": part, "shard": [0, 1]}, len(part)) for part in members.values()]
+    sizes = Counter(indexes)
+    return [({"source": source, "shard": [index, count]}, sizes[index]) for index in range(count)]
 
 
 def _divided(budget: int, sizes: list[int]) -> list[int]:

@@ -23,6 +23,8 @@ _BYTES = 8
 """Length of a file's hash: with a million files, one new file in 10^13 is mistaken for a known
 one."""
 
+# `[state_store] max_value_storage_bytes` in airflow/config_templates/config.yml: of a larger value
+# Airflow stores all, but warns in the log of each write.
 _MOST_KEPT = 5_000
 """The most hashes that are stored: they take 53 kB, and Airflow recommends at most 64 kB."""
 

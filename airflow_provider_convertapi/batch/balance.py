@@ -89,11 +89,9 @@ def about(account: Account | None, cost: int) -> str:
     said = f" Balance: {account.remaining} conversion(s)"
     if account.active is False:
         return f"{said}, but the account is not active, and an inactive account cannot convert."
-    return f"{said}{'' if covers(account.remaining, cost) else _too_few(account.remaining)}."
-
-
-def _too_few(remaining: int) -> str:
-    return f", too few: {beyond(remaining)}"
+    if covers(account.remaining, cost):
+        return f"{said}."
+    return f"{said}, too few: {beyond(account.remaining)}."
 
 
 def beyond(remaining: int) -> str:

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.conversions.task import TaskTry
 
+# Seconds. It need not be longer: the service deletes what is left within three hours, see
+# https://help.convertapi.com/en/article/how-long-are-my-files-stored-a5ihko/
 _CLEANING = 60.0
 _EXAMPLES = 5
 
@@ -127,7 +129,8 @@ class Batch:
         with self.grouped(title):
             for item in islice(plan.items, _EXAMPLES):
                 self.log.info("%s becomes %s", shown(item.uri), on_one_line(item.target))
-            self._list_rest(len(plan.items) - _EXAMPLES)
+            if (more := len(plan.items) - _EXAMPLES) > 0:
+                self.log.info("And %d more.", more)
             if plan.told_by_content:
                 self.log.info(
                     "%d files were read to tell whether they changed: their store says neither an "
@@ -140,10 +143,6 @@ class Batch:
                 self.log.info("Left out of the listing: %s.", ", ".join(left_out))
         if self.request.to_formats[0] == "merge":
             self.log.warning(MERGE_OF_ONE, "Each file of this batch is converted by itself: it")
-
-    def _list_rest(self, more: int) -> None:
-        if more > 0:
-            self.log.info("And %d more.", more)
 
     def preview(self, plan: Plan) -> dict[str, Any]:
         """Return the plan: totals, and a few files as examples."""
@@ -249,6 +248,8 @@ class Batch:
 
         :param left: files that no wave has reached.
         """
+        # Records come first: until a file's record is published, only its documents at the service
+        # let another try have the result without paying again.
         run.record_not_attempted(left or ItemStream())
         run.show_last()
         manifest, summary = self.manifest_uri(plan), run.summary
@@ -256,6 +257,8 @@ class Batch:
         self._list("failed", summary.failed, summary.examples, manifest)
         self._say(summary, manifest)
         goes_on = run.halted is not None and run.halted.job_goes_on
+        # If the quota or the token ended the batch, the jobs stay: a person fixes that and clears
+        # the task, which then collects what was paid.
         cancels = self.cancels and (run.halted is None or goes_on)
         if cancels:
             run.cancel()

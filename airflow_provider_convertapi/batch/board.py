@@ -9,7 +9,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import logging
@@ -23,18 +23,6 @@ INTERVAL = 5.0
 
 LAST_WAIT = 5.0
 """Seconds for which a task waits for its last write before it ends or defers."""
-
-
-class Board(Protocol):
-    """A place where a batch shows its progress."""
-
-    def post(self, values: Mapping[str, Any]) -> None:
-        """Show these values soon."""
-        ...
-
-    def close(self, values: Mapping[str, Any]) -> None:
-        """Show the last values."""
-        ...
 
 
 @dataclass(slots=True)
@@ -62,6 +50,7 @@ class ProgressBoard:
         with self._changed:
             self._newest = values
             if self._thread is None:
+                # A daemon: a write that hangs must not keep the process of a finished task alive.
                 self._thread = threading.Thread(target=self._work, name="progress", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
@@ -81,7 +70,9 @@ class ProgressBoard:
             try:
                 self.keep(values)
             except Exception as error:  # noqa: BLE001 - whatever it is, the batch is what matters
-                self._failed(error)
+                if not self._has_failed:
+                    _warn(self.log, error)
+                self._has_failed = True
             finally:
                 with self._changed:
                     self._is_writing = False
@@ -93,11 +84,6 @@ class ProgressBoard:
             values, self._newest = self._newest, None
             self._is_writing = values is not None
             return values
-
-    def _failed(self, error: Exception) -> None:
-        if not self._has_failed:
-            _warn(self.log, error)
-        self._has_failed = True
 
 
 @dataclass(slots=True)
@@ -121,7 +107,12 @@ class LastOnly:
             _warn(self.log, error)
 
 
+Board = ProgressBoard | LastOnly
+"""Where a batch shows its progress."""
+
+
 def _warn(log: logging.Logger, error: Exception) -> None:
+    # Only the class: the text of the error may hold the values, or anything else.
     log.warning("Progress cannot be shown (%s); the log has it.", type(error).__name__)
 
 
@@ -136,6 +127,9 @@ def board_of(context: Mapping[str, Any], log: logging.Logger) -> Callable[[], Bo
 
 def _is_beside_supervisor() -> bool:
     """Tell whether the task runs in its supervisor's process, which serves one thread at a time."""
+    # In a worker, `CommsDecoder` (airflow/sdk/execution_time/comms.py) has a lock around each
+    # request. `InProcessSupervisorComms` (supervisor.py in the same directory) has none: a second
+    # thread could get the answer to another thread's request.
     runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
     comms = getattr(runner, "SUPERVISOR_COMMS", None)
     return comms is not None and not hasattr(comms, "_thread_lock")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.errors import ConvertApiError
 
 
+# Not an `Exception`: no handler on the way to the pool may take it for a failure of the file.
 class PostponedError(BaseException):
     """The budget has no room for the file until another file has ended; it has to wait."""
 
@@ -99,6 +100,8 @@ class Budget:
         if not self.is_bounded:
             return
         with self._lock:
+            # Dropped even if the file then has to wait: with what waiting files hold, the others
+            # might never fit.
             own = self._drop(item)
             share = self._share(item, source_format, cost + 1, cost - charged)
             others = self._reserved.values()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import sqlite3
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
@@ -35,6 +34,9 @@ _UNFIT = (
     sqlite3.IntegrityError,
 )
 """The errors, beside `ValueError`, of reading lines that are not a checkpoint."""
+
+_LATEST = 253_402_300_799
+"""The end of the year 9999, in seconds since the epoch."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,7 +104,7 @@ class Checkpoint:
             not all(isinstance(count, int) and count >= 0 for count in counts)
             or not all(isinstance(text, str) for text in texts)
             or not isinstance(self.balance, int | None)
-            or not math.isfinite(self.started)
+            or not 0 <= self.started <= _LATEST
             or not all(isinstance(identity, list) for identity in self.files.values())
         ):
             raise ValueError("head")
@@ -127,6 +129,8 @@ def checkpoint_name(task: TaskTry) -> str:
 
 def checkpoint_prefix(task: TaskTry) -> str:
     """Return the common prefix of the checkpoints of all tries of this task instance."""
+    # Two tasks whose names differ only in odd characters have the same `name_prefix`; each would
+    # delete the other's plan.
     whose = json.dumps((task.dag_id, task.task_id, task.run_id))
     return f"{name_prefix(task)}-{hashlib.sha256(whose.encode()).hexdigest()[:16]}-"
 

@@ -9,7 +9,6 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.converters import extension_of, without_extension
 from airflow_provider_convertapi.api.ids import JobIds, seed_text
 from airflow_provider_convertapi.batch.inputs import MISSING
@@ -25,7 +24,6 @@ from airflow_provider_convertapi.conversions.checking import (
 from airflow_provider_convertapi.conversions.direct import DirectConversion
 from airflow_provider_convertapi.conversions.job import Job, JobSettings
 from airflow_provider_convertapi.conversions.request import CheckedConversion
-from airflow_provider_convertapi.conversions.secrets import without_secrets
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.storage import (
@@ -37,7 +35,7 @@ from airflow_provider_convertapi.storage import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from airflow_provider_convertapi.batch.decisions import Item
     from airflow_provider_convertapi.batch.request import BatchRequest
@@ -163,11 +161,12 @@ class Converter:
         """
         conversion = self.expect(item) if is_begun else self.check(item)
         settings = JobSettings(
+            # Another run, or a killed try, may have paid for this file, so it looks before it pays.
             may_be_known=True,
             is_second_attempt=item.is_second_attempt,
             has_timed_out=item.has_timed_out,
             barred_attempts=item.barred_attempts,
-            waits_out_throttling=False,
+            waits_out_throttling=False,  # the pool does, without holding a slot
             is_of_batch=True,
             delays=lambda _: self.schedule.delays(),
             permit=permit,
@@ -185,7 +184,7 @@ class Converter:
             settings,
             quiet,
             stored=stored,
-            leaves_documents=True,
+            leaves_documents=True,  # until the record is published; see `Recorder`
         )
 
     def _scope(self, item: Item) -> dict[str, str]:
@@ -201,7 +200,8 @@ class Converter:
         return self._ids(item, self.expect(item).requests[0])
 
     def _ids(self, item: Item, request: ConversionRequest) -> JobIds:
-        # This must be the seed that `Chain` makes for its first step, or no job is found again.
+        # This must be the seed that `Chain` makes for its first step, or no job is found again. A
+        # change of it also moves the ids of jobs that run during an upgrade: each is paid again.
         seed = request.seed() | {
             "namespace": self.session.settings.namespace,
             "key": self.request.conversion_key,
@@ -217,16 +217,3 @@ class Converter:
         deadline = self.session.client.monotonic() + request.timeout
         ids = JobIds(self.session.key, ref.derivation)
         return Job(self.session, ids, request, settings, deadline, quiet)
-
-
-def error_fields(error: BaseException, secrets: Iterable[str]) -> dict[str, Any]:
-    """Return a record's fields for a failure.
-
-    :param secrets: secret parameters, which the service's text may repeat but a record must not.
-    """
-    code = getattr(error, "code", None)
-    return {
-        "error": type(error).__name__,
-        "code": code if isinstance(code, int) else None,
-        "message": redaction.shown(without_secrets(str(error), secrets)),
-    }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
 from airflow_provider_convertapi.batch.record import match_of
@@ -16,9 +16,8 @@ from airflow_provider_convertapi.errors import facts_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from airflow_provider_convertapi.batch.arguments import OnMissingOutput
     from airflow_provider_convertapi.batch.outcomes import LastConversion, LastFailure
-
-OnMissingOutput = Literal["convert", "ignore"]
 
 
 class Decision(Enum):
@@ -33,6 +32,8 @@ class Decision(Enum):
     CONVERT = "convert"
 
 
+# Checkpoints store the fields in this order, and a batch that was deferred before an upgrade is
+# resumed after it.  So a new field comes last, with a default.
 @dataclass(slots=True)
 class Item:
     """One file to convert.

@@ -45,7 +45,7 @@ class FileTask:
     known: Sequence[JobRef] = ()
     seconds: float | None = None
     conversion: Chain | DirectConversion | None = field(default=None, init=False)
-    _permit: Permit | None = field(default=None, init=False, repr=False)
+    _permit: Permit = field(init=False, repr=False)
 
     def __call__(self, client: Client, permit: Permit) -> None:
         """Run with the client of a free slot, and with a permit for the service."""
@@ -57,13 +57,11 @@ class FileTask:
 
     def acquire(self) -> None:
         """Wait until it may use the service."""
-        if self._permit:
-            self._permit.acquire()
+        self._permit.acquire()
 
     def release(self) -> None:
         """Let another file use the service."""
-        if self._permit:
-            self._permit.release()
+        self._permit.release()
 
     # --- its share of the budget -------------------------------------------------------------
 
@@ -83,7 +81,7 @@ class FileTask:
         try:
             return self.action(self)
         except (InputChangedError, FileNotFoundError, PermissionError):
-            if not self.bill[0]:
+            if not self.bill[0]:  # after payment the first error counts: it says what was paid
                 self.converter.check_listed(self.item)
             raise
 

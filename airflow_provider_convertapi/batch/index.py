@@ -111,6 +111,7 @@ class Index:
             self._tables.executemany(
                 KEEP_PATH.format("further", "excluded.at >= at"), _rows_of_paths(record, further)
             )
+        # Not strict: whoever can write into the destination may have written the record.
         outputs = dict(zip(record.outputs, record.sizes, strict=False))
         self._put(
             "conversions",

@@ -68,7 +68,6 @@ class Input:
     """A file to convert.
 
     :param path: relative to the directory that was listed; for a file of a list, its name.
-    :param size: bytes; 0 for a URL.
     :param fingerprint: identifies its content, as far as a listing shows it.
     :param inside: its path relative to the destination if it is inside, else None.
     :param is_named: True if a list named it, False if a listing found it.
@@ -76,7 +75,6 @@ class Input:
 
     uri: str
     path: str
-    size: int
     fingerprint: str
     inside: str | None
     is_named: bool
@@ -158,7 +156,7 @@ class Inputs:
                 self._leave_out("in the destination", found.uri)
             elif self._is_old_enough(found):
                 inside = None if inner is None else inner + found.path
-                yield Input(found.uri, found.path, found.size, found.fingerprint, inside, False)
+                yield Input(found.uri, found.path, found.fingerprint, inside, False)
 
     def _leave_out(self, reason: str, uri: str) -> None:
         """Count a file that is left out, once even if two listings show it."""
@@ -171,19 +169,19 @@ class Inputs:
         """Look up a file that the user named, in a list or alone; None if it is too young."""
         uri = named.uri
         if is_url(uri):
-            return Input(uri, _url_name(uri), 0, url_fingerprint(uri), None, True)
+            return Input(uri, _url_name(uri), url_fingerprint(uri), None, True)
         place, where = self._destination, canonical(uri)
         inside = where[len(place) :] if where.startswith(place) else None
         found = _first(uri)
         if found is None:
             name = uri.rstrip("/").rpartition("/")[2]
-            return Input(uri, named.path or name, 0, MISSING, inside, True)
+            return Input(uri, named.path or name, MISSING, inside, True)
         if found.path != found.uri.rpartition("/")[2]:
             raise wrong("source", f"lists {shown(uri)}, a directory; end it with '/' to convert it")
         if not self._is_old_enough(found):
             return None
         path = named.path or found.path
-        return Input(found.uri, path, found.size, found.fingerprint, inside, True)
+        return Input(found.uri, path, found.fingerprint, inside, True)
 
     def _is_old_enough(self, found: Found) -> bool:
         """Tell whether a file is at least `min_age` old; a younger one may be incomplete."""
@@ -226,6 +224,7 @@ def record_uri(uri: str) -> str:
     so that a document keeps its name when its URL is signed again.  User, password and fragment are
     left out, too.
     """
+    # This name is part of what a record is found by: under another one, every URL is paid again.
     query = unsigned(uri).partition("#")[0].partition("?")[2] if is_url(uri) else ""
     digest = hashlib.sha256(query.encode()).hexdigest()[:16]
     return f"{without_secrets(uri)}?digest={digest}" if query else without_secrets(uri)
@@ -338,6 +337,8 @@ def _path_of(named: _Named) -> str:
 
 def leave_out_outputs(tables: sqlite3.Connection) -> int:
     """Leave out listed files that are outputs of other inputs; return how many those are."""
+    # All are marked before any is deleted, so that the order of the rows does not matter: an
+    # output is left out even if the input that it was made from is left out, too.
     found = tables.execute(
         "UPDATE inputs SET is_left_out = TRUE WHERE NOT is_named AND inside IS NOT NULL AND EXISTS "
         "(SELECT 1 FROM inputs AS maker WHERE maker.target = inputs.inside "

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import weakref
 from collections import deque
+from dataclasses import fields
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.decisions import Item
@@ -118,23 +120,12 @@ class ItemStream:
         return list(islice(self, most))
 
 
+_values_of = attrgetter(*(one.name for one in fields(Item)))
+
+
 def as_row(item: Item) -> list[Any]:
     """Return an item as a list of JSON values."""
-    return [
-        item.uri,
-        item.target,
-        item.fingerprint,
-        item.seen,
-        item.own_outputs,
-        item.foreign_outputs,
-        item.barred_attempts,
-        item.is_second_attempt,
-        item.prepaid,
-        item.has_timed_out,
-        item.former_outputs,
-        item.outputs_gone,
-        item.is_of_another,
-    ]
+    return list(_values_of(item))
 
 
 def as_item(row: list[Any]) -> Item:

@@ -26,6 +26,8 @@ _GROWTH = 1.25
 _FIRST_STEP, _LEAST_STEP = 0.2, 0.03
 
 
+# ConvertAPI's larger plans have no fixed number of conversions at a time; an overloaded service
+# answers 503 (https://docs.convertapi.com/docs/throttle-and-fallback). So the limit is learned.
 @dataclass(slots=True)
 class ConcurrencyLimit:
     """How many conversions may run at once, learned from the service's refusals.

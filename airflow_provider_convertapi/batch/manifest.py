@@ -12,7 +12,7 @@ from codecs import BOM_UTF8
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.batch.record import Record
 from airflow_provider_convertapi.batch.tables import open_database, pack
@@ -21,7 +21,7 @@ from airflow_provider_convertapi.storage import OWN_DIRECTORY, Folder
 from airflow_provider_convertapi.surroundings import surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from airflow_provider_convertapi.clock import Clock
     from airflow_provider_convertapi.conversions.task import TaskTry
@@ -51,34 +51,6 @@ ON CONFLICT DO UPDATE SET at = excluded.at, line = excluded.line WHERE excluded.
 _log = logging.getLogger(__name__)
 
 
-class Files(Protocol):
-    """A directory of small files, on disk or in a store."""
-
-    def check_writable(self) -> None:
-        """Raise `OutputNotWritableError` if a file cannot be written."""
-        ...
-
-    def names(self) -> list[str]:
-        """Return the names of the files in it now."""
-        ...
-
-    def read(self, name: str) -> bytes:
-        """Return a file's bytes; `FileNotFoundError` if it is gone."""
-        ...
-
-    def modified(self, name: str) -> float | None:
-        """Return when a file was written, in seconds since the epoch; None if unknown."""
-        ...
-
-    def write(self, name: str, data: bytes) -> None:
-        """Publish a file whole."""
-        ...
-
-    def delete(self, name: str) -> None:
-        """Remove a file, which may be gone already."""
-        ...
-
-
 @dataclass(slots=True)
 class Manifest:
     """The records of everything that was converted into one destination.
@@ -86,7 +58,7 @@ class Manifest:
     :param files: the directory of the parts.
     """
 
-    files: Files
+    files: Folder
     clock: Clock = SYSTEM_CLOCK
     has_wrong_times: bool = field(default=False, init=False)
     """Whether a record that was read came from a clock that was ahead."""
@@ -221,12 +193,11 @@ def _outranks(record: Record, known: Record) -> bool:
         record.outputs_gone or known.outputs_gone
     )
     if record.match == known.match and record.outcome != known.outcome and not is_failure_newer:
-        order: Callable[[Record], int] = lambda r: _RANKS.index(r.outcome)  # noqa: E731 - three words, used twice
-        return order(record) > order(known)
+        return _RANKS[record.outcome] > _RANKS[known.outcome]
     return record.when >= known.when
 
 
-_RANKS = ("not_attempted", "failed", "converted")
+_RANKS = {"not_attempted": 0, "failed": 1, "converted": 2}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.converters import (
     extension_of,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable, Sequence
 
-OnCollision = Literal["fail", "suffix"]
+    from airflow_provider_convertapi.batch.arguments import OnCollision
 
 _SHOWN = 5
 _DIGITS = 8
@@ -46,6 +46,8 @@ def shard_number(path: str) -> int:
 
     It ignores the extension, so that `a.docx` and `a.odt`, which may collide, are in one shard.
     """
+    # Two shards that both had a file would both pay for it, so this may not change between releases
+    # while shards of the old one are mapped or retried.
     digest = hashlib.sha256(without_extension(path).encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big")
 
@@ -77,6 +79,8 @@ class Naming:
 
     def hashed(self, path: str, source: str) -> str:
         """Return the path with a digest of the input's location, for inputs of the same name."""
+        # From the input alone: a name that depended on other files would change with them, and a
+        # file whose output has another name is paid again.
         digest = hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
         return self._named(path, f"{path.rpartition('/')[2]}-{digest}")
 

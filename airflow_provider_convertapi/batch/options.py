@@ -8,9 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_convertapi.api.parameters import in_message
+from airflow_provider_convertapi.batch.arguments import (
+    BatchOnQuota,
+    OnCollision,
+    OnEmpty,
+    OnInsufficient,
+    OnMissingOutput,
+)
 from airflow_provider_convertapi.conversions.values import (
     OPTIONS,
     Options,
@@ -78,15 +85,13 @@ def failures_allowed(policy: object) -> float | None:
 
 _CHECKS: Mapping[str, Callable[[Any], Any]] = {
     **OPTIONS.checks,
-    "on_quota_exhausted": partial(
-        choice, "on_quota_exhausted", choices=("fail", "raise", "partial")
-    ),
-    "on_collision": partial(choice, "on_collision", choices=("fail", "suffix")),
-    "on_empty": partial(choice, "on_empty", choices=("succeed", "skip", "fail")),
+    "on_quota_exhausted": partial(choice, "on_quota_exhausted", choices=get_args(BatchOnQuota)),
+    "on_collision": partial(choice, "on_collision", choices=get_args(OnCollision)),
+    "on_empty": partial(choice, "on_empty", choices=get_args(OnEmpty)),
     "on_insufficient": partial(
-        choice, "on_insufficient", choices=("fail", "skip", "partial", None)
+        choice, "on_insufficient", choices=(*get_args(OnInsufficient), None)
     ),
-    "on_missing_output": partial(choice, "on_missing_output", choices=("convert", "ignore")),
+    "on_missing_output": partial(choice, "on_missing_output", choices=get_args(OnMissingOutput)),
     "overwrite": partial(flag, "overwrite"),
     "content_hash": partial(flag, "content_hash"),
     "retry_failed": partial(flag, "retry_failed"),

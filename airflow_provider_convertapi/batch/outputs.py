@@ -84,6 +84,7 @@ class BatchOutput(Destination):
         stem, own = without_extension(self.uri), extension_of(self.uri)
         uris = []
         for number, name in enumerate(names, 1):
+            # The service's name may lead anywhere, so only its extension is used, and cleaned.
             ending = extension_of(safe_name(name)) or own
             if number == 1:
                 uris.append(f"{stem}.{ending}" if has_open_extension(self.to_format) else self.uri)

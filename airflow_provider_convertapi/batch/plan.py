@@ -344,6 +344,8 @@ class _Digests:
 
 def _identity(request: BatchRequest, files: Mapping[str, Source | str]) -> dict[str, Any]:
     """Return what identifies the parameters, as JSON values."""
+    # Records hold a digest of this. If a release changes it, no record matches any more, and every
+    # file of every batch is paid again; so a new key appears only when its feature is used.
     # Records hold only the last format, so the digest includes the first step's.
     steps = [request.to_format, *(step.identity() for step in request.steps)]
     return {

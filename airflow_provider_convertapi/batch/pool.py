@@ -6,9 +6,11 @@ This module may change from release to release.
 from __future__ import annotations
 
 import heapq
+import math
 import threading
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -32,6 +34,7 @@ _CHECK = 0.5
 """The longest time in seconds for which a thread waits before it checks again."""
 
 
+# Not an `Exception`, for the same reason as `PostponedError`.
 class StoppedError(BaseException):
     """The pool was stopped before the task reached the service; `leftover` yields the task."""
 
@@ -56,12 +59,18 @@ class Permit:
 
 
 @dataclass(order=True, slots=True)
-class _Waiting:
-    until: float
-    order: int
+class _Entry:
+    """A task, and how often the service was too busy for it.
+
+    :param until: when it may start again; at the same time the lowest `order` comes first.
+    :param deadline: when it is given up.
+    """
+
     task: Callable[..., None] = field(compare=False)
-    refusals: int = field(compare=False)
-    deadline: float = field(compare=False)
+    until: float = 0.0
+    order: int = 0
+    refusals: int = field(default=0, compare=False)
+    deadline: float = field(default=math.inf, compare=False)
 
 
 @dataclass(slots=True)
@@ -91,10 +100,8 @@ class WorkerPool(Generic[Slot]):
     error: BaseException | None = field(default=None, init=False)
     _taken: int = field(default=0, init=False)
     _running: int = field(default=0, init=False)
-    _waiting: list[_Waiting] = field(default_factory=list, init=False)
-    _postponed: deque[tuple[Callable[..., None], _Waiting | None]] = field(
-        default_factory=deque, init=False
-    )
+    _waiting: list[_Entry] = field(default_factory=list, init=False)
+    _postponed: deque[_Entry] = field(default_factory=deque, init=False)
     _is_held: bool = field(default=False, init=False)
     """Whether no task has ended since one was postponed."""
     _ended: int = field(default=0, init=False)
@@ -153,8 +160,7 @@ class WorkerPool(Generic[Slot]):
     def leftover(self) -> Iterator[Callable[..., None]]:
         """Yield the tasks that never reached the service, once the pool has stopped."""
         yield from self._returned
-        yield from (waiting.task for waiting in self._waiting)
-        yield from (task for task, _ in self._postponed)
+        yield from (entry.task for entry in (*self._waiting, *self._postponed))
         yield from self.tasks
 
     def close(self) -> None:
@@ -171,7 +177,7 @@ class WorkerPool(Generic[Slot]):
         """Stop the threads as soon as possible; tell whether they ended within `seconds`."""
         with self._lock:
             self._stopped = self._closing = True
-            self._cleanups.clear()
+            self._cleanups.clear()  # what they would delete, the service deletes within three hours
             self._wake_all()
         until = self.clock.monotonic() + seconds
         for thread in self._threads:
@@ -212,41 +218,36 @@ class WorkerPool(Generic[Slot]):
     # --- threads -----------------------------------------------------------------------------
 
     def _work(self, slot: Slot) -> None:
-        while (begun := self._take()) is not None:
-            task, waiting = begun
-            if task is None:
-                self._do_cleanup(slot)
-            else:
-                self._do(task, waiting, slot)
+        while (work := self._take()) is not None:
+            work(slot)
 
-    def _take(self) -> tuple[Callable[..., None] | None, _Waiting | None] | None:
-        """Wait for a cleanup (returned as no task) or a task; None when all is done."""
+    def _take(self) -> Callable[[Slot], None] | None:
+        """Wait for a cleanup or a task, and return what runs it; None when all is done."""
         with self._lock:
             while True:
                 # Cleanups come first: they are short, and no document should stay for long.
                 if self._cleanups:
-                    return None, None
+                    return partial(self._do_cleanup, self._cleanups.popleft())
                 if self._closing and self._is_done():
                     return None
                 now = self.clock.monotonic()
                 if not self._stopped and self._taken < self.limit.limit + self.spare:
-                    begun = self._next_task(now)
-                    if begun is not None:
+                    entry = self._next_task(now)
+                    if entry is not None:
                         self._taken += 1
-                        return begun
+                        return partial(self._do, entry)
                 self._may_take.wait(self._until_next(now))
 
-    def _next_task(self, now: float) -> tuple[Callable[..., None], _Waiting | None] | None:
+    def _next_task(self, now: float) -> _Entry | None:
         if self._waiting and self._waiting[0].until <= now:
-            waiting = heapq.heappop(self._waiting)
-            return waiting.task, waiting
+            return heapq.heappop(self._waiting)
         if self._postponed:
             return None if self._is_held else self._postponed.popleft()
         if self._drained:
             return None
         task = next(self.tasks, None)
         if task is not None:
-            return task, None
+            return _Entry(task)
         self._drained = True
         if self._is_done():
             self._wake_all()
@@ -264,27 +265,24 @@ class WorkerPool(Generic[Slot]):
         is_left = self._waiting or self._postponed
         return self._drained and not is_left and self._taken == 0
 
-    def _do_cleanup(self, slot: Slot) -> None:
-        with self._lock:
-            cleanup = self._cleanups.popleft() if self._cleanups else None
+    def _do_cleanup(self, cleanup: Callable[[Slot], None], slot: Slot) -> None:
         try:
-            if cleanup:
-                cleanup(slot)
+            cleanup(slot)
         except BaseException as error:  # noqa: BLE001 - `close` raises it in the main thread
             self._fail(error)
 
-    def _do(self, task: Callable[..., None], waiting: _Waiting | None, slot: Slot) -> None:
+    def _do(self, entry: _Entry, slot: Slot) -> None:
         permit, ended, is_postponed = Permit(self), self._ended, False
         try:
             try:
-                task(slot, permit)
+                entry.task(slot, permit)
             except ThrottledError as error:
-                self._refused(task, waiting, permit, error)
+                self._refused(entry, permit, error)
             except PostponedError:
                 is_postponed = True
-                self._postpone(task, waiting, permit, ended)
+                self._postpone(entry, permit, ended)
             except StoppedError:
-                self._returned.append(task)
+                self._returned.append(entry.task)
         except BaseException as error:  # noqa: BLE001 - as above
             self._fail(error)
         # A task that failed may still hold its permit.
@@ -306,9 +304,7 @@ class WorkerPool(Generic[Slot]):
         self.error = self.error or error
         self.stop()
 
-    def _postpone(
-        self, task: Callable[..., None], waiting: _Waiting | None, permit: Permit, ended: int
-    ) -> None:
+    def _postpone(self, entry: _Entry, permit: Permit, ended: int) -> None:
         """Keep a task until another one has ended.
 
         :param ended: number of tasks that had ended when it was taken; if more have ended since, it
@@ -316,7 +312,7 @@ class WorkerPool(Generic[Slot]):
         """
         with self._lock:
             self._leave_service(permit)
-            self._postponed.appendleft((task, waiting))
+            self._postponed.appendleft(entry)
             self._is_held = self._ended == ended
 
     def _leave_service(self, permit: Permit) -> None:
@@ -325,27 +321,20 @@ class WorkerPool(Generic[Slot]):
             self._running -= 1
             permit.number = 0
 
-    def _refused(
-        self,
-        task: Callable[..., None],
-        waiting: _Waiting | None,
-        permit: Permit,
-        error: ThrottledError,
-    ) -> None:
+    def _refused(self, entry: _Entry, permit: Permit, error: ThrottledError) -> None:
         now = self.clock.monotonic()
-        refusals = waiting.refusals + 1 if waiting else 1
+        entry.refusals += 1
         # The time counts from the first refusal.
-        deadline = waiting.deadline if waiting else now + self.patience
-        until = now + (self.backoff.delay(refusals, error) or 0)
-        gives_up = until > deadline
+        entry.deadline = min(entry.deadline, now + self.patience)
+        entry.until = now + (self.backoff.delay(entry.refusals, error) or 0)
+        gives_up = entry.until > entry.deadline
         with self._lock:
             if number := permit.number:
                 self._leave_service(permit)
                 self.limit.refused(number, self._running)
             if not gives_up:
-                heapq.heappush(
-                    self._waiting, _Waiting(until, next(self._order), task, refusals, deadline)
-                )
+                entry.order = next(self._order)
+                heapq.heappush(self._waiting, entry)
                 self._wake_all()  # waiting threads must take this task's time into account
         if gives_up:
-            self.give_up(task, error)
+            self.give_up(entry.task, error)

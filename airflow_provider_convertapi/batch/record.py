@@ -20,6 +20,8 @@ RecordStatus = Literal["converted", "failed", "not_attempted"]
 
 T = TypeVar("T")
 
+# Records hold digests of this length. With another one, or with other parameters of scrypt below,
+# no record matches any more, and every file is paid again.
 _MATCH_LENGTH = 16
 _LARGEST = 2**63 - 1  # that SQLite holds
 
@@ -232,6 +234,7 @@ def parameters_digest(parameters: Any, salt: str) -> str:
     With scrypt each guess of a password takes 16 MiB of memory and about 50 ms.
     """
     text = json.dumps(parameters, sort_keys=True, separators=(",", ":"))
+    # 16 MiB (128 * n * r bytes) stay below the 32 MiB that OpenSSL allows without `maxmem`.
     digest = hashlib.scrypt(
         text.encode(), salt=salt.encode(), n=2**14, r=8, p=1, dklen=_MATCH_LENGTH
     )

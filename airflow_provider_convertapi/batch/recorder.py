@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.api import redaction
 from airflow_provider_convertapi.api.converters import extension_of
 from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
-from airflow_provider_convertapi.batch.converter import error_fields
 from airflow_provider_convertapi.batch.inputs import record_uri
 from airflow_provider_convertapi.batch.manifest import part_name
 from airflow_provider_convertapi.batch.record import Record
+from airflow_provider_convertapi.conversions.secrets import without_secrets
 from airflow_provider_convertapi.errors import with_facts
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ _ITEMS = 200
 """A part is published after this many seconds or items, whichever comes first."""
 
 _ITEMS_NOT_ATTEMPTED = 10_000
+"""Records of files that were not attempted in one part; a halted batch may leave a million."""
 
 
 @dataclass(slots=True)
@@ -95,14 +97,14 @@ class Recorder:
             cost=cost,
             charged=charged,
             attempt=task.attempt,
-            **error_fields(error, self.secrets),
+            **_error_fields(error, self.secrets),
         )
         self._add(record, task.documents)
 
     def not_attempted(self, items: Iterable[Item], reason: BaseException) -> None:
         """Record files that were not attempted; publish the records of many files in parts."""
         for count, item in enumerate(items, 1):
-            fields = error_fields(reason, self.secrets)
+            fields = _error_fields(reason, self.secrets)
             record = self._record(item, None, outcome="not_attempted", **fields)
             with self._lock:
                 self._records.append(record)
@@ -174,3 +176,16 @@ def _time_had(
         return None
     # The second timeout is final; a direct conversion does not number its attempts.
     return request.timeout_for(max(attempt, 1))
+
+
+def _error_fields(error: BaseException, secrets: Iterable[str]) -> dict[str, Any]:
+    """Return a record's fields for a failure.
+
+    :param secrets: secret parameters, which the service's text may repeat but a record must not.
+    """
+    code = getattr(error, "code", None)
+    return {
+        "error": type(error).__name__,
+        "code": code if isinstance(code, int) else None,
+        "message": redaction.shown(without_secrets(str(error), secrets)),
+    }

@@ -62,7 +62,8 @@ _MOST_UNJUDGED = 5
 """Files without a verdict of `result_check` after which the batch ends, if there was none at all:
 every file is paid, and a check that always fails lets none be published."""
 
-_ABANDONED_AFTER = 10  # seconds
+_ABANDONED_AFTER = 10
+"""Seconds for which a task that must end waits for its threads."""
 _CLEANING = 60.0
 _DOCUMENTS_AT_ONCE = 10
 _SOURCE_KEY = "0"
@@ -100,12 +101,16 @@ class BatchRun:
     _postponed: list[Item] = field(default_factory=list, init=False)
     """Files of a wave that have to wait until running files have ended."""
     _pool: WorkerPool[Client] | None = field(default=None, init=False)
-    _progress: Progress | None = field(default=None, init=False)
+    _progress: Progress = field(init=False)
     _limits: list[ConcurrencyLimit] = field(default_factory=list, init=False)
     _next_post: float = field(default=0.0, init=False)
     _verdicts: Counter[bool | None] = field(default_factory=Counter, init=False)
     """How many failed files `result_check` has judged (True), and for how many it failed."""
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        elapsed = self._clock.time() - self.converter.shared.since
+        self._progress = Progress(self.log, self._clock, self.summary, self.wanted, elapsed)
 
     def convert(self, items: Items) -> None:
         """Convert the items; record what happens to each, and count it in the summary."""
@@ -152,6 +157,7 @@ class BatchRun:
     def _clean(self, item: Item, attempt: int, client: Client) -> None:
         client.pause(0)  # raises if the task was told to stop
         ids = self.converter.ids(item)
+        # The upload is deleted even if the job is forgotten: its id is derived, not looked up.
         documents = [ids.file_id(attempt, _SOURCE_KEY)]
         with suppress(ConvertApiError):  # the service deletes the rest within three hours
             answer = client.call(get_job(ids.job_id(attempt)))
@@ -202,7 +208,6 @@ class BatchRun:
         pool = self._pool = new_pool(
             clients, tasks, limit, self._give_up, request.timeout, spare=spare, clock=self._clock
         )
-        self._progress = self._new_progress()
         pool.add_cleanups(cleanups)
         try:
             pool.start()
@@ -211,7 +216,8 @@ class BatchRun:
             self._is_over = True
             # Threads that wait raise `ConversionInterrupted`; their jobs go on for the next try.
             self.converter.session.stop()
-            # Save now and every second: Airflow may kill the task before the threads end.
+            # Save now and every second: Airflow may kill the task before the threads end. Airflow 3
+            # does so 5 s after SIGTERM (`kill` in airflow/sdk/execution_time/supervisor.py).
             self._save()
             for _ in range(_ABANDONED_AFTER):
                 have_ended = pool.abandon(1.0)
@@ -230,12 +236,6 @@ class BatchRun:
             if isinstance(task, FileTask):
                 self._leave(task)
 
-    def _new_progress(self) -> Progress:
-        """Return the progress of the whole batch so far; this run may be only one of its waves."""
-        done = self.summary.converted + self.summary.failed - self.summary.known
-        elapsed = self._clock.time() - self.converter.shared.since
-        return Progress(self.log, self._clock, self.wanted - done, done, elapsed)
-
     def _show(self) -> None:
         """Show the progress, every few seconds."""
         now = self._clock.monotonic()
@@ -253,15 +253,14 @@ class BatchRun:
     def _progress_now(self) -> dict[str, Any]:
         """Return numbers without file names, since any user of Airflow may read them."""
         summary = self.summary
-        left = self.wanted - (summary.converted + summary.failed - summary.known)
         return {
             "done": summary.converted,
             "failed": summary.failed,
             "reused": summary.reused,
-            "left": left,
+            "left": self._progress.left,
             "cost": summary.cost,
             "throttled": sum(limit.refusals for limit in self._limits),
-            "seconds_left": self._progress.seconds_left if self._progress else None,
+            "seconds_left": self._progress.seconds_left,
         }
 
     def _save(self) -> None:
@@ -271,12 +270,12 @@ class BatchRun:
     def _supervise(self, pool: WorkerPool[Client]) -> None:
         while not pool.is_idle:
             pool.wait(_TICK)
+            # In this thread: a store that is slow to write a part delays no conversion.
             if self.recorder.is_due:
                 pool.add_cleanups(_deletions(self.recorder.publish()))
             with self._lock:
-                if self._progress:
-                    self._progress.tick(self.summary)
-                    self._show()
+                self._progress.tick()
+                self._show()
         # Documents are deleted only after their record is published: until then, a try after a
         # crash collects them without paying.
         pool.add_cleanups(_deletions(self.recorder.publish()))
@@ -288,7 +287,7 @@ class BatchRun:
             self.converter.session.client.pause(0)  # raises if the task was told to stop
             result = task.act()
         except (ThrottledError, StoppedError):
-            raise
+            raise  # the pool starts the file again, or returns it; it has not failed
         except PostponedError:
             if task.action is not FileTask.begin:
                 raise
@@ -306,6 +305,8 @@ class BatchRun:
         if isinstance(error, TransportError):
             what = shown(task.item.uri)
             error = self.converter.session.unreachable(error, what, task.bill[1])
+        # Not recorded as a failure: the next try converts a file that met an exhausted quota or a
+        # refused token.
         if facts.halts_batch:
             self._halt(facts, task)
             return
@@ -325,7 +326,6 @@ class BatchRun:
             self._pay(task, result.cost, result.charged, learned=result.cost, has_result=True)
             outputs = [shown(uri) for uri in result.outputs]
             self.summary.add_conversion(shown(task.item.uri), outputs, result.sizes)
-            self._count()
 
     def _failed(self, task: FileTask, error: BaseException) -> None:
         cost, charged = task.bill
@@ -334,8 +334,7 @@ class BatchRun:
             self._pay(task, cost, charged, goes_on=with_facts(error).job_goes_on)
             name, said = type(error).__name__, str(error)
             self.summary.add_failure(shown(task.item.uri), name, said, charged)
-            if self._progress:
-                self._progress.failed(task.item, error)
+            self._progress.failed(task.item, error)
             self._count()
             self._note_verdict(with_facts(error))
 
@@ -366,10 +365,6 @@ class BatchRun:
         pair = task.source_format, self.converter.request.to_formats[-1]
         count = self.converter.session.count
         count_end(count, pair, charged, has_result=has_result, goes_on=goes_on)
-
-    def _count(self) -> None:
-        if self._progress:
-            self._progress.count()
 
     def _give_up(self, task: Callable[..., None], error: ThrottledError) -> None:
         assert isinstance(task, FileTask)  # noqa: S101 - for the type checker

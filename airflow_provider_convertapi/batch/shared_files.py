@@ -20,9 +20,13 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.storage import Source
 
-_GOOD_FOR = 90 * 60.0
-"""Seconds after which a shared file is uploaded again: the service keeps it for three hours, and a
-conversion that is submitted late must still find it."""
+# https://help.convertapi.com/en/article/how-long-are-my-files-stored-a5ihko/
+_KEPT_FOR = 3 * 3600.0
+"""Seconds after which the service deletes a file."""
+
+_GOOD_FOR = _KEPT_FOR / 2
+"""Seconds after which a shared file is uploaded again: a conversion that is submitted late must
+still find it."""
 
 
 @dataclass(slots=True)
@@ -53,9 +57,12 @@ class SharedFiles:
             return self._ids(generation)
 
     def uploaded(self, client: Client) -> list[str]:
-        """Return the ids of everything that may have been uploaded."""
-        # All generations since the batch began: an earlier try may have uploaded some.
-        generations = range(_generation(self.since), _generation(client.clock()) + 1)
+        """Return the ids of everything that was uploaded and may still be there."""
+        # All generations since the batch began: an earlier try may have uploaded some. A resumed
+        # batch has that time from its checkpoint, which others may have written.
+        now = client.clock()
+        since = max(self.since, now - _KEPT_FOR)
+        generations = range(_generation(since), _generation(now) + 1)
         return [file_id for number in generations for file_id in self._ids(number).values()]
 
     def _ids(self, generation: int) -> dict[str, str]:
@@ -70,6 +77,8 @@ class SharedFiles:
     def _upload(self, client: Client, generation: int) -> None:
         for name, file_id in self._ids(generation).items():
             store(client, self.files[name], file_id, may_be_there=True)
+            # A file that was written meanwhile is half old and half new. Every result would have
+            # it, and each would be paid.
             check_unchanged(self.files[name])
 
 

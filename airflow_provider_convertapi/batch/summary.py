@@ -32,6 +32,8 @@ _LOGGED = 20
 _LISTED = 50
 """The most files that are named in an error, as they fail, and at the end."""
 _MINUTE = 60.0
+_INTERVAL = 10.0
+"""Seconds between two lines of progress."""
 
 
 @dataclass(slots=True)
@@ -77,6 +79,11 @@ class Summary:
             known=plan.known,
             examples=list(plan.known_examples),
         )
+
+    @property
+    def done(self) -> int:
+        """Return the number of files that this try has converted, or that have failed in it."""
+        return self.converted + self.failed - self.known
 
     @property
     def total(self) -> int:
@@ -175,37 +182,35 @@ class Summary:
 class Progress:
     """Log a line every few seconds.
 
-    :param left: files that are still to be converted.
-    :param done: files that this try has already converted, or that have failed.
+    :param wanted: files to convert in all, over all waves.
     :param elapsed: seconds since the batch began.
     """
 
     log: logging.Logger
     clock: Clock
-    left: int
-    done: int = 0
-    elapsed: float = 0.0
-    interval: float = 10.0
+    summary: Summary
+    wanted: int
+    elapsed: float
     _started: float = field(init=False)
     _next: float = field(init=False)
     _logged: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         now = self.clock.monotonic()
-        self._started, self._next = now - self.elapsed, now + self.interval
+        self._started, self._next = now - self.elapsed, now + _INTERVAL
+
+    @property
+    def left(self) -> int:
+        """Return the number of files that are still to be converted."""
+        return self.wanted - self.summary.done
 
     @property
     def seconds_left(self) -> int | None:
         """Return how many seconds the rest takes at the pace so far; None if that is unknown."""
         if not self.left:
             return 0
-        elapsed = self.clock.monotonic() - self._started
-        return round(self.left * elapsed / self.done) if self.done > 0 else None
-
-    def count(self) -> None:
-        """Count a file that was converted or has failed."""
-        self.done += 1
-        self.left -= 1
+        elapsed, done = self.clock.monotonic() - self._started, self.summary.done
+        return round(self.left * elapsed / done) if done > 0 else None
 
     def failed(self, item: Item, error: BaseException) -> None:
         """Log a failure; after many, only the manifest lists the rest."""
@@ -215,13 +220,14 @@ class Progress:
         elif self._logged == _LOGGED + 1:
             self.log.warning("More files failed; the manifest lists all of them.")
 
-    def tick(self, summary: Summary) -> None:
+    def tick(self) -> None:
         """Log a line when it is time."""
         now = self.clock.monotonic()
         if now < self._next:
             return
-        self._next = now + self.interval
-        a_minute = self.done / (now - self._started) * _MINUTE
+        self._next = now + _INTERVAL
+        summary = self.summary
+        a_minute = summary.done / (now - self._started) * _MINUTE
         minutes = f"about {self.left / a_minute:.0f} min" if a_minute else "unknown time"
         self.log.info(
             "%d done, %d failed, %d left; %.0f a minute, %d conversions paid, %s left.",

@@ -66,6 +66,7 @@ def open_database(schema: str = "") -> sqlite3.Connection:
 
     The file lies where SQLite puts temporary files: in `SQLITE_TMPDIR` or `TMPDIR`.
     """
+    # The pool's threads read in turns, under its lock, so SQLite's check of the thread is off.
     database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
     database.executescript(
         f"PRAGMA temp_store = FILE; PRAGMA journal_mode = OFF; PRAGMA cache_size = -{_CACHE};"

@@ -87,7 +87,7 @@ class Waves:
     """Submit a wave, let the task defer, collect the answers, and submit the next wave."""
 
     batch: Batch
-    _plan: Plan | None = field(default=None, init=False)
+    _plan: Plan = field(init=False)
     _is_left: bool = field(default=False, init=False)
     """Whether the plan was written beside the manifest."""
     _unfit: ConvertApiError | None = field(default=None, init=False)
@@ -104,12 +104,12 @@ class Waves:
         """Collect the answered jobs, and submit the next wave."""
         found = JobEvent.parse(event, expected=None)
         # Before anything else: with another key all ids differ, and every file would be paid again.
-        self._check_key(found)
+        self.batch.session.check_key(found.key_check, f"{len(found.jobs)} jobs were")
         found.check_asked(self.batch.asked, f"{len(found.jobs)} jobs")
         left = self._read_plan()
         self._is_left = True
         plan = self._plan = self._as_plan(left)
-        summary, taken = self._done(left, plan)
+        summary, taken = self._settle_recorded(left, plan)
         run = self.batch.prepare(plan, summary, left.spent + taken)
         jobs = _by_file(found)
         outstanding, fresh = self._sorted(run, left.items, jobs)
@@ -149,7 +149,6 @@ class Waves:
         self, run: BatchRun, fresh: ItemStream, waiting: list[Waiting]
     ) -> Deferral | dict[str, Any]:
         """Submit as many files as the wave has room for; conclude if none of them runs."""
-        assert self._plan is not None  # noqa: S101 - set by both callers; for the type checker
         most = self.batch.request.defer_batch
         # Files that are settled without a new job leave room for others.
         while fresh and len(waiting) < most and run.halted is None:
@@ -163,13 +162,15 @@ class Waves:
             if postponed and waiting:
                 break
         if run.halted is None and waiting:
+            # After the submits: if the task is killed in between, the next try plans again and
+            # finds the jobs by their derived ids.
             self._leave_plan()
             run.show_last()
             return self._deferral(waiting, more=bool(fresh))
         if waiting:
             # Halted: nothing more is sent, but running jobs are paid, so they are collected.
             self._collect(run, waiting, {refs[-1].derivation for _, refs in waiting})
-        self._remove_plan()
+        self._plan.state.checkpoints.delete(checkpoint_name(self.batch.task))
         return self.batch.conclude(self._plan, run, fresh)
 
     def _deferral(self, waiting: Sequence[Waiting], *, more: bool) -> Deferral:
@@ -190,6 +191,7 @@ class Waves:
     ) -> list[Waiting]:
         """Collect the files that are answered or out of time; return those that still run."""
         run.underway.clear()
+        # Not monotonic time: another process submitted the jobs.
         now, timeout = self.batch.session.clock.time(), self.batch.request.timeout
         jobs: list[tuple[Item, Sequence[JobRef], float | None]] = []
         for item, refs in outstanding:
@@ -228,12 +230,10 @@ class Waves:
         count = items.unsettled_count - len(outstanding)
         return outstanding, ItemStream(chain(fresh, left), count)
 
-    def _done(self, left: Checkpoint, plan: Plan) -> tuple[Summary, int]:
+    def _settle_recorded(self, left: Checkpoint, plan: Plan) -> tuple[Summary, int]:
         """Settle the files that this try has recorded; return their summary and their cost."""
-        summary = Summary(
-            reused=left.reused, failed=left.known, known=left.known, examples=list(left.examples)
-        )
-        taken, costs, manifest = 0, KnownCosts(), plan.state.manifest
+        summary, taken = Summary.of(plan), 0
+        costs, manifest = KnownCosts(), plan.state.manifest
         for _, record in manifest.records():
             costs.add(record)
             item = left.items.settle(record.target) if self._is_of(record, left) else None
@@ -253,13 +253,9 @@ class Waves:
         is_of_try = record.is_of(task) and record.try_number == task.number
         return is_of_try and (not left.plan or record.plan == left.plan)
 
-    def _check_key(self, found: JobEvent) -> None:
-        self.batch.session.check_key(found.key_check, f"{len(found.jobs)} jobs were")
-
     def _leave_plan(self) -> None:
         """Write the plan beside the manifest, once for each try."""
         plan, task = self._plan, self.batch.task
-        assert plan is not None  # noqa: S101 - for the type checker
         if self._is_left:
             return
         plans, name = plan.state.checkpoints, checkpoint_name(task)
@@ -268,8 +264,7 @@ class Waves:
             if old.startswith(checkpoint_prefix(task)):
                 plans.delete(old)
         files = all_files(self.batch.request, plan.file_parameters)
-        left = replace(_checkpoint_of(plan, files), asked=self.batch.asked)
-        plans.write_lines(name, left.lines())
+        plans.write_lines(name, _checkpoint_of(plan, files, self.batch.asked).lines())
         self._is_left = True
 
     def _read_plan(self) -> Checkpoint:
@@ -345,10 +340,6 @@ class Waves:
             self._unfit = InputChangedError("A file among the parameters was written meanwhile.")
         return restore_files(left.files, all_files(request, request.files), self._unfit)
 
-    def _remove_plan(self) -> None:
-        assert self._plan is not None  # noqa: S101 - for the type checker
-        self._plan.state.checkpoints.delete(checkpoint_name(self.batch.task))
-
 
 def _paths(item: Item) -> tuple[str, ...]:
     return (item.target, *item.own_outputs, *item.foreign_outputs, *item.former_outputs)
@@ -364,7 +355,7 @@ def _by_file(found: JobEvent) -> dict[str, tuple[JobRef, ...]]:
     return {jobs[0].derivation: tuple(jobs) for jobs in files}
 
 
-def _checkpoint_of(plan: Plan, files: Files) -> Checkpoint:
+def _checkpoint_of(plan: Plan, files: Files, asked: str) -> Checkpoint:
     return Checkpoint(
         items=plan.items,
         started=plan.started,
@@ -376,6 +367,7 @@ def _checkpoint_of(plan: Plan, files: Files) -> Checkpoint:
         digests=plan.request_digest.digests,
         least_cost=plan.request_digest.least_cost,
         files=identities(files),
+        asked=asked,
         plan=plan.id,
         balance=plan.balance,
     )

@@ -106,7 +106,7 @@ def test_records_of_two_clocks_ahead_keep_their_order(manifest: Manifest) -> Non
     for name, ahead in (("b", 7200), ("a", 9000), ("c", 8000)):
         when = datetime.fromtimestamp(now + ahead, UTC).isoformat(timespec="microseconds")
         manifest.write(f"{name}.jsonl", [replace(RECORD, when=when, cost=ahead)])
-        part = Path(manifest.files.uri, f"{name}.jsonl")  # type: ignore[attr-defined] # a Folder
+        part = Path(manifest.files.uri, f"{name}.jsonl")
         os.utime(part, (now + ahead, now + ahead))
     manifest.write("0.jsonl", [replace(RECORD, when="2026-11-24T02:00:00.000001+00:00", cost=1)])
 

@@ -6,6 +6,7 @@ import copy
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from airflow_provider_convertapi.batch.checkpoint import Checkpoint
 from airflow_provider_convertapi.batch.decisions import Item
 from airflow_provider_convertapi.batch.manifest import Manifest
 from airflow_provider_convertapi.batch.record import Record
+from airflow_provider_convertapi.batch.shared_files import SharedFiles
 from airflow_provider_convertapi.storage import Folder
 
 if TYPE_CHECKING:
@@ -125,6 +127,30 @@ def test_whatever_a_checkpoint_holds_it_is_read_or_refused() -> None:
             except ValueError:
                 refused += 1
     assert refused > 100
+
+
+@pytest.mark.parametrize("started", [-1e300, -1, 1e300, float("nan")])
+def test_plan_of_an_impossible_time_is_refused(started: float) -> None:
+    """Its age decides the time that is left, and which uploads are deleted at the end."""
+    head, *rest = (DATA / "checkpoint.jsonl").read_bytes().splitlines()
+    planted = json.dumps(json.loads(head) | {"started": started}).encode()
+
+    with pytest.raises(ValueError, match="head"):
+        Checkpoint.read([planted, *rest], lambda _: "https://example.com/c", lambda _: None)
+
+
+def test_only_uploads_that_the_service_still_has_are_deleted() -> None:
+    """A plan that says it began in 1970 does not end with hundreds of thousands of requests."""
+    settings = SimpleNamespace(namespace="")
+    session: Any = SimpleNamespace(settings=settings, key="k", task=SimpleNamespace(names={}))
+    file: Any = SimpleNamespace(uri="/stamp.pdf", fingerprint="1-1")
+    client: Any = SimpleNamespace(clock=lambda: 1_800_000_000.0)
+
+    old = SharedFiles(session, {"OverlayFile": file}, since=0.0).uploaded(client)
+    young = SharedFiles(session, {"OverlayFile": file}, since=client.clock()).uploaded(client)
+
+    assert 3 == len(old)
+    assert old[-1:] == young
 
 
 @pytest.mark.parametrize("line", [b"", b"[" * 100_000, b"{}", b"null", b"\xff"])

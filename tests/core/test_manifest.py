@@ -194,6 +194,23 @@ def test_costs_for_programs(priced: Path, capsys: pytest.CaptureFixture[str]) ->
     assert rows == [{name: str(value) for name, value in line.items()} for line in lines]
 
 
+def test_costs_hold_no_formula_and_no_false_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Anyone who can write into the destination may have chosen the name of the DAG."""
+    own = Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}"))
+    forged = replace(record("a.pdf", 1, "1", cost=1, charged=1), dag_id="=1+1\n\x1b[31m")
+    own.write("1.jsonl", [forged])
+
+    manifest.main([str(tmp_path), "--cost", "--csv"])
+    [row] = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    manifest.main([str(tmp_path), "--cost"])
+    lines = capsys.readouterr().out.splitlines()
+
+    assert "'=1+1\n\x1b[31m" == row["dag_id"]
+    assert [r"=1+1\n\x1b[31m"] == [line.split("  ")[1] for line in lines[:-1]]
+
+
 def test_costs_of_records_that_tell_less(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.batch.pool import WorkerPool
@@ -107,29 +108,24 @@ class InlinePool(WorkerPool[Any]):
             self._step()
 
     def _take(self) -> Any:
-        """Return what is next, a cleanup (no task) before a task; None once all is done."""
+        """Return what runs the next cleanup or task; None once all is done."""
         while True:
             if self._cleanups:
-                return None, None
+                return partial(self._do_cleanup, self._cleanups.popleft())
             now = self.clock.monotonic()
-            begun = None if self._stopped else self._next_task(now)
-            if begun is not None:
+            entry = None if self._stopped else self._next_task(now)
+            if entry is not None:
                 self._taken += 1
-                return begun
+                return partial(self._do, entry)
             if self._is_done():
                 return None
             self.clock.sleep(self._until_next(now))
 
     def _step(self) -> bool:
-        begun = self._take()
-        if begun is None:
-            return False
-        task, waiting = begun
-        if task is None:
-            self._do_cleanup(self.slots[0])
-        else:
-            self._do(task, waiting, self.slots[0])
-        return True
+        work = self._take()
+        if work is not None:
+            work(self.slots[0])
+        return work is not None
 
     def close(self) -> None:
         """Run what is left, and raise the error of a task."""
