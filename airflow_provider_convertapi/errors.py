@@ -414,7 +414,7 @@ class ResultCheckError(ConvertApiError):
 class ConversionTimeoutError(ConvertApiError):
     """Our own `timeout` passed while the job went on; the next try collects it."""
 
-    title = "The conversion did not end in time; it goes on."
+    title = "The conversion did not end in time."
     advice = "nothing; the next try collects the job without paying."
     transient = True
     job_goes_on = True
@@ -423,7 +423,7 @@ class ConversionTimeoutError(ConvertApiError):
 class ConversionInterrupted(ConvertApiError):  # noqa: N818 - it is not a fault, and the name is public
     """The task was told to stop while the job went on; the next try collects it."""
 
-    title = "The task was stopped; the conversion goes on."
+    title = "The task was stopped."
     advice = "nothing; the next try collects the job without paying."
     transient = True
     job_goes_on = True

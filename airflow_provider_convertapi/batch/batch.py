@@ -58,14 +58,11 @@ _EXAMPLES = 5
 class Batch:
     """A batch, run by one try of a task.
 
-    :param cancels: whether jobs are deleted when the task is told to stop, because no other try
-        collects them.
     :param asked: keyed digest of the task's arguments.
     """
 
     session: Session
     request: BatchRequest
-    cancels: bool = False
     asked: str = ""
     summary: Summary | None = field(default=None, init=False)
     """What has happened so far, even if the batch failed; None before it runs."""
@@ -222,7 +219,7 @@ class Batch:
             with self._adding_the_bill(run):
                 yield
         except ends + self.session.time_is_up:
-            if self.cancels:
+            if self.session.cancels:
                 run.cancel()
             raise
 
@@ -255,11 +252,12 @@ class Batch:
         manifest, summary = self.manifest_uri(plan), run.summary
         self._list("converted", summary.converted, summary.conversions, manifest)
         self._list("failed", summary.failed, summary.examples, manifest)
-        self._say(summary, manifest)
         goes_on = run.halted is not None and run.halted.job_goes_on
         # If the quota or the token ended the batch, the jobs stay: a person fixes that and clears
         # the task, which then collects what was paid.
-        cancels = self.cancels and (run.halted is None or goes_on)
+        cancels = self.session.cancels and (run.halted is None or goes_on)
+        underway = _of_underway(summary, cancels=cancels)
+        self._say(summary, manifest, underway)
         if cancels:
             run.cancel()
         # Jobs that still run at the service may have to read the shared files.
@@ -269,7 +267,7 @@ class Batch:
             # After a failure, too: a batch that fails every night would accumulate parts.
             self._compact(plan)
         if run.halted is not None and not self._is_accepted(run.halted, summary, plan):
-            error = self._halted(run.halted, summary, manifest)
+            error = self._halted(run.halted, summary, manifest, underway)
             raise _skip(error) if self._skips(run.halted, summary, plan) else error
         summary.raise_for_failures(self.request.failures_allowed, manifest)
         return summary.to_dict(manifest, self.task)
@@ -290,14 +288,14 @@ class Batch:
         """Return the URI of the manifest, in a form that may be shown."""
         return str(plan.state.manifest.files)
 
-    def _say(self, summary: Summary, manifest: str) -> None:
+    def _say(self, summary: Summary, manifest: str, underway: str) -> None:
         said = (
             f"{summary.converted} converted; {summary.reused} reused, no charge; "
             f"{summary.failed} failed; {summary.not_attempted} not attempted."
         )
         for line in (
             said,
-            *wrapped(_of_underway(summary)),
+            *wrapped(underway),
             f"Charged now: {summary.cost} conversion(s).",
             *labelled("Manifest", manifest),
         ):
@@ -328,13 +326,15 @@ class Batch:
         paid = summary.cost or summary.underway
         return looked and not paid and halted.is_of_quota
 
-    def _halted(self, error: ConvertApiError, summary: Summary, manifest: str) -> ConvertApiError:
+    def _halted(
+        self, error: ConvertApiError, summary: Summary, manifest: str, underway: str
+    ) -> ConvertApiError:
         """Return the error with what is done, what is left, and what to do."""
         done = (
             f"{summary.converted} of {summary.total} files were converted now and are saved, "
             f"{summary.reused} were reused, {summary.failed} failed, {summary.not_attempted} are "
             f"left. In all, {summary.cost} conversion(s) were paid now, none for those that are "
-            f"left{_of_halfway(summary)}.{_of_underway(summary)}"
+            f"left{_of_halfway(summary)}.{underway}"
         )
         conn_id, details = self.session.conn_id, [f"Details: {manifest}"]
         if error.is_of_quota:
@@ -365,9 +365,15 @@ def _of_halfway(summary: Summary) -> str:
     return f", save the steps that {summary.halfway} of them had done" if summary.halfway else ""
 
 
-def _of_underway(summary: Summary) -> str:
+def _of_underway(summary: Summary, *, cancels: bool) -> str:
+    """Say what becomes of the jobs that the batch no longer waits for; empty if there are none."""
     if not summary.underway:
         return ""
+    if cancels:
+        return (
+            f" {summary.underway} more were submitted and may be billed; they are deleted at "
+            "ConvertAPI (cancel_on_kill=True)."
+        )
     return (
         f" {summary.underway} more were submitted, may be billed and go on at ConvertAPI: a try "
         "within two hours of that (clear this task) collects them without paying again."

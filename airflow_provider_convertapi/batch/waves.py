@@ -135,8 +135,8 @@ class Waves:
         waiting = self._collect(run, outstanding, answered)
         if found.status == "timeout" and waiting:
             raise ConversionTimeoutError(
-                f"execution_timeout passed while {len(waiting)} jobs went on at ConvertAPI; the "
-                "next try collects them without paying. What was converted is saved; "
+                f"execution_timeout passed while {len(waiting)} jobs went on at ConvertAPI. "
+                f"{self.batch.session.what_becomes_of_jobs} What was converted is saved; "
                 f"{run.summary.cost} conversion(s) were paid for it by this try."
             )
         if fresh and self._unfit:

@@ -249,9 +249,7 @@ class Job:
                 raise ConversionTimeoutError(
                     f"{self.request.describe()} did not end in time: timeout="
                     f"{self.request.timeout:g} s, or execution_timeout where that is shorter. "
-                    "The job goes on at ConvertAPI and the next try collects it without paying; "
-                    "a result that is not collected is deleted there within three hours. Raise the "
-                    "limit if this happens often."
+                    f"{self.session.what_becomes_of_jobs} Raise the limit if this happens often."
                 )
             yield delay
 

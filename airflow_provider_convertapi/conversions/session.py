@@ -63,7 +63,7 @@ class Session:
     :param settle: seconds that an accepted job may stay invisible at the service.
     :param new_client: returns a client with its own TCP connection; the caller closes it.
     :param stop: makes every wait raise `ConversionInterrupted`.
-    :param time_is_up: the exceptions that Airflow raises, at any moment, in a task that must end.
+    :param time_is_up: the exceptions that end a task at any moment, such as at `execution_timeout`.
     :param new_board: makes the board on which a batch shows its progress; None shows nothing.
     :param count_decision: counts how a job was begun, in Airflow's metrics.
     :param count: adds to a metric; any thread may call it.
@@ -84,6 +84,9 @@ class Session:
     time_is_up: tuple[type[BaseException], ...] = ()
     new_board: Callable[[], Any] | None = field(default=None, repr=False)
     count_decision: Callable[[Decision], None] = field(default=lambda _: None, repr=False)
+    cancels: bool = field(default=False, init=False)
+    """Whether its jobs are deleted if the task is stopped or out of time: no try is left that could
+    collect them, and `cancel_on_kill` is set."""
     bill: Callable[[], tuple[int, int]] | None = field(default=None, init=False, repr=False)
     """Returns the cost of the conversion or batch so far, and the part that this try paid; None
     until it has begun."""
@@ -144,6 +147,19 @@ class Session:
             "is sent again automatically. Put the token back and clear the task to collect it "
             "without paying; cleared with the new token, it converts and pays again. With extra "
             "job_secret set, a new token loses no running conversion."
+        )
+
+    @property
+    def what_becomes_of_jobs(self) -> str:
+        """Say what becomes of jobs that the task no longer waits for, and what to do."""
+        if self.cancels:
+            return (
+                "A job that was submitted is deleted at ConvertAPI, with its documents "
+                "(cancel_on_kill=True), and may be billed. Clear the task to convert and pay again."
+            )
+        return (
+            "A job that was submitted goes on at ConvertAPI; the next try collects it without "
+            "paying. The service deletes a result that is not collected within three hours."
         )
 
     def warn_of_limits(self) -> None:

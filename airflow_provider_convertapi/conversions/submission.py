@@ -62,6 +62,7 @@ class Submission:
         ids = {key: job.ids.file_id(self._attempt, key) for key in job.request.uploads}
         for key, source in job.request.uploads.items():
             known = job.settings.may_be_known
+            job.client.pause(0)  # raises if the task was told to stop
             store(job.client, source, ids[key], may_be_there=known, until=job.deadline)
         return ids
 
@@ -74,6 +75,8 @@ class Submission:
         )
         unsent = lost = 0
         while True:
+            # Raises if the task was told to stop, for example during the upload: it pays no more.
+            job.client.pause(0)
             try:
                 job.client.send(endpoint)
             except ThrottledError as error:

@@ -97,23 +97,16 @@ class ConvertApiHook(BaseHook):
         :param log: None means the hook's own logger.
         :param tags: tags of Airflow's metrics; None means the hook's name as the operator.
         """
-        from airflow_provider_convertapi.airflow_names import (
-            AirflowTaskTerminated,
-            AirflowTaskTimeout,
-        )
-
         if self._opened is None:
+            task = task or _running_try()
             self._opened = Session(
                 conn_id=self.convertapi_conn_id,
                 read_settings=lambda: self._settings,
-                task=task or _running_try(),
+                task=task,
                 settle=settle_time(),
                 clock=surroundings().clock,
                 new_pool=surroundings().new_pool,
-                # Both are BaseExceptions, which no `except Exception` stops.  The first is raised
-                # by Airflow 2's handler of SIGTERM (`airflow/models/taskinstance.py`); that of
-                # Airflow 3 only calls `on_kill`.
-                time_is_up=(AirflowTaskTerminated, AirflowTaskTimeout),
+                time_is_up=_what_ends(task),
                 log=log or self._logger,
                 count=count,
                 new_client=self._new_client,
@@ -406,11 +399,22 @@ class ConvertApiHook(BaseHook):
         # `on_kill` runs in another thread or a signal handler: every wait must notice it.
         stop = self._stop
         if surroundings().clock.wait(stop, seconds) if seconds else stop.is_set():
-            raise ConversionInterrupted(
-                "The task was told to stop. A job that was submitted goes on at ConvertAPI; the "
-                "next try collects it without paying. The service deletes a result that is not "
-                "collected within three hours."
-            )
+            left = self.open_session().what_becomes_of_jobs
+            raise ConversionInterrupted(f"The task was told to stop. {left}")
+
+
+def _what_ends(task: TaskTry) -> tuple[type[BaseException], ...]:
+    """Return the exceptions that end a try at any moment."""
+    from airflow_provider_convertapi.airflow_names import (
+        AirflowTaskTerminated,
+        AirflowTaskTimeout,
+    )
+
+    # All are BaseExceptions, which no `except Exception` stops.  Airflow 2's handler of SIGTERM
+    # raises the first (`airflow/models/taskinstance.py`); that of Airflow 3 only calls `on_kill`.
+    # Ctrl+C ends a task of `airflow dags test`; a script outside of tasks must see it unchanged.
+    interrupt = (KeyboardInterrupt,) if task.is_durable else ()
+    return AirflowTaskTerminated, AirflowTaskTimeout, *interrupt
 
 
 def _running_try() -> TaskTry:

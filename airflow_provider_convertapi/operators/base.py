@@ -203,6 +203,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         if team := getattr(context["ti"], "stats_tags", {}).get("team_name"):
             tags["team_name"] = team
         self._session = hook.open_session(task, self._logger, tags)
+        self._session.cancels = self.cancel_on_kill and task.is_last
         return self._session
 
     def _explicit_failures(self, *, is_resumed: bool = False) -> AbstractContextManager[None]:
@@ -287,7 +288,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         try:
             yield
         except ends + session.time_is_up:
-            if self.cancel_on_kill and session.task.is_last:
+            if session.cancels:
                 from airflow_provider_convertapi.conversions.cancellation import cancel
 
                 for job, uploads in begun():

@@ -231,12 +231,11 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         request = check_request(arguments, find_step_files=not is_resumed)
         session = self._open_session(context)
         session.new_board = board_of(context, self._logger)
-        cancels = self.cancel_on_kill and session.task.is_last
-        asked = ""
-        if not self.plan_only:  # it never resumes, and must work without a connection and its key
-            asked = self._asked(session)
+        # A plan never resumes, and must work without a connection, which the digest needs.
+        asked = "" if self.plan_only else self._asked(session)
+        if not self.plan_only:
             self._note_digest(session)
-        self._batch_run = Batch(session, request, cancels=cancels, asked=asked)
+        self._batch_run = Batch(session, request, asked=asked)
         return self._batch_run
 
     def _lineage(self) -> Lineage | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +23,7 @@ from airflow_provider_convertapi.errors import (
 from tests.tries import TaskInstance, execute, fire, reborn, resume, run_try
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from convertapi_sandbox import Sandbox
@@ -393,10 +395,55 @@ def test_kill_on_the_worker(
     ti = TaskInstance(try_number=try_number, max_tries=1)
     threading.Timer(1.5, operator.on_kill).start()
 
-    with pytest.raises(ConversionInterrupted):
+    with pytest.raises(ConversionInterrupted) as caught:
         execute(operator, ti)
 
     assert jobs == len(sandbox.jobs)
+    assert bool(jobs) == ("next try collects it" in str(caught.value))
+    assert bool(jobs) != ("is deleted at ConvertAPI" in str(caught.value))
+
+
+@contextmanager
+def interrupted_when(ready: Callable[[], bool]) -> Iterator[None]:
+    """Interrupt the block, as Ctrl+C does, as soon as a condition holds."""
+
+    def interrupt() -> None:
+        while not ready():
+            time.sleep(0.01)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def test_interrupt_cancels_where_asked_to(make: Any, sandbox: Sandbox) -> None:
+    """Ctrl+C in `airflow dags test` ends a task for good, so its job is deleted."""
+    sandbox.jobs_take(polls=1000)
+
+    def is_polled() -> bool:
+        return len(sandbox.requests.filter(path="/async/job/*", status=202)) > 0
+
+    with interrupted_when(is_polled), pytest.raises(KeyboardInterrupt):
+        execute(make(deferrable=False, cancel_on_kill=True)(), TaskInstance())
+
+    assert {} == sandbox.jobs
+
+
+def test_interrupted_direct_conversion_is_not_paid_twice(make: Any, sandbox: Sandbox) -> None:
+    """Airflow retries a task after Ctrl+C, and this one may have been billed."""
+    from airflow_provider_convertapi.failures import ResultLostFailure
+
+    sandbox.fail("POST /convert", stall=2)
+
+    with (
+        interrupted_when(lambda: sandbox.billed == 1),
+        pytest.raises(ResultLostFailure, match="may have been billed"),
+    ):
+        execute(make(deferrable=False, durable=False)(), TaskInstance(max_tries=1))
 
 
 def test_cancelling_is_no_reason_to_fail_otherwise(make: Any, sandbox: Sandbox) -> None:
@@ -414,7 +461,7 @@ def test_timeout_on_the_last_try_cancels_where_asked_to(make: Any, sandbox: Sand
     """If no later try can collect the job, `cancel_on_kill` deletes it."""
     sandbox.jobs_take(polls=1000)
 
-    with pytest.raises(ConversionTimeoutError):
+    with pytest.raises(ConversionTimeoutError, match="Clear the task to convert and pay again"):
         run_try(make(timeout=1.5, cancel_on_kill=True), TaskInstance(try_number=1, max_tries=0))
 
     assert {} == sandbox.jobs

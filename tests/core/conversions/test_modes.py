@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import threading
+from contextlib import closing, contextmanager
 from itertools import product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pypdfium2
 import pytest
@@ -19,10 +20,11 @@ from airflow_provider_convertapi.errors import (
     QuotaExhaustedError,
     ResultLostError,
 )
-from tests.core.conversions.worker import Worker
+from tests.core.conversions.worker import Worker, wait_until
 from tests.proxies import ENDINGS, PROXIES, put_before
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from convertapi_sandbox import Sandbox
@@ -33,6 +35,21 @@ if TYPE_CHECKING:
 def mode(request: pytest.FixtureRequest) -> str:
     """Give each mode in turn."""
     return str(request.param)
+
+
+@contextmanager
+def stopped_when(worker: Worker, ready: Callable[[], bool]) -> Iterator[None]:
+    """Tell the task to stop as soon as a condition holds; afterwards it may go on."""
+
+    def stop() -> None:
+        wait_until(ready)
+        worker.stopped.set()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    yield
+    stopper.join()
+    worker.stopped.clear()
 
 
 def submits(sandbox: Sandbox) -> int:
@@ -194,3 +211,47 @@ def test_told_to_stop(sandbox: Sandbox, worker: Worker, letter: Path, mode: str)
         )
 
     assert not (letter.parent / "o.pdf").exists()
+    assert (0, 0) == (sandbox.billed, submits(sandbox))
+
+
+@pytest.mark.parametrize("mode", ["durable", "deferred"])
+def test_told_to_stop_while_it_uploads(
+    sandbox: Sandbox, worker: Worker, tmp_path: Path, mode: str
+) -> None:
+    """The upload ends and nothing is paid; the next try does not upload it again."""
+    large = tmp_path / "large.txt"
+    large.write_text("a line of text\n" * 80_000)
+    given: dict[str, Any] = {"source": large, "to_format": "zip", "destination": tmp_path / "o.zip"}
+    sandbox.fail("POST /upload", delay=0.5)
+
+    def is_uploading() -> bool:
+        return bool(sandbox.requests.filter(method="POST", path="/upload"))
+
+    with stopped_when(worker, is_uploading), pytest.raises(ConversionInterrupted):
+        worker.convert(mode, **given)
+    assert (0, 0) == (sandbox.billed, submits(sandbox))
+    result = worker.convert(mode, number=2, **given)
+
+    assert (1, 1) == (result.charged, sandbox.billed)
+    assert 1 == len(sandbox.requests.filter(method="POST", path="/upload"))
+
+
+def test_told_to_stop_between_steps(sandbox: Sandbox, worker: Worker, letter: Path) -> None:
+    """A step that was not submitted yet is not paid; the next try goes on from the one before."""
+    given: dict[str, Any] = {
+        "source": letter,
+        "destination": letter.parent / "o.txt",
+        "steps": [{"to_format": "txt"}],
+    }
+    sandbox.fail("GET /async/job/*", delay=0.3, times=None)
+
+    def reads_the_first_result() -> bool:
+        return sandbox.billed == 1 and sandbox.requests[-1].status is None
+
+    with stopped_when(worker, reads_the_first_result), pytest.raises(ConversionInterrupted):
+        worker.convert("durable", **given)
+    assert 1 == sandbox.billed
+    sandbox.faults.clear()
+    result = worker.convert("durable", number=2, **given)
+
+    assert (2, 1, 2) == (result.cost, result.charged, sandbox.billed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,9 +13,9 @@ from airflow_provider_convertapi.errors import (
     ConversionInterrupted,
     TransientConversionError,
 )
+from tests.core.conversions.worker import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from convertapi_sandbox import Sandbox
@@ -26,14 +25,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.long
 
 MERGE: list[dict[str, Any]] = [{"to_format": "merge"}]
-
-
-def wait_until(ready: Callable[[], bool]) -> None:
-    """Wait for something of a process that runs beside this one."""
-    limit = time.monotonic() + 30
-    while not ready():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
 
 
 def states(sandbox: Sandbox) -> list[str]:

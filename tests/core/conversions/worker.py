@@ -48,6 +48,14 @@ def nothing() -> None:
     """Do nothing."""
 
 
+def wait_until(ready: Callable[[], bool]) -> None:
+    """Wait for something of a process that runs beside this one."""
+    limit = time.monotonic() + 30
+    while not ready():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
 @dataclass
 class Worker:
     """What a task is run by: each session is one try, in a process of its own as far as ids go."""
