@@ -90,7 +90,7 @@ def describe(converter: Converter, origin: str) -> list[str]:
 
 
 def _head(converter: Converter) -> Iterator[str]:
-    yield f"{converter.name}"
+    yield converter.name
     if converter.takes_nothing:
         yield "  takes   no file: source=None"
     elif converter.takes_url:

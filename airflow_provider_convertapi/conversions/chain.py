@@ -143,7 +143,9 @@ class Chain:
             for number in range(1, self._length + 1):
                 steps = self._step(number, waiting)
                 with self._naming_step(number):
-                    if self._begin(steps) and defers:
+                    for step in steps:
+                        step.begin()
+                    if defers and any(step.is_under_way for step in steps):
                         return self.refs
                     for step in steps:
                         self._finish(step)
@@ -220,12 +222,6 @@ class Chain:
         # derives the same ids, even if the service has forgotten the files.
         later = later_requests(self.conversion, number, outputs, self.stored)
         return [(request, seed | common) for request, seed in later]
-
-    def _begin(self, steps: Sequence[StepJob]) -> bool:
-        """Begin the jobs of a step; tell whether any of them runs and is new to the caller."""
-        for step in steps:
-            step.begin()
-        return any(step.is_under_way for step in steps)
 
     def _finish(self, step: StepJob) -> None:
         try:

@@ -135,7 +135,7 @@ class DirectConversion:
         """Convert and publish."""
         self._check_not_refused()
         timeout = self.request.timeout_for(int(self._note.has_timed_out(self.client)))
-        request = self._endpoint(timeout)
+        request = convert_directly(*self.request.pair, timeout, self.request.fields(timeout))
         seconds = self.request.timeout if self.seconds is None else self.seconds
         deadline = self.client.monotonic() + seconds
         throttled = unsent = 0
@@ -183,10 +183,6 @@ class DirectConversion:
         """Tell whether another attempt, which costs as much again, is pointless."""
         cannot_be_longer = self.request.cannot_be_longer(verdict, timeout)
         return cannot_be_longer or self._note.is_second(verdict, self.client)
-
-    def _endpoint(self, timeout: int) -> Endpoint[None]:
-        request = self.request
-        return convert_directly(*request.pair, timeout, request.fields(timeout))
 
     def _recheck(self) -> None:
         """Wait for the permit, then check once more, right before paying, that it may convert."""

@@ -139,7 +139,8 @@ class StepJob:
 
     @property
     def _timeouts(self) -> int:
-        return sum(_is_timeout(answer.verdict) for answer in (self._answers or {}).values())
+        verdicts = [answer.verdict for answer in (self._answers or {}).values()]
+        return sum(verdict is not None and verdict.code == TIMEOUT_CODE for verdict in verdicts)
 
     @property
     def is_known(self) -> bool:
@@ -172,12 +173,12 @@ class StepJob:
             # An earlier attempt's results may be gone if the step before is converted again.
             self.check_fetchable()
         answers = self._answers or {}
-        if self._next_attempt is not None:  # for example, the service was too busy for its submit
-            self._submit(self._next_attempt)
-            self._count("terminal_resubmit" if self.attempt else "fresh_submit")
-        elif not answers:
-            self._submit(self._first_attempt)
-            self._count("terminal_resubmit" if self.attempt else "fresh_submit")
+        attempt = self._next_attempt  # there is one if the service was too busy for its submit
+        if attempt is None and not answers:
+            attempt = self._first_attempt
+        if attempt is not None:
+            self._submit(attempt)
+            self._count("terminal_resubmit" if attempt else "fresh_submit")
         elif not self.conversion:
             self._go_on_from(answers[self.attempt])
 
@@ -346,7 +347,3 @@ class StepJob:
 
 def _is_transient_verdict(answer: JobAnswer) -> bool:
     return answer.verdict is not None and answer.verdict.transient and not answer.unpaid
-
-
-def _is_timeout(verdict: ConvertApiError | None) -> bool:
-    return verdict is not None and verdict.code == TIMEOUT_CODE

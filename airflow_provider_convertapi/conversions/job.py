@@ -57,20 +57,8 @@ class Permit(Protocol):
         ...
 
 
-class Unlimited:
-    """The permit of a single conversion, which has no limits."""
-
-    def acquire(self) -> None:
-        """Do nothing."""
-
-    def release(self) -> None:
-        """Do nothing."""
-
-    def reserve(self) -> None:
-        """Do nothing."""
-
-    def found(self, *, is_running: bool) -> None:
-        """Do nothing."""
+class Unlimited(Permit):
+    """The permit of a single conversion, which has no limits: its methods do nothing."""
 
 
 def poll_at_once(longest: float) -> Iterator[float]:

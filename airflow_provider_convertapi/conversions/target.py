@@ -49,10 +49,6 @@ class Target:
         """Return the target of the conversion that has these ids."""
         return replace(self, stamp=ids.stamp)
 
-    def at(self, destination: Destination) -> Target:
-        """Return a target of the same conversion at another destination."""
-        return replace(self, destination=destination)
-
     @property
     def _replaces(self) -> bool:
         # The service chooses the names in a directory, and two sources may get the same name.

@@ -107,8 +107,5 @@ class TaskTry:
         if self.random:
             return [secrets.token_hex(4)]
         numbers = range(self.number, max(self.number - _TRIES_CLEANED, 0), -1)
-        return [_mark(seed_text({"names": self.names, "try": number})) for number in numbers]
-
-
-def _mark(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+        texts = [seed_text({"names": self.names, "try": number}) for number in numbers]
+        return [hashlib.sha256(text.encode()).hexdigest()[:8] for text in texts]

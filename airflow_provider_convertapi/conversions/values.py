@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from airflow_provider_convertapi.api.converters import is_file_parameter
 from airflow_provider_convertapi.api.parameters import did_you_mean, in_message, is_a
+from airflow_provider_convertapi.conversions.arguments import OnQuota
 from airflow_provider_convertapi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -124,8 +126,8 @@ def seconds(name: str, value: object, least: float | None = None) -> float:
     """
     bound = "above 0" if least is None else f"of at least {least:g}"
     number = value.total_seconds() if isinstance(value, timedelta) else to_number(value)
-    is_finite = number is not None and number - number == 0
-    if number is None or not is_finite or (number <= 0 if least is None else number < least):
+    is_enough = number is not None and (number > 0 if least is None else number >= least)
+    if number is None or not is_enough or not math.isfinite(number):
         raise wrong(name, f"is {in_message(value)}; it must be a number of seconds {bound}")
     return number
 
@@ -152,8 +154,7 @@ def whole(
     if value is None and optional:
         return None
     number = to_number(value)
-    # `number - number` is 0 neither for infinity nor for NaN.
-    is_whole = number is not None and number - number == 0 and number == int(number)
+    is_whole = number is not None and number.is_integer()
     if number is None or not is_whole or number < least or (most is not None and number > most):
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise wrong(name, f"is {in_message(value)}; it must be a whole number {bounds}")
@@ -233,9 +234,6 @@ def key_text(value: object) -> str | None:
     raise wrong("conversion_key", f"{is_a(value)}; it must be text")
 
 
-ON_QUOTA = ("fail", "raise")
-
-
 class Options:
     """The arguments that can be checked alone.
 
@@ -260,7 +258,7 @@ OPTIONS_OF_ONE: Mapping[str, Callable[[Any], Any]] = {
     "overwrite": partial(flag, "overwrite", optional=True),
     "conversion_key": key_text,
     "result_check": partial(check_of_results, "result_check"),
-    "on_quota_exhausted": partial(choice, "on_quota_exhausted", choices=ON_QUOTA),
+    "on_quota_exhausted": partial(choice, "on_quota_exhausted", choices=get_args(OnQuota)),
     "convertapi_conn_id": partial(plain_text, "convertapi_conn_id"),
     "deferrable": partial(flag, "deferrable"),
     "cancel_on_kill": partial(flag, "cancel_on_kill"),
