@@ -254,6 +254,7 @@ def _differing(old: Converter, new: Converter) -> Iterator[str]:
 def _write(path: Path, text: bytes) -> None:
     """Write a file whole, because DAG files may be parsed meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same directory, because a file is replaced in one step only within a file system.
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
         part.write(text)
     os.chmod(part.name, 0o644)  # noqa: PTH101 - every worker reads it, and nothing in it is secret

@@ -133,6 +133,7 @@ def _of_check(
             is_refused = bool(verdict == False)  # noqa: E712 - as above
         except ResultCheckError as error:
             return str(error) or "result_check gave no reason"
+        # A check that calls `sys.exit` must not end the task: in direct mode a retry pays again.
         except (Exception, SystemExit) as error:
             said = redaction.shown(f"{type(error).__name__}: {error}")
             raise _BrokenCheckError(f"result_check raised {said}") from error

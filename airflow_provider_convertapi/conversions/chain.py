@@ -176,6 +176,8 @@ class Chain:
     ) -> list[StepJob]:
         made = []
         for request, seed in self._asked(number, outputs):
+            # A seed that is made now could be another one: since the job was submitted, the source
+            # may have been written or removed.
             if known:
                 ids = JobIds(self.session.key, known[0].derivation)
             else:
@@ -283,6 +285,8 @@ class Chain:
         if not all(step.conversion for step in last):
             return None
         made = self._made()
+        # A result that is still there is fetched again, which is free: an earlier try may have died
+        # while it published, and an output of the same size proves nothing.
         if can_be_fetched(last[0].job, made):
             self.session.count_decision("already_succeeded")
             self.log.info(
@@ -296,6 +300,7 @@ class Chain:
             return None
         self.session.count_decision("already_succeeded")
         self.log.info("Reused, no charge: this was converted before.")
+        # The earlier try may have died before it had deleted all of them.
         self._discard_all()
         return self._result(outputs)
 
@@ -311,6 +316,9 @@ class Chain:
         """Publish the results of the last step, and delete the chain's documents at the service."""
         target, what = self._target, self._steps[-1][0].job.request.describe()
         outputs, digests = collect(self.session, target, self._made(), what, self.log)
+        # Only after publication: until then these are the only copies of a paid result.  The jobs'
+        # records stay: if this process dies before Airflow knows that the task has succeeded, they
+        # show the next try that the conversion is paid.
         self._discard_all()
         return self._result(outputs, digests)
 

@@ -53,6 +53,7 @@ def find_published(derivation: str, target: Target, made: Conversion) -> list[st
     """
     if (outputs := target.published(made.files)) is not None:
         return outputs
+    # A copy of the list, because the lock must not be held while files are copied.
     with _lock:
         known = list(_places.get(derivation, ()))
     for place in known:

@@ -23,7 +23,7 @@ class JobRef(NamedTuple):
     """A job that the service has.
 
     It is serialized as a plain list: with field names, 500 of them would exceed the 64 KiB that
-    MySQL has for the arguments of a trigger.
+    MySQL has for the arguments of a trigger (`encrypted_kwargs` in airflow/models/trigger.py).
 
     :param derivation: the conversion's ids are derived from this and the key; it opens nothing
         without the key.

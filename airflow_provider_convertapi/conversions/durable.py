@@ -115,6 +115,8 @@ class StepJob:
         if self._is_barred:
             return False
         answers = (self._answers or {}).values()
+        # A transient verdict allows one further attempt.  There is none if that was made already,
+        # by a try whose job is still known or which was only noted, or if it would end like this.
         transient = sum(_is_transient_verdict(answer) for answer in answers)
         return (
             not verdict.transient
@@ -244,6 +246,8 @@ class StepJob:
             )
         self.before_paying()
         job.settings.permit.reserve()
+        # Noted before the submit: if that fails without a verdict, the next call of `begin` must
+        # use the same id, or the conversion could be paid under both.
         self.attempt = self._next_attempt = attempt
         # A timeout that answered a submit left no job: only the note tells of it.
         timeouts = self._timeouts + int(job.note.has_timed_out(job.client))

@@ -93,6 +93,7 @@ class JobPoller:
                     last_seen = self.client.monotonic()
                 elif self.client.monotonic() - last_seen > self.settle:
                     return
+            # Jobs that were submitted together must not be polled together for ever.
             await self.client.pause(delay * (1 + self.client.backoff.jitter() / 4))
 
     async def _handle_failed_poll(self, error: ConvertApiError, failures: int) -> None:

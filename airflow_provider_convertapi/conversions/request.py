@@ -222,6 +222,7 @@ class ConversionRequest:
             "inputs": [[file.parameter, *identity(file.input)] for file in self.inputs],
             "from": self.source_format,
             "to": self.target_format,
+            # `Timeout` as the user gave it, not as it is sent: a later attempt's is longer.
             "parameters": dict(self.parameters)
             | ({"Timeout": self.service_timeout} if self.service_timeout else {}),
         }

@@ -83,6 +83,7 @@ class Session:
     @property
     def client(self) -> Client:
         """The client of this thread if it has one, else the task's own."""
+        # `requests` does not say that threads may share a session.
         own: Client | None = getattr(self._threads, "client", None)
         if own is not None:
             return own

@@ -46,6 +46,8 @@ _OURS = {
 _FORMAT = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 _SECONDS = re.compile(r"[0-9]{1,9}")
 _LONGEST_NAME = 200
+"""Characters that `FileName` may have (ConvertAPI's OpenAPI document).  The service would refuse a
+longer one, too, but may bill that."""
 
 
 def wrong(name: str, complaint: str) -> ParameterError:
@@ -64,6 +66,7 @@ def plain_text(name: str, value: object) -> str:
         text = str(text) if hasattr(text, "protocol") else text
     if not isinstance(text, str):
         raise wrong(name, f"{is_a(value)}; it must be text")
+    # Jinja renders None, such as a result that another task did not push, to this text.
     if not text.strip() or text.strip() == "None":
         raise wrong(name, "is empty; if it is templated, see what the template rendered to")
     return text.strip()
