@@ -126,6 +126,7 @@ def _of_check(
         paths = [Path(place, str(number), name) for number, name in enumerate(names)]
         for path, (_, original) in zip(paths, staged, strict=True):
             path.parent.mkdir(exist_ok=True)
+            # Links, because a copy of a large result would need its space once more.
             path.symlink_to(original.absolute())
         try:
             verdict = check(StagedResults(paths, sources))

@@ -143,6 +143,7 @@ class Chain:
             for number in range(1, self._length + 1):
                 steps = self._step(number, waiting)
                 with self._naming_step(number):
+                    # All are submitted before one is waited for, so that they run side by side.
                     for step in steps:
                         step.begin()
                     if defers and any(step.is_under_way for step in steps):

@@ -79,6 +79,8 @@ def check_conversion(
     sources: Sequence[Input] = uris
     files: Mapping[str, Input] = settings.files
     if find_inputs:
+        # Inputs of up to `INLINE_LIMIT` bytes are read anyway, to be sent.  Known by their content,
+        # they keep their job ids, and are not paid again, if only their time has changed.
         sources = [_find_source_file(uri) for uri in uris]
         files = find_files(settings.files, hash_limit=INLINE_LIMIT)
     groups = _groups(settings, uris, sources)
@@ -89,6 +91,7 @@ def check_conversion(
             origins, settings.to_format, arguments.parameters or {}, steps_given(settings.steps)
         )
     inputs = [uri for request in requests for uri in request.input_uris] + settings.step_files
+    # The names in a directory come from the service: publication checks them.
     if not destination.is_directory:
         destination.check_not_input([destination.uri], inputs)
         _check_extension(destination, requests[0], settings)

@@ -70,6 +70,7 @@ class Target:
             if self._replaces or place.is_ours(uri):
                 continue
             found = place.state(uri)
+            # Its own output, which an earlier try has published, is not in the way.
             is_taken = found is not None and not found.bears(self.stamp(uri))
             if is_taken or place.is_lost_link(uri):
                 raise OutputExistsError(
