@@ -58,8 +58,20 @@ class Permit(Protocol):
         ...
 
 
-class Unlimited(Permit):
-    """The permit of a single conversion, which has no limits: its methods do nothing."""
+class Unlimited:
+    """The permit of a single conversion, which has no limits."""
+
+    def acquire(self) -> None:
+        """Do nothing."""
+
+    def release(self) -> None:
+        """Do nothing."""
+
+    def reserve(self) -> None:
+        """Do nothing."""
+
+    def found(self, *, is_running: bool) -> None:
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
