@@ -90,7 +90,7 @@ def describe(converter: Converter, origin: str) -> list[str]:
 
 
 def _head(converter: Converter) -> Iterator[str]:
-    yield f"{converter.name}"
+    yield converter.name
     if converter.takes_nothing:
         yield "  takes   no file: source=None"
     elif converter.takes_url:
@@ -254,6 +254,7 @@ def _differing(old: Converter, new: Converter) -> Iterator[str]:
 def _write(path: Path, text: bytes) -> None:
     """Write a file whole, because DAG files may be parsed meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same directory, because a file is replaced in one step only within a file system.
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as part:
         part.write(text)
     os.chmod(part.name, 0o644)  # noqa: PTH101 - every worker reads it, and nothing in it is secret

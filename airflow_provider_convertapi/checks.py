@@ -265,5 +265,6 @@ def _texts_of_pages(path: Path) -> Iterator[str]:
         for page in document:
             text = page.get_textpage()
             yield text.get_text_bounded()
+            # Not left to the garbage collector: a PDF of any length needs the memory of one page.
             text.close()
             page.close()

@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.clock import SYSTEM_CLOCK
 from airflow_provider_convertapi.errors import ConvertApiError
@@ -84,7 +84,7 @@ def _say(text: str) -> None:
 def _settings(conn_id: str) -> ConnectionSettings:
     from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook  # noqa: PLC0415 - imports Airflow
 
-    return cast("ConnectionSettings", ConvertApiHook(conn_id).open_session().settings)
+    return ConvertApiHook(conn_id).open_session().settings
 
 
 def _new_check(conn_id: str, allowed: int, nonce: str = "") -> Check:

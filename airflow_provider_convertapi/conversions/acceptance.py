@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 REFUSED = f"{OWN_DIRECTORY}/refused/"
 """Where refused results are kept, beside the outputs."""
 
+_SHOWN = 3
+
 
 class StagedResults(list[Path]):
     """The staged local files of one conversion, which a user's check gets.
@@ -121,9 +123,12 @@ def _of_check(
     """Return why the user's check refuses the results; None if it accepts them."""
     # Under their final names, because many libraries tell a format by the extension.
     with tempfile.TemporaryDirectory(prefix="airflow-provider-convertapi-check-") as place:
-        paths = [Path(place, *_parts(number, uri)) for number, (uri, _) in enumerate(staged)]
+        names = [safe_name(uri.rpartition("/")[2]) for uri, _ in staged]
+        # A directory for each, because two may have the same name.
+        paths = [Path(place, str(number), name) for number, name in enumerate(names)]
         for path, (_, original) in zip(paths, staged, strict=True):
             path.parent.mkdir(exist_ok=True)
+            # Links, because a copy of a large result would need its space once more.
             path.symlink_to(original.absolute())
         try:
             verdict = check(StagedResults(paths, sources))
@@ -131,6 +136,7 @@ def _of_check(
             is_refused = bool(verdict == False)  # noqa: E712 - as above
         except ResultCheckError as error:
             return str(error) or "result_check gave no reason"
+        # A check that calls `sys.exit` must not end the task: in direct mode a retry pays again.
         except (Exception, SystemExit) as error:
             said = redaction.shown(f"{type(error).__name__}: {error}")
             raise _BrokenCheckError(f"result_check raised {said}") from error
@@ -152,11 +158,6 @@ def _unchanged(paths: Sequence[Path]) -> Iterator[None]:
     for path, digest in zip(paths, before, strict=True):
         if not path.is_file() or digest_of_path(path) != digest:
             raise _BrokenCheckError("result_check changed a result, which it may only read")
-
-
-def _parts(number: int, uri: str) -> tuple[str, str]:
-    """Return a separate directory for each result, and its file name."""
-    return str(number), safe_name(uri.rpartition("/")[2])
 
 
 def _refuse(
@@ -204,6 +205,3 @@ def _keep(destination: Destination, staged: Sequence[tuple[str, Path]]) -> tuple
     return uris, f"for a look it is kept at {', '.join(map(shown, uris[:_SHOWN]))}" + (
         f" and {len(uris) - _SHOWN} more" if len(uris) > _SHOWN else ""
     )
-
-
-_SHOWN = 3

@@ -66,8 +66,10 @@ async def cancel_jobs(
             await client.call(endpoint)
 
     try:
-        # Airflow ends `on_kill` after a while, without a log line that says what was left.
+        # Airflow ends `on_kill` after 30 s, or [triggerer] on_kill_timeout, without a log line that
+        # says what was left: airflow/jobs/triggerer_job_runner.py
         async with asyncio.timeout(seconds):
+            # One job that cannot be deleted must not keep the others from being deleted.
             found = await asyncio.gather(*(one(*job) for job in jobs), return_exceptions=True)
     except TimeoutError:
         log.warning(_NOT_CANCELLED, f"There was not enough time ({seconds:g} s).")

@@ -143,7 +143,10 @@ class Chain:
             for number in range(1, self._length + 1):
                 steps = self._step(number, waiting)
                 with self._naming_step(number):
-                    if self._begin(steps) and defers:
+                    # All are submitted before one is waited for, so that they run side by side.
+                    for step in steps:
+                        step.begin()
+                    if defers and any(step.is_under_way for step in steps):
                         return self.refs
                     for step in steps:
                         self._finish(step)
@@ -174,6 +177,8 @@ class Chain:
     ) -> list[StepJob]:
         made = []
         for request, seed in self._asked(number, outputs):
+            # A seed that is made now could be another one: since the job was submitted, the source
+            # may have been written or removed.
             if known:
                 ids = JobIds(self.session.key, known[0].derivation)
             else:
@@ -220,12 +225,6 @@ class Chain:
         # derives the same ids, even if the service has forgotten the files.
         later = later_requests(self.conversion, number, outputs, self.stored)
         return [(request, seed | common) for request, seed in later]
-
-    def _begin(self, steps: Sequence[StepJob]) -> bool:
-        """Begin the jobs of a step; tell whether any of them runs and is new to the caller."""
-        for step in steps:
-            step.begin()
-        return any(step.is_under_way for step in steps)
 
     def _finish(self, step: StepJob) -> None:
         try:
@@ -287,6 +286,8 @@ class Chain:
         if not all(step.conversion for step in last):
             return None
         made = self._made()
+        # A result that is still there is fetched again, which is free: an earlier try may have died
+        # while it published, and an output of the same size proves nothing.
         if can_be_fetched(last[0].job, made):
             self.session.count_decision("already_succeeded")
             self.log.info(
@@ -300,6 +301,7 @@ class Chain:
             return None
         self.session.count_decision("already_succeeded")
         self.log.info("Reused, no charge: this was converted before.")
+        # The earlier try may have died before it had deleted all of them.
         self._discard_all()
         return self._result(outputs)
 
@@ -315,6 +317,9 @@ class Chain:
         """Publish the results of the last step, and delete the chain's documents at the service."""
         target, what = self._target, self._steps[-1][0].job.request.describe()
         outputs, digests = collect(self.session, target, self._made(), what, self.log)
+        # Only after publication: until then these are the only copies of a paid result.  The jobs'
+        # records stay: if this process dies before Airflow knows that the task has succeeded, they
+        # show the next try that the conversion is paid.
         self._discard_all()
         return self._result(outputs, digests)
 

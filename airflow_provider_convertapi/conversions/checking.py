@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.api.converters import catalogue, current_name, extension_of
+from airflow_provider_convertapi.api.converters import catalogue, extension_of
 from airflow_provider_convertapi.api.parameters import is_a
 from airflow_provider_convertapi.configuration import load_catalogue
 from airflow_provider_convertapi.conversions.acceptance import Acceptance
@@ -32,6 +32,7 @@ from airflow_provider_convertapi.conversions.request import (
     uri_of,
 )
 from airflow_provider_convertapi.conversions.signatures import are_different
+from airflow_provider_convertapi.conversions.steps import result_format
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.conversions.values import (
     OPTIONS,
@@ -77,10 +78,11 @@ def check_conversion(
     uris = _uris(arguments.source, settings)
     destination = Destination.parse(plain_text("destination", arguments.destination))
     sources: Sequence[Input] = uris
-    if find_inputs:
-        sources = [_find_source_file(uri) for uri in uris]
     files: Mapping[str, Input] = settings.files
     if find_inputs:
+        # Inputs of up to `INLINE_LIMIT` bytes are read anyway, to be sent.  Known by their content,
+        # they keep their job ids, and are not paid again, if only their time has changed.
+        sources = [_find_source_file(uri) for uri in uris]
         files = find_files(settings.files, hash_limit=INLINE_LIMIT)
     groups = _groups(settings, uris, sources)
     requests = [request_for(settings, group, files) for group in groups]
@@ -90,6 +92,7 @@ def check_conversion(
             origins, settings.to_format, arguments.parameters or {}, steps_given(settings.steps)
         )
     inputs = [uri for request in requests for uri in request.input_uris] + settings.step_files
+    # The names in a directory come from the service: publication checks them.
     if not destination.is_directory:
         destination.check_not_input([destination.uri], inputs)
         _check_extension(destination, requests[0], settings)
@@ -142,10 +145,7 @@ def steps_given(steps: Sequence[Step]) -> list[dict[str, Any]]:
             "to_format": step.to_format,
             "parameters": {
                 **step.parameters,
-                **{
-                    name: file.uri if isinstance(file, Source) else file
-                    for name, file in step.files.items()
-                },
+                **{name: uri_of(file) for name, file in step.files.items()},
             },
         }
         for step in steps
@@ -156,24 +156,13 @@ def _check_extension(
     destination: Destination, request: ConversionRequest, settings: CheckedSettings
 ) -> None:
     """Raise `ParameterError` if the result cannot have the format that its file name claims."""
-    claimed, made = extension_of(destination.uri), _result_format(request, settings)
+    claimed, made = extension_of(destination.uri), result_format(request, settings.steps)
     if are_different(claimed, made):
         raise wrong(
             "destination",
             f"is {shown(destination.uri)}, but the result is {made.upper()}: name it *.{made}, or "
             "end destination with '/' for a directory",
         )
-
-
-def _result_format(request: ConversionRequest, settings: CheckedSettings) -> str:
-    """Return the extension of the last step's results, as far as it is known."""
-    made, given = request.source_format, {**settings.plain}
-    for step, target in zip((None, *settings.steps), settings.to_formats, strict=True):
-        origin = (step and step.from_format) or made
-        given = {**step.parameters} if step else given
-        converter = catalogue().find(origin, target)
-        made = (converter and converter.result_format(current_name(origin), given)) or target
-    return made
 
 
 def _source_identity(item: object) -> list[str]:
@@ -202,7 +191,7 @@ def request_for(
 
     :param files: the file parameters, by name.
     """
-    uris = [source.uri if isinstance(source, Source) else source for source in sources]
+    uris = [uri_of(source) for source in sources]
     origin = source_format(settings.from_format, _formats(settings, uris), settings.to_format)
     inputs = _source_files(sources, origin, settings.to_format)
     inputs += [InputFile(name, name, file) for name, file in files.items()]
@@ -224,7 +213,7 @@ def acceptance_of(settings: CheckedSettings, requests: Sequence[ConversionReques
     check = settings.result_check
     documents = [item for request in requests for item in request.documents]
     uris = [uri_of(item) for item in documents]
-    origin, made = requests[0].source_format, _result_format(requests[0], settings)
+    origin, made = requests[0].source_format, result_format(requests[0], settings.steps)
     unfit = getattr(check, "unfit_for", None)
     if unfit and (complaint := unfit(uris, origin, made)):
         raise wrong("result_check", complaint)

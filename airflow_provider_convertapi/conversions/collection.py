@@ -52,6 +52,7 @@ class ResultGoneError(Exception):
 
 def can_be_fetched(job: Job, conversion: Conversion) -> bool:
     """Tell whether every result is still at the service."""
+    # The job's record does not tell that: it may outlive the documents, which we delete ourselves.
     return all(
         job.client.call(find_file(file.file_id), until=job.deadline) is not None
         for file in conversion.files

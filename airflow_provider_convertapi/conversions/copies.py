@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.conversions.result import paid_but_blocked
@@ -52,10 +53,11 @@ def find_published(derivation: str, target: Target, made: Conversion) -> list[st
     """
     if (outputs := target.published(made.files)) is not None:
         return outputs
+    # A copy of the list, because the lock must not be held while files are copied.
     with _lock:
         known = list(_places.get(derivation, ()))
     for place in known:
-        uris = target.at(place).published(made.files)
+        uris = replace(target, destination=place).published(made.files)
         if uris is None:
             continue
         try:

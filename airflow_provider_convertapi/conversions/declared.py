@@ -148,7 +148,8 @@ def is_known(value: Any) -> bool:
     if isinstance(value, list | tuple | AbstractSet):
         return all(map(is_known, value))
     is_deferred = any(hasattr(value, name) for name in _DEFERRED) and not hasattr(value, "protocol")
-    # `ArgNotSet` stands for arguments that `.expand` and decorators fill in later.
+    # `ArgNotSet` stands for arguments that `.expand` and decorators fill in later.  Its module is
+    # another one in Airflow 2 and 3, so it is told by its name.
     return not is_deferred and type(value).__name__ != "ArgNotSet"
 
 

@@ -7,7 +7,7 @@ that an earlier version has stored must still be read.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 from airflow_provider_convertapi.api.ids import MAX_ATTEMPTS
 from airflow_provider_convertapi.api.wire import whole_number
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 Status = Literal["answered", "timeout", "error"]
-STATUSES: tuple[Status, ...] = ("answered", "timeout", "error")
 
 
 class JobRef(NamedTuple):
     """A job that the service has.
 
     It is serialized as a plain list: with field names, 500 of them would exceed the 64 KiB that
-    MySQL has for the arguments of a trigger.
+    MySQL has for the arguments of a trigger (`encrypted_kwargs` in airflow/models/trigger.py).
 
     :param derivation: the conversion's ids are derived from this and the key; it opens nothing
         without the key.
@@ -112,7 +111,7 @@ class JobEvent:
         status = event["status"]
         jobs = tuple(JobRef.from_list(entry) for entry in event["jobs"])
         answered = tuple(bool(flag) for flag in event["answered"])
-        if status not in STATUSES or not len(jobs) == len(answered):
+        if status not in get_args(Status) or not len(jobs) == len(answered):
             raise ValueError
         if len(jobs) != expected if expected is not None else not jobs:
             raise ValueError

@@ -135,7 +135,7 @@ class DirectConversion:
         """Convert and publish."""
         self._check_not_refused()
         timeout = self.request.timeout_for(int(self._note.has_timed_out(self.client)))
-        request = self._endpoint(timeout)
+        request = convert_directly(*self.request.pair, timeout, self.request.fields(timeout))
         seconds = self.request.timeout if self.seconds is None else self.seconds
         deadline = self.client.monotonic() + seconds
         throttled = unsent = 0
@@ -184,10 +184,6 @@ class DirectConversion:
         cannot_be_longer = self.request.cannot_be_longer(verdict, timeout)
         return cannot_be_longer or self._note.is_second(verdict, self.client)
 
-    def _endpoint(self, timeout: int) -> Endpoint[None]:
-        request = self.request
-        return convert_directly(*request.pair, timeout, request.fields(timeout))
-
     def _recheck(self) -> None:
         """Wait for the permit, then check once more, right before paying, that it may convert."""
         self._is_sent = False
@@ -196,15 +192,20 @@ class DirectConversion:
         self.settings.permit.reserve()
         self.conversion.target.check()
         self.request.check_unchanged()
+        # Before the first byte, not after it: Airflow may end the task between the two, and what
+        # may have left may be billed.
         self._is_sent = True
 
     def _exchange(self, request: Endpoint[None]) -> ConversionResult:
         marks = self.session.task.marks
         with self._errors_are_final(), self.conversion.target.publication(marks) as publication:
+            # On a connection that the service has closed meanwhile, the request would count as sent
+            # and its answer as lost, although nothing was paid.
             with self.client.stream(request, fresh=True, before=self._recheck) as (head, blocks):
                 results = _Results(self.conversion.target.destination, publication)
                 self.cost = 1  # a 2xx is billed; the parts of the answer name the exact cost
                 self._read(results, head, blocks)
+            # For an answer without a length, which `_watched` cannot tell the end of.
             self.settings.permit.release()
             self._accept(publication, results)
             outputs = self._publish(publication)
@@ -218,6 +219,8 @@ class DirectConversion:
             yield
         except ConvertApiError:
             raise
+        # Not an `Exception`, so the last clause does not catch it: `AirflowTaskTimeout` in
+        # airflow/sdk/exceptions.py, and in airflow/exceptions.py of Airflow 2.
         except self.session.time_is_up as error:
             if not self._is_sent:
                 raise
@@ -240,6 +243,7 @@ class DirectConversion:
         except ParameterError as error:
             raise paid_but_unnamed(error, max(results.cost, 1), is_stored=False) from None
         finally:
+            # An answer without any part, such as a proxy's page, does not tell that it was billed.
             self.cost, self._is_lost = max(results.cost, 1), not results.names
 
     def _accept(self, publication: Publication, results: _Results) -> None:

@@ -115,6 +115,8 @@ class StepJob:
         if self._is_barred:
             return False
         answers = (self._answers or {}).values()
+        # A transient verdict allows one further attempt.  There is none if that was made already,
+        # by a try whose job is still known or which was only noted, or if it would end like this.
         transient = sum(_is_transient_verdict(answer) for answer in answers)
         return (
             not verdict.transient
@@ -139,7 +141,8 @@ class StepJob:
 
     @property
     def _timeouts(self) -> int:
-        return sum(_is_timeout(answer.verdict) for answer in (self._answers or {}).values())
+        verdicts = [answer.verdict for answer in (self._answers or {}).values()]
+        return sum(verdict is not None and verdict.code == TIMEOUT_CODE for verdict in verdicts)
 
     @property
     def is_known(self) -> bool:
@@ -172,12 +175,12 @@ class StepJob:
             # An earlier attempt's results may be gone if the step before is converted again.
             self.check_fetchable()
         answers = self._answers or {}
-        if self._next_attempt is not None:  # for example, the service was too busy for its submit
-            self._submit(self._next_attempt)
-            self._count("terminal_resubmit" if self.attempt else "fresh_submit")
-        elif not answers:
-            self._submit(self._first_attempt)
-            self._count("terminal_resubmit" if self.attempt else "fresh_submit")
+        attempt = self._next_attempt  # there is one if the service was too busy for its submit
+        if attempt is None and not answers:
+            attempt = self._first_attempt
+        if attempt is not None:
+            self._submit(attempt)
+            self._count("terminal_resubmit" if attempt else "fresh_submit")
         elif not self.conversion:
             self._go_on_from(answers[self.attempt])
 
@@ -243,6 +246,8 @@ class StepJob:
             )
         self.before_paying()
         job.settings.permit.reserve()
+        # Noted before the submit: if that fails without a verdict, the next call of `begin` must
+        # use the same id, or the conversion could be paid under both.
         self.attempt = self._next_attempt = attempt
         # A timeout that answered a submit left no job: only the note tells of it.
         timeouts = self._timeouts + int(job.note.has_timed_out(job.client))
@@ -346,7 +351,3 @@ class StepJob:
 
 def _is_transient_verdict(answer: JobAnswer) -> bool:
     return answer.verdict is not None and answer.verdict.transient and not answer.unpaid
-
-
-def _is_timeout(verdict: ConvertApiError | None) -> bool:
-    return verdict is not None and verdict.code == TIMEOUT_CODE

@@ -6,6 +6,7 @@ This module may change from release to release.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Protocol
 
 from airflow_provider_convertapi.api.endpoints import JobAnswer, delete_job, get_job
@@ -71,15 +72,6 @@ class Unlimited:
 
     def found(self, *, is_running: bool) -> None:
         """Do nothing."""
-
-
-def poll_at_once(longest: float) -> Iterator[float]:
-    """Yield poll delays for a job that should have an answer already.
-
-    :param longest: the longest time in seconds between two polls.
-    """
-    yield 0.0
-    yield from poll_delays(longest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,7 +215,7 @@ class Job:
         age = max(self.client.clock() - submitted, 0.0)
         begun = last_seen = self.client.monotonic() - age
         refusals = _Refusals(self)
-        for delay in self._polls(poll_at_once if at_once else self.settings.delays):
+        for delay in self._polls(at_once=at_once):
             self.client.pause(delay)
             answer = self._poll(attempt, refusals)
             if answer is None:
@@ -243,8 +235,10 @@ class Job:
                 raise self._expired(now - begun)
         raise AssertionError  # the polls end with an error
 
-    def _polls(self, delays: Callable[[float], Iterator[float]]) -> Iterator[float]:
-        for delay in delays(self.request.settings.poll_interval):
+    def _polls(self, *, at_once: bool) -> Iterator[float]:
+        delays = poll_delays if at_once else self.settings.delays
+        first = [0.0] if at_once else []
+        for delay in chain(first, delays(self.request.settings.poll_interval)):
             if self.client.monotonic() + delay > self.deadline:
                 raise ConversionTimeoutError(
                     f"{self.request.describe()} did not end in time: timeout="
@@ -258,13 +252,11 @@ class Job:
         try:
             return self._ask(attempt, refusals)
         except ThrottledError as error:
-            self.client.pause(min(self.client.backoff.delay(1, error) or 0, self._left()))
+            left = max(self.deadline - self.client.monotonic(), 0)
+            self.client.pause(min(self.client.backoff.delay(1, error) or 0, left))
         except TransportError as error:
             self.log.warning("A poll had no answer; the job goes on. %s", error)
         return None
-
-    def _left(self) -> float:
-        return max(self.deadline - self.client.monotonic(), 0)
 
     def _expired(self, age: float) -> ResultExpiredError:
         return ResultExpiredError(

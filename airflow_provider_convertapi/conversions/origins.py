@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.api.converters import Converter
 
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
+# As in `storage.uris`.  That package is not imported here: it would slow the parsing of DAG files.
 _URL = re.compile(r"\s*https?://", re.IGNORECASE)
 _END_OF_TEMPLATE = re.compile(r".*(?:\}\}|%\}|#\})", re.DOTALL)
 

@@ -59,10 +59,11 @@ class JobPoller:
             if sum(answered) >= enough:
                 is_enough.set()
 
-        with suppress(TimeoutError):
+        with suppress(TimeoutError):  # the worker decides what a late job means
             async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(index)) for index in range(len(jobs))]
                 await is_enough.wait()
+                # The group would wait for the other jobs, which may run for hours.
                 for task in tasks:
                     task.cancel()
         return answered
@@ -93,6 +94,7 @@ class JobPoller:
                     last_seen = self.client.monotonic()
                 elif self.client.monotonic() - last_seen > self.settle:
                     return
+            # Jobs that were submitted together must not be polled together for ever.
             await self.client.pause(delay * (1 + self.client.backoff.jitter() / 4))
 
     async def _handle_failed_poll(self, error: ConvertApiError, failures: int) -> None:

@@ -222,6 +222,7 @@ class ConversionRequest:
             "inputs": [[file.parameter, *identity(file.input)] for file in self.inputs],
             "from": self.source_format,
             "to": self.target_format,
+            # `Timeout` as the user gave it, not as it is sent: a later attempt's is longer.
             "parameters": dict(self.parameters)
             | ({"Timeout": self.service_timeout} if self.service_timeout else {}),
         }
@@ -234,9 +235,9 @@ class ConversionRequest:
         asked = self.service_timeout or int(min(max(self.timeout, LEAST_TIMEOUT), MOST_TIMEOUT))
         return int(min(asked * 2**enlarged, MOST_TIMEOUT))
 
-    def cannot_be_longer(self, verdict: ConvertApiError | None, timeout: int) -> bool:
+    def cannot_be_longer(self, verdict: ConvertApiError, timeout: int) -> bool:
         """Tell whether it timed out although `timeout` is the longest that the service allows."""
-        return verdict is not None and verdict.code == TIMEOUT_CODE and timeout >= MOST_TIMEOUT
+        return verdict.code == TIMEOUT_CODE and timeout >= MOST_TIMEOUT
 
     def fields(
         self, timeout: int, uploaded: Mapping[str, str] | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.ids import JobIds, seed_text
@@ -105,7 +106,7 @@ def proceed(
         else:
             result = prepared.proceed(known, defers=defers)
     if not isinstance(result, list):
-        _count(session, conversion, result.charged, goes_on=False, has_result=True)
+        count_end(session.count, conversion.formats, result.charged, has_result=True, goes_on=False)
         _say(session, what, result)
     return result
 
@@ -129,17 +130,19 @@ def _telling_cost(
     session: Session, conversion: CheckedConversion, prepared: Chain | DirectConversion
 ) -> Iterator[None]:
     """Count a failed conversion, and add to its error what it has cost."""
+    count_failure = partial(count_end, session.count, conversion.formats, has_result=False)
     try:
         yield
     except ConvertApiError as error:
-        _count(session, conversion, prepared.charged, goes_on=error.job_goes_on)
+        count_failure(prepared.charged, goes_on=error.job_goes_on)
         if not prepared.cost or _states_cost(error, prepared):
             raise
         said = f"{error} {_spent(prepared, error)}"
+        # The text is the first of `args`, and the class's own fields are the others.
         raise type(error)(said, *error.args[1:]) from error.__cause__
     except BaseException as error:
         # An error of a store or of Airflow: a note keeps its class and text as they are.
-        _count(session, conversion, prepared.charged, goes_on=not prepared.ended_bill[0])
+        count_failure(prepared.charged, goes_on=not prepared.ended_bill[0])
         if prepared.cost:
             spent = _spent(prepared)
             error.add_note(spent)
@@ -151,17 +154,6 @@ def _states_cost(error: ConvertApiError, prepared: Chain | DirectConversion) -> 
     """Tell whether the text has the cost already: a transport error, or the only verdict."""
     is_lone = prepared.cost == prepared.charged == 1
     return isinstance(error, TransportError) or (is_lone and error.is_verdict)
-
-
-def _count(
-    session: Session,
-    conversion: CheckedConversion,
-    charged: int,
-    *,
-    goes_on: bool,
-    has_result: bool = False,
-) -> None:
-    count_end(session.count, conversion.formats, charged, has_result=has_result, goes_on=goes_on)
 
 
 def _spent(prepared: Chain | DirectConversion, error: ConvertApiError | None = None) -> str:

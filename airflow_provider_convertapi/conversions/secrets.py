@@ -27,7 +27,10 @@ _SECRET_NAMES = (
 _HIDDEN = "***"
 
 _GIVEN = "_BaseOperator__init_kwargs"
-"""Where Airflow keeps a constructor's arguments; older OpenLineage providers copy it, too."""
+"""Where Airflow keeps a constructor's arguments; older OpenLineage providers copy it, too.
+
+The name is private: airflow/sdk/bases/operator.py, airflow/models/baseoperator.py in Airflow 2.
+"""
 
 _SWITCHES = frozenset({"", "true", "false", "none", "null"})
 """Values such as that of `RespectOwnerPassword`, which are not secret."""
@@ -152,12 +155,10 @@ def _without_named(value: Any) -> Any:
         return [_without_named(inner) for inner in value]
     if not (secrets := list(_named(value))):
         return value
-    text = given = _text(value)
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, _HIDDEN)
+    given = _text(value)
     # Replacing a short secret could reveal it, and a secret may be spelled otherwise in the text.
     is_plain = all(len(secret) >= LEAST_MASKED and secret in given for secret in secrets)
-    return Concealed(text if is_plain else _HIDDEN, value)
+    return Concealed(without_secrets(given, secrets) if is_plain else _HIDDEN, value)
 
 
 def _concealed(value: Any) -> Any:
@@ -166,6 +167,7 @@ def _concealed(value: Any) -> Any:
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
     """Return a text from outside, such as the service's, without the secrets that it repeats."""
+    # The longest first: one that is a part of another would leave the other's rest visible.
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= LEAST_MASKED:
             text = text.replace(secret, _HIDDEN)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_convertapi.api.ids import key_check, request_digest
 from airflow_provider_convertapi.errors import (
@@ -24,32 +24,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.client import Client
     from airflow_provider_convertapi.clock import Clock
+    from airflow_provider_convertapi.connection import ConnectionSettings
     from airflow_provider_convertapi.conversions.task import TaskTry
     from airflow_provider_convertapi.metrics import Count, Decision
-
-
-class TaskSettings(Protocol):
-    """The settings of a connection that a conversion needs, for its ids and for the balance."""
-
-    @property
-    def id_key(self) -> str:
-        """The secret that keys the ids."""
-        ...
-
-    @property
-    def master_token(self) -> str | None:
-        """The secret that gives access to the account; None if there is none."""
-        ...
-
-    @property
-    def namespace(self) -> str:
-        """Part of every id."""
-        ...
-
-    @property
-    def is_geo_routed(self) -> bool:
-        """Whether the host is the worldwide one, whose regions perhaps do not share ids."""
-        ...
 
 
 @dataclass(slots=True)
@@ -72,7 +49,7 @@ class Session:
     """
 
     conn_id: str
-    read_settings: Callable[[], TaskSettings] = field(repr=False)
+    read_settings: Callable[[], ConnectionSettings] = field(repr=False)
     task: TaskTry
     settle: float
     clock: Clock
@@ -90,12 +67,12 @@ class Session:
     bill: Callable[[], tuple[int, int]] | None = field(default=None, init=False, repr=False)
     """Returns the cost of the conversion or batch so far, and the part that this try paid; None
     until it has begun."""
-    _settings: TaskSettings | None = field(default=None, init=False, repr=False)
+    _settings: ConnectionSettings | None = field(default=None, init=False, repr=False)
     _client: Client | None = field(default=None, init=False, repr=False)
     _threads: threading.local = field(default_factory=threading.local, init=False, repr=False)
 
     @property
-    def settings(self) -> TaskSettings:
+    def settings(self) -> ConnectionSettings:
         """The connection's settings, read when they are first needed."""
         if self._settings is None:
             self._settings = self.read_settings()
@@ -109,6 +86,7 @@ class Session:
     @property
     def client(self) -> Client:
         """The client of this thread if it has one, else the task's own."""
+        # `requests` does not say that threads may share a session.
         own: Client | None = getattr(self._threads, "client", None)
         if own is not None:
             return own

@@ -147,6 +147,7 @@ def _begins(head: bytes, claimed: str) -> bool:
 
 def _is_text_of(head: bytes, claimed: str) -> bool:
     text = _plain(head)
+    # Without the last of the kinds, RTF, which is text.
     if b"\0" in text or any(head.startswith(beginning) for beginning, _ in _KINDS[:-1]):
         return False
     if claimed == "json":

@@ -11,7 +11,7 @@ from airflow_provider_convertapi.api.converters import catalogue, current_name
 from airflow_provider_convertapi.conversions.request import ConversionRequest, InputFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from airflow_provider_convertapi.conversions.durable import StepOutput
     from airflow_provider_convertapi.conversions.request import CheckedConversion, Step
@@ -32,7 +32,9 @@ def later_requests(
     :param stored: ids of file parameters that are at the service, by `Step.key_of`.
     """
     step = conversion.steps[number - 2]
-    origin = step.from_format or _format_before(conversion, number)
+    origin = step.from_format or result_format(
+        conversion.requests[0], conversion.steps[: number - 2]
+    )
     converter = catalogue().find(origin, step.to_format)
     if converter and converter.takes_several:
         names = [f"Files[{index}]" for index in range(len(outputs))]
@@ -52,32 +54,33 @@ def converters_of(
     :param origin: the first step's source format; ``*`` if each file has its own.
     :param target: its target; `parameters` its converter's parameters.
     """
-    names = []
-    each = [(origin, target, parameters)]
-    each += [(step.from_format or "", step.to_format, step.parameters) for step in steps]
-    made = origin
-    for given, to_format, own in each:
-        before = given or made
-        converter = catalogue().find(before, to_format)
-        known = (converter.source, converter.target) if converter else (before, to_format)
-        names.append("/to/".join(known))
-        made = _format_made(before, to_format, own)
-    return names
+    return [name for name, _ in _converters(origin, target, parameters, steps)]
 
 
-def _format_before(conversion: CheckedConversion, number: int) -> str:
-    """Return the format of the results of the step before."""
-    first = conversion.requests[0]
-    made = _format_made(first.source_format, first.target_format, first.parameters)
-    for step in conversion.steps[: number - 2]:
-        made = _format_made(step.from_format or made, step.to_format, step.parameters)
+def result_format(request: ConversionRequest, steps: Sequence[Step]) -> str:
+    """Return the format of the results after these steps, as far as it is known.
+
+    :param request: the first step's.
+    :param steps: the further ones.
+    """
+    first = request.source_format, request.target_format, request.parameters
+    *_, (_, made) = _converters(*first, steps)
     return made
 
 
-def _format_made(origin: str, target: str, parameters: Mapping[str, str]) -> str:
-    converter = catalogue().find(origin, target)
-    made = converter and converter.result_format(current_name(origin), parameters)
-    return made or target
+def _converters(
+    origin: str, target: str, parameters: Mapping[str, str], steps: Sequence[Step]
+) -> Iterator[tuple[str, str]]:
+    """Yield the converter of each step, as ConvertAPI names it, and the format that it makes."""
+    made = origin
+    each: list[tuple[str | None, str, Mapping[str, str]]] = [(None, target, parameters)]
+    each += [(step.from_format, step.to_format, step.parameters) for step in steps]
+    for given, to_format, own in each:
+        before = given or made
+        found = catalogue().find(before, to_format)
+        pair = (found.source, found.target) if found else (before, to_format)
+        made = (found and found.result_format(current_name(before), own)) or to_format
+        yield "/to/".join(pair), made
 
 
 def _request(

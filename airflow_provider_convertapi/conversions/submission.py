@@ -80,6 +80,8 @@ class Submission:
             try:
                 job.client.send(endpoint)
             except ThrottledError as error:
+                # A busy service asks for the same request again, and has not begun to convert:
+                # https://docs.convertapi.com/docs/throttle-and-fallback
                 self._wait_out(error)
             except ConvertApiError as error:
                 if error.is_refusal:
@@ -99,6 +101,7 @@ class Submission:
                         raise
             else:
                 return
+            # Each way to the next submit waits, and the source may have been written meanwhile.
             request.check_unchanged()
 
     def _is_known(self, *, after_lost_answer: bool) -> bool:

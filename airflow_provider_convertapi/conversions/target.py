@@ -49,10 +49,6 @@ class Target:
         """Return the target of the conversion that has these ids."""
         return replace(self, stamp=ids.stamp)
 
-    def at(self, destination: Destination) -> Target:
-        """Return a target of the same conversion at another destination."""
-        return replace(self, destination=destination)
-
     @property
     def _replaces(self) -> bool:
         # The service chooses the names in a directory, and two sources may get the same name.
@@ -74,6 +70,7 @@ class Target:
             if self._replaces or place.is_ours(uri):
                 continue
             found = place.state(uri)
+            # Its own output, which an earlier try has published, is not in the way.
             is_taken = found is not None and not found.bears(self.stamp(uri))
             if is_taken or place.is_lost_link(uri):
                 raise OutputExistsError(

@@ -55,8 +55,9 @@ class TaskTry:
         task = context.get("task") or getattr(ti, "task", None)
         limit = getattr(task, "execution_timeout", None)
         max_tries = getattr(ti, "max_tries", 0)
-        # Clearing a task sets its `max_tries` to the tries so far plus `retries`: the first try
-        # after that is `max_tries` - `retries` + 1.
+        # Clearing a task sets its `max_tries` to the tries so far plus `retries`, so that the first
+        # try after that is `max_tries` - `retries` + 1: `clear_task_instances` in
+        # airflow/models/taskinstance.py
         return cls(
             dag_id=ti.dag_id,
             run_id=ti.run_id,
@@ -64,6 +65,7 @@ class TaskTry:
             map_index=ti.map_index,
             number=max(ti.try_number, 1),
             first_number=max(max_tries - (getattr(task, "retries", None) or 0) + 1, 1),
+            # Only Airflow 3 tells: airflow/sdk/execution_time/task_runner.py
             is_again=bool(context.get("task_reschedule_count")),
             is_last=ti.try_number > max_tries,
             started=ti.start_date.timestamp() if isinstance(ti.start_date, datetime) else now,
@@ -107,8 +109,5 @@ class TaskTry:
         if self.random:
             return [secrets.token_hex(4)]
         numbers = range(self.number, max(self.number - _TRIES_CLEANED, 0), -1)
-        return [_mark(seed_text({"names": self.names, "try": number})) for number in numbers]
-
-
-def _mark(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+        texts = [seed_text({"names": self.names, "try": number}) for number in numbers]
+        return [hashlib.sha256(text.encode()).hexdigest()[:8] for text in texts]

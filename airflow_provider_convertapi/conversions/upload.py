@@ -46,6 +46,7 @@ def store(
         try:
             kept = client.send(upload(source, file_id))
         except (ThrottledError, TransportError, UnexpectedAnswerError, ParameterError) as error:
+            # A file that grows or shrinks breaks its own upload off: no other upload would help.
             check_unchanged(source)
             if _is_stored(client, file_id, source.size, until):
                 return
@@ -77,5 +78,7 @@ def _delay(client: Client, failures: int, error: ConvertApiError) -> float | Non
 
 
 def _is_stored(client: Client, file_id: str, size: int, until: float | None) -> bool:
+    # The size is enough: the id is derived from the file's fingerprint, so that only this file,
+    # whole or in part, can be stored under it.
     found = client.call(find_file(file_id), until=until)
     return found is not None and found.size == size

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from airflow_provider_convertapi.api.converters import is_file_parameter
 from airflow_provider_convertapi.api.parameters import did_you_mean, in_message, is_a
-from airflow_provider_convertapi.conversions.arguments import ReportFormat
+from airflow_provider_convertapi.conversions.arguments import OnQuota, ReportFormat
 from airflow_provider_convertapi.errors import ParameterError
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ _OURS = {
 _FORMAT = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 _SECONDS = re.compile(r"[0-9]{1,9}")
 _LONGEST_NAME = 200
+"""Characters that `FileName` may have (ConvertAPI's OpenAPI document).  The service would refuse a
+longer one, too, but may bill that."""
 
 _TEXT_OF = {
     # Of strings, of paths such as `PosixPath('a')`, of lists, or empty.  Globs such as `[abc]` and
@@ -71,6 +74,7 @@ def plain_text(name: str, value: object) -> str:
         text = str(text) if hasattr(text, "protocol") else text
     if not isinstance(text, str):
         raise wrong(name, f"{is_a(value)}; it must be text")
+    # Jinja renders None, such as a result that another task did not push, to this text.
     if not text.strip() or text.strip() == "None":
         raise wrong(name, "is empty; if it is templated, see what the template rendered to")
     return text.strip()
@@ -147,8 +151,8 @@ def seconds(name: str, value: object, least: float | None = None) -> float:
     """
     bound = "above 0" if least is None else f"of at least {least:g}"
     number = value.total_seconds() if isinstance(value, timedelta) else to_number(value)
-    is_finite = number is not None and number - number == 0
-    if number is None or not is_finite or (number <= 0 if least is None else number < least):
+    is_enough = number is not None and (number > 0 if least is None else number >= least)
+    if number is None or not is_enough or not math.isfinite(number):
         raise wrong(name, f"is {in_message(value)}; it must be a number of seconds {bound}")
     return number
 
@@ -175,8 +179,7 @@ def whole(
     if value is None and optional:
         return None
     number = to_number(value)
-    # `number - number` is 0 neither for infinity nor for NaN.
-    is_whole = number is not None and number - number == 0 and number == int(number)
+    is_whole = number is not None and number.is_integer()
     if number is None or not is_whole or number < least or (most is not None and number > most):
         bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise wrong(name, f"is {in_message(value)}; it must be a whole number {bounds}")
@@ -256,9 +259,6 @@ def key_text(value: object) -> str | None:
     raise wrong("conversion_key", f"{is_a(value)}; it must be text")
 
 
-ON_QUOTA = ("fail", "raise")
-
-
 class Options:
     """The arguments that can be checked alone.
 
@@ -283,7 +283,7 @@ OPTIONS_OF_ONE: Mapping[str, Callable[[Any], Any]] = {
     "overwrite": partial(flag, "overwrite", optional=True),
     "conversion_key": key_text,
     "result_check": partial(check_of_results, "result_check"),
-    "on_quota_exhausted": partial(choice, "on_quota_exhausted", choices=ON_QUOTA),
+    "on_quota_exhausted": partial(choice, "on_quota_exhausted", choices=get_args(OnQuota)),
     "convertapi_conn_id": partial(plain_text, "convertapi_conn_id"),
     "deferrable": partial(flag, "deferrable"),
     "cancel_on_kill": partial(flag, "cancel_on_kill"),

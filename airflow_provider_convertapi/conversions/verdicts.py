@@ -51,7 +51,7 @@ class VerdictNote:
 
     def has_timed_out(self, client: Client) -> bool:
         """Tell whether an earlier attempt took longer than the service's `Timeout`."""
-        with suppress(ConvertApiError):
+        with suppress(ConvertApiError):  # it only makes the next `Timeout` longer
             return self.is_timeout or (self.may_exist and self._code(client) == TIMEOUT_CODE)
         return False
 
@@ -64,6 +64,7 @@ class VerdictNote:
                 return True
             client.call(upload(_OneByte(f"code-{verdict.code}.txt"), _file_id(self.ids)))
         except ConvertApiError:
+            # There may be a note that cannot be read: better to end than to pay a third time.
             return self.may_exist
         return False
 
@@ -75,6 +76,7 @@ class VerdictNote:
 
     def is_of_refusal(self, client: Client) -> bool:
         """Tell whether an earlier try noted that the result was refused."""
+        # Errors are not suppressed here: without an answer the conversion could be paid once more.
         return self.may_exist and self._name(client) == _REFUSED
 
     def forget(self, client: Client) -> None:

@@ -14,7 +14,6 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
@@ -23,6 +22,7 @@ from airflow_provider_convertapi.api.aclient import AsyncClient
 from airflow_provider_convertapi.api.client import Client
 from airflow_provider_convertapi.api.ids import JobIds
 from airflow_provider_convertapi.clock import SYSTEM_CLOCK
+from airflow_provider_convertapi.connection import ConnectionSettings
 from airflow_provider_convertapi.conversions.deferral import JobEvent
 from airflow_provider_convertapi.conversions.polling import JobPoller
 from airflow_provider_convertapi.conversions.running import prepare, proceed, run
@@ -69,9 +69,7 @@ class Worker:
         """Open the session of a try of the one task, or of an instance that it is mapped to."""
         return Session(
             conn_id="converter",
-            read_settings=lambda: SimpleNamespace(
-                id_key=self.token, namespace="", is_geo_routed=False
-            ),
+            read_settings=self._settings,
             task=TaskTry(
                 dag_id="d",
                 run_id="r",
@@ -85,6 +83,21 @@ class Worker:
             log=LOG,
             new_client=self._new_client,
             stop=self.stopped.set,
+        )
+
+    def _settings(self) -> ConnectionSettings:
+        return ConnectionSettings(
+            conn_id="converter",
+            base_url=self.url,
+            kid=None,
+            auth="api_token",
+            jwt_lifetime=3600,
+            client_ip=None,
+            http_timeout=60,
+            namespace="",
+            api_token=self.token,
+            master_token=None,
+            job_secret=None,
         )
 
     def _new_client(self) -> Client:
