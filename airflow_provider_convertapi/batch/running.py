@@ -335,7 +335,6 @@ class BatchRun:
             name, said = type(error).__name__, str(error)
             self.summary.add_failure(shown(task.item.uri), name, said, charged)
             self._progress.failed(task.item, error)
-            self._count()
             self._note_verdict(with_facts(error))
 
     def _note_verdict(self, error: ConvertApiError) -> None:
