@@ -192,10 +192,20 @@ def _use_own_connections(manager: PoolManager) -> None:
 
 
 class _Session(requests.Session):
-    """A session that follows no redirect, and does not try to read where one leads."""
+    """A session that looks at where a redirect leads only if it is to follow it.
 
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """Return nothing: `requests` raises a `ValueError` for a target that is not a URL."""
+    For a target that is not a URL `requests` raises a `ValueError`, even if it is told to follow no
+    redirect.  The answer may be that of a paid request.
+    """
+
+    def resolve_redirects(
+        self, *args: Any, yield_requests: bool = False, **kwargs: Any
+    ) -> Iterator[requests.Response]:
+        """Return the answers of the requests to which a redirect leads."""
+        if yield_requests:  # it is not to be followed
+            return iter(())
+        answers: Iterator[requests.Response] = super().resolve_redirects(*args, **kwargs)
+        return answers
 
 
 def new_session(
