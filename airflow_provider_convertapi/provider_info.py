@@ -82,7 +82,10 @@ def _modules(*names: str) -> dict[str, Any]:
 
 _REPOSITORY = "https://raw.githubusercontent.com/convertapi/airflow-provider-convertapi/main"
 
-_HOW_TO = ("account", "batch", "chains", "check-results", "deferral", "taskflow")
+_HOW_TO = (
+    *("account", "arrivals", "batch", "chains", "check-results", "deferral"),
+    *("lineage", "taskflow"),
+)
 
 _FIELD_BEHAVIOUR = {
     "hidden-fields": ["port", "schema"],

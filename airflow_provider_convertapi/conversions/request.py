@@ -19,8 +19,8 @@ from airflow_provider_convertapi.conversions.values import (
     split_parameters,
     wrong,
 )
-from airflow_provider_convertapi.errors import InputChangedError
 from airflow_provider_convertapi.storage import Source, is_url, shown, unsigned
+from airflow_provider_convertapi.storage.trouble import changed_while_read
 from airflow_provider_convertapi.wording import on_one_line
 
 if TYPE_CHECKING:
@@ -309,10 +309,7 @@ def uri_of(item: Input) -> str:
 def check_unchanged(source: Source) -> None:
     """Raise `InputChangedError` if the source was written since it was found."""
     if source.changed():
-        raise InputChangedError(
-            f"{source.uri} changed while it was being read; nothing was paid. Another try reads "
-            "it again."
-        )
+        raise changed_while_read(source.uri)
 
 
 def identity(item: Input) -> list[str]:

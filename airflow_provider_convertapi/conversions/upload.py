@@ -16,6 +16,7 @@ from airflow_provider_convertapi.errors import (
     TransportError,
     UnexpectedAnswerError,
 )
+from airflow_provider_convertapi.storage import shown
 
 if TYPE_CHECKING:
     from airflow_provider_convertapi.api.client import Client
@@ -63,8 +64,8 @@ def store(
                 return
             check_unchanged(source)
             raise InputChangedError(
-                f"{source.uri} has {source.size} bytes but {kept.size} arrived at ConvertAPI; "
-                "nothing was paid. Another try reads it again."
+                f"{shown(source.uri)} has {source.size} bytes but {kept.size} arrived at "
+                "ConvertAPI; nothing was paid. Another try reads it again."
             )
 
 
