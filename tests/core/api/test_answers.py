@@ -107,7 +107,7 @@ def test_every_cut_in_two() -> None:
 @pytest.mark.parametrize("empty", [b"--edge--", b"\r\n--edge--\r\n", b"--edge--\r\nan epilogue"])
 def test_no_parts(empty: bytes) -> None:
     """An answer without a result is not a success; older parsers cannot even read it."""
-    with pytest.raises(UnexpectedAnswerError, match="holds no result|is garbled"):
+    with pytest.raises(UnexpectedAnswerError, match=r"holds no result|is garbled"):
         read([empty])
 
 
