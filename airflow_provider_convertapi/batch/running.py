@@ -335,23 +335,21 @@ class BatchRun:
             name, said = type(error).__name__, str(error)
             self.summary.add_failure(shown(task.item.uri), name, said, charged)
             self._progress.failed(task.item, error)
-            self._note_verdict(with_facts(error))
+        self._note_verdict(with_facts(error))
 
     def _note_verdict(self, error: ConvertApiError) -> None:
         """Halt the batch if `result_check` has failed for the first files, and judged none."""
-        self._verdicts[error.is_judged] += 1
-        unjudged = self._verdicts[False]
-        is_judged = self.summary.converted or self._verdicts[True]
-        if is_judged or unjudged < _MOST_UNJUDGED or self.halted is not None:
+        with self._lock:
+            self._verdicts[error.is_judged] += 1
+            unjudged = self._verdicts[False]
+            is_judged = self.summary.converted or self._verdicts[True]
+        if is_judged or unjudged < _MOST_UNJUDGED:
             return
         said = (
             f"result_check failed for {unjudged} files and judged none, so no more files are "
             f"converted: {error}"
         )
-        self.halted = type(error)(said, *error.args[1:])
-        self._is_over = True
-        if self._pool:
-            self._pool.stop()
+        self._end(type(error)(said, *error.args[1:]))
 
     def _pay(
         self, task: FileTask, cost: int, charged: int, *, has_result: bool = False, **how: Any
@@ -370,11 +368,17 @@ class BatchRun:
         self._failed(task, error)
 
     def _halt(self, error: ConvertApiError, task: FileTask) -> None:
+        self._end(error)
+        with self._lock:
+            self._leave(task, error)
+
+    def _end(self, error: ConvertApiError) -> None:
+        """Begin no more files."""
         with self._lock:
             # The first error is the cause and is reported; other threads then get the same error.
             self.halted = self.halted or error
             self._is_over = True
-            self._leave(task, error)
+        # Without the lock: the pool has one of its own.
         if self._pool:
             self._pool.stop()
 

@@ -362,21 +362,21 @@ def test_state_that_cannot_be_read_or_kept(
 
 @on_airflow_3
 @pytest.mark.long
-def test_mended_connection_is_used(
+def test_fixed_connection_is_used(
     s3_store: S3Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Airflow keeps a file system while its process runs; a triggerer runs for weeks."""
     good = json.loads(os.environ["AIRFLOW_CONN_S3_TEST"])
     dead = {**good, "extra": {**good["extra"], "endpoint_url": "http://127.0.0.1:9"}}
     dead["extra"]["config_kwargs"] = {"retries": {"max_attempts": 0}}
-    monkeypatch.setenv("AIRFLOW_CONN_S3_MENDED", json.dumps(dead))
+    monkeypatch.setenv("AIRFLOW_CONN_S3_FIXED", json.dumps(dead))
     s3_store.write("a.docx", b"a")
-    source = s3_store.uri.replace("s3_test@", "s3_mended@")
+    source = s3_store.uri.replace("s3_test@", "s3_fixed@")
 
     async def watch() -> None:
         async with watching(source) as watcher:
             await until(lambda: "cannot be listed" in caplog.text)
-            monkeypatch.setenv("AIRFLOW_CONN_S3_MENDED", json.dumps(good))
+            monkeypatch.setenv("AIRFLOW_CONN_S3_FIXED", json.dumps(good))
             assert 1 == len(await watcher.look(1))
 
     asyncio.run(watch())

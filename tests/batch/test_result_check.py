@@ -132,7 +132,7 @@ def test_broken_check(night: Night, mode: str) -> None:
 
 @MODES
 def test_check_that_always_fails(night: Night, mode: str) -> None:
-    """The batch ends before it has paid for every file, and goes on once the check is mended."""
+    """The batch ends before it has paid for every file, and goes on once the check is fixed."""
     files = [f"{number:02}.txt" for number in range(16)]
     night.write(*files)
     limits: dict[str, Any] = {"max_in_flight": 2, "defer_batch": 8}
