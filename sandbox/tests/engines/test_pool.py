@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from tests.engines.conftest import Loop, Prepare
 
 
-def processes(program: str, parent: int | None = None) -> set[int]:
-    """Return the processes whose command line names a program, below a parent where given."""
+PANDOC = "--data-dir"  # pandoc at a document; pypandoc runs `pandoc --version` before it
+
+
+def processes(text: str, parent: int | None = None) -> set[int]:
+    """Return the processes whose command line contains a text, below a parent where given."""
     found = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -35,7 +38,7 @@ def processes(program: str, parent: int | None = None) -> set[int]:
             above = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except (OSError, ValueError):
             continue
-        if program in command and parent in (None, above):
+        if text in command and parent in (None, above):
             found.add(int(folder.name))
     return found
 
@@ -202,14 +205,14 @@ def test_program_of_a_worker_ends_with_it(loop: Loop, prepare: Prepare) -> None:
     running = loop.start(pool.convert(slow))
     wait_for(lambda: bool(workers() - others))
     (worker,) = workers() - others
-    wait_for(lambda: bool(processes("pandoc", worker)))
-    programs = processes("pandoc", worker)
+    wait_for(lambda: bool(processes(PANDOC, worker)))
+    programs = processes(PANDOC, worker)
 
     with pytest.raises(EngineError) as caught:
         running.result()
 
     assert 5000 == caught.value.code
-    wait_for(lambda: not programs & processes("pandoc"))
+    wait_for(lambda: not programs & processes(PANDOC))
     loop.run(pool.close())
 
 
@@ -219,9 +222,9 @@ def test_program_that_crashes_is_5001_and_the_worker_lives_on(loop: Loop, prepar
     running = loop.start(pool.convert(prepare("md", "pdf", b"*a_ [" * 300_000)))
     wait_for(lambda: bool(workers() - others))
     (worker,) = workers() - others
-    wait_for(lambda: bool(processes("pandoc", worker)))
+    wait_for(lambda: bool(processes(PANDOC, worker)))
 
-    for program in processes("pandoc", worker):
+    for program in processes(PANDOC, worker):
         os.kill(program, signal.SIGSEGV)
 
     with pytest.raises(EngineError) as caught:
