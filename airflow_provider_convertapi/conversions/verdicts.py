@@ -88,7 +88,7 @@ class VerdictNote:
     def _code(self, client: Client) -> int | None:
         """Return the Code of the noted verdict, 0 if it cannot be read; None without a note."""
         name = self._name(client)
-        return None if name is None else int("".join(filter(str.isdigit, name)) or 0)
+        return None if name is None else int("".join(filter(str.isdecimal, name)) or 0)
 
     def _name(self, client: Client) -> str | None:
         """Return the name of the note; None if there is none."""

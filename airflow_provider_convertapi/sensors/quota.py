@@ -91,10 +91,6 @@ class ConvertApiQuotaSensor(ConvertApiSensor):
         return interval * (1 + random.random() / 4)  # noqa: S311 - no secret
 
     def _checked_minimum(self) -> int:
-        text = str(self.min_conversions).strip()
-        if isinstance(self.min_conversions, bool) or not text.isdecimal() or int(text) < 1:
-            from airflow_provider_convertapi.storage.uris import wrong
+        from airflow_provider_convertapi.conversions.values import whole
 
-            complaint = f"is {self.min_conversions!r}; write a whole number of at least 1."
-            raise wrong("min_conversions", complaint)
-        return int(text)
+        return whole("min_conversions", self.min_conversions, 1) or 1

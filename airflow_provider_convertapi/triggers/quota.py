@@ -44,9 +44,12 @@ class ConvertApiQuotaTrigger(ConvertApiTrigger):
 
     async def _wait(self) -> bool:
         """Tell whether there were enough conversions before the deadline."""
+        clock = surroundings().clock
+        # The wall clock is read only once: setting it meanwhile must not move the deadline.
+        ends = clock.monotonic() + self.deadline - clock.time()
         settings = await read_settings(ConvertApiHook(self.convertapi_conn_id))
         async with shared_client(settings) as client:
-            while (left := self.deadline - surroundings().clock.time()) > 0:
+            while (left := ends - clock.monotonic()) > 0:
                 # The worker has just read the balance, so the first request waits, too.
                 pause = self.poll_interval * (1 + random.random() / 4)  # noqa: S311 - no secret
                 await asyncio.sleep(min(pause, left))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from airflow_provider_convertapi.clock import Clock
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
     ConnectionConfigError,
@@ -15,6 +18,7 @@ from airflow_provider_convertapi.errors import (
     QuotaExhaustedError,
     UnexpectedAnswerError,
 )
+from airflow_provider_convertapi.surroundings import Surroundings, simulated
 from tests.account.conftest import connect
 from tests.account.test_account import serving
 from tests.tries import TaskInstance, execute, reborn, run_try
@@ -152,6 +156,36 @@ def test_trigger_survives_the_database(sandbox: Sandbox) -> None:
     again = reborn(trigger)
     assert trigger.serialize() == again.serialize()
     assert sandbox.master_token not in str(trigger.serialize())
+
+
+def test_clock_that_is_set_back_delays_no_timeout(sandbox: Sandbox) -> None:
+    """The trigger waits for the rest of its time, not for the clock to show it again."""
+    from airflow_provider_convertapi.triggers.quota import ConvertApiQuotaTrigger
+
+    sandbox.balance, now = 0, time.time()
+    readings = chain([now], repeat(now - 3600))
+    back = Clock(lambda: next(readings), time.monotonic, time.sleep)
+    trigger = ConvertApiQuotaTrigger(
+        convertapi_conn_id="convertapi_default",
+        min_conversions=1,
+        deadline=now + 0.4,
+        poll_interval=0.1,
+    )
+
+    async def first() -> Any:
+        async with asyncio.timeout(20):
+            return await anext(aiter(trigger.run()))
+
+    with simulated(Surroundings(clock=back)):
+        assert {"status": "timeout"} == asyncio.run(first()).payload
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_minimum_of_too_many_digits(sandbox: Sandbox, deferrable: bool) -> None:
+    """Python reads numbers of at most 4,300 digits; the message names the argument all the same."""
+    with pytest.raises(ParameterError, match="min_conversions is .99"):
+        run_try(sensor_of(min_conversions="9" * 5000, deferrable=deferrable))
+    assert [] == list(sandbox.requests)
 
 
 def test_asks_slowly_and_not_in_step(sandbox: Sandbox) -> None:
