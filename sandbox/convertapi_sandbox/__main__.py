@@ -8,7 +8,6 @@ import shlex
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convertapi_sandbox import requirements
@@ -58,8 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, AttributeError, OSError) as error:
         parser.error(str(error))
     try:
-        # Not an Event set by the handler: a signal in the middle of its wait() would deadlock.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        _end_on_signals()
         for fault in faults:
             sandbox.add_fault(fault)
         for answer in answers:
@@ -73,6 +71,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     finally:
         sandbox.stop()
+
+
+def _end_on_signals() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # A shell's background command ignores SIGINT, and must go on doing so.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+
+
+def _interrupt(*_: object) -> None:
+    """End the service; further signals must not interrupt its clean-up.
+
+    It sets no Event, because a signal in the middle of the Event's wait() would deadlock.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -143,10 +158,9 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 
 def _faults(options: argparse.Namespace) -> list[Fault]:
-    rules = json.loads(Path(options.faults).read_text("utf-8")) if options.faults else []
-    if not isinstance(rules, list) or not all(isinstance(rule, dict) for rule in rules):
-        msg = f"{options.faults}: expected a list of faults"
-        raise ValueError(msg)
+    from convertapi_sandbox import canned  # noqa: PLC0415 - its packages are checked first
+
+    rules = canned.read_list(options.faults, "faults") if options.faults else []
     for text in options.fault:
         method, path, *effects = shlex.split(text) + [""] * 2
         pairs = [effect.partition("=") for effect in effects if effect]

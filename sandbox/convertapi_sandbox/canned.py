@@ -173,10 +173,19 @@ def load(path: str | Path) -> list[CannedAnswer]:
         ValueError: It is not such a list.
         OSError: It, or a file that it names, cannot be read.
     """
-    items = json.loads(Path(path).read_text("utf-8"))
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ValueError(f"{path}: expected a list of canned answers")
+    items = read_list(path, "canned answers")
     return [CannedAnswer.from_dict(item, Path(path).parent) for item in items]
+
+
+def read_list(path: str | Path, what: str) -> list[dict[str, Any]]:
+    """Return the objects in a JSON file; the errors are those of `load`, and name the file."""
+    try:
+        items = json.loads(Path(path).read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ValueError(f"{path}: expected a list of {what}")
+    return items
 
 
 def _file(value: Any, folder: Path | None) -> tuple[str, bytes]:

@@ -8,12 +8,27 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from convertapi_sandbox.bounds import check_number
 from convertapi_sandbox.journal import path_matches
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 METHODS = frozenset({"*", "DELETE", "GET", "HEAD", "POST", "PUT"})
+
+_NUMBERS: dict[str, dict[str, Any]] = {
+    "times": {"whole": True, "optional": True},
+    "skip": {"whole": True},
+    "probability": {"most": 1},
+    "status": {"least": 200, "most": 599, "whole": True, "optional": True},
+    "code": {"whole": True, "optional": True},
+    "delay": {},
+    "truncate": {"whole": True, "optional": True},
+    "stall": {},
+    "verdict": {"whole": True, "optional": True},
+    "wrong_size": {"least": None, "whole": True},
+}
+"""The bounds of a fault's numbers, as arguments of `check_number`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,6 +92,14 @@ class Fault:
         if self.drop not in (None, "before", "after_work"):
             msg = f'drop must be "before" or "after_work", not {self.drop!r}'
             raise ValueError(msg)
+        for name, bounds in _NUMBERS.items():
+            check_number(f"{name} of a fault", getattr(self, name), **bounds)
+        if not isinstance(self.headers, Mapping):
+            msg = f"headers of a fault are names and values, not {self.headers!r}"
+            raise ValueError(msg)  # noqa: TRY004 - one class
+        if isinstance(self.names, str):
+            msg = f"names of a fault are a list, not {self.names!r}"
+            raise ValueError(msg)  # noqa: TRY004 - one class
         if isinstance(self.body, str):
             self.body = self.body.encode()
         self.names = tuple(self.names)

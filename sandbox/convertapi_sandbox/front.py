@@ -308,7 +308,9 @@ def fault_answer(fault: Fault) -> Answer:
         return Answer(status or SERVER_ERROR, [], {})
     if fault.html:
         status = status or 502
-        page = _ERROR_PAGE.format(f"{status} {HTTPStatus(status).phrase}")
+        # A gateway's own status, such as 520, has no phrase.
+        phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Error"
+        page = _ERROR_PAGE.format(f"{status} {phrase}")
         return Answer(status, [page.encode()], {"content-type": "text/html"})
     if fault.body is not None:
         kind = fault.content_type or "application/json; charset=utf-8"

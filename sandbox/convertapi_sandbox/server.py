@@ -18,6 +18,7 @@ import uvicorn
 
 from convertapi_sandbox import requirements
 from convertapi_sandbox.app import build
+from convertapi_sandbox.bounds import check_number
 from convertapi_sandbox.clock import new_loop
 from convertapi_sandbox.control import Control
 from convertapi_sandbox.controls import Controls
@@ -79,8 +80,16 @@ class Sandbox(Controls):
     ) -> None:
         if not unsafe_host and not _is_loopback(host):
             msg = (
-                f"the sandbox listens only on loopback, not on {host!r}; unsafe_host=True allows it"
+                f"the sandbox listens only on loopback, not on {host!r}; unsafe_host=True "
+                "(--unsafe-host) allows it"
             )
+            raise ValueError(msg)
+        check_number("port", port, most=65535, whole=True)
+        check_number("workers", workers, 1, whole=True, optional=True)
+        check_number("balance", balance, None, whole=True)
+        check_number("latency", latency)
+        if state is not None and not str(state):
+            msg = "state is empty; name a folder, or leave it out for a temporary one"
             raise ValueError(msg)
         settings = settings or Settings()
         if latency:

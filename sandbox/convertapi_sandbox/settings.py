@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+from convertapi_sandbox.bounds import check_number
 
 # Public, so that examples work everywhere: they are valid only for a sandbox.
 API_TOKEN = "sandbox-token-0123456789abcdef0123456789"  # noqa: S105 - public
@@ -184,11 +187,31 @@ def _check(name: str, value: Any) -> None:
             raise ValueError(msg)
         return
     wanted = get_args(hint) or (hint,)
-    if float in wanted and type(value) is int:
-        return
-    if not any(type(value) is kind for kind in wanted):
+    if int in wanted or float in wanted:
+        check_number(
+            f"sandbox setting {name}",
+            value,
+            None if name == "clock_offset" else 0,
+            whole=int in wanted,
+            optional=type(None) in wanted,
+        )
+    elif type(value) not in wanted:
         msg = f"sandbox setting {name} must be {hint}, not {value!r}"
         raise ValueError(msg)
+    elif name == "allow_hosts":
+        _check_hosts(value)
+
+
+def _check_hosts(listed: str) -> None:
+    for host in filter(None, map(str.strip, listed.split(","))):
+        parts = urlsplit(f"//{host}")
+        try:
+            is_host = bool(parts.hostname) and parts.netloc == host and parts.port != 0
+        except ValueError:  # the port is not one
+            is_host = False
+        if not is_host or "@" in host or any(map(str.isspace, host)):
+            msg = f'sandbox setting allow_hosts: {host!r} is not "name" or "name:port"'
+            raise ValueError(msg)
 
 
 _HINTS: dict[str, Any] = get_type_hints(Settings)

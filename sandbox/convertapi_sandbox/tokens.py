@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from convertapi_sandbox.bounds import check_number
+
 
 @dataclass(slots=True)
 class ApiToken:
@@ -32,12 +34,8 @@ class ApiToken:
     @classmethod
     def new(cls, limit: int | None = None, lifetime: float | None = None) -> ApiToken:
         """Return a random one; ValueError for a limit or a lifetime (seconds) that is not one."""
-        if limit is not None and (type(limit) is not int or limit < 0):
-            msg = f"the limit of a token is a number of conversions, not {limit!r}"
-            raise ValueError(msg)
-        if lifetime is not None and type(lifetime) not in (int, float):
-            msg = f"the lifetime of a token is a number of seconds, not {lifetime!r}"
-            raise ValueError(msg)
+        check_number("the limit of a token", limit, whole=True, optional=True)
+        check_number("the lifetime of a token", lifetime, None, optional=True)
         ends = None if lifetime is None else time.time() + lifetime
         return cls(f"sandbox-token-{secrets.token_hex(20)}", str(uuid4()), limit, ends)
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -88,6 +89,20 @@ def test_command_line(tmp_path: Path) -> None:
         assert "" == process.stderr.read()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_second_signal_interrupts_no_clean_up(number: signal.Signals) -> None:
+    """`timeout` and impatient users send several; the folder is deleted all the same."""
+    with started() as (process, said):
+        status = requests.get(said.split()[-1] + "/_sandbox/status", timeout=9)
+        assert 200 == status.status_code
+        for _ in range(5):
+            process.send_signal(number)
+            time.sleep(0.02)
+        assert 0 == process.wait(10)
+        assert process.stderr is not None
+        assert "" == process.stderr.read()
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -107,6 +122,21 @@ def test_command_line(tmp_path: Path) -> None:
         (["--answers", "{nameless}"], "has no status"),
         (["--host", "0.0.0.0"], "unsafe_host"),
         (["--port", "{taken}"], "in use"),
+        (["--port", "70000"], "port must be a whole number from 0 to 65535, not 70000"),
+        (["--port", "-1"], "port must be"),
+        (["--workers", "0"], "workers must be"),
+        (["--latency", "nan"], "latency must be"),
+        (["--latency", "-1"], "latency must be"),
+        (["--state", ""], "state is empty"),
+        (["--allow-host", "http://x"], "allow_hosts"),
+        (["--allow-host", "x:99999999"], "allow_hosts"),
+        (["--set", "job_lifetime=Infinity"], "job_lifetime must be"),
+        (["--add-token", "lifetime=NaN"], "lifetime of a token"),
+        (["--fault", "POST /convert status=abc"], "status of a fault must be"),
+        (["--faults", "{damaged}"], "damaged: "),
+        (["--answers", "{damaged}"], "damaged: "),
+        (["--faults", "{binary}"], "binary: "),
+        (["--answers", "{binary}"], "binary: "),
     ],
 )
 def test_bad_options(
@@ -120,7 +150,9 @@ def test_bad_options(
     (tmp_path / "object").write_text("{}", "utf-8")
     (tmp_path / "nameless").write_text('[{"status": 500}]', "utf-8")
     known = {"taken": sandbox.url.rpartition(":")[2]}
-    known |= {name: str(tmp_path / name) for name in ("object", "nameless")}
+    (tmp_path / "damaged").write_text("[{", "utf-8")
+    (tmp_path / "binary").write_bytes(b"\xff")
+    known |= {name: str(tmp_path / name) for name in ("object", "nameless", "damaged", "binary")}
 
     with pytest.raises(SystemExit, match="2"):
         main([item.format(**known) for item in arguments])

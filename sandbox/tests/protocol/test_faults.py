@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -294,6 +295,23 @@ def test_seeded_dice() -> None:
         ("FETCH /convert", {"status": 500}, "METHOD /path"),
         ("POST /convert", {}, "no effect"),
         ("POST /convert", {"drop": "sometimes"}, "before"),
+        ("POST /convert", {"status": 99}, "status of a fault must be"),
+        ("POST /convert", {"status": "503"}, "status of a fault must be"),
+        ("POST /convert", {"status": True}, "status of a fault must be"),
+        ("POST /convert", {"status": 500, "times": -1}, "times of a fault must be"),
+        ("POST /convert", {"status": 500, "times": 1.5}, "times of a fault must be"),
+        ("POST /convert", {"status": 500, "skip": -1}, "skip of a fault must be"),
+        ("POST /convert", {"status": 500, "skip": None}, "skip of a fault must be"),
+        ("POST /convert", {"status": 500, "probability": 2}, "probability of a fault must be"),
+        ("POST /convert", {"status": 500, "code": "5002"}, "code of a fault must be"),
+        ("POST /convert", {"delay": -1}, "delay of a fault must be"),
+        ("POST /convert", {"delay": math.nan}, "delay of a fault must be"),
+        ("POST /convert", {"stall": "1"}, "stall of a fault must be"),
+        ("POST /convert", {"truncate": -1}, "truncate of a fault must be"),
+        ("POST /convert", {"verdict": "x"}, "verdict of a fault must be"),
+        ("POST /convert", {"wrong_size": 0.5}, "wrong_size of a fault must be"),
+        ("POST /convert", {"names": "a.pdf"}, "names of a fault"),
+        ("POST /convert", {"headers": "a: b"}, "headers of a fault"),
     ],
 )
 def test_rule_that_cannot_act(
@@ -302,6 +320,13 @@ def test_rule_that_cannot_act(
     """A rule that could never act is refused when it is created."""
     with pytest.raises(ValueError, match=complaint):
         sandbox.fail(match, **rule)
+
+
+def test_page_of_a_status_that_http_does_not_define(sandbox: Sandbox) -> None:
+    """Gateways answer such as 520, which has no phrase."""
+    sandbox.fail("GET /info", status=520, html=True)
+    answer = requests.get(sandbox.url + "/info", timeout=9)
+    assert (520, True) == (answer.status_code, "520" in answer.text)
 
 
 def test_unknown_effect(sandbox: Sandbox) -> None:

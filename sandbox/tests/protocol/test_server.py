@@ -141,6 +141,12 @@ def test_connection_for_airflow(sandbox: Sandbox) -> None:
     [
         ("known_job_id", "joins", ValueError),
         ("latency", "slow", ValueError),
+        ("latency", float("nan"), ValueError),
+        ("latency", -1, ValueError),
+        ("job_polls", -1, ValueError),
+        ("allow_hosts", "a b", ValueError),
+        ("allow_hosts", "a/b", ValueError),
+        ("allow_hosts", "a:b", ValueError),
         ("legacy_credentials", 1, ValueError),
         ("no_such_switch", 1, AttributeError),
     ],
