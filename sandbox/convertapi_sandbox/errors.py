@@ -62,4 +62,6 @@ def bad_request(code: int, message: str) -> ServiceError:
 def not_found(what: str, settings: Settings) -> ServiceError:
     """Return the 404 of a document, job or endpoint that does not exist, or no longer exists."""
     code = None if settings.not_found_body == "empty" else NOT_FOUND
-    return ServiceError(NOT_FOUND, code, f"There is no such {what}; it may have expired.")
+    expires = what in ("file", "job", "token")
+    hint = "; it may have expired" if expires else ""
+    return ServiceError(NOT_FOUND, code, f"There is no such {what}{hint}.")

@@ -55,7 +55,9 @@ def test_filtered_list(caller: requests.Session, path: str, count: int) -> None:
 def test_one_converter(caller: requests.Session) -> None:
     """A converter is found by its name."""
     assert "PDF to ZIP API" not in caller.get("/info/converter/docx-to-pdf").json()["Title"]
-    assert 404 == caller.get("/info/converter/nothing").status_code
+    missing = caller.get("/info/converter/nothing")
+    assert 404 == missing.status_code
+    assert "There is no such converter." == missing.json()["Message"]
 
 
 @pytest.mark.parametrize(
