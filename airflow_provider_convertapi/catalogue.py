@@ -61,15 +61,16 @@ def _asked(given: argparse.Namespace) -> list[str] | None:
         return refresh(given.refresh)
     if given.search:
         return search(given.search) or [f"Nothing is called {given.search!r}."]
-    if given.source and given.target:
-        findings = Findings()
-        found = find_converter(findings, given.source.lower(), given.target.lower())
-        findings.raise_first()
-        return [line for converter in found for line in describe(converter, given.source.lower())]
-    if given.source:
-        targets = catalogue().targets_of(given.source.lower())
-        return [f"{given.source} can become: {', '.join(targets) or 'nothing'}"]
-    return None
+    if not given.source:
+        return None
+    origin = given.source.lower()
+    targets = catalogue().targets_of(origin)
+    if targets and not given.target:
+        return [f"{given.source} can become: {', '.join(targets)}"]
+    findings = Findings()
+    found = find_converter(findings, origin, (given.target or "pdf").lower())
+    findings.raise_first()
+    return [line for converter in found for line in describe(converter, origin)]
 
 
 # --- one pair ----------------------------------------------------------------------------------

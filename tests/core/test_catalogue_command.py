@@ -43,6 +43,13 @@ def test_unknown_pair(capsys: pytest.CaptureFixture[str]) -> None:
     assert "docx can become" in capsys.readouterr().err
 
 
+def test_unknown_format(capsys: pytest.CaptureFixture[str]) -> None:
+    """A format that no converter takes is as wrong alone as in a pair."""
+    assert 1 == main(["dcox"])
+
+    assert "ConvertAPI takes no such files; did you mean `docx`?" in capsys.readouterr().err
+
+
 def test_reader_that_has_enough() -> None:
     """`… | head` ends without a traceback."""
     command = [sys.executable, "-m", "airflow_provider_convertapi.catalogue", "--search", "p"]
