@@ -109,11 +109,11 @@ def test_first_polls_are_close_together(
 ) -> None:
     """A job of two seconds must not take ten: polls start close, whatever `poll_interval` says."""
     sandbox.jobs_take(polls=3)
-    begin = time.monotonic()
 
-    fire(make_trigger([start_job()], poll_interval=60))
+    # The trigger has less time than one interval.
+    event = fire(make_trigger([start_job()], poll_interval=60))
 
-    assert time.monotonic() - begin < 5
+    assert "answered" == event["status"]
 
 
 def test_waits_for_a_job_that_becomes_visible_late(
@@ -136,12 +136,11 @@ def test_fires_when_a_job_vanishes(
     """A job that stays unknown for longer than the settle time is the worker's to explain."""
     job = start_job()
     sandbox.vanish_job()
-    begin = time.monotonic()
 
     event = fire(make_trigger([job], settle=0.5))
 
+    # Otherwise it would be "timeout", after 20 seconds.
     assert ("answered", [True]) == (event["status"], event["answered"])
-    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize(

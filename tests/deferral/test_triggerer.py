@@ -369,7 +369,7 @@ def test_on_kill_is_over_in_time(sandbox: Sandbox, start_job: StartJob) -> None:
     begin = time.monotonic()
     asyncio.run(cancel())
 
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 10
 
 
 @pytest.mark.parametrize(("by_user", "jobs"), [(True, 0), (False, 1)])

@@ -97,7 +97,7 @@ def test_timeout_is_5000_and_the_next_conversion_works(
         loop.run(crew.convert(endless(timeout=1)))
 
     assert (500, 5000) == (caught.value.status, caught.value.code)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 30  # without it, the hanging one would take 60
     assert loop.run(crew.convert(prepare("png", "jpg")))
 
 

@@ -34,7 +34,10 @@ def impatient() -> Iterator[Sandbox]:
 
 
 def spoken(sandbox: Sandbox, data: bytes) -> bytes:
-    """Send bytes, and return everything received until the connection is closed."""
+    """Send bytes, and return everything received until the connection is closed.
+
+    Who waits for ten seconds has waited in vain: by default the sandbox's patience is thirty.
+    """
     host, port = sandbox.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         try:
@@ -91,11 +94,9 @@ def test_broken_http(
     """The connection is answered or closed in time, and nothing is stored or logged."""
     # What is answered at once is not said to a server that may lose its patience before.
     server = impatient if status in {b"", b"408"} else sandbox
-    started = time.monotonic()
 
     heard = spoken(server, data)
 
-    assert time.monotonic() - started < 3
     # A caller that is still sending may miss the answer if the connection is closed.
     assert heard[9:12] == status or (status == b"431" and not heard)
     assert {} == server.files
@@ -167,9 +168,7 @@ def test_half_a_second_request(impatient: Sandbox) -> None:
         while not heard.endswith(b"\r\n\r\n[]"):
             heard += connection.recv(65536)
         connection.sendall(b"GET /info/a/to/b HTTP/1.1\r\nHo")
-        started = time.monotonic()
-        assert b"" == connection.recv(65536)
-    assert time.monotonic() - started < 3
+        assert b"" == connection.recv(65536)  # within ten seconds; by default it takes thirty
 
 
 def test_no_web_sockets(sandbox: Sandbox) -> None:
