@@ -7,7 +7,7 @@ import json
 import threading
 import tracemalloc
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from convertapi_sandbox import Sandbox
 
 TODAY = datetime.now(UTC).date()
+TOMORROW = TODAY + timedelta(days=1)  # the tests may go on past midnight
 OPENAPI_ROW = {
     "Result": True,
     "CreatedAt": "2026-11-01T16:45:24.6184076Z",
@@ -64,10 +65,10 @@ def account() -> Any:
 
 
 def statistics(destination: object, **arguments: Any) -> Any:
-    """Make the operator, for today unless it is told other days."""
+    """Make the operator, for today and the rest of this night unless it is told other days."""
     from airflow_provider_convertapi.operators.account import ConvertApiStatisticsOperator
 
-    days = {"first_day": TODAY.isoformat(), "last_day": TODAY.isoformat()}
+    days = {"first_day": TODAY.isoformat(), "last_day": TOMORROW.isoformat()}
     given = {**days, "destination": str(destination), **arguments}
     return ConvertApiStatisticsOperator(task_id="statistics", **given)
 
@@ -184,7 +185,7 @@ def test_report_of_real_conversions(sandbox: Sandbox, tmp_path: Path) -> None:
     for _ in range(2):
         uri = execute(statistics(f"{tmp_path}/reports/"), TaskInstance())
 
-    assert uri == f"{tmp_path}/reports/statistics-{TODAY}-{TODAY}.csv"
+    assert uri == f"{tmp_path}/reports/statistics-{TODAY}-{TOMORROW}.csv"
     with Path(uri).open(newline="") as file:
         [row] = csv.DictReader(file)
     assert ("True", "txt", "pdf", "a.txt") == (

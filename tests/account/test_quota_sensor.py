@@ -56,7 +56,7 @@ def test_waits_until_conversions_are_bought(sandbox: Sandbox, deferrable: bool) 
     looked = threading.Event()
 
     def buy() -> None:
-        while len(sandbox.requests) < 2:
+        while len(sandbox.requests.filter(status=200)) < 2:
             time.sleep(0.02)
         looked.set()
         sandbox.balance = 5

@@ -294,7 +294,8 @@ def test_missing_directory_is_tried_again(
 
     asyncio.run(watch())
     assert 1 == caplog.text.count("cannot be listed, and is tried again: InputNotFoundError")
-    assert 1 == caplog.text.count("No longer: ")
+    # A busy machine may also be told that a listing does not end, and that it did.
+    assert 1 == caplog.text.count(f"No longer: {place} cannot be listed")
     assert "Traceback" not in caplog.text
 
 

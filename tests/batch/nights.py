@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from airflow_provider_convertapi.errors import ConversionInterrupted
-from tests.tries import TaskInstance, execute
+from tests.tries import TaskInstance, execute, nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,8 +47,18 @@ class Night:
         )
         return summary
 
-    def stop_when(self, due: Callable[[], bool], ti: TaskInstance, **arguments: Any) -> None:
-        """Run a try, tell it to stop once `due`, and check that it ends with the error for that."""
+    def stop_when(
+        self,
+        due: Callable[[], bool],
+        ti: TaskInstance,
+        *,
+        stopped: Callable[[], None] = nothing,
+        **arguments: Any,
+    ) -> None:
+        """Run a try, tell it to stop once `due`, and check that it ends with the error for that.
+
+        :param stopped: done once it has been told.
+        """
         operator = self.operator(arguments)
         with ThreadPoolExecutor(1) as worker:
             running = worker.submit(execute, operator, ti)
@@ -56,6 +66,7 @@ class Night:
                 assert not running.done()
                 time.sleep(0.01)
             operator.on_kill()
+            stopped()
             with pytest.raises(ConversionInterrupted):
                 running.result(timeout=15)
 

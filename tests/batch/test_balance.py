@@ -219,10 +219,11 @@ def test_results_of_an_earlier_try_are_free(night: Night) -> None:
 def test_what_is_paid_is_collected_below_zero(night: Night, choice: str) -> None:
     """A plan that costs nothing more fits any balance."""
     night.sandbox.settings.overage = True
-    night.sandbox.settings.latency = 1
+    night.sandbox.settings.latency = 60.0
     night.write("a.txt")
     with pytest.raises(TransientBatchFailedError):
         run(night, TaskInstance(1, 1), timeout=0.3)
+    night.sandbox.settings.latency = 0.0
     while not night.sandbox.billed:
         time.sleep(0.01)
     night.sandbox.balance = -1
@@ -378,7 +379,7 @@ def test_shards_that_read_the_same_balance(night: Night, choice: Any) -> None:
     names = [f"{number}.txt" for number in range(8)]
     night.write(*names)
     night.sandbox.balance = 5
-    night.sandbox.settings.latency = 0.3  # both have looked before either has paid
+    night.sandbox.settings.latency = 60.0
 
     def shard(index: int) -> dict[str, Any] | BaseException:
         source = {"source": str(night.source), "shard": [index, 2]}
@@ -390,7 +391,12 @@ def test_shards_that_read_the_same_balance(night: Night, choice: Any) -> None:
             return error
 
     with ThreadPoolExecutor(2) as pool:
-        ends = list(pool.map(shard, range(2)))
+        running = [pool.submit(shard, index) for index in range(2)]
+        while len(night.sandbox.requests.filter(path="/user", status=200)) < 2:
+            assert not any(one.done() for one in running)
+            time.sleep(0.01)
+        night.sandbox.settings.latency = 0.0  # both have looked before either has paid
+        ends = [one.result() for one in running]
 
     assert 5 == night.sandbox.billed == len(night.outputs())
     summaries = [end for end in ends if isinstance(end, dict)]

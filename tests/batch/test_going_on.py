@@ -100,7 +100,7 @@ def test_token_is_refused_while_jobs_run(
         event = fire(deferred.value.trigger)
         refuse_tokens(night, after_submits=2)
     else:
-        night.sandbox.settings.latency = 1.5
+        night.sandbox.settings.latency = 60
         threading.Thread(target=refuse_tokens, args=(night,), kwargs={"after_submits": 2}).start()
 
     with pytest.raises(AuthenticationError, match=r"3 are left\. .* none for those") as end:

@@ -180,13 +180,14 @@ def test_lost_answer_counts(night: Night) -> None:
 def test_lost_result_is_not_paid_for_by_a_retry(night: Night) -> None:
     """A job that the service accepted and lost counts, and is only repeated when cleared."""
     night.write("a.txt", "b.txt")
-    night.sandbox.settings.latency = 0.5
+    night.sandbox.settings.latency = 60.0
     night.sandbox.fail("POST /async/convert/*", verdict=5008, skip=1)
 
     def vanish() -> None:
         while not night.sandbox.jobs:
             time.sleep(0.01)
         night.sandbox.vanish_job()
+        night.sandbox.settings.latency = 0.0
 
     thief = threading.Thread(target=vanish)
     thief.start()

@@ -223,9 +223,15 @@ def test_told_to_stop_while_others_wait(night: Night) -> None:
     """A file that waits for a permit when the task is told to stop sends nothing."""
     night.write("a.txt", "b.txt", "c.txt")
     night.sandbox.fail("POST /convert/*", verdict=5001, times=1)
-    night.sandbox.settings.latency = 0.5
+    night.sandbox.settings.latency = 60.0
 
-    night.stop_when(lambda: night.paid > 0, TaskInstance(1, 1), max_in_flight=1, durable=False)
+    night.stop_when(
+        lambda: night.paid > 0,
+        TaskInstance(1, 1),
+        stopped=lambda: setattr(night.sandbox.settings, "latency", 0.0),
+        max_in_flight=1,
+        durable=False,
+    )
 
     assert 1 == night.paid == night.sandbox.billed
 
@@ -301,7 +307,8 @@ def test_log_tells_totals(night: Night, said: Callable[[], str]) -> None:
 def test_progress_is_told(night: Night, said: Callable[[], str]) -> None:
     """After ten seconds the log says what is done, what is left, how fast, for how much, how long.
 
-    Four files at a time take four seconds, so two rounds have ended by then; the task is stopped.
+    Four files at a time take four seconds, so two rounds have ended by then, or one on a busy
+    machine; the task is stopped.
     """
     night.write("reused.txt")
     night.run(TaskInstance(run_id="one"))
@@ -314,13 +321,18 @@ def test_progress_is_told(night: Night, said: Callable[[], str]) -> None:
         told.append(said())
         return PROGRESS.findall("".join(told))
 
+    begun = time.monotonic()
     night.stop_when(lambda: bool(lines()), TaskInstance(run_id="two"), durable=False)
+    took = time.monotonic() - begun
 
-    [(done, failed, left, a_minute, paid, minutes)] = lines()
+    [line] = lines()
+    done, failed, left, a_minute, paid, minutes = map(int, line)
     text = "".join(told)
+    assert 240 - left in {4, 8}
     # One of those that are done was reused; the one that failed was paid for.
-    assert ("8", "1", "232", "8", "5") == (done, failed, left, paid, minutes)
-    assert 8 * 6 == pytest.approx(int(a_minute), abs=4)
+    assert (240 - left, 1, 240 - left) == (done, failed, paid)
+    assert 60 * done / took - 1 < a_minute <= 60 * done / 10 + 1
+    assert minutes == pytest.approx(left / a_minute, abs=0.6)
     assert text.rindex("::group::Convert 240 files") < text.index(" a minute,")
     assert text.index(" a minute,") < text.rindex("::endgroup::")
 

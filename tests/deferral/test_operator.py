@@ -378,6 +378,34 @@ def test_default_comes_from_the_deployment() -> None:
 # --- kills on the worker ---------------------------------------------------------------------
 
 
+@contextmanager
+def done_when(ready: Callable[[], bool], act: Callable[[], object]) -> Iterator[None]:
+    """Do something beside the block as soon as a condition holds."""
+
+    def wait() -> None:
+        while not ready():
+            time.sleep(0.01)
+        act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def interrupt() -> None:
+    """Interrupt the test as Ctrl+C does."""
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
+@pytest.fixture
+def is_polled(sandbox: Sandbox) -> Callable[[], bool]:
+    """Tell whether the worker waits for a job."""
+    return lambda: len(sandbox.requests.filter(path="/async/job/*", status=202)) > 0
+
+
 @pytest.mark.parametrize(
     ("cancel", "try_number", "jobs"),
     [
@@ -387,15 +415,19 @@ def test_default_comes_from_the_deployment() -> None:
     ],
 )
 def test_kill_on_the_worker(
-    make: Any, sandbox: Sandbox, cancel: bool, try_number: int, jobs: int
+    make: Any,
+    sandbox: Sandbox,
+    is_polled: Callable[[], bool],
+    cancel: bool,
+    try_number: int,
+    jobs: int,
 ) -> None:
     """A stopped task leaves its job to the next try; without one, and asked to, it deletes it."""
     sandbox.jobs_take(polls=1000)
     operator = make(deferrable=False, cancel_on_kill=cancel)()
     ti = TaskInstance(try_number=try_number, max_tries=1)
-    threading.Timer(1.5, operator.on_kill).start()
 
-    with pytest.raises(ConversionInterrupted) as caught:
+    with done_when(is_polled, operator.on_kill), pytest.raises(ConversionInterrupted) as caught:
         execute(operator, ti)
 
     assert jobs == len(sandbox.jobs)
@@ -403,31 +435,13 @@ def test_kill_on_the_worker(
     assert bool(jobs) != ("is deleted at ConvertAPI" in str(caught.value))
 
 
-@contextmanager
-def interrupted_when(ready: Callable[[], bool]) -> Iterator[None]:
-    """Interrupt the block, as Ctrl+C does, as soon as a condition holds."""
-
-    def interrupt() -> None:
-        while not ready():
-            time.sleep(0.01)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
-
-
-def test_interrupt_cancels_where_asked_to(make: Any, sandbox: Sandbox) -> None:
+def test_interrupt_cancels_where_asked_to(
+    make: Any, sandbox: Sandbox, is_polled: Callable[[], bool]
+) -> None:
     """Ctrl+C in `airflow dags test` ends a task for good, so its job is deleted."""
     sandbox.jobs_take(polls=1000)
 
-    def is_polled() -> bool:
-        return len(sandbox.requests.filter(path="/async/job/*", status=202)) > 0
-
-    with interrupted_when(is_polled), pytest.raises(KeyboardInterrupt):
+    with done_when(is_polled, interrupt), pytest.raises(KeyboardInterrupt):
         execute(make(deferrable=False, cancel_on_kill=True)(), TaskInstance())
 
     assert {} == sandbox.jobs
@@ -440,7 +454,7 @@ def test_interrupted_direct_conversion_is_not_paid_twice(make: Any, sandbox: San
     sandbox.fail("POST /convert", stall=2)
 
     with (
-        interrupted_when(lambda: sandbox.billed == 1),
+        done_when(lambda: sandbox.billed == 1, interrupt),
         pytest.raises(ResultLostFailure, match="may have been billed"),
     ):
         execute(make(deferrable=False, durable=False)(), TaskInstance(max_tries=1))

@@ -109,24 +109,25 @@ def test_first_polls_are_close_together(
 ) -> None:
     """A job of two seconds must not take ten: polls start close, whatever `poll_interval` says."""
     sandbox.jobs_take(polls=3)
-    begin = time.monotonic()
 
-    fire(make_trigger([start_job()], poll_interval=60))
+    # The trigger has less time than one interval.
+    event = fire(make_trigger([start_job()], poll_interval=60))
 
-    assert time.monotonic() - begin < 5
+    assert "answered" == event["status"]
 
 
 def test_waits_for_a_job_that_becomes_visible_late(
     make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
 ) -> None:
     """A 404 within the settle time is not an answer."""
-    sandbox.job_visible_after(0.8)
     job = start_job()
+    sandbox.fail("GET /async/job/*", status=404, times=2)
 
-    event = fire(make_trigger([job], settle=5.0))
+    event = fire(make_trigger([job], settle=15.0))
 
     assert "answered" == event["status"]
-    assert {404, 200} <= {poll.status for poll in polls(sandbox)}
+    assert [404, 404] == [poll.status for poll in polls(sandbox)][:2]
+    assert 200 == polls(sandbox)[-1].status
 
 
 def test_fires_when_a_job_vanishes(
@@ -135,12 +136,11 @@ def test_fires_when_a_job_vanishes(
     """A job that stays unknown for longer than the settle time is the worker's to explain."""
     job = start_job()
     sandbox.vanish_job()
-    begin = time.monotonic()
 
     event = fire(make_trigger([job], settle=0.5))
 
+    # Otherwise it would be "timeout", after 20 seconds.
     assert ("answered", [True]) == (event["status"], event["answered"])
-    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize(
@@ -194,15 +194,15 @@ def test_throttled_poll_slows_its_own_job_only(
     make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
 ) -> None:
     """A 503 on one job's poll leaves the other's rhythm alone."""
-    sandbox.jobs_take(polls=1000)
+    sandbox.jobs_take(polls=6)
     jobs = [start_job(derivation) for derivation in derivations(2)]
-    slow, quick = (JobIds(sandbox.token, job[0]).job_id(0) for job in jobs)
+    slow = JobIds(sandbox.token, jobs[0][0]).job_id(0)
     sandbox.fail(f"GET /async/job/{slow}", status=503, headers={"Retry-After": "60"}, times=None)
 
-    fire(make_trigger(jobs, seconds=1.8))
+    event = fire(make_trigger(jobs, share=0.5))
 
+    assert [False, True] == event["answered"]
     assert 1 == len(polls(sandbox, slow))
-    assert len(polls(sandbox, quick)) >= 5
 
 
 def test_throttled_poll_is_tried_again(
@@ -238,20 +238,23 @@ def test_deadline_outlives_a_restart(
 ) -> None:
     """A triggerer that restarts the trigger keeps the same deadline."""
     sandbox.jobs_take(polls=1000)
-    trigger = make_trigger([start_job()], seconds=1.2)
+    trigger = make_trigger([start_job()], seconds=600.0)
+    later = Clock(lambda: time.time() + 599.5, time.monotonic, time.sleep)
 
     async def killed() -> None:
         task = asyncio.create_task(fired_payload(trigger))
-        await asyncio.sleep(0.6)
+        while not polls(sandbox):  # noqa: ASYNC110 - the sandbox tells no event
+            await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
 
     asyncio.run(killed())
-    event = fire(reborn(trigger))
+    with simulated(Surroundings(clock=later)):
+        event = fire(reborn(trigger))  # which waits for 30 seconds, not for 600 again
 
     assert "timeout" == event["status"]
-    assert trigger.deadline <= time.time() < trigger.deadline + 0.5
+    assert trigger.deadline <= later.time()
     assert 1 == len(sandbox.jobs)
 
 
@@ -270,9 +273,14 @@ def test_clock_set_back_while_it_waits(
 
 
 def test_a_wave_is_watched_by_one_trigger(
-    make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
+    make_trigger: MakeTrigger,
+    start_job: StartJob,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Many jobs share few connections, start spread, and are all waited for."""
+    # Longer than any pause of a busy machine, after which polls that were spread come together.
+    monkeypatch.setattr("airflow_provider_convertapi.conversions.polling._SPREAD", 2.0)
     sandbox.jobs_take(polls=1)
     jobs = [start_job(derivation) for derivation in derivations(20)]
 
@@ -305,7 +313,7 @@ def test_a_wave_reports_in_time(
     slow = JobIds(sandbox.token, jobs[0][0]).job_id(0)
     sandbox.fail(f"GET /async/job/{slow}", status=502, times=None)
 
-    event = fire(make_trigger(jobs, report_at=time.time() + 1.2))
+    event = fire(make_trigger(jobs, report_at=time.time() + 3))
 
     assert ("answered", [False, True]) == (event["status"], event["answered"])
 

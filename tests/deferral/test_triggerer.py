@@ -160,18 +160,24 @@ def test_triggers_that_are_refused_at_once(
     make_trigger: MakeTrigger, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever is refused says with which JWT, so that all of them share the next one, too."""
-    connect(monkeypatch, sandbox, auth="jwt_remote", namespace="refused at once")
-    fire(make_trigger(unknown_jobs(1), settle=0))
-    # Until the last has sent the first JWT, and long enough for the next to be another one.
-    sandbox.fail("GET /async/job/*", status=401, code=4012, times=16, delay=1.1)
 
     async def together() -> None:
         triggers = [make_trigger([job], settle=0) for job in unknown_jobs(16)]
         await asyncio.gather(*(fired_payload(trigger) for trigger in triggers))
 
-    asyncio.run(together())
+    # Until the last has sent the first JWT, and long enough for the next to be another one.  On a
+    # busy machine the last may be late; then each is held for longer.
+    for delay in (1.1, 8.0):
+        sandbox.reset()
+        connect(monkeypatch, sandbox, auth="jwt_remote", namespace=f"refused after {delay}")
+        fire(make_trigger(unknown_jobs(1), settle=0))
+        sandbox.fail("GET /async/job/*", status=401, code=4012, times=16, delay=delay)
+        asyncio.run(together())
+        refused = sandbox.requests.filter(method="GET", path="/async/job/*", status=401)
+        assert 16 == len(refused)
+        if 1 == len({entry.headers["authorization"] for entry in refused}):
+            break
 
-    assert 16 == len(sandbox.requests.filter(method="GET", path="/async/job/*", status=401))
     assert 2 == len(sandbox.requests.filter(method="POST", path="/token/jwt"))
     assert 2 == len(bearers(sandbox))
 
@@ -209,18 +215,19 @@ def test_many_triggers_use_few_connections(make_trigger: MakeTrigger, sandbox: S
     """Triggers of one connection share its client, which the last one closes."""
     from airflow_provider_convertapi.hooks.triggerer import _clients
 
-    seen: set[int] = set()
+    clients: list[Any] = []
 
     async def together() -> None:
-        triggers = [make_trigger([job], settle=60, seconds=1) for job in unknown_jobs(30)]
+        triggers = [make_trigger([job], settle=60, seconds=2) for job in unknown_jobs(30)]
         tasks = [asyncio.create_task(fired_payload(trigger)) for trigger in triggers]
-        await asyncio.sleep(0.7)
-        seen.update(id(shared.client) for shared in _clients.values())
+        while not all(task.done() for task in tasks):
+            clients.extend(shared.client for shared in _clients.values())
+            await asyncio.sleep(0.01)
         await asyncio.gather(*tasks)
 
     asyncio.run(together())
 
-    assert 1 == len(seen)
+    assert 1 == len(set(map(id, clients)))
     assert {} == _clients
 
 
@@ -243,14 +250,18 @@ def test_loop_is_not_held_up(make_trigger: MakeTrigger, sandbox: Sandbox) -> Non
     async def together() -> None:
         watching = asyncio.create_task(probe())
         jobs = unknown_jobs(200)
-        triggers = [make_trigger([job], settle=60, seconds=2) for job in jobs[:10]]
-        triggers.append(make_trigger(jobs[10:], settle=60, seconds=2))
-        await asyncio.gather(*(fired_payload(trigger) for trigger in triggers))
-        watching.cancel()
+        triggers = [make_trigger([job], settle=60) for job in jobs[:10]]
+        triggers.append(make_trigger(jobs[10:], settle=60))
+        tasks = [asyncio.create_task(fired_payload(trigger)) for trigger in triggers]
+        while 200 > len({request.path for request in sandbox.requests}):
+            assert not any(task.done() for task in tasks), "a trigger's time is up"
+            await asyncio.sleep(0.5)  # not often: the question itself holds the loop up
+        for task in (*tasks, watching):
+            task.cancel()
+        await asyncio.wait(tasks)
 
     asyncio.run(together())
 
-    assert 200 == len({request.path for request in sandbox.requests})
     assert median(lags) < 0.2
 
 
@@ -358,7 +369,7 @@ def test_on_kill_is_over_in_time(sandbox: Sandbox, start_job: StartJob) -> None:
     begin = time.monotonic()
     asyncio.run(cancel())
 
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 10
 
 
 @pytest.mark.parametrize(("by_user", "jobs"), [(True, 0), (False, 1)])

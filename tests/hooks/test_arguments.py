@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pypdfium2
@@ -61,18 +62,19 @@ def test_steps_are_checked(sandbox: Sandbox, make_hook: MakeHook, letter: Path) 
 
 def test_seconds_as_timedelta(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:
     """`timeout` ends the wait, and `poll_interval` is the longest distance between two polls."""
+    place = letter.parent / "o.pdf"
     sandbox.jobs_take(polls=1000)
 
     with pytest.raises(ConversionTimeoutError, match=r"timeout=1\.5 s"):
-        make_hook().convert(
-            letter,
-            "pdf",
-            letter.parent / "o.pdf",
-            timeout=timedelta(seconds=1.5),
-            poll_interval=timedelta(milliseconds=100),
-        )
+        make_hook().convert(letter, "pdf", place, timeout=timedelta(seconds=1.5))
+    sandbox.jobs_take(polls=4)
+    often = timedelta(milliseconds=100)
+    make_hook(run_id="two").convert(letter, "pdf", place, poll_interval=often)
 
-    assert len(sandbox.requests.filter(method="GET", path="/async/job/*")) > 5
+    # The default's shortest distance is 0.37 s.
+    polls = sandbox.requests.filter(method="GET", path="/async/job/*")
+    polls = polls.filter(path=polls[-1].path)
+    assert min(later.at - earlier.at for earlier, later in pairwise(polls)) < 0.3
 
 
 @pytest.mark.parametrize("name", ["timeout", "poll_interval"])

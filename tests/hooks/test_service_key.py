@@ -131,7 +131,8 @@ def test_tasks_run(
 def test_sixteen_threads_ask_once(sandbox: Sandbox, letter: Path) -> None:
     """All the files of a batch are refused at once, and share the one JWT that is asked for."""
     many(letter)
-    sandbox.fail("POST /convert/*", status=401, code=4012, times=FILES, delay=0.5)
+    # Long enough for the last to be sent; one that a busy machine sends later carries the new JWT.
+    sandbox.fail("POST /convert/*", times=FILES, delay=0.5)
 
     run_try(lambda: operator("batch", letter, {"durable": False}, max_in_flight=FILES))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,6 @@ from airflow_provider_convertapi.errors import (
     ParameterError,
     QuotaExhaustedError,
 )
-from tests.hooks.conftest import SETTLE
 
 if TYPE_CHECKING:
     from convertapi_sandbox import Sandbox
@@ -202,15 +203,24 @@ def test_wrong_announced_size_publishes_nothing(
 
 
 def test_known_id_is_refused_while_the_job_is_invisible(
-    sandbox: Sandbox, make_hook: MakeHook, letter: Path
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A refusal after a lost answer is waited out: the job is accepted, paid, and not seen yet."""
+    monkeypatch.setenv("AIRFLOW__CONVERTAPI__SETTLE", "1.5")
     sandbox.settings.known_job_id = "refuse"
-    sandbox.job_visible_after(1.5 * SETTLE)  # the second POST comes after 1, the look ends after 2
+    sandbox.fail("GET /async/job", status=404, times=None)
     sandbox.fail("POST /async/convert", drop="after_work", times=1)
     out = letter.parent / "letter.pdf"
 
+    def appear() -> None:
+        while len(sandbox.requests.filter(path="/async/convert/*")) < 2:
+            time.sleep(0.01)
+        sandbox.clear_faults()
+
+    appearing = threading.Thread(target=appear, daemon=True)
+    appearing.start()
     make_hook().convert(letter, "pdf", out)
+    appearing.join()
 
     assert out.exists()
     assert 1 == sandbox.billed

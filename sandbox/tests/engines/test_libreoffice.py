@@ -184,12 +184,14 @@ def test_it_ends_with_its_worker(
 ) -> None:
     """A timeout also ends LibreOffice."""
     installed.shall("hang")
-    job = prepare("docx", "pdf", samples.content("docx"), timeout=3)
+    for timeout in (3, 20):  # a busy machine may not come to it in the shorter one
+        job = prepare("docx", "pdf", samples.content("docx"), timeout=timeout)
+        with pytest.raises(EngineError) as caught:
+            loop.run(there.convert(job))
+        assert 5000 == caught.value.code
+        if installed.calls:
+            break
 
-    with pytest.raises(EngineError) as caught:
-        loop.run(there.convert(job))
-
-    assert 5000 == caught.value.code
     (pid,) = {one["pid"] for one in installed.calls}
     deadline = time.monotonic() + 20
     while _runs(pid):

@@ -157,16 +157,21 @@ def test_job_becomes_visible_late(
     sandbox: Sandbox, caller: requests.Session, zipped: Call, poll: Call
 ) -> None:
     """`job_visible_after` hides a job that was accepted, and billed, for a while."""
-    sandbox.job_visible_after(0.3)
+    other = "b" * 32
+    sandbox.job_visible_after(600)
     zipped(START)
+    sandbox.job_visible_after(0.3)
+    started = time.monotonic()
+    zipped(f"/async/convert/file/to/zip?JobId={other}")
 
-    assert 404 == caller.get(f"/async/job/{JOB}").status_code
-    deadline = time.monotonic() + 10
-    while caller.get(f"/async/job/{JOB}").status_code == 404:
-        assert time.monotonic() < deadline
+    while caller.get(f"/async/job/{other}").status_code == 404:
+        assert time.monotonic() < started + 10
         time.sleep(0.02)
-    assert 200 == poll(JOB).status_code
-    assert 1 == sandbox.billed
+    assert 0.3 <= time.monotonic() - started
+    assert [200, 404] == [poll(job).status_code for job in (other, JOB)]
+    while sandbox.at_work:
+        time.sleep(0.01)
+    assert 2 == sandbox.billed
 
 
 def test_job_vanishes_on_demand(
@@ -227,12 +232,13 @@ def test_polls_need_no_credentials(caller: requests.Session, zipped: Call, poll:
 
 def test_throttle_counts_running_jobs(sandbox: Sandbox, zipped: Call, poll: Call) -> None:
     """Above the allowed number of open conversions the answer is 503 with the documented body."""
-    sandbox.settings.latency = 0.3
+    sandbox.settings.latency = 60.0
     sandbox.throttle_above(1)
     zipped(START)
 
     answer = zipped()
 
+    sandbox.settings.latency = 0.0
     assert (503, 503) == (answer.status_code, answer.json()["Code"])
     poll(JOB)
     assert 1 == sandbox.billed

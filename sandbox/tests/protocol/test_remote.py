@@ -124,7 +124,11 @@ def test_web_hook_is_called_after_success(
     assert ["WebHook"] == list(refused.json()["InvalidParameters"])
     sandbox.settings.allow_hosts = "127.0.0.1"
 
+    deadline = time.monotonic() + 20
     job_id = zipped("/async/convert/file/to/zip", params={"WebHook": hook}).json()["JobId"]
+    while not remote.seen:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     broken = {"File": ("a.pdf", b"%PDF broken")}
     caller.post(
         "/async/convert/pdf/to/txt", params={"WebHook": hook, "JobId": "f" * 32}, files=broken
@@ -135,8 +139,8 @@ def test_web_hook_is_called_after_success(
         "/async/convert/pdf/to/txt", params={"WebHook": hook, "JobId": "e" * 32}, files=broken
     )
 
-    deadline = time.monotonic() + 10
-    while len(remote.seen) < 2 and time.monotonic() < deadline:
+    while len(remote.seen) < 2:
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     assert 200 == poll(job_id).status_code
     told = [body for _, _, _, body in remote.seen]

@@ -147,6 +147,8 @@ def test_check_that_cannot_judge(
     check: Callable[[list[str]], bool],
 ) -> None:
     """A paid answer that nobody can judge is permanent: a retry would pay again."""
+    # The sandbox is in this process, too: it is not to start an engine without the directory.
+    sandbox.answer(files=[("*.pdf", b"%PDF-1.7\n%%EOF\n")])
     if check is bool:
         monkeypatch.setattr(tempfile, "tempdir", f"{letter.parent}/not-there")
 

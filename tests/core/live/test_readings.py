@@ -437,7 +437,7 @@ def test_an_interrupted_check_leaves_nothing(
     convertapi_sandbox: Sandbox, new_check: NewCheck, moment: int
 ) -> None:
     """Ctrl-C at any moment: documents and jobs are deleted, and what is known is told."""
-    convertapi_sandbox.settings.latency = 0.1
+    convertapi_sandbox.jobs_take(polls=2)  # so that there are as many waits on a slow machine
     waits = iter(range(1, 10_000))
 
     def sleep(seconds: float) -> None:
