@@ -118,7 +118,7 @@ def _check(
     _check_destination(given["destination"])
     is_batch, source = source_of is not None, given["source"]
     if source_of and (is_known(source) or isinstance(source, Mapping)):
-        source, _ = source_of(source)
+        source, _ = source_of(_known_part(source))
     sources = _sources(source)
     target = _format(given["to_format"])
     origin = _format(given["from_format"])
@@ -163,6 +163,14 @@ def _format(value: Any) -> Any:
 def _check_destination(value: Any) -> None:
     if is_known(value) and is_url(plain_text("destination", value)):
         raise wrong("destination", "is a URL; it must be a path, or the URI of a store")
+
+
+def _known_part(source: Any) -> Any:
+    """Return a source; if it is a shard, without its numbers that are templates."""
+    if not isinstance(source, Mapping):
+        return source
+    numbers = ("shard", "max_conversions")
+    return {name: v for name, v in source.items() if name not in numbers or is_known(v)}
 
 
 # --- sources -----------------------------------------------------------------------------------
