@@ -119,7 +119,7 @@ def _check(
     is_batch, source = source_of is not None, given["source"]
     if source_of and (is_known(source) or isinstance(source, Mapping)):
         source, _ = source_of(_known_part(source))
-    sources = _sources(source)
+    sources = _sources(source, is_batch=is_batch)
     target = _format(given["to_format"])
     origin = _format(given["from_format"])
     parameters = _parameters("parameters", given["parameters"])
@@ -176,7 +176,7 @@ def _known_part(source: Any) -> Any:
 # --- sources -----------------------------------------------------------------------------------
 
 
-def _sources(source: Any) -> list[Any] | None:
+def _sources(source: Any, *, is_batch: bool) -> list[Any] | None:
     """Return the sources one by one; None if their number is not known yet."""
     if source is None:
         return []
@@ -184,7 +184,7 @@ def _sources(source: Any) -> list[Any] | None:
     if not is_list and not is_known(source):
         return None if not isinstance(source, str) else [source]
     items = flatten(source)
-    if not items:
+    if not items and not is_batch:  # `on_empty` decides what a batch of no files does
         raise wrong("source", "is an empty list; give at least one file")
     for number, item in enumerate(items):
         if is_known(item) and not is_summary(item):

@@ -62,6 +62,23 @@ def test_wrong_arguments_are_logged_for_people(
         assert 1 == before.count(label), label
 
 
+def test_shard_of_an_empty_list(
+    run_dag: RunDag, convertapi_sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The batch does what its `on_empty` says, as for an empty directory."""
+    from airflow_provider_convertapi.shards import find_shards
+    from tests.airflow_api import DAG
+
+    with DAG("empty_shard", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+        ConvertApiBatchOperator.partial(
+            task_id="t", to_format="pdf", destination=f"{tmp_path}/out/", on_empty="skip"
+        ).expand(source=find_shards([]))
+
+    [ti] = run_dag(dag).get_task_instances()
+
+    assert "skipped" == ti.state
+
+
 def never_called(name: str) -> str:
     """Fail if it is called before the arguments are checked."""
     raise AssertionError(name)

@@ -177,6 +177,7 @@ RIGHT_BATCHES: list[dict[str, Any]] = [
     {"source": {"source": "/in/", "shard": [0, 3], "max_conversions": 5}, "failure_policy": 0.05},
     {"source": {"source": "/in/", "shard": ["{{ i }}", "{{ n }}"], "max_conversions": "{{ m }}"}},
     {"source": {"source": "{{ where }}", "shard": "{{ shard }}"}},
+    {"source": [], "on_empty": "skip"},
     {"source": "/in/*.docx", "steps": [{"to_format": "protect", "parameters": {}}]},
 ]
 
