@@ -79,6 +79,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     """Keyed digest of parameters and steps; empty before the task converts."""
     _wrong: ConvertApiError | None
     """What is wrong with the arguments of a mapped task; `execute` raises it."""
+    _is_rendered = False
 
     def _keep(self, arguments: Arguments, **own: Any) -> None:
         """Keep the arguments as attributes, as Airflow renders them.
@@ -148,6 +149,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         self._reveal()  # which makes lists of lazy sequences
         mask_arguments(self.source, self.parameters, self.steps, self.destination)
         self._conceal()
+        self._is_rendered = True
 
     def _conceal(self) -> None:
         """Hide the secrets in the attributes: OpenLineage sends those to its server."""
@@ -217,23 +219,27 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         return self._session
 
     @contextmanager
-    def _explicit_failures(self, *, is_resumed: bool = False) -> Iterator[None]:
+    def _explicit_failures(self, *, resumed: Context | None = None) -> Iterator[None]:
         """Log the errors of the block, and raise the permanent ones as failures without retries.
 
-        :param is_resumed: whether the task submitted something before it deferred.
+        :param resumed: the context of a task that submitted something before it deferred.
         """
         from airflow_provider_convertapi.conversions.failure_log import FailureLog
         from airflow_provider_convertapi.failures import explicit_failures
 
+        if resumed and not self._is_rendered:
+            # `airflow tasks test` of Airflow 2 resumes the task as it is in the DAG file
+            # (`task_test` in airflow/cli/commands/task_command.py).
+            self.render_template_fields(resumed)
         failure_log = FailureLog(
             self._logger,
             lambda: self.source,
             lambda: self._session.bill if self._session else None,
-            is_resumed,
+            resumed is not None,
         )
         quota = self._arguments().on_quota_exhausted
         with explicit_failures(quota=quota, tell=failure_log.tell):
-            if self._wrong is not None and not is_resumed:
+            if self._wrong is not None and resumed is None:
                 raise self._wrong
             yield
 

@@ -169,7 +169,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         from airflow_provider_convertapi.conversions.checking import check_conversion
         from airflow_provider_convertapi.conversions.deferral import JobEvent
 
-        with self._explicit_failures(is_resumed=True):
+        with self._explicit_failures(resumed=context):
             found = JobEvent.parse(event, expected=None)
             # The service has the inputs by now, and the files that they came from may be gone.
             arguments = _with_outputs(self._arguments_of_jobs())
