@@ -118,8 +118,8 @@ def _check(
     _check_destination(given["destination"])
     is_batch, source = source_of is not None, given["source"]
     if source_of and (is_known(source) or isinstance(source, Mapping)):
-        source, _ = source_of(source)
-    sources = _sources(source)
+        source, _ = source_of(_known_part(source))
+    sources = _sources(source, is_batch=is_batch)
     target = _format(given["to_format"])
     origin = _format(given["from_format"])
     parameters = _parameters("parameters", given["parameters"])
@@ -165,10 +165,18 @@ def _check_destination(value: Any) -> None:
         raise wrong("destination", "is a URL; it must be a path, or the URI of a store")
 
 
+def _known_part(source: Any) -> Any:
+    """Return a source; if it is a shard, without its numbers that are templates."""
+    if not isinstance(source, Mapping):
+        return source
+    numbers = ("shard", "max_conversions")
+    return {name: v for name, v in source.items() if name not in numbers or is_known(v)}
+
+
 # --- sources -----------------------------------------------------------------------------------
 
 
-def _sources(source: Any) -> list[Any] | None:
+def _sources(source: Any, *, is_batch: bool) -> list[Any] | None:
     """Return the sources one by one; None if their number is not known yet."""
     if source is None:
         return []
@@ -176,7 +184,7 @@ def _sources(source: Any) -> list[Any] | None:
     if not is_list and not is_known(source):
         return None if not isinstance(source, str) else [source]
     items = flatten(source)
-    if not items:
+    if not items and not is_batch:  # `on_empty` decides what a batch of no files does
         raise wrong("source", "is an empty list; give at least one file")
     for number, item in enumerate(items):
         if is_known(item) and not is_summary(item):

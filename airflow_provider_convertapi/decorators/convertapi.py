@@ -86,7 +86,7 @@ class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
         """Collect the job that the trigger waited for, with what the function returned before."""
         from airflow_provider_convertapi.conversions.deferral import JobEvent
 
-        with self._explicit_failures(is_resumed=True):
+        with self._explicit_failures(resumed=context):
             sealed = self._unsealed(context, JobEvent.parse(event, expected=None))
         if sealed is None:
             # It was too long, so the function runs again.  If it returns another source now, the

@@ -68,6 +68,17 @@ class ConvertApiHook(BaseHook):
         self._stop = threading.Event()
         self._opened: Session | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: it opens a session, and reads the connection, itself.
+
+        Airflow copies the hooks among a task's arguments: `airflow tasks clear` does, for example.
+        """
+        own = {"_stop", "_opened", "_settings", "_credentials", "_log"}
+        return {name: value for name, value in vars(self).items() if name not in own}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state, _stop=threading.Event(), _opened=None)
+
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the connection form's extra fields for Airflow before 3.2."""

@@ -101,8 +101,10 @@ class ConvertApiStatisticsOperator(BaseOperator):
         super().__init__(**kwargs)
         if format != "csv":
             from airflow_provider_convertapi.conversions.values import report_format
+            from airflow_provider_convertapi.failures import explicit_failures
 
-            report_format(format)
+            with explicit_failures():  # a mapped task is made, and fails here, when it runs
+                report_format(format)
         self.first_day = first_day
         self.last_day = last_day
         self.destination = destination

@@ -24,7 +24,6 @@ from airflow_provider_convertapi.surroundings import surroundings
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
 
     from airflow.sdk import Context
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.job import Job
     from airflow_provider_convertapi.conversions.session import Session
     from airflow_provider_convertapi.conversions.values import Options
+    from airflow_provider_convertapi.errors import ConvertApiError
     from airflow_provider_convertapi.operators.lineage import Lineage
 
 Arguments = TypeVar("Arguments", bound=ConversionArguments)
@@ -77,6 +77,9 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
     _session: Session | None
     _digest: str
     """Keyed digest of parameters and steps; empty before the task converts."""
+    _wrong: ConvertApiError | None
+    """What is wrong with the arguments of a mapped task; `execute` raises it."""
+    _is_rendered = False
 
     def _keep(self, arguments: Arguments, **own: Any) -> None:
         """Keep the arguments as attributes, as Airflow renders them.
@@ -86,7 +89,9 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         given = values_of(arguments, type(arguments)) | own
         # One update, because a DAG file has many tasks: Airflow's `__setattr__` would run for each
         # attribute, and has nothing to do before `__init__` ends (`airflow/sdk/bases/operator.py`).
-        vars(self).update(given, _arguments_class=type(arguments), _session=None, _digest="")
+        vars(self).update(
+            given, _arguments_class=type(arguments), _session=None, _digest="", _wrong=None
+        )
         self._check_declared(given)
 
     def _check_declared(self, given: Mapping[str, Any]) -> None:
@@ -94,13 +99,18 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         from airflow_provider_convertapi.conversions.declared import check_declared
         from airflow_provider_convertapi.errors import ConvertApiError
 
-        options, source_of = self._checks()
         try:
+            options, source_of = self._checks()
             check_declared(given, self.template_fields, options, source_of)
         except ConvertApiError as error:
+            # Airflow makes a mapped task when it runs, and once more when it resumes: an error here
+            # would not be logged for people, and would stop a task that has paid.  The name is
+            # private: airflow/sdk/bases/operator.py, airflow/models/baseoperator.py in Airflow 2.
+            if getattr(self, "_BaseOperator__from_mapped", False):
+                self._wrong = error
+                return
             from airflow_provider_convertapi.failures import as_failure
 
-            # A mapped task is made, and checked here, when it runs: it must fail without a retry.
             raise as_failure(error) from None
 
     def _checks(self) -> tuple[Options, Callable[[Any], Any] | None]:
@@ -139,6 +149,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         self._reveal()  # which makes lists of lazy sequences
         mask_arguments(self.source, self.parameters, self.steps, self.destination)
         self._conceal()
+        self._is_rendered = True
 
     def _conceal(self) -> None:
         """Hide the secrets in the attributes: OpenLineage sends those to its server."""
@@ -197,6 +208,7 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         from airflow_provider_convertapi.conversions.task import TaskTry
         from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
 
+        _check_context(context)
         task = TaskTry.from_context({**context, "task": self}, surroundings().clock.time())
         hook = ConvertApiHook(self.convertapi_conn_id)
         tags = {"operator": type(self).__name__}
@@ -206,21 +218,30 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         self._session.cancels = self.cancel_on_kill and task.is_last
         return self._session
 
-    def _explicit_failures(self, *, is_resumed: bool = False) -> AbstractContextManager[None]:
+    @contextmanager
+    def _explicit_failures(self, *, resumed: Context | None = None) -> Iterator[None]:
         """Log the errors of the block, and raise the permanent ones as failures without retries.
 
-        :param is_resumed: whether the task submitted something before it deferred.
+        :param resumed: the context of a task that submitted something before it deferred.
         """
         from airflow_provider_convertapi.conversions.failure_log import FailureLog
         from airflow_provider_convertapi.failures import explicit_failures
 
+        if resumed and not self._is_rendered:
+            # `airflow tasks test` of Airflow 2 resumes the task as it is in the DAG file
+            # (`task_test` in airflow/cli/commands/task_command.py).
+            self.render_template_fields(resumed)
         failure_log = FailureLog(
             self._logger,
             lambda: self.source,
             lambda: self._session.bill if self._session else None,
-            is_resumed,
+            resumed is not None,
         )
-        return explicit_failures(quota=self._arguments().on_quota_exhausted, tell=failure_log.tell)
+        quota = self._arguments().on_quota_exhausted
+        with explicit_failures(quota=quota, tell=failure_log.tell):
+            if self._wrong is not None and resumed is None:
+                raise self._wrong
+            yield
 
     @property
     def _logger(self) -> logging.Logger:
@@ -315,3 +336,16 @@ class ConvertApiBaseOperator(BaseOperator, Generic[Arguments]):
         # find the job that it has paid for.  So nothing is deleted here.
         if self._session:
             self._session.stop()
+
+
+def _check_context(context: Context | None) -> None:
+    """Raise `ParameterError` if `execute` was called without a task, as in a notebook."""
+    if not context or "ti" not in context:
+        from airflow_provider_convertapi.errors import ParameterError
+
+        complaint = "has no task instance, from whose names the jobs' ids are derived"
+        raise ParameterError(
+            f"The context {complaint}. Run the DAG with dag.test(), or call ConvertApiHook, which "
+            "works outside of tasks.",
+            {"context": [complaint]},
+        )

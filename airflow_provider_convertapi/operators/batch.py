@@ -208,7 +208,7 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         """Collect the wave that the trigger waited for, and submit the next."""
         from airflow_provider_convertapi.batch.waves import Waves
 
-        with self._explicit_failures(is_resumed=True):
+        with self._explicit_failures(resumed=context):
             # A paid result can be collected even if the files among the parameters are gone.
             batch = self._batch(context, is_resumed=True)
             return self._end(context, self._or_defer(batch, Waves(batch).resume(event)))

@@ -10,7 +10,7 @@ from airflow_provider_convertapi.operators.base import ConvertApiBaseOperator
 
 # Import nothing else here: parsing a DAG file must not load what only a running task needs.
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.sdk import Context, XComArg
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow_provider_convertapi.conversions.deferral import JobEvent
     from airflow_provider_convertapi.conversions.request import CheckedConversion
     from airflow_provider_convertapi.conversions.result import ConversionResult
+    from airflow_provider_convertapi.conversions.values import Options
     from airflow_provider_convertapi.operators.lineage import Lineage
 
 __all__ = ["ConvertApiOperator"]
@@ -117,12 +118,6 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if self.multiple_outputs:
-            from airflow_provider_convertapi.conversions.values import wrong
-
-            # Airflow would fail the task after it has paid (`airflow/sdk/execution_time/
-            # task_runner.py`), and each retry likewise.
-            raise wrong("multiple_outputs", "is True, but the task returns a list; leave it out")
         arguments = ConversionArguments(
             source=source,
             to_format=to_format,
@@ -146,6 +141,15 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
             plan_only=plan_only,
         )
 
+    def _checks(self) -> tuple[Options, Callable[[Any], Any] | None]:
+        if self.multiple_outputs:
+            from airflow_provider_convertapi.conversions.values import wrong
+
+            # Airflow would fail the task after it has paid (`airflow/sdk/execution_time/
+            # task_runner.py`), and each retry likewise.
+            raise wrong("multiple_outputs", "is True, but the task returns a list; leave it out")
+        return super()._checks()
+
     def execute(self, context: Context) -> list[str]:
         """Convert, publish, and return the URIs of the outputs."""
         from airflow_provider_convertapi.conversions.checking import check_conversion
@@ -165,7 +169,7 @@ class ConvertApiOperator(ConvertApiBaseOperator[ConversionArguments]):
         from airflow_provider_convertapi.conversions.checking import check_conversion
         from airflow_provider_convertapi.conversions.deferral import JobEvent
 
-        with self._explicit_failures(is_resumed=True):
+        with self._explicit_failures(resumed=context):
             found = JobEvent.parse(event, expected=None)
             # The service has the inputs by now, and the files that they came from may be gone.
             arguments = _with_outputs(self._arguments_of_jobs())

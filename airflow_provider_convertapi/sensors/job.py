@@ -110,12 +110,12 @@ class ConvertApiJobSensor(ConvertApiSensor):
     def _since(self, context: Context) -> float:
         """Return when this sensor last saw the job, or else first started, across reschedules."""
         if self._began is None:
-            ti = context["ti"]
+            ti: Any = context.get("ti")  # None where a user calls `poke` outside of tasks
             first: datetime | None = None
             # Only Airflow 3 has this method; Airflow 2 itself sets `start_date` to that date.
             if self.reschedule and hasattr(ti, "get_first_reschedule_date"):
                 first = ti.get_first_reschedule_date(context)
-            started = first or ti.start_date
+            started = first or getattr(ti, "start_date", None)
             self._began = started.timestamp() if started else surroundings().clock.time()
         return self._began
 

@@ -306,8 +306,10 @@ def test_wrong_days(sandbox: Sandbox, tmp_path: Path, field: str, arguments: Any
 
 
 def test_wrong_format_is_found_when_the_dag_is_parsed() -> None:
-    """As a mistake of whoever wrote the DAG."""
-    with pytest.raises(ParameterError, match="format is 'xlsx'; it must be 'csv' or 'jsonl'"):
+    """As a mistake of whoever wrote the DAG; a mapped task, made as it runs, is not retried."""
+    from airflow_provider_convertapi.failures import ParameterFailure
+
+    with pytest.raises(ParameterFailure, match="format is 'xlsx'; it must be 'csv' or 'jsonl'"):
         statistics("/tmp/a.xlsx", format="xlsx")
 
 

@@ -515,6 +515,20 @@ def test_resume_with_other_arguments_publishes_nothing(
     assert 1 == sandbox.billed  # the next try, asked for the same again, collects it
 
 
+def test_resume_of_a_task_that_nobody_rendered(make: Any, sandbox: Sandbox, letter: Path) -> None:
+    """`airflow tasks test` of Airflow 2 renders only the task that defers."""
+    ti = TaskInstance()
+    context = {"ti": ti, "params": {"name": letter.with_suffix("")}}
+    prepare = make(source="{{ params.name }}.txt", destination="{{ params.name }}.pdf")
+    rendered = prepare()
+    rendered.render_template_fields(context)
+    event = fire(reborn(deferral_of(rendered, ti).trigger))
+
+    outputs = prepare().execute_complete(context, event)
+
+    assert ([str(letter.with_suffix(".pdf"))], 1) == (outputs, sandbox.billed)
+
+
 def test_resume_with_an_event_of_an_earlier_version(
     make: Any, sandbox: Sandbox, letter: Path
 ) -> None:

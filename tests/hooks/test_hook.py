@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +155,22 @@ def test_remote_token_of_each_shape(
     assert ["api_token"] == [entry.authorization_kind for entry in asked]
     [token] = carried(sandbox) - {sandbox.token}
     assert sandbox.kid == claims_of(token)["kid"]
+
+
+@pytest.mark.parametrize(
+    "travel", [copy.copy, copy.deepcopy, lambda hook: pickle.loads(pickle.dumps(hook))]
+)
+def test_copy_of_a_hook_that_is_in_use(
+    sandbox: Sandbox, make_hook: MakeHook, letter: Path, travel: Any
+) -> None:
+    """A copy, such as one in another process, opens a session of its own, and has no token."""
+    hook = make_hook()
+    hook.convert(letter, "pdf", letter.with_suffix(".pdf"))
+
+    made = travel(hook).convert(letter, "pdf", letter.with_name("copy.pdf"))
+
+    assert [str(letter.with_name("copy.pdf"))] == made
+    assert sandbox.token.encode() not in pickle.dumps(hook)
 
 
 def test_upload_download_delete(sandbox: Sandbox, make_hook: MakeHook, letter: Path) -> None:

@@ -129,7 +129,9 @@ WRONG_BATCHES: list[tuple[dict[str, Any], str]] = [
     ({"source": None}, "source is None"),
     ({"source": {"source": "/in/", "shard": [3, 3]}}, r"shard'\]\[0\] is 3.* from 0 to 2"),
     ({"source": {"source": "/in/", "shard": 3}}, r"shard'\] is 3; it must be \[i, n\]"),
+    ({"source": {"source": "{{ ds }}", "shard": [3, 3]}}, r"shard'\]\[0\] is 3.* from 0 to 2"),
     ({"source": {"path": "/in/"}}, "source is a mapping of path"),
+    ({"source": {"source": "/in/", "shrad": ["{{ i }}", 3]}}, "source is a mapping of source, shr"),
     ({"failure_policy": "most"}, "failure_policy is 'most'; it must be 'any'.*'never'.*share"),
     ({"failure_policy": 5}, "failure_policy is 5"),
     ({"on_collision": "suffixes"}, "on_collision is 'suffixes'; it must be 'fail' or 'suffix'"),
@@ -173,6 +175,9 @@ RIGHT_BATCHES: list[dict[str, Any]] = [
     {"source": "/in/2026.11"},
     {"source": ["/in/", "/in/*.docx", "/in/{{ ds }}/*"]},
     {"source": {"source": "/in/", "shard": [0, 3], "max_conversions": 5}, "failure_policy": 0.05},
+    {"source": {"source": "/in/", "shard": ["{{ i }}", "{{ n }}"], "max_conversions": "{{ m }}"}},
+    {"source": {"source": "{{ where }}", "shard": "{{ shard }}"}},
+    {"source": [], "on_empty": "skip"},
     {"source": "/in/*.docx", "steps": [{"to_format": "protect", "parameters": {}}]},
 ]
 
