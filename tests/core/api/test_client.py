@@ -548,6 +548,15 @@ def test_torn_chunks(serve: Serve, make_client: MakeClient) -> None:
         make_client(server.url).send(submit())
 
 
+def test_chunk_of_negative_size(serve: Serve, make_client: MakeClient) -> None:
+    """Garbled chunks break an answer off; `http.client` lets an error of Python's through."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    server = serve(lambda _: iter([head + b"-5\r\n"]))
+
+    with pytest.raises(TransportError, match="broke off after 0 bytes"):
+        make_client(server.url).send(submit())
+
+
 def test_torn_download(serve: Serve, make_client: MakeClient) -> None:
     """A stream hands over what came in whole pieces, and then says that it was not all."""
     server = serve(reply(200, b"x" * (BLOCK + 1000), length=2 * BLOCK))
