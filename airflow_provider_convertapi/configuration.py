@@ -68,7 +68,7 @@ def settle_time() -> float:
 
 def _option(name: str, default: str) -> str:
     if "airflow" not in sys.modules:  # a caller without Airflow must not load it
-        return default
+        return os.environ.get(f"AIRFLOW__CONVERTAPI__{name.upper()}") or default
     from airflow_provider_convertapi.airflow_names import conf  # noqa: PLC0415 - as above
 
     return str(conf.get(SECTION, name, fallback=default) or default)

@@ -27,16 +27,17 @@ from airflow_provider_convertapi.api.exchange import (
     no_answer,
     parse_answer,
     request_headers,
+    whole_answer,
 )
 from airflow_provider_convertapi.api.redaction import hide_ids
 from airflow_provider_convertapi.api.retry import Backoff
-from airflow_provider_convertapi.api.wire import BLOCK, Credential, Response, unexpected
+from airflow_provider_convertapi.api.wire import BLOCK, Credential, is_ok
 from airflow_provider_convertapi.errors import AuthenticationError, ConvertApiError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from airflow_provider_convertapi.api.wire import Endpoint, Request
+    from airflow_provider_convertapi.api.wire import Endpoint, Request, Response
 
 T = TypeVar("T")
 
@@ -201,20 +202,20 @@ def _tracing() -> aiohttp.TraceConfig:
 
 
 async def _read(answer: aiohttp.ClientResponse) -> Response:
-    """Read a whole answer; `UnexpectedAnswerError` if it is too long to be ConvertAPI's."""
+    """Read a whole answer, or as much of it as `whole_answer` needs."""
     headers = {name.lower(): value for name, value in answer.headers.items()}
     body = bytearray()
     try:
         async for block in answer.content.iter_chunked(BLOCK):
             body += block
             if len(body) > LONGEST_ANSWER:
-                raise unexpected(
-                    Response(answer.status, headers, bytes(body[:BLOCK])), "short JSON answer"
-                )
+                break
     except (aiohttp.ClientError, OSError) as error:
-        announced = headers.get("content-length", "")
-        raise broken_off(len(body), announced, f" ({type(error).__name__})") from None
-    return Response(answer.status, headers, bytes(body))
+        # The status of an error is enough without its body.
+        if is_ok(answer.status):
+            announced = headers.get("content-length", "")
+            raise broken_off(len(body), announced, f" ({type(error).__name__})") from None
+    return whole_answer(answer.status, headers, body)
 
 
 def _proxy(url: str) -> str | None:

@@ -5,25 +5,35 @@ This module may change from release to release.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import re
+from contextlib import suppress
+from dataclasses import dataclass
 from email.message import Message
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
-
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser
 
 from airflow_provider_convertapi.api.forms import disposition_name, disposition_values
 from airflow_provider_convertapi.api.redaction import shown
 from airflow_provider_convertapi.api.wire import whole_number
-from airflow_provider_convertapi.errors import UnexpectedAnswerError
+from airflow_provider_convertapi.errors import TransportError, UnexpectedAnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _LONGEST_HEAD = 16 * 1024
-"""Bytes that the headers of a part may take; ConvertAPI does not send more."""
+"""Bytes that a part's headers, or the text before the first part, may take; ConvertAPI does not
+send more."""
 
 _MOST_HEADERS = 100
+
+_MOST_BLOCKS_AFTER = 4
+"""Blocks that are read after the last boundary, so that the connection can be used again."""
+
+# What follows a boundary, and all that may be the beginning of it.
+_AFTER_BOUNDARY = re.compile(rb"(--)|[ \t]{0,1000}(\r?\n)")
+_ITS_BEGINNING = re.compile(rb"(-?|[ \t]{0,1000}\r?)\Z")
+
+_FOLD = re.compile(rb"\r?\n[ \t]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +45,11 @@ class PartHead:
     cost: int
 
 
-@dataclass(slots=True)
-class _Part:
-    headers: Message = field(default_factory=Message)
-    header_name: bytearray = field(default_factory=bytearray)
-    header_value: bytearray = field(default_factory=bytearray)
-    head_size: int = 0
-
-
 class AnswerReader:
     """Parse an answer block by block; write each part's bytes to the sink that `begin` returns.
+
+    Like RFC 2046, it allows a text before the first boundary and after the last one, and blanks
+    after each: the answer is paid, and its results are good.
 
     :param content_type: the answer's `Content-Type`; it holds the boundary.
     :param begin: called when a part's headers are read; returns the sink for its bytes.
@@ -60,84 +65,119 @@ class AnswerReader:
                 f"the answer is not multipart/mixed but {shown(content_type)!r}"
             )
         self._begin, self._end = begin, end
-        self._part = _Part()
-        self._parts = 0
-        self._whole = False
-        self._parser = self._new_parser(boundary)
-
-    def _new_parser(self, boundary: str) -> MultipartParser:
-        try:
-            parser = MultipartParser(
-                boundary,
-                {
-                    "on_part_begin": self._on_part_begin,
-                    "on_header_field": self._on_header_field,
-                    "on_header_value": self._on_header_value,
-                    "on_header_end": self._on_header_end,
-                    "on_headers_finished": self._on_headers_finished,
-                    "on_part_data": self._on_part_data,
-                    "on_part_end": self._on_part_end,
-                    "on_end": self._on_end,
-                },
-            )
-        except FormParserError as error:
-            raise _garbled(error) from None
-        # The parser's own limits (8 headers of 4 KiB) are meant for uploads to a server, and
-        # python-multipart before 0.0.27 has none: the callbacks below check our own limits.
-        parser.max_header_count = parser.max_header_size = _LONGEST_HEAD
-        return parser
+        self._boundary = f"--{boundary}".encode()
 
     def read(self, blocks: Iterable[bytes]) -> None:
         """Read the whole answer; `UnexpectedAnswerError` if it is cut off, empty or garbled."""
-        try:
-            for block in blocks:
-                self._parser.write(block)
-        except FormParserError as error:
-            raise _garbled(error) from None
+        blocks = iter(blocks)
+        answer = _Answer(blocks, self._boundary)
+        answer.skip_preamble()
+        if answer.is_over:
+            raise UnexpectedAnswerError("the multipart answer holds no result")
+        while not answer.is_over:
+            sink = self._begin(_head(answer.headers()))
+            for piece in answer.content():
+                sink.write(piece)
+            self._end()
+        # Every result is here, even if the connection breaks now.
+        with suppress(TransportError):
+            for _ in islice(blocks, _MOST_BLOCKS_AFTER):
+                pass
+
+
+class _Answer:
+    """The bytes of a multipart answer, taken from one boundary to the next."""
+
+    def __init__(self, blocks: Iterator[bytes], boundary: bytes) -> None:
+        self._blocks, self._boundary = blocks, boundary
+        # The line break before the first boundary is missing if the answer begins with it.
+        self._held, self._line_break = bytearray(b"\n"), b"\n"
+        self.is_over = False
+        """Whether the last boundary was read."""
+
+    def skip_preamble(self) -> None:
+        """Skip what comes before the first boundary."""
+        skipped = 0
+        for piece in self._up_to_boundary():
+            skipped += len(piece)
+            if skipped > _LONGEST_HEAD:
+                raise _garbled("it does not begin with a boundary")
+
+    def headers(self) -> Mapping[str, str]:
+        """Read a part's headers, by lower-case name."""
+        break_ = self._line_break
+        while (found := self._held.find(break_ * 2, 0, _LONGEST_HEAD)) < 0:
+            if len(self._held) > _LONGEST_HEAD:
+                raise _endless()
+            self._read()
+        # The second line break stays: in a part without content it belongs to the boundary.
+        lines = [line for line in _FOLD.sub(b" ", self._take(found)).split(break_) if line]
+        del self._held[: len(break_)]
+        if len(lines) > _MOST_HEADERS:
+            raise _endless()
+        return dict(map(_header, reversed(lines)))  # the first of two with one name counts
+
+    def content(self) -> Iterator[bytes]:
+        """Yield the bytes of a part."""
+        skipped = len(self._line_break)
+        for piece in self._up_to_boundary():
+            yield piece[skipped:]
+            skipped = 0
+
+    def _up_to_boundary(self) -> Iterator[bytes]:
+        """Yield what comes before the next boundary and its line break; take those, too."""
+        start_of_line = self._line_break + self._boundary
+        searched = 0
+        while True:
+            start = self._held.find(start_of_line, searched)
+            if start < 0:
+                # The last bytes may be the beginning of it.
+                if (certain := len(self._held) - len(start_of_line) + 1) > 1:
+                    yield self._take(certain)
+                searched = 0
+                self._read()
+            elif self._is_boundary(start + len(start_of_line)):
+                yield self._take(start)
+                self._take_boundary(len(start_of_line))
+                return
+            else:
+                searched = start + 1
+
+    def _is_boundary(self, end: int) -> bool:
+        """Tell whether what ends there is a boundary, and not the beginning of another word."""
+        while not _AFTER_BOUNDARY.match(self._held, end):
+            if not _ITS_BEGINNING.match(self._held, end):
+                return False
+            self._read()
+        return True
+
+    def _take_boundary(self, end: int) -> None:
+        """Take a boundary, but leave the line break after it."""
+        found = _AFTER_BOUNDARY.match(self._held, end)
+        assert found is not None  # noqa: S101 - as `_is_boundary` found
+        self.is_over, self._line_break = found[2] is None, found[2] or b""
+        self._take(found.end() - len(self._line_break))
+
+    def _read(self) -> None:
+        """Read the next block; `UnexpectedAnswerError` if there is none."""
+        block = next(self._blocks, None)
         # Without a Content-Length, an answer that is cut off between two parts looks like a whole
         # one: results would be missing, and nobody would know.
-        if not self._whole:
-            raise UnexpectedAnswerError("the multipart answer ended before its last boundary")
-        if not self._parts:
-            raise UnexpectedAnswerError("the multipart answer holds no result")
+        if block is None:
+            raise _garbled("it ended before its last boundary")
+        self._held += block
 
-    def _on_part_begin(self) -> None:
-        self._part = _Part()
-        self._parts += 1
+    def _take(self, count: int) -> bytes:
+        taken = bytes(memoryview(self._held)[:count])
+        del self._held[:count]
+        return taken
 
-    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
-        self._part.header_name += data[start:end]
-        self._count(end - start)
 
-    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._part.header_value += data[start:end]
-        self._count(end - start)
-
-    def _count(self, size: int) -> None:
-        self._part.head_size += size
-        if self._part.head_size > _LONGEST_HEAD:
-            raise _endless()
-
-    def _on_header_end(self) -> None:
-        part = self._part
-        if len(part.headers) == _MOST_HEADERS:
-            raise _endless()
-        part.headers[part.header_name.decode("latin-1")] = part.header_value.decode(
-            "utf-8", "replace"
-        )
-        part.header_name, part.header_value = bytearray(), bytearray()
-
-    def _on_headers_finished(self) -> None:
-        self._sink: BinaryIO = self._begin(_head(self._part.headers))
-
-    def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        self._sink.write(memoryview(data)[start:end])
-
-    def _on_part_end(self) -> None:
-        self._end()
-
-    def _on_end(self) -> None:
-        self._whole = True
+def _header(line: bytes) -> tuple[str, str]:
+    name, colon, value = line.partition(b":")
+    if not name.strip() or not colon or b"\r" in line:
+        raise _garbled("a line of its headers is not a header")
+    return name.strip().lower().decode("latin-1"), value.strip().decode("utf-8", "replace")
 
 
 def _boundary(content_type: str) -> str:
@@ -155,13 +195,13 @@ def _endless() -> UnexpectedAnswerError:
     return UnexpectedAnswerError("a part of the multipart answer has endless headers")
 
 
-def _garbled(error: FormParserError) -> UnexpectedAnswerError:
-    return UnexpectedAnswerError(f"the multipart answer is garbled: {shown(str(error))}")
+def _garbled(how: str) -> UnexpectedAnswerError:
+    return UnexpectedAnswerError(f"the multipart answer is garbled: {how}")
 
 
-def _head(headers: Message) -> PartHead:
-    cost = whole_number(headers.get("ConversionCost"))
-    disposition = headers.get("Content-Disposition", "")
+def _head(headers: Mapping[str, str]) -> PartHead:
+    cost = whole_number(headers.get("conversioncost"))
+    disposition = headers.get("content-disposition", "")
     sizes = disposition_values(disposition, "size")
     return PartHead(
         name=disposition_name(disposition),

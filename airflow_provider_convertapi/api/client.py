@@ -16,6 +16,7 @@ from airflow_provider_convertapi.api.exchange import (
     broken_off,
     no_answer,
     parse_answer,
+    whole_answer,
 )
 from airflow_provider_convertapi.api.redaction import hide_ids
 from airflow_provider_convertapi.api.retry import Backoff
@@ -29,11 +30,9 @@ from airflow_provider_convertapi.api.session import (
     reason_of,
 )
 from airflow_provider_convertapi.api.wire import (
-    BLOCK,
     Credential,
     Response,
     is_ok,
-    unexpected,
 )
 from airflow_provider_convertapi.errors import (
     AuthenticationError,
@@ -257,7 +256,7 @@ def _text(value: str) -> str:
 
 
 def _read(answer: requests.Response) -> Response:
-    """Read a whole answer; one that is too long is cut if it is an error, else refused."""
+    """Read a whole answer, or as much of it as `whole_answer` needs."""
     body = bytearray()
     try:
         for block in _body(answer):
@@ -268,10 +267,7 @@ def _read(answer: requests.Response) -> Response:
         # The status of an error is enough without its body.
         if is_ok(answer.status_code):
             raise
-    response = Response(answer.status_code, _headers(answer), bytes(body[:LONGEST_ANSWER]))
-    if is_ok(answer.status_code) and len(body) > LONGEST_ANSWER:
-        raise unexpected(response, f"end within {LONGEST_ANSWER // BLOCK} MiB")
-    return response
+    return whole_answer(answer.status_code, _headers(answer), body)
 
 
 def _body(answer: requests.Response) -> Iterator[bytes]:
@@ -283,7 +279,8 @@ def _body(answer: requests.Response) -> Iterator[bytes]:
         for block in answer.iter_content(_PIECE):
             received += len(block)
             yield block
-    except NO_ANSWER as error:
+    # `http.client` raises a `ValueError` for a chunk of negative size.
+    except (*NO_ANSWER, ValueError) as error:
         # Only urllib3 counts an incomplete block, and only this loop counts chunks.
         count, announced = max(received, answer.raw.tell()), answer.headers.get("Content-Length")
         raise broken_off(count, announced or "", f" ({type(error).__name__})") from None

@@ -388,7 +388,7 @@ def get_converters() -> Endpoint[list[dict[str, Any]]]:
     def parse(response: Response) -> list[dict[str, Any]]:
         try:
             return converters_of(_json(response, dict, "OpenAPI document"))
-        except ValueError:
+        except (AttributeError, TypeError, ValueError):  # its parts are not what they must be
             raise unexpected(response, "OpenAPI document of converters") from None
 
     return Endpoint(Request("GET", "/info/openapi"), parse)

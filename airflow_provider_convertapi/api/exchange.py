@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, TypeVar
 from airflow_provider_convertapi import __version__
 from airflow_provider_convertapi.api.auth import CLOCK_SKEW
 from airflow_provider_convertapi.api.redaction import redact, shown
-from airflow_provider_convertapi.api.wire import BLOCK
+from airflow_provider_convertapi.api.wire import BLOCK, Response, is_ok, unexpected
 from airflow_provider_convertapi.errors import AuthenticationError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from airflow_provider_convertapi.api.wire import Request, Response
+    from airflow_provider_convertapi.api.wire import Request
 
 T = TypeVar("T")
 
@@ -46,6 +46,14 @@ def request_headers(request: Request) -> dict[str, str]:
     if request.body:
         headers["Content-Type"] = request.body.content_type
     return headers
+
+
+def whole_answer(status: int, headers: Mapping[str, str], body: bytearray) -> Response:
+    """Return an answer; one that is too long is cut if it is an error, else refused."""
+    response = Response(status, headers, bytes(body[:LONGEST_ANSWER]))
+    if is_ok(status) and len(body) > LONGEST_ANSWER:
+        raise unexpected(response, f"end within {LONGEST_ANSWER // BLOCK} MiB")
+    return response
 
 
 def parse_answer(parse: Callable[[Response], T], response: Response, now: float) -> T:

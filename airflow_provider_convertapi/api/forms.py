@@ -16,6 +16,7 @@ from email.utils import collapse_rfc2231_value
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from airflow_provider_convertapi.api.parameters import FIELD_NAME, has_utf8
 from airflow_provider_convertapi.api.wire import SLICE
 from airflow_provider_convertapi.errors import InputChangedError, ParameterError
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.wire import Openable
 
-_FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]+(\[[0-9]+\])?")
 _EMAIL_WORDS = re.compile(r"(=\?[^?\s]+\?[BbQq]\?[^?\s]*\?=\s*)+")
 _ATTR_CHARS = "!#$&+-.^_`|~"
 """RFC 5987 `attr-char` beside letters and digits.  Parentheses are not among them: a name with an
@@ -134,9 +134,9 @@ class FormBody:
     def __post_init__(self) -> None:
         for name, value in self.fields:
             # A name with a quotation mark or a line break could add a field, such as StoreFile.
-            if not _FIELD_NAME.fullmatch(name):
+            if not FIELD_NAME.fullmatch(name):
                 raise _wrong(name, "is not a parameter name; those are letters and digits")
-            if isinstance(value, str) and not _has_utf8(value):
+            if isinstance(value, str) and not has_utf8(value):
                 raise _wrong(name, "holds lone surrogates, which cannot be sent; fix its text")
 
     @property
@@ -180,14 +180,6 @@ class FormBody:
 
 def _wrong(name: str, complaint: str) -> ParameterError:
     return ParameterError(f"parameters[{name!r}] {complaint}.", {name: [complaint]})
-
-
-def _has_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _file_name(name: str) -> str:

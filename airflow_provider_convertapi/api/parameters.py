@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from airflow_provider_convertapi.api.converters import Parameter
 
+FIELD_NAME = re.compile(r"[A-Za-z0-9_.-]+(\[[0-9]+\])?")
+"""What a parameter of ConvertAPI may be called."""
+
 _INTEGER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)\s*", re.ASCII)
 _PART_OF_RANGE = re.compile(r"\d+|\d*-\d*|even|odd|last|\d+-last", re.ASCII)
@@ -45,6 +48,15 @@ def is_a(value: Any) -> str:
     return f"is {'an' if kind[0] in 'aeio' else 'a'} {kind}"
 
 
+def has_utf8(text: str) -> bool:
+    """Tell whether a text can be sent; one with half a character (a lone surrogate) cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return a question with a similar name, as the end of a sentence; empty if there is none."""
     from difflib import get_close_matches  # noqa: PLC0415 - only needed where something is wrong
@@ -68,6 +80,8 @@ def in_message(value: object) -> str:
         text = repr(value)
     except ValueError:  # Python does not write whole numbers of more than 4,300 digits
         text = f"<{type(value).__name__} of very many digits>"
+    except Exception:  # noqa: BLE001 - it may be nested too deep, or be an object of the user's
+        text = f"<{type(value).__name__}>"
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
@@ -150,7 +164,7 @@ def _json(parameter: Parameter, value: Any) -> str | None:
         return None if value or not parameter.required else "is empty; it must be JSON"
     try:
         json.loads(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return "is not JSON; give a list or a mapping, or text that holds JSON"
     return None
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
-from http.client import HTTPResponse, parse_headers
+from http.client import HTTPResponse, RemoteDisconnected, parse_headers
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
 from airflow_provider_convertapi.api.exchange import USER_AGENT, Wire, request_headers
-from airflow_provider_convertapi.api.wire import SLICE
+from airflow_provider_convertapi.api.wire import SLICE, is_ok
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -67,9 +67,11 @@ class _Head:
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self.is_torn = False
 
     def readline(self, limit: int = -1) -> bytes:
         line = self._stream.readline(limit)
+        self.is_torn = not line.endswith(b"\n")
         if line[:13].lower() == b"content-type:":
             return _HELD.encode() + line[12:]
         return line
@@ -97,11 +99,15 @@ class _Answer(HTTPResponse):
             parse_headers(self.fp)
 
     def begin(self) -> None:
-        stream, self.fp = self.fp, _Head(self.fp)
+        stream, self.fp = self.fp, (head := _Head(self.fp))
         try:
             super().begin()
         finally:
             self.fp = self.fp and stream  # None if it was closed
+        # `http.client` takes a head that is cut off for a whole one, and the answer for an empty
+        # one.  The status of an error is enough without its head.
+        if head.is_torn and is_ok(self.status):
+            raise RemoteDisconnected("the connection was closed within the head of the answer")
         for value in self.headers.get_all(_HELD, []):
             self.headers["Content-Type"] = value
         del self.headers[_HELD]

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_convertapi.conversions.values import flatten, plain_text, wrong
+from airflow_provider_convertapi.conversions.values import (
+    flatten,
+    is_several,
+    plain_text,
+    wrong,
+)
 from airflow_provider_convertapi.storage import check_uri, list_files, resolve_anew, shown
 from airflow_provider_convertapi.surroundings import surroundings
 
@@ -100,7 +105,7 @@ def check_watched(source: object, *, has_airflow: bool = True) -> str | list[str
         if "{{" in uri or "{%" in uri:
             raise wrong("source", f"is {uri!r}; the arguments of a watcher are not templated")
         check_uri(uri, "source", has_airflow=has_airflow)
-    return uris if several != [source] else uris[0]
+    return uris if is_several(source) else uris[0]
 
 
 def list_place(source: str | list[str]) -> Listing:

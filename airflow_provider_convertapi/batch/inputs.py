@@ -21,6 +21,7 @@ from airflow_provider_convertapi.batch.names import shard_of
 from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
 from airflow_provider_convertapi.conversions.values import (
     flatten,
+    is_several,
     is_summary,
     plain_text,
     source_text,
@@ -244,7 +245,7 @@ def asked_files(source: object) -> Callable[[str], bool]:
 
     :param source: as the user gave it; its URLs are left out.
     """
-    several = flatten(source) != [source]
+    several = is_several(source)
     uris, made = [], []
     for item in flatten(source):
         if isinstance(item, Mapping) and is_summary(item):
@@ -259,7 +260,7 @@ def asked_files(source: object) -> Callable[[str], bool]:
 
 def _divided(source: object) -> tuple[list[str], list[_Named]]:
     """Divide a source into URIs to list, and the files and URLs that it names."""
-    is_list = flatten(source) != [source]
+    is_list = is_several(source)
     listings: list[str] = []
     named: list[_Named] = []
     for item in flatten(source):

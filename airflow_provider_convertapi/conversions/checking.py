@@ -6,7 +6,7 @@ This module may change from release to release.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,7 @@ from airflow_provider_convertapi.conversions.values import (
     check_step_keys,
     flatten,
     format_name,
+    is_several,
     plain_text,
     source_text,
     split_parameters,
@@ -56,6 +57,8 @@ from airflow_provider_convertapi.storage import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from airflow_provider_convertapi.conversions.arguments import ConversionArguments
     from airflow_provider_convertapi.conversions.request import CheckedSettings, Input
 
@@ -230,7 +233,7 @@ def check_steps(steps: object, *, find_files: bool = True) -> tuple[Step, ...]:
     """
     if steps is None:
         return ()
-    if not isinstance(steps, Sequence) or isinstance(steps, str | bytes):
+    if not is_several(steps):
         raise wrong("steps", f"{is_a(steps)}; it must be a list of mappings")
     checked = [_step(number, step) for number, step in enumerate(steps, 2)]
     return tuple(with_found_files(step) if find_files else step for step in checked)
@@ -285,7 +288,7 @@ def _uris(source: object, settings: CheckedSettings) -> list[str]:
         return []
     if not items:
         raise wrong("source", "is an empty list; give at least one file")
-    if items == [source]:
+    if not is_several(source):
         return [source_text("source", source)]
     return [source_text(f"source[{index}]", item) for index, item in enumerate(items)]
 

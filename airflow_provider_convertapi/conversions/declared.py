@@ -8,7 +8,7 @@ imports neither a store nor a client.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,11 @@ from airflow_provider_convertapi.conversions.origins import (
     source_format,
 )
 from airflow_provider_convertapi.conversions.values import (
+    check_readable,
     check_step_keys,
     flatten,
     format_name,
+    is_several,
     is_summary,
     plain_text,
     split_parameters,
@@ -35,7 +37,7 @@ from airflow_provider_convertapi.conversions.values import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from airflow_provider_convertapi.conversions.values import Options
 
@@ -58,6 +60,8 @@ def check_declared(
     :param source_of: checks a shard, and returns its source first; None for an operator that takes
         no shards and no directories.
     """
+    for name, value in given.items():
+        check_readable(name, value)
     key = _key(given, rendered, options)
     if key in _GOOD:
         return
@@ -180,7 +184,7 @@ def _sources(source: Any, *, is_batch: bool) -> list[Any] | None:
     """Return the sources one by one; None if their number is not known yet."""
     if source is None:
         return []
-    is_list = isinstance(source, Sequence) and not isinstance(source, str | bytes)
+    is_list = is_several(source)
     if not is_list and not is_known(source):
         return None if not isinstance(source, str) else [source]
     items = flatten(source)
@@ -274,7 +278,7 @@ def _parameters(field: str, given: Any) -> Any:
 def _steps(steps: Any) -> list[dict[str, Any]]:
     if steps is None or (not isinstance(steps, list | tuple) and not is_known(steps)):
         return []
-    if not isinstance(steps, Sequence) or isinstance(steps, str | bytes):
+    if not is_several(steps):
         raise wrong("steps", f"{is_a(steps)}; it must be a list of mappings")
     checked = []
     for number, step in enumerate(steps):

@@ -22,6 +22,7 @@ from airflow_provider_convertapi.errors import (
     ResultExpiredError,
     ThrottledError,
     TransportError,
+    UnexpectedAnswerError,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ if TYPE_CHECKING:
 
 _BUSY_ANSWERS = 4
 """Busy answers in a row, for this job only, after which that counts as its stored answer."""
+
+
+ODD_ANSWERS = 3
+"""Answers to polls in a row that cannot be understood, after which a job is given up.  One alone
+may be a proxy's page, and the job is paid."""
 
 
 class Permit(Protocol):
@@ -214,10 +220,18 @@ class Job:
         # The wall clock is read only once: setting it meanwhile must not give up a paid job.
         age = max(self.client.clock() - submitted, 0.0)
         begun = last_seen = self.client.monotonic() - age
-        refusals = _Refusals(self)
+        refusals, odd = _Refusals(self), 0
         for delay in self._polls(at_once=at_once):
             self.client.pause(delay)
-            answer = self._poll(attempt, refusals)
+            try:
+                answer = self._poll(attempt, refusals)
+            except UnexpectedAnswerError as error:
+                odd += 1
+                if odd == ODD_ANSWERS:
+                    raise
+                self.log.warning("A poll had an odd answer; the job goes on. %s", error)
+                continue
+            odd = 0
             if answer is None:
                 continue
             if answer.conversion or answer.verdict:

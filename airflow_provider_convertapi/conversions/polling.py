@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.api.retry import poll_delays
-from airflow_provider_convertapi.errors import ConvertApiError
+from airflow_provider_convertapi.conversions.job import ODD_ANSWERS
+from airflow_provider_convertapi.errors import ConvertApiError, UnexpectedAnswerError
 
 if TYPE_CHECKING:
     import logging
@@ -82,9 +83,12 @@ class JobPoller:
             try:
                 found = await self.client.send(get_job(job_id))
             except ConvertApiError as error:
-                if not error.transient:
-                    return  # the worker makes the same call, and raises the error
                 failures += 1
+                # A single odd answer may be a proxy's page.  The worker would find the job still
+                # running, and hold its slot until that ends.
+                is_odd = isinstance(error, UnexpectedAnswerError) and failures < ODD_ANSWERS
+                if not (error.transient or is_odd):
+                    return  # the worker makes the same call, and raises the error
                 await self._handle_failed_poll(error, failures)
             else:
                 failures = 0

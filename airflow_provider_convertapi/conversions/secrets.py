@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from itertools import islice
 from operator import is_
-from typing import TYPE_CHECKING, Any, Self, TypeGuard
+from typing import TYPE_CHECKING, Any, Self
 
+from airflow_provider_convertapi.conversions.values import is_several
 from airflow_provider_convertapi.storage.uris import LEAST_MASKED, secrets_of, shown
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def concealed_steps(steps: Any) -> Any:
     """Return steps whose parameters show no secret."""
     if isinstance(steps, str):
         return Concealed(_HIDDEN, steps)
-    if _is_several(steps):
+    if is_several(steps):
         return [concealed_steps(step) for step in steps]
     if isinstance(steps, Mapping) and "parameters" in steps:
         return {**steps, "parameters": concealed_parameters(steps["parameters"])}
@@ -135,7 +136,7 @@ def _each(value: Any, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, Mapping):
         changed: Any = {name: _each(inner, change) for name, inner in value.items()}
         is_same = all(changed[name] is inner for name, inner in value.items())
-    elif _is_several(value):
+    elif is_several(value):
         given = list(value)  # read once: each item of a mapped task's result is a request
         changed = [_each(inner, change) for inner in given]
         is_same = isinstance(value, list | tuple) and all(map(is_, changed, given))
@@ -151,7 +152,7 @@ def _without_named(value: Any) -> Any:
             name: _concealed(inner) if _is_secret(name) else _without_named(inner)
             for name, inner in value.items()
         }
-    if _is_several(value):
+    if is_several(value):
         return [_without_named(inner) for inner in value]
     if not (secrets := list(_named(value))):
         return value
@@ -177,7 +178,7 @@ def without_secrets(text: str, secrets: Iterable[str]) -> str:
 def _of_steps(steps: object) -> Iterator[str]:
     if isinstance(steps, Mapping):
         yield from _of_parameters(steps.get("parameters"))
-    elif _is_several(steps):
+    elif is_several(steps):
         for step in steps:
             yield from _of_steps(step)
     elif isinstance(steps, str):
@@ -196,7 +197,7 @@ def _named(value: object) -> Iterator[str]:
     if isinstance(value, Mapping):
         for name, inner in value.items():
             yield from _hidden(inner) if _is_secret(name) else _named(inner)
-    elif _is_several(value) or isinstance(value, AbstractSet):
+    elif is_several(value) or isinstance(value, AbstractSet):
         for inner in value:
             yield from _named(inner)
     elif value is not None:
@@ -217,16 +218,11 @@ def _hidden(value: object) -> Iterator[str]:
 def _leaves(value: object) -> Iterator[str]:
     if isinstance(value, Mapping):
         value = list(value.values())
-    if _is_several(value) or isinstance(value, AbstractSet):
+    if is_several(value) or isinstance(value, AbstractSet):
         for inner in value:
             yield from _leaves(inner)
     elif value is not None:
         yield _text(value)
-
-
-def _is_several(value: object) -> TypeGuard[Sequence[Any]]:
-    """Tell whether a value is a list or, like the results of a mapped task, acts as one."""
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
 
 
 def _text(value: object) -> str:

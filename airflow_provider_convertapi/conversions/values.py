@@ -9,16 +9,24 @@ import inspect
 import json
 import math
 import re
+from collections import UserString
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import timedelta
 from enum import Enum
 from functools import partial
 from operator import itemgetter
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeGuard, get_args
 
 from airflow_provider_convertapi.api.converters import is_file_parameter
-from airflow_provider_convertapi.api.parameters import did_you_mean, in_message, is_a
+from airflow_provider_convertapi.api.parameters import (
+    FIELD_NAME,
+    did_you_mean,
+    has_utf8,
+    in_message,
+    is_a,
+)
 from airflow_provider_convertapi.conversions.arguments import OnQuota, ReportFormat
 from airflow_provider_convertapi.errors import ParameterError
 
@@ -43,6 +51,15 @@ _OURS = {
 }
 _FORMAT = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 _SECONDS = re.compile(r"[0-9]{1,9}")
+_LONGEST_TEXT = 16 * 1024
+"""Characters that a path, a URI or a URL may have; a document's content has more."""
+
+_LARGEST = 10**4300 - 1
+"""The largest whole number that Python writes (`sys.get_int_max_str_digits`)."""
+
+_DEEPEST, _MOST_SHOWN_LEVELS = 50, 3
+"""Levels to which a value may be nested, and of which a message shows the keys."""
+
 _LONGEST_NAME = 200
 """Characters that `FileName` may have (ConvertAPI's OpenAPI document).  The service would refuse a
 longer one, too, but may bill that."""
@@ -66,6 +83,31 @@ def wrong(name: str, complaint: str) -> ParameterError:
     return ParameterError(f"{name} {complaint}.", {name: [complaint]})
 
 
+def check_readable(name: str, value: object, depth: int = 0) -> None:
+    """Raise `ParameterError` for a value on which Python's own functions fail.
+
+    It contains itself, is nested absurdly deep, or holds a number of too many digits.
+    """
+    value = value.value if isinstance(value, Enum) else value
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise wrong(name, f"is {in_message(value)}, which cannot be sent")
+    if isinstance(value, Mapping):
+        inner = list(value.items())
+        for key in value:
+            if isinstance(key, int) and abs(key) > _LARGEST:
+                raise wrong(name, f"has the key {in_message(key)}, which cannot be sent")
+    elif isinstance(value, list | tuple | AbstractSet):  # other sequences may be read from a store
+        inner = list(enumerate(value))
+    else:
+        return
+    if depth == _DEEPEST:
+        raise wrong(name, f"contains itself, or is nested more than {_DEEPEST} levels deep")
+    for key, one in inner:
+        if type(one) is not str:
+            place = f"{name}[{in_message(key)}]" if depth < _MOST_SHOWN_LEVELS else name
+            check_readable(place, one, depth + 1)
+
+
 def plain_text(name: str, value: object) -> str:
     """Return the text of an argument or path object; `ParameterError` if it is empty."""
     text = fspath(value) if isinstance(value, PathLike) else value
@@ -77,6 +119,8 @@ def plain_text(name: str, value: object) -> str:
     # Jinja renders None, such as a result that another task did not push, to this text.
     if not text.strip() or text.strip() == "None":
         raise wrong(name, "is empty; if it is templated, see what the template rendered to")
+    if len(text) > _LONGEST_TEXT:
+        raise wrong(name, f"has {len(text):,} characters; give a path or a URI, not the content")
     return text.strip()
 
 
@@ -209,9 +253,16 @@ def is_summary(item: object) -> bool:
     return item.keys() >= _OF_A_SUMMARY
 
 
+def is_several(value: object) -> TypeGuard[Sequence[Any]]:
+    """Tell whether a value is a list or, like the results of a mapped task, acts as one."""
+    return isinstance(value, Sequence) and not isinstance(
+        value, str | UserString | bytes | bytearray | memoryview
+    )
+
+
 def flatten(source: object) -> list[object]:
     """Return the sources one by one; mapped tasks pass a sequence of lists."""
-    if isinstance(source, Sequence) and not isinstance(source, str | bytes):
+    if is_several(source):
         return [item for part in source for item in flatten(part)]
     return [source]
 
@@ -305,6 +356,11 @@ def _parameters(parameters: object, field: str) -> dict[str, Any]:
         reason = _OURS.get(str(name).partition("[")[0].lower())
         if reason:
             raise wrong(f"{field}[{name!r}]", f"is set by this provider: {reason}")
+        if not FIELD_NAME.fullmatch(str(name)):
+            raise wrong(
+                f"{field}[{in_message(name)}]",
+                "is not a parameter's name, which has letters and digits only",
+            )
     return {str(name): value for name, value in parameters.items()}
 
 
@@ -318,7 +374,9 @@ def check_step_keys(field: str, step: object) -> None:
     """
     if not isinstance(step, Mapping) or "to_format" not in step or not set(step) <= {*_STEP_KEYS}:
         strange = (
-            [str(key) for key in step if key not in _STEP_KEYS] if isinstance(step, Mapping) else []
+            [str(key) for key in step if str(key) not in _STEP_KEYS]
+            if isinstance(step, Mapping)
+            else []
         )
         has = f", but has {strange[0]!r}{did_you_mean(strange[0], _STEP_KEYS)}" if strange else ""
         raise wrong(
@@ -354,7 +412,13 @@ def _value(place: str, value: object) -> str:
 
 
 def _written(place: str, value: str | float) -> str:
+    if isinstance(value, float) and not math.isfinite(value):  # a missing value of pandas is NaN
+        raise wrong(place, f"is {in_message(value)}, not a number; leave it out or give a value")
     try:
-        return str(value)
+        text = str(value)
     except ValueError:
         raise wrong(place, f"is {in_message(value)}, which has too many digits") from None
+    # Found only when it is sent, it would be too late: the steps before it would be paid.
+    if not has_utf8(text):
+        raise wrong(place, "holds half a character (a lone surrogate), which cannot be sent")
+    return text

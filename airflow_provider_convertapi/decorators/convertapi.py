@@ -100,8 +100,12 @@ class _ConvertApiDecoratedOperator(DecoratedOperator, ConvertApiOperator):
     def _call(self, context: Context) -> None:
         context_merge(context, self.op_kwargs)
         kwargs = determine_kwargs(self.python_callable, self.op_args, context)
+        from airflow_provider_convertapi.conversions.values import check_readable
+
         with self._explicit_failures():
-            self.source = self.python_callable(*self.op_args, **kwargs)
+            source = self.python_callable(*self.op_args, **kwargs)
+            check_readable("source", source)
+            self.source = source
         self._mask_source()
 
     def _mask_source(self) -> None:

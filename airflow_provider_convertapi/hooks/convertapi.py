@@ -295,7 +295,11 @@ class ConvertApiHook(BaseHook):
     def _session_for(self, given: ConversionArguments) -> Iterator[Session]:
         """Mask the secrets, log errors, and raise permanent ones as failures without retries."""
         from airflow_provider_convertapi.conversions.failure_log import FailureLog
+        from airflow_provider_convertapi.conversions.values import check_readable
 
+        with explicit_failures():
+            for name in ("source", "parameters", "steps", "destination"):
+                check_readable(name, getattr(given, name))
         session = self.open_session()
         session.bill = None  # it may be that of an earlier call
         failure_log = FailureLog(session.log, lambda: given.source, lambda: session.bill)

@@ -74,6 +74,8 @@ def failure_of(call_it: Any) -> ConvertApiError:
         pytest.param({"status": 500, "html": True}, id="html"),
         pytest.param({"status": 200, "body": b"nonsense"}, id="nonsense"),
         pytest.param({"status": 200, "body": b"x" * (9 * 1024 * 1024)}, id="endless"),
+        pytest.param({"status": 502, "body": b"x" * (9 * 1024 * 1024)}, id="endless error"),
+        pytest.param({"status": 409, "code": 4000, "truncate": 5}, id="torn error"),
         pytest.param({"redirect": "http://127.0.0.1:9/elsewhere"}, id="redirect"),
         pytest.param({"drop": "before"}, id="reset"),
     ],
@@ -120,7 +122,7 @@ def test_both_clients_read_the_same_heads(head: bytes) -> None:
 
 def test_silence_is_given_up(convertapi_sandbox: Sandbox) -> None:
     """A service that falls silent costs `http_timeout` seconds at most."""
-    convertapi_sandbox.fail("GET /async/job/*", stall=20)
+    convertapi_sandbox.fail("GET /async/job/*", status=200, stall=20)
 
     error = failure_of(
         lambda: call(convertapi_sandbox.url, JOB, http_timeout=0.3, backoff=Backoff(attempts=1))

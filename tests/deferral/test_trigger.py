@@ -181,13 +181,26 @@ def test_outage_ends_with_the_deadline(
 def test_unreadable_answer_is_the_workers(
     make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
 ) -> None:
-    """A 200 that cannot be understood fires: the worker meets the same, and raises it."""
+    """Answers that cannot be understood fire the trigger: the worker meets the same."""
     job = start_job()
     sandbox.fail("GET /async/job/*", status=200, body=b"<html>Sign in</html>", times=None)
 
     event = fire(make_trigger([job]))
 
-    assert ("answered", 1) == (event["status"], len(polls(sandbox)))
+    assert ("answered", 3) == (event["status"], len(polls(sandbox)))
+
+
+def test_odd_answer_is_not_the_jobs(
+    make_trigger: MakeTrigger, start_job: StartJob, sandbox: Sandbox
+) -> None:
+    """A single page of a proxy does not send the worker to a job that is running."""
+    sandbox.jobs_take(polls=3)
+    job = start_job()
+    sandbox.fail("GET /async/job/*", status=200, html=True, times=2)
+
+    event = fire(make_trigger([job]))
+
+    assert ("answered", 6) == (event["status"], len(polls(sandbox)))
 
 
 def test_throttled_poll_slows_its_own_job_only(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import UserString
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +16,7 @@ from airflow_provider_convertapi.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from airflow_provider_convertapi.errors import (
@@ -21,6 +24,30 @@ if TYPE_CHECKING:
     )
     from convertapi_sandbox import Sandbox
     from tests.hooks.conftest import MakeHook
+
+
+ITSELF: list[Any] = []
+ITSELF.append(ITSELF)
+HOLDS_ITSELF: dict[str, Any] = {}
+HOLDS_ITSELF["a"] = HOLDS_ITSELF
+DEEP: list[Any] = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+HUGE = 10**5000
+
+
+class Column:
+    """Like a column of pandas, it compares each element."""
+
+    def __eq__(self, other: object) -> Any:
+        """Return what has no truth value."""
+        return self
+
+    def __bool__(self) -> bool:
+        """Raise as pandas does."""
+        raise ValueError("the truth value is ambiguous")
+
+    __hash__ = None  # type: ignore[assignment]
 
 
 class Paper(Enum):
@@ -148,6 +175,75 @@ def test_bad_argument(
 
     assert [] == list(sandbox.requests)
     assert ["letter.txt"] == [path.name for path in letter.parent.iterdir()]
+
+
+ODD = [
+    pytest.param({"source": ITSELF}, "source.* itself", id="list of itself"),
+    pytest.param({"source": DEEP}, "source.* 50 levels", id="deep list"),
+    pytest.param({"source": UserString("a.txt")}, "source is a UserString", id="UserString"),
+    pytest.param({"source": [Column()]}, r"source(\[0\])? is a Column", id="column"),
+    pytest.param({"source": HUGE}, "source is .*digits", id="huge source"),
+    pytest.param({"source": "x" * 99_999}, "99,999 .*content", id="content"),
+    pytest.param({"destination": ITSELF}, "destination", id="destination"),
+    *(
+        pytest.param({"parameters": {"FileName": value}}, rf"\['FileName'\].*{text}", id=text)
+        for value, text in (
+            (HOLDS_ITSELF, "contains itself"),
+            (DEEP, "50 levels"),
+            (HUGE, "digits"),
+            ([{"b": HUGE}], "very many"),
+            ({HUGE: 1}, "has the key"),
+            (math.nan, "nan, not a number"),
+            (-math.inf, "-inf"),
+            ("\ud800", "half a character"),
+        )
+    ),
+    pytest.param({"parameters": HOLDS_ITSELF}, "parameters.* itself", id="own parameters"),
+    pytest.param({"parameters": {HUGE: 1}}, "parameters has the key", id="key"),
+    pytest.param({"steps": ITSELF}, "steps.* itself", id="steps of itself"),
+    pytest.param(
+        {"steps": [{"to_format": "compress", "parameters": {"FileName": "\ud800"}}]},
+        r"steps\[0\]\['parameters'\]\['FileName'\] holds half",
+        id="half a character in a step",
+    ),
+    pytest.param({"steps": [{"to_format": "pdf", HUGE: 1}]}, r"steps\[0\] has", id="key of a step"),
+    pytest.param(
+        {"from_format": "template", "parameters": {"JsonPayload": "[" * 99_999}},
+        "JsonPayload.* not JSON",
+        id="deep JSON",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "text"), ODD)
+@pytest.mark.parametrize("call", ["convert", "convert_batch", "ConvertApi", "ConvertApiBatch"])
+def test_argument_on_which_python_fails(
+    sandbox: Sandbox,
+    make_hook: MakeHook,
+    letter: Path,
+    tmp_path: Path,
+    call: str,
+    change: dict[str, Any],
+    text: str,
+) -> None:
+    """Values that Python cannot walk through, write or compare are named like other mistakes."""
+    from airflow_provider_convertapi.operators.batch import ConvertApiBatchOperator
+    from airflow_provider_convertapi.operators.convert import ConvertApiOperator
+
+    hook = make_hook()
+    calls: dict[str, Callable[..., object]] = {
+        "convert": hook.convert,
+        "convert_batch": hook.convert_batch,
+        "ConvertApi": partial(ConvertApiOperator, task_id="t"),
+        "ConvertApiBatch": partial(ConvertApiBatchOperator, task_id="t"),
+    }
+    arguments = {"source": str(letter), "to_format": "pdf", "destination": f"{tmp_path}/out/"}
+
+    with pytest.raises(ParameterError, match=rf"(?s){text}") as caught:
+        calls[call](**(arguments | change))
+
+    assert len(str(caught.value)) < 1000
+    assert [] == list(sandbox.requests)
 
 
 def test_formats_are_inferred() -> None:

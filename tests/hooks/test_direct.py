@@ -72,6 +72,38 @@ def test_answer_without_a_result(
 
 
 @pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param(b"A message in several parts.\r\n", b"\r\nThe end.", id="preamble"),
+        pytest.param(b"", b" \t\r\n", id="blanks"),
+        pytest.param(b"", None, id="torn after the last boundary"),
+    ],
+)
+def test_unusual_answer(
+    make_hook: MakeHook,
+    letter: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: bytes,
+    after: bytes | None,
+) -> None:
+    """What surrounds the results may be unusual or missing: they are whole, and paid."""
+    body = b'--edge \r\nContent-Disposition: attachment; filename="a.pdf"; size=8\r\n\r\n%PDF-1.7'
+    answer = before + body + b"\r\n--edge--" + (after or b"")
+    kind = "Content-Type: multipart/mixed; boundary=edge"
+    chunked = f"HTTP/1.1 200 OK\r\n{kind}\r\nTransfer-Encoding: chunked\r\n\r\n{len(answer):x}\r\n"
+    torn = [chunked.encode() + answer + b"\r\n"]  # without the last chunk
+    server = Server(lambda _: torn if after is None else reply(200, answer, kind))
+    connection = {"conn_type": "convertapi", "host": server.url, "password": "token"}
+    monkeypatch.setenv("AIRFLOW_CONN_CONVERTAPI_DEFAULT", json.dumps(connection))
+    out = letter.parent / "letter.pdf"
+
+    make_hook().convert(letter, "pdf", out, durable=False)
+
+    server.close()
+    assert b"%PDF-1.7" == out.read_bytes()
+
+
+@pytest.mark.parametrize(
     "fault",
     [
         pytest.param({"drop": "after_work"}, id="answer lost after the work"),

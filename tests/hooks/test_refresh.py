@@ -57,16 +57,20 @@ def test_refresh_without_a_place(
     assert "Not written: set [convertapi] catalogue" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "paths", ["{}", '{"/convert/docx/to/pdf": null}', '{"/convert/a/to/b": {"post": 1}}']
+)
 def test_refresh_that_fails(
     convertapi_sandbox: Sandbox,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    paths: str,
 ) -> None:
     """An answer that describes no converter leaves the catalogue alone."""
     file = tmp_path / "catalogue.jsonl"
     monkeypatch.setenv("AIRFLOW__CONVERTAPI__CATALOGUE", str(file))
-    convertapi_sandbox.fail("GET /info/openapi", status=200, body=b'{"paths": {}}')
+    convertapi_sandbox.fail("GET /info/openapi", status=200, body=f'{{"paths": {paths}}}'.encode())
 
     assert 1 == main(["--refresh", "convertapi_default"])
 

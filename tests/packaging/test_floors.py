@@ -61,5 +61,4 @@ def test_pins_are_read() -> None:
 
     assert 13 == len(OFFICIAL)
     for file in OFFICIAL:
-        # The first Airflow does not depend on python-multipart.
-        assert needed - pins(file).keys() <= {"python-multipart"}
+        assert needed <= pins(file).keys()

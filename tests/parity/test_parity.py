@@ -204,6 +204,11 @@ def unreadable_answer(world: World) -> None:
     world.sandbox.fail("POST /convert/*", status=200, body=b"nonsense", after_work=True)
 
 
+def odd_polls(world: World) -> None:
+    """Answer two polls with a sign-in page; the first look, before the submit, is answered."""
+    world.sandbox.fail("GET /async/job/*", status=200, html=True, times=2, skip=1)
+
+
 def unreadable_submit(world: World) -> None:
     """Answer the paid request with a sign-in page, after the work is done."""
     world.fail_submit(status=200, html=True, after_work=True)
@@ -257,6 +262,7 @@ SCENARIOS = [
     Scenario("throttled for ever", errors.ThrottledError, 0, throttled_for_ever),
     Scenario("poll outage", 1, 1, poll_outage, direct=None),
     Scenario("throttled polls", 1, 1, throttled_polls, direct=None),
+    Scenario("odd polls", 1, 1, odd_polls, direct=None),
     Scenario("late visibility", 1, 1, late_visibility, direct=None),
     Scenario("job vanished", failures.ResultExpiredFailure, 1, job_vanished, direct=None),
     Scenario("result expired", failures.ResultExpiredFailure, 1, result_expired, direct=None),

@@ -540,12 +540,37 @@ def test_torn_answer(serve: Serve, make_client: MakeClient) -> None:
     assert caught.value.sent
 
 
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nDate: x\r\nContent-Le", b"HTTP/1.1 200 OK"],
+)
+def test_torn_head(serve: Serve, make_client: MakeClient, head: bytes) -> None:
+    """Half a head is not the head of an empty answer; the status of an error counts, though."""
+    heads = one_by_one(iter([head]), iter([head.replace(b"200 OK", b"401 No")]))
+    client = make_client(serve(heads).url)
+
+    with pytest.raises(TransportError, match="within the head") as caught:
+        client.send(submit())
+    assert caught.value.sent
+    with pytest.raises(AuthenticationError):
+        client.send(submit())
+
+
 def test_torn_chunks(serve: Serve, make_client: MakeClient) -> None:
     """A chunked answer without its last chunk is torn."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     server = serve(lambda _: iter([head + b"5\r\n" + b'{"a":' + b"\r\n"]))
 
     with pytest.raises(TransportError, match="broke off after 5 bytes"):
+        make_client(server.url).send(submit())
+
+
+def test_chunk_of_negative_size(serve: Serve, make_client: MakeClient) -> None:
+    """Garbled chunks break an answer off; `http.client` lets an error of Python's through."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    server = serve(lambda _: iter([head + b"-5\r\n"]))
+
+    with pytest.raises(TransportError, match="broke off after 0 bytes"):
         make_client(server.url).send(submit())
 
 

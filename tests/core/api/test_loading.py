@@ -12,7 +12,7 @@ def test_values_load_no_http_library_and_no_airflow() -> None:
         "import sys\n"
         "from airflow_provider_convertapi.api import auth, converters, endpoints\n"
         "from airflow_provider_convertapi.api import ids, retry, wire\n"
-        "heavy = {'airflow', 'requests', 'urllib3', 'aiohttp', 'jwt', 'python_multipart'}\n"
+        "heavy = {'airflow', 'requests', 'urllib3', 'aiohttp', 'jwt'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )
 

@@ -134,6 +134,13 @@ def test_parameter_of_odd_kind(given: Any, text: str) -> None:
         check_catalogue(["docx"], "pdf", given, [])
 
 
+@pytest.mark.parametrize("name", ["a b", "x\ny", "", 'a"', "Größe"])
+def test_name_that_no_form_can_hold(name: str) -> None:
+    """It is refused before the steps ahead of it are paid, even if unknown names are allowed."""
+    with pytest.raises(ParameterError, match=r"steps\[1\].*not a parameter's name"):
+        split_parameters({name: 1}, "steps[1]['parameters']")
+
+
 @pytest.mark.parametrize(
     "name", ["timeout", "durable", "on_quota_exhausted", "conversion_key", "overwrite"]
 )
