@@ -197,8 +197,7 @@ class Batch:
         board = self.session.new_board() if self.session.new_board else None
         run = BatchRun(converter, recorder, summary, budget, len(plan.items), self.log, board)
         self.session.bill = lambda: (summary.cost, summary.cost)
-        # The ids of a chain's later jobs cannot be derived from its file alone.
-        if plan.uncleaned and self.request.durable and not self.request.steps:
+        if plan.uncleaned and self.request.durable:
             run.clean(plan.uncleaned)
         return run
 

@@ -161,10 +161,14 @@ class BatchRun:
         ids = self.converter.ids(item)
         # The upload is deleted even if the job is forgotten: its id is derived, not looked up.
         documents = [ids.file_id(attempt, _SOURCE_KEY)]
-        with suppress(ConvertApiError):  # the service deletes the rest within three hours
-            answer = client.call(get_job(ids.job_id(attempt)))
-            if answer.conversion:
-                documents += [file.file_id for file in answer.conversion.files]
+        if self.converter.request.steps:
+            with self.converter.session.using(client):
+                documents += self.converter.left_behind(item)
+        else:
+            with suppress(ConvertApiError):  # the service deletes the rest within three hours
+                answer = client.call(get_job(ids.job_id(attempt)))
+                if answer.conversion:
+                    documents += [file.file_id for file in answer.conversion.files]
         _delete(documents, client)
 
     def _task(
