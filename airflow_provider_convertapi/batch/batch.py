@@ -168,7 +168,7 @@ class Batch:
         """Return the run of a plan, or of a wave of it."""
         self.summary = summary
         if self.request.durable:
-            self.session.warn_of_limits()
+            self.session.warn_of_limits(is_of_batch=True)
         # Read the connection here: worker threads would compete for Airflow's supervisor.
         _ = self.session.settings
         named = all_files(self.request, plan.file_parameters)
@@ -197,8 +197,7 @@ class Batch:
         board = self.session.new_board() if self.session.new_board else None
         run = BatchRun(converter, recorder, summary, budget, len(plan.items), self.log, board)
         self.session.bill = lambda: (summary.cost, summary.cost)
-        # The ids of a chain's later jobs cannot be derived from its file alone.
-        if plan.uncleaned and self.request.durable and not self.request.steps:
+        if plan.uncleaned and self.request.durable:
             run.clean(plan.uncleaned)
         return run
 
@@ -231,13 +230,8 @@ class Batch:
         except ConvertApiError:
             raise
         except BaseException as error:
-            under_way = len(run.goes_on) + len(run.underway)
-            said = (
-                f"By then this try had paid {run.summary.cost} conversion(s) for what it saved; "
-                f"{under_way} file(s) under way may be billed, too."
-            )
-            error.add_note(said)
-            self.log.warning("The task ends before its batch. %s", said)
+            error.add_note(run.bill)
+            self.log.warning("The task ends before its batch. %s", run.bill)
             raise
 
     def conclude(self, plan: Plan, run: BatchRun, left: ItemStream | None = None) -> dict[str, Any]:

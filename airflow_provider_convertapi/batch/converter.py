@@ -22,7 +22,7 @@ from airflow_provider_convertapi.conversions.checking import (
     request_for,
 )
 from airflow_provider_convertapi.conversions.direct import DirectConversion
-from airflow_provider_convertapi.conversions.job import Job, JobSettings
+from airflow_provider_convertapi.conversions.job import Job, JobSettings, Unlimited
 from airflow_provider_convertapi.conversions.request import CheckedConversion
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.errors import InputChangedError
@@ -186,6 +186,12 @@ class Converter:
             stored=stored,
             leaves_documents=True,  # until the record is published; see `Recorder`
         )
+
+    def left_behind(self, item: Item) -> list[str]:
+        """Return the ids of the documents that an earlier try may have left of a file's steps."""
+        # It reserves nothing: the file is settled, and nothing of it is submitted any more.
+        chain = self.prepare(item, Unlimited(), is_begun=True)
+        return chain.left_behind() if isinstance(chain, Chain) else []
 
     def _scope(self, item: Item) -> dict[str, str]:
         """Return the scope of a file's ids; without run, task, try and shard, which may change."""

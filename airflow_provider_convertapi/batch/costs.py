@@ -6,8 +6,10 @@ This module may change from release to release.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, NamedTuple
+
+from airflow_provider_convertapi.batch.tables import pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,24 +37,53 @@ class Costs(NamedTuple):
     conversions: int
 
 
-def costs_of(records: Iterable[Record]) -> list[Costs]:
-    """Add up what each record's own try paid; return the sums in order of days.
+_Key = tuple[str, str, str, str]
+_DIGEST = 16
 
-    A record that comes twice, as it may while a manifest is compacted, counts once.
+
+def costs_of(records: Iterable[Record]) -> list[Costs]:
+    """Add up what batches paid; return the sums in order of days.
+
+    A conversion counts where the try that paid for it recorded it.  If that try was stopped before
+    that, it counts where another try recorded its result.  A record that comes twice, as it may
+    while a manifest is compacted, counts once.
     """
     seen: set[bytes] = set()
-    files: Counter[tuple[str, str, str, str]] = Counter()
-    failed, paid = files.copy(), files.copy()
+    sums: defaultdict[_Key, list[int]] = defaultdict(lambda: [0, 0, 0])
+    # By attempt: of a conversion that was made twice, each attempt was paid.
+    charged: Counter[bytes] = Counter()
+    found: dict[bytes, Record] = {}
     for record in records:
-        if not record.charged:
+        if not (record.charged or record.cost) or _is_known(record, seen):
             continue
-        digest = hashlib.blake2b(record.to_line(), digest_size=16).digest()
-        if digest in seen:
-            continue
-        seen.add(digest)
-        pair = record.from_format or UNKNOWN, record.to_format
-        key = record.when[:10], record.dag_id or UNKNOWN, *pair
-        files[key] += 1
-        failed[key] += record.outcome != "converted"
-        paid[key] += record.charged
-    return [Costs(*key, files[key], failed[key], paid[key]) for key in sorted(files)]
+        attempt = _digest(b"%b %d %b" % (record.match, record.attempt, pack(record.target)))
+        if record.charged:
+            charged[attempt] += record.charged
+            _add(sums, record, record.charged, files=1)
+        known = found.get(attempt)
+        is_more = known is None or (record.cost, known.when) > (known.cost, record.when)
+        if is_more and record.cost > record.charged:
+            found[attempt] = record
+    for attempt, record in found.items():
+        if (unrecorded := record.cost - charged[attempt]) > 0:
+            _add(sums, record, unrecorded, files=int(not record.charged))
+    return [Costs(*key, *sums[key]) for key in sorted(sums)]
+
+
+def _is_known(record: Record, seen: set[bytes]) -> bool:
+    digest = _digest(record.to_line())
+    is_known = digest in seen
+    seen.add(digest)
+    return is_known
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.blake2b(data, digest_size=_DIGEST).digest()
+
+
+def _add(sums: defaultdict[_Key, list[int]], record: Record, paid: int, *, files: int) -> None:
+    pair = record.from_format or UNKNOWN, record.to_format
+    line = sums[record.when[:10], record.dag_id or UNKNOWN, *pair]
+    line[0] += files
+    line[1] += files * (record.outcome != "converted")
+    line[2] += paid

@@ -80,7 +80,7 @@ class FileTask:
         """Run the action; if the file cannot be read, raise the error of checking it again."""
         try:
             return self.action(self)
-        except (InputChangedError, FileNotFoundError, PermissionError):
+        except (InputChangedError, OSError):  # it may be a directory, or a link to itself, by now
             if not self.bill[0]:  # after payment the first error counts: it says what was paid
                 self.converter.check_listed(self.item)
             raise

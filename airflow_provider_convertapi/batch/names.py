@@ -18,7 +18,7 @@ from airflow_provider_convertapi.api.converters import (
 )
 from airflow_provider_convertapi.batch.tables import pack, unpack
 from airflow_provider_convertapi.errors import ParameterError
-from airflow_provider_convertapi.storage import OWN_DIRECTORY, fitting_directory
+from airflow_provider_convertapi.storage import OWN_DIRECTORY, fitting_directory, safe_name
 
 if TYPE_CHECKING:
     import sqlite3
@@ -44,11 +44,13 @@ def shard_of(path: str, shards: int) -> int:
 def shard_number(path: str) -> int:
     """Return the 64-bit number that decides a file's shard.
 
-    It ignores the extension, so that `a.docx` and `a.odt`, which may collide, are in one shard.
+    Files whose outputs may collide, such as `a.docx` and `a.odt`, are in one shard: it ignores the
+    extension, and everything else that the name of an output does not keep.
     """
     # Two shards that both had a file would both pay for it, so this may not change between releases
     # while shards of the old one are mapped or retried.
-    digest = hashlib.sha256(without_extension(path).encode("utf-8", "surrogateescape")).digest()
+    kept = _in_directory(path, safe_name(without_extension(path.rpartition("/")[2])))
+    digest = hashlib.sha256(kept.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "big")
 
 
@@ -90,9 +92,7 @@ class Naming:
             if origin and not extension_of(made):
                 made = f"x.{origin}"
             made = f"x.{result_extension(made, to_format)}"
-        name = self.safe(f"{stem}.{made[2:]}")
-        directory, slash, _ = path.rpartition("/")
-        return f"{_safe_directory(directory)}/{name}" if slash else name
+        return _in_directory(path, self.safe(f"{stem}.{made[2:]}"))
 
     def assign(
         self,
@@ -157,6 +157,12 @@ class Naming:
         had = [choice for choice in choices if made[choice]]
         free = [choice for choice in choices if made[choice] is None and not is_taken(choice)]
         return [*had[-1:], *free, choices[-1]][0]
+
+
+def _in_directory(path: str, name: str) -> str:
+    """Return the relative path of an output with this name, for the input at `path`."""
+    directory, slash, _ = path.rpartition("/")
+    return f"{_safe_directory(directory)}/{name}" if slash else name
 
 
 def _safe_directory(path: str) -> str:

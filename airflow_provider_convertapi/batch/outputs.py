@@ -61,18 +61,19 @@ class BatchOutput(Destination):
         """Tell whether there are further outputs, which a later version may not have."""
         return list(uris) != [self.uri]
 
-    @property
-    def remedy(self) -> str:
-        """The remedy; `overwrite=True` would convert, and pay for, all other files again."""
+    def remedy(self, *, paid: bool) -> str:
+        """Return the remedy; `overwrite=True` would convert, and pay for, all other files again."""
         if self.is_of_another:
             return (
                 "A batch made it from another source: the files were moved, or are reached by "
                 "another path or connection now. Choose another destination, or set source back; "
                 "overwrite=True would convert, and pay for, every file again."
             )
+        # What was paid is not converted again by the next run, only collected by a cleared task.
+        moved = "Move it away" if paid else "Move it away, and the next run converts the file"
         return (
-            "The batch has no record of it: something else wrote it, or a batch that was killed "
-            "just before it wrote the record. Move it away, and the next run converts the file; "
+            "The batch has no record of it: something else wrote it, perhaps another task at the "
+            f"same time, or a batch that was killed just before it wrote the record. {moved}; "
             "overwrite=True would convert, and pay for, every other file again, too."
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -27,7 +27,9 @@ from airflow_provider_convertapi.conversions.cancellation import cancel
 from airflow_provider_convertapi.conversions.collection import delete_files
 from airflow_provider_convertapi.errors import (
     BudgetExceededError,
+    ConnectionConfigError,
     ConvertApiError,
+    OutputNotWritableError,
     QuotaExhaustedError,
     ThrottledError,
     TransportError,
@@ -159,10 +161,14 @@ class BatchRun:
         ids = self.converter.ids(item)
         # The upload is deleted even if the job is forgotten: its id is derived, not looked up.
         documents = [ids.file_id(attempt, _SOURCE_KEY)]
-        with suppress(ConvertApiError):  # the service deletes the rest within three hours
-            answer = client.call(get_job(ids.job_id(attempt)))
-            if answer.conversion:
-                documents += [file.file_id for file in answer.conversion.files]
+        if self.converter.request.steps:
+            with self.converter.session.using(client):
+                documents += self.converter.left_behind(item)
+        else:
+            with suppress(ConvertApiError):  # the service deletes the rest within three hours
+                answer = client.call(get_job(ids.job_id(attempt)))
+                if answer.conversion:
+                    documents += [file.file_id for file in answer.conversion.files]
         _delete(documents, client)
 
     def _task(
@@ -272,14 +278,42 @@ class BatchRun:
             pool.wait(_TICK)
             # In this thread: a store that is slow to write a part delays no conversion.
             if self.recorder.is_due:
-                pool.add_cleanups(_deletions(self.recorder.publish()))
+                pool.add_cleanups(_deletions(self._publish()))
             with self._lock:
                 self._progress.tick()
                 self._show()
         # Documents are deleted only after their record is published: until then, a try after a
         # crash collects them without paying.
-        pool.add_cleanups(_deletions(self.recorder.publish()))
+        pool.add_cleanups(_deletions(self._publish()))
         pool.close()
+
+    def _publish(self) -> list[str]:
+        with self.adding_the_bill():
+            return self.recorder.publish()
+
+    @contextmanager
+    def adding_the_bill(self) -> Iterator[None]:
+        """Add to the error of a place that cannot be written what was paid, and what is left."""
+        try:
+            yield
+        except (OutputNotWritableError, ConnectionConfigError) as error:
+            kept = (
+                "ConvertAPI keeps what has no record for two hours: clear the task to collect it "
+                "without paying again."
+                if self.converter.request.durable
+                else "A cleared task converts, and pays for, what has no record again."
+            )
+            said = f"{error} {self.bill} {kept}"
+            raise type(error)(said, *error.args[1:]) from error.__cause__
+
+    @property
+    def bill(self) -> str:
+        """Say what this try has paid, and how many files may be billed, too."""
+        under_way = len(self.goes_on) + len(self.underway)
+        return (
+            f"By then this try had paid {self.summary.cost} conversion(s); "
+            f"{under_way} file(s) under way may be billed, too."
+        )
 
     def _run(self, task: FileTask) -> None:
         """Run the action of one file, and record how it ended."""
@@ -414,7 +448,7 @@ class BatchRun:
         self.summary.underway = len(self.goes_on) - len(unsent)
         if self.halted is not None and not self.halted.job_goes_on:
             self.recorder.not_attempted(chain(begun, self._untouched, more), self.halted)
-        self.recorder.publish()
+        self._publish()
 
 
 def _deletions(documents: list[str]) -> list[Callable[[Client], None]]:

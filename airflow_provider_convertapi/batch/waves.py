@@ -164,7 +164,8 @@ class Waves:
         if run.halted is None and waiting:
             # After the submits: if the task is killed in between, the next try plans again and
             # finds the jobs by their derived ids.
-            self._leave_plan()
+            with run.adding_the_bill():
+                self._leave_plan()
             run.show_last()
             return self._deferral(waiting, more=bool(fresh))
         if waiting:

@@ -10,7 +10,7 @@ This module may change from release to release.
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +151,14 @@ class Chain:
                     for step in steps:
                         self._finish(step)
             return self._collect()
+
+    def left_behind(self) -> list[str]:
+        """Return the ids of the documents that an earlier try may have left at the service."""
+        with suppress(ConvertApiError):  # the service deletes the rest within three hours
+            for number in range(1, self._length + 1):
+                for step in self._step(number, deque()):
+                    step.find()
+        return [document for step in self._all for document in step.documents]
 
     # --- steps -------------------------------------------------------------------------------
 

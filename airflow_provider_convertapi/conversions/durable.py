@@ -241,8 +241,7 @@ class StepJob:
         if attempt >= MAX_ATTEMPTS:
             raise ResultExpiredError(
                 f"{job.request.describe()} was attempted {MAX_ATTEMPTS} times in the two hours "
-                "that ConvertAPI remembers a job. Set or change `conversion_key` to convert and "
-                "pay again."
+                f"that ConvertAPI remembers a job. {self._how_to_attempt_again}"
             )
         self.before_paying()
         job.settings.permit.reserve()
@@ -263,6 +262,12 @@ class StepJob:
         )
         self.ref = self._reference(attempt, round(job.client.clock(), 1) if mine else None)
         self.cost, self.charged = 1, int(mine)
+
+    @property
+    def _how_to_attempt_again(self) -> str:
+        if self.job.settings.is_of_batch:  # another key would pay for all its files again
+            return "A run after that converts and pays again."
+        return "Set or change `conversion_key` to convert and pay again."
 
     def _reference(self, attempt: int, submitted: float | None) -> JobRef:
         uploads = tuple(self.job.request.uploads)

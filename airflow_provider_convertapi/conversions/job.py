@@ -275,8 +275,7 @@ class Job:
     def _expired(self, age: float) -> ResultExpiredError:
         return ResultExpiredError(
             f"ConvertAPI accepted {self.request.describe()} {age:.0f} s ago and does not know the "
-            "job any more. It may have been billed. Clear the task, or change `conversion_key`, "
-            "to convert and pay again."
+            "job any more. It may have been billed. Clear the task to convert and pay again."
         )
 
 

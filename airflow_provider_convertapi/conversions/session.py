@@ -140,9 +140,12 @@ class Session:
             "paying. The service deletes a result that is not collected within three hours."
         )
 
-    def warn_of_limits(self) -> None:
-        """Log the limits of durable conversions outside of tasks and on the worldwide host."""
-        if not self.task.is_durable:
+    def warn_of_limits(self, *, is_of_batch: bool = False) -> None:
+        """Log the limits of durable conversions outside of tasks and on the worldwide host.
+
+        :param is_of_batch: whether the ids name no task, so that any process finds the jobs.
+        """
+        if not (self.task.is_durable or is_of_batch):
             self.log.warning(
                 "Outside of a task a conversion is not durable: if this process dies, its "
                 "result is lost."

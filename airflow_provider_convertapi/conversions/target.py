@@ -73,8 +73,9 @@ class Target:
             # Its own output, which an earlier try has published, is not in the way.
             is_taken = found is not None and not found.bears(self.stamp(uri))
             if is_taken or place.is_lost_link(uri):
+                remedy = place.remedy(paid=False)
                 raise OutputExistsError(
-                    f"{shown(uri)} exists and is not ours. {place.remedy} Nothing was paid."
+                    f"{shown(uri)} exists and is not ours. {remedy} Nothing was paid."
                 )
 
     def publication(self, marks: Sequence[str] = ()) -> Publication:

@@ -103,9 +103,11 @@ class Destination:
         """Tell whether a publication should compute the digests of these outputs."""
         return False
 
-    @property
-    def remedy(self) -> str:
-        """The remedy for a file that is in the way."""
+    def remedy(self, *, paid: bool) -> str:  # noqa: ARG002 - only a batch remembers what it paid
+        """Return the remedy for a file that is in the way.
+
+        :param paid: whether that was only found when the results were there.
+        """
         return "Move it away, or set overwrite=True."
 
     def outputs(self, names: Sequence[str]) -> list[str]:

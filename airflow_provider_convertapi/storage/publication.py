@@ -201,7 +201,7 @@ class Publication:
 
     def _in_the_way(self, target: Location) -> str:
         what = f"{self._destination.field}: {shown(target.uri)} is another file"
-        return f"{what}. {self._destination.remedy}"
+        return f"{what}. {self._destination.remedy(paid=True)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,10 +19,10 @@ from airflow_provider_convertapi.errors import (
     TransientBatchFailedError,
 )
 from tests.batch.test_several import write_pages
-from tests.tries import TaskInstance
+from tests.tries import TaskInstance, execute
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.batch.nights import Night
 
@@ -610,6 +612,35 @@ def test_source_that_changes_meanwhile_is_not_sent(night: Night) -> None:
 
     assert 1 == night.run(TaskInstance(2, 1))["converted"]
     assert 2 == night.sandbox.billed
+
+
+@pytest.mark.parametrize(
+    ("become", "said"),
+    [(Path.mkdir, "is a directory"), (lambda path: path.symlink_to(path), "does not exist")],
+    ids=["directory", "circle"],
+)
+def test_source_that_is_not_a_file_any_more(
+    night: Night, become: Callable[[Path], None], said: str
+) -> None:
+    """It fails alone and unpaid, and the error says what is there now."""
+    night.write("a.txt")
+    night.write("b.txt", text="Large." + " " * 1_100_000)
+    night.sandbox.fail("POST /async/convert/*", delay=1.0, times=1)
+    path = night.source / "b.txt"
+
+    with ThreadPoolExecutor(1) as worker:
+        given = {"max_in_flight": 1, "max_conversions": 2}
+        running = worker.submit(execute, night.operator(given), TaskInstance())
+        while not night.sandbox.requests:
+            time.sleep(0.01)
+        path.unlink()
+        become(path)
+        with pytest.raises(BatchFailedError) as failed:
+            running.result()
+
+    assert said in str(failed.value)
+    assert "Errno" not in str(failed.value)
+    assert 1 == night.sandbox.billed
 
 
 def test_content_hash_survives_a_touch(night: Night) -> None:

@@ -11,10 +11,12 @@ from airflow_provider_convertapi import manifest
 from airflow_provider_convertapi.errors import (
     BatchFailedError,
     OutputNotWritableError,
+    TransientBatchFailedError,
 )
 from tests.tries import TaskInstance, run_try
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.batch.nights import Night
@@ -191,6 +193,24 @@ def test_records_of_code_outside_tasks_are_found(night: Night) -> None:
 
     assert 1 == ConvertApiHook().convert_batch(**given)["reused"]
     assert 1 == night.sandbox.billed
+
+
+def test_code_outside_tasks_collects_what_an_earlier_call_submitted(
+    night: Night, said: Callable[[], str]
+) -> None:
+    """A batch's ids name no task, so nothing is lost, and no warning says so."""
+    from airflow_provider_convertapi.hooks.convertapi import ConvertApiHook
+
+    night.write("a.txt")
+    given: Any = {"source": str(night.source), "to_format": "pdf", "destination": str(night.out)}
+    given["poll_interval"] = 0.5
+    night.sandbox.jobs_take(polls=6)
+    with pytest.raises(TransientBatchFailedError, match="ConversionTimeoutError"):
+        ConvertApiHook().convert_batch(**given, timeout=1)
+
+    assert 1 == ConvertApiHook().convert_batch(**given)["converted"]
+    assert 1 == night.sandbox.billed
+    assert "not durable" not in said()
 
 
 @pytest.mark.parametrize("deferrable", [False, True])

@@ -150,6 +150,24 @@ def test_shards_are_stable_and_even() -> None:
     assert 1100 > max(sizes)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("d/e\u0301.txt", "d/\u00e9.md"),
+        ("a?.txt", "a*.txt"),
+        (" a.txt", "a.txt"),
+        ("d\n/a.txt", "d\t/a.txt"),
+    ],
+    ids=["composed", "unsafe", "margins", "directory"],
+)
+def test_names_that_become_one_output_are_in_one_shard(one: str, other: str) -> None:
+    """So that the collision is found before anything is paid."""
+    naming = Naming(["pdf"], "fail", safe_name)
+    assert naming.plain(one) == naming.plain(other)
+
+    assert shard_of(one, 1000) == shard_of(other, 1000)
+
+
 def test_last_step_names_the_output() -> None:
     """The extension is the one that the steps end in."""
     assert ["a.pdf"] == assign(

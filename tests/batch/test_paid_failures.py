@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -43,8 +44,9 @@ def test_file_in_the_way_is_paid_for_once(night: Night, durable: bool) -> None:
     """Found when the results are there, it costs what it cost, and bars a retry and a night."""
     put_in_the_way(night)
 
-    with pytest.raises(BatchFailedError, match="1 conversions were paid now"):
+    with pytest.raises(BatchFailedError, match="1 conversions were paid now") as failed:
         run(night, 2, durable=durable)
+    assert "Move it away; overwrite" in str(failed.value)  # not: "and the next run converts it"
     for ti in (TaskInstance(2, 1, run_id="2"), TaskInstance(run_id="3")):
         forget(night)
         with pytest.raises(BatchFailedError, match="known from earlier, nothing paid"):
@@ -57,6 +59,30 @@ def test_file_in_the_way_is_paid_for_once(night: Night, durable: bool) -> None:
         failure.charged,
         failure.bars,
     )
+    assert 2 == night.sandbox.billed
+
+
+@MODES
+def test_two_tasks_at_once_with_other_arguments(night: Night, durable: bool) -> None:
+    """The second result overwrites nothing, and its task says that it was paid."""
+    night.write("a.txt")
+    night.sandbox.settings.latency = 1.0
+    given: dict[str, Any] = {"durable": durable}
+
+    with ThreadPoolExecutor(2) as workers:
+        running = [
+            workers.submit(
+                night.run, TaskInstance(dag_id=size), parameters={"PageSize": size}, **given
+            )
+            for size in ("a4", "a5")
+        ]
+        failed = [error for one in running if (error := one.exception())]
+
+    [failure] = failed
+    assert isinstance(failure, BatchFailedError)
+    assert "perhaps another task at the same time" in str(failure)
+    assert "It was converted and paid (1 conversion(s))" in str(failure)
+    assert ["a.pdf"] == night.outputs()
     assert 2 == night.sandbox.billed
 
 

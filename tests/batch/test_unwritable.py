@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_provider_convertapi.errors import OutputNotWritableError
-from tests.tries import TaskInstance
+from tests.tries import TaskInstance, execute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +83,39 @@ def test_disk_that_is_full_while_publishing(night: Night, small_disk: Path) -> N
     )
     night.run(TaskInstance(2, 1), destination=str(out), max_in_flight=1)
     assert len(NAMES) == night.sandbox.billed == len(list(out.glob("sub/*.pdf")))
+
+
+@pytest.mark.parametrize(
+    ("place", "arguments", "bill"),
+    [
+        ("manifest", {}, r"paid 8 conversion\(s\); 0 file.*clear the task to collect it without"),
+        ("manifest", {"durable": False}, r"paid 8 conversion\(s\); 0 file.*and pays for, what has"),
+        ("plans", {"deferrable": True}, r"paid 0 conversion\(s\); 8 file\(s\) under way may"),
+    ],
+    ids=["durable", "direct", "deferrable"],
+)
+def test_records_cannot_be_written_any_more(
+    night: Night, place: str, arguments: dict[str, Any], bill: str
+) -> None:
+    """The error says what was paid, and what becomes of it; the cleared task converts the rest."""
+    night.write(*NAMES)
+    for path in ("/convert", "/async/convert"):
+        night.sandbox.fail(f"POST {path}", delay=0.3, times=None)
+    state = night.out / "_convertapi"
+
+    with ThreadPoolExecutor(1) as worker:
+        running = worker.submit(execute, night.operator(arguments), TaskInstance(1, 1))
+        while not night.sandbox.requests.filter(method="POST"):
+            time.sleep(0.01)
+        (state / place).rename(state / "away")
+        (state / place).symlink_to("/proc/nowhere")
+        with pytest.raises(OutputNotWritableError, match=bill):
+            running.result()
+    (state / place).unlink()
+    (state / "away").rename(state / place)
+
+    assert 8 == night.run(TaskInstance(2, 1), durable=arguments.get("durable", True))["converted"]
+    assert night.sandbox.billed == (8 if arguments.get("durable", True) else 16)
 
 
 def fill(disk: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -19,6 +20,7 @@ from airflow_provider_convertapi.errors import (
     QuotaExhaustedError,
     TransientBatchFailedError,
 )
+from airflow_provider_convertapi.manifest import read_costs
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ PROGRESS = re.compile(
     r"(\d+) done, (\d+) failed, (\d+) left; (\d+) a minute, (\d+) conversions paid, "
     r"about (\d+) min left"
 )
+PROTECT = {"to_format": "protect", "parameters": {"UserPassword": "sesame"}}
 ONE_TRY = Path(__file__).with_name("one_try.py")
 
 
@@ -157,8 +160,9 @@ def test_busy_service_sets_the_pace(night: Night) -> None:
     assert 0.2 > after.count(503) / len(after)
 
 
-def _one_try(night: Night, number: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, str(ONE_TRY), str(night.source), str(night.out), str(number)]
+def _one_try(night: Night, number: int, **arguments: Any) -> subprocess.Popen[bytes]:
+    places = [str(night.source), str(night.out)]
+    command = [sys.executable, str(ONE_TRY), *places, str(number), json.dumps(arguments)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -182,15 +186,18 @@ def test_worker_killed_twice(night: Night) -> None:
     assert is_whole(night)
     assert FILES == night.sandbox.billed
     assert ["converted"] * FILES == list(night.outcomes().values())
+    assert FILES == sum(line.conversions for line in read_costs(str(night.out)))
     assert {} == night.sandbox.files
 
 
-def test_killed_before_documents_are_deleted(night: Night) -> None:
+@pytest.mark.parametrize("steps", [0, 1], ids=["single", "chain"])
+def test_killed_before_documents_are_deleted(night: Night, steps: int) -> None:
     """What a killed try had recorded and not yet deleted at the service, the next one deletes."""
+    given = {"steps": [PROTECT] * steps}
     night.write("a.txt", "b.txt", "c.txt")
     (night.source / "large.txt").write_text("Large." + " " * 1_100_000)
     night.sandbox.fail("DELETE /d*", delay=60, times=None)
-    process = _one_try(night, 1)
+    process = _one_try(night, 1, **given)
     while not night.sandbox.faults[0].hits:
         assert process.poll() is None
         time.sleep(0.01)
@@ -199,11 +206,11 @@ def test_killed_before_documents_are_deleted(night: Night) -> None:
     assert 4 == len(night.records())
     night.sandbox.clear_faults()
 
-    summary = night.run(TaskInstance(2, 3))
+    summary = night.run(TaskInstance(2, 3), **given)
 
     assert {"converted": 0, "reused": 4, "cost": 0}.items() <= summary.items()
     assert {} == night.sandbox.files
-    assert 4 == night.sandbox.billed
+    assert 4 + 4 * steps == night.sandbox.billed
 
 
 def test_told_to_stop(night: Night) -> None:
@@ -217,6 +224,7 @@ def test_told_to_stop(night: Night) -> None:
 
     assert is_whole(night)
     assert FILES == night.sandbox.billed
+    assert FILES == sum(line.conversions for line in read_costs(str(night.out)))
 
 
 def test_told_to_stop_while_others_wait(night: Night) -> None:

@@ -156,9 +156,8 @@ def priced(tmp_path: Path) -> Path:
         replace(record("d.pdf", 1, "1", cost=1, charged=1), dag_id="other", from_format="docx"),
     ]
     own.write("1.jsonl", first)
-    own.write(
-        "2.jsonl", [record("a.pdf", 2, "2", cost=4, charged=3), record("b.pdf", 2, "2", cost=1)]
-    )
+    again = [record("a.pdf", 2, "2", cost=4, charged=3), record("b.pdf", 2, "2", cost=1)]
+    own.write("2.jsonl", [replace(one, parameters=first[0].parameters) for one in again])
     own.write("compacted.jsonl", first[:1])  # as while another task compacts
     return tmp_path
 
@@ -228,6 +227,27 @@ def test_costs_of_records_that_tell_less(
     assert "2026-01-01  unknown  unknown to pdf        2 conversion(s) for 1 file(s)" in said
 
 
+def test_costs_of_tries_that_recorded_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a killed try paid counts with the result that another try collected, and once."""
+    own = Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}"))
+    collected = record("a.pdf", 1, "1", cost=2)
+    fetched_again = replace(record("a.pdf", 2, "2", cost=2), parameters=collected.parameters)
+    once_more = replace(fetched_again, attempt=1, charged=2, run_id="3")
+    own.write("1.jsonl", [collected, record("b.pdf", 1, "1", cost=3, charged=1)])
+    own.write("2.jsonl", [fetched_again, once_more])
+
+    for run_id in ("4", "5"):
+        manifest.main([str(tmp_path), "--cost"])
+        assert [
+            "2026-01-01  d  txt to pdf        5 conversion(s) for 2 file(s)",
+            "2026-01-02  d  txt to pdf        2 conversion(s) for 1 file(s)",
+            "7 conversion(s) for 3 file(s) in all; days are those of UTC.",
+        ] == capsys.readouterr().out.splitlines()
+        own.compact(TaskTry(dag_id="d", task_id="t", run_id=run_id, started=0.0), always=True)
+
+
 def test_costs_survive_compaction(priced: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Where records are dropped, what was paid stays."""
     manifest.main([str(priced), "--cost"])
@@ -246,7 +266,7 @@ def test_no_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str], *, paid: b
     """A manifest of files that cost nothing is told from none."""
     if paid:
         own = Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}"))
-        own.write("1.jsonl", [record("a.pdf", 1, "1", cost=1)])
+        own.write("1.jsonl", [record("a.pdf", 1, "1")])
 
     assert int(not paid) == manifest.main([str(tmp_path), "--cost"])
 
@@ -260,7 +280,7 @@ def test_no_costs_for_a_program(
 ) -> None:
     """Where nothing was paid there are no lines, and a table has its head."""
     own = Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}"))
-    own.write("1.jsonl", [record("a.pdf", 1, "1", cost=1)])
+    own.write("1.jsonl", [record("a.pdf", 1, "1")])
 
     assert 0 == manifest.main([str(tmp_path), "--cost", form])
 
