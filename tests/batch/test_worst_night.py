@@ -19,6 +19,7 @@ from airflow_provider_convertapi.errors import (
     QuotaExhaustedError,
     TransientBatchFailedError,
 )
+from airflow_provider_convertapi.manifest import read_costs
 from tests.tries import TaskInstance
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ def test_worker_killed_twice(night: Night) -> None:
     assert is_whole(night)
     assert FILES == night.sandbox.billed
     assert ["converted"] * FILES == list(night.outcomes().values())
+    assert FILES == sum(line.conversions for line in read_costs(str(night.out)))
     assert {} == night.sandbox.files
 
 

@@ -156,9 +156,8 @@ def priced(tmp_path: Path) -> Path:
         replace(record("d.pdf", 1, "1", cost=1, charged=1), dag_id="other", from_format="docx"),
     ]
     own.write("1.jsonl", first)
-    own.write(
-        "2.jsonl", [record("a.pdf", 2, "2", cost=4, charged=3), record("b.pdf", 2, "2", cost=1)]
-    )
+    second = [record("a.pdf", 2, "2", cost=4, charged=3), record("b.pdf", 2, "2", cost=1)]
+    own.write("2.jsonl", [replace(one, parameters="salt:1") for one in second])
     own.write("compacted.jsonl", first[:1])  # as while another task compacts
     return tmp_path
 
@@ -173,6 +172,26 @@ def test_costs_for_a_person(priced: Path, capsys: pytest.CaptureFixture[str]) ->
         "2026-01-02  d      txt to pdf         3 conversion(s) for 1 file(s)",
         "7 conversion(s) for 4 file(s) in all; days are those of UTC.",
     ] == capsys.readouterr().out.splitlines()
+
+
+def test_costs_that_a_killed_try_paid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The try that collects a conversion records what it cost, so that counts, and counts once."""
+    own = Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}"))
+    collected = record("a.pdf", 1, "1", cost=2)
+    own.write("2.jsonl", [collected, record("b.pdf", 2, "1", cost=3, charged=1)])
+    later = replace(collected, when="2026-01-02T12:00:00.000000+00:00")
+    own.write("3.jsonl", [later, record("c.pdf", 2, "1", "failed", cost=1)])
+    task = TaskTry(dag_id="d", task_id="t", run_id="2", started=0.0)
+
+    for _ in range(2):
+        assert 0 == manifest.main([str(tmp_path), "--cost"])
+        assert [
+            "2026-01-01  d  txt to pdf        2 conversion(s) for 1 file(s)",
+            "2026-01-02  d  txt to pdf        4 conversion(s) for 2 file(s), 1 of them failed",
+            "6 conversion(s) for 3 file(s) in all; days are those of UTC.",
+        ] == capsys.readouterr().out.splitlines()
+        own.write("4.jsonl", [replace(collected, fingerprint="2-2", cost=0, when=later.when)])
+        own.compact(task, always=True)
 
 
 def test_costs_for_programs(priced: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,7 +265,7 @@ def test_no_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str], *, paid: b
     """A manifest of files that cost nothing is told from none."""
     if paid:
         own = Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}"))
-        own.write("1.jsonl", [record("a.pdf", 1, "1", cost=1)])
+        own.write("1.jsonl", [record("a.pdf", 1, "1")])
 
     assert int(not paid) == manifest.main([str(tmp_path), "--cost"])
 
@@ -260,7 +279,7 @@ def test_no_costs_for_a_program(
 ) -> None:
     """Where nothing was paid there are no lines, and a table has its head."""
     own = Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}"))
-    own.write("1.jsonl", [record("a.pdf", 1, "1", cost=1)])
+    own.write("1.jsonl", [record("a.pdf", 1, "1")])
 
     assert 0 == manifest.main([str(tmp_path), "--cost", form])
 
