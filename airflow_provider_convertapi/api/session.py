@@ -6,6 +6,7 @@ This module may change from release to release.
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 NO_ANSWER = (OSError, HTTPError)
 """The errors of `requests` for a failed connection: its own are `OSError`s, and some of urllib3's
 pass through unchanged."""
+
+_OUTER = re.compile(r"^.*: (?![^\[]*\])", re.DOTALL)
+"""All but the last part of an error's text; OpenSSL's `[SSL: WRONG_VERSION_NUMBER]` is one part."""
 
 
 class HostAuth(AuthBase):
@@ -305,4 +309,4 @@ def _later(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def reason_of(error: Exception) -> str:
     """Return the text of the innermost cause: the outer ones quote the URL, and so an id."""
     inner = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
-    return reason_of(inner) if isinstance(inner, Exception) else str(error).rpartition(": ")[2]
+    return reason_of(inner) if isinstance(inner, Exception) else _OUTER.sub("", str(error))

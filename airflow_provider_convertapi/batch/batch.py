@@ -287,10 +287,11 @@ class Batch:
             f"{summary.converted} converted; {summary.reused} reused, no charge; "
             f"{summary.failed} failed; {summary.not_attempted} not attempted."
         )
+        unsure = f"; {summary.unsure} of them may not have been billed" if summary.unsure else ""
         for line in (
             said,
+            f"Charged now: {summary.cost} conversion(s){unsure}.",
             *wrapped(underway),
-            f"Charged now: {summary.cost} conversion(s).",
             *labelled("Manifest", manifest),
         ):
             self.log.info("%s", line)
@@ -328,7 +329,7 @@ class Batch:
             f"{summary.converted} of {summary.total} files were converted now and are saved, "
             f"{summary.reused} were reused, {summary.failed} failed, {summary.not_attempted} are "
             f"left. In all, {summary.cost} conversion(s) were paid now, none for those that are "
-            f"left{_of_halfway(summary)}.{underway}"
+            f"left{_of_halfway(summary)}. {underway}".strip()
         )
         conn_id, details = self.session.conn_id, [f"Details: {manifest}"]
         if error.is_of_quota:
@@ -361,14 +362,19 @@ def _of_halfway(summary: Summary) -> str:
 
 def _of_underway(summary: Summary, *, cancels: bool) -> str:
     """Say what becomes of the jobs that the batch no longer waits for; empty if there are none."""
-    if not summary.underway:
+    ready, running, said = summary.ready, summary.underway - summary.ready, []
+    if ready:
+        place = "are deleted" if cancels else "wait"
+        said.append(
+            f"{ready} more were converted and paid, which is counted here, and {place} at "
+            "ConvertAPI"
+        )
+    if running:
+        place = "billed; they are deleted" if cancels else "billed, and go on"
+        said.append(f"{running} more were submitted, may be {place} at ConvertAPI")
+    if not said:
         return ""
     if cancels:
-        return (
-            f" {summary.underway} more were submitted and may be billed; they are deleted at "
-            "ConvertAPI (cancel_on_kill=True)."
-        )
-    return (
-        f" {summary.underway} more were submitted, may be billed and go on at ConvertAPI: a try "
-        "within two hours of that (clear this task) collects them without paying again."
-    )
+        return ". ".join(said) + " (cancel_on_kill=True)."
+    collects = "a try within two hours of that (clear this task) collects them"
+    return ". ".join(said) + f": {collects} without paying again."

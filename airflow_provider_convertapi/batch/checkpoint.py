@@ -46,7 +46,8 @@ class Checkpoint:
     :param started: seconds since the epoch at which the batch began.
     :param files: URI, fingerprint and size of each file parameter, including those of steps; only
         the fingerprint of a URL, which may be secret.
-    :param known: number of known failures; `examples` names a few.
+    :param known: number of known failures; `examples` names a few. The results of `known_lost` of
+        them are lost.
     :param asked: keyed digest of the task's arguments; empty in a plan of a version without it.
     :param plan: id of the plan, which the records of its files name; empty as above.
     :param balance: conversions that the account had left; None if they are not a limit.
@@ -65,6 +66,7 @@ class Checkpoint:
     asked: str = ""
     plan: str = ""
     balance: int | None = None
+    known_lost: int = 0
 
     def lines(self) -> Iterator[bytes]:
         """Yield the plan as lines of JSON, without URLs, which may be secret."""
@@ -98,7 +100,7 @@ class Checkpoint:
 
     def check_types(self) -> None:
         """Raise `ValueError` if a field has a wrong type."""
-        counts = (self.spent, self.reused, self.known, self.least_cost)
+        counts = (self.spent, self.reused, self.known, self.known_lost, self.least_cost)
         texts = (self.to_format, self.plan, *self.examples, *self.digests)
         if (
             not all(isinstance(count, int) and count >= 0 for count in counts)

@@ -164,6 +164,11 @@ class FileTask:
         """The same for the jobs that have succeeded: others may turn out to be unpaid."""
         return self.conversion.ended_bill if self.conversion else (0, 0)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether all jobs that it has begun have succeeded."""
+        return self.ended_bill[0] > 0 and self.bill == self.ended_bill
+
 
 Action = Callable[[FileTask], ConversionResult | None]
 

@@ -169,6 +169,7 @@ def _as_text(moment: float) -> str:
 
 def _compaction_key(record: Record, task: TaskTry) -> bytes:
     """Return the key under which only the last record is kept; unique if all are needed."""
+    # Of a conversion that a killed try paid, only the record of the try that collected it tells.
     if record.run_id == task.run_id or record.charged or record.cost:
         return pack(f"{record.target}\0\0") + record.to_line()
     return pack("\0".join((record.target, record.outcome, *record.outputs)))

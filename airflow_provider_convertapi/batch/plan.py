@@ -39,7 +39,7 @@ from airflow_provider_convertapi.batch.outcomes import LastConversion, LastFailu
 from airflow_provider_convertapi.batch.record import parameters_digest
 from airflow_provider_convertapi.batch.tables import open_tables, pack, unpack
 from airflow_provider_convertapi.conversions.origins import format_of
-from airflow_provider_convertapi.errors import BudgetExceededError, InputNotFoundError
+from airflow_provider_convertapi.errors import BudgetExceededError, InputNotFoundError, facts_of
 from airflow_provider_convertapi.storage import (
     Folder,
     Source,
@@ -87,7 +87,8 @@ class Plan:
     :param left_out: number of files that were listed and left out, by reason.
     :param items: the files to convert, by output.
     :param reused: number of outputs that exist from earlier; `reused_from`: by source format.
-    :param known: number of failures that are known and paid for; `known_examples` names a few.
+    :param known: number of failures that are known and paid for; `known_examples` names a few. The
+        results of `known_lost` of them are lost.
     :param told_by_content: number of files whose content was read, as their store has no versions.
     :param spent: conversions that this task instance took before.
     :param highest: the highest known cost of one conversion, by source format.
@@ -109,6 +110,7 @@ class Plan:
     reused_from: Counter[str] = field(default_factory=Counter)
     known: int = 0
     known_examples: list[str] = field(default_factory=list)
+    known_lost: int = 0
     told_by_content: int = 0
     spent: int = 0
     highest: dict[str, int] = field(default_factory=dict)
@@ -267,6 +269,8 @@ class _Comparison:
             self.plan.reused_from[format_of(item.uri)] += 1
         elif decision is Decision.KNOWN:
             self.plan.known += 1
+            lost = failure is not None and facts_of(failure.error).concerns == "result"
+            self.plan.known_lost += lost
             if failure is not None and len(self.plan.known_examples) < _EXAMPLES:
                 said = failure.describe(is_first=not self.plan.known_examples)
                 self.plan.known_examples.append(f"{shown(item.uri)}: known: {said}")

@@ -446,6 +446,7 @@ class BatchRun:
         begun, self._halted_items = [*self._halted_items, *unsent], []
         self.summary.not_attempted += len(begun) + len(self._untouched) + len(more)
         self.summary.underway = len(self.goes_on) - len(unsent)
+        self.summary.ready = sum(task.has_ended for task in self.goes_on)
         if self.halted is not None and not self.halted.job_goes_on:
             self.recorder.not_attempted(chain(begun, self._untouched, more), self.halted)
         self._publish()

@@ -42,11 +42,12 @@ class Summary:
 
     :param converted: files that were converted, or collected from an earlier try.
     :param reused: files whose outputs exist from earlier.
-    :param failed: files that failed; `known` of them failed before, and `transient` of them may end
-        differently on another try.
+    :param failed: files that failed; `known` of them failed before, `transient` of them may end
+        differently on another try, and the results of `lost` of them are lost.
     :param not_attempted: files that were not finished because the batch was halted; for `halfway`
         of them earlier steps were paid.
-    :param underway: files whose jobs were still under way when the batch ended.
+    :param underway: files whose jobs were not collected when the batch ended; those of `ready` of
+        them had succeeded, and are among `cost`.
     :param outputs: number of files that were written; `written` are their bytes.
     :param cost: conversions that this try paid for; `unsure` of them may not have been billed.
     :param examples: a few files that failed, with the reason; `conversions`: a few that were
@@ -58,9 +59,11 @@ class Summary:
     failed: int = 0
     known: int = 0
     transient: int = 0
+    lost: int = 0
     not_attempted: int = 0
     halfway: int = 0
     underway: int = 0
+    ready: int = 0
     outputs: int = 0
     written: int = 0
     cost: int = 0
@@ -77,6 +80,7 @@ class Summary:
             reused=plan.reused,
             failed=plan.known,
             known=plan.known,
+            lost=plan.known_lost,
             examples=list(plan.known_examples),
         )
 
@@ -113,9 +117,10 @@ class Summary:
         facts = facts_of(error)
         self.failed += 1
         self.transient += facts.transient or facts.transient_in_batch
-        if facts.concerns == "request":
-            self.of_request += 1
-            self.unsure += charged if facts.paid is None else 0
+        self.lost += facts.concerns == "result"
+        self.of_request += facts.concerns == "request"
+        if facts.concerns in ("request", "result") and facts.paid is None:
+            self.unsure += charged
         if len(self.examples) < _LISTED:
             why = reason(message, is_first=not self.examples)
             self.examples.append(on_one_line(f"{source}: {error}: {why}"))
@@ -165,17 +170,27 @@ class Summary:
 
     @property
     def _what_next(self) -> str:
+        said = []
         if self.transient:
-            return f"Another try converts the {self.transient} that failed with a transient error."
-        if self.of_request == self.failed:
-            return (
+            said.append(
+                f"Another try converts the {self.transient} that failed with a transient error."
+            )
+        elif self.of_request == self.failed:
+            said.append(
                 "Another try would change nothing: fix what the batch asks for, such as its "
                 "parameters or to_format, and the next run converts these files."
             )
-        return (
-            "Another try would change nothing: fix the files, or set retry_failed=True to pay for "
-            "them once more."
-        )
+        elif self.lost < self.failed:
+            said.append(
+                "Another try would change nothing: fix the files, or set retry_failed=True to pay "
+                "for them once more."
+            )
+        if self.lost:
+            said.append(
+                f"Clear the task, or wait for the next run, to convert and pay again for the "
+                f"{self.lost} whose results are lost."
+            )
+        return " ".join(said)
 
 
 @dataclass(slots=True)

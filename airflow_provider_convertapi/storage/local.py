@@ -185,8 +185,9 @@ class LocalLocation:
         if not nearest.is_dir():
             raise wrong(argument, f"{self.uri} cannot be made: {nearest} is not a directory.")
         if not os.access(nearest, os.W_OK | os.X_OK):
-            complaint = f"cannot be made: the task may not write into {nearest}."
-            raise wrong(argument, f"{self.uri} {complaint}")
+            complaint = f"cannot be used: the task may not write into {nearest}."
+            remedy = "Let it write there, or choose another destination, then clear the task."
+            raise wrong(argument, f"{self.uri} {complaint} {remedy}")
 
     def check_writable(self, root: str) -> None:  # noqa: ARG002 - a disk is asked for each directory
         """Make the directory, and write a byte beside the future result."""

@@ -102,7 +102,8 @@ class Sandbox(Controls):
             "workers": workers,
             "seed": seed,
         }
-        self._folder = Path(state) if state is not None else None
+        # A process that converts works in a folder of its own.
+        self._folder = Path(state).absolute() if state is not None else None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 

@@ -110,7 +110,7 @@ def test_token_is_refused_while_jobs_run(
     night.sandbox.settings.latency = 0
     summary = night.run(TaskInstance(2, 1), steps=steps)
 
-    assert "2 more were submitted, may be billed and go on at ConvertAPI" in str(end.value)
+    assert "2 more were submitted, may be billed, and go on at ConvertAPI" in str(end.value)
     assert ["not_attempted"] * 3 == recorded
     assert 5 == summary["converted"]
     assert 5 * (2 if steps else 1) == night.sandbox.billed

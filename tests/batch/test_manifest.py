@@ -224,8 +224,8 @@ def test_compaction_keeps_what_decisions_need(manifest: Manifest) -> None:
     early, late = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
     for number in range(MANY_PARTS + 1):
         manifest.write(f"{number}.jsonl", [numbered(number, run_id="x")])
-    manifest.write("early.jsonl", [replace(RECORD, when=early, run_id="x")])
-    manifest.write("late.jsonl", [replace(RECORD, when=late, run_id="x")])
+    manifest.write("early.jsonl", [replace(RECORD, when=early, run_id="x", cost=0)])
+    manifest.write("late.jsonl", [replace(RECORD, when=late, run_id="x", cost=0)])
     manifest.write("failed.jsonl", [replace(RECORD, outcome="failed", when=early, run_id="x")])
     manifest.write("own.jsonl", [replace(RECORD, when=early, cost=2)])
 

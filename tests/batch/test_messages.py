@@ -54,6 +54,24 @@ def test_bad_parameter(night: Night, durable: bool) -> None:
 
 
 @MODES
+def test_lost_results(night: Night, durable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may have been billed, which is said, and the files need no fixing."""
+    monkeypatch.setenv("AIRFLOW__CONVERTAPI__SETTLE", "0.5")
+    night.write("a.txt")
+    if durable:
+        night.sandbox.settings.job_visible_after = 60.0
+    else:
+        night.sandbox.fail("POST /convert", drop="before", times=None)
+
+    with pytest.raises(BatchFailedError) as caught:
+        night.run(TaskInstance(), durable=durable)
+
+    said = str(caught.value)
+    assert ". 0 conversions were paid now, and 1 more may have been billed. Clear the task" in said
+    assert "fix the files" not in said
+
+
+@MODES
 def test_unreachable_host(night: Night, durable: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each failure names host and connection, and says that nothing was paid."""
     night.write("a.txt")

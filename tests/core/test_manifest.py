@@ -174,6 +174,26 @@ def test_costs_for_a_person(priced: Path, capsys: pytest.CaptureFixture[str]) ->
     ] == capsys.readouterr().out.splitlines()
 
 
+def test_costs_that_a_killed_try_paid(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The try that collects a conversion records what it cost, so that counts, and counts once."""
+    own = Manifest(Folder(f"{tmp_path}/_convertapi/{MANIFEST}"))
+    collected = record("a.pdf", 1, "1", cost=2)
+    own.write("2.jsonl", [collected, record("b.pdf", 2, "1", cost=3, charged=1)])
+    later = replace(collected, when="2026-01-02T12:00:00.000000+00:00")
+    own.write("3.jsonl", [later, record("c.pdf", 2, "1", "failed", cost=1)])
+    task = TaskTry(dag_id="d", task_id="t", run_id="2", started=0.0)
+
+    for _ in range(2):
+        assert 0 == manifest.main([str(tmp_path), "--cost"])
+        assert [
+            "2026-01-01  d  txt to pdf        2 conversion(s) for 1 file(s)",
+            "2026-01-02  d  txt to pdf        4 conversion(s) for 2 file(s), 1 of them failed",
+            "6 conversion(s) for 3 file(s) in all; days are those of UTC.",
+        ] == capsys.readouterr().out.splitlines()
+        own.write("4.jsonl", [replace(collected, fingerprint="2-2", cost=0, when=later.when)])
+        own.compact(task, always=True)
+
+
 def test_costs_for_programs(priced: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same as a table and as lines of JSON."""
     assert 0 == manifest.main([str(priced), "--cost", "--csv"])

@@ -77,6 +77,17 @@ def test_state_survives_a_restart(tmp_path: Path) -> None:
     ]
 
 
+def test_state_in_a_relative_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the folder below the directory of the start, and its documents are converted."""
+    monkeypatch.chdir(tmp_path)
+    with Sandbox(workers=1, state="kept") as server:
+        answer = convert(server, "/convert/file/to/zip", StoreFile="true")
+
+        assert (200, 1) == (answer.status_code, server.billed)
+        assert server.folder == tmp_path / "kept"
+    assert (tmp_path / "kept" / "account.json").exists()
+
+
 def test_temporary_state_is_deleted() -> None:
     """Without `state` nothing is left on disk."""
     with Sandbox(workers=1) as server:

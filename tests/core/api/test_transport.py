@@ -120,6 +120,20 @@ def listening(handle: Callable[[socket.socket], None]) -> Iterator[int]:
         thread.join()
 
 
+def test_https_to_a_server_without_tls(make_client: MakeClient) -> None:
+    """The reason is quoted whole, as OpenSSL gives it."""
+
+    def speak_http(connection: socket.socket) -> None:
+        connection.recv(BLOCK)
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    with listening(speak_http) as port:
+        error = failure(make_client(f"https://127.0.0.1:{port}"))
+
+    assert not error.sent
+    assert "(SSLError: [SSL: WRONG_VERSION_NUMBER] " in str(error)
+
+
 def speaking_tls(
     certificate: Path, handle: Callable[[ssl.SSLSocket], None]
 ) -> Callable[[socket.socket], None]:
