@@ -60,8 +60,6 @@ def check_declared(
     :param source_of: checks a shard, and returns its source first; None for an operator that takes
         no shards and no directories.
     """
-    for name, value in given.items():
-        check_readable(name, value)
     key = _key(given, rendered, options)
     if key in _GOOD:
         return
@@ -88,12 +86,12 @@ def _key(given: Mapping[str, Any], rendered: Sequence[str], options: Options) ->
         return None
     values = options.values_of(given)
     parameters, steps = given["parameters"], given["steps"]
-    nested = "" if parameters is None and steps is None else repr((parameters, steps))
-    # The types, too: 1 equals True, but is not a valid switch.
-    told = (_ending(source), _ending(destination), nested, tuple(map(type, values)))
     try:
+        nested = "" if parameters is None and steps is None else repr((parameters, steps))
+        # The types, too: 1 equals True, but is not a valid switch.
+        told = (_ending(source), _ending(destination), nested, tuple(map(type, values)))
         return hash((told, values, tuple(rendered), catalogue(), configured_catalogue()))
-    except TypeError:
+    except Exception:  # noqa: BLE001 - a value that cannot be hashed or written
         return None
 
 
@@ -116,6 +114,8 @@ def _check(
 ) -> bool:
     """Raise the first error; return whether there was no warning either."""
     load_catalogue()
+    for name, value in given.items():
+        check_readable(name, value)
     for name, check in options.checks.items():
         if name in given and (name not in rendered or is_known(given[name])):
             check(given[name])
