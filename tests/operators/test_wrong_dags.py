@@ -42,7 +42,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"parameters": {"PageRagne": "1-2"}},
         "'PageRagne'.*docx to pdf has no such parameter; did you mean `PageRange`?.*bill.*= warn",
     ),
-    ({"parameters": {"{{ name }}": 1}}, "docx to pdf has no such parameter"),
+    ({"parameters": {"{{ name }}": 1}}, "is not a parameter.s name"),
     ({"parameters": {"PageRange": "1-9999"}}, "'PageRange'.*numbers must be from 1 to 6000"),
     ({"parameters": {"PageRange": "all"}}, "'PageRange'.* is 'all'; it must be a range"),
     ({"parameters": {"PageRange": ["1"]}}, "'PageRange'.* is a list; it must be text"),
