@@ -89,7 +89,8 @@ class ConvertApiBatchOperator(ConvertApiBaseOperator[BatchArguments]):
         `master_token` before anything is paid, does not cover the plan: ``fail`` fails the task at
         once, ``skip`` skips it, and ``partial`` converts what the balance covers, marks the rest
         `not_attempted`, and succeeds. With any of them the balance limits what is paid, as
-        `max_conversions` does, and the task fails if it cannot be read. None only logs the balance.
+        `max_conversions` does, and the task fails if it cannot be read. Without a master token they
+        have no effect, and the log says so. None only logs the balance.
     :param failure_policy: ``any`` fails the task if any file failed, a share such as ``0.05`` if
         more than that failed, and ``never`` does not fail it. Every file is attempted once in any
         case.
