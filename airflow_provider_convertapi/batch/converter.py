@@ -124,7 +124,7 @@ class Converter:
         # this conversion's.
         return Target(
             self._output(item),
-            overwrite,
+            overwrite and not item.is_input,
             inputs,
             trusts_size=not overwrite,
             acceptance=acceptance_of(self.request, [request]),
@@ -145,6 +145,7 @@ class Converter:
             others=tuple(place + path for path in item.foreign_outputs),
             kept_apart=self._kept_apart(item),
             is_of_another=item.is_of_another,
+            is_input=item.is_input,
         )
 
     def _kept_apart(self, item: Item) -> str:

@@ -53,6 +53,7 @@ class Item:
     :param prepaid: conversions that earlier tries paid for and whose results this try can collect.
     :param outputs_gone: whether it was converted before and its outputs were removed or changed.
     :param is_of_another: whether a batch made its output from another source.
+    :param is_input: whether its output would have the name of an input, which stays as it is.
     """
 
     uri: str
@@ -68,6 +69,7 @@ class Item:
     former_outputs: Mapping[str, str] = field(default_factory=dict)
     outputs_gone: bool = False
     is_of_another: bool = False
+    is_input: bool = False
 
     def newly_taken(self, cost: int, charged: int) -> int:
         """Return the part of a cost that no earlier try of the task instance has counted.

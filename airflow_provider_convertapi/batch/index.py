@@ -187,16 +187,28 @@ class Index:
         """Tell whether a path is a planned output, or one that a batch wrote."""
         return any(self._one(query, path) for query in _OF_A_PATH)
 
-    def note_planned(self) -> None:
-        """Note the outputs with numbers, which a file with several results has."""
+    def is_input(self, path: str) -> bool:
+        """Tell whether a path was listed, and no record of this conversion has it as an output."""
+        return self._one("SELECT 1 FROM used WHERE path = ?", path) is not None
+
+    def note_planned(self, takes: Callable[[str], bool]) -> None:
+        """Note the outputs with numbers, which a file with several results has.
+
+        :param takes: tells whether a listed file is one that the batch converts; with `overwrite`,
+            no result may have its name.
+        """
         for table, column in (
             ("inputs", "target"),
             ("conversions", "target"),
             ("further", "path"),
             ("overwritten", "path"),
+            *([("used", "path")] if self._only_own_run else []),
         ):
             dashed = f"SELECT {column} FROM {table} WHERE instr({column}, x'2d')"  # noqa: S608 - both are ours
-            numbered = self._numbered(path for (path,) in self._tables.execute(dashed))
+            paths = (path for (path,) in self._tables.execute(dashed))
+            if table == "used":
+                paths = (path for path in paths if takes(unpack(path)))
+            numbered = self._numbered(paths)
             self._tables.executemany("INSERT OR IGNORE INTO numbered VALUES (?, ?)", numbered)
         found = self._tables.execute("SELECT 1 FROM numbered LIMIT 1")
         self._has_numbered = found.fetchone() is not None

@@ -32,6 +32,7 @@ class BatchOutput(Destination):
     :param others: outputs of other files that numbered results must not overwrite.
     :param kept_apart: the stem of a numbered result that would collide; empty refuses it.
     :param is_of_another: whether a batch made the planned output from another source.
+    :param is_input: whether the planned output has the name of an input.
     """
 
     directory: str = ""
@@ -41,6 +42,7 @@ class BatchOutput(Destination):
     others: tuple[str, ...] = ()
     kept_apart: str = ""
     is_of_another: bool = False
+    is_input: bool = False
 
     @property
     def is_directory(self) -> bool:
@@ -63,6 +65,11 @@ class BatchOutput(Destination):
 
     def remedy(self, *, paid: bool) -> str:
         """Return the remedy; `overwrite=True` would convert, and pay for, all other files again."""
+        if self.is_input:
+            return (
+                "It is a file of the source, and no record says that a batch wrote it. An input is "
+                "never overwritten, so choose a destination outside of the source."
+            )
         if self.is_of_another:
             return (
                 "A batch made it from another source: the files were moved, or are reached by "
@@ -80,7 +87,7 @@ class BatchOutput(Destination):
     def outputs(self, names: Sequence[str]) -> list[str]:
         """Return a URI for each result: the planned one, then numbered ones, `a-2.jpg`, `a-3.jpg`.
 
-        `OutputExistsError` if such a name is the output of another file.
+        `OutputExistsError` if such a name is an input or the output of another file.
         """
         stem, own = without_extension(self.uri), extension_of(self.uri)
         uris = []
@@ -100,6 +107,7 @@ class BatchOutput(Destination):
         if self.kept_apart:
             return f"{stem.rpartition('/')[0]}/{self.kept_apart}-{number}.{ending}"
         raise OutputExistsError(
-            f"One of several results belongs at {shown(uri)}, which is an output of another file. "
-            "Rename one of the two files, or set on_collision='suffix' and retry_failed=True."
+            f"One of several results belongs at {shown(uri)}, which is an input or the output of "
+            "another file. Rename one of the two files, or set on_collision='suffix' and "
+            "retry_failed=True."
         )

@@ -10,9 +10,11 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import cache
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_convertapi.api.converters import catalogue, extension_of
 from airflow_provider_convertapi.batch.decisions import (
     Decision,
     History,
@@ -177,9 +179,10 @@ def plan_batch(request: BatchRequest, task: TaskTry, *, now: float, keeps_salt: 
             if keeps_salt:
                 standing = without_leftovers(standing, Folder(request.destination.uri), index, now)
             index.note_standing(standing)
-        index.note_planned()
+        takes = _takes(request)
+        index.note_planned(takes)
         policy = _reuse_policy(request, task)
-        _Comparison(plan, index, policy, _look(request)).run(tables)
+        _Comparison(plan, index, policy, _look(request), takes).run(tables)
     if keeps_salt and len(plan.items):
         manifest.files.check_writable()  # a conversion without a record would be paid again
     return plan
@@ -231,6 +234,7 @@ class _Comparison:
     index: Index
     policy: ReusePolicy
     look: Callable[[str], int | None] | None
+    takes: Callable[[str], bool]
 
     def run(self, tables: sqlite3.Connection) -> None:
         """Fill the plan."""
@@ -286,10 +290,19 @@ class _Comparison:
         item.foreign_outputs = self.index.foreign_outputs(item.target)
         to_format = self.plan.request_digest.to_format
         item.former_outputs = self.index.former_outputs(item.target, source, to_format)
+        item.is_input = self.index.is_input(item.target) and self.takes(item.target)
         # An output that was made from another source must not be overwritten.
         item.is_of_another = conversion is not None and not conversion.is_from(source)
         if conversion is not None and not item.is_of_another:
             item.own_outputs = self.index.own_outputs(item.target, conversion, item.former_outputs)
+
+
+def _takes(request: BatchRequest) -> Callable[[str], bool]:
+    """Return a function that tells whether the batch would convert a file of this name."""
+    if request.from_formats[0]:
+        return lambda _: True
+    targets_of = cache(catalogue().targets_of)
+    return lambda path: request.to_formats[0] in targets_of(extension_of(path))
 
 
 def _look(request: BatchRequest) -> Callable[[str], int | None] | None:

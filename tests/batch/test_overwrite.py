@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import pypdfium2
 import pytest
 
+from airflow_provider_convertapi.errors import BatchFailedError
 from tests.tries import TaskInstance, run_try
 
 if TYPE_CHECKING:
@@ -100,3 +103,53 @@ def test_retry_with_overwrite_pays_nothing_twice(night: Night) -> None:
         run(night, TaskInstance(number, run_id="two"), overwrite=True, conversion_key="2")
 
     assert 4 == night.sandbox.billed
+
+
+@pytest.fixture
+def nested(night: Night) -> dict[Path, bytes]:
+    """Make a source whose files have the names of results of its inner folder; return them."""
+    inner = night.source / night.source.name
+    inner.mkdir()
+    for number, place in enumerate((night.source / "a.pdf", night.source / "b-2.pdf"), 1):
+        write_pages(place, 100 * number)
+    write_pages(inner / "a.pdf", 300)
+    write_pages(inner / "b.pdf", 400, 500)
+    return {path: path.read_bytes() for path in night.source.rglob("*.pdf")}
+
+
+def write_pages(place: Path, *widths: int) -> None:
+    """Write a PDF with a page of each width."""
+    document = pypdfium2.PdfDocument.new()
+    for width in widths:
+        document.new_page(width, 100)
+    document.save(place)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=IDS)
+@pytest.mark.parametrize("shard", [None, 0, 1, 2])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_result_is_never_written_over_an_input(
+    night: Night,
+    nested: dict[Path, bytes],
+    mode: dict[str, Any],
+    shard: int | None,
+    overwrite: bool,
+) -> None:
+    """Whatever `overwrite` says, and if no record tells the input from an output."""
+    source: Any = str(night.source)
+    if shard is not None:
+        source = {"source": source, "shard": [shard, 3]}
+
+    for number in (1, 2):
+        with suppress(BatchFailedError):
+            run(
+                night,
+                TaskInstance(run_id=str(number)),
+                source=source,
+                to_format="split",
+                destination=str(night.source.parent),
+                overwrite=overwrite,
+                **mode,
+            )
+
+    assert nested == {path: path.read_bytes() for path in nested}
