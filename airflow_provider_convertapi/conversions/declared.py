@@ -25,6 +25,7 @@ from airflow_provider_convertapi.conversions.origins import (
     source_format,
 )
 from airflow_provider_convertapi.conversions.values import (
+    LONGEST_TEXT,
     check_readable,
     check_step_keys,
     flatten,
@@ -97,6 +98,8 @@ def _key(given: Mapping[str, Any], rendered: Sequence[str], options: Options) ->
 
 def _ending(name: str) -> tuple[str, bool, bool]:
     """Return the part of a file's name that is checked; the whole name if it is unusual."""
+    if len(name) > LONGEST_TEXT:
+        return name, True, True
     base = name[name.rfind("/") + 1 :]
     dot = base.rfind(".")
     if dot < 0 and name.strip() not in {"", "None"} and "http" not in name[:8].lower():

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from airflow_provider_convertapi.api.endpoints import get_job
 from airflow_provider_convertapi.api.retry import poll_delays
 from airflow_provider_convertapi.conversions.job import ODD_ANSWERS
-from airflow_provider_convertapi.errors import ConvertApiError, UnexpectedAnswerError
+from airflow_provider_convertapi.errors import ConvertApiError
 
 if TYPE_CHECKING:
     import logging
@@ -86,7 +86,7 @@ class JobPoller:
                 failures += 1
                 # A single odd answer may be a proxy's page.  The worker would find the job still
                 # running, and hold its slot until that ends.
-                is_odd = isinstance(error, UnexpectedAnswerError) and failures < ODD_ANSWERS
+                is_odd = error.concerns == "service" and failures < ODD_ANSWERS
                 if not (error.transient or is_odd):
                     return  # the worker makes the same call, and raises the error
                 await self._handle_failed_poll(error, failures)

@@ -51,7 +51,7 @@ _OURS = {
 }
 _FORMAT = re.compile(r"^[a-z0-9][a-z0-9_-]*$")
 _SECONDS = re.compile(r"[0-9]{1,9}")
-_LONGEST_TEXT = 16 * 1024
+LONGEST_TEXT = 16 * 1024
 """Characters that a path, a URI or a URL may have; a document's content has more."""
 
 _LARGEST = 10**4300 - 1
@@ -119,7 +119,7 @@ def plain_text(name: str, value: object) -> str:
     # Jinja renders None, such as a result that another task did not push, to this text.
     if not text.strip() or text.strip() == "None":
         raise wrong(name, "is empty; if it is templated, see what the template rendered to")
-    if len(text) > _LONGEST_TEXT:
+    if len(text) > LONGEST_TEXT:
         raise wrong(name, f"has {len(text):,} characters; give a path or a URI, not the content")
     return text.strip()
 

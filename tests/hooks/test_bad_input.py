@@ -237,7 +237,13 @@ def test_argument_on_which_python_fails(
         "ConvertApi": partial(ConvertApiOperator, task_id="t"),
         "ConvertApiBatch": partial(ConvertApiBatchOperator, task_id="t"),
     }
-    arguments = {"source": str(letter), "to_format": "pdf", "destination": f"{tmp_path}/out/"}
+    arguments: dict[str, Any] = {
+        "source": str(letter),
+        "to_format": "pdf",
+        "destination": f"{tmp_path}/out/",
+    }
+    for source in (letter, letter.parent):  # what was found right is not checked once more
+        ConvertApiBatchOperator(task_id="right", **(arguments | {"source": str(source)}))
 
     with pytest.raises(ParameterError, match=rf"(?s){text}") as caught:
         calls[call](**(arguments | change))
