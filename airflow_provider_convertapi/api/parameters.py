@@ -150,8 +150,10 @@ def _range(parameter: Parameter, text: str) -> str | None:
     parts = [part.strip().lower() for part in text.split(",")] if text.strip() else []
     # Not as `int`, which takes only so many digits.
     numbers = [float(number) for part in parts for number in re.findall(r"\d+", part, re.ASCII)]
-    # The service may know other words beside digits.
-    are_parts = all(_PART_OF_RANGE.fullmatch(part) or re.search(r"\d", part) for part in parts)
+    # The service may know other words beside digits, but no page has a decimal point.
+    are_parts = all(
+        _PART_OF_RANGE.fullmatch(part) or re.fullmatch(r"[^.]*\d[^.]*", part) for part in parts
+    )
     if parameter.name != "WorksheetIndex" and not are_parts:
         return f"is {in_message(text)}; it must be a range such as '1-10' or '1,3,5'"
     if all(least <= number <= most for number in numbers):

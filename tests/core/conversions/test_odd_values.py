@@ -124,6 +124,7 @@ def test_service_timeout(timeout: Any) -> None:
     ("given", "text"),
     [
         ({"PageRange": LONG}, "'PageRange'.*numbers must be from 1 to 6000"),
+        *(({"PageRange": value}, "it must be a range") for value in (1.5, "1.0", "1,2.5")),
         ({1: "x"}, r"parameters\['1'\]: docx to pdf has no such parameter"),
         ({None: "x"}, r"parameters\['None'\]: docx to pdf has no such parameter"),
     ],
