@@ -6,6 +6,7 @@ Other variables of Airflow stay: in one process with the provider's tests, they 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,10 @@ LONG = Path(__file__).parent / "tests" / "engines"
 for name in list(os.environ):
     if name.startswith(("AIRFLOW_CONN_", "CONVERTAPI")) or name.lower().endswith("_proxy"):
         del os.environ[name]
+
+# A background command of a shell ignores SIGINT, and so would the programs that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -11,6 +11,7 @@ import base64
 import fcntl
 import os
 import shutil
+import signal
 import sqlite3
 import tempfile
 import warnings
@@ -54,6 +55,10 @@ def _isolate_environment() -> None:
 
 
 _isolate_environment()
+
+# A background command of a shell ignores SIGINT, and so would the programs that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 LONG = ("batch", "parity")
