@@ -215,8 +215,12 @@ def test_records_are_safe_before_threads_have_ended(night: Night) -> None:
             time.sleep(0.01)
         recorded.append(time.monotonic())
 
+    def one_is_published_and_the_other_under_way() -> bool:
+        sent = night.sandbox.requests.filter(method="POST", path="/convert/*")
+        return bool(night.outputs()) and len(sent) == 2
+
     watcher = threading.Thread(target=watch, daemon=True)
-    with out_of_time(lambda: bool(night.outputs())):
+    with out_of_time(one_is_published_and_the_other_under_way):
         watcher.start()
         night.run(TaskInstance(1, 1), durable=False, max_in_flight=2)
 

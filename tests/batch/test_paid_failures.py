@@ -22,7 +22,7 @@ from airflow_provider_convertapi.errors import (
 from tests.batch.test_several import MODES, forget, run, write_pages
 from tests.batch.test_steps import STEPS
 from tests.batch.test_waves import run_deferred
-from tests.tries import TaskInstance
+from tests.tries import TaskInstance, execute
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,14 +67,15 @@ def test_two_tasks_at_once_with_other_arguments(night: Night, durable: bool) -> 
     """The second result overwrites nothing, and its task says that it was paid."""
     night.write("a.txt")
     night.sandbox.settings.latency = 1.0
-    given: dict[str, Any] = {"durable": durable}
+    tasks = [
+        night.operator({"durable": durable, "parameters": {"PageSize": size}})
+        for size in ("a4", "a5")
+    ]
 
     with ThreadPoolExecutor(2) as workers:
         running = [
-            workers.submit(
-                night.run, TaskInstance(dag_id=size), parameters={"PageSize": size}, **given
-            )
-            for size in ("a4", "a5")
+            workers.submit(execute, task, TaskInstance(dag_id=str(number)))
+            for number, task in enumerate(tasks)
         ]
         failed = [error for one in running if (error := one.exception())]
 
