@@ -15,6 +15,7 @@ import signal
 import sqlite3
 import tempfile
 import warnings
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -105,6 +106,8 @@ def airflow_db(tmp_path_factory: pytest.TempPathFactory) -> Path:
             _migrate()
             _copy_database(own, template)
     _copy_database(template, own)
+    if _is_airflow_2():  # runs have notes, which refer to the users' table
+        import_module("airflow.providers.fab.auth_manager.models")
     return own
 
 

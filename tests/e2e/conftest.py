@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -72,9 +71,6 @@ def clear_and_run(airflow_db: Path) -> Callable[[DAG, DagRun], Any]:
     def clear(dag: DAG, dag_run: DagRun) -> Any:
         from airflow.models.taskinstance import clear_task_instances
         from airflow.utils.session import create_session
-
-        if _AIRFLOW_2:  # its task instances have notes, which refer to the users' table
-            import_module("airflow.providers.fab.auth_manager.models")
 
         with create_session() as session:
             [task] = dag_run.get_task_instances(session=session)
