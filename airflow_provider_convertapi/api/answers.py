@@ -136,27 +136,22 @@ class _Answer:
                     yield self._take(certain)
                 searched = 0
                 self._read()
-            elif self._is_boundary(start + len(start_of_line)):
+            elif after := self._after_boundary(start + len(start_of_line)):
+                self.is_over, self._line_break = after[2] is None, after[2] or b""
                 yield self._take(start)
-                self._take_boundary(len(start_of_line))
+                # The line break after the boundary stays.
+                self._take(after.end() - start - len(self._line_break))
                 return
             else:
                 searched = start + 1
 
-    def _is_boundary(self, end: int) -> bool:
-        """Tell whether what ends there is a boundary, and not the beginning of another word."""
-        while not _AFTER_BOUNDARY.match(self._held, end):
+    def _after_boundary(self, end: int) -> re.Match[bytes] | None:
+        """Return what follows a boundary; None if what ends there begins another word."""
+        while not (found := _AFTER_BOUNDARY.match(self._held, end)):
             if not _ITS_BEGINNING.match(self._held, end):
-                return False
+                return None
             self._read()
-        return True
-
-    def _take_boundary(self, end: int) -> None:
-        """Take a boundary, but leave the line break after it."""
-        found = _AFTER_BOUNDARY.match(self._held, end)
-        assert found is not None  # noqa: S101 - as `_is_boundary` found
-        self.is_over, self._line_break = found[2] is None, found[2] or b""
-        self._take(found.end() - len(self._line_break))
+        return found
 
     def _read(self) -> None:
         """Read the next block; `UnexpectedAnswerError` if there is none."""
