@@ -15,6 +15,7 @@ from airflow_provider_convertapi.api.parameters import is_a
 from airflow_provider_convertapi.configuration import load_catalogue
 from airflow_provider_convertapi.conversions.acceptance import Acceptance
 from airflow_provider_convertapi.conversions.catalogued import check_catalogue
+from airflow_provider_convertapi.conversions.fields import check_step_keys, split_parameters
 from airflow_provider_convertapi.conversions.origins import (
     NOTHING,
     converter_of_all,
@@ -36,13 +37,11 @@ from airflow_provider_convertapi.conversions.steps import result_format
 from airflow_provider_convertapi.conversions.target import Target
 from airflow_provider_convertapi.conversions.values import (
     OPTIONS,
-    check_step_keys,
     flatten,
     format_name,
     is_several,
     plain_text,
     source_text,
-    split_parameters,
     wrong,
 )
 from airflow_provider_convertapi.errors import InputNotFoundError

@@ -16,6 +16,7 @@ from airflow_provider_convertapi.api.converters import catalogue
 from airflow_provider_convertapi.api.parameters import is_a
 from airflow_provider_convertapi.configuration import configured_catalogue, load_catalogue
 from airflow_provider_convertapi.conversions.catalogued import UNKNOWN, check_catalogue
+from airflow_provider_convertapi.conversions.fields import check_step_keys, split_parameters
 from airflow_provider_convertapi.conversions.origins import (
     NOTHING,
     converter_of_all,
@@ -27,13 +28,11 @@ from airflow_provider_convertapi.conversions.origins import (
 from airflow_provider_convertapi.conversions.values import (
     LONGEST_TEXT,
     check_readable,
-    check_step_keys,
     flatten,
     format_name,
     is_several,
     is_summary,
     plain_text,
-    split_parameters,
     wrong,
 )
 

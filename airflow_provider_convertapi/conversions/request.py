@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_convertapi.api.converters import catalogue
 from airflow_provider_convertapi.api.wire import TIMEOUT_CODE
 from airflow_provider_convertapi.conversions.arguments import ConversionOptions, values_of
-from airflow_provider_convertapi.conversions.secrets import secrets_in
-from airflow_provider_convertapi.conversions.values import (
+from airflow_provider_convertapi.conversions.fields import (
     LEAST_TIMEOUT,
     MOST_TIMEOUT,
-    OPTIONS,
     split_parameters,
+)
+from airflow_provider_convertapi.conversions.secrets import secrets_in
+from airflow_provider_convertapi.conversions.values import (
+    OPTIONS,
     wrong,
 )
 from airflow_provider_convertapi.storage import Source, is_url, shown, unsigned

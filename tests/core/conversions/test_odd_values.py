@@ -11,6 +11,7 @@ import pytest
 
 from airflow_provider_convertapi.checks import min_characters, not_empty
 from airflow_provider_convertapi.conversions.catalogued import check_catalogue
+from airflow_provider_convertapi.conversions.fields import check_step_keys, split_parameters
 from airflow_provider_convertapi.conversions.secrets import (
     concealed_steps,
     concealed_uris,
@@ -19,8 +20,6 @@ from airflow_provider_convertapi.conversions.secrets import (
 )
 from airflow_provider_convertapi.conversions.values import (
     OPTIONS,
-    check_step_keys,
-    split_parameters,
 )
 from airflow_provider_convertapi.errors import ParameterError
 
