@@ -38,7 +38,7 @@ survives pickling, since the errors of tasks cross process borders.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from airflow_provider_convertapi.wording import on_one_line
 
@@ -137,6 +137,11 @@ class ConvertApiError(Exception):
 
     def __str__(self) -> str:
         return self.message if self.set_out is None else self.set_out
+
+    def saying(self, message: str) -> Self:
+        """Return the same error with another message."""
+        # The text is the first of `args`, and the class's own fields are the others.
+        return type(self)(message, *self.args[1:])
 
     @property
     def halts_batch(self) -> bool:

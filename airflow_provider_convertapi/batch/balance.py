@@ -48,7 +48,7 @@ def read_account(session: Session, *, is_needed: bool) -> Account | None:
             error = refused_master_token(session.conn_id, error)
         if is_needed:
             said = f"{error} on_insufficient needs the balance, so nothing was sent or paid."
-            raise type(error)(said, *error.args[1:]) from None
+            raise error.saying(said) from None
         session.log.warning("The balance is not known, and the batch goes on. %s", error)
         return None
 

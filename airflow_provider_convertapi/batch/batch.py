@@ -347,7 +347,7 @@ class Batch:
             return AuthenticationError(listed(said, details), error.code)
         if error.job_goes_on:
             done = f"{summary.cost} conversion(s) were paid by this try so far."
-        return type(error)(listed(f"{error} {done}", details), *error.args[1:])
+        return error.saying(listed(f"{error} {done}", details))
 
 
 def _skip(error: ConvertApiError) -> Exception:

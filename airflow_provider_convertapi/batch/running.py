@@ -304,7 +304,7 @@ class BatchRun:
                 else "A cleared task converts, and pays for, what has no record again."
             )
             said = f"{error} {self.bill} {kept}"
-            raise type(error)(said, *error.args[1:]) from error.__cause__
+            raise error.saying(said) from error.__cause__
 
     @property
     def bill(self) -> str:
@@ -383,7 +383,7 @@ class BatchRun:
             f"result_check failed for {unjudged} files and judged none, so no more files are "
             f"converted: {error}"
         )
-        self._end(type(error)(said, *error.args[1:]))
+        self._end(error.saying(said))
 
     def _pay(
         self, task: FileTask, cost: int, charged: int, *, has_result: bool = False, **how: Any

@@ -395,7 +395,7 @@ class Chain:
                 raise
             before = f" The steps before it took {paid} conversion(s)." if paid else ""
             said = f"Step {number} of {self._length} failed: {error.message}{before}"
-            raise type(error)(said, *error.args[1:]) from error.__cause__
+            raise error.saying(said) from error.__cause__
 
     def _check_inputs(self, number: int, paid: int, error: ConvertApiError) -> None:
         client = self.session.client

@@ -51,7 +51,7 @@ def with_remedy(
     if not isinstance(verdict, ConversionError):
         if verdict.paid is None and verdict.bars_file:
             said += " It may have been billed (1 conversion)."
-        return type(verdict)(said, *verdict.args[1:])
+        return verdict.saying(said)
     said += " This was billed (1 conversion)."
     if again:
         return TransientConversionError(

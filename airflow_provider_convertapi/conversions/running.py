@@ -138,8 +138,7 @@ def _telling_cost(
         if not prepared.cost or _states_cost(error, prepared):
             raise
         said = f"{error} {_spent(prepared, error)}"
-        # The text is the first of `args`, and the class's own fields are the others.
-        raise type(error)(said, *error.args[1:]) from error.__cause__
+        raise error.saying(said) from error.__cause__
     except BaseException as error:
         # An error of a store or of Airflow: a note keeps its class and text as they are.
         count_failure(prepared.charged, goes_on=not prepared.ended_bill[0])
