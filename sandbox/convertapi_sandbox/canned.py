@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convertapi_sandbox import catalogue, names
+from convertapi_sandbox.bounds import check_number
 from convertapi_sandbox.jobs import EngineOutput
 from convertapi_sandbox.parameters import typed_value
 
@@ -58,10 +59,8 @@ class CannedAnswer:
         """Refuse an answer that could never be given."""
         if not self.files:
             raise ValueError(f"a canned answer for {self.pair} needs a file")
-        if self.cost is not None and (type(self.cost) is not int or self.cost < 0):
-            raise ValueError(f"cost must be a number of conversions, not {self.cost!r}")
-        if self.times is not None and (type(self.times) is not int or self.times < 1):
-            raise ValueError(f"times must be a number of conversions, or None, not {self.times!r}")
+        check_number("cost", self.cost, whole=True, optional=True)
+        check_number("times", self.times, 1, whole=True, optional=True)
         if ANY not in (self.source, self.target):
             converter = catalogue.resolve(self.source, self.target)
             if converter is None:
