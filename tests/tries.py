@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import partial
@@ -15,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from airflow.triggers.base import BaseTrigger
 
@@ -146,3 +149,21 @@ async def fired_payload(trigger: BaseTrigger) -> Any:
         events = [event async for event in trigger.run()]
     assert 1 == len(events)
     return json.loads(json.dumps(events[0].payload))
+
+
+@contextmanager
+def done_when(ready: Callable[[], bool], act: Callable[[], object]) -> Iterator[None]:
+    """Do something beside the block as soon as a condition holds, or after 20 seconds."""
+
+    def wait() -> None:
+        limit = time.monotonic() + 20
+        while not ready() and time.monotonic() < limit:
+            time.sleep(0.01)
+        act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,10 @@ from airflow_provider_convertapi.errors import (
     QuotaExhaustedError,
     ResultExpiredError,
 )
-from tests.tries import TaskInstance, execute, fire, reborn, resume, run_try
+from tests.tries import TaskInstance, done_when, execute, fire, reborn, resume, run_try
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from convertapi_sandbox import Sandbox
@@ -376,23 +375,6 @@ def test_default_comes_from_the_deployment() -> None:
 
 
 # --- kills on the worker ---------------------------------------------------------------------
-
-
-@contextmanager
-def done_when(ready: Callable[[], bool], act: Callable[[], object]) -> Iterator[None]:
-    """Do something beside the block as soon as a condition holds."""
-
-    def wait() -> None:
-        while not ready():
-            time.sleep(0.01)
-        act()
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
 
 
 def interrupt() -> None:

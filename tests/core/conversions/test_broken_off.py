@@ -26,7 +26,7 @@ from airflow_provider_convertapi.conversions.polling import JobPoller
 from airflow_provider_convertapi.conversions.running import prepare, proceed, run
 from airflow_provider_convertapi.errors import ResultLostError, UnexpectedAnswerError
 from tests.core.conversions.worker import LOG
-from tests.tries import checked_conversion
+from tests.tries import checked_conversion, done_when
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -50,19 +50,8 @@ class TimeIsUp(BaseException):
 def once_billed(sandbox: Sandbox, action: Callable[[], object]) -> Iterator[None]:
     """Do something as soon as the service has billed a conversion, whose answer takes a while."""
     sandbox.fail("POST /convert", times=1, stall=1)
-
-    def wait() -> None:
-        limit = time.monotonic() + 20
-        while not sandbox.billed and time.monotonic() < limit:
-            time.sleep(0.01)
-        action()
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    try:
+    with done_when(lambda: sandbox.billed > 0, action):
         yield
-    finally:
-        thread.join()
 
 
 def test_stopped_while_a_paid_answer_arrives(
